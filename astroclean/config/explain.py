@@ -1,0 +1,75 @@
+"""Validation errors as lines that a person can act on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel
+
+from astroclean.core.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import ValidationError
+
+__all__ = ["explain"]
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Return one line for each problem.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+        As raised by ``model``.
+    model : type of BaseModel
+        The outermost model, for nearest spellings.
+
+    Returns
+    -------
+    list of str
+        ``table.key: rule (got value)``.
+    """
+    lines = []
+    for item in error.errors(include_url=False):
+        path = _spelled(item["loc"])
+        if item["type"] == "extra_forbidden":
+            known = _keys_at(model, item["loc"][:-1])
+            lines.append(f"{path}: no such key. {did_you_mean(str(item['loc'][-1]), known)}")
+        elif item["type"] == "missing":
+            lines.append(f"{path}: required but missing")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            received = "" if isinstance(item["input"], (dict, list)) else f" (got {item['input']!r})"
+            start = f"{path}: " if path else ""
+            lines.append(f"{start}{message[:1].lower()}{message[1:]}{received}")
+    return lines
+
+
+def _spelled(location: Sequence[int | str]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def _keys_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """Return the keys of the table at a path of the outermost model."""
+    current: Any = model
+    for part in location:
+        if isinstance(part, int):
+            continue
+        fields = {f.alias or name: f for name, f in current.model_fields.items()}
+        inner = _model_in(fields[part].annotation) if part in fields else None
+        if inner is None:
+            return []
+        current = inner
+    return [field.alias or name for name, field in current.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model within ``X | None``, ``tuple[X, ...]`` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)

@@ -1,0 +1,224 @@
+"""Which keys a pipeline may have. Attribute docstrings become the help of the JSON schema."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from astroclean.core.conventions import load_convention
+from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
+from astroclean.errors import AstrocleanError
+
+__all__ = [
+    "SECTIONS",
+    "InputConfig",
+    "InstrumentConfig",
+    "PipelineConfig",
+    "ProductsConfig",
+    "PsfConfig",
+    "RunConfig",
+    "StageConfig",
+]
+
+SECTIONS = ("instrument", "run", "input", "bands", "psf", "products")
+"""Tables of the pipeline; no stage may have such a name."""
+
+STAGE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+
+Product = Literal[
+    "flags",
+    "uncertainty",
+    "sources",
+    "probabilities",
+    "background",
+    "removed",
+    "stamps",
+    "regions",
+    "residual",
+]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True
+    )
+
+
+class InstrumentConfig(_Table):
+    """The instrument and values that go before those of header and instrument file."""
+
+    name: str = "auto"
+    """Name in ``configs/instruments``, a path, or ``auto`` to go by each header."""
+    unit: str | None = None
+    """Unit of the pixel values, such as ``adu``, ``electron`` or ``MJy/sr``."""
+    gain: Annotated[float, Field(gt=0)] | None = None
+    """Electrons per data number."""
+    read_noise: Annotated[float, Field(ge=0)] | None = None
+    """Electrons, standard deviation."""
+    saturation: Annotated[float, Field(gt=0)] | None = None
+    """In the unit of the frame."""
+    exposure: Annotated[float, Field(gt=0)] | None = None
+    """Seconds."""
+    pixel_scale: Annotated[float, Field(gt=0)] | None = None
+    """Arcsec."""
+    psf_fwhm: Annotated[float, Field(gt=0)] | None = None
+    """Arcsec."""
+    filter: str | None = None
+    """Name of the filter."""
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the values that were given."""
+        return self.model_dump(exclude={"name"}, exclude_none=True)
+
+
+class RunConfig(_Table):
+    """How the run goes."""
+
+    reject_bits: tuple[str, ...] = tuple(str(p.name) for p in MaskPlane if p & REJECTING)
+    """Mask planes that make a pixel unusable."""
+    on_reject: Literal["flag", "skip"] = "flag"
+    """What happens to an exposure that a screening stage rejects: only said, or not processed."""
+    keep_stages: bool = False
+    """Save each stage's frames, so that ``--from`` can start in the middle."""
+
+    @field_validator("reject_bits")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(p.name) for p in MaskPlane if p & _planes(names))
+
+    @property
+    def reject(self) -> MaskPlane:
+        """The rejecting planes."""
+        return parse_planes(self.reject_bits)
+
+
+def _planes(names: tuple[str, ...]) -> MaskPlane:
+    try:
+        return parse_planes(names)
+    except AstrocleanError as error:
+        raise ValueError(str(error)) from error
+
+
+class SimulateConfig(_Table):
+    """A simulated input."""
+
+    kind: Literal["exposure"]
+    """``exposure``: stars, galaxies, cosmic rays, a saturated star and a bad column."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """The same seed gives the same bytes."""
+
+
+class InputConfig(_Table):
+    """Inputs for when the command line gives none."""
+
+    files: tuple[str, ...] = ()
+    """Files, folders, globs or ``@list.txt``, relative to the pipeline file."""
+    simulate: SimulateConfig | None = None
+    """Make the input."""
+
+
+class PsfConfig(_Table):
+    """Where the PSF comes from, for stages that need one: exactly one of the keys."""
+
+    file: str | None = None
+    """FITS file with the PSF, relative to the pipeline file; ``{stem}`` for one per input."""
+    file_pixel_scale: str | None = None
+    """Pixel of ``file``, such as ``"0.4 arcsec"``, where its header does not tell."""
+    fwhm: str | None = None
+    """Width of a Gaussian, such as ``"0.9 arcsec"`` or ``"2.5 pixel"``."""
+    estimate: bool = False
+    """Estimate it from the stars of each frame (photutils)."""
+    instrument: bool = False
+    """A Gaussian with the width that the instrument file gives."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [self.file is not None, self.fwhm is not None, self.estimate, self.instrument]
+        if sum(given) != 1:
+            raise ValueError("give exactly one of `file`, `fwhm`, `estimate`, `instrument`")
+        return self
+
+
+class StageConfig(_Table):
+    """One stage of the pipeline."""
+
+    plugin: str
+    """Name of an installed plugin; ``astroclean plugins list`` shows all."""
+    name: str = ""
+    """Name in reports and on the command line; the plugin's by default."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the plugin; ``astroclean schema options NAME`` shows them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("name"):
+            return {**values, "name": values.get("plugin", "")}
+        return values
+
+    @field_validator("name")
+    @classmethod
+    def _usable(cls, name: str) -> str:
+        if name in SECTIONS:
+            raise ValueError(f"'{name}' is a table of the pipeline; choose another name")
+        if name and not STAGE_NAME.fullmatch(name):
+            raise ValueError("a stage's name is lower-case letters, digits, '-' and '_'")
+        return name
+
+
+class ProductsConfig(_Table):
+    """What is written beside the cleaned frame."""
+
+    keep: tuple[Product, ...] = ("flags", "uncertainty", "sources")
+    """HDUs and catalogues to write."""
+    science: bool = True
+    """Whether to write the input's HDUs; false writes masks and catalogues alone."""
+    replace: bool = False
+    """Whether a deconvolved image takes the place of the science image."""
+    mask_as: str | None = None
+    """Also write one integer mask in this convention (``jwst``, ``maximask``, ...)."""
+    report: bool = True
+    """Whether to write ``report.html``."""
+
+    @field_validator("mask_as")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                load_convention(name)
+            except AstrocleanError as error:
+                raise ValueError(str(error)) from error
+        return name
+
+
+class PipelineConfig(_Table):
+    """A pipeline file."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    """Version of this schema."""
+    description: str = ""
+    """One line for the report."""
+    instrument: InstrumentConfig = InstrumentConfig()
+    run: RunConfig = RunConfig()
+    input: InputConfig = InputConfig()
+    bands: dict[str, str] = Field(default_factory=dict)
+    """Band to a file-name pattern such as ``"*_g.fits"``, or to an HDU such as ``"[1]"``."""
+    psf: PsfConfig | None = None
+    stage: tuple[StageConfig, ...] = Field(min_length=1)
+    """The stages, in order."""
+    products: ProductsConfig = ProductsConfig()
+
+    @field_validator("instrument", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [stage.name for stage in self.stage]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"stages {twice} occur twice; give each a `name` of its own")
+        return self

@@ -1,0 +1,111 @@
+"""Find the configuration files that come with astroclean, or the user's own before them."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from astroclean.core.suggest import did_you_mean
+from astroclean.errors import ConfigurationError
+
+__all__ = ["config_folders", "find_config", "list_configs", "read_toml"]
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def config_folders() -> list[Path]:
+    """Return the folders searched for named configurations, first match wins.
+
+    Returns
+    -------
+    list of Path
+        ``$ASTROCLEAN_CONFIG`` (several joined by the path separator), then the bundled folder.
+    """
+    own = [Path(part) for part in os.environ.get("ASTROCLEAN_CONFIG", "").split(os.pathsep) if part]
+    bundled = _PACKAGE / "_configs"
+    # In a source checkout the bundled folder has not been copied into the package.
+    return [*own, bundled if bundled.is_dir() else _PACKAGE.parent / "configs"]
+
+
+def list_configs(category: str) -> dict[str, Path]:
+    """Return all named configurations of a category.
+
+    Parameters
+    ----------
+    category : str
+        Sub-folder of ``configs/``: ``instruments``, ``pipelines`` or ``conventions``.
+
+    Returns
+    -------
+    dict of str to Path
+        Name (file stem) to file, sorted by name.
+    """
+    found: dict[str, Path] = {}
+    for folder in config_folders():
+        for path in sorted((folder / category).glob("*.toml")):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def find_config(category: str, name: str) -> Path:
+    """Return the file of a named configuration; a value with ``/`` or ``.toml`` is a path.
+
+    Parameters
+    ----------
+    category : str
+        As for :func:`list_configs`.
+    name : str
+        Name or path.
+
+    Returns
+    -------
+    Path
+        An existing file.
+
+    Raises
+    ------
+    ConfigurationError
+        No such file.
+    """
+    if "/" in name or name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigurationError("no such file; check the path", where=name)
+        return path
+    known = list_configs(category)
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise ConfigurationError(f"no configuration '{name}' in {category}. {hint}")
+    return known[name]
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        Its tables.
+
+    Raises
+    ------
+    ConfigurationError
+        The file cannot be read or is not TOML; the message gives line and column.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror or error}"
+        raise ConfigurationError(problem, where=str(path)) from error
+    except UnicodeDecodeError as error:
+        problem = "not UTF-8 text; a pipeline is a TOML file"
+        raise ConfigurationError(problem, where=str(path)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"not valid TOML: {error}", where=str(path)) from error

@@ -1,0 +1,308 @@
+"""`Frame`: one 2-D image with uncertainty, flags, WCS and PSF, the object stages exchange."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from astropy.nddata import CCDData, NDData
+
+from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
+from astroclean.core.psf import Psf
+from astroclean.core.suggest import did_you_mean
+from astroclean.errors import FrameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from astropy.units import Unit
+    from numpy.typing import NDArray
+
+    from astroclean.core.history import HistoryEntry
+    from astroclean.core.sources import Sources
+
+__all__ = ["Frame"]
+
+_FIELDS = (
+    "data",
+    "unit",
+    "uncertainty",
+    "flags",
+    "psf",
+    "sources",
+    "wcs",
+    "meta",
+    "frame_id",
+    "history",
+    "reject_bits",
+)
+# CCDData wraps the scalar operand of `frame.multiply(2)` in the class of the frame: 0-D.
+_DIMENSIONS = (0, 2)
+
+
+class Frame(CCDData):
+    """One 2-D image with uncertainty, flags, WCS, PSF and sources.
+
+    A thin subclass of :class:`astropy.nddata.CCDData`, so photutils and ccdproc take it as it is.
+    It differs in that ``flags`` are always there and survive slicing and arithmetic, ``mask`` is
+    derived from them, and ``data`` is native, C-contiguous float32 (what sep and torch need).
+    Treat frames as immutable: :meth:`replace` makes a changed one.
+
+    Parameters
+    ----------
+    data : (ny, nx) array_like or NDData
+        Pixel values in ``unit``. Converted to float32; not modified.
+    unit : astropy unit or str
+        Unit of the pixel values. Required unless ``data`` carries one.
+    flags : (ny, nx) integer array, optional
+        Bits of :class:`MaskPlane`. Pixels that are not finite gain NO_DATA in any case.
+    mask : (ny, nx) bool, optional
+        Taken from other packages only: pixels masked there but not rejected by ``flags`` gain
+        BAD_PIXEL. Afterwards ``mask`` is always ``flags & reject_bits != 0``.
+    psf : Psf or 2-D array, optional
+        Point spread function.
+    sources : Sources, optional
+        Catalogue and segmentation.
+    frame_id : str
+        Identity in messages and reports, such as ``raw.fits[SCI,1]``.
+    history : tuple of HistoryEntry
+        What stages did.
+    reject_bits : MaskPlane
+        Planes that make a pixel unusable.
+    **kwargs
+        ``uncertainty``, ``wcs``, ``meta``, ``copy`` as for CCDData.
+
+    Raises
+    ------
+    FrameError
+        Data are not 2-D numbers, or flags have another shape.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        *args: Any,
+        flags: NDArray[np.integer] | None = None,
+        psf: Psf | NDArray[np.floating] | None = None,
+        sources: Sources | None = None,
+        frame_id: str | None = None,
+        history: tuple[HistoryEntry, ...] | None = None,
+        reject_bits: MaskPlane | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(data, NDData):
+            flags = getattr(data, "flags", None) if flags is None else flags
+            psf = getattr(data, "psf", None) if psf is None else psf
+        if isinstance(data, Frame):
+            sources = data.sources if sources is None else sources
+            frame_id = data.frame_id if frame_id is None else frame_id
+            history = data.history if history is None else history
+            reject_bits = data.reject_bits if reject_bits is None else reject_bits
+        super().__init__(data, *args, **kwargs)
+        self._data = _pixels(self._data, frame_id)
+        self.psf = psf
+        self.sources = sources
+        self.frame_id = frame_id or "frame"
+        self.history = history or ()
+        self.reject_bits = REJECTING if reject_bits is None else reject_bits
+        self.flags = self._joined_flags(flags)
+        # A property named `mask` cannot replace NDData's attribute, so it is computed once.
+        self.mask = (self.flags & np.uint32(self.reject_bits)) != 0
+
+    def _joined_flags(self, flags: NDArray[np.integer] | None) -> NDArray[np.uint32]:
+        shape = self._data.shape
+        if flags is None:
+            joined = np.zeros(shape, dtype=np.uint32)
+        else:
+            joined = np.array(flags, dtype=np.uint32, order="C", copy=True)
+            if joined.shape != shape:
+                raise FrameError(
+                    f"flags must have the shape of the data {shape}",
+                    where=self.frame_id,
+                    received=joined.shape,
+                )
+        joined[~np.isfinite(self._data)] |= np.uint32(MaskPlane.NO_DATA)
+        mask = self.mask
+        if mask is not None and np.any(mask):
+            rejected = (joined & np.uint32(self.reject_bits)) != 0
+            joined[np.broadcast_to(mask, shape) & ~rejected] |= np.uint32(MaskPlane.BAD_PIXEL)
+        return joined
+
+    @property
+    def psf(self) -> Psf | None:
+        """Point spread function, or None."""
+        return self._psf
+
+    @psf.setter
+    def psf(self, value: Psf | NDArray[np.floating] | None) -> None:
+        self._psf = Psf(value) if isinstance(value, np.ndarray) else value
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx) in pixels."""
+        shape: tuple[int, int] = self._data.shape
+        return shape
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a frame with some fields changed; this one stays as it is.
+
+        Parameters
+        ----------
+        **changes
+            Among ``data unit uncertainty flags psf sources wcs meta frame_id history
+            reject_bits``.
+
+        Returns
+        -------
+        Frame
+            The new frame. Unchanged arrays are shared.
+
+        Raises
+        ------
+        FrameError
+            A field does not exist (``mask`` is derived and cannot be set).
+        """
+        for name in changes:
+            if name not in _FIELDS:
+                hint = did_you_mean(name, _FIELDS)
+                raise FrameError(f"a frame has no field '{name}' to replace", remedy=hint)
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        return type(self)(**{**fields, **changes})
+
+    def where(self, planes: MaskPlane | int | str | Iterable[MaskPlane | int | str]) -> NDArray[np.bool_]:
+        """Return the pixels that have any of these planes.
+
+        Parameters
+        ----------
+        planes : MaskPlane, int, str or iterable of these
+            Names, aliases or bits.
+
+        Returns
+        -------
+        (ny, nx) bool
+            A new array.
+        """
+        found: NDArray[np.bool_] = (self.flags & np.uint32(parse_planes(planes))) != 0
+        return found
+
+    def add_planes(
+        self,
+        where: NDArray[np.bool_],
+        planes: MaskPlane | int | str | Iterable[MaskPlane | int | str],
+    ) -> Self:
+        """Return a frame with bits added (OR) at some pixels.
+
+        Parameters
+        ----------
+        where : (ny, nx) bool
+            Pixels.
+        planes : MaskPlane, int, str or iterable of these
+            Planes to add.
+
+        Returns
+        -------
+        Frame
+            The new frame.
+        """
+        flags = self.flags.copy()
+        flags[where] |= np.uint32(parse_planes(planes))
+        return self.replace(flags=flags)
+
+    @classmethod
+    def read(cls, source: Any, **settings: Any) -> Frame:
+        """Read one frame from a FITS file.
+
+        Parameters
+        ----------
+        source : str or Path
+            A file with an optional address: ``raw.fits``, ``raw.fits[2]``, ``raw.fits[SCI,1]``.
+        **settings
+            ``instrument`` (name or ``"auto"``), ``plane`` (index in a cube), and values that
+            override the header, such as ``unit="adu"`` or ``gain=1.9``.
+
+        Returns
+        -------
+        Frame
+            With uncertainty and flags from the HDUs that belong to the science HDU.
+
+        Raises
+        ------
+        FitsReadError
+            The file is damaged, not FITS, or the address leaves more than one frame.
+        UnitError
+            The unit is not told.
+        """
+        from astroclean.io.read import read_frame  # noqa: PLC0415 - core names no file format
+
+        return read_frame(source, **settings)
+
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:  # type: ignore[override]
+        """Write this frame alone to a FITS file: SCI, FLAGS and, where known, UNCERT.
+
+        Parameters
+        ----------
+        path : str or Path
+            File to write; ``.fits``, ``.fits.gz`` or ``.fits.fz``.
+        overwrite : bool
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        FitsWriteError
+            The file exists or cannot be written.
+        """
+        from astroclean.io.write import write_frame  # noqa: PLC0415 - core names no file format
+
+        write_frame(self, path, overwrite=overwrite)
+
+    def to_ccddata(self) -> CCDData:
+        """Return a plain CCDData with mask and flags; PSF as its stamp at the centre."""
+        ny, nx = self.shape
+        plain = CCDData(
+            self.data,
+            unit=self.unit,
+            uncertainty=self.uncertainty,
+            mask=self.mask,
+            flags=self.flags,
+            wcs=self.wcs,
+            meta=self.meta,
+            psf=None if self.psf is None else self.psf.at(nx / 2, ny / 2),
+        )
+        plain.flags = self.flags
+        return plain
+
+    # The next two are astropy internals: NDData loses flags and psf when it slices or computes.
+    # tests/unit/core/test_frame.py pins their behaviour against the installed astropy.
+    def _slice(self, item: Any) -> dict[str, Any]:
+        fields: dict[str, Any] = super()._slice(item)
+        fields.update(flags=self.flags[item], psf=self.psf, **self._identity())
+        fields["mask"] = None
+        return fields
+
+    def _arithmetic(self, operation: Any, operand: Any, *args: Any, **kwargs: Any) -> Any:
+        result, fields = super()._arithmetic(operation, operand, *args, **kwargs)
+        theirs = getattr(operand, "flags", None)
+        fields["flags"] = self.flags if theirs is None else self.flags | theirs
+        fields.update(psf=self.psf, **self._identity())
+        return result, fields
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "frame_id": self.frame_id,
+            "history": self.history,
+            "reject_bits": self.reject_bits,
+        }
+
+
+def _pixels(data: Any, frame_id: str | None) -> NDArray[np.float32]:
+    array = np.asarray(data)
+    if array.ndim not in _DIMENSIONS or array.dtype.kind not in "fiub":
+        raise FrameError(
+            "a frame is a 2-D array of real numbers",
+            where=frame_id,
+            received=f"shape {array.shape}, type {array.dtype}",
+            remedy="Take one plane of a cube; several bands make a FrameSet.",
+        )
+    with np.errstate(over="ignore"):  # beyond float32 becomes inf, hence NO_DATA
+        return np.asarray(array, dtype=np.float32, order="C")

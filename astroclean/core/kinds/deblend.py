@@ -1,0 +1,49 @@
+"""Kind `deblend`: which source owns how much of each pixel?"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.core.planes import MaskPlane
+from astroclean.core.results import Separation
+from astroclean.core.stage import Outcome, Provides, Stage, StageResult
+
+if TYPE_CHECKING:
+    from astroclean.core.frame import Frame
+
+__all__ = ["Deblender"]
+
+
+class Deblender(Stage):
+    """Finds sources and sets ``frame.sources`` and the plane SOURCE; no pixel value changes."""
+
+    kind = "deblend"
+
+    @abstractmethod
+    def separate(self, frame: Frame) -> Separation:
+        """Return the sources and, where the method gives it, the flux that none owns."""
+
+    def provides(self) -> Provides:
+        """Return the catalogue and its plane."""
+        return Provides(frozenset({"sources", "segmentation"}), MaskPlane.SOURCE)
+
+    def _ask(self, frame: Any) -> Separation:
+        return self.separate(frame)
+
+    def _apply(self, frame: Frame, answer: Separation) -> StageResult:
+        sources = answer.sources.with_sky(frame.wcs)
+        result = frame.replace(sources=sources)
+        if sources.segmentation is not None:
+            labels = self._checked(frame, "segmentation", sources.segmentation)
+            sources = replace(sources, segmentation=labels.astype(np.int32, copy=False))
+            result = result.replace(sources=sources).add_planes(labels > 0, MaskPlane.SOURCE)
+        products = dict(answer.products)
+        if answer.unassigned is not None:
+            products["UNASSIGNED"] = self._checked(frame, "unassigned", answer.unassigned)
+        metrics = {"sources": float(len(sources)), **answer.metrics}
+        outcome = Outcome.DONE if len(sources) else Outcome.NO_WORK
+        return StageResult(result, products, metrics, outcome)

@@ -1,0 +1,60 @@
+"""Kind `deconvolve`: what would be seen without (or with a narrower) PSF?"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.nddata import StdDevUncertainty
+
+from astroclean.core.results import Deconvolution
+from astroclean.core.stage import Needs, Provides, Stage, StageResult
+
+if TYPE_CHECKING:
+    from astroclean.core.frame import Frame
+
+__all__ = ["Deconvolver"]
+
+
+class Deconvolver(Stage):
+    """Changes data, uncertainty and PSF on the same grid; WCS and flags stay.
+
+    The result goes to the HDU ``DECONV``; the science HDU is left alone unless the pipeline says
+    ``[products] replace = true``.
+    """
+
+    kind = "deconvolve"
+    branch = "DECONV"
+
+    @abstractmethod
+    def deconvolve(self, frame: Frame) -> Deconvolution:
+        """Return the sharper image and its PSF."""
+
+    def needs(self) -> Needs:
+        """Return the PSF of the frame."""
+        return Needs(frozenset({"psf"}))
+
+    def provides(self) -> Provides:
+        """Return the PSF of the result."""
+        return Provides(frozenset({"psf"}))
+
+    def _ask(self, frame: Any) -> Deconvolution:
+        return self.deconvolve(frame)
+
+    def _apply(self, frame: Frame, answer: Deconvolution) -> StageResult:
+        data = self._checked(frame, "data", answer.data).astype(np.float32, copy=False)
+        uncertainty = None
+        if answer.uncertainty is not None:
+            checked = self._checked(frame, "uncertainty", answer.uncertainty)
+            uncertainty = StdDevUncertainty(checked)
+        before = float(np.nansum(frame.data, dtype=np.float64))
+        after = float(np.nansum(data, dtype=np.float64))
+        metrics = {
+            "flux ratio": after / before if before else float("nan"),
+            "fwhm before (pixels)": frame.psf.fwhm_pixels if frame.psf else float("nan"),
+            "fwhm after (pixels)": answer.psf.fwhm_pixels,
+            **answer.metrics,
+        }
+        result = frame.replace(data=data, uncertainty=uncertainty, psf=answer.psf)
+        return StageResult(result, dict(answer.products), metrics)

@@ -1,0 +1,61 @@
+"""Kind `mask`: which pixels are contaminated, by what, how probably?"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from astroclean.core.planes import NO_PLANE, MaskPlane, count_planes, parse_planes
+from astroclean.core.results import Mask
+from astroclean.core.stage import Outcome, Provides, Stage, StageResult
+from astroclean.errors import ContractError
+
+if TYPE_CHECKING:
+    from astroclean.core.frame import Frame
+
+__all__ = ["Masker"]
+
+
+class Masker(Stage):
+    """Finds contaminated pixels; may add bits declared in ``sets`` and changes nothing else."""
+
+    kind = "mask"
+    sets: ClassVar[MaskPlane] = NO_PLANE
+    """Every plane that the stage may set."""
+
+    @abstractmethod
+    def find(self, frame: Frame) -> Mask:
+        """Return the bits to add."""
+
+    def provides(self) -> Provides:
+        """Return the planes that later stages find."""
+        return Provides(planes=self.sets)
+
+    def _ask(self, frame: Any) -> Mask:
+        return self.find(frame)
+
+    def _apply(self, frame: Frame, answer: Mask) -> StageResult:
+        flags = self._checked(frame, "flags", answer.flags).astype(np.uint32, copy=False)
+        undeclared = flags & ~np.uint32(self.sets)
+        if undeclared.any():
+            raise ContractError(
+                "a mask stage may only set the planes that it declares in `sets`",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                received=", ".join(count_planes(undeclared)) or "reserved bits",
+                remedy="This is a fault of the plugin.",
+            )
+        counts = count_planes(flags)
+        metrics: dict[str, float] = {f"pixels {name}": float(n) for name, n in counts.items()}
+        metrics["fraction flagged"] = float(np.count_nonzero(flags)) / max(flags.size, 1)
+        products = dict(answer.products)
+        for plane, probability in answer.probabilities.items():
+            values = self._checked(frame, f"probability of {plane}", probability)
+            products[f"PROB_{parse_planes(plane).alias}"] = values.astype(np.float32, copy=False)
+        return StageResult(
+            frame.replace(flags=frame.flags | flags),
+            products,
+            {**metrics, **answer.metrics},
+            Outcome.DONE if counts else Outcome.NO_WORK,
+        )

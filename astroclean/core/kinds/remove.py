@@ -1,0 +1,82 @@
+"""Kind `remove`: what lies under the compact sources, or under bad pixels?"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from astroclean.core.planes import MaskPlane
+from astroclean.core.results import Removal
+from astroclean.core.stage import Outcome, Stage, StageResult
+from astroclean.core.uncertainty import deviation_of, with_deviation
+from astroclean.errors import ContractError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+
+__all__ = ["SourceRemover"]
+
+
+class SourceRemover(Stage):
+    """Replaces pixels inside ``where``; every other pixel stays bit for bit.
+
+    A replaced pixel keeps its flags and gains the planes of ``reason``. Its uncertainty becomes
+    NaN unless the method gives one: a filled value is no measurement.
+    """
+
+    kind = "remove"
+    reason: ClassVar[MaskPlane] = MaskPlane.REMOVED
+
+    @abstractmethod
+    def remove(self, frame: Frame) -> Removal:
+        """Return the new values and where they are."""
+
+    def _ask(self, frame: Any) -> Removal:
+        return self.remove(frame)
+
+    def _apply(self, frame: Frame, answer: Removal) -> StageResult:
+        data = self._checked(frame, "data", answer.data).astype(np.float32, copy=False)
+        where = self._checked(frame, "where", answer.where).astype(bool, copy=False)
+        self._check_remit(frame, data, where)
+        new = np.where(where, data, frame.data)
+        removed = np.where(where, np.nan_to_num(frame.data - new, posinf=0, neginf=0), 0)
+        result = frame.replace(
+            data=new,
+            uncertainty=self._uncertainty(frame, answer.uncertainty, where),
+            sources=frame.sources if answer.sources is None else answer.sources,
+        ).add_planes(where, self.reason)
+        count = int(np.count_nonzero(where))
+        metrics = {
+            "pixels replaced": float(count),
+            "flux removed": float(np.sum(removed, dtype=np.float64)),
+            **answer.metrics,
+        }
+        products = {"REMOVED": removed.astype(np.float32), **answer.products}
+        outcome = Outcome.DONE if count else Outcome.NO_WORK
+        return StageResult(result, products, metrics, outcome)
+
+    def _check_remit(
+        self, frame: Frame, data: NDArray[np.float32], where: NDArray[np.bool_]
+    ) -> None:
+        touched = (data != frame.data) & ~where & ~(np.isnan(data) & np.isnan(frame.data))
+        if touched.any():
+            raise ContractError(
+                "a remove stage may only change pixels inside `where`",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                received=f"{np.count_nonzero(touched)} other pixels changed",
+                remedy="This is a fault of the plugin.",
+            )
+
+    def _uncertainty(
+        self, frame: Frame, given: NDArray[Any] | None, where: NDArray[np.bool_]
+    ) -> Any:
+        before = deviation_of(frame.uncertainty)
+        if not where.any() or (before is None and given is None):
+            return frame.uncertainty
+        old = np.full(frame.shape, np.nan, np.float32) if before is None else before
+        new = np.nan if given is None else self._checked(frame, "uncertainty", given)
+        return with_deviation(frame.uncertainty, np.where(where, new, old))

@@ -1,0 +1,265 @@
+"""`Psf`: a stamp, or a grid of stamps over the frame; always finite, odd, centred and of sum 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.errors import PsfError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Psf"]
+
+_FWHM_PER_SIGMA = 2.3548200450309493  # 2 sqrt(2 ln 2)
+_STAMP, _GRID = 2, 3
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Psf:
+    """Point spread function of a frame, sampled on the frame's pixels.
+
+    Parameters
+    ----------
+    stamps : (ky, kx) or (n, ky, kx) array_like
+        One stamp, or one for each position. Sides are odd; the peak lies within one pixel of the
+        centre. Scaled here to sum 1.
+    positions : (n, 2) array_like, optional
+        (x, y) in pixels of each stamp: all nodes of a rectangular grid, in any order.
+
+    Raises
+    ------
+    PsfError
+        A stamp is not finite, has an even side, no positive sum, a peak off its centre, or the
+        positions form no grid.
+    """
+
+    stamps: NDArray[np.float64]
+    """(n, ky, kx), each of sum 1."""
+    positions: NDArray[np.float64] | None
+    """(n, 2) pixel positions (x, y), or None for a constant PSF."""
+
+    def __init__(self, stamps: Any, positions: Any = None) -> None:
+        array = np.asarray(stamps, dtype=np.float64)
+        if array.ndim == _STAMP:
+            array = array[np.newaxis]
+        if array.ndim != _GRID or array.size == 0:
+            raise PsfError("a PSF is a stamp (ky, kx) or a set (n, ky, kx)", received=array.shape)
+        places = None if positions is None else np.asarray(positions, dtype=np.float64)
+        _check_positions(len(array), places)
+        normalized = np.stack([_checked(stamp) for stamp in array])
+        object.__setattr__(self, "stamps", normalized)
+        object.__setattr__(self, "positions", places)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ky, kx) of the stamps, in pixels."""
+        _, ky, kx = self.stamps.shape
+        return ky, kx
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether one stamp serves the whole frame."""
+        return self.positions is None
+
+    @property
+    def fwhm_pixels(self) -> float:
+        """Full width at half maximum in pixels: of the circle with the area above half maximum.
+
+        Averaged over the stamps; meaningful from about 1.5 pixels upwards.
+        """
+        return float(np.mean([_half_maximum_width(stamp) for stamp in self.stamps]))
+
+    def at(self, x: float, y: float) -> NDArray[np.float64]:
+        """Return the stamp at a position, bilinear between the nodes of the grid.
+
+        Parameters
+        ----------
+        x, y : float
+            Pixel position; beyond the outermost nodes the nearest is taken.
+
+        Returns
+        -------
+        (ky, kx) float64
+            Sum 1. A new array.
+        """
+        if self.positions is None:
+            return self.stamps[0].copy()
+        weights = _node_weights(self.positions, x, y)
+        stamp: NDArray[np.float64] = np.tensordot(weights, self.stamps, axes=1)
+        return stamp
+
+    @classmethod
+    def gaussian(cls, *, fwhm_pixels: float) -> Psf:
+        """Return a circular Gaussian.
+
+        Parameters
+        ----------
+        fwhm_pixels : float
+            Full width at half maximum in pixels, at least 0.5.
+
+        Returns
+        -------
+        Psf
+            A stamp out to five standard deviations, integrated over each pixel.
+
+        Raises
+        ------
+        PsfError
+            The width is not a number of 0.5 pixels or more.
+        """
+        if not (np.isfinite(fwhm_pixels) and fwhm_pixels >= 0.5):  # noqa: PLR2004
+            raise PsfError("FWHM must be at least 0.5 pixels", received=fwhm_pixels)
+        from scipy.special import erf  # noqa: PLC0415 - optional extra
+
+        sigma = fwhm_pixels / _FWHM_PER_SIGMA
+        half = int(np.ceil(5 * sigma))
+        edges = (np.arange(-half, half + 2) - 0.5) / (sigma * np.sqrt(2))
+        profile = np.diff(erf(edges))
+        return cls(np.outer(profile, profile))
+
+    @classmethod
+    def resampled(cls, stamp: Any, *, scale: float) -> Psf:
+        """Return a PSF from a stamp with other pixels than the frame's.
+
+        Parameters
+        ----------
+        stamp : (ky, kx) array_like
+            Image of a point source; sides may be even, the peak may lie off the centre.
+        scale : float
+            Size of the frame's pixel in pixels of the stamp (above 1: the stamp is oversampled).
+
+        Returns
+        -------
+        Psf
+            Centred on the centroid of the core, integrated over the frame's pixels.
+
+        Raises
+        ------
+        PsfError
+            The stamp is not finite or has no positive peak, or ``scale`` is not positive.
+        """
+        from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
+
+        array = np.asarray(stamp, dtype=np.float64)
+        if array.ndim != _STAMP or not np.isfinite(array).all() or array.max(initial=0) <= 0:
+            raise PsfError("a PSF stamp is a finite 2-D image with a peak", received=array.shape)
+        if not scale > 0:
+            raise PsfError("pixel scale of a PSF must be positive", received=scale)
+        y0, x0 = _core_centroid(array)
+        reach = min(y0, x0, array.shape[0] - 1 - y0, array.shape[1] - 1 - x0)
+        half = max(int(reach / scale - 0.5), 0)
+        sub = max(int(np.ceil(scale)) | 1, 5)
+        offsets = (np.arange(-half, half + 1)[:, None] + (np.arange(sub) - sub // 2) / sub).ravel()
+        grid = np.meshgrid(y0 + offsets * scale, x0 + offsets * scale, indexing="ij")
+        fine = map_coordinates(array, grid, order=3, mode="constant")
+        side = 2 * half + 1
+        return cls(fine.reshape(side, sub, side, sub).mean(axis=(1, 3)))
+
+    @classmethod
+    def from_model(cls, model: Any, *, pixel_scale_arcsec: float | None = None, size: int = 51) -> Psf:
+        """Return a PSF from a GalSim object or a photutils PSF model.
+
+        Parameters
+        ----------
+        model : galsim.GSObject or astropy.modeling.Fittable2DModel
+            GalSim profiles are drawn with ``pixel_scale_arcsec``; photutils models (``ImagePSF``,
+            ``GriddedPSFModel``, ``CircularGaussianPRF``, ...) are evaluated on pixels.
+        pixel_scale_arcsec : float, optional
+            Pixel of the frame in arcsec; GalSim only.
+        size : int
+            Side of the stamp in pixels; odd.
+
+        Returns
+        -------
+        Psf
+            A grid of stamps for a ``GriddedPSFModel``, else one stamp.
+
+        Raises
+        ------
+        PsfError
+            Unknown object, or no pixel scale for a GalSim profile.
+        """
+        if hasattr(model, "drawImage"):
+            if pixel_scale_arcsec is None:
+                raise PsfError("a GalSim profile needs the pixel scale of the frame in arcsec")
+            drawn = model.drawImage(nx=size, ny=size, scale=pixel_scale_arcsec)
+            return cls(drawn.array)
+        if not hasattr(model, "x_0"):
+            raise PsfError("not a GalSim or photutils PSF", received=type(model).__name__)
+        half = size // 2
+        y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
+        nodes = getattr(model, "grid_xypos", None)
+        if nodes is None:
+            placed = model.copy()
+            placed.x_0, placed.y_0 = 0.0, 0.0
+            return cls(placed(x, y))
+        stamps = [model.evaluate(x + px, y + py, 1.0, px, py) for px, py in nodes]
+        return cls(np.stack(stamps), positions=nodes)
+
+
+def _checked(stamp: NDArray[np.float64]) -> NDArray[np.float64]:
+    ky, kx = stamp.shape
+    if not np.isfinite(stamp).all():
+        raise PsfError("PSF stamp has pixels that are not finite", received=stamp.shape)
+    if ky % 2 == 0 or kx % 2 == 0:
+        raise PsfError(
+            "sides of a PSF stamp must be odd, so that it has a central pixel",
+            received=stamp.shape,
+            remedy="Use Psf.resampled, which recentres it.",
+        )
+    total = stamp.sum()
+    if not total > 0:
+        raise PsfError("PSF stamp must have a positive sum", received=total)
+    py, px = np.unravel_index(np.argmax(stamp), stamp.shape)
+    if abs(int(py) - ky // 2) > 1 or abs(int(px) - kx // 2) > 1:
+        raise PsfError(
+            f"peak of the PSF stamp must lie at its centre (y, x) = ({ky // 2}, {kx // 2})",
+            received=f"({py}, {px})",
+            remedy="Use Psf.resampled, which recentres it.",
+        )
+    return stamp / total
+
+
+def _check_positions(count: int, positions: NDArray[np.float64] | None) -> None:
+    if positions is None:
+        if count != 1:
+            raise PsfError("several PSF stamps need a position each", received=count)
+        return
+    if positions.shape != (count, 2):
+        raise PsfError(f"need {count} positions (x, y)", received=positions.shape)
+    nodes = len(np.unique(positions[:, 0])) * len(np.unique(positions[:, 1]))
+    if nodes != count or len(np.unique(positions, axis=0)) != count:
+        raise PsfError("positions of PSF stamps must be all nodes of a rectangular grid")
+
+
+def _node_weights(positions: NDArray[np.float64], x: float, y: float) -> NDArray[np.float64]:
+    """Return the bilinear weight of each node."""
+    weights = np.ones(len(positions))
+    for axis, value in enumerate((x, y)):
+        nodes = np.unique(positions[:, axis])
+        hats = np.array([np.interp(value, nodes, row) for row in np.eye(len(nodes))])
+        weights *= hats[np.searchsorted(nodes, positions[:, axis])]
+    return weights
+
+
+def _half_maximum_width(stamp: NDArray[np.float64]) -> float:
+    from scipy.ndimage import zoom  # noqa: PLC0415 - optional extra
+
+    factor = 5
+    fine = zoom(stamp, factor, order=3, grid_mode=True, mode="grid-constant")
+    area = np.count_nonzero(fine >= fine.max() / 2) / factor**2
+    return float(2 * np.sqrt(area / np.pi))
+
+
+def _core_centroid(array: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the centroid (y, x) of the pixels above half of the peak, connected to it."""
+    from scipy.ndimage import center_of_mass, label  # noqa: PLC0415 - optional extra
+
+    labels, _ = label(array >= array.max() / 2)
+    peak = labels.flat[int(np.argmax(array))]
+    y, x = center_of_mass(array, labels, peak)
+    return float(y), float(x)

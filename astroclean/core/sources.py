@@ -1,0 +1,99 @@
+"""The sources of a frame: catalogue, segmentation and, after deblending, an image of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astroclean.errors import FrameError
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+    from astropy.wcs import WCS
+    from numpy.typing import NDArray
+
+__all__ = ["SourceStamp", "Sources"]
+
+REQUIRED_COLUMNS = ("id", "x", "y")
+
+
+@dataclass(frozen=True, eq=False)
+class SourceStamp:
+    """What one source contributes to each pixel of a box."""
+
+    id: int
+    """The source's ``id`` in the catalogue."""
+    origin: tuple[int, int]
+    """(y, x) of the box's first pixel in the frame."""
+    data: NDArray[np.float32]
+    """(ny, nx) contribution in the unit of the frame."""
+
+    def slices(self) -> tuple[slice, slice]:
+        """Return the box as slices of the frame."""
+        (y, x), (ny, nx) = self.origin, self.data.shape
+        return slice(y, y + ny), slice(x, x + nx)
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """Catalogue of a frame with what the deblender knows of each source.
+
+    Parameters
+    ----------
+    table : astropy.table.QTable
+        One row a source. Columns ``id`` (integer label from 1), ``x``, ``y`` (pixels, centre of
+        the lower-left pixel is 0, 0); further columns with units.
+    segmentation : (ny, nx) int32, optional
+        ``id`` of the source that dominates each pixel, 0 for sky.
+    stamps : tuple of SourceStamp
+        Images of the deblended sources; empty where the method gives none.
+
+    Raises
+    ------
+    FrameError
+        A required column is missing, or an ``id`` occurs twice.
+    """
+
+    table: QTable
+    segmentation: NDArray[np.int32] | None = None
+    stamps: tuple[SourceStamp, ...] = ()
+
+    def __post_init__(self) -> None:
+        missing = [name for name in REQUIRED_COLUMNS if name not in self.table.colnames]
+        if missing:
+            raise FrameError("catalogue lacks required columns", received=", ".join(missing))
+        ids = np.asarray(self.table["id"])
+        if np.unique(ids).size != ids.size:
+            raise FrameError("catalogue has the same id twice; ids are unique in a frame")
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def with_sky(self, wcs: WCS | None) -> Sources:
+        """Return the sources with columns ``ra`` and ``dec`` (ICRS, deg) where the WCS is celestial.
+
+        Parameters
+        ----------
+        wcs : astropy.wcs.WCS or None
+            World coordinates of the frame. Without celestial axes the catalogue is left as it is.
+
+        Returns
+        -------
+        Sources
+            New sources; the receiver is not modified.
+        """
+        if wcs is None or not wcs.has_celestial or "ra" in self.table.colnames:
+            return self
+        import astropy.units as u  # noqa: PLC0415 - core stays light to import
+
+        table = self.table.copy()
+        x, y = np.asarray(table["x"], dtype=float), np.asarray(table["y"], dtype=float)
+        sky = wcs.celestial.pixel_to_world(x, y).icrs
+        position = table.colnames.index("y") + 1
+        for offset, (name, angle) in enumerate((("ra", sky.ra), ("dec", sky.dec))):
+            table.add_column(u.Quantity(angle, u.deg), name=name, index=position + offset)
+        table["ra"].info.description = "right ascension (ICRS)"
+        table["dec"].info.description = "declination (ICRS)"
+        return replace(self, table=table)

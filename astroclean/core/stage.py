@@ -1,0 +1,251 @@
+"""`Stage`: one step of a pipeline, a pure function of frame and options."""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from astroclean.core.frameset import FrameSet
+from astroclean.core.history import HistoryEntry
+from astroclean.core.options import StageOptions
+from astroclean.core.planes import NO_PLANE, MaskPlane
+from astroclean.core.results import Answer, Score
+from astroclean.errors import ContractError, StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+
+__all__ = ["Identity", "Needs", "Outcome", "Provides", "Stage", "StageResult"]
+
+_BAND_AXES = 3
+
+
+class Outcome(enum.StrEnum):
+    """How a stage ended."""
+
+    DONE = "done"
+    NO_WORK = "no work"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a stage cannot do without; checked before the first pixel."""
+
+    fields: frozenset[str] = frozenset()
+    """Frame fields, among ``psf``, ``sources``, ``segmentation``, ``uncertainty``, ``wcs``."""
+    planes: MaskPlane = NO_PLANE
+    """Planes of which at least one must be found earlier, or come with the file."""
+    bands: tuple[str, ...] = ()
+    """Bands of the set."""
+
+
+@dataclass(frozen=True)
+class Provides:
+    """What later stages find in the frame."""
+
+    fields: frozenset[str] = frozenset()
+    planes: MaskPlane = NO_PLANE
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a stage is: its name in the pipeline, its plugin, the distribution's version."""
+
+    name: str
+    plugin: str
+    version: str = "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class StageResult:
+    """What a stage hands to the runner."""
+
+    frame: Frame
+    """What the next stage gets."""
+    products: Mapping[str, Any] = field(default_factory=dict)
+    """Extra images by name."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    outcome: Outcome = Outcome.DONE
+    score: Score | None = None
+    """Of a screening stage."""
+
+
+class Stage(ABC):
+    """One step of a pipeline: a frame in, a result out, no files, no state.
+
+    A plugin subclasses the base class of its kind (`astroclean.core.kinds`), which implements
+    ``_ask`` and ``_apply``, and writes that kind's one hook.
+
+    Parameters
+    ----------
+    options : StageOptions, optional
+        Settings; defaults where none.
+    identity : Identity, optional
+        Set by the registry.
+    """
+
+    kind: ClassVar[str]
+    Options: ClassVar[type[StageOptions]] = StageOptions
+    accepts: ClassVar[frozenset[str]] = frozenset({"frame"})
+    """``frame``, ``set`` or both."""
+    branch: ClassVar[str | None] = None
+    """HDU to which the result goes where it must not replace the science image."""
+
+    def __init__(
+        self, options: StageOptions | None = None, *, identity: Identity | None = None
+    ) -> None:
+        plugin = type(self).__name__.lower()
+        self.options: Any = self.Options() if options is None else options
+        self.identity = identity or Identity(name=plugin, plugin=plugin)
+
+    @property
+    def name(self) -> str:
+        """Name of the stage in its pipeline."""
+        return self.identity.name
+
+    def needs(self) -> Needs:
+        """Return what the stage cannot do without, with these options."""
+        return Needs()
+
+    def provides(self) -> Provides:
+        """Return what later stages find in the frame."""
+        return Provides()
+
+    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - others depend on the frame
+        """Return how many pixels around a pixel influence it; None for the whole frame."""
+        return None
+
+    @abstractmethod
+    def _ask(self, frame: Any) -> Answer:
+        """Call the hook of the kind."""
+
+    @abstractmethod
+    def _apply(self, frame: Frame, answer: Any) -> StageResult:
+        """Check the answer against the remit of the kind and make the result."""
+
+    def run(self, frame: Any) -> StageResult:
+        """Run the stage on one frame.
+
+        Parameters
+        ----------
+        frame : Frame, path, HDUList, NDData or (ny, nx) array
+            Whatever can be made a frame; plain arrays are taken to be in adu. Not modified.
+
+        Returns
+        -------
+        StageResult
+            The new frame, products and metrics.
+
+        Raises
+        ------
+        ContractError
+            The plugin changed what its kind may not change.
+        StageError
+            The plugin could not do its work.
+        """
+        from astroclean.core.convert import as_frame  # noqa: PLC0415 - Frame needs astropy
+
+        image = as_frame(frame)
+        if "frame" not in self.accepts:
+            raise StageError(
+                "works on several bands together",
+                where=f"stage '{self.name}'",
+                remedy="Give a FrameSet to `run_set`, or `[bands]` in the pipeline.",
+            )
+        self._require(image)
+        return self._finished(self._apply(image, self._ask(image)))
+
+    def run_set(self, frames: FrameSet) -> dict[str, StageResult]:
+        """Run the stage on aligned bands: together where it can, else one by one.
+
+        Parameters
+        ----------
+        frames : FrameSet
+            One frame a band. Not modified.
+
+        Returns
+        -------
+        dict of str to StageResult
+            Band to result.
+        """
+        if "set" not in self.accepts:
+            return {band: self.run(frames[band]) for band in frames}
+        missing = [band for band in self.needs().bands if band not in frames.frames]
+        if missing:
+            raise StageError(
+                f"needs bands {', '.join(missing)}",
+                where=f"stage '{self.name}'",
+                received=", ".join(frames.bands),
+            )
+        for band in frames:
+            self._require(frames[band])
+        answer = self._ask(frames)
+        return {
+            band: self._finished(self._apply(frames[band], _of_band(answer, index)))
+            for index, band in enumerate(frames)
+        }
+
+    def _require(self, frame: Frame) -> None:
+        held = {"segmentation": frame.sources is not None and frame.sources.segmentation}
+        for name in sorted(self.needs().fields):
+            value = held[name] if name in held else getattr(frame, name)
+            if value is None or value is False:
+                raise StageError(
+                    f"needs '{name}', which the frame does not have",
+                    where=f"{frame.frame_id}, stage '{self.name}'",
+                    remedy=_REMEDIES.get(name),
+                )
+
+    def _finished(self, result: StageResult) -> StageResult:
+        """Enter the stage in the frame's history."""
+        changed = ", ".join(f"{key} = {value:.6g}" for key, value in result.metrics.items())
+        entry = HistoryEntry(
+            stage=self.name,
+            plugin=self.identity.plugin,
+            version=self.identity.version,
+            options=self.options.record(),
+            summary=changed or str(result.outcome),
+        )
+        frame = result.frame.replace(history=(*result.frame.history, entry))
+        return replace(result, frame=frame)
+
+    def _checked(self, frame: Frame, name: str, array: Any) -> NDArray[Any]:
+        """Return an array of the answer, or raise where it has not the shape of the frame."""
+        checked = np.asarray(array)
+        if checked.shape != frame.shape:
+            raise ContractError(
+                f"'{name}' must have the shape of the frame {frame.shape}",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                received=checked.shape,
+                remedy="This is a fault of the plugin.",
+            )
+        return checked
+
+
+_REMEDIES = {
+    "psf": 'Give `[psf]` with `file`, `fwhm = "0.9 arcsec"` or `estimate = true`.',
+    "sources": "Put a stage of kind `deblend` before it.",
+    "segmentation": "Put a stage of kind `deblend` before it.",
+}
+
+
+def _of_band(answer: Answer, index: int) -> Answer:
+    """Return the part of a set's answer that belongs to one band."""
+
+    def part(value: Any) -> Any:
+        if isinstance(value, np.ndarray) and value.ndim == _BAND_AXES:
+            return value[index]
+        if isinstance(value, dict):
+            return {key: part(item) for key, item in value.items()}
+        return value
+
+    return replace(answer, **{f.name: part(getattr(answer, f.name)) for f in fields(answer)})

@@ -1,0 +1,1 @@
+"""FITS in and out: addresses, instruments, frames by HDU and plane, atomic writes."""

@@ -1,0 +1,50 @@
+"""What a run has to write for one frame: plain arrays and cards, cheap to pass between processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from astroclean.io.grouping import FrameSlot
+
+__all__ = ["BranchImage", "FrameOutput"]
+
+
+@dataclass(frozen=True, eq=False)
+class BranchImage:
+    """A deconvolved or super-resolved image, with its own WCS and unit."""
+
+    name: str
+    """``DECONV`` or ``SUPERRES``."""
+    data: NDArray[Any]
+    unit: str
+    wcs_cards: tuple[tuple[str, Any, str], ...] = ()
+    """(keyword, value, comment); empty where the WCS of the science HDU holds."""
+    uncertainty: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FrameOutput:
+    """The outcome of all stages on one frame."""
+
+    slot: FrameSlot
+    data: NDArray[Any]
+    """(ny, nx) float32."""
+    changed: NDArray[Any]
+    """(ny, nx) bool, pixels whose value differs from the input's."""
+    flags: NDArray[Any]
+    """(ny, nx) uint32."""
+    uncertainty: NDArray[Any] | None = None
+    """(ny, nx) standard deviation, or None."""
+    uncertainty_changed: NDArray[Any] | None = None
+    """(ny, nx) bool, or None where nothing changed."""
+    history: tuple[str, ...] = ()
+    """Text of HISTORY cards."""
+    products: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """EXTNAME to (ny, nx) image."""
+    branch: BranchImage | None = None

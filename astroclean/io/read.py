@@ -1,0 +1,253 @@
+"""A file and its instrument's rules make frames."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
+
+from astroclean.core.conventions import load_convention
+from astroclean.core.detector import DETECTOR_KEYWORDS
+from astroclean.core.frame import Frame
+from astroclean.core.planes import REJECTING, MaskPlane
+from astroclean.errors import FitsReadError
+from astroclean.io.address import Address, parse_address
+from astroclean.io.grouping import FrameSlot, Grouping, group_hdus
+from astroclean.io.instruments import VALUE_NAMES, Instrument, detect_instrument, load_instrument
+from astroclean.io.source import FitsSource
+from astroclean.io.values import frame_unit, frame_wcs, resolve_detector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["Exposure", "ReadSettings", "open_exposure", "read_frame"]
+
+Window = tuple[slice, slice]
+
+_UNCERTAINTIES = {
+    "error": StdDevUncertainty,
+    "variance": VarianceUncertainty,
+    "inverse_variance": InverseVariance,
+}
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """How files are read."""
+
+    instrument: str = "auto"
+    """Name, path, or ``auto`` to go by each header."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """The user's own values, before those of header and instrument: ``unit``, ``gain``, ..."""
+    reject_bits: MaskPlane = REJECTING
+
+
+class Exposure:
+    """The frames of one open file.
+
+    Parameters
+    ----------
+    source : FitsSource
+        Open file.
+    address : Address
+        File and, where told, HDU.
+    settings : ReadSettings
+        Instrument, overrides, rejecting planes.
+
+    Raises
+    ------
+    FitsReadError
+        There is no frame in it.
+    InstrumentError
+        Several instruments match.
+    """
+
+    def __init__(self, source: FitsSource, address: Address, settings: ReadSettings) -> None:
+        self.source = source
+        self.settings = settings
+        self.instrument = _instrument_of(source, settings)
+        self.grouping: Grouping = group_hdus(source, self.instrument, address)
+        self.notes = source.notes
+
+    @property
+    def slots(self) -> tuple[FrameSlot, ...]:
+        """Where the frames are."""
+        return self.grouping.slots
+
+    def frame_id(self, slot: FrameSlot) -> str:
+        """Return the identity of a frame in messages."""
+        return f"{self.source.path.name}{slot.label}"
+
+    def frame(self, slot: FrameSlot, window: Window | None = None) -> Frame:
+        """Read one frame, or a window of it.
+
+        Parameters
+        ----------
+        slot : FrameSlot
+            One of :attr:`slots`.
+        window : (slice, slice), optional
+            (y, x) part to read.
+
+        Returns
+        -------
+        Frame
+            With unit, uncertainty, flags, WCS, and the detector's values in ``meta``.
+
+        Raises
+        ------
+        FitsReadError
+            Pixels cannot be decoded.
+        UnitError
+            The unit is not told.
+        """
+        where = f"{self.source.path}{slot.label}"
+        header = self.source.merged_header(slot.science.index)
+        unit, unit_origin = frame_unit(
+            self.instrument, header, self.settings.overrides, where=where
+        )
+        if "assumed" in unit_origin:
+            self._note(f"unit {unit} {unit_origin}; no unit in the header")
+        wcs = frame_wcs(header, self.source.hdulist(), self.notes)
+        values = resolve_detector(self.instrument, header, self.settings.overrides, wcs)
+        for name, resolved in values.items():
+            header[DETECTOR_KEYWORDS[name]] = (resolved.value, resolved.origin[:40])
+        data = self.source.read(slot.science.index, plane=slot.plane, window=window)
+        return Frame(
+            data,
+            unit=unit,
+            uncertainty=self._uncertainty(slot, window),
+            flags=self._flags(slot, header, window),
+            wcs=wcs[window] if wcs is not None and window is not None else wcs,
+            meta=header,
+            frame_id=self.frame_id(slot),
+            reject_bits=self.settings.reject_bits,
+        )
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _uncertainty(self, slot: FrameSlot, window: Window | None) -> Any:
+        for role, kind in _UNCERTAINTIES.items():
+            hdu = slot.companions.get(role)
+            if hdu is not None:
+                values = self.source.read(hdu.index, plane=slot.plane, window=window)
+                return kind(values.astype(np.float32))
+        return None
+
+    def _flags(
+        self, slot: FrameSlot, header: fits.Header, window: Window | None
+    ) -> NDArray[np.uint32]:
+        ny, nx = slot.science.shape[-2:]
+        rows, columns = window or (slice(0, ny), slice(0, nx))
+        flags = np.zeros((ny, nx), dtype=np.uint32)
+        outside = _outside_section(header.get(self.instrument.trim_keyword or ""), (ny, nx))
+        if outside is not None:
+            flags[outside] |= np.uint32(MaskPlane.OVERSCAN)
+        flags = flags[rows, columns]
+        dq = slot.companions.get("dq")
+        if dq is not None:
+            convention = load_convention(self.instrument.dq or "boolean").with_bits(
+                _declared_bits(self.source.header(dq.index))
+            )
+            values = self.source.read(dq.index, plane=slot.plane, window=window)
+            flags |= convention.to_planes(_integers(values))
+        coverage = slot.companions.get("coverage")
+        if coverage is not None:
+            seen = self.source.read(coverage.index, plane=slot.plane, window=window)
+            flags[~(seen > 0)] |= np.uint32(MaskPlane.NO_DATA)
+        return flags
+
+
+def _declared_bits(header: fits.Header) -> dict[str, int]:
+    """Return the mask planes that a header declares by LSST's ``MP_<name> = bit`` cards."""
+    cards = ((str(key).upper(), header[key]) for key in header if str(key).startswith("MP_"))
+    return {name.removeprefix("MP_"): bit for name, bit in cards if isinstance(bit, int)}
+
+
+def _integers(values: NDArray[Any]) -> NDArray[np.integer]:
+    if values.dtype.kind == "f":  # masks stored as floats, or with BLANK
+        return np.nan_to_num(values, nan=0).astype(np.int64)
+    return values
+
+
+def _outside_section(section: Any, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """Return the pixels outside an IRAF section ``[x1:x2,y1:y2]`` (from 1, ends included)."""
+    numbers = re.fullmatch(r"\s*\[(\d+):(\d+),(\d+):(\d+)\]\s*", re.sub(r"\s", "", str(section)))
+    if numbers is None:
+        return None
+    x1, x2, y1, y2 = (int(n) for n in numbers.groups())
+    outside = np.ones(shape, dtype=bool)
+    outside[max(y1 - 1, 0) : y2, max(x1 - 1, 0) : x2] = False
+    return outside if not outside.all() else None
+
+
+def _instrument_of(source: FitsSource, settings: ReadSettings) -> Instrument:
+    if settings.instrument != "auto":
+        return load_instrument(settings.instrument)
+    lookup: dict[str, Any] = {}
+    for hdu in reversed(source.hdus):
+        if hdu.index == 0 or hdu.shape:
+            header = source.header(hdu.index)
+            lookup.update({key: header[key] for key in set(header) - {"", "COMMENT", "HISTORY"}})
+    return detect_instrument(lookup, where=str(source.path))
+
+
+@contextlib.contextmanager
+def open_exposure(
+    source: str | Path | fits.HDUList, settings: ReadSettings | None = None
+) -> Iterator[Exposure]:
+    """Open a file (or HDUs in memory) as an exposure.
+
+    Parameters
+    ----------
+    source : str, Path or HDUList
+        File with an optional HDU address, or HDUs.
+    settings : ReadSettings, optional
+        How to read.
+
+    Yields
+    ------
+    Exposure
+        Closed on leaving the context.
+    """
+    settings = settings or ReadSettings()
+    if isinstance(source, fits.HDUList):
+        with FitsSource.of_hdulist(source) as opened:
+            yield Exposure(opened, Address(opened.path), settings)
+        return
+    address = parse_address(source)
+    with FitsSource(address.path) as opened:
+        yield Exposure(opened, address, settings)
+
+
+def read_frame(
+    source: str | Path | fits.HDUList,
+    *,
+    instrument: str = "auto",
+    plane: int | None = None,
+    window: Window | None = None,
+    **overrides: Any,
+) -> Frame:
+    """Read one frame; see :meth:`astroclean.Frame.read`."""
+    for name in overrides:
+        if name not in VALUE_NAMES:
+            raise FitsReadError(f"no setting '{name}'", received=", ".join(VALUE_NAMES))
+    with open_exposure(source, ReadSettings(instrument, overrides)) as exposure:
+        slots = [s for s in exposure.slots if plane is None or s.plane == plane]
+        if len(slots) != 1:
+            raise FitsReadError(
+                "address one frame" if slots else f"there is no plane {plane}",
+                where=str(exposure.source.path),
+                received=", ".join(slot.label for slot in exposure.slots),
+                remedy="As in Frame.read('file.fits[SCI,1]'), or plane=0 for a cube.",
+            )
+        return exposure.frame(slots[0], window)

@@ -1,0 +1,115 @@
+"""Read the files that options name."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.core.resources import IN_MEMORY, ImageHdu, Resource
+from astroclean.errors import FitsReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from astropy.table import Table
+
+    from astroclean.core.options import StageOptions
+
+__all__ = ["file_digest", "load_resource", "load_resources"]
+
+_PLANE = 2
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as hexadecimal text."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def load_resources(options: StageOptions, *, base: Path, stem: str | None = None) -> StageOptions:
+    """Return options whose resources have been read.
+
+    Parameters
+    ----------
+    options : StageOptions
+        Validated options.
+    base : Path
+        Folder to which relative paths refer.
+    stem : str, optional
+        Stem of the input file, for ``{stem}``. Without it, resources that differ from file to
+        file stay unread.
+
+    Returns
+    -------
+    StageOptions
+        New options; the given ones when there was nothing to read.
+    """
+    read = {
+        name: load_resource(resource, base=base, stem=stem)
+        for name, resource in options.resources().items()
+        if stem is not None or not resource.is_per_file
+    }
+    return options.model_copy(update=read) if read else options
+
+
+def load_resource(resource: Resource, *, base: Path, stem: str | None = None) -> Resource:
+    """Read the file that a resource names.
+
+    Parameters
+    ----------
+    resource : Resource
+        As validated.
+    base, stem
+        As for :func:`load_resources`.
+
+    Returns
+    -------
+    Resource
+        With content and digest.
+
+    Raises
+    ------
+    FitsReadError
+        The file does not exist or cannot be read in its format.
+    """
+    if resource.path == IN_MEMORY or resource.content is not None:
+        return resource
+    path = base / Path(resource.path.replace("{stem}", stem or "{stem}")).expanduser()
+    if not path.is_file():
+        raise FitsReadError("no such file", where=str(path), remedy="Check the option's path.")
+    content = _READERS[resource.format](path)
+    return replace(resource, path=str(resource.path), content=content, digest=file_digest(path))
+
+
+def _read_images(path: Path) -> tuple[ImageHdu, ...]:
+    from astroclean.io.source import open_fits  # noqa: PLC0415 - astropy.io.fits on use
+
+    with open_fits(path) as hdus:
+        images = tuple(
+            ImageHdu(str(hdu.name).strip().upper(), int(hdu.ver), np.array(hdu.data))
+            for hdu in hdus
+            if hdu.is_image and len(hdu.shape) == _PLANE and 0 not in hdu.shape
+        )
+    if not images:
+        raise FitsReadError("has no two-dimensional image", where=str(path))
+    return images
+
+
+def _read_table(path: Path) -> Table:
+    from astropy.table import QTable  # noqa: PLC0415 - heavy
+
+    try:
+        return QTable.read(path)
+    except Exception as error:  # every format raises errors of its own
+        raise FitsReadError(
+            f"cannot be read as a table: {error}",
+            where=str(path),
+            remedy="ECSV, CSV, FITS tables and VOTables are understood.",
+        ) from error
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {"image": _read_images, "table": _read_table}

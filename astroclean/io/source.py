@@ -1,0 +1,332 @@
+"""`FitsSource`: a FITS file as headers, pixel windows and untouched bytes.
+
+The bytes matter as much as the pixels: what a run does not change is copied, not rewritten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+import numpy as np
+from astropy.io import fits
+
+from astroclean.errors import FitsReadError, HduNotFoundError
+from astroclean.io.address import hdu_label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from astroclean.io.address import Address
+
+__all__ = ["FitsSource", "HduInfo", "open_fits"]
+
+BLOCK = 2880
+"""FITS files are written in blocks of this many bytes."""
+_GZIP_MAGIC = b"\x1f\x8b"
+_FATAL = ("truncated", "missing END card", "Error validating header", "not a valid FITS")
+
+
+@dataclass(frozen=True)
+class HduInfo:
+    """What can be said of an HDU without its pixels."""
+
+    index: int
+    name: str
+    """EXTNAME, upper case, no trailing blanks; empty where none."""
+    version: int
+    shape: tuple[int, ...]
+    """(..., ny, nx); empty for a table or an HDU without data."""
+    is_image: bool
+    is_compressed: bool
+    start: int
+    data_start: int
+    end: int
+    """Byte offsets in the unpacked file: header, data, first byte behind the padded data."""
+
+    @property
+    def label(self) -> str:
+        """How users address the HDU: ``SCI,1``, or its number where it has no name."""
+        return hdu_label(self.name, self.version) if self.name else str(self.index)
+
+
+class FitsSource:
+    """An open FITS file, plain, gzipped or tile-compressed. Use it as a context manager.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+
+    Raises
+    ------
+    FitsReadError
+        The file cannot be read, is not FITS, or is truncated.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: list[str] = []
+        """What was odd but harmless, for the report."""
+        self._stack = contextlib.ExitStack()
+        try:
+            self._raw = self._open_raw()
+            with self._damage_told():
+                self._stored = self._stack.enter_context(self._opened(unpack=False))
+                self._stored.readall()
+                self._hdus = self._stack.enter_context(self._opened(unpack=True))
+                self._hdus.readall()
+            self.hdus = self._layout()
+        except BaseException:
+            self._stack.close()
+            raise
+
+    @classmethod
+    def of_hdulist(cls, hdus: fits.HDUList) -> FitsSource:
+        """Return a source over HDUs in memory."""
+        buffer = io.BytesIO()
+        hdus.writeto(buffer, output_verify="silentfix")
+        return _MemorySource(buffer.getvalue())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
+
+    def _open_raw(self) -> BinaryIO:
+        try:
+            stream = self._stack.enter_context(self.path.open("rb"))
+            magic = stream.read(2)
+            stream.seek(0)
+            if magic == _GZIP_MAGIC:
+                return io.BytesIO(gzip.decompress(stream.read()))
+        except (OSError, EOFError, zlib.error) as error:
+            what = "damaged gzip data" if isinstance(error, (EOFError, zlib.error)) else None
+            reason = what or getattr(error, "strerror", None) or str(error)
+            raise FitsReadError(f"cannot be read: {reason}", where=str(self.path)) from error
+        return stream
+
+    def _opened(self, *, unpack: bool) -> fits.HDUList:
+        # A view of its own for each: two HDULists over one buffer would share its position.
+        stream = io.BytesIO(self._raw.getbuffer()) if isinstance(self._raw, io.BytesIO) else None
+        return fits.open(
+            self.path if stream is None else stream,
+            disable_image_compression=not unpack,
+            memmap=False,  # sections then read just their part, scaled integers too
+        )
+
+    @contextlib.contextmanager
+    def _damage_told(self) -> Iterator[None]:
+        """Turn every sign of damage into one error; keep harmless oddities as notes."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                yield
+            except FitsReadError:
+                raise
+            except MemoryError as error:
+                problem = "header asks for more memory than there is; the file is damaged"
+                raise FitsReadError(problem, where=str(self.path)) from error
+            # astropy raises OSError, KeyError, ValueError, TypeError, ... on damaged files.
+            except Exception as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise FitsReadError(
+                    f"not a readable FITS file: {reason.rstrip('.')}",
+                    where=str(self.path),
+                    remedy="Check it with fitsverify, or fetch it again.",
+                ) from error
+        for warning in caught:
+            text = str(warning.message).splitlines()[0]
+            if any(sign in text for sign in _FATAL):
+                raise FitsReadError(f"damaged: {text.rstrip('.')}", where=str(self.path))
+            if text not in self.notes:
+                self.notes.append(text)
+
+    def _layout(self) -> tuple[HduInfo, ...]:
+        infos = []
+        with self._damage_told():
+            for index, (stored, hdu) in enumerate(zip(self._stored, self._hdus, strict=True)):
+                place = stored.fileinfo()
+                shape = tuple(hdu.shape) if hdu.is_image and hdu.shape else ()
+                infos.append(
+                    HduInfo(
+                        index=index,
+                        name=str(hdu.header.get("EXTNAME", "")).strip().upper(),
+                        version=int(hdu.header.get("EXTVER", 1)),
+                        shape=shape if 0 not in shape else (),
+                        is_image=bool(hdu.is_image),
+                        is_compressed=isinstance(hdu, fits.CompImageHDU),
+                        start=place["hdrLoc"],
+                        data_start=place["datLoc"],
+                        end=place["datLoc"] + place["datSpan"],
+                    )
+                )
+            self._check_length(infos[-1])
+        return tuple(infos)
+
+    def _check_length(self, last: HduInfo) -> None:
+        length = self._raw.seek(0, io.SEEK_END)
+        with_padding = self._stored[last.index]
+        needed = last.data_start + int(getattr(with_padding, "size", 0) or 0)
+        if length < needed:
+            raise FitsReadError(
+                f"truncated: HDU [{last.label}] ends at byte {needed}, the file at {length}",
+                where=str(self.path),
+                remedy="Fetch it again.",
+            )
+
+    def header(self, index: int) -> fits.Header:
+        """Return a copy of the header of an HDU (of the image, where it is compressed)."""
+        header: fits.Header = self._hdus[index].header.copy()
+        return header
+
+    def merged_header(self, index: int) -> fits.Header:
+        """Return the header of an HDU with the primary's keywords that it lacks."""
+        header = self.header(index)
+        if index:
+            own = set(header)
+            extra = (c for c in self._hdus[0].header.cards if c.keyword not in own)
+            for card in extra:
+                if card.keyword not in _STRUCTURAL and card.keyword not in _COMMENTARY:
+                    header.append(card, end=True)
+        return header
+
+    def hdulist(self) -> fits.HDUList:
+        """Return astropy's view of the file, for lookup tables of WCSs."""
+        return self._hdus
+
+    def find(self, address: Address) -> HduInfo:
+        """Return the HDU that an address names.
+
+        Raises
+        ------
+        HduNotFoundError
+            There is none, or several.
+        """
+        found = [
+            hdu
+            for hdu in self.hdus
+            if (
+                hdu.index == address.index
+                if address.index is not None
+                else hdu.name == address.name and address.version in (None, hdu.version)
+            )
+        ]
+        if len(found) == 1:
+            return found[0]
+        raise HduNotFoundError(
+            "several HDUs have this name; add the version" if found else "no such HDU",
+            where=str(address),
+            received=", ".join(f"[{hdu.label}]" for hdu in self.hdus) + " in the file",
+        )
+
+    def read(
+        self, index: int, *, plane: int | None = None, window: tuple[slice, slice] | None = None
+    ) -> NDArray[Any]:
+        """Read pixels of an image HDU: scaled (BSCALE, BZERO), BLANK as NaN, native byte order.
+
+        Parameters
+        ----------
+        index : int
+            HDU.
+        plane : int, optional
+            Index over the axes before the last two, in C order; needed for cubes.
+        window : (slice, slice), optional
+            (y, x) part to read; only this part is read from a plain or tile-compressed file.
+
+        Returns
+        -------
+        (ny, nx) array
+            A new array, float32, float64 or integer as stored.
+
+        Raises
+        ------
+        FitsReadError
+            Pixels cannot be decoded.
+        """
+        rows, columns = window or (slice(None), slice(None))
+        leading = self.hdus[index].shape[:-2]
+        place = np.unravel_index(plane or 0, leading) if leading else ()
+        with self._damage_told():
+            part = self._hdus[index].section[(*(int(i) for i in place), rows, columns)]
+            return np.array(part, dtype=part.dtype.newbyteorder("="), order="C")
+
+    def tile_shape(self, index: int) -> tuple[int, ...]:
+        """Return the tiles (..., ny, nx) of a tile-compressed image."""
+        stored = self._stored[index].header
+        return tuple(int(stored[f"ZTILE{n}"]) for n in range(stored["ZNAXIS"], 0, -1))
+
+    def raw_rows(self, info: HduInfo, plane: int, rows: slice, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return rows of an uncompressed image as stored, big-endian and unscaled."""
+        _, nx = info.shape[-2:]
+        skip = (plane * info.shape[-2] + rows.start) * nx * dtype.itemsize
+        self._raw.seek(info.data_start + skip)
+        count = (rows.stop - rows.start) * nx
+        part = np.frombuffer(self._raw.read(count * dtype.itemsize), dtype=dtype)
+        return part.reshape(-1, nx).copy()
+
+    def copy_bytes(self, info: HduInfo, target: BinaryIO, *, chunk: int = 1 << 22) -> None:
+        """Copy an HDU as it is stored, padded to whole blocks."""
+        self._raw.seek(info.start)
+        left = info.end - info.start
+        while left > 0:
+            part = self._raw.read(min(chunk, left))
+            if not part:
+                target.write(b"\0" * left)  # the file lacks its last padding
+                return
+            target.write(part)
+            left -= len(part)
+
+
+class _MemorySource(FitsSource):
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        super().__init__(Path("<HDUList>"))
+
+    def _open_raw(self) -> BinaryIO:
+        return io.BytesIO(self._content)
+
+
+_COMMENTARY = {"", "COMMENT", "HISTORY"}
+_STRUCTURAL = {
+    *("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "PCOUNT", "GCOUNT", "GROUPS"),
+    *("BSCALE", "BZERO", "BLANK", "EXTNAME", "EXTVER", "EXTLEVEL", "CHECKSUM", "DATASUM", "END"),
+    *("NEXTEND", "INHERIT", "DATAMIN", "DATAMAX"),
+    *(f"NAXIS{n}" for n in range(1, 10)),
+}
+
+
+@contextlib.contextmanager
+def open_fits(path: Path) -> Iterator[fits.HDUList]:
+    """Open a FITS file for reading with errors that name the file.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+
+    Yields
+    ------
+    astropy.io.fits.HDUList
+        Its HDUs.
+
+    Raises
+    ------
+    FitsReadError
+        The file is damaged or not FITS.
+    """
+    with FitsSource(path) as source, source._damage_told():  # noqa: SLF001 - same module
+        yield source.hdulist()

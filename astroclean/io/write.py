@@ -1,0 +1,240 @@
+"""Write the cleaned file: what did not change is copied byte for byte, new HDUs come last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from astropy.io import fits
+
+from astroclean import __version__
+from astroclean.core.planes import plane_cards
+from astroclean.core.uncertainty import deviation_of
+from astroclean.errors import FitsWriteError
+from astroclean.io.atomic import atomic_file
+from astroclean.io.images import encode_hdu, new_image, patched_hdu, wcs_cards_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.conventions import Convention
+    from astroclean.core.frame import Frame
+    from astroclean.core.planes import MaskPlane
+    from astroclean.io.output import FrameOutput
+    from astroclean.io.source import FitsSource, HduInfo
+
+__all__ = ["WRITER_KEYWORD", "OutputPlan", "write_clean", "write_frame", "write_mask"]
+
+WRITER_KEYWORD = "ACVERS"
+"""Card by which astroclean recognises what it wrote."""
+
+_TO_STORED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "error": lambda deviation: deviation,
+    "variance": np.square,
+    "inverse_variance": lambda deviation: 1 / np.square(deviation),
+}
+
+
+@dataclass(frozen=True)
+class OutputPlan:
+    """What goes into the cleaned file."""
+
+    science: bool = True
+    """Whether the input's HDUs are written at all."""
+    flags: bool = True
+    uncertainty: bool = True
+    replace: bool = False
+    """Whether a deconvolved image takes the place of the science image."""
+
+
+def write_clean(
+    source: FitsSource, outputs: Sequence[FrameOutput], target: BinaryIO, plan: OutputPlan
+) -> None:
+    """Write the cleaned file of one exposure.
+
+    Parameters
+    ----------
+    source : FitsSource
+        The input, open.
+    outputs : sequence of FrameOutput
+        All its frames, in order.
+    target : BinaryIO
+        Where to write.
+    plan : OutputPlan
+        What to write.
+    """
+    by_science: dict[int, list[FrameOutput]] = {}
+    for output in outputs:
+        by_science.setdefault(output.slot.science.index, []).append(output)
+    if plan.science:
+        patches = _patches(by_science, plan)
+        for info in source.hdus:
+            patch = patches.get(info.index)
+            if patch is None:
+                source.copy_bytes(info, target)
+            else:
+                patched_hdu(source, info, *patch, target)
+    else:
+        target.write(encode_hdu(fits.PrimaryHDU(), primary=True))
+    for group in by_science.values():
+        for hdu in _new_hdus(source, group, plan):
+            target.write(encode_hdu(hdu))
+
+
+Patch = tuple[list["NDArray[Any]"], list["NDArray[Any]"], tuple[str, ...]]
+
+
+def _patches(by_science: dict[int, list[FrameOutput]], plan: OutputPlan) -> dict[int, Patch]:
+    """Return HDU index to (values by plane, changed pixels by plane, history cards)."""
+    patches: dict[int, Patch] = {}
+    for index, group in by_science.items():
+        history = group[0].history
+        values, changed = [o.data for o in group], [o.changed for o in group]
+        if plan.replace and all(_replaces(o) for o in group):
+            values = [o.branch.data for o in group if o.branch]
+            changed = [np.ones_like(o.changed) for o in group]
+        if any(c.any() for c in changed):
+            patches[index] = values, changed, history
+        role, info = _stored_uncertainty(group[0])
+        if info is not None and any(o.uncertainty_changed is not None for o in group):
+            to_stored = _TO_STORED[role]
+            none = np.zeros_like(group[0].changed)
+            patches[info.index] = (
+                [to_stored(np.asarray(o.uncertainty)) for o in group],
+                [none if o.uncertainty_changed is None else o.uncertainty_changed for o in group],
+                (),
+            )
+    return patches
+
+
+def _replaces(output: FrameOutput) -> bool:
+    return output.branch is not None and output.branch.data.shape == output.data.shape
+
+
+def _stored_uncertainty(output: FrameOutput) -> tuple[str, HduInfo | None]:
+    for role in _TO_STORED:
+        if role in output.slot.companions:
+            return role, output.slot.companions[role]
+    return "", None
+
+
+def _new_hdus(source: FitsSource, group: list[FrameOutput], plan: OutputPlan) -> Iterable[Any]:
+    first = group[0]
+    science = first.slot.science
+    common = _common_cards(source, first)
+    packed = source.path.suffix.lower() == ".fz" or science.is_compressed
+
+    def stacked(planes: list[NDArray[Any]]) -> NDArray[Any]:
+        return planes[0] if first.slot.plane is None else np.stack(planes).reshape(science.shape)
+
+    if plan.flags:
+        header = common.copy()
+        header.extend(plane_cards(), strip=False)
+        for line in first.history:
+            header.add_history(line)
+        yield new_image("FLAGS", stacked([o.flags for o in group]), header, packed=packed)
+    if plan.uncertainty and _stored_uncertainty(first)[1] is None:
+        known = [o.uncertainty for o in group if o.uncertainty is not None]
+        if len(known) == len(group):
+            yield new_image("UNCERT", stacked(known).astype(np.float32), common, packed=packed)
+    for name in first.products:
+        images = [np.asarray(o.products[name]) for o in group if name in o.products]
+        if len(images) == len(group):
+            yield new_image(name.upper(), stacked(images), common, packed=packed)
+    if first.branch is not None and not (plan.replace and _replaces(first)):
+        yield _branch_hdu(first, common, stacked([o.branch.data for o in group if o.branch]), packed)
+
+
+def _common_cards(source: FitsSource, output: FrameOutput) -> fits.Header:
+    science = output.slot.science
+    header = fits.Header()
+    header["EXTVER"] = (output.slot.ordinal, "number of the science HDU, from 1")
+    header["ACSCI"] = (science.label, "science HDU that this belongs to")
+    header[WRITER_KEYWORD] = (__version__, "version of astroclean")
+    header.extend(wcs_cards_of(source.header(science.index)), strip=False)
+    return header
+
+
+def _branch_hdu(
+    output: FrameOutput, common: fits.Header, data: NDArray[Any], packed: bool
+) -> Any:
+    branch = output.branch
+    assert branch is not None
+    header = common.copy()
+    header["BUNIT"] = branch.unit
+    for keyword, value, comment in branch.wcs_cards:
+        header[keyword] = (value, comment)
+    for line in output.history:
+        header.add_history(line)
+    return new_image(branch.name, data.astype(np.float32), header, packed=packed)
+
+
+def write_mask(
+    source: FitsSource,
+    outputs: Sequence[FrameOutput],
+    target: BinaryIO,
+    *,
+    convention: Convention,
+    reject: MaskPlane,
+) -> None:
+    """Write one integer mask per science HDU in another pipeline's convention.
+
+    Parameters
+    ----------
+    source, outputs, target
+        As for :func:`write_clean`.
+    convention : Convention
+        The encoding.
+    reject : MaskPlane
+        Planes that make a pixel unusable.
+    """
+    target.write(encode_hdu(fits.PrimaryHDU(), primary=True))
+    groups: dict[int, list[FrameOutput]] = {}
+    for output in outputs:
+        groups.setdefault(output.slot.science.index, []).append(output)
+    for group in groups.values():
+        values = [convention.from_planes(o.flags, reject=reject) for o in group]
+        mask = values[0] if group[0].slot.plane is None else np.stack(values)
+        header = _common_cards(source, group[0])
+        header["ACMASK"] = (convention.name, "convention of the values")
+        small = np.min_scalar_type(int(mask.max(initial=0)))
+        stored = np.int16 if small.itemsize == 1 else np.int32
+        target.write(encode_hdu(new_image("MASK", mask.astype(stored), header, packed=False)))
+
+
+def write_frame(frame: Frame, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write one frame alone; see :meth:`astroclean.Frame.write`."""
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise FitsWriteError("exists", where=str(path), remedy="Pass overwrite=True.")
+    header = frame.meta.copy() if isinstance(frame.meta, fits.Header) else fits.Header(frame.meta)
+    for keyword in ("BSCALE", "BZERO", "BLANK", "EXTNAME", "EXTVER", "CHECKSUM", "DATASUM"):
+        header.remove(keyword, ignore_missing=True)
+    header["BUNIT"] = frame.unit.to_string()
+    if frame.wcs is not None:
+        header.extend(frame.wcs.to_header(relax=True), update=True, useblanks=False)
+    cards = fits.Header()
+    cards[WRITER_KEYWORD] = (__version__, "version of astroclean")
+    for entry in frame.history:
+        for line in entry.cards():
+            header.add_history(line)
+    packed = path.suffix.lower() == ".fz"
+    flags_header = cards.copy()
+    flags_header.extend(plane_cards(), strip=False)
+    hdus = [
+        new_image("SCI", frame.data, header, packed=packed),
+        new_image("FLAGS", frame.flags, flags_header, packed=packed),
+    ]
+    deviation = deviation_of(frame.uncertainty)
+    if deviation is not None:
+        hdus.append(new_image("UNCERT", deviation, cards, packed=packed))
+    with atomic_file(path) as target:
+        target.write(encode_hdu(fits.PrimaryHDU(), primary=True))
+        for hdu in hdus:
+            target.write(encode_hdu(hdu))
+
+

@@ -1,0 +1,210 @@
+"""Load one plugin, guarded: whatever its import does, the host lives and says what happened."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from astroclean.core.options import StageOptions
+from astroclean.core.stage import Identity, Stage
+from astroclean.core.suggest import did_you_mean
+from astroclean.errors import (
+    ConfigurationError,
+    PluginClashError,
+    PluginLoadError,
+    PluginNotFoundError,
+)
+from astroclean.registry.discover import KINDS_GROUP, PluginEntry, list_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["find_plugin", "load_stage", "load_stage_class", "make_stage", "option_problems"]
+
+
+def find_plugin(name: str) -> PluginEntry:
+    """Return the entry of a usable plugin.
+
+    Parameters
+    ----------
+    name : str
+        What users type.
+
+    Returns
+    -------
+    PluginEntry
+        Its entry, without problem.
+
+    Raises
+    ------
+    PluginNotFoundError, PluginClashError, PluginLoadError
+        Not installed; offered twice; wrong manifest.
+    """
+    entries = list_plugins()
+    matching = [entry for entry in entries if entry.name == name]
+    if not matching:
+        raise PluginNotFoundError(
+            f"no plugin '{name}' is installed",
+            remedy=f"{did_you_mean(name, [e.name for e in entries])} "
+            "`astroclean plugins list` shows all.",
+        )
+    if len(matching) > 1:
+        raise PluginClashError(str(matching[0].problem))
+    if matching[0].problem is not None:
+        raise PluginLoadError(matching[0].problem)
+    return matching[0]
+
+
+def load_stage_class(entry: PluginEntry) -> type[Stage]:
+    """Import a plugin and return its stage class.
+
+    Parameters
+    ----------
+    entry : PluginEntry
+        From :func:`find_plugin`.
+
+    Returns
+    -------
+    type of Stage
+        A subclass of the base class of its kind.
+
+    Raises
+    ------
+    PluginLoadError
+        Import failed in any way, or the target is not a stage of its kind.
+    """
+    from stevedore.driver import DriverManager  # noqa: PLC0415 - listing needs no stevedore
+    from stevedore.exception import NoMatches  # noqa: PLC0415
+
+    where = f"plugin '{entry.name}' of {entry.distribution}"
+    try:
+        loaded = DriverManager(
+            entry.group,
+            entry.name,
+            on_load_failure_callback=_raise,
+            warn_on_missing_entrypoint=False,
+        ).driver
+    except KeyboardInterrupt:
+        raise
+    # AssertionError and SystemExit pass through stevedore, and a plugin may raise anything.
+    except BaseException as error:
+        cause = error.__cause__ if isinstance(error, NoMatches) and error.__cause__ else error
+        raise PluginLoadError(
+            f"cannot be imported: {type(cause).__name__}: {cause}",
+            where=where,
+            remedy=f"Mend or uninstall {entry.distribution}; see `astroclean plugins doctor`.",
+        ) from error
+    base = _kind_class(entry.kind)
+    if not (isinstance(loaded, type) and issubclass(loaded, base)):
+        raise PluginLoadError(
+            f"'{entry.target}' must be a subclass of {base.__name__}",
+            where=where,
+            received=repr(loaded),
+        )
+    if not issubclass(loaded.Options, StageOptions):
+        raise PluginLoadError("`Options` must be a subclass of StageOptions", where=where)
+    return loaded
+
+
+def _raise(manager: Any, point: metadata.EntryPoint, error: BaseException) -> None:  # noqa: ARG001
+    raise error
+
+
+def _kind_class(kind: str) -> type[Stage]:
+    (point,) = metadata.entry_points(group=KINDS_GROUP, name=kind)
+    loaded: type[Stage] = point.load()
+    return loaded
+
+
+def option_problems(error: ValidationError, options: type[StageOptions]) -> list[str]:
+    """Return the problems of a validation as lines a person can act on.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+        As raised by ``options``.
+    options : type of StageOptions
+        The model, for the nearest valid spelling.
+
+    Returns
+    -------
+    list of str
+        ``key: rule (got value)``.
+    """
+    lines = []
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{key}: no such option. {did_you_mean(key, options.model_fields)}")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{key}: {message[:1].lower()}{message[1:]} (got {item['input']!r})")
+    return lines
+
+
+def make_stage(
+    stage_class: type[Stage], entry: PluginEntry, options: Mapping[str, Any], *, name: str
+) -> Stage:
+    """Validate options and construct a stage.
+
+    Parameters
+    ----------
+    stage_class : type of Stage
+        From :func:`load_stage_class`.
+    entry : PluginEntry
+        Its entry.
+    options : mapping
+        Option to value.
+    name : str
+        Name of the stage in its pipeline.
+
+    Returns
+    -------
+    Stage
+        Ready to run.
+
+    Raises
+    ------
+    ConfigurationError
+        Options are wrong; every problem is listed.
+    """
+    try:
+        validated = stage_class.Options.model_validate(dict(options))
+    except ValidationError as error:
+        problems = option_problems(error, stage_class.Options)
+        raise ConfigurationError(problems, where=f"stage '{name}'") from error
+    return stage_class(validated, identity=Identity(name, entry.name, entry.version))
+
+
+def load_stage(name: str, **options: Any) -> Stage:
+    """Load a stage by the name of its plugin.
+
+    Parameters
+    ----------
+    name : str
+        Name of an installed plugin; ``astroclean plugins list`` shows all.
+    **options
+        Its options; ``astroclean schema options NAME`` shows them. Options that name a file also
+        take the content: an array or a table.
+
+    Returns
+    -------
+    Stage
+        ``load_stage(name).run(frame)`` returns a :class:`StageResult`.
+
+    Raises
+    ------
+    PluginError
+        The plugin is not installed, clashes or is broken.
+    ConfigurationError
+        An option is wrong.
+    """
+    from astroclean.io.resources import load_resources  # noqa: PLC0415 - only stages with files
+
+    entry = find_plugin(name)
+    stage = make_stage(load_stage_class(entry), entry, options, name=name)
+    loaded = load_resources(stage.options, base=Path.cwd())
+    return type(stage)(loaded, identity=stage.identity)
