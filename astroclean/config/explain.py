@@ -32,8 +32,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         ``table.key: rule (got value)``.
     """
     lines = []
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    for item in items:
         path = _spelled(item["loc"])
+        if item["type"] == "too_short" and any(
+            len(i["loc"]) > 1 and i["loc"][0] == item["loc"][0] for i in items
+        ):
+            continue  # the list is short only because its items are wrong
         if item["type"] == "extra_forbidden":
             known = _keys_at(model, item["loc"][:-1])
             lines.append(f"{path}: no such key. {did_you_mean(str(item['loc'][-1]), known)}")
@@ -41,7 +46,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
             lines.append(f"{path}: required but missing")
         else:
             message = item["msg"].removeprefix("Value error, ")
-            received = "" if isinstance(item["input"], (dict, list)) else f" (got {item['input']!r})"
+            received = (
+                "" if isinstance(item["input"], (dict, list)) else f" (got {item['input']!r})"
+            )
             start = f"{path}: " if path else ""
             lines.append(f"{start}{message[:1].lower()}{message[1:]}{received}")
     return lines

@@ -243,5 +243,3 @@ def load_convention(name: str) -> Convention:
         return Convention.model_validate(read_toml(path))
     except (ConfigurationError, ValidationError, PlaneError) as error:
         raise ConventionError(str(error).rstrip("."), where=f"convention '{name}'") from error
-
-

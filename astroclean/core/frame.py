@@ -170,7 +170,9 @@ class Frame(CCDData):
         fields = {name: getattr(self, name) for name in _FIELDS}
         return type(self)(**{**fields, **changes})
 
-    def where(self, planes: MaskPlane | int | str | Iterable[MaskPlane | int | str]) -> NDArray[np.bool_]:
+    def where(
+        self, planes: MaskPlane | int | str | Iterable[MaskPlane | int | str]
+    ) -> NDArray[np.bool_]:
         """Return the pixels that have any of these planes.
 
         Parameters

@@ -129,7 +129,9 @@ def _from_name(name: str) -> MaskPlane:
     known = _by_name()
     plane = known.get(name.upper().replace("-", "_"))
     if plane is None:
-        raise PlaneError("unknown mask plane", received=repr(name), remedy=did_you_mean(name, known))
+        raise PlaneError(
+            "unknown mask plane", received=repr(name), remedy=did_you_mean(name, known)
+        )
     return plane
 
 

@@ -160,7 +160,9 @@ class Psf:
         return cls(fine.reshape(side, sub, side, sub).mean(axis=(1, 3)))
 
     @classmethod
-    def from_model(cls, model: Any, *, pixel_scale_arcsec: float | None = None, size: int = 51) -> Psf:
+    def from_model(
+        cls, model: Any, *, pixel_scale_arcsec: float | None = None, size: int = 51
+    ) -> Psf:
         """Return a PSF from a GalSim object or a photutils PSF model.
 
         Parameters

@@ -124,6 +124,13 @@ class Stage(ABC):
         """Return how many pixels around a pixel influence it; None for the whole frame."""
         return None
 
+    def fingerprint(self) -> dict[str, str]:
+        """Return hashes of what the stage reads beside frame and options, such as weights.
+
+        They are part of the resume key: other weights, and finished files are done again.
+        """
+        return {}
+
     @abstractmethod
     def _ask(self, frame: Any) -> Answer:
         """Call the hook of the kind."""

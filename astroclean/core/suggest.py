@@ -10,9 +10,11 @@ if TYPE_CHECKING:
 
 __all__ = ["did_you_mean"]
 
+_SHORT_LIST = 40
+
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """Return a sentence that names the nearest known spelling, or all of a short list.
+    """Return a sentence that names the nearest known spelling, or all of a list that is not long.
 
     Parameters
     ----------
@@ -30,4 +32,5 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(wrong.lower(), folded, n=1, cutoff=0.6)
     if near:
         return f"Did you mean '{folded[near[0]]}'?"
-    return "Known: " + ", ".join(sorted(folded.values())) + "." if folded else ""
+    listed = sorted(name for name in folded.values() if name)
+    return f"Known: {', '.join(listed)}." if 0 < len(listed) <= _SHORT_LIST else ""

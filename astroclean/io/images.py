@@ -181,9 +181,7 @@ def _stream(header: fits.Header, blocks: Iterator[NDArray[Any]], target: BinaryI
     target.write(b"\0" * (-written % BLOCK))
 
 
-def _rebuilt(
-    source: FitsSource, info: HduInfo, header: fits.Header, data: NDArray[Any]
-) -> bytes:
+def _rebuilt(source: FitsSource, info: HduInfo, header: fits.Header, data: NDArray[Any]) -> bytes:
     native = data.astype(data.dtype.newbyteorder("="))
     name = header.get("EXTNAME")
     if info.is_compressed:

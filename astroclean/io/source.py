@@ -269,7 +269,9 @@ class FitsSource:
         stored = self._stored[index].header
         return tuple(int(stored[f"ZTILE{n}"]) for n in range(stored["ZNAXIS"], 0, -1))
 
-    def raw_rows(self, info: HduInfo, plane: int, rows: slice, dtype: np.dtype[Any]) -> NDArray[Any]:
+    def raw_rows(
+        self, info: HduInfo, plane: int, rows: slice, dtype: np.dtype[Any]
+    ) -> NDArray[Any]:
         """Return rows of an uncompressed image as stored, big-endian and unscaled."""
         _, nx = info.shape[-2:]
         skip = (plane * info.shape[-2] + rows.start) * nx * dtype.itemsize

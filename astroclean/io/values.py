@@ -116,7 +116,9 @@ def _spellings(text: str, aliases: Mapping[str, str]) -> list[str]:
     # Herschel headers hold "Jy/pix   / Unit of the map": a comment within the value.
     texts = [text.strip(), text.split(" / ")[0].strip()]
     return [
-        spelling for t in texts for spelling in ([meant[t.upper()]] if t.upper() in meant else [t, t.lower()])
+        spelling
+        for t in texts
+        for spelling in ([meant[t.upper()]] if t.upper() in meant else [t, t.lower()])
     ]
 
 

@@ -146,7 +146,9 @@ def _new_hdus(source: FitsSource, group: list[FrameOutput], plan: OutputPlan) ->
         if len(images) == len(group):
             yield new_image(name.upper(), stacked(images), common, packed=packed)
     if first.branch is not None and not (plan.replace and _replaces(first)):
-        yield _branch_hdu(first, common, stacked([o.branch.data for o in group if o.branch]), packed)
+        yield _branch_hdu(
+            first, common, stacked([o.branch.data for o in group if o.branch]), packed
+        )
 
 
 def _common_cards(source: FitsSource, output: FrameOutput) -> fits.Header:
@@ -159,9 +161,7 @@ def _common_cards(source: FitsSource, output: FrameOutput) -> fits.Header:
     return header
 
 
-def _branch_hdu(
-    output: FrameOutput, common: fits.Header, data: NDArray[Any], packed: bool
-) -> Any:
+def _branch_hdu(output: FrameOutput, common: fits.Header, data: NDArray[Any], packed: bool) -> Any:
     branch = output.branch
     assert branch is not None
     header = common.copy()
@@ -236,5 +236,3 @@ def write_frame(frame: Frame, path: str | Path, *, overwrite: bool = False) -> N
         target.write(encode_hdu(fits.PrimaryHDU(), primary=True))
         for hdu in hdus:
             target.write(encode_hdu(hdu))
-
-

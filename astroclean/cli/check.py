@@ -1,0 +1,91 @@
+"""`astroclean check`: everything that can be known before the first pixel."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from astroclean.cli.pipeline_arguments import add_pipeline_arguments, pipeline_of, request_of
+from astroclean.report.model import ExitCode
+from astroclean.runner.runner import Runner
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from astroclean.runner.plan import FilePlan
+    from astroclean.runner.runner import Preflight
+
+__all__ = ["add_arguments", "check", "run"]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    add_pipeline_arguments(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Run the verb; return the exit status."""
+    return check(arguments)
+
+
+def check(arguments: Namespace) -> int:
+    """Check a pipeline and its inputs; print the plan of each file.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        As added by :func:`add_arguments`.
+
+    Returns
+    -------
+    int
+        Exit status: 0 when a run would process every input.
+    """
+    pipeline = pipeline_of(arguments)
+    request = request_of(arguments, pipeline)
+    preflight = Runner(pipeline, request, output=arguments.output).check()
+    if arguments.json:
+        print(json.dumps(_as_json(preflight), indent=2))
+    elif not arguments.quiet:
+        _print(preflight, origins=pipeline.origins if arguments.verbose else {})
+    for record in preflight.failed:
+        print(f"astroclean: would fail: {record.error}", file=sys.stderr)
+    return int(ExitCode.SOME_FAILED if preflight.failed else ExitCode.DONE)
+
+
+def _as_json(preflight: Preflight) -> dict[str, object]:
+    return {
+        "files": [
+            {
+                "input": plan.input,
+                "instrument": plan.instrument,
+                "frames": plan.frames,
+                "key": plan.key,
+                "stages": [
+                    {"name": s.name, "plugin": s.plugin, "options": dict(s.options)}
+                    for s in plan.specs
+                ],
+            }
+            for plan in preflight.plans
+        ],
+        "failed": [{"input": r.input, "error": r.error} for r in preflight.failed],
+        "notes": preflight.notes,
+    }
+
+
+def _print(preflight: Preflight, *, origins: object) -> None:
+    for plan in preflight.plans:
+        print(_line(plan))
+    for note in preflight.notes:
+        print(f"note: {note}")
+    if isinstance(origins, dict) and origins:
+        print("values and where they come from:")
+        for key, origin in sorted(origins.items()):
+            print(f"  {key}: {origin}")
+
+
+def _line(plan: FilePlan) -> str:
+    stages = " -> ".join(spec.name for spec in plan.specs)
+    plural = "s" if plan.frames != 1 else ""
+    return f"{plan.input}: {plan.instrument}, {plan.frames} frame{plural}: {stages}"

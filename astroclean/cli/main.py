@@ -1,0 +1,119 @@
+"""`astroclean` and its verbs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from astroclean import __version__
+from astroclean.errors import AstrocleanError, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+__all__ = ["main"]
+
+VERBS = {
+    "run": "clean files with a pipeline",
+    "check": "check a pipeline and its inputs without reading pixels",
+    "plugins": "list, show, make and diagnose plugins",
+    "mask": "explain mask values",
+    "schema": "print the JSON schema of pipelines or options",
+    "doctor": "check this installation",
+    "cite": "print what to cite for a run",
+}
+
+EPILOG = """\
+examples:
+  astroclean run configs/pipelines/demo.toml
+  astroclean run pipeline.toml raw/*.fits.fz -o cleaned/ -j 4
+  astroclean check pipeline.toml raw/
+  astroclean mask explain 1049603 --as jwst
+
+exit status: 0 all done, 1 some inputs failed, 2 usage or configuration, 3 plugin, engine or
+weights missing, 4 no input matched, 130 interrupted
+"""
+
+BROKEN_PIPE = 141
+INTERRUPTED = 130
+
+
+def _parser(verb: str | None) -> tuple[argparse.ArgumentParser, ModuleType | None]:
+    """Return the parser; only the verb in question adds its arguments, and only it is imported."""
+    parser = argparse.ArgumentParser(
+        prog="astroclean",
+        description="Clean astronomical images with composable plugins.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"astroclean {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    module = None
+    for name, summary in VERBS.items():
+        own = verbs.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == verb:
+            module = importlib.import_module(f"astroclean.cli.{name}")
+            module.add_arguments(own)
+    return parser, module
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    verb = next((word for word in words if word in VERBS), None)
+    parser, module = _parser(verb)
+    arguments = parser.parse_args(words)
+    _set_up_logging(getattr(arguments, "verbose", 0), getattr(arguments, "quiet", False))
+    try:
+        if module is None:  # parse_args has ended the process for an unknown verb
+            parser.error(f"unknown verb {arguments.verb}")
+        status = int(module.run(arguments))
+        sys.stdout.flush()
+    except AstrocleanError as error:
+        print(_told(error), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has gone; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return status
+
+
+def _told(error: AstrocleanError) -> str:
+    kind = "configuration" if isinstance(error, ConfigurationError) else "error"
+    return f"astroclean: {kind}: {error}"
+
+
+def _set_up_logging(verbose: int, quiet: bool) -> None:
+    level = (
+        logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("astroclean")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)

@@ -1,0 +1,76 @@
+"""Arguments that `run` and `check` share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from astroclean.config.load import LoadedPipeline, load_pipeline
+from astroclean.runner.api import DEFAULT_OUTPUT
+from astroclean.runner.runner import Request
+from astroclean.runner.selection import Selection
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+__all__ = ["add_pipeline_arguments", "pipeline_of", "request_of"]
+
+
+def add_pipeline_arguments(parser: ArgumentParser) -> None:
+    """Add the pipeline, inputs, and what selects and sets."""
+    parser.add_argument(
+        "config", metavar="CONFIG", help="a pipeline file, or a name in configs/pipelines"
+    )
+    parser.add_argument(
+        "inputs",
+        metavar="INPUT",
+        nargs="*",
+        help="file, file[HDU], folder, glob or @list.txt; by default the pipeline's own",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="output folder"
+    )
+    parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="processes")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="STAGE.KEY=VALUE",
+        help="set an option, or a key of a table such as instrument.gain; may be repeated",
+    )
+    parser.add_argument("--from", dest="start", metavar="STAGE", help="begin with saved results")
+    parser.add_argument("--until", metavar="STAGE", help="end with this stage")
+    parser.add_argument("--only", action="append", default=[], metavar="STAGE", help="no others")
+    parser.add_argument("--skip", action="append", default=[], metavar="STAGE", help="not this")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("-v", "--verbose", action="count", default=0, help="say more")
+    loudness.add_argument("-q", "--quiet", action="store_true", help="say only what failed")
+
+
+def _jobs(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a number of processes from 1, not {text!r}")
+    return int(text)
+
+
+def pipeline_of(arguments: Namespace) -> LoadedPipeline:
+    """Return the pipeline that the arguments name."""
+    return load_pipeline(arguments.config, settings=arguments.settings)
+
+
+def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
+    """Return what the arguments ask for."""
+    selection = Selection(
+        arguments.start, arguments.until, tuple(arguments.only), tuple(arguments.skip)
+    )
+    return Request(
+        inputs=tuple(arguments.inputs),
+        input_base=Path.cwd(),
+        stages=selection.of(tuple(stage.name for stage in pipeline.config.stage)),
+        start=arguments.start,
+        jobs=arguments.jobs,
+        overwrite=getattr(arguments, "overwrite", False),
+    )

@@ -1,0 +1,95 @@
+"""`astroclean run`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+from astroclean.cli.check import check
+from astroclean.cli.pipeline_arguments import add_pipeline_arguments, pipeline_of, request_of
+from astroclean.report.model import FileStatus
+from astroclean.runner.runner import Runner
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable, Iterator
+
+    from astroclean.report.model import FileRecord, RunReport
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    add_pipeline_arguments(parser)
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="keep finished files (the default)")
+    again.add_argument("--overwrite", action="store_true", help="start anew")
+    parser.add_argument("--dry-run", action="store_true", help="check only, as `astroclean check`")
+
+
+def run(arguments: Namespace) -> int:
+    """Run the verb; return the exit status."""
+    if arguments.dry_run:
+        return check(arguments)
+    pipeline = pipeline_of(arguments)
+    request = request_of(arguments, pipeline)
+    with _progress(quiet=arguments.quiet) as progress:
+        runner = Runner(pipeline, request, output=arguments.output, progress=progress)
+        report = runner.run()
+    report.command = ["astroclean", *sys.argv[1:]]
+    if arguments.json:
+        print(report.to_json())
+    _tell(report, quiet=arguments.quiet or arguments.json, verbose=arguments.verbose)
+    return report.exit_code
+
+
+@contextlib.contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield a function that draws a progress bar, where there is a terminal to draw it on."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from astropy.utils.console import ProgressBar  # noqa: PLC0415 - on a terminal only
+
+    bars: list[ProgressBar] = []
+
+    def draw(done: int, total: int) -> None:
+        if not bars and total:
+            bars.append(ProgressBar(total, file=sys.stderr))
+        if bars:
+            bars[0].update(done)
+
+    try:
+        yield draw
+    finally:
+        if bars:
+            print(file=sys.stderr)
+
+
+def _tell(report: RunReport, *, quiet: bool, verbose: int) -> None:
+    for record in report.files:
+        if record.status == FileStatus.FAILED:
+            print(f"astroclean: failed: {record.error}", file=sys.stderr)
+            if verbose and record.traceback:
+                print(record.traceback, file=sys.stderr)
+        elif not quiet:
+            print(_line(record))
+            for note in record.notes if verbose else []:
+                print(f"    note: {note}")
+    if quiet:
+        return
+    for note in report.notes:
+        print(f"note: {note}")
+    counts = (f"{report.count(status)} {status}" for status in FileStatus if report.count(status))
+    print(f"{', '.join(counts)} in {report.seconds:.1f} s; {report.output}/report.html")
+
+
+def _line(record: FileRecord) -> str:
+    if record.status == FileStatus.REJECTED:
+        return f"{record.input}: rejected by {record.rejected_by}"
+    changed = sum(frame.pixels_changed for frame in record.frames)
+    named = next((n for n in record.outputs if "_clean" in n or "_flags" in n), "")
+    pictures = f"{len(record.frames)} frame{'s' if len(record.frames) != 1 else ''}"
+    return f"{record.input}: {record.status}, {pictures}, {changed} pixels changed -> {named}"

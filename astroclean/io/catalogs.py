@@ -1,0 +1,115 @@
+"""Write catalogues (ECSV, FITS), DS9 regions and stamps of sources."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import QTable, vstack
+
+from astroclean.errors import FitsWriteError
+from astroclean.io.images import encode_hdu, new_image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from astroclean.core.sources import Sources
+
+__all__ = ["write_catalog", "write_regions", "write_stamps"]
+
+Catalogs = "Sequence[tuple[str, Sources]]"
+
+
+def write_catalog(
+    catalogs: Sequence[tuple[str, Sources]], target: BinaryIO, *, suffix: str
+) -> None:
+    """Write one catalogue for all frames of a file.
+
+    Parameters
+    ----------
+    catalogs : sequence of (str, Sources)
+        Label of the frame, as ``[SCI,1]``, and its sources; the label becomes column ``hdu``.
+    target : BinaryIO
+        Where to write.
+    suffix : str
+        ``.ecsv`` or ``.fits``.
+    """
+    table = _stacked(catalogs)
+    if suffix == ".ecsv":
+        text = io.StringIO()
+        table.write(text, format="ascii.ecsv")
+        target.write(text.getvalue().encode("utf-8"))
+        return
+    hdu = fits.table_to_hdu(table)
+    hdu.name = "SOURCES"
+    target.write(encode_hdu(fits.PrimaryHDU(), primary=True))
+    target.write(encode_hdu(hdu))
+
+
+def _stacked(catalogs: Sequence[tuple[str, Sources]]) -> QTable:
+    tables = []
+    for label, sources in catalogs:
+        table = QTable(sources.table, copy=True)
+        if "hdu" in table.colnames:
+            table.remove_column("hdu")
+        width = max(len(name) for name, _ in catalogs)
+        table.add_column(np.full(len(table), label, dtype=f"U{width}"), name="hdu", index=0)
+        table["hdu"].info.description = "frame of the input file"
+        table.meta.clear()  # metadata of libraries hold dates and versions
+        tables.append(table)
+    return tables[0] if len(tables) == 1 else vstack(tables, metadata_conflicts="silent")
+
+
+def write_regions(catalogs: Sequence[tuple[str, Sources]], target: BinaryIO) -> None:
+    """Write the sources as DS9 regions: ICRS where there are sky coordinates, else pixels.
+
+    Parameters
+    ----------
+    catalogs, target
+        As for :func:`write_catalog`.
+
+    Raises
+    ------
+    FitsWriteError
+        The package ``regions`` is not installed.
+    """
+    try:
+        from astropy.coordinates import SkyCoord  # noqa: PLC0415
+        from regions import PixCoord, PointPixelRegion, PointSkyRegion, Regions  # noqa: PLC0415
+    except ImportError as error:
+        raise FitsWriteError(
+            "products.keep has 'regions', which needs the package regions",
+            remedy="pip install 'astroclean[regions]'.",
+        ) from error
+    found: list[Any] = []
+    for label, sources in catalogs:
+        for row in sources.table:
+            meta = {"text": f"{label} {row['id']}"}
+            if "ra" in sources.table.colnames:
+                found.append(PointSkyRegion(SkyCoord(row["ra"], row["dec"]), meta=meta))
+            else:
+                place = PixCoord(float(row["x"]), float(row["y"]))
+                found.append(PointPixelRegion(place, meta=meta))
+    target.write(Regions(found).serialize(format="ds9").encode("utf-8"))
+
+
+def write_stamps(catalogs: Sequence[tuple[str, Sources]], target: BinaryIO) -> None:
+    """Write the image of each deblended source as an HDU of its own.
+
+    Parameters
+    ----------
+    catalogs, target
+        As for :func:`write_catalog`.
+    """
+    target.write(encode_hdu(fits.PrimaryHDU(), primary=True))
+    for label, sources in catalogs:
+        for stamp in sources.stamps:
+            y, x = stamp.origin
+            header = fits.Header()
+            header["ACSCI"] = (label, "frame that this belongs to")
+            header["SOURCEID"] = (stamp.id, "id in the catalogue")
+            header["LTV1"] = (-x, "offset of the stamp in the frame")
+            header["LTV2"] = (-y, "offset of the stamp in the frame")
+            target.write(encode_hdu(new_image("STAMP", stamp.data, header, packed=False)))

@@ -1,0 +1,158 @@
+"""`RunReport`: what ran on what, with which outcome. The JSON form is ``run.json``."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "ExitCode",
+    "FileRecord",
+    "FileStatus",
+    "FrameRecord",
+    "Histogram",
+    "Preview",
+    "RunReport",
+    "StageRecord",
+]
+
+
+class ExitCode(enum.IntEnum):
+    """Exit status of ``astroclean run``."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    PLUGIN = 3
+    NO_INPUT = 4
+    INTERRUPTED = 130
+
+
+class FileStatus(enum.StrEnum):
+    """How one input ended."""
+
+    DONE = "done"
+    UP_TO_DATE = "up to date"
+    REJECTED = "rejected"
+    """A screening stage found the exposure unusable and ``on_reject = "skip"``; no failure."""
+    FAILED = "failed"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="null"
+    )
+
+
+class StageRecord(_Record):
+    """One stage on one frame."""
+
+    name: str
+    plugin: str
+    kind: str
+    version: str
+    outcome: str
+    seconds: float
+    metrics: dict[str, float | None] = Field(default_factory=dict)
+
+
+class Histogram(_Record):
+    """Counts of pixel values before and after, on the same bins."""
+
+    edges: list[float]
+    before: list[int]
+    after: list[int]
+
+
+class Preview(_Record):
+    """Pictures of a frame as PNG data URIs, all of one size."""
+
+    title: str
+    width: int
+    height: int
+    before: str
+    after: str
+    planes: dict[str, str] = Field(default_factory=dict)
+    """Plane name to transparent overlay."""
+    note: str = ""
+    """Scale and place, for the caption."""
+
+
+class FrameRecord(_Record):
+    """One frame."""
+
+    frame_id: str
+    hdu: str
+    plane: int | None
+    shape: tuple[int, int]
+    unit: str
+    pixels_changed: int = 0
+    flagged_before: dict[str, int] = Field(default_factory=dict)
+    """Mask plane to pixels, as read."""
+    flagged_after: dict[str, int] = Field(default_factory=dict)
+    statistics: dict[str, float | None] = Field(default_factory=dict)
+    """``median``, ``noise`` (1.48 MAD), ``sum``, before and after, in ``unit``."""
+    psf: str = ""
+    """Where the PSF came from and how wide it is."""
+    sources: int | None = None
+    stages: list[StageRecord] = Field(default_factory=list)
+    histogram: Histogram | None = None
+    previews: list[Preview] = Field(default_factory=list)
+
+
+class FileRecord(_Record):
+    """One input."""
+
+    input: str
+    status: FileStatus
+    instrument: str = ""
+    key: str = ""
+    """Resume key: input, options, versions and resources."""
+    outputs: dict[str, str] = Field(default_factory=dict)
+    """File name in the output folder to SHA-256."""
+    error: str | None = None
+    traceback: str | None = None
+    """Of a fault within a plugin."""
+    notes: list[str] = Field(default_factory=list)
+    """What a user should know: assumed unit, odd header, skipped HDUs."""
+    skipped_hdus: dict[str, str] = Field(default_factory=dict)
+    screening: dict[str, float] = Field(default_factory=dict)
+    """Stage to mean probability that the exposure is unusable."""
+    rejected_by: str | None = None
+    seconds: float = 0.0
+    frames: list[FrameRecord] = Field(default_factory=list)
+
+
+class RunReport(_Record):
+    """A whole run."""
+
+    schema_version: int = 1
+    exit_code: int
+    command: list[str] = Field(default_factory=list)
+    description: str = ""
+    started: str = ""
+    """UTC, ISO 8601."""
+    seconds: float = 0.0
+    output: str = ""
+    jobs: int = 1
+    config: dict[str, Any] = Field(default_factory=dict)
+    """The pipeline with all layers joined."""
+    origins: dict[str, str] = Field(default_factory=dict)
+    """``table.key`` or ``stage.key`` to the layer that set it."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Python, astroclean, plugins and the libraries they stand on."""
+    machine: str = ""
+    notes: list[str] = Field(default_factory=list)
+    files: list[FileRecord] = Field(default_factory=list)
+
+    def count(self, status: FileStatus) -> int:
+        """Return the number of inputs that ended so."""
+        return sum(record.status == status for record in self.files)
+
+    def to_json(self) -> str:
+        """Return ``run.json``: everything but the pictures."""
+        frames = {"__all__": {"previews", "histogram"}}
+        hidden = {"files": {"__all__": {"frames": frames}}}
+        return self.model_dump_json(indent=2, exclude=hidden)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Drives stages over frames: inputs, plans, processes, resume. Touches no pixel itself."""

@@ -1,0 +1,68 @@
+"""`astroclean.run`: a pipeline from Python, with the report as its result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from astroclean.config.load import load_pipeline
+from astroclean.runner.runner import Request, Runner
+from astroclean.runner.selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from astroclean.report.model import RunReport
+
+__all__ = ["DEFAULT_OUTPUT", "run"]
+
+DEFAULT_OUTPUT = Path("astroclean_out")
+
+
+def run(
+    config: str | Path | Mapping[str, Any],
+    inputs: str | Path | Sequence[str | Path] = (),
+    *,
+    output: str | Path = DEFAULT_OUTPUT,
+    jobs: int = 1,
+    settings: Sequence[str] = (),
+    overwrite: bool = False,
+) -> RunReport:
+    """Run a pipeline.
+
+    Parameters
+    ----------
+    config : str, Path or mapping
+        A name in ``configs/pipelines``, the path of a TOML file, or its content.
+    inputs : str, Path or sequence of these
+        Files with an optional HDU, folders, globs, ``@list.txt``; by default those of the
+        pipeline's ``[input]``.
+    output : str or Path
+        Output folder.
+    jobs : int
+        Number of processes. The result does not depend on it.
+    settings : sequence of str
+        ``stage.key=value``, as for ``--set``.
+    overwrite : bool
+        Whether to start anew instead of keeping finished files.
+
+    Returns
+    -------
+    RunReport
+        ``report.exit_code`` is 0 when every file is done; failures are in ``report.files``.
+
+    Raises
+    ------
+    AstrocleanError
+        The run could not start: configuration, plugins, no input, output folder.
+    """
+    loaded = load_pipeline(config, settings=settings)
+    listed = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+    request = Request(
+        inputs=tuple(str(item) for item in listed),
+        input_base=Path.cwd(),
+        stages=Selection().of(tuple(stage.name for stage in loaded.config.stage)),
+        jobs=jobs,
+        overwrite=overwrite,
+    )
+    return Runner(loaded, request, output=Path(output)).run()

@@ -1,0 +1,155 @@
+"""Where calls happen: in this process, or in several. A dead worker costs one item, not the batch."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["Executor", "ProcessExecutor", "SerialExecutor", "WorkerDied", "make_executor"]
+
+
+class WorkerDied(Exception):  # noqa: N818 - an event that the runner records
+    """The process that worked on an item ended: killed, out of memory, or a crash in C code."""
+
+
+class Executor(Protocol):
+    """Applies a function to items. Function and items can be pickled; results come as they end."""
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield (index of the item, result or exception)."""
+
+
+class SerialExecutor:
+    """Calls in this process, one after the other."""
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield (index of the item, result or exception)."""
+        for index, item in enumerate(items):
+            yield index, _called(function, item)
+
+
+class ProcessExecutor:
+    """Calls in worker processes.
+
+    Parameters
+    ----------
+    jobs : int
+        Number of processes.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield (index of the item, result or exception)."""
+        waiting = list(enumerate(items))
+        while waiting:
+            done, suspects = yield from self._pass(function, waiting)
+            finished = done | {index for index, _ in suspects}
+            waiting = [(index, item) for index, item in waiting if index not in finished]
+            # Whose worker died is unknown; each suspect gets a process of its own.
+            for index, item in suspects:
+                with self._pool(1) as pool:
+                    yield index, _outcome(pool.submit(_called, function, item))
+
+    def _pass(self, function: Callable[[Any], Any], items: list[tuple[int, Any]]) -> Any:
+        """Run items until all are done or a worker died; return (done, suspects)."""
+        done: set[int] = set()
+        queue = list(reversed(items))
+        running: dict[Future[Any], tuple[int, Any]] = {}
+        with self._pool(self.jobs) as pool:
+            while queue or running:
+                # Few in flight: when a worker dies, few are suspects.
+                while queue and len(running) < 2 * self.jobs:
+                    index, item = queue.pop()
+                    try:
+                        running[pool.submit(_called, function, item)] = (index, item)
+                    except BrokenProcessPool:
+                        return done, [*running.values(), (index, item)]
+                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in sorted(ended, key=lambda f: running[f][0]):
+                    if isinstance(future.exception(), BrokenProcessPool):
+                        return done, list(running.values())
+                    index, _ = running.pop(future)
+                    done.add(index)
+                    yield index, _outcome(future)
+        return done, []
+
+    @contextlib.contextmanager
+    def _pool(self, workers: int) -> Iterator[ProcessPoolExecutor]:
+        """Start workers; on an interrupt end them at once instead of waiting for their items."""
+        pool = self._started(workers)
+        try:
+            yield pool
+        except BaseException:
+            processes = list((getattr(pool, "_processes", None) or {}).values())
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.terminate()
+            raise
+        pool.shutdown()
+
+    def _started(self, workers: int) -> ProcessPoolExecutor:
+        methods = multiprocessing.get_all_start_methods()
+        # Forking a process that has threads (torch, OpenMP) can hang; a clean server cannot.
+        method = "forkserver" if "forkserver" in methods else "spawn"
+        return ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context(method),
+            initializer=_start_worker,
+            initargs=(self.jobs,),
+        )
+
+
+def make_executor(jobs: int) -> Executor:
+    """Return the executor for a number of processes; one needs no process of its own."""
+    return SerialExecutor() if jobs <= 1 else ProcessExecutor(jobs)
+
+
+def _start_worker(jobs: int) -> None:
+    """Leave interrupts to the parent, end with it, and share the cores among the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, threads)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the run was killed; it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _called(function: Callable[[Any], Any], item: Any) -> Any:
+    try:
+        return function(item)
+    except Exception as error:  # noqa: BLE001 - handed to the runner
+        return error
+
+
+def _outcome(future: Future[Any]) -> Any:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return WorkerDied(
+            "the process that worked on it died; out of memory, or a crash in a library"
+        )

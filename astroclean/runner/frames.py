@@ -1,0 +1,299 @@
+"""One frame through the stages: what each did, and what is left to write."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import time
+import traceback
+import warnings
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.core.frameset import FrameSet
+from astroclean.core.planes import count_planes
+from astroclean.core.uncertainty import deviation_of
+from astroclean.errors import AstrocleanError, StageError
+from astroclean.io.output import BranchImage, FrameOutput
+from astroclean.report.model import FrameRecord, StageRecord
+from astroclean.report.preview import make_histogram, make_previews
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+    from astroclean.core.results import Score
+    from astroclean.core.stage import Stage, StageResult
+    from astroclean.io.grouping import FrameSlot
+    from astroclean.runner.psf_source import PsfSource
+
+__all__ = ["FrameState", "FrameWork", "finish_frame", "run_stages"]
+
+_MAD_TO_SIGMA = 1.4826
+
+
+@dataclass(frozen=True, eq=False)
+class FrameState:
+    """A frame on its way through the stages."""
+
+    frame: Frame
+    science: Frame | None = None
+    """The frame before it was deconvolved or upsampled; None where it was not."""
+    branch: str | None = None
+    products: Mapping[str, Any] = field(default_factory=dict)
+    records: tuple[StageRecord, ...] = ()
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    psf_origin: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class FrameWork:
+    """What is left of a frame when all stages are done."""
+
+    output: FrameOutput
+    record: FrameRecord
+    sources: Any
+    """`Sources` or None."""
+    scores: Mapping[str, Score]
+    notes: tuple[str, ...]
+
+
+def run_stages(
+    states: Mapping[str, FrameState],
+    stages: Sequence[Stage],
+    *,
+    psf_sources: Mapping[str, PsfSource | None],
+    saved: Mapping[str, Path] | None = None,
+) -> dict[str, FrameState]:
+    """Run stages on one frame, or on the aligned bands of one field.
+
+    Parameters
+    ----------
+    states : mapping of str to FrameState
+        Band to state; a single frame has one band of any name.
+    stages : sequence of Stage
+        In order.
+    psf_sources : mapping of str to PsfSource or None
+        Band to the place its PSF comes from.
+    saved : mapping of str to Path, optional
+        Stage to the file in which the state before it is kept.
+
+    Returns
+    -------
+    dict of str to FrameState
+        The states after the last stage.
+
+    Raises
+    ------
+    AstrocleanError
+        A stage failed; the message names frame and stage.
+    """
+    current = dict(states)
+    for stage in stages:
+        if saved is not None and stage.name in saved:
+            saved[stage.name].write_bytes(pickle.dumps(current, protocol=pickle.HIGHEST_PROTOCOL))
+        if "psf" in stage.needs().fields:
+            current = {b: _with_psf(state, psf_sources[b]) for b, state in current.items()}
+        current = _one_stage(current, stage)
+    return current
+
+
+def _with_psf(state: FrameState, source: PsfSource | None) -> FrameState:
+    if state.frame.psf is not None or source is None:
+        return state
+    psf, origin = source.psf_for(state.frame)
+    return replace(state, frame=state.frame.replace(psf=psf), psf_origin=origin)
+
+
+def _one_stage(states: Mapping[str, FrameState], stage: Stage) -> dict[str, FrameState]:
+    start = time.perf_counter()
+    first = next(iter(states.values()))
+    notes: list[str] = []
+    with _faults_named(stage, first.frame.frame_id, notes):
+        if len(states) == 1:
+            results = {band: stage.run(state.frame) for band, state in states.items()}
+        else:
+            results = stage.run_set(FrameSet({band: s.frame for band, s in states.items()}))
+    seconds = (time.perf_counter() - start) / len(states)
+    return {
+        band: _advanced(state, results[band], stage, seconds, notes)
+        for band, state in states.items()
+    }
+
+
+@contextlib.contextmanager
+def _faults_named(stage: Stage, frame_id: str, notes: list[str]) -> Iterator[None]:
+    """Turn whatever a plugin raises into an error that names it; keep its warnings as notes."""
+    where = f"{frame_id}, stage '{stage.name}'"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        try:
+            yield
+        except AstrocleanError as error:
+            if error.where is None:
+                error.where = where
+                error.args = (error._message(),)  # noqa: SLF001 - place added to our own error
+            raise
+        except MemoryError as error:
+            raise StageError("not enough memory", where=where) from error
+        # A plugin may raise anything, SystemExit among it; the batch goes on.
+        except (Exception, SystemExit) as error:
+            text = f"{type(error).__name__}: {error}".rstrip(".")
+            fault = StageError(text, where=where, remedy="This is a fault of the plugin.")
+            fault.add_note("".join(traceback.format_exception(error)))
+            raise fault from error
+    notes += sorted({f"{where}: {w.category.__name__}: {w.message}" for w in caught})
+
+
+def _advanced(
+    state: FrameState, result: StageResult, stage: Stage, seconds: float, notes: list[str]
+) -> FrameState:
+    record = StageRecord(
+        name=stage.name,
+        plugin=stage.identity.plugin,
+        kind=stage.kind,
+        version=stage.identity.version,
+        outcome=str(result.outcome),
+        seconds=seconds,
+        metrics={key: float(value) for key, value in result.metrics.items()},
+    )
+    branches = stage.branch is not None
+    return replace(
+        state,
+        frame=result.frame,
+        science=state.frame if branches and state.science is None else state.science,
+        branch=stage.branch if branches else state.branch,
+        products=_joined(state.products, result.products),
+        records=(*state.records, record),
+        scores={**state.scores, **({stage.name: result.score} if result.score else {})},
+        notes=(*state.notes, *notes),
+    )
+
+
+def _joined(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Join products: what was removed adds up, the highest probability counts, else the last."""
+    joined = dict(old)
+    for name, image in new.items():
+        key = name.upper()
+        if key not in joined or np.shape(joined[key]) != np.shape(image):
+            joined[key] = image
+        elif key == "REMOVED":
+            joined[key] = joined[key] + image
+        elif key.startswith("PROB_"):
+            joined[key] = np.maximum(joined[key], image)
+        else:
+            joined[key] = image
+    return joined
+
+
+def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures: bool) -> FrameWork:
+    """Return what is to be written and reported of a frame.
+
+    Parameters
+    ----------
+    before : Frame
+        As read.
+    state : FrameState
+        After the last stage.
+    slot : FrameSlot
+        Where it lies in its file.
+    pictures : bool
+        Whether to draw previews for the report.
+
+    Returns
+    -------
+    FrameWork
+        Output, record and catalogue.
+    """
+    after = state.science or state.frame
+    flags = after.flags
+    if state.frame.flags.shape == flags.shape:
+        flags = flags | state.frame.flags
+    changed = _differs(before.data, after.data)
+    deviation = deviation_of(after.uncertainty)
+    old_deviation = deviation_of(before.uncertainty)
+    touched = (
+        _differs(old_deviation, deviation)
+        if deviation is not None and old_deviation is not None
+        else None
+    )
+    products = dict(state.products)
+    products["RESIDUAL"] = np.where(changed, np.nan_to_num(before.data - after.data), 0)
+    history = tuple(line for entry in state.frame.history for line in entry.cards())
+    output = FrameOutput(
+        slot=slot,
+        data=after.data,
+        changed=changed,
+        flags=flags,
+        uncertainty=deviation,
+        uncertainty_changed=touched if touched is not None and touched.any() else None,
+        history=history,
+        products=products,
+        branch=_branch(state),
+    )
+    record = _record(before, after, state, output, pictures=pictures)
+    return FrameWork(output, record, state.frame.sources, state.scores, state.notes)
+
+
+def _differs(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:
+    different: NDArray[np.bool_] = (old != new) & ~(np.isnan(old) & np.isnan(new))
+    return different
+
+
+def _branch(state: FrameState) -> BranchImage | None:
+    if state.branch is None or state.science is None:
+        return None
+    finer = state.frame.shape != state.science.shape
+    cards: tuple[tuple[str, Any, str], ...] = ()
+    if finer and state.frame.wcs is not None:
+        header = state.frame.wcs.to_header(relax=True)
+        cards = tuple((c.keyword, c.value, c.comment) for c in header.cards)
+    unit = state.frame.unit.to_string()
+    return BranchImage(
+        state.branch, state.frame.data, unit, cards, deviation_of(state.frame.uncertainty)
+    )
+
+
+def _record(
+    before: Frame, after: Frame, state: FrameState, output: FrameOutput, *, pictures: bool
+) -> FrameRecord:
+    slot = output.slot
+    sources = state.frame.sources
+    shown = make_previews(before.data, after.data, output.flags, output.changed) if pictures else []
+    return FrameRecord(
+        frame_id=before.frame_id,
+        hdu=slot.science.label,
+        plane=slot.plane,
+        shape=before.shape,
+        unit=before.unit.to_string(),
+        pixels_changed=int(np.count_nonzero(output.changed)),
+        flagged_before=count_planes(before.flags),
+        flagged_after=count_planes(output.flags),
+        statistics={
+            **_statistics(before.data, "before"),
+            **_statistics(after.data, "after"),
+        },
+        psf=state.psf_origin,
+        sources=None if sources is None else len(sources),
+        stages=list(state.records),
+        histogram=make_histogram(before.data, after.data) if pictures else None,
+        previews=shown,
+    )
+
+
+def _statistics(data: NDArray[np.float32], when: str) -> dict[str, float | None]:
+    valid = data[np.isfinite(data)].astype(np.float64)
+    if not valid.size:
+        return {f"median {when}": None, f"noise {when}": None, f"sum {when}": None}
+    median = float(np.median(valid))
+    return {
+        f"median {when}": median,
+        f"noise {when}": float(_MAD_TO_SIGMA * np.median(np.abs(valid - median))),
+        f"sum {when}": float(valid.sum()),
+    }

@@ -1,0 +1,152 @@
+"""Which files a run is about: paths, folders, globs, lists."""
+
+from __future__ import annotations
+
+import glob
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from astroclean.errors import NoInputError
+from astroclean.io.address import parse_address
+from astroclean.io.names import FITS_SUFFIXES, is_output_name, split_name
+from astroclean.io.write import WRITER_KEYWORD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["InputSet", "find_inputs"]
+
+
+@dataclass
+class InputSet:
+    """What was found."""
+
+    files: list[str] = field(default_factory=list)
+    """Addresses to process, in order."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Input to the reason why it cannot be processed."""
+    notes: list[str] = field(default_factory=list)
+
+
+def find_inputs(given: Sequence[str], *, base: Path, output: Path) -> InputSet:
+    """Expand inputs to files.
+
+    Parameters
+    ----------
+    given : sequence of str
+        Files with an optional ``[HDU]``, folders, globs, or ``@list.txt`` with one a line.
+    base : Path
+        Folder to which relative inputs refer.
+    output : Path
+        Output folder; what astroclean wrote is no input.
+
+    Returns
+    -------
+    InputSet
+        Files in the order given, folders and globs sorted; each file once. Inputs whose outputs
+        would have the same name are told as failed.
+
+    Raises
+    ------
+    NoInputError
+        Nothing matched.
+    """
+    found = InputSet()
+    seen: set[tuple[Path, str]] = set()
+    for text in _listed(given, base, found):
+        for path, was_named in _expanded(text, base, found):
+            address = parse_address(path)
+            key = (address.path.resolve(), str(path)[len(str(address.path)) :])
+            if key in seen:
+                continue
+            seen.add(key)
+            if not was_named and _is_own_output(address.path, output):
+                found.notes.append(f"{address.path}: written by astroclean, skipped")
+                continue
+            found.files.append(str(path))
+    _set_apart_twins(found)
+    if not found.files and not found.failed:
+        raise NoInputError(
+            "no input matched",
+            received=", ".join(given) or "no input at all",
+            remedy="Give FITS files, folders, globs or @list.txt.",
+        )
+    return found
+
+
+def _listed(given: Sequence[str], base: Path, found: InputSet) -> Iterator[str]:
+    for text in given:
+        if not text.startswith("@"):
+            yield text
+            continue
+        try:
+            lines = (base / text[1:]).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            found.failed[text] = f"{text[1:]}: the list cannot be read: {error}."
+            continue
+        yield from (line.strip() for line in lines if line.strip() and not line.startswith("#"))
+
+
+def _expanded(text: str, base: Path, found: InputSet) -> Iterator[tuple[Path, bool]]:
+    """Yield (path with its HDU, whether the user named this very file)."""
+    path = base / Path(text).expanduser()
+    if path.is_dir():
+        yield from ((child, False) for child in _fits_in(path, found))
+        return
+    if parse_address(path).path.exists():
+        yield path, True
+        return
+    matches = sorted(glob.glob(str(path)))  # noqa: PTH207 - absolute patterns, HDU brackets
+    if matches:
+        for match in map(Path, matches):
+            inside = _fits_in(match, found) if match.is_dir() else [match]
+            yield from ((child, False) for child in inside)
+    elif not glob.has_magic(text) or "[" in text:
+        found.failed[text] = f"{text}: no such file or folder. Check the path."
+
+
+def _fits_in(folder: Path, found: InputSet) -> list[Path]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        found.failed[str(folder)] = f"{folder}: the folder cannot be read: {error.strerror}."
+        return []
+    return [folder / name for name in names if name.lower().endswith(FITS_SUFFIXES)]
+
+
+def _is_own_output(path: Path, output: Path) -> bool:
+    if not is_output_name(path):
+        return False
+    if path.resolve().is_relative_to(output.resolve()):
+        return True
+    from astroclean.errors import AstrocleanError  # noqa: PLC0415
+    from astroclean.io.source import FitsSource  # noqa: PLC0415 - only for suspicious names
+
+    try:
+        with FitsSource(path) as source:
+            return any(WRITER_KEYWORD in source.header(hdu.index) for hdu in source.hdus)
+    except AstrocleanError:
+        return False
+
+
+def _set_apart_twins(found: InputSet) -> None:
+    """Tell inputs whose products would overwrite one another as failed."""
+    by_stem: dict[str, list[str]] = {}
+    for text in found.files:
+        by_stem.setdefault(split_name(parse_address(text).path)[0], []).append(text)
+    for twins in by_stem.values():
+        if len(twins) > 1:
+            for text in twins:
+                others = ", ".join(other for other in twins if other != text)
+                found.failed[text] = (
+                    f"{text}: its outputs would have the same names as those of {others}. "
+                    "Run them into different folders with -o."
+                )
+    found.files = [text for text in found.files if text not in found.failed]
+
+
+def stems(files: Iterable[str]) -> list[str]:
+    """Return the stem of each input file."""
+    return [split_name(parse_address(text).path)[0] for text in files]

@@ -1,0 +1,146 @@
+"""Write what a run leaves of one file: cleaned FITS, mask, catalogues, regions, stamps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.core.conventions import load_convention
+from astroclean.io.atomic import atomic_file
+from astroclean.io.catalogs import write_catalog, write_regions, write_stamps
+from astroclean.io.names import clean_name, product_name
+from astroclean.io.resources import file_digest
+from astroclean.io.write import OutputPlan, write_clean, write_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from astroclean.io.output import FrameOutput
+    from astroclean.io.read import Exposure
+    from astroclean.runner.frames import FrameWork
+    from astroclean.runner.plan import FilePlan
+
+__all__ = ["main_output", "untranslated_planes", "write_outputs"]
+
+_KEPT_AS = {"BACKGROUND": "background", "REMOVED": "removed", "RESIDUAL": "residual"}
+"""EXTNAME of a product to the word in ``[products] keep``."""
+_ALWAYS = ("SUPPORT",)
+"""Without it a super-resolved image cannot be judged."""
+
+
+def main_output(plan: FilePlan) -> str:
+    """Return the name of the file that every run of a plan writes."""
+    products = plan.pipeline.config.products
+    return clean_name(plan.path, marker="clean" if products.science else "flags")
+
+
+def write_outputs(
+    plan: FilePlan, exposure: Exposure, works: Sequence[FrameWork], *, folder: Path, scratch: Path
+) -> dict[str, str]:
+    """Write all files of one input; on failure none of them is left.
+
+    Parameters
+    ----------
+    plan : FilePlan
+        What was to be done.
+    exposure : Exposure
+        The input, open.
+    works : sequence of FrameWork
+        All its frames, in order.
+    folder, scratch : Path
+        Output folder, and a folder on the same disk for unfinished files.
+
+    Returns
+    -------
+    dict of str to str
+        File name to SHA-256.
+
+    Raises
+    ------
+    FitsWriteError
+        A file could not be written.
+    """
+    written: dict[str, str] = {}
+
+    def opened(name: str) -> AbstractContextManager[BinaryIO]:
+        return atomic_file(folder / name, scratch=scratch)
+
+    try:
+        for name in _written_files(plan, exposure, works, opened):
+            written[name] = file_digest(folder / name)
+    except BaseException:
+        for name in written:
+            (folder / name).unlink(missing_ok=True)
+        raise
+    return written
+
+
+def _written_files(
+    plan: FilePlan, exposure: Exposure, works: Sequence[FrameWork], opened: Any
+) -> Iterator[str]:
+    products = plan.pipeline.config.products
+    keep = set(products.keep)
+    outputs = [_kept(work.output, keep) for work in works]
+    catalogs = [(w.output.slot.label, w.sources) for w in works if w.sources is not None]
+    if catalogs and "sources" in keep:
+        for suffix in (".ecsv", ".fits"):
+            name = product_name(plan.path, "sources", suffix)
+            with opened(name) as target:
+                write_catalog(catalogs, target, suffix=suffix)
+            yield name
+    if catalogs and "regions" in keep:
+        name = product_name(plan.path, "sources", ".reg")
+        with opened(name) as target:
+            write_regions(catalogs, target)
+        yield name
+    if "stamps" in keep and any(sources.stamps for _, sources in catalogs):
+        name = product_name(plan.path, "stamps", ".fits")
+        with opened(name) as target:
+            write_stamps(catalogs, target)
+        yield name
+    if products.mask_as is not None:
+        name = product_name(plan.path, "mask", ".fits")
+        convention = load_convention(products.mask_as)
+        reject = plan.pipeline.config.run.reject
+        with opened(name) as target:
+            write_mask(exposure.source, outputs, target, convention=convention, reject=reject)
+        yield name
+    name = main_output(plan)
+    with opened(name) as target:
+        layout = OutputPlan(
+            science=products.science,
+            flags="flags" in keep or not products.science,
+            uncertainty="uncertainty" in keep,
+            replace=products.replace,
+        )
+        write_clean(exposure.source, outputs, target, layout)
+    yield name
+
+
+def _kept(output: FrameOutput, keep: set[str]) -> FrameOutput:
+    """Drop the products that the pipeline does not keep."""
+
+    def wanted(name: str) -> bool:
+        if name.startswith("PROB_"):
+            return "probabilities" in keep
+        return name in _ALWAYS or _KEPT_AS.get(name, name.lower()) in keep
+
+    images: Mapping[str, Any] = {
+        name: np.asarray(image) for name, image in output.products.items() if wanted(name)
+    }
+    return replace(output, products=images)
+
+
+def untranslated_planes(plan: FilePlan, works: Sequence[FrameWork]) -> list[str]:
+    """Return the planes that the convention of ``mask_as`` cannot express."""
+    name = plan.pipeline.config.products.mask_as
+    if name is None:
+        return []
+    convention = load_convention(name)
+    lost = {str(p.name) for work in works for p in convention.untranslated(work.output.flags)}
+    return sorted(lost)

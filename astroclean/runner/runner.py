@@ -1,0 +1,341 @@
+"""`Runner`: plans every file, then lets workers process them; one bad file never stops the rest."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import time
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from astroclean import __version__
+from astroclean.errors import AstrocleanError, ConfigurationError, InstrumentError, NeedError
+from astroclean.errors import PluginError
+from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
+from astroclean.runner.executors import make_executor
+from astroclean.runner.folder import OutputFolder
+from astroclean.runner.inputs import InputSet, find_inputs
+from astroclean.runner.outputs import main_output
+from astroclean.runner.plan import FilePlan, PlanRequest, build_stages, plan_file, StageSpec
+from astroclean.runner.units import Unit, make_units
+from astroclean.runner.work import Job, PartDone, assemble, failed_records, process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from astroclean.config.load import LoadedPipeline
+
+__all__ = ["Preflight", "Request", "Runner"]
+
+Progress = "Callable[[int, int], None]"
+
+_MACHINE_LIBRARIES = (
+    *("numpy", "scipy", "astropy", "pydantic", "stevedore", "photutils", "sep", "ccdproc"),
+    *("astroscrappy", "maskfill", "scikit-image"),
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, beside the pipeline itself."""
+
+    inputs: tuple[str, ...] = ()
+    input_base: Path | None = None
+    """Folder to which inputs refer; by default that of the pipeline."""
+    stages: tuple[str, ...] = ()
+    """Names of the stages that run."""
+    start: str | None = None
+    """``--from``."""
+    jobs: int = 1
+    overwrite: bool = False
+
+
+@dataclass
+class Preflight:
+    """What is known before the first pixel."""
+
+    plans: list[FilePlan] = field(default_factory=list)
+    failed: list[FileRecord] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Runner:
+    """Runs one pipeline.
+
+    Parameters
+    ----------
+    pipeline : LoadedPipeline
+        Validated pipeline.
+    request : Request
+        Inputs, stages, number of processes.
+    output : Path
+        Output folder.
+    progress : callable, optional
+        Called with (finished, total) inputs.
+    """
+
+    def __init__(
+        self,
+        pipeline: LoadedPipeline,
+        request: Request,
+        *,
+        output: Path,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.request = request
+        self.folder = OutputFolder(output)
+        self.executor = make_executor(request.jobs)
+        self.progress = progress or (lambda done, total: None)
+
+    def check(self) -> Preflight:
+        """Check everything that can be checked without reading pixels.
+
+        Returns
+        -------
+        Preflight
+            Plans of the files that can be processed, records of those that cannot.
+
+        Raises
+        ------
+        ConfigurationError, NeedError, PluginError, InstrumentError
+            The pipeline itself cannot work.
+        NoInputError
+            Nothing matched.
+        """
+        self._check_stages()
+        found = self._inputs()
+        preflight = Preflight(notes=[*self.pipeline.notes, *found.notes])
+        preflight.failed = [
+            FileRecord(input=name, status=FileStatus.FAILED, error=reason)
+            for name, reason in found.failed.items()
+        ]
+        requests = [PlanRequest(f, self.pipeline, self.request.stages) for f in found.files]
+        plans: dict[int, FilePlan] = {}
+        faults: list[Exception] = []
+        for index, outcome in self.executor.map(plan_file, requests):
+            if isinstance(outcome, FilePlan):
+                plans[index] = outcome
+            elif isinstance(outcome, _OF_THE_RUN):
+                faults.append(outcome)
+            else:
+                preflight.failed.append(_failed(requests[index].input, outcome))
+        _raise_joined(faults)
+        preflight.plans = [plans[index] for index in sorted(plans)]
+        self._set_foreign_apart(preflight)
+        return preflight
+
+    def run(self) -> RunReport:
+        """Process everything that is not up to date and write report and record.
+
+        Returns
+        -------
+        RunReport
+            With ``exit_code``.
+
+        Raises
+        ------
+        As :meth:`check`; OutputError where the folder cannot be used.
+        """
+        started = datetime.datetime.now(datetime.UTC)
+        clock = time.perf_counter()
+        with self.folder.locked():
+            preflight = self.check()
+            records = {record.input: record for record in preflight.failed}
+            interrupted = False
+            try:
+                for record in self._processed(preflight, len(records)):
+                    records[record.input] = record
+            except KeyboardInterrupt:
+                interrupted = True
+            report = self._report(preflight, records, interrupted)
+            report.started = started.isoformat(timespec="seconds")
+            report.seconds = time.perf_counter() - clock
+            self._write(report)
+        return report
+
+    def _check_stages(self) -> None:
+        """Refuse plugins and options that cannot work, whatever the input."""
+        config = self.pipeline.config
+        faults: list[Exception] = []
+        for stage in config.stage:
+            spec = StageSpec(stage.name, stage.plugin, stage.options)
+            try:
+                build_stages([spec], base=self.pipeline.base, stem=None)
+            except AstrocleanError as error:
+                faults.append(error)
+        _raise_joined(faults)
+
+    def _inputs(self) -> InputSet:
+        config = self.pipeline.config.input
+        if self.request.inputs:
+            base = self.request.input_base or self.pipeline.base
+            return find_inputs(self.request.inputs, base=base, output=self.folder.path)
+        if config.simulate is not None:
+            from astroclean.simulate.exposure import write_exposure  # noqa: PLC0415
+
+            path = self.folder.inputs / f"simulated_{config.simulate.kind}.fits"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_exposure(path, seed=config.simulate.seed)
+            return InputSet([str(path)])
+        return find_inputs(config.files, base=self.pipeline.base, output=self.folder.path)
+
+    def _set_foreign_apart(self, preflight: Preflight) -> None:
+        """Never overwrite a file that astroclean did not write, nor an input."""
+        inputs = {plan.path.resolve() for plan in preflight.plans}
+        kept = []
+        for plan in preflight.plans:
+            name = main_output(plan)
+            target = self.folder.path / name
+            if target.resolve() in inputs:
+                problem = f"{plan.input}: its output would overwrite the input {target}."
+            elif not self.request.overwrite and self.folder.is_foreign(name, plan.stem):
+                problem = (
+                    f"{plan.input}: {target} exists and was not written by astroclean. "
+                    "Move it away, or run with --overwrite."
+                )
+            else:
+                kept.append(plan)
+                continue
+            preflight.failed.append(_failed(plan.input, AstrocleanError(problem.rstrip("."))))
+        preflight.plans = kept
+
+    def _processed(self, preflight: Preflight, already: int) -> Any:
+        """Yield the record of each file, as it ends."""
+        units = make_units(preflight.plans, self.pipeline.config.bands)
+        total = already + sum(len(unit.plans) for unit in units)
+        done = already
+        self.progress(done, total)
+        todo = []
+        for unit in units:
+            finished = self._finished(unit)
+            if finished is None:
+                todo.append(unit)
+                continue
+            yield from finished
+            done += len(finished)
+            self.progress(done, total)
+        for records in self._worked(todo):
+            yield from records
+            done += len(records)
+            self.progress(done, total)
+
+    def _finished(self, unit: Unit) -> list[FileRecord] | None:
+        found = [self.folder.finished(plan.stem, unit.key) for plan in unit.plans]
+        if self.request.overwrite or any(record is None for record in found):
+            for plan in unit.plans:
+                self.folder.forget(plan.stem)
+            return None
+        records = [record for record in found if record is not None]
+        for record, plan in zip(records, unit.plans, strict=True):
+            record.status = FileStatus.UP_TO_DATE
+            record.input = plan.input
+        return records
+
+    def _worked(self, units: Sequence[Unit]) -> Any:
+        jobs = [job for unit in units for job in self._jobs(unit, len(units))]
+        parts: dict[str, list[tuple[Job, PartDone]]] = {}
+        broken: set[str] = set()
+        for index, outcome in self.executor.map(process, jobs):
+            job = jobs[index]
+            if isinstance(outcome, PartDone):
+                parts.setdefault(job.unit.key, []).append((job, outcome))
+            elif job.is_whole or job.unit.key not in broken:
+                broken.add(job.unit.key)
+                yield _records(job.unit, outcome)
+        whole = [
+            (self._whole(done[0][0].unit), [p for _, p in sorted(done, key=lambda d: d[0].fields)])
+            for key, done in parts.items()
+            if key not in broken
+        ]
+        for index, outcome in self.executor.map(assemble, whole):
+            yield _records(whole[index][0].unit, outcome)
+
+    def _whole(self, unit: Unit) -> Job:
+        pictures = self.pipeline.config.products.report
+        fields = tuple(range(unit.fields))
+        return Job(unit, self.folder.path, fields, True, pictures, self.request.start)
+
+    def _jobs(self, unit: Unit, units: int) -> list[Job]:
+        """Return one job, or several where there are fewer files than processes."""
+        whole = self._whole(unit)
+        shares = min(unit.fields, -(-self.request.jobs // max(units, 1)))
+        if shares <= 1 or self.pipeline.config.run.on_reject == "skip":
+            return [whole]
+        numbers = [whole.fields[share::shares] for share in range(shares)]
+        return [
+            Job(unit, whole.folder, (number,), False, whole.pictures, whole.start)
+            for share in numbers
+            for number in share
+        ]
+
+    def _report(
+        self, preflight: Preflight, records: dict[str, FileRecord], interrupted: bool
+    ) -> RunReport:
+        files = [records[name] for name in sorted(records)]
+        failed = any(record.status == FileStatus.FAILED for record in files)
+        code = ExitCode.SOME_FAILED if failed else ExitCode.DONE
+        return RunReport(
+            exit_code=ExitCode.INTERRUPTED if interrupted else code,
+            description=self.pipeline.config.description,
+            output=str(self.folder.path),
+            jobs=self.request.jobs,
+            config=self.pipeline.config.model_dump(mode="json", by_alias=True),
+            origins=dict(self.pipeline.origins),
+            versions=_versions(),
+            machine=f"{platform.system()} {platform.machine()}",
+            notes=preflight.notes,
+            files=files,
+        )
+
+    def _write(self, report: RunReport) -> None:
+        self.folder.write_text("run.json", report.to_json())
+        if self.pipeline.config.products.report:
+            from astroclean.report.html import render_report  # noqa: PLC0415 - Jinja2 on use
+
+            self.folder.write_text("report.html", render_report(report))
+
+
+_OF_THE_RUN = (ConfigurationError, NeedError, PluginError, InstrumentError)
+"""Errors that do not depend on the file: the run ends before the first pixel."""
+
+
+def _failed(name: str, error: Any) -> FileRecord:
+    text = str(error) if isinstance(error, AstrocleanError) else f"{name}: {error}."
+    return FileRecord(input=name, status=FileStatus.FAILED, error=text)
+
+
+def _records(unit: Unit, outcome: Any) -> list[FileRecord]:
+    if isinstance(outcome, list):
+        return outcome
+    return failed_records(unit, f"{unit.plans[0].input}: {outcome}.")
+
+
+def _raise_joined(faults: Sequence[Exception]) -> None:
+    """Raise what was found: one error as it is, several as one that lists them all."""
+    distinct = list({str(fault): fault for fault in faults}.values())
+    if not distinct:
+        return
+    plugin_faults = [fault for fault in distinct if isinstance(fault, PluginError)]
+    if len(distinct) == 1:
+        raise distinct[0]
+    if len(plugin_faults) == len(distinct):
+        raise PluginError("; ".join(str(f).rstrip(".") for f in distinct))
+    lines = [
+        line
+        for fault in distinct
+        for line in (fault.problems if isinstance(fault, ConfigurationError) else [str(fault)])
+    ]
+    raise ConfigurationError(lines)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "astroclean": __version__}
+    for library in _MACHINE_LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,278 @@
+"""What a worker does: frames through stages, then the files of the unit. It never raises."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from astroclean.errors import AstrocleanError, ConfigurationError, FitsReadError
+from astroclean.io.read import Exposure, open_exposure
+from astroclean.report.model import FileRecord, FileStatus
+from astroclean.runner.folder import OutputFolder
+from astroclean.runner.frames import FrameState, FrameWork, finish_frame, run_stages
+from astroclean.runner.outputs import untranslated_planes, write_outputs
+from astroclean.runner.plan import build_stages
+from astroclean.runner.units import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from astroclean.core.stage import Stage
+
+__all__ = ["Job", "PartDone", "assemble", "failed_records", "process"]
+
+Works = "list[list[FrameWork]]"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A unit, or some of its fields."""
+
+    unit: Unit
+    folder: Path
+    fields: tuple[int, ...]
+    is_whole: bool = True
+    pictures: bool = True
+    start: str | None = None
+    """``--from``: the stage before which the saved state is taken up."""
+
+
+@dataclass(frozen=True)
+class PartDone:
+    """Some fields of a unit are through the stages; their works lie in a file."""
+
+    works: Path
+    seconds: float
+
+
+def process(job: Job) -> list[FileRecord] | PartDone:
+    """Run the stages on the fields of a job; write the files where it holds the whole unit.
+
+    Parameters
+    ----------
+    job : Job
+        What to do.
+
+    Returns
+    -------
+    list of FileRecord, or PartDone
+        One record a file of the unit; failures are records too.
+    """
+    return _guarded(job, _process)
+
+
+def _process(job: Job) -> list[FileRecord] | PartDone:
+    started = time.perf_counter()
+    with _opened(job.unit) as exposures:
+        stages = _stages(job.unit)
+        rejected = _rejecting(job, exposures, stages) if job.is_whole else None
+        if rejected is not None:
+            return _rejected_records(job, exposures, rejected)
+        works = [_field(job, exposures, stages, number) for number in job.fields]
+        seconds = time.perf_counter() - started
+        if not job.is_whole:
+            path = OutputFolder(job.folder).scratch / f"{uuid.uuid4().hex}.works"
+            path.write_bytes(pickle.dumps(works, protocol=pickle.HIGHEST_PROTOCOL))
+            return PartDone(path, seconds)
+        return _finished(job, exposures, works, started)
+
+
+def assemble(job_and_parts: tuple[Job, Sequence[PartDone]]) -> list[FileRecord] | PartDone:
+    """Write the files of a unit whose fields were processed in parts.
+
+    Parameters
+    ----------
+    job_and_parts : (Job, sequence of PartDone)
+        The whole unit, and its parts in order of fields.
+
+    Returns
+    -------
+    list of FileRecord
+        One record a file of the unit.
+    """
+    job, parts = job_and_parts
+
+    def joined(_: Job) -> list[FileRecord]:
+        started = time.perf_counter() - sum(part.seconds for part in parts)
+        works = [field for part in parts for field in pickle.loads(part.works.read_bytes())]  # noqa: S301 - written by this run
+        with _opened(job.unit) as exposures:
+            records = _finished(job, exposures, works, started)
+        for part in parts:
+            part.works.unlink()
+        return records
+
+    return _guarded(job, joined)
+
+
+def _guarded(job: Job, function: Callable[[Job], Any]) -> Any:
+    try:
+        return function(job)
+    except AstrocleanError as error:
+        return failed_records(job.unit, str(error), "".join(getattr(error, "__notes__", [])))
+    except MemoryError:
+        return failed_records(job.unit, f"{job.unit.plans[0].input}: not enough memory.")
+    except OSError as error:
+        problem = f"{job.unit.plans[0].input}: {error.strerror or error}."
+        return failed_records(job.unit, problem)
+
+
+def failed_records(unit: Unit, problem: str, trace: str | None = None) -> list[FileRecord]:
+    """Return the records of a unit that failed."""
+    return [
+        FileRecord(
+            input=plan.input,
+            status=FileStatus.FAILED,
+            instrument=plan.instrument,
+            error=problem,
+            traceback=trace or None,
+        )
+        for plan in unit.plans
+    ]
+
+
+@contextlib.contextmanager
+def _opened(unit: Unit) -> Iterator[list[Exposure]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(open_exposure(p.input, p.settings)) for p in unit.plans]
+
+
+def _stages(unit: Unit) -> list[Stage]:
+    plan = unit.plans[0]
+    return build_stages(plan.specs, base=plan.pipeline.base, stem=plan.stem)
+
+
+def _field(
+    job: Job, exposures: Sequence[Exposure], stages: Sequence[Stage], number: int
+) -> list[FrameWork]:
+    """Run all stages on one frame, or one set of aligned frames."""
+    members = job.unit.members(exposures, number)
+    before = {band: exposures[i].frame(slot) for band, (i, slot) in members.items()}
+    sources = {band: job.unit.plans[i].psf_source for band, (i, _) in members.items()}
+    states = {band: FrameState(frame) for band, frame in before.items()}
+    places = _saved_places(job, stages, number)
+    todo = list(stages)
+    if job.start is not None:
+        names = [stage.name for stage in stages]
+        todo = todo[names.index(job.start) :]
+        states = _saved_state(places[job.start], job)
+    keep = job.unit.plans[0].pipeline.config.run.keep_stages
+    states = run_stages(states, todo, psf_sources=sources, saved=places if keep else None)
+    return [
+        finish_frame(before[band], states[band], slot, pictures=job.pictures)
+        for band, (_, slot) in members.items()
+    ]
+
+
+def _saved_places(job: Job, stages: Sequence[Stage], number: int) -> dict[str, Path]:
+    """Return stage name to the file in which the state before it is kept."""
+    keys = job.unit.plans[0].prefix_keys
+    folder = OutputFolder(job.folder).stages
+    return {stage.name: folder / f"{keys[n][:32]}-{number}.state" for n, stage in enumerate(stages)}
+
+
+def _saved_state(path: Path, job: Job) -> dict[str, FrameState]:
+    if not path.is_file():
+        raise ConfigurationError(
+            f"--from {job.start}: the stages before it have not been saved for "
+            f"{job.unit.plans[0].input} with these options; run with "
+            "`--set run.keep_stages=true` first"
+        )
+    loaded: dict[str, FrameState] = pickle.loads(path.read_bytes())  # noqa: S301 - our own folder
+    return loaded
+
+
+def _rejecting(
+    job: Job, exposures: Sequence[Exposure], stages: Sequence[Stage]
+) -> tuple[str, dict[str, float]] | None:
+    """Return (stage, mean scores) where screening says that the exposure is to be skipped."""
+    config = job.unit.plans[0].pipeline.config
+    last = max((n for n, stage in enumerate(stages) if stage.kind == "screen"), default=-1)
+    if config.run.on_reject != "skip" or last < 0:
+        return None
+    scores: list[dict[str, Any]] = []
+    for number in job.fields:
+        members = job.unit.members(exposures, number)
+        states = {band: FrameState(exposures[i].frame(s)) for band, (i, s) in members.items()}
+        sources = {band: job.unit.plans[i].psf_source for band, (i, _) in members.items()}
+        after = run_stages(states, stages[: last + 1], psf_sources=sources)
+        scores += [dict(state.scores) for state in after.values()]
+    means, rejected_by = _screening(scores)
+    return None if rejected_by is None else (rejected_by, means)
+
+
+def _screening(scores: Sequence[Any]) -> tuple[dict[str, float], str | None]:
+    """Return stage to mean probability over the frames, and the first stage that rejects."""
+    names = list(dict.fromkeys(name for frame in scores for name in frame))
+    means: dict[str, float] = {}
+    rejected_by = None
+    for name in names:
+        values = [frame[name] for frame in scores if name in frame]
+        means[name] = sum(v.probability for v in values) / len(values)
+        if rejected_by is None and means[name] > values[0].threshold:
+            rejected_by = name
+    return means, rejected_by
+
+
+def _rejected_records(
+    job: Job, exposures: Sequence[Exposure], rejected: tuple[str, dict[str, float]]
+) -> list[FileRecord]:
+    stage, means = rejected
+    return [
+        FileRecord(
+            input=plan.input,
+            status=FileStatus.REJECTED,
+            instrument=plan.instrument,
+            notes=list(exposure.notes),
+            screening=means,
+            rejected_by=stage,
+        )
+        for plan, exposure in zip(job.unit.plans, exposures, strict=True)
+    ]
+
+
+def _finished(
+    job: Job, exposures: Sequence[Exposure], works: Sequence[Sequence[FrameWork]], started: float
+) -> list[FileRecord]:
+    """Write the files of a unit and remember them as finished."""
+    folder = OutputFolder(job.folder)
+    records = []
+    for index, (plan, exposure) in enumerate(zip(job.unit.plans, exposures, strict=True)):
+        own = _works_of(job.unit, index, works)
+        if len(own) != len(exposure.slots):
+            raise FitsReadError(
+                "some science HDUs belong to no band", where=plan.input, received=len(own)
+            )
+        digests = write_outputs(plan, exposure, own, folder=job.folder, scratch=folder.scratch)
+        means, rejected_by = _screening([work.scores for work in own])
+        lost = untranslated_planes(plan, own)
+        notes = [*exposure.notes, *dict.fromkeys(n for work in own for n in work.notes)]
+        if lost:
+            notes.append(f"mask_as: no value for the planes {', '.join(lost)}")
+        record = FileRecord(
+            input=plan.input,
+            status=FileStatus.DONE,
+            instrument=plan.instrument,
+            key=job.unit.key,
+            outputs=digests,
+            notes=notes,
+            skipped_hdus=dict(exposure.grouping.skipped),
+            screening=means,
+            rejected_by=rejected_by,
+            seconds=time.perf_counter() - started,
+            frames=[work.record for work in own],
+        )
+        folder.save(plan.stem, record)
+        records.append(record)
+    return records
+
+
+def _works_of(unit: Unit, index: int, works: Sequence[Sequence[FrameWork]]) -> list[FrameWork]:
+    """Return the frames of one file of the unit, in the order of its slots."""
+    if unit.hdu_bands:
+        return sorted(works[0], key=lambda w: w.output.slot.science.index)
+    return [field[index] for field in works]

@@ -1,0 +1,1 @@
+"""Simulated frames with exact truth and seeds, for examples, tests, training and evaluation."""

@@ -1,0 +1,1 @@
+"""Classical methods as astroclean plugins: thin adapters over libraries of the field."""

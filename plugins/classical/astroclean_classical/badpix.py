@@ -1,0 +1,189 @@
+"""`badpix`: bad pixels and lines from a map, or from the statistics of the frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+
+from astroclean.core.kinds.mask import Masker
+from astroclean.core.options import StageOptions
+from astroclean.core.planes import MaskPlane
+from astroclean.core.resources import ImageResource  # noqa: TC001 - read by pydantic
+from astroclean.core.results import Mask
+from astroclean_classical.filling import nearest_filled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+
+__all__ = ["BadPixels", "BadPixelsOptions"]
+
+_SIGMA_PER_MAD = 1.4826
+# The standard error of a median of Gaussian values, in sigma / sqrt(n).
+_MEDIAN_ERROR = 1.2533
+_PIXEL_BOX, _NOISE_BOX, _LINE_BOX = 5, 11, 9
+_FEWEST_PIXELS = 8
+
+
+class BadPixelsOptions(StageOptions):
+    """Settings of :class:`BadPixels`."""
+
+    map: ImageResource | None = None
+    """FITS image of bad pixels (not zero = bad), or a 2-D array in Python."""
+    statistics: bool | None = None
+    """Whether the frame itself is searched; none: only without a map."""
+    hot_sigma: Annotated[float, Field(gt=0, le=1000)] = 8.0
+    """Height of a hot pixel over its surroundings, in standard deviations of the noise."""
+    dead_sigma: Annotated[float, Field(gt=0, le=1000)] = 8.0
+    """Depth of a dead pixel, in the same."""
+    neighbor_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Highest neighbor of a bad pixel as a fraction of the pixel (no unit): stars are wider. Lower
+    it for undersampled stars."""
+    line_sigma: Annotated[float, Field(gt=0, le=1000)] = 8.0
+    """Deviation of a line from the lines beside it, in standard deviations of such deviations."""
+    line_length: Annotated[int, Field(ge=16, le=100000)] = 128
+    """Lines are judged in pieces of this length, in pixels; a piece is flagged as a whole."""
+    rows: bool = True
+    """Whether rows are searched as well as columns."""
+
+
+class BadPixels(Masker):
+    """Flags bad pixels: BAD_PIXEL from a map; hot and dead pixels and lines from statistics.
+
+    One frame cannot tell a hot pixel from a cosmic ray of one pixel; a map from darks can.
+    """
+
+    sets = (
+        MaskPlane.BAD_PIXEL
+        | MaskPlane.HOT_PIXEL
+        | MaskPlane.DEAD_PIXEL
+        | MaskPlane.HOT_LINE
+        | MaskPlane.DEAD_LINE
+    )
+    Options = BadPixelsOptions
+
+    def find(self, frame: Frame) -> Mask:
+        """Return the bad pixels.
+
+        Parameters
+        ----------
+        frame : Frame
+            Any unit. Not modified.
+
+        Returns
+        -------
+        Mask
+            Metrics ``hot lines`` and ``dead lines`` count pieces of lines.
+
+        Raises
+        ------
+        StageError
+            The map does not fit the frame.
+        """
+        flags = np.zeros(frame.shape, dtype=np.uint32)
+        metrics: dict[str, float] = {}
+        if self.options.map is not None:
+            image = self.options.map.image_for(frame)
+            # NaN in a map of floats is not zero: bad.
+            flags[image != 0] |= np.uint32(MaskPlane.BAD_PIXEL)
+        searched = self.options.statistics
+        if searched or (searched is None and self.options.map is None):
+            bad = frame.mask | ~np.isfinite(frame.data) | (flags != 0)
+            if not bad.all():
+                metrics = self._search(nearest_filled(frame.data, bad), bad, flags)
+        return Mask(flags, metrics=metrics)
+
+    def _search(
+        self, data: NDArray[np.float32], bad: NDArray[np.bool_], flags: NDArray[np.uint32]
+    ) -> dict[str, float]:
+        """Add what statistics find to ``flags``, which is this stage's own array."""
+        lines = np.zeros(data.shape, dtype=bool)
+        counts = {"hot lines": 0, "dead lines": 0}
+        for axis in (0, 1) if self.options.rows else (0,):
+            hot, dead, pieces = self._lines(data, bad, axis)
+            flags[hot] |= np.uint32(MaskPlane.HOT_LINE)
+            flags[dead] |= np.uint32(MaskPlane.DEAD_LINE)
+            lines |= hot | dead
+            counts["hot lines"] += pieces[0]
+            counts["dead lines"] += pieces[1]
+        usable = ~bad & ~lines
+        flat, noise = _residual(data)
+        flags[_isolated(flat, noise * self.options.hot_sigma, self._contrast) & usable] |= (
+            np.uint32(MaskPlane.HOT_PIXEL)
+        )
+        flags[_isolated(-flat, noise * self.options.dead_sigma, self._contrast) & usable] |= (
+            np.uint32(MaskPlane.DEAD_PIXEL)
+        )
+        return {name: float(count) for name, count in counts.items()}
+
+    @property
+    def _contrast(self) -> float:
+        return float(self.options.neighbor_fraction)
+
+    def _lines(
+        self, data: NDArray[np.float32], bad: NDArray[np.bool_], axis: int
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], tuple[int, int]]:
+        """Return hot and dead lines along ``axis`` (0: columns), and how many pieces of each."""
+        from scipy.ndimage import median_filter  # noqa: PLC0415 - heavy
+
+        image, ignored = (data, bad) if axis == 0 else (data.T, bad.T)
+        across = image - median_filter(image, size=(1, _LINE_BOX), mode="reflect")
+        hot = np.zeros(image.shape, dtype=bool)
+        dead = np.zeros(image.shape, dtype=bool)
+        length, counts = self.options.line_length, [0, 0]
+        for start in range(0, image.shape[0], length):
+            # The last piece is as long as the others where the frame allows.
+            start = max(min(start, image.shape[0] - length), 0)  # noqa: PLW2901
+            piece = slice(start, start + length)
+            score = _line_scores(across[piece], ignored[piece])
+            for index, (plane, found) in enumerate(
+                ((hot, score > self.options.line_sigma), (dead, score < -self.options.line_sigma))
+            ):
+                plane[piece] |= found
+                counts[index] += int(np.count_nonzero(found))
+        turned = (hot, dead) if axis == 0 else (hot.T, dead.T)
+        return turned[0], turned[1], (counts[0], counts[1])
+
+
+def _line_scores(across: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the deviation of each column from its neighbors, over what is usual."""
+    from astropy.stats import mad_std  # noqa: PLC0415 - heavy
+
+    columns = np.count_nonzero(~bad, axis=0) >= _FEWEST_PIXELS
+    score = np.zeros(across.shape[1])
+    if np.count_nonzero(columns) < _FEWEST_PIXELS:
+        return score
+    values = np.where(bad, np.nan, across)[:, columns]
+    middle = np.nanmedian(values, axis=0)
+    own = mad_std(values, axis=0, ignore_nan=True) / np.sqrt(np.sum(~np.isnan(values), axis=0))
+    # Against the scatter among the columns and against the line's own noise.
+    usual = np.maximum(mad_std(middle), _MEDIAN_ERROR * own)
+    score[columns] = np.divide(middle, usual, out=np.zeros_like(middle, float), where=usual > 0)
+    return score
+
+
+def _residual(data: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the image over its local median, and the noise around each pixel."""
+    from astropy.stats import mad_std  # noqa: PLC0415 - heavy
+    from scipy.ndimage import median_filter  # noqa: PLC0415 - heavy
+
+    flat = data - median_filter(data, size=_PIXEL_BOX, mode="reflect")
+    # Where light varies strongly the local scatter is larger than that of the sky.
+    local = _SIGMA_PER_MAD * median_filter(np.abs(flat), size=_NOISE_BOX, mode="reflect")
+    return flat, np.maximum(local, np.float32(mad_std(flat)))
+
+
+def _isolated(
+    flat: NDArray[np.float32], least: NDArray[np.float32], neighbor_fraction: float
+) -> NDArray[np.bool_]:
+    """Return pixels above ``least`` whose eight neighbors all stay far below them."""
+    from scipy.ndimage import maximum_filter  # noqa: PLC0415 - heavy
+
+    ring = np.ones((3, 3), dtype=bool)
+    ring[1, 1] = False
+    highest = maximum_filter(flat, footprint=ring, mode="reflect")
+    found: NDArray[np.bool_] = (flat > least) & (highest <= neighbor_fraction * flat)
+    return found & (least > 0)

@@ -1,0 +1,209 @@
+"""`interpolate`: fill rejected pixels from their surroundings, with astropy or maskfill."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from astroclean.core.kinds.remove import SourceRemover
+from astroclean.core.options import StageOptions
+from astroclean.core.planes import MaskPlane, parse_planes
+from astroclean.core.results import Removal
+from astroclean.core.stage import Needs
+from astroclean.errors import PlaneError
+from astroclean_classical.filling import (
+    KERNEL_REACH,
+    convolution_filled,
+    distance_to_good,
+    hole_boxes,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+
+__all__ = ["Interpolate", "InterpolateOptions"]
+
+# maskfill looks at the eight neighbors and smooths once at the end.
+_MASKFILL_REACH = 2
+_SMOOTHING_SIGMA = 2.0
+_NOISE_BOX = 32
+
+
+class InterpolateOptions(StageOptions):
+    """Settings of :class:`Interpolate`."""
+
+    planes: Literal["reject"] | tuple[str, ...] = "reject"
+    """Planes to fill, by name or alias; ``reject``: those that the run rejects."""
+    method: Literal["convolve", "maskfill"] = "convolve"
+    """Gaussian-weighted mean of measured pixels (astropy), or inward growth (maskfill)."""
+    sigma: Annotated[float, Field(ge=0.3, le=20)] = 1.0
+    """Standard deviation of the smallest kernel of ``convolve``, in pixels; doubled for deeper
+    pixels of a hole."""
+    max_distance: Annotated[float, Field(ge=1, le=500)] = 16.0
+    """Holes with a pixel farther than this from a measured one are left as they are, in pixels;
+    what hangs on them farther than twice this is filled. Coverage edges (NO_DATA over more than
+    twice this along the border of the frame) are left too."""
+    noise: Literal["none", "match"] = "none"
+    """``match`` adds Gaussian noise as strong as that of the surroundings."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of that noise (no unit); each frame gets noise of its own."""
+
+    @field_validator("planes")
+    @classmethod
+    def _known(cls, planes: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if planes == "reject":
+            return planes
+        if not planes:
+            raise ValueError("name at least one plane")
+        try:
+            parse_planes(planes)
+        except PlaneError as error:
+            # pydantic collects ValueErrors into one report.
+            raise ValueError(str(error)) from error
+        return planes
+
+
+class Interpolate(SourceRemover):
+    """Fills holes from measured pixels around them; sets INTERPOLATED.
+
+    Pixels that the run rejects are never read. Their uncertainty becomes NaN.
+    """
+
+    reason = MaskPlane.INTERPOLATED
+    Options = InterpolateOptions
+
+    def needs(self) -> Needs:
+        """Return the planes that are named; ``reject`` needs none, for it may find nothing."""
+        if self.options.planes == "reject":
+            return Needs()
+        return Needs(planes=parse_planes(self.options.planes))
+
+    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - the same for every frame
+        """Return the reach in pixels; None with ``noise = "match"``, measured on the frame."""
+        if self.options.noise == "match":
+            return None
+        distance = float(self.options.max_distance)
+        # Which holes are deep is told within three distances: the depth, then twice around it.
+        # The widest kernel has less than twice the deviation that the depth asks for (half of it).
+        widest = max(distance, float(self.options.sigma))
+        reach = KERNEL_REACH * widest if self.options.method == "convolve" else distance
+        return math.ceil(3 * distance + reach) + _MASKFILL_REACH
+
+    def remove(self, frame: Frame) -> Removal:
+        """Return the filled pixels.
+
+        Parameters
+        ----------
+        frame : Frame
+            Any unit. Not modified.
+
+        Returns
+        -------
+        Removal
+            Metrics ``pixels left`` (all that stay as they were), ``pixels left outside coverage``
+            and ``pixels left too deep``.
+        """
+        target = self._target(frame)
+        bad = frame.mask | target | ~np.isfinite(frame.data)
+        outside = target & _outside_coverage(frame, self.options.max_distance)
+        deep = target & ~outside & _deep(bad, self.options.max_distance)
+        holes = target & ~outside & ~deep
+        if not holes.any():
+            data, where = frame.data, holes
+        else:
+            data, where = self._filled(frame, holes, bad)
+        metrics = {
+            "pixels left": float(np.count_nonzero(target & ~where)),
+            "pixels left outside coverage": float(np.count_nonzero(outside)),
+            "pixels left too deep": float(np.count_nonzero(deep)),
+        }
+        return Removal(data, where, metrics=metrics)
+
+    def _target(self, frame: Frame) -> NDArray[np.bool_]:
+        planes = self.options.planes
+        return frame.where(frame.reject_bits if planes == "reject" else planes)
+
+    def _filled(
+        self, frame: Frame, holes: NDArray[np.bool_], bad: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        blank = np.where(holes, np.float32(np.nan), frame.data)
+        if self.options.method == "convolve":
+            data = convolution_filled(blank, holes=holes, bad=bad, sigma=self.options.sigma)
+        else:
+            data = _maskfilled(blank, holes, bad)
+        where = holes & np.isfinite(data)
+        data = np.where(where, data, frame.data)
+        if self.options.noise == "match" and where.any():
+            noise = _matching_noise(frame, bad, self.options.seed)
+            data[where] += noise[where]
+        return data, where
+
+
+def _outside_coverage(frame: Frame, distance: float) -> NDArray[np.bool_]:
+    """Return NO_DATA near the border of the frame where a long run of the border has none.
+
+    A dead column meets the border in a few pixels and is not meant; a border without data would
+    be extrapolated.
+    """
+    from scipy.ndimage import binary_opening, distance_transform_edt  # noqa: PLC0415 - heavy
+
+    empty = frame.where(MaskPlane.NO_DATA)
+    run = np.ones(min(2 * int(distance) + 1, *frame.shape), dtype=bool)
+    border = np.zeros(frame.shape, dtype=bool)
+    for edge in ((0, slice(None)), (-1, slice(None)), (slice(None), 0), (slice(None), -1)):
+        border[edge] |= binary_opening(empty[edge], structure=run)
+    if not border.any():
+        return border
+    outside: NDArray[np.bool_] = empty & (distance_transform_edt(~border) <= 2 * distance)
+    return outside
+
+
+def _deep(bad: NDArray[np.bool_], distance: float) -> NDArray[np.bool_]:
+    """Return pixels too far from measured ones, with the rest of such holes around them."""
+    from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - heavy
+
+    core = distance_to_good(bad) > distance
+    if not core.any():
+        return core
+    deep: NDArray[np.bool_] = bad & (distance_transform_edt(~core) <= 2 * distance)
+    return deep
+
+
+def _maskfilled(
+    blank: NDArray[np.float32], holes: NDArray[np.bool_], bad: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Fill each hole in a cut-out of its own: maskfill goes on until no NaN is left anywhere."""
+    from maskfill import maskfill  # noqa: PLC0415 - heavy
+
+    filled = blank.copy()
+    for box, chosen in hole_boxes(holes, margin=_MASKFILL_REACH, together=False):
+        unusable = bad[box]
+        if unusable.all():  # enclosed by rejected pixels that are left; it would never end
+            continue
+        values, _ = maskfill(np.where(unusable, np.float32(np.nan), blank[box]), unusable)
+        filled[box][chosen] = values[chosen]
+    return filled
+
+
+def _matching_noise(frame: Frame, bad: NDArray[np.bool_], seed: int) -> NDArray[np.float32]:
+    """Return Gaussian noise with the local standard deviation of the measured pixels."""
+    import sep  # noqa: PLC0415 - heavy
+    from astropy.convolution import Gaussian2DKernel, convolve  # noqa: PLC0415 - heavy
+
+    # Structure of the sky is no noise: it is in the smoothed image, which is subtracted.
+    kernel = Gaussian2DKernel(_SMOOTHING_SIGMA)
+    smooth = convolve(frame.data, kernel, boundary="extend", mask=bad, preserve_nan=True)
+    rough = np.where(bad, 0, frame.data - smooth).astype(np.float32)
+    own = kernel.array.max()
+    lost = 1 - 2 * own + float(np.sum(kernel.array**2))
+    rms = sep.Background(rough, mask=bad, bw=_NOISE_BOX, bh=_NOISE_BOX).rms() / np.sqrt(lost)
+    # Seeded by the pixels as well, or exposures to be stacked would all get the same pattern.
+    generator = np.random.default_rng([seed, zlib.crc32(frame.data.tobytes())])
+    noise: NDArray[np.float32] = rms * generator.standard_normal(frame.shape, dtype=np.float32)
+    return noise

@@ -1,0 +1,318 @@
+"""`lacosmic`: cosmic rays by Laplacian edge detection, an adapter over astroscrappy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from astropy import units as u
+from pydantic import Field
+
+from astroclean.core.detector import Detector
+from astroclean.core.kinds.mask import Masker
+from astroclean.core.options import StageOptions
+from astroclean.core.planes import MaskPlane
+from astroclean.core.results import Mask
+from astroclean.core.uncertainty import deviation_of
+from astroclean.errors import StageError
+from astroclean_classical.filling import nearest_filled
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+
+__all__ = ["LACosmic", "LACosmicOptions"]
+
+# Below this share of usable pixels with an uncertainty, the plane does not describe the frame.
+_ENOUGH_UNCERTAINTY = 0.5
+_BACKGROUND_BOX = 64
+# Half of the widest median filter (9), of cleaning and growth, and some more.
+_RIM = 10
+
+
+class LACosmicOptions(StageOptions):
+    """Settings of :class:`LACosmic`; defaults of astroscrappy but for ``noise``."""
+
+    sigclip: Annotated[float, Field(gt=0, le=1000)] = 4.5
+    """Laplacian signal to noise above which a pixel is a cosmic ray, in standard deviations."""
+    sigfrac: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Limit for neighbors of a cosmic ray, as a fraction of ``sigclip``."""
+    objlim: Annotated[float, Field(ge=0, le=1000)] = 5.0
+    """Least contrast between Laplacian and fine structure (no unit); raise it where the cores of
+    stars are flagged."""
+    niter: Annotated[int, Field(ge=1, le=20)] = 4
+    """Most iterations."""
+    fsmode: Literal["median", "convolve"] = "median"
+    """Fine structure from a median filter, or from the PSF (better on undersampled stars)."""
+    psf_model: Literal["gauss", "moffat"] = "gauss"
+    """Profile for ``fsmode = "convolve"`` where ``psf_fwhm`` is given."""
+    psf_fwhm: Annotated[float, Field(ge=0.5, le=50)] | None = None
+    """FWHM for ``fsmode = "convolve"``, in pixels; none: the PSF of the frame."""
+    psf_size: Annotated[int, Field(ge=3, le=101)] = 7
+    """Side of the kernel for ``fsmode = "convolve"``, in pixels; made odd."""
+    psf_beta: Annotated[float, Field(gt=1, le=20)] = 4.765
+    """Exponent of the Moffat profile (no unit)."""
+    noise: Literal["auto", "detector", "uncertainty", "background"] = "auto"
+    """Where the noise of a pixel comes from: gain and read noise, the uncertainty of the frame, or
+    the scatter of its background. ``auto`` takes gain and read noise where an option gives one of
+    them; else the uncertainty where the frame has one; else gain and read noise where both are
+    known; else the background. The choice is among the metrics."""
+    gain: Annotated[float, Field(gt=0)] | None = None
+    """Electrons per data number; none: of the detector (1 where the unit is electron)."""
+    read_noise: Annotated[float, Field(ge=0)] | None = None
+    """Read noise in electrons; none: of the detector."""
+    sky: Annotated[float, Field(ge=0)] = 0.0
+    """Sky level that was subtracted before, in the unit of the frame: its photons make noise."""
+    saturation: Annotated[float, Field(gt=0)] | None = None
+    """Level at which stars saturate, in the unit of the frame; none: of the detector, if known."""
+    grow: Annotated[int, Field(ge=0, le=20)] = 0
+    """Pixels by which the found cosmic rays are widened."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Noise:
+    """How astroscrappy is to know the noise; ``scale`` takes the frame to ``settings``' unit."""
+
+    source: str
+    scale: float
+    settings: dict[str, Any]
+    metrics: dict[str, float]
+
+
+class LACosmic(Masker):
+    """Flags COSMIC_RAY with L.A.Cosmic (van Dokkum 2001, PASP 113, 1420) as in astroscrappy.
+
+    Only the mask is used, so unit and values of the frame cannot change. Pixels that are rejected
+    already are filled with the nearest good one for the search, and not flagged again.
+    """
+
+    sets = MaskPlane.COSMIC_RAY
+    Options = LACosmicOptions
+
+    def halo(self, frame: Frame) -> int | None:
+        """Return the reach of all iterations in pixels; None where the noise is of the frame."""
+        options = self.options
+        if _chosen_noise(options, frame) == "background":
+            return None
+        # One iteration: noise (median of 7: 3 pixels), Laplacian over noise and its median of 7
+        # (3 + 3), or fine structure (5 and 9: 2 + 4) over noise: 6; growth to neighbors twice: 2;
+        # cleaning with a box of 5: 2. A kernel replaces the median of 5, after the noise.
+        # Before: the mask of saturated stars (median of 7, box of 5 twice): 7.
+        # Not local is one value: a hit that fills a box of 5 is cleaned with the frame's median.
+        step = 10
+        if options.fsmode == "convolve":
+            side = options.psf_size
+            if options.psf_fwhm is None and frame.psf is not None:
+                side = max(frame.psf.shape)
+            step = 11 + side // 2
+        return int(options.niter * step + 7 + options.grow)
+
+    def find(self, frame: Frame) -> Mask:
+        """Return the cosmic rays.
+
+        Parameters
+        ----------
+        frame : Frame
+            Any unit. Not modified.
+
+        Returns
+        -------
+        Mask
+            COSMIC_RAY; metrics say which noise was used (``noise from ...`` = 1).
+
+        Raises
+        ------
+        StageError
+            The noise asked for cannot be told from the frame, or a PSF is needed and missing.
+        """
+        noise = _noise(self.options, frame, self.name)
+        hits = _hits(frame, noise, self._settings(frame))
+        if self.options.grow and hits.any():
+            hits = _grown(hits, self.options.grow)
+        hits &= np.isfinite(frame.data)
+        flags = hits * np.uint32(MaskPlane.COSMIC_RAY)
+        return Mask(flags, metrics={f"noise from {noise.source}": 1.0, **noise.metrics})
+
+    def _settings(self, frame: Frame) -> dict[str, Any]:
+        """Return the arguments of astroscrappy that concern no noise."""
+        options = self.options
+        settings = {
+            "sigclip": options.sigclip,
+            "sigfrac": options.sigfrac,
+            "objlim": options.objlim,
+            "niter": options.niter,
+            "cleantype": "meanmask",
+            "fsmode": options.fsmode,
+        }
+        if options.fsmode == "median":
+            return settings
+        if options.psf_fwhm is not None:
+            return {
+                **settings,
+                "psfmodel": options.psf_model,
+                "psffwhm": options.psf_fwhm,
+                "psfsize": options.psf_size | 1,
+                "psfbeta": options.psf_beta,
+            }
+        if frame.psf is None:
+            raise StageError(
+                "fsmode 'convolve' needs a PSF",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                remedy="Give the option `psf_fwhm` in pixels, or `[psf]` in the pipeline.",
+            )
+        ny, nx = frame.shape
+        stamp = frame.psf.at(nx / 2, ny / 2)
+        # astroscrappy correlates with kernels that it makes itself, and convolves with given ones.
+        return {**settings, "psfk": np.ascontiguousarray(stamp[::-1, ::-1], dtype=np.float32)}
+
+
+def _hits(frame: Frame, noise: _Noise, settings: dict[str, Any]) -> NDArray[np.bool_]:
+    """Run astroscrappy where there is anything to examine."""
+    from astroscrappy import detect_cosmics  # noqa: PLC0415 - heavy
+    from scipy.ndimage import binary_erosion  # noqa: PLC0415 - heavy
+
+    bad = frame.mask | ~np.isfinite(frame.data)
+    # astroscrappy widens its mask by one pixel. With 13 % of the pixels flagged, as in STIS, it
+    # would so pass over 43 % of the hits; narrowed first, the mask never reaches good pixels.
+    inner = binary_erosion(bad, np.ones((3, 3)), border_value=1)
+    image = nearest_filled(frame.data, bad) * np.float32(noise.scale)
+    # It also takes the median of unmasked pixels and must be left one.
+    if bad.all() or (image >= noise.settings["satlevel"]).all():
+        return np.zeros(frame.shape, dtype=bool)
+    # Nor does it find hits at the borders, and it writes beyond arrays of a few pixels.
+    rim = _RIM + len(settings.get("psfk", ())) // 2
+    planes = {"indat": image, "inmask": inner, **noise.settings}
+    padded = {
+        name: np.pad(plane, rim, mode="symmetric") if np.ndim(plane) else plane
+        for name, plane in planes.items()
+    }
+    found, _ = detect_cosmics(**padded, sepmed=True, **settings)
+    hits: NDArray[np.bool_] = np.asarray(found, dtype=bool)[rim:-rim, rim:-rim] & ~bad
+    return hits
+
+
+def _grown(hits: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - heavy
+
+    grown: NDArray[np.bool_] = distance_transform_edt(~hits) <= radius
+    return grown
+
+
+def _chosen_noise(options: LACosmicOptions, frame: Frame) -> str:
+    """Resolve ``noise = "auto"``."""
+    if options.noise != "auto":
+        return options.noise
+    if options.gain is not None or options.read_noise is not None:
+        return "detector"
+    if _known_variance(frame) is not None:
+        return "uncertainty"
+    scale = _electrons_per_unit(options, frame)
+    detector = Detector.of(frame.meta)
+    return "detector" if scale and detector.read_noise is not None else "background"
+
+
+def _known_variance(frame: Frame) -> NDArray[np.float32] | None:
+    """Return the variance of the frame where its uncertainty describes most usable pixels."""
+    deviation = deviation_of(frame.uncertainty)
+    if deviation is None:
+        return None
+    usable = deviation[~frame.mask]
+    known = np.count_nonzero(np.isfinite(usable) & (usable > 0))
+    return deviation**2 if known > _ENOUGH_UNCERTAINTY * usable.size else None
+
+
+def _electrons_per_unit(options: LACosmicOptions, frame: Frame) -> float | None:
+    """Return electrons for a value of 1 in the unit of the frame; None where that is not known."""
+    detector = Detector.of(frame.meta)
+    gain = options.gain if options.gain is not None else detector.gain
+    time = detector.exposure
+    if frame.unit == u.electron:
+        return 1.0 if options.gain is None else options.gain
+    if frame.unit in (u.adu, u.count):
+        return gain
+    if frame.unit == u.electron / u.s:
+        return time
+    if frame.unit in (u.adu / u.s, u.count / u.s):
+        return None if gain is None or time is None else gain * time
+    return None
+
+
+def _noise(options: LACosmicOptions, frame: Frame, stage: str) -> _Noise:
+    source = _chosen_noise(options, frame)
+    if source == "detector":
+        return _of_detector(options, frame, stage)
+    if source == "uncertainty":
+        variance = _known_variance(frame)
+        if variance is None:
+            raise StageError(
+                "the frame has no uncertainty for most of its pixels",
+                where=f"{frame.frame_id}, stage '{stage}'",
+                remedy='Use `noise = "detector"` or `noise = "background"`.',
+            )
+        return _of_variance(options, frame, variance, source)
+    return _of_variance(options, frame, _background_variance(frame), source)
+
+
+def _of_detector(options: LACosmicOptions, frame: Frame, stage: str) -> _Noise:
+    detector = Detector.of(frame.meta)
+    scale = _electrons_per_unit(options, frame)
+    if scale is None:
+        known = frame.unit in (u.adu, u.count, u.adu / u.s, u.count / u.s, u.electron / u.s)
+        if not known:
+            raise StageError(
+                f"values in {frame.unit} cannot be turned into electrons",
+                where=f"{frame.frame_id}, stage '{stage}'",
+                remedy='Use `noise = "background"`, or give the frame an uncertainty.',
+            )
+        for name in ("gain", "exposure"):
+            if not (name == "gain" and options.gain is not None):
+                detector.require(name, frame=frame, stage=stage)
+    electrons = float(scale or 1.0)
+    read_noise = options.read_noise
+    if read_noise is None:
+        read_noise = detector.require("read_noise", frame=frame, stage=stage)
+    # The photons of a sky that is no longer in the data make the same noise everywhere.
+    settings: dict[str, Any] = {
+        "readnoise": float(np.hypot(read_noise, np.sqrt(options.sky * electrons))),
+        "satlevel": _saturation(options, frame) * electrons,
+    }
+    metrics = {"electrons per unit": electrons, "read noise (electrons)": float(read_noise)}
+    return _Noise("detector", electrons, settings, metrics)
+
+
+def _of_variance(
+    options: LACosmicOptions, frame: Frame, variance: NDArray[np.float32], source: str
+) -> _Noise:
+    unknown = ~(np.isfinite(variance) & (variance > 0))
+    filled = nearest_filled(variance, unknown)
+    typical = float(np.sqrt(np.median(filled[~unknown]))) if not unknown.all() else 1.0
+    # astroscrappy raises variances to 1e-5 whatever the unit, hence values in units of the noise.
+    scale = 1.0 / typical
+    settings: dict[str, Any] = {
+        "invar": (filled * np.float64(scale) ** 2).astype(np.float32),
+        "satlevel": _saturation(options, frame) * scale,
+    }
+    return _Noise(source, scale, settings, {"typical noise": typical})
+
+
+def _saturation(options: LACosmicOptions, frame: Frame) -> float:
+    known = options.saturation or Detector.of(frame.meta).saturation
+    return np.inf if known is None else float(known)
+
+
+def _background_variance(frame: Frame) -> NDArray[np.float32]:
+    """Return the clipped variance of the background around each pixel."""
+    import sep  # noqa: PLC0415 - heavy
+
+    bad = frame.mask | ~np.isfinite(frame.data)
+    if bad.all():
+        return np.zeros(frame.shape, dtype=np.float32)
+    background = sep.Background(
+        nearest_filled(frame.data, bad), mask=bad, bw=_BACKGROUND_BOX, bh=_BACKGROUND_BOX
+    )
+    rms: NDArray[np.float32] = background.rms()
+    return rms**2

@@ -1,0 +1,194 @@
+"""`photutils`: detection and deblending with photutils.segmentation."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+
+from astroclean.core.kinds.deblend import Deblender
+from astroclean.core.options import StageOptions
+from astroclean.core.results import Separation
+from astroclean.core.uncertainty import deviation_of
+from astroclean_classical.catalogue import make_sources, no_sources
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+
+__all__ = ["PhotutilsDeblender", "PhotutilsOptions"]
+
+logger = logging.getLogger(__name__)
+
+# Attribute of photutils' SourceCatalog for each column.
+_ATTRIBUTES = {
+    "id": "label",
+    "x": "x_centroid",
+    "y": "y_centroid",
+    "flux": "segment_flux",
+    "flux_err": "segment_flux_err",
+    "flux_auto": "kron_flux",
+    "flux_auto_err": "kron_flux_err",
+    "peak": "max_value",
+    "a": "semimajor_axis",
+    "b": "semiminor_axis",
+    "theta": "orientation",
+    "fwhm": "fwhm",
+    "kron_radius": "kron_radius",
+    "npix": "area",
+}
+
+
+class PhotutilsOptions(StageOptions):
+    """Settings of :class:`PhotutilsDeblender`."""
+
+    thresh: Annotated[float, Field(gt=0, le=1000)] = 1.5
+    """Detection threshold in standard deviations of the noise."""
+    minarea: Annotated[int, Field(ge=1, le=100000)] = 5
+    """Fewest connected pixels above the threshold."""
+    deblend: bool = True
+    """Whether blended sources are separated."""
+    deblend_nthresh: Annotated[int, Field(ge=2, le=1024)] = 32
+    """Levels of deblending."""
+    deblend_cont: Annotated[float, Field(ge=0, le=1)] = 0.001
+    """Least share of the flux that makes a peak a source (no unit)."""
+    smooth_fwhm: Annotated[float, Field(ge=0, le=50)] = 2.0
+    """FWHM of the Gaussian with which the image is smoothed for detection, in pixels; 0: none."""
+    box: Annotated[int, Field(ge=4, le=10000)] = 64
+    """Side of the boxes for the background, in pixels."""
+    filter_boxes: Annotated[int, Field(ge=1, le=101)] = 3
+    """Side of the median filter over boxes, in boxes; made odd."""
+
+
+class PhotutilsDeblender(Deblender):
+    """Finds and deblends sources with photutils; product BACKGROUND.
+
+    Noise is the frame's uncertainty where it has one, else the scatter of the background around
+    each pixel. Needs the whole frame.
+    """
+
+    Options = PhotutilsOptions
+
+    def separate(self, frame: Frame) -> Separation:
+        """Return catalogue and segmentation.
+
+        Parameters
+        ----------
+        frame : Frame
+            Any unit; rejected pixels are not read. Not modified.
+
+        Returns
+        -------
+        Separation
+            Columns as in :data:`astroclean_classical.catalogue.COLUMNS` but ``flag``; product
+            ``BACKGROUND`` in the unit of the frame; metrics ``background rms`` (median) and
+            ``library warnings``.
+        """
+        bad = frame.mask | ~np.isfinite(frame.data)
+        if bad.all():
+            return Separation(no_sources(frame))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            separation = self._separated(frame, bad)
+        for item in caught:
+            logger.info("%s, stage '%s': %s", frame.frame_id, self.name, item.message)
+        metrics = {**separation.metrics, "library warnings": float(len(caught))}
+        return Separation(separation.sources, products=separation.products, metrics=metrics)
+
+    def _separated(self, frame: Frame, bad: NDArray[np.bool_]) -> Separation:
+        data = np.where(bad, np.float32(0), frame.data)
+        level, scatter = self._background(data, bad)
+        products = {"BACKGROUND": level}
+        metrics = {"background rms": float(np.median(scatter))}
+        deviation = deviation_of(frame.uncertainty)
+        noise = scatter if deviation is None else deviation
+        # A pixel without noise would be above any threshold.
+        bad = bad | ~(np.isfinite(noise) & (noise > 0))
+        flat = np.where(bad, np.float32(0), data - level)
+        segments = None if bad.all() else self._segments(flat, noise, bad)
+        if segments is None:
+            return Separation(no_sources(frame), products=products, metrics=metrics)
+        columns = _measured(flat, noise, bad, segments)
+        labels = segments.data.astype(np.int32)
+        sources = make_sources(frame, columns, labels)
+        return Separation(sources, products=products, metrics=metrics)
+
+    def _background(
+        self, data: NDArray[np.float32], bad: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        from photutils.background import Background2D  # noqa: PLC0415 - heavy
+
+        boxes = tuple(min(self.options.box, side) for side in data.shape)
+        # Boxes with half of their pixels masked are still better than extrapolation; 100 never
+        # leaves the frame without any box.
+        background = Background2D(
+            data,
+            boxes,
+            mask=bad,
+            filter_size=self.options.filter_boxes | 1,
+            exclude_percentile=100.0,
+        )
+        return (
+            background.background.astype(np.float32),
+            background.background_rms.astype(np.float32),
+        )
+
+    def _segments(
+        self, flat: NDArray[np.float32], noise: NDArray[np.float32], bad: NDArray[np.bool_]
+    ) -> Any:
+        """Return photutils' segmentation image, or None where nothing is found."""
+        from photutils.segmentation import deblend_sources, detect_sources  # noqa: PLC0415 - heavy
+
+        options = self.options
+        image, limit = flat, options.thresh * noise
+        if options.smooth_fwhm > 0:
+            image, gain = _smoothed(flat, options.smooth_fwhm)
+            limit = limit * np.float32(gain)
+        segments = detect_sources(image, limit, options.minarea, mask=bad)
+        if segments is None or not options.deblend:
+            return segments
+        return deblend_sources(
+            image,
+            segments,
+            options.minarea,
+            n_levels=options.deblend_nthresh,
+            contrast=options.deblend_cont,
+            progress_bar=False,
+        )
+
+
+def _smoothed(flat: NDArray[np.float32], fwhm: float) -> tuple[NDArray[np.float32], float]:
+    """Return the smoothed image and the factor by which white noise is lower in it."""
+    from astropy.convolution import Gaussian2DKernel, convolve  # noqa: PLC0415 - heavy
+    from astropy.stats import gaussian_fwhm_to_sigma  # noqa: PLC0415 - heavy
+
+    kernel = Gaussian2DKernel(fwhm * gaussian_fwhm_to_sigma)
+    kernel.normalize()
+    image = convolve(flat, kernel, boundary="extend").astype(np.float32)
+    return image, float(np.sqrt(np.sum(kernel.array**2)))
+
+
+def _measured(
+    flat: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    bad: NDArray[np.bool_],
+    segments: Any,
+) -> dict[str, Any]:
+    """Return the columns of the catalogue as plain numbers."""
+    from photutils.segmentation import SourceCatalog  # noqa: PLC0415 - heavy
+
+    known = np.where(bad, np.float32(0), noise)
+    catalogue = SourceCatalog(flat, segments, error=known, mask=bad)
+    columns: dict[str, Any] = {}
+    for name, attribute in _ATTRIBUTES.items():
+        values = getattr(catalogue, attribute)
+        columns[name] = np.atleast_1d(getattr(values, "value", values))
+    # A photutils angle may lie between 90 and 180 degrees: the same axis.
+    columns["theta"] = (columns["theta"] + 90.0) % 180.0 - 90.0
+    return columns

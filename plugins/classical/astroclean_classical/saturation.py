@@ -1,0 +1,137 @@
+"""`saturation`: pixels at full well and the charge that bled from them along a column."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from astroclean.core.detector import Detector
+from astroclean.core.kinds.mask import Masker
+from astroclean.core.options import StageOptions
+from astroclean.core.planes import MaskPlane
+from astroclean.core.results import Mask
+from astroclean.errors import StageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+
+__all__ = ["Saturation", "SaturationOptions"]
+
+# So many pixels with exactly the highest value are a limit of the detector, not chance.
+_PILED_UP = 5
+
+
+class SaturationOptions(StageOptions):
+    """Settings of :class:`Saturation`."""
+
+    level: Annotated[float, Field(gt=0)] | Literal["clipped"] | None = None
+    """Value from which a pixel is saturated, in the unit of the frame; none: of the detector.
+    ``clipped``: the highest value of the frame where at least 5 pixels share exactly it."""
+    bleed_axis: Literal["y", "x"] = "y"
+    """Axis along which charge bleeds; columns run along ``y``."""
+    bleed_fraction: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Pixels above this fraction of the level that join a saturated one along the bleed axis are
+    flagged with it (no unit)."""
+    max_hole: Annotated[int, Field(ge=0, le=10000)] = 100
+    """Largest group enclosed by saturated pixels that is flagged too, in pixels: cores whose
+    values wrapped around or are NaN."""
+    grow: Annotated[int, Field(ge=0, le=50)] = 1
+    """Pixels by which the result is widened."""
+
+
+class Saturation(Masker):
+    """Flags SATURATED: level, bleed trails, enclosed pixels, a rim of ``grow`` pixels.
+
+    Needs the whole frame, because a trail may cross all of it.
+    """
+
+    sets = MaskPlane.SATURATED
+    Options = SaturationOptions
+
+    def find(self, frame: Frame) -> Mask:
+        """Return the saturated pixels.
+
+        Parameters
+        ----------
+        frame : Frame
+            Any unit. Not modified.
+
+        Returns
+        -------
+        Mask
+            SATURATED; metrics ``saturation level`` (unit of the frame, NaN where nothing is
+            clipped) and ``pixels at level``.
+
+        Raises
+        ------
+        StageError
+            No level is given or known.
+        """
+        level = self._level(frame)
+        # Comparisons with NaN are false: neither seeds nor bleeding.
+        seeds = frame.data >= level if np.isfinite(level) else np.zeros(frame.shape, dtype=bool)
+        metrics = {
+            "saturation level": float(level),
+            "pixels at level": float(np.count_nonzero(seeds)),
+        }
+        saturated = self._with_bleeding(frame, seeds, level) if seeds.any() else seeds
+        return Mask(saturated * np.uint32(MaskPlane.SATURATED), metrics=metrics)
+
+    def _level(self, frame: Frame) -> float:
+        given = self.options.level
+        if given == "clipped":
+            return _clipping_level(frame.data)
+        if given is not None:
+            return float(given)
+        known = Detector.of(frame.meta).saturation
+        if known is None:
+            raise StageError(
+                "saturation level is needed but neither header nor instrument tell it",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                remedy="Give the option `level` (a value, or 'clipped' for data cut at their "
+                "maximum), or `--set instrument.saturation=...`.",
+            )
+        return float(known)
+
+    def _with_bleeding(
+        self, frame: Frame, seeds: NDArray[np.bool_], level: float
+    ) -> NDArray[np.bool_]:
+        from scipy.ndimage import binary_propagation, distance_transform_edt  # noqa: PLC0415 - heavy
+
+        line = np.zeros((3, 3), dtype=bool)
+        line[:, 1] = True
+        if self.options.bleed_axis == "x":
+            line = line.T
+        candidates = seeds | (frame.data >= self.options.bleed_fraction * level)
+        saturated = binary_propagation(seeds, structure=line, mask=candidates)
+        saturated = saturated | _small_holes(saturated, self.options.max_hole)
+        if self.options.grow:
+            saturated = distance_transform_edt(~saturated) <= self.options.grow
+        found: NDArray[np.bool_] = saturated
+        return found
+
+
+def _clipping_level(data: NDArray[np.float32]) -> float:
+    """Return the highest value where several pixels share it, else NaN."""
+    finite = data[np.isfinite(data)]
+    if finite.size == 0:
+        return float("nan")
+    highest = finite.max()
+    shared = np.count_nonzero(finite == highest)
+    # A constant frame is not a saturated one.
+    return float(highest) if _PILED_UP <= shared < finite.size else float("nan")
+
+
+def _small_holes(saturated: NDArray[np.bool_], max_area: int) -> NDArray[np.bool_]:
+    """Return the groups of at most ``max_area`` pixels that saturated ones enclose."""
+    from scipy.ndimage import binary_fill_holes, label  # noqa: PLC0415 - heavy
+
+    labels, _ = label(binary_fill_holes(saturated) & ~saturated)
+    small = np.bincount(labels.ravel()) <= max_area
+    small[0] = False
+    holes: NDArray[np.bool_] = small[labels]
+    return holes

@@ -1,0 +1,267 @@
+"""`sep`: detection and deblending of SExtractor, through the library sep."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from astroclean.core.kinds.deblend import Deblender
+from astroclean.core.options import StageOptions
+from astroclean.core.results import Separation
+from astroclean.core.uncertainty import deviation_of
+from astroclean.errors import StageError
+from astroclean_classical.catalogue import make_sources, no_sources
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+
+__all__ = ["SepDeblender", "SepOptions"]
+
+# Those of SExtractor's FLUX_AUTO: search within 6 radii, sum within 2.5, never below 1.75 pixels.
+_KRON_SEARCH, _KRON_FACTOR, _KRON_LEAST = 6.0, 2.5, 1.75
+_LARGEST_LIMIT = 2**31 - 1
+
+
+class SepOptions(StageOptions):
+    """Settings of :class:`SepDeblender`; names and defaults of sep."""
+
+    thresh: Annotated[float, Field(gt=0, le=1000)] = 1.5
+    """Detection threshold in standard deviations of the noise."""
+    minarea: Annotated[int, Field(ge=1, le=100000)] = 5
+    """Fewest pixels above the threshold."""
+    deblend_nthresh: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Levels of deblending."""
+    deblend_cont: Annotated[float, Field(ge=0, le=1)] = 0.005
+    """Least share of the flux that makes a branch a source (no unit); 1 switches it off."""
+    clean: bool = True
+    """Whether doubtful detections near bright sources are dropped."""
+    clean_param: Annotated[float, Field(ge=0.1, le=10)] = 1.0
+    """Strength of that (no unit); lower drops more."""
+    smooth: bool = True
+    """Whether detection is on the image smoothed with the 3 by 3 kernel of SExtractor."""
+    noise: Literal["auto", "uncertainty", "map", "global"] = "auto"
+    """Noise for the threshold: the frame's uncertainty, the scatter of the background around each
+    pixel, or over the whole frame. ``auto``: the uncertainty where the frame has one, else the
+    map."""
+    bw: Annotated[int, Field(ge=4, le=10000)] = 64
+    """Width of the boxes for the background, in pixels."""
+    bh: Annotated[int, Field(ge=4, le=10000)] = 64
+    """Height of the boxes, in pixels."""
+    fw: Annotated[int, Field(ge=1, le=101)] = 3
+    """Width of the median filter over boxes, in boxes."""
+    fh: Annotated[int, Field(ge=1, le=101)] = 3
+    """Height of that filter, in boxes."""
+
+
+class SepDeblender(Deblender):
+    """Finds and deblends sources (Bertin & Arnouts 1996; Barbary 2016); product BACKGROUND.
+
+    Needs the whole frame: background boxes and labels are counted from its corner.
+    """
+
+    Options = SepOptions
+
+    def separate(self, frame: Frame) -> Separation:
+        """Return catalogue and segmentation.
+
+        Parameters
+        ----------
+        frame : Frame
+            Any unit; rejected pixels are not read. Not modified.
+
+        Returns
+        -------
+        Separation
+            Columns as in :data:`astroclean_classical.catalogue.COLUMNS`; product ``BACKGROUND``
+            in the unit of the frame; metric ``background rms``.
+
+        Raises
+        ------
+        StageError
+            ``noise = "uncertainty"`` and the frame has none, or one object is beyond sep's limits.
+        """
+        import sep  # noqa: PLC0415 - heavy
+
+        bad = frame.mask | ~np.isfinite(frame.data)
+        if bad.all():
+            return Separation(no_sources(frame))
+        data = np.where(bad, np.float32(0), frame.data)
+        options = self.options
+        background = sep.Background(
+            data, mask=bad, bw=options.bw, bh=options.bh, fw=options.fw, fh=options.fh
+        )
+        level = background.back()
+        products = {"BACKGROUND": level}
+        noise, bad = _noise(frame, background, bad, options.noise)
+        metrics = {"background rms": float(background.globalrms)}
+        if noise is None:
+            return Separation(no_sources(frame), products=products, metrics=metrics)
+        flat = np.where(bad, np.float32(0), data - level)
+        found, segmentation = self._extract(frame, flat, noise, bad)
+        if not len(found):
+            return Separation(no_sources(frame), products=products, metrics=metrics)
+        columns = _measured(flat, noise, bad, found, segmentation)
+        sources = make_sources(frame, columns, segmentation)
+        return Separation(sources, products=products, metrics=metrics)
+
+    def _extract(
+        self,
+        frame: Frame,
+        flat: NDArray[np.float32],
+        noise: NDArray[np.float32],
+        bad: NDArray[np.bool_],
+    ) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        import sep  # noqa: PLC0415 - heavy
+
+        options = self.options
+        settings = {
+            "thresh": options.thresh,
+            "err": noise,
+            "mask": bad,
+            "minarea": options.minarea,
+            "deblend_nthresh": options.deblend_nthresh,
+            "deblend_cont": options.deblend_cont,
+            "clean": options.clean,
+            "clean_param": options.clean_param,
+            "segmentation_map": True,
+        }
+        if not options.smooth:
+            settings["filter_kernel"] = None
+        pixels, branches = sep.get_extract_pixstack(), sep.get_sub_object_limit()
+        try:
+            return _extract_with_room(flat, settings)
+        except Exception as error:  # sep raises plain Exceptions
+            raise StageError(
+                f"sep gave up: {error}",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                remedy="Raise `thresh` or `minarea`, or lower `deblend_nthresh`.",
+            ) from error
+        finally:
+            sep.set_extract_pixstack(pixels)
+            sep.set_sub_object_limit(branches)
+
+
+def _extract_with_room(
+    flat: NDArray[np.float32], settings: dict[str, Any]
+) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Run sep, with larger buffers as long as it asks for them."""
+    import sep  # noqa: PLC0415 - heavy
+
+    while True:
+        try:
+            found, segmentation = sep.extract(flat, **settings)
+        except Exception as error:  # sep raises plain Exceptions
+            text = str(error)
+            if "pixel buffer full" in text and sep.get_extract_pixstack() < flat.size:
+                sep.set_extract_pixstack(min(4 * sep.get_extract_pixstack(), 2 * flat.size))
+            elif "deblending overflow" in text and sep.get_sub_object_limit() < flat.size:
+                sep.set_sub_object_limit(min(4 * sep.get_sub_object_limit(), _LARGEST_LIMIT))
+            else:
+                raise
+        else:
+            return found, segmentation
+
+
+def _noise(
+    frame: Frame, background: Any, bad: NDArray[np.bool_], choice: str
+) -> tuple[NDArray[np.float32] | None, NDArray[np.bool_]]:
+    """Return the noise of each pixel (none where it is zero everywhere) and the unusable pixels."""
+    if choice == "auto":
+        choice = "map" if frame.uncertainty is None else "uncertainty"
+    if choice == "uncertainty":
+        deviation = deviation_of(frame.uncertainty)
+        if deviation is None:
+            raise StageError(
+                "the frame has no uncertainty",
+                where=frame.frame_id,
+                remedy='Use `noise = "map"` or `noise = "global"`.',
+            )
+        noise = deviation
+    elif choice == "map":
+        noise = background.rms()
+    else:
+        noise = np.full(frame.shape, background.globalrms, dtype=np.float32)
+    # A pixel without noise would be above any threshold.
+    usable = np.isfinite(noise) & (noise > 0) & ~bad
+    if not usable.any():
+        return None, bad
+    return np.where(usable, noise, np.float32(1)), ~usable
+
+
+def _measured(
+    flat: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    bad: NDArray[np.bool_],
+    found: NDArray[Any],
+    segmentation: NDArray[np.int32],
+) -> dict[str, Any]:
+    """Return the columns of the catalogue."""
+    from scipy.ndimage import sum_labels  # noqa: PLC0415 - heavy
+
+    label = np.arange(1, len(found) + 1)
+    variance = sum_labels(noise.astype(np.float64) ** 2, segmentation, label)
+    auto, auto_err, kron, flags = _auto_photometry(flat, noise, bad, found, segmentation)
+    moments = found["a"].astype(float) ** 2 + found["b"].astype(float) ** 2
+    return {
+        "id": label,
+        "x": found["x"],
+        "y": found["y"],
+        "flux": found["flux"],
+        "flux_err": np.sqrt(variance),
+        "flux_auto": auto,
+        "flux_auto_err": auto_err,
+        "peak": found["peak"],
+        "a": found["a"],
+        "b": found["b"],
+        "theta": np.degrees(found["theta"]),
+        "fwhm": 2 * np.sqrt(math.log(2) * moments),
+        "kron_radius": kron,
+        "npix": found["npix"],
+        "flag": found["flag"].astype(np.int32) | flags,
+    }
+
+
+def _auto_photometry(
+    flat: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    bad: NDArray[np.bool_],
+    found: NDArray[Any],
+    segmentation: NDArray[np.int32],
+) -> tuple[NDArray[Any], ...]:
+    """Return FLUX_AUTO, its error, the Kron radius and flags, as in the documentation of sep."""
+    import sep  # noqa: PLC0415 - heavy
+
+    label = np.arange(1, len(found) + 1, dtype=np.int32)
+    # sep refuses ellipses without width and angles beyond a right one by rounding.
+    a, b = np.maximum(found["a"], 1e-3), np.maximum(found["b"], 1e-3)
+    theta = np.clip(found["theta"], -math.pi / 2, math.pi / 2)
+    x, y = found["x"], found["y"]
+    context: dict[str, Any] = {"mask": bad, "segmap": segmentation, "seg_id": label}
+    kron, flags = sep.kron_radius(flat, x, y, a, b, theta, _KRON_SEARCH, **context)
+    kron = np.nan_to_num(kron)
+    flux, error, more = sep.sum_ellipse(
+        flat,
+        x,
+        y,
+        a,
+        b,
+        theta,
+        np.maximum(_KRON_FACTOR * kron, 1e-3),
+        err=noise,
+        subpix=5,
+        **context,
+    )
+    small = kron * np.sqrt(a * b) < _KRON_LEAST
+    if small.any():
+        circle = {**context, "seg_id": label[small]}
+        flux[small], error[small], more[small] = sep.sum_circle(
+            flat, x[small], y[small], _KRON_LEAST, err=noise, subpix=5, **circle
+        )
+    return flux, error, kron, flags.astype(np.int32) | more.astype(np.int32)
