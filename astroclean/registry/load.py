@@ -85,7 +85,6 @@ def load_stage_class(entry: PluginEntry) -> type[Stage]:
             entry.group,
             entry.name,
             on_load_failure_callback=_raise,
-            warn_on_missing_entrypoint=False,
         ).driver
     except KeyboardInterrupt:
         raise

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FILTERS", "FUNCTIONS", "number", "settings"]
 
-_PLOT = (440, 230)
-_MARGIN = (52, 14, 40, 10)  # left, right, bottom, top
+_PLOT = (420, 240)
+_MARGIN = (54, 14, 42, 10)  # left, right, bottom, top
 _FLOOR = -0.3  # log of half a pixel, so that a single one stands above the axis
 
 _NOTHING = "\N{EN DASH}"
@@ -177,8 +177,10 @@ def _parts_of(file: FileRecord) -> list[str]:
     changed = sum(frame.pixels_changed for frame in file.frames)
     frames = len(file.frames)
     parts = [file.instrument] if file.instrument else []
-    parts.append(f"{frames:,} frame{'s' * (frames != 1)}")
-    return [*parts, f"{changed:,} pixels changed", _duration(file.seconds)]
+    if frames:
+        parts.append(f"{frames:,} frame{'s' * (frames != 1)}")
+        parts.append(f"{changed:,} pixel{'s' * (changed != 1)} changed")
+    return [*parts, _duration(file.seconds)]
 
 
 def _plot_of(histogram: Histogram) -> dict[str, Any]:

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BadPixels", "BadPixelsOptions"]
 
-_SIGMA_PER_MAD = 1.4826
 # The standard error of a median of Gaussian values, in sigma / sqrt(n).
 _MEDIAN_ERROR = 1.2533
-_PIXEL_BOX, _NOISE_BOX, _LINE_BOX = 5, 11, 9
+_PIXEL_BOX, _NOISE_BOX, _LINE_BOX = 5, 32, 9
 _FEWEST_PIXELS = 8
 
 
@@ -110,7 +109,7 @@ class BadPixels(Masker):
             counts["hot lines"] += pieces[0]
             counts["dead lines"] += pieces[1]
         usable = ~bad & ~lines
-        flat, noise = _residual(data)
+        flat, noise = _residual(data, bad | lines)
         flags[_isolated(flat, noise * self.options.hot_sigma, self._contrast) & usable] |= (
             np.uint32(MaskPlane.HOT_PIXEL)
         )
@@ -165,15 +164,17 @@ def _line_scores(across: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDArray
     return score
 
 
-def _residual(data: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _residual(
+    data: NDArray[np.float32], bad: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the image over its local median, and the noise around each pixel."""
-    from astropy.stats import mad_std  # noqa: PLC0415 - heavy
+    import sep  # noqa: PLC0415 - heavy
     from scipy.ndimage import median_filter  # noqa: PLC0415 - heavy
 
     flat = data - median_filter(data, size=_PIXEL_BOX, mode="reflect")
-    # Where light varies strongly the local scatter is larger than that of the sky.
-    local = _SIGMA_PER_MAD * median_filter(np.abs(flat), size=_NOISE_BOX, mode="reflect")
-    return flat, np.maximum(local, np.float32(mad_std(flat)))
+    noise = sep.Background(flat, mask=bad, bw=_NOISE_BOX, bh=_NOISE_BOX)
+    # Quiet boxes do not make a pixel conspicuous that is usual in the frame.
+    return flat, np.maximum(noise.rms(), np.float32(noise.globalrms))
 
 
 def _isolated(

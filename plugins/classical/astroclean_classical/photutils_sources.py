@@ -148,8 +148,8 @@ class PhotutilsDeblender(Deblender):
         options = self.options
         image, limit = flat, options.thresh * noise
         if options.smooth_fwhm > 0:
-            image, gain = _smoothed(flat, options.smooth_fwhm)
-            limit = limit * np.float32(gain)
+            # As in SExtractor, the threshold is that of the noise before smoothing.
+            image = _smoothed(flat, options.smooth_fwhm)
         segments = detect_sources(image, limit, options.minarea, mask=bad)
         if segments is None or not options.deblend:
             return segments
@@ -163,15 +163,13 @@ class PhotutilsDeblender(Deblender):
         )
 
 
-def _smoothed(flat: NDArray[np.float32], fwhm: float) -> tuple[NDArray[np.float32], float]:
-    """Return the smoothed image and the factor by which white noise is lower in it."""
+def _smoothed(flat: NDArray[np.float32], fwhm: float) -> NDArray[np.float32]:
     from astropy.convolution import Gaussian2DKernel, convolve  # noqa: PLC0415 - heavy
     from astropy.stats import gaussian_fwhm_to_sigma  # noqa: PLC0415 - heavy
 
     kernel = Gaussian2DKernel(fwhm * gaussian_fwhm_to_sigma)
-    kernel.normalize()
-    image = convolve(flat, kernel, boundary="extend").astype(np.float32)
-    return image, float(np.sqrt(np.sum(kernel.array**2)))
+    smooth: NDArray[np.float32] = convolve(flat, kernel, boundary="extend").astype(np.float32)
+    return smooth
 
 
 def _measured(

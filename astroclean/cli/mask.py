@@ -1,0 +1,61 @@
+"""`astroclean mask explain VALUE [--as CONVENTION]`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from astroclean.core.configs import list_configs
+from astroclean.core.conventions import load_convention
+from astroclean.core.planes import MaskPlane
+from astroclean.errors import PlaneError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    explain = actions.add_parser("explain", help="say what a mask value means")
+    explain.add_argument("value", metavar="VALUE", help="decimal or 0x... integer")
+    explain.add_argument(
+        "--as",
+        dest="convention",
+        default="astroclean",
+        metavar="CONVENTION",
+        help=f"astroclean (default), {', '.join(list_configs('conventions'))}",
+    )
+    explain.add_argument("--json", action="store_true")
+
+
+def run(arguments: Namespace) -> int:
+    """Run the verb; return the exit status."""
+    try:
+        value = int(arguments.value, 0)
+    except ValueError as error:
+        raise PlaneError("not an integer", received=repr(arguments.value)) from error
+    convention = load_convention(arguments.convention)
+    rows = [
+        {
+            "value": number,
+            "bit": number.bit_length() - 1 if convention.encoding == "bits" else None,
+            "name": row.name if row else None,
+            "meaning": row.meaning if row else "unknown to this convention",
+            "planes": [str(p.name) for p in MaskPlane if p & row.sets] if row else ["BAD_PIXEL"],
+        }
+        for row, number in convention.explain(value)
+    ]
+    if arguments.json:
+        print(json.dumps({"value": value, "convention": convention.name, "rows": rows}, indent=2))
+        return 0
+    print(f"{value} ({value:#x}) in the convention of {convention.title}:")
+    if not rows:
+        print("  no flag: a good pixel")
+    for row in rows:
+        bit = f"bit {row['bit']:<2} " if row["bit"] is not None else ""
+        own = "" if convention.name == "astroclean" else f" -> {', '.join(row['planes']) or 'no plane'}"  # type: ignore[arg-type]
+        print(f"  {bit}{row['value']:>10}  {row['name'] or '?'}: {row['meaning']}{own}")
+    return 0

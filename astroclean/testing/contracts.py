@@ -1,0 +1,275 @@
+"""Contract tests: subclass the one of your kind and name your plugin.
+
+    from astroclean.testing.contracts import MaskerContract
+
+    class TestMine(MaskerContract):
+        plugin = "mine"
+        options = {"threshold": 0.4}
+
+Everything that astroclean's runner relies on is then tested. Needs pytest.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from astroclean.core.frame import Frame
+from astroclean.core.planes import MaskPlane
+from astroclean.core.stage import Stage, StageResult
+from astroclean.core.uncertainty import deviation_of
+from astroclean.registry.load import find_plugin, load_stage
+from astroclean.testing.frames import frame_digest, synthetic_frame
+
+__all__ = [
+    "DeblenderContract",
+    "DeconvolverContract",
+    "MaskerContract",
+    "ScreenerContract",
+    "SourceRemoverContract",
+    "StageContract",
+    "SuperResolverContract",
+]
+
+
+class StageContract:
+    """What every stage holds, whatever its kind."""
+
+    plugin: ClassVar[str]
+    """Name of the plugin under test."""
+    options: ClassVar[dict[str, Any]] = {}
+    """Options to test it with."""
+    kind: ClassVar[str | None] = None
+
+    @pytest.fixture
+    def stage(self) -> Stage:
+        """Return the stage under test."""
+        return load_stage(self.plugin, **self.options)
+
+    @pytest.fixture
+    def frame(self) -> Frame:
+        """Return the frame to test it on; override it for a special domain."""
+        return synthetic_frame(seed=7)
+
+    def changes_allowed(self, before: Frame, result: StageResult) -> None:
+        """Check what the kind may change; the subclass of each kind says what."""
+
+    def test_manifest_and_class_agree(self, stage: Stage) -> None:
+        """The manifest, found without import, is that of the class."""
+        entry = find_plugin(self.plugin)
+        assert entry.manifest is not None
+        assert entry.manifest.kind == stage.kind == (self.kind or stage.kind)
+        assert entry.manifest.summary
+
+    def test_options_are_documented(self, stage: Stage) -> None:
+        """Every option has a docstring, which becomes its help."""
+        undocumented = [
+            name for name, field in type(stage.options).model_fields.items() if not field.description
+        ]
+        assert undocumented == []
+
+    def test_unknown_option_is_refused(self) -> None:
+        """A misspelt option is an error, not a default."""
+        with pytest.raises(Exception, match="no_such_option"):
+            load_stage(self.plugin, **self.options, no_such_option=1)
+
+    def test_input_is_not_modified(self, stage: Stage, frame: Frame) -> None:
+        """Every array and card of the input is as before."""
+        before = frame_digest(frame)
+        stage.run(frame)
+        assert frame_digest(frame) == before
+
+    def test_stage_keeps_no_state(self, stage: Stage, frame: Frame) -> None:
+        """The stage's attributes are those of its construction."""
+        before = {name: repr(value) for name, value in vars(stage).items()}
+        stage.run(frame)
+        assert {name: repr(value) for name, value in vars(stage).items()} == before
+
+    def test_same_bytes_each_time(self, stage: Stage, frame: Frame) -> None:
+        """Two runs, and a run of a copy that went through another process, agree to the bit."""
+        first = stage.run(frame)
+        again = stage.run(copy.deepcopy(frame))
+        other = load_stage(self.plugin, **self.options).run(pickle.loads(pickle.dumps(frame)))  # noqa: S301
+        for result in (again, other):
+            assert frame_digest(result.frame) == frame_digest(first.frame)
+            assert dict(result.metrics) == pytest.approx(dict(first.metrics), nan_ok=True)
+
+    def test_changes_only_what_its_kind_may(self, stage: Stage, frame: Frame) -> None:
+        """Unit, flags already set and identity survive; the rest is up to the kind."""
+        result = stage.run(frame)
+        assert result.frame.unit == frame.unit
+        assert result.frame.frame_id == frame.frame_id
+        if result.frame.shape == frame.shape:
+            assert not np.any(frame.flags & ~result.frame.flags)
+        self.changes_allowed(frame, result)
+
+    def test_history_tells_the_stage(self, stage: Stage, frame: Frame) -> None:
+        """One entry is added, with the options in force."""
+        entries = stage.run(frame).frame.history
+        assert len(entries) == len(frame.history) + 1
+        assert entries[-1].plugin == self.plugin
+        assert entries[-1].options == stage.options.record()
+
+    def test_metrics_are_numbers(self, stage: Stage, frame: Frame) -> None:
+        """Metrics go to a report: plain floats."""
+        for name, value in stage.run(frame).metrics.items():
+            assert isinstance(name, str)
+            float(value)
+
+    @pytest.mark.parametrize("case", ["all nan", "constant", "one pixel", "all flagged"])
+    def test_odd_frames_do_not_crash(self, stage: Stage, frame: Frame, case: str) -> None:
+        """A frame without information gives a result, or a StageError that says why."""
+        from astroclean.errors import AstrocleanError  # noqa: PLC0415
+
+        odd = _odd_frame(frame, case)
+        try:
+            result = stage.run(odd)
+        except AstrocleanError as error:
+            assert str(error)  # noqa: PT017 - either outcome is right
+        else:
+            self.changes_allowed(odd, result)
+
+    def test_halo_is_pixels_or_whole_frame(self, stage: Stage, frame: Frame) -> None:
+        """The runner cuts windows by it."""
+        halo = stage.halo(frame)
+        assert halo is None or (isinstance(halo, int) and halo >= 0)
+
+
+def _odd_frame(frame: Frame, case: str) -> Frame:
+    shape = (1, 1) if case == "one pixel" else (40, 50)
+    value = np.nan if case == "all nan" else 100.0
+    flags = np.zeros(shape, dtype=np.uint32)
+    if case == "all flagged":
+        flags |= np.uint32(MaskPlane.BAD_PIXEL)
+    return Frame(
+        np.full(shape, value, dtype=np.float32),
+        unit=frame.unit,
+        flags=flags,
+        psf=frame.psf,
+        meta=frame.meta,
+        frame_id=case,
+        wcs=None,
+    )
+
+
+def _unchanged(before: Frame, after: Frame) -> None:
+    assert after.data.tobytes() == before.data.tobytes()
+    ours, theirs = deviation_of(before.uncertainty), deviation_of(after.uncertainty)
+    assert (ours is None) == (theirs is None)
+    if ours is not None and theirs is not None:
+        assert ours.tobytes() == theirs.tobytes()
+
+
+class ScreenerContract(StageContract):
+    """A screening stage changes nothing and gives a probability."""
+
+    kind = "screen"
+
+    def changes_allowed(self, before: Frame, result: StageResult) -> None:
+        """Nothing changes."""
+        _unchanged(before, result.frame)
+        assert np.array_equal(before.flags, result.frame.flags)
+        assert result.score is not None
+        assert 0 <= result.score.probability <= 1
+
+
+class MaskerContract(StageContract):
+    """A mask stage adds declared bits and nothing else."""
+
+    kind = "mask"
+
+    def changes_allowed(self, before: Frame, result: StageResult) -> None:
+        """Pixel values stay; new bits are declared."""
+        _unchanged(before, result.frame)
+        added = int(np.bitwise_or.reduce(result.frame.flags & ~before.flags, axis=None))
+        sets = load_stage(self.plugin, **self.options).provides().planes
+        assert added & ~int(sets) == 0
+        for name, image in result.products.items():
+            if name.startswith("PROB_"):
+                assert image.shape == before.shape
+                assert np.nanmin(image, initial=0) >= 0
+                assert np.nanmax(image, initial=1) <= 1
+
+    def test_pixels_without_data_are_left_alone(self, stage: Stage, frame: Frame) -> None:
+        """NaN pixels are NO_DATA already; no method can say more of them."""
+        result = stage.run(frame)
+        empty = np.isnan(frame.data)
+        assert np.array_equal(result.frame.flags[empty], frame.flags[empty])
+
+
+class SourceRemoverContract(StageContract):
+    """A remove stage gives each changed pixel a reason, and touches no other."""
+
+    kind = "remove"
+
+    def changes_allowed(self, before: Frame, result: StageResult) -> None:
+        """A changed pixel has gained the reason bit; uncertainty changes only there."""
+        after = result.frame
+        if after.sources is not None:
+            assert len(after.sources) >= 0
+        changed = (after.data != before.data) & ~(np.isnan(after.data) & np.isnan(before.data))
+        reason = getattr(load_stage(self.plugin, **self.options), "reason", MaskPlane.REMOVED)
+        assert after.where(reason)[changed].all()
+        ours, theirs = deviation_of(before.uncertainty), deviation_of(after.uncertainty)
+        if ours is not None and theirs is not None:
+            touched = (ours != theirs) & ~(np.isnan(ours) & np.isnan(theirs))
+            assert after.where(reason)[touched].all()
+
+
+class DeblenderContract(StageContract):
+    """A deblend stage sets the sources; no pixel value changes."""
+
+    kind = "deblend"
+
+    def changes_allowed(self, before: Frame, result: StageResult) -> None:
+        """Sources are there, lie in the frame, and have sky coordinates where there is a WCS."""
+        _unchanged(before, result.frame)
+        sources = result.frame.sources
+        assert sources is not None
+        ny, nx = before.shape
+        x, y = np.asarray(sources.table["x"]), np.asarray(sources.table["y"])
+        assert ((x >= -1) & (x <= nx) & (y >= -1) & (y <= ny)).all()
+        if before.wcs is not None:
+            assert {"ra", "dec"} <= set(sources.table.colnames)
+        if sources.segmentation is not None:
+            labels = set(np.unique(sources.segmentation)) - {0}
+            assert labels <= set(np.asarray(sources.table["id"]).tolist())
+
+    def test_finds_something(self, stage: Stage, frame: Frame) -> None:
+        """The test frame holds stars far above the noise."""
+        assert len(stage.run(frame).frame.sources or ()) > 0
+
+
+class DeconvolverContract(StageContract):
+    """A deconvolve stage keeps grid, WCS and flags, and tells its new PSF."""
+
+    kind = "deconvolve"
+
+    def changes_allowed(self, before: Frame, result: StageResult) -> None:
+        """Grid and flags stay; the new PSF is no wider than the old."""
+        after = result.frame
+        assert after.shape == before.shape
+        assert np.array_equal(after.flags & before.flags, before.flags)
+        assert after.psf is not None
+        assert before.psf is not None
+        assert after.psf.fwhm_pixels <= before.psf.fwhm_pixels * 1.05
+
+
+class SuperResolverContract(StageContract):
+    """A superres stage makes the grid finer by a whole factor and keeps flux and sky."""
+
+    kind = "superres"
+
+    def changes_allowed(self, before: Frame, result: StageResult) -> None:
+        """The corners of the frame lie at the same place on the sky."""
+        after = result.frame
+        factor = after.shape[0] // before.shape[0]
+        assert after.shape == (before.shape[0] * factor, before.shape[1] * factor)
+        assert after.psf is not None
+        if before.wcs is not None and after.wcs is not None:
+            corner = before.wcs.pixel_to_world(-0.5, -0.5)
+            assert after.wcs.pixel_to_world(-0.5, -0.5).separation(corner).arcsec < 1e-3  # noqa: PLR2004

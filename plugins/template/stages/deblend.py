@@ -1,0 +1,61 @@
+"""Find connected pixels above a threshold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from astropy.table import QTable
+from pydantic import Field
+
+from astroclean.core.kinds.deblend import Deblender
+from astroclean.core.options import StageOptions
+from astroclean.core.results import Separation
+from astroclean.core.sources import Sources
+
+if TYPE_CHECKING:
+    from astroclean import Frame
+
+__all__ = ["@CLASS@", "Options"]
+
+
+class Options(StageOptions):
+    """Options of `@NAME@`."""
+
+    nsigma: Annotated[float, Field(gt=0)] = 20.0
+    """Height above the median, in units of the noise."""
+
+
+class @CLASS@(Deblender):
+    """Takes each local maximum above a threshold as a source of one pixel."""
+
+    Options = Options
+
+    def separate(self, frame: Frame) -> Separation:
+        """Return the pixels that are brighter than their eight neighbours and the threshold."""
+        data = np.where(frame.mask, -np.inf, frame.data)
+        good = frame.data[~frame.mask]
+        segmentation = np.zeros(frame.shape, dtype=np.int32)
+        peaks = np.zeros(frame.shape, dtype=bool)
+        if good.size and min(frame.shape) > 2:
+            median = np.median(good)
+            noise = 1.4826 * np.median(np.abs(good - median))
+            core = data[1:-1, 1:-1]
+            peaks[1:-1, 1:-1] = core > median + self.options.nsigma * noise
+            for dy in (-1, 0, 1):
+                for dx in (-1, 0, 1):
+                    if dy or dx:
+                        ny, nx = frame.shape
+                        near = data[1 + dy : ny - 1 + dy, 1 + dx : nx - 1 + dx]
+                        peaks[1:-1, 1:-1] &= core > near
+        y, x = np.nonzero(peaks)
+        segmentation[y, x] = np.arange(1, len(y) + 1)
+        table = QTable(
+            {
+                "id": np.arange(1, len(y) + 1),
+                "x": x.astype(float),
+                "y": y.astype(float),
+                "peak": frame.data[y, x] * frame.unit,
+            }
+        )
+        return Separation(Sources(table, segmentation))

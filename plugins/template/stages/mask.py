@@ -1,0 +1,43 @@
+"""Flag pixels that stand far above their surroundings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+
+from astroclean.core.kinds.mask import Masker
+from astroclean.core.options import StageOptions
+from astroclean.core.planes import MaskPlane
+from astroclean.core.results import Mask
+
+if TYPE_CHECKING:
+    from astroclean import Frame
+
+__all__ = ["@CLASS@", "Options"]
+
+
+class Options(StageOptions):
+    """Options of `@NAME@`."""
+
+    nsigma: Annotated[float, Field(gt=0)] = 50.0
+    """Height above the median, in units of the noise."""
+
+
+class @CLASS@(Masker):
+    """Flags pixels above a threshold over the whole frame."""
+
+    Options = Options
+    sets = MaskPlane.HOT_PIXEL
+
+    def find(self, frame: Frame) -> Mask:
+        """Return HOT_PIXEL where a pixel is `nsigma` above the median of the frame."""
+        good = frame.data[~frame.mask]
+        flags = np.zeros(frame.shape, dtype=np.uint32)
+        if good.size:
+            median = np.median(good)
+            noise = 1.4826 * np.median(np.abs(good - median))
+            hot = ~frame.mask & (frame.data > median + self.options.nsigma * noise)
+            flags[hot] = MaskPlane.HOT_PIXEL
+        return Mask(flags)

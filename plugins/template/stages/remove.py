@@ -1,0 +1,40 @@
+"""Replace unusable pixels by the median of the frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astroclean.core.kinds.remove import SourceRemover
+from astroclean.core.options import StageOptions
+from astroclean.core.planes import MaskPlane
+from astroclean.core.results import Removal
+
+if TYPE_CHECKING:
+    from astroclean import Frame
+
+__all__ = ["@CLASS@", "Options"]
+
+
+class Options(StageOptions):
+    """Options of `@NAME@`."""
+
+    offset: float = 0.0
+    """Added to the median, in the unit of the frame."""
+
+
+class @CLASS@(SourceRemover):
+    """Fills unusable pixels with one value."""
+
+    Options = Options
+    reason = MaskPlane.INTERPOLATED
+
+    def remove(self, frame: Frame) -> Removal:
+        """Return the median of the usable pixels wherever the mask rejects a pixel."""
+        where = frame.mask
+        good = frame.data[~where]
+        if not good.size:
+            return Removal(frame.data, np.zeros(frame.shape, dtype=bool))
+        value = np.float32(np.median(good) + self.options.offset)
+        return Removal(np.where(where, value, frame.data), where)

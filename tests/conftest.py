@@ -1,0 +1,65 @@
+"""Fixtures shared by all tests: real data and programs that other people wrote."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+DATA = Path(
+    os.environ.get("ASTROCLEAN_TEST_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")
+).resolve()
+IN_CI = os.environ.get("ASTROCLEAN_CI") == "1"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real exposures, masks and PSFs; skips where it is not there."""
+    if not DATA.is_dir():
+        pytest.skip(f"no real data in {DATA}; set ASTROCLEAN_TEST_DATA")
+    return DATA
+
+
+def _needed_program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        problem = f"{name} is not installed (a Debian package, see requirements/apt.txt)"
+        if IN_CI:
+            pytest.fail(f"{problem}; it must run where ASTROCLEAN_CI=1")
+        pytest.skip(problem)
+    return found
+
+
+class FitsVerify:
+    """NASA's fitsverify."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def counts(self, path: Path) -> tuple[int, int]:
+        """Return how many errors and warnings it finds in a file."""
+        done = subprocess.run(
+            [self._program, "-q", str(path)], capture_output=True, text=True, check=False
+        )
+        text = done.stdout + done.stderr
+        if "verification OK" in text:
+            return 0, 0
+        found = re.search(r"(\d+) warnings? and (\d+) errors?", text)
+        assert found is not None, f"fitsverify of {path.name}: {text}"
+        return int(found[2]), int(found[1])
+
+
+@pytest.fixture(scope="session")
+def fitsverify() -> FitsVerify:
+    """NASA's checker of the FITS standard."""
+    return FitsVerify(_needed_program("fitsverify"))
+
+
+@pytest.fixture(scope="session")
+def funpack() -> str:
+    """NASA's unpacker of tile-compressed files: its path."""
+    return _needed_program("funpack")
