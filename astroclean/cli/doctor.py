@@ -89,7 +89,7 @@ def _config_problems() -> list[str]:
     for category, load in (("conventions", load_convention), ("instruments", load_instrument)):
         for path in list_configs(category).values():
             try:
-                load(str(path))  # type: ignore[operator]
+                load(str(path))
             except AstrocleanError as error:
                 problems.append(str(error))
     return problems

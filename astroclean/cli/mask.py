@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from astroclean.core.configs import list_configs
 from astroclean.core.conventions import load_convention
@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> int:
     except ValueError as error:
         raise PlaneError("not an integer", received=repr(arguments.value)) from error
     convention = load_convention(arguments.convention)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "value": number,
             "bit": number.bit_length() - 1 if convention.encoding == "bits" else None,
@@ -56,6 +56,8 @@ def run(arguments: Namespace) -> int:
         print("  no flag: a good pixel")
     for row in rows:
         bit = f"bit {row['bit']:<2} " if row["bit"] is not None else ""
-        own = "" if convention.name == "astroclean" else f" -> {', '.join(row['planes']) or 'no plane'}"  # type: ignore[arg-type]
+        own = ""
+        if convention.name != "astroclean":
+            own = f" -> {', '.join(row['planes']) or 'no plane'}"
         print(f"  {bit}{row['value']:>10}  {row['name'] or '?'}: {row['meaning']}{own}")
     return 0

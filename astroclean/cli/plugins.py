@@ -115,7 +115,8 @@ def _doctor(arguments: Namespace) -> int:
     else:
         for entry, problem in findings:
             state = "ok" if problem is None else "broken"
-            print(f"{state:<7} {entry.kind:<11} {entry.name} ({entry.distribution} {entry.version})")
+            owner = f"{entry.distribution} {entry.version}"
+            print(f"{state:<7} {entry.kind:<11} {entry.name} ({owner})")
     for _, problem in broken:
         print(f"astroclean: {problem}", file=sys.stderr)
     return _PLUGIN_PROBLEM if broken else 0

@@ -6,7 +6,6 @@ Each convention is a table, ``configs/conventions/<name>.toml``: this module onl
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
@@ -18,6 +17,7 @@ from astroclean.errors import ConfigurationError, ConventionError, PlaneError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 

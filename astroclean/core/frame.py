@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from astropy.units import Unit
     from numpy.typing import NDArray
 
     from astroclean.core.history import HistoryEntry
@@ -78,6 +77,14 @@ class Frame(CCDData):
     FrameError
         Data are not 2-D numbers, or flags have another shape.
     """
+
+    sources: Sources | None
+    frame_id: str
+    history: tuple[HistoryEntry, ...]
+    reject_bits: MaskPlane
+    flags: NDArray[np.uint32]
+    mask: NDArray[np.bool_]
+    _data: NDArray[np.float32]
 
     def __init__(
         self,
@@ -239,7 +246,7 @@ class Frame(CCDData):
 
         return read_frame(source, **settings)
 
-    def write(self, path: str | Path, *, overwrite: bool = False) -> None:  # type: ignore[override]
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write this frame alone to a FITS file: SCI, FLAGS and, where known, UNCERT.
 
         Parameters

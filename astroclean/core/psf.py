@@ -87,7 +87,7 @@ class Psf:
             Sum 1. A new array.
         """
         if self.positions is None:
-            return self.stamps[0].copy()
+            return np.array(self.stamps[0])
         weights = _node_weights(self.positions, x, y)
         stamp: NDArray[np.float64] = np.tensordot(weights, self.stamps, axes=1)
         return stamp
@@ -223,7 +223,8 @@ def _checked(stamp: NDArray[np.float64]) -> NDArray[np.float64]:
             received=f"({py}, {px})",
             remedy="Use Psf.resampled, which recentres it.",
         )
-    return stamp / total
+    normalized: NDArray[np.float64] = stamp / total
+    return normalized
 
 
 def _check_positions(count: int, positions: NDArray[np.float64] | None) -> None:

@@ -163,7 +163,7 @@ def _measured(cutout: NDArray[np.float64]) -> _Star | None:
 
     half = cutout.shape[0] // 2
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
-    flat = cutout - np.median(cutout[np.hypot(x, y) > 0.85 * half])  # noqa: PLR2004
+    flat = cutout - np.median(cutout[np.hypot(x, y) > 0.85 * half])
     fwhm = 2 * math.sqrt(np.count_nonzero(flat >= flat.max() / 2) / math.pi)
     # The core alone is fitted, so that neighbors in the corners do not draw the center.
     core = max(2, min(half, math.ceil(1.5 * fwhm)))

@@ -72,7 +72,7 @@ class Sources:
         return len(self.table)
 
     def with_sky(self, wcs: WCS | None) -> Sources:
-        """Return the sources with columns ``ra`` and ``dec`` (ICRS, deg) where the WCS is celestial.
+        """Return the sources with columns ``ra`` and ``dec`` (ICRS, deg) where the WCS tells them.
 
         Parameters
         ----------

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from astroclean.core.frameset import FrameSet
 from astroclean.core.history import HistoryEntry
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import NO_PLANE, MaskPlane
-from astroclean.core.results import Answer, Score
 from astroclean.errors import ContractError, StageError
 
 if TYPE_CHECKING:
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.frameset import FrameSet
+    from astroclean.core.results import Answer, Score
 
 __all__ = ["Identity", "Needs", "Outcome", "Provides", "Stage", "StageResult"]
 

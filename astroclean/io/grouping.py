@@ -146,7 +146,7 @@ def _slots(
 ) -> list[FrameSlot]:
     where = f"{source.path}[{science.label}]"
     leading = science.shape[:-2]
-    if len([n for n in leading if n != 1]) > 1 or len(science.shape) > _CUBE and max(leading) > 1:
+    if len([n for n in leading if n != 1]) > 1 or (len(science.shape) > _CUBE and max(leading) > 1):
         raise FitsReadError(
             f"{len(science.shape)} axes; images and cubes of images are understood",
             where=where,

@@ -1,4 +1,4 @@
-"""What a run has to write for one frame: plain arrays and cards, cheap to pass between processes."""
+"""What a run has to write for one frame: plain arrays and cards, cheap to send to a process."""
 
 from __future__ import annotations
 

@@ -61,10 +61,7 @@ def read_psf(
             raise PsfError("has no image of a PSF", where=str(path))
         info = images[0]
         header = source.header(info.index)
-        if header.get("CTYPE1"):
-            wcs = frame_wcs(header, source.hdulist(), [])
-        else:
-            wcs = None
+        wcs = frame_wcs(header, source.hdulist(), [])
         count = info.shape[0] if len(info.shape) == _GRID else 1
         planes = [source.read(info.index, plane=n) for n in range(count)]
     scale = _ratio(header, wcs, frame_pixel_scale, file_pixel_scale, str(path))

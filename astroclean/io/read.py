@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from astroclean.io.values import frame_unit, frame_wcs, resolve_detector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -175,8 +175,9 @@ def _declared_bits(header: fits.Header) -> dict[str, int]:
 
 def _integers(values: NDArray[Any]) -> NDArray[np.integer]:
     if values.dtype.kind == "f":  # masks stored as floats, or with BLANK
-        return np.nan_to_num(values, nan=0).astype(np.int64)
-    return values
+        values = np.nan_to_num(values, nan=0).astype(np.int64)
+    whole: NDArray[np.integer] = values
+    return whole
 
 
 def _outside_section(section: Any, shape: tuple[int, int]) -> NDArray[np.bool_] | None:

@@ -18,7 +18,7 @@ from astroclean.errors import UnitError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from astropy.io.fits import Header, HDUList
+    from astropy.io.fits import HDUList, Header
 
     from astroclean.io.instruments import Instrument, ValueRule
 
@@ -114,7 +114,7 @@ def _spellings(text: str, aliases: Mapping[str, str]) -> list[str]:
     """Return what a unit's text may mean, most literal first."""
     meant = {key.upper(): value for key, value in aliases.items()}
     # Herschel headers hold "Jy/pix   / Unit of the map": a comment within the value.
-    texts = [text.strip(), text.split(" / ")[0].strip()]
+    texts = [text.strip(), text.split(" / ", maxsplit=1)[0].strip()]
     return [
         spelling
         for t in texts

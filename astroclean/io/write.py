@@ -81,8 +81,7 @@ def write_clean(
     else:
         target.write(encode_hdu(fits.PrimaryHDU(), primary=True))
     for group in by_science.values():
-        for hdu in _new_hdus(source, group, plan):
-            target.write(encode_hdu(hdu))
+        target.writelines(encode_hdu(hdu) for hdu in _new_hdus(source, group, plan))
 
 
 Patch = tuple[list["NDArray[Any]"], list["NDArray[Any]"], tuple[str, ...]]

@@ -61,11 +61,11 @@ def write_plugin(name: str, *, kind: str, parent: Path) -> Path:
         raise ConfigurationError(f"{folder} is already there; choose another name or folder")
     module = name.replace("-", "_")
     words = {
-        "@NAME@": name,
-        "@KIND@": kind,
-        "@MODULE@": module,
-        "@CLASS@": "".join(part.capitalize() for part in name.split("-")),
-        "@CONTRACT@": _contract(kind),
+        "PLUGIN_NAME": name,
+        "PLUGIN_KIND": kind,
+        "PLUGIN_MODULE": module,
+        "PLUGIN_CLASS": "".join(part.capitalize() for part in name.split("-")),
+        "KIND_CONTRACT": _contract(kind),
     }
     package = folder / f"astroclean_{module}"
     for source, target in {

@@ -155,4 +155,4 @@ class RunReport(_Record):
         """Return ``run.json``: everything but the pictures."""
         frames = {"__all__": {"previews", "histogram"}}
         hidden = {"files": {"__all__": {"frames": frames}}}
-        return self.model_dump_json(indent=2, exclude=hidden)  # type: ignore[arg-type]
+        return self.model_dump_json(indent=2, exclude=hidden)

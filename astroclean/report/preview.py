@@ -143,7 +143,7 @@ def make_previews(
     scale = f"one pixel is the mean of {factor} {_TIMES} {factor}" if factor > 1 else _zoomed(zoom)
     overview = _draw(
         "overview",
-        (small, _bin_mean(after, factor), _reduce(np.bitwise_or, flags_after, factor, np.uint32)),
+        (small, _bin_mean(after, factor), flags_after[::factor, ::factor]),
         stretch,
         zoom=zoom,
         note=f"Whole frame, {nx} {_TIMES} {ny} pixels; {scale}; {stretch}",
@@ -175,8 +175,12 @@ def make_histogram(before: NDArray[np.float32], after: NDArray[np.float32]) -> H
     edges = _bin_edges(sample)
 
     def count(values: NDArray[np.float32]) -> list[int]:
-        inside = np.clip(values.astype(np.float64), edges[0], edges[-1])
-        return [int(n) for n in np.histogram(inside, bins=edges)[0]]
+        span = (float(edges[0]), float(edges[-1]))
+        counts = np.histogram(values, bins=len(edges) - 1, range=span)[0]
+        below = np.count_nonzero(values < edges[0])
+        counts[0] += below
+        counts[-1] += values.size - counts.sum()
+        return [int(n) for n in counts]
 
     return Histogram(edges=edges.tolist(), before=count(old), after=count(new))
 

@@ -1,4 +1,4 @@
-"""Where calls happen: in this process, or in several. A dead worker costs one item, not the batch."""
+"""Where calls happen: here, or in several processes. A dead worker costs one item, no more."""
 
 from __future__ import annotations
 

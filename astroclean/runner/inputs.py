@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,11 +108,11 @@ def _expanded(text: str, base: Path, found: InputSet) -> Iterator[tuple[Path, bo
 
 def _fits_in(folder: Path, found: InputSet) -> list[Path]:
     try:
-        names = sorted(os.listdir(folder))
+        children = sorted(folder.iterdir())
     except OSError as error:
         found.failed[str(folder)] = f"{folder}: the folder cannot be read: {error.strerror}."
         return []
-    return [folder / name for name in names if name.lower().endswith(FITS_SUFFIXES)]
+    return [child for child in children if child.name.lower().endswith(FITS_SUFFIXES)]
 
 
 def _is_own_output(path: Path, output: Path) -> bool:

@@ -84,7 +84,7 @@ def _written_files(
     plan: FilePlan, exposure: Exposure, works: Sequence[FrameWork], opened: Any
 ) -> Iterator[str]:
     products = plan.pipeline.config.products
-    keep = set(products.keep)
+    keep: set[str] = set(products.keep)
     outputs = [_kept(work.output, keep) for work in works]
     catalogs = [(w.output.slot.label, w.sources) for w in works if w.sources is not None]
     if catalogs and "sources" in keep:

@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astroclean import __version__
-from astroclean.config.load import LoadedPipeline
-from astroclean.core.conventions import load_convention
-from astroclean.core.planes import MaskPlane
-from astroclean.errors import ConfigurationError, NeedError
+from astroclean.errors import ConfigurationError, PsfError
 from astroclean.io.address import parse_address
 from astroclean.io.names import split_name
 from astroclean.io.read import Exposure, ReadSettings, open_exposure
 from astroclean.io.resources import file_digest, load_resources
 from astroclean.registry.load import find_plugin, load_stage_class, make_stage
+from astroclean.runner.needs import check_needs
 from astroclean.runner.psf_source import PsfSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from astroclean.config.load import LoadedPipeline
     from astroclean.core.stage import Stage
+    from astroclean.io.instruments import Instrument
 
 __all__ = ["FilePlan", "PlanRequest", "StageSpec", "build_stages", "plan_file"]
 
@@ -73,8 +73,7 @@ class FilePlan:
     @property
     def psf_source(self) -> PsfSource | None:
         """Where the PSF comes from, if the pipeline says."""
-        psf = self.pipeline.config.psf
-        return None if psf is None else PsfSource(psf, self.pipeline.base, self.stem)
+        return _psf_source(self.pipeline, self.stem)
 
 
 def plan_file(request: PlanRequest) -> FilePlan:
@@ -103,31 +102,69 @@ def plan_file(request: PlanRequest) -> FilePlan:
     )
     stem = split_name(parse_address(request.input).path)[0]
     with open_exposure(request.input, settings) as exposure:
-        header = exposure.source.merged_header(exposure.slots[0].science.index)
-        specs = tuple(
-            StageSpec(
-                stage.name,
-                stage.plugin,
-                {**exposure.instrument.options_for(stage.plugin, header), **stage.options},
-            )
-            for stage in config.stage
-            if stage.name in request.stages
-        )
+        specs = _specs(exposure, request)
         stages = build_stages(specs, base=request.pipeline.base, stem=stem)
-        _check_needs(stages, exposure, request)
+        check_needs(stages, exposure, config)
+        _check_psf_file(request, stem)
         frames, instrument = len(exposure.slots), exposure.instrument
-    plan = FilePlan(
-        request.input, stem, request.pipeline, settings, instrument.name, specs, frames, "", ()
+    key, prefix_keys = _keys(request, instrument, stages, stem)
+    return FilePlan(
+        input=request.input,
+        stem=stem,
+        pipeline=request.pipeline,
+        settings=settings,
+        instrument=instrument.name,
+        specs=specs,
+        frames=frames,
+        key=key,
+        prefix_keys=prefix_keys,
     )
+
+
+def _specs(exposure: Exposure, request: PlanRequest) -> tuple[StageSpec, ...]:
+    """Return the stages that run, options of the instrument below those of the pipeline."""
+    header = exposure.source.merged_header(exposure.slots[0].science.index)
+    return tuple(
+        StageSpec(
+            stage.name,
+            stage.plugin,
+            {**exposure.instrument.options_for(stage.plugin, header), **stage.options},
+        )
+        for stage in request.pipeline.config.stage
+        if stage.name in request.stages
+    )
+
+
+def _psf_source(pipeline: LoadedPipeline, stem: str) -> PsfSource | None:
+    psf = pipeline.config.psf
+    return None if psf is None else PsfSource(psf, pipeline.base, stem)
+
+
+def _check_psf_file(request: PlanRequest, stem: str) -> None:
+    source = _psf_source(request.pipeline, stem)
+    if source is not None and source.path is not None and not source.path.is_file():
+        raise PsfError(
+            f"the PSF of {request.input} is not there",
+            where=str(source.path),
+            remedy="Check psf.file; relative paths refer to the folder of the pipeline.",
+        )
+
+
+def _keys(
+    request: PlanRequest, instrument: Instrument, stages: Sequence[Stage], stem: str
+) -> tuple[str, tuple[str, ...]]:
+    """Return the resume key, and the keys of the states before each stage."""
+    config = request.pipeline.config
+    address = parse_address(request.input)
     identity = {
         "astroclean": __version__,
-        "input": file_digest(plan.path),
-        "address": str(parse_address(request.input)).removeprefix(str(plan.path)),
+        "input": file_digest(address.path),
+        "address": str(address).removeprefix(str(address.path)),
         "instrument": instrument.model_dump(mode="json"),
-        "overrides": dict(settings.overrides),
-        "reject": int(settings.reject_bits),
+        "overrides": config.instrument.overrides(),
+        "reject": int(config.run.reject),
         "bands": dict(config.bands),
-        "psf": _psf_identity(plan),
+        "psf": _psf_identity(_psf_source(request.pipeline, stem)),
     }
     told = [_stage_identity(stage) for stage in stages]
     whole = {
@@ -137,17 +174,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         "on_reject": config.run.on_reject,
     }
     prefixes = tuple(_digest({**identity, "stages": told[:n]}) for n in range(len(told)))
-    return FilePlan(
-        request.input,
-        stem,
-        request.pipeline,
-        settings,
-        instrument.name,
-        specs,
-        frames,
-        _digest(whole),
-        prefixes,
-    )
+    return _digest(whole), prefixes
 
 
 def build_stages(specs: Sequence[StageSpec], *, base: Path, stem: str | None) -> list[Stage]:
@@ -214,8 +241,7 @@ def _stage_identity(stage: Stage) -> dict[str, Any]:
     }
 
 
-def _psf_identity(plan: FilePlan) -> Any:
-    source = plan.psf_source
+def _psf_identity(source: PsfSource | None) -> Any:
     if source is None:
         return None
     path = source.path
@@ -226,58 +252,3 @@ def _psf_identity(plan: FilePlan) -> Any:
 def _digest(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def _check_needs(stages: Sequence[Stage], exposure: Exposure, request: PlanRequest) -> None:
-    """Refuse an order of stages in which a need cannot be met."""
-    config = request.pipeline.config
-    fields, planes = _present(exposure)
-    if config.psf is not None:
-        fields.add("psf")
-    for stage in stages:
-        needs = stage.needs()
-        where = f"stage '{stage.name}' on {exposure.source.path.name}"
-        if "frame" not in stage.accepts and not config.bands:
-            raise NeedError("works on several bands together; give `[bands]`", where=where)
-        missing = sorted(needs.fields - fields)
-        if missing:
-            raise NeedError(
-                f"needs {', '.join(missing)}, which neither the file nor an earlier stage gives",
-                where=where,
-                remedy=_remedy(missing),
-            )
-        if needs.planes and not needs.planes & planes:
-            names = ", ".join(str(p.name) for p in MaskPlane if p & needs.planes)
-            raise NeedError(
-                f"needs flags of {names}, which no earlier stage sets and the file's DQ lacks",
-                where=where,
-                remedy="Put a stage of kind `mask` that finds them before it.",
-            )
-        absent = [band for band in needs.bands if band not in config.bands]
-        if absent:
-            raise NeedError(f"needs bands {', '.join(absent)} in `[bands]`", where=where)
-        fields |= stage.provides().fields
-        planes |= stage.provides().planes
-
-
-def _present(exposure: Exposure) -> tuple[set[str], MaskPlane]:
-    """Return the fields and planes that frames of a file have when they are read."""
-    fields, planes = {"flags"}, MaskPlane.NO_DATA
-    first = exposure.slots[0]
-    header = exposure.source.header(first.science.index)
-    if {"error", "variance", "inverse_variance"} & set(first.companions):
-        fields.add("uncertainty")
-    if header.get("CTYPE1"):
-        fields.add("wcs")
-    if exposure.instrument.trim_keyword and exposure.instrument.trim_keyword in header:
-        planes |= MaskPlane.OVERSCAN
-    if "dq" in first.companions:
-        convention = load_convention(exposure.instrument.dq or "boolean")
-        planes |= convention.provides | MaskPlane.BAD_PIXEL
-    return fields, planes
-
-
-def _remedy(missing: Sequence[str]) -> str:
-    if "psf" in missing:
-        return 'Give `[psf]` with `file`, `fwhm = "0.9 arcsec"` or `estimate = true`.'
-    return "Put a stage that provides it before; `astroclean plugins list` shows which do."

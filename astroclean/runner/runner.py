@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import platform
 import time
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from astroclean import __version__
-from astroclean.errors import AstrocleanError, ConfigurationError, InstrumentError, NeedError
-from astroclean.errors import PluginError
+from astroclean.errors import (
+    AstrocleanError,
+    ConfigurationError,
+    InstrumentError,
+    NeedError,
+    PluginError,
+)
+from astroclean.report.environment import versions
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
 from astroclean.runner.executors import make_executor
 from astroclean.runner.folder import OutputFolder
 from astroclean.runner.inputs import InputSet, find_inputs
 from astroclean.runner.outputs import main_output
-from astroclean.runner.plan import FilePlan, PlanRequest, build_stages, plan_file, StageSpec
+from astroclean.runner.plan import FilePlan, PlanRequest, StageSpec, build_stages, plan_file
 from astroclean.runner.units import Unit, make_units
-from astroclean.runner.work import Job, PartDone, assemble, failed_records, process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,11 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Preflight", "Request", "Runner"]
 
 Progress = "Callable[[int, int], None]"
-
-_MACHINE_LIBRARIES = (
-    *("numpy", "scipy", "astropy", "pydantic", "stevedore", "photutils", "sep", "ccdproc"),
-    *("astroscrappy", "maskfill", "scikit-image"),
-)
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Runner:
         self.request = request
         self.folder = OutputFolder(output)
         self.executor = make_executor(request.jobs)
-        self.progress = progress or (lambda done, total: None)
+        self.progress = progress or _silent
 
     def check(self) -> Preflight:
         """Check everything that can be checked without reading pixels.
@@ -139,7 +137,7 @@ class Runner:
         ------
         As :meth:`check`; OutputError where the folder cannot be used.
         """
-        started = datetime.datetime.now(datetime.UTC)
+        started = dt.datetime.now(dt.UTC)
         clock = time.perf_counter()
         with self.folder.locked():
             preflight = self.check()
@@ -217,7 +215,14 @@ class Runner:
             yield from finished
             done += len(finished)
             self.progress(done, total)
-        for records in self._worked(todo):
+        dispatcher = Dispatcher(
+            self.executor,
+            self.folder.path,
+            jobs=self.request.jobs,
+            start=self.request.start,
+            pictures=self.pipeline.config.products.report,
+        )
+        for records in dispatcher.records(todo):
             yield from records
             done += len(records)
             self.progress(done, total)
@@ -234,43 +239,6 @@ class Runner:
             record.input = plan.input
         return records
 
-    def _worked(self, units: Sequence[Unit]) -> Any:
-        jobs = [job for unit in units for job in self._jobs(unit, len(units))]
-        parts: dict[str, list[tuple[Job, PartDone]]] = {}
-        broken: set[str] = set()
-        for index, outcome in self.executor.map(process, jobs):
-            job = jobs[index]
-            if isinstance(outcome, PartDone):
-                parts.setdefault(job.unit.key, []).append((job, outcome))
-            elif job.is_whole or job.unit.key not in broken:
-                broken.add(job.unit.key)
-                yield _records(job.unit, outcome)
-        whole = [
-            (self._whole(done[0][0].unit), [p for _, p in sorted(done, key=lambda d: d[0].fields)])
-            for key, done in parts.items()
-            if key not in broken
-        ]
-        for index, outcome in self.executor.map(assemble, whole):
-            yield _records(whole[index][0].unit, outcome)
-
-    def _whole(self, unit: Unit) -> Job:
-        pictures = self.pipeline.config.products.report
-        fields = tuple(range(unit.fields))
-        return Job(unit, self.folder.path, fields, True, pictures, self.request.start)
-
-    def _jobs(self, unit: Unit, units: int) -> list[Job]:
-        """Return one job, or several where there are fewer files than processes."""
-        whole = self._whole(unit)
-        shares = min(unit.fields, -(-self.request.jobs // max(units, 1)))
-        if shares <= 1 or self.pipeline.config.run.on_reject == "skip":
-            return [whole]
-        numbers = [whole.fields[share::shares] for share in range(shares)]
-        return [
-            Job(unit, whole.folder, (number,), False, whole.pictures, whole.start)
-            for share in numbers
-            for number in share
-        ]
-
     def _report(
         self, preflight: Preflight, records: dict[str, FileRecord], interrupted: bool
     ) -> RunReport:
@@ -284,7 +252,7 @@ class Runner:
             jobs=self.request.jobs,
             config=self.pipeline.config.model_dump(mode="json", by_alias=True),
             origins=dict(self.pipeline.origins),
-            versions=_versions(),
+            versions=versions(),
             machine=f"{platform.system()} {platform.machine()}",
             notes=preflight.notes,
             files=files,
@@ -302,15 +270,13 @@ _OF_THE_RUN = (ConfigurationError, NeedError, PluginError, InstrumentError)
 """Errors that do not depend on the file: the run ends before the first pixel."""
 
 
+def _silent(done: int, total: int) -> None:
+    """Show no progress."""
+
+
 def _failed(name: str, error: Any) -> FileRecord:
     text = str(error) if isinstance(error, AstrocleanError) else f"{name}: {error}."
     return FileRecord(input=name, status=FileStatus.FAILED, error=text)
-
-
-def _records(unit: Unit, outcome: Any) -> list[FileRecord]:
-    if isinstance(outcome, list):
-        return outcome
-    return failed_records(unit, f"{unit.plans[0].input}: {outcome}.")
 
 
 def _raise_joined(faults: Sequence[Exception]) -> None:
@@ -329,13 +295,3 @@ def _raise_joined(faults: Sequence[Exception]) -> None:
         for line in (fault.problems if isinstance(fault, ConfigurationError) else [str(fault)])
     ]
     raise ConfigurationError(lines)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "astroclean": __version__}
-    for library in _MACHINE_LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

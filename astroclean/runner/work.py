@@ -7,7 +7,6 @@ import pickle
 import time
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError, ConfigurationError, FitsReadError
@@ -17,12 +16,13 @@ from astroclean.runner.folder import OutputFolder
 from astroclean.runner.frames import FrameState, FrameWork, finish_frame, run_stages
 from astroclean.runner.outputs import untranslated_planes, write_outputs
 from astroclean.runner.plan import build_stages
-from astroclean.runner.units import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from astroclean.core.stage import Stage
+    from astroclean.runner.units import Unit
 
 __all__ = ["Job", "PartDone", "assemble", "failed_records", "process"]
 
@@ -63,7 +63,8 @@ def process(job: Job) -> list[FileRecord] | PartDone:
     list of FileRecord, or PartDone
         One record a file of the unit; failures are records too.
     """
-    return _guarded(job, _process)
+    done: list[FileRecord] | PartDone = _guarded(job, _process)
+    return done
 
 
 def _process(job: Job) -> list[FileRecord] | PartDone:
@@ -106,7 +107,8 @@ def assemble(job_and_parts: tuple[Job, Sequence[PartDone]]) -> list[FileRecord] 
             part.works.unlink()
         return records
 
-    return _guarded(job, joined)
+    done: list[FileRecord] | PartDone = _guarded(job, joined)
+    return done
 
 
 def _guarded(job: Job, function: Callable[[Job], Any]) -> Any:

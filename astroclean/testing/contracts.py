@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
 
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
-from astroclean.core.stage import Stage, StageResult
 from astroclean.core.uncertainty import deviation_of
 from astroclean.registry.load import find_plugin, load_stage
 from astroclean.testing.frames import frame_digest, synthetic_frame
+
+if TYPE_CHECKING:
+    from astroclean.core.stage import Stage, StageResult
 
 __all__ = [
     "DeblenderContract",
@@ -68,7 +70,9 @@ class StageContract:
     def test_options_are_documented(self, stage: Stage) -> None:
         """Every option has a docstring, which becomes its help."""
         undocumented = [
-            name for name, field in type(stage.options).model_fields.items() if not field.description
+            name
+            for name, field in type(stage.options).model_fields.items()
+            if not field.description
         ]
         assert undocumented == []
 

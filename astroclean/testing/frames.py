@@ -93,5 +93,3 @@ def frame_digest(frame: Frame) -> tuple[bytes, ...]:
         parts.append(frame.psf.stamps)
     cards = repr(frame.meta).encode()
     return (*(np.ascontiguousarray(part).tobytes() for part in parts), cards)
-
-

@@ -104,8 +104,12 @@ def frame_record(name: str, seed: int, shape: tuple[int, int] = (1024, 1024)) ->
         psf="Gaussian of 2.6 pixels FWHM, from the instrument file",
         sources=341,
         stages=[
-            stage("maximask", "mask", 4.21, {"pixels COSMIC_RAY": hits, "fraction flagged": 0.0031}),
-            stage("interpolate", "remove", 0.084, {"pixels replaced": hits, "flux removed": 1.93e6}),
+            stage(
+                "maximask", "mask", 4.21, {"pixels COSMIC_RAY": hits, "fraction flagged": 0.0031}
+            ),
+            stage(
+                "interpolate", "remove", 0.084, {"pixels replaced": hits, "flux removed": 1.93e6}
+            ),
             stage("sep", "deblend", 0.61, {"sources": 341.0, "seeing": None}),
         ],
         histogram=make_histogram(before, after),
@@ -321,9 +325,7 @@ def test_filters(chromium: str, tmp_path: Path, report: RunReport) -> None:
     assert answer["none"] == []
 
 
-def test_link_opens_the_details_of_a_file(
-    chromium: str, tmp_path: Path, report: RunReport
-) -> None:
+def test_link_opens_the_details_of_a_file(chromium: str, tmp_path: Path, report: RunReport) -> None:
     answer = drive(
         chromium,
         tmp_path,

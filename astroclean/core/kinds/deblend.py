@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Separation
 from astroclean.core.stage import Outcome, Provides, Stage, StageResult
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
+    from astroclean.core.results import Separation
 
 __all__ = ["Deblender"]
 

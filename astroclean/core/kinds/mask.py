@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from astroclean.core.planes import NO_PLANE, MaskPlane, count_planes, parse_planes
-from astroclean.core.results import Mask
 from astroclean.core.stage import Outcome, Provides, Stage, StageResult
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
+    from astroclean.core.results import Mask
 
 __all__ = ["Masker"]
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Removal
 from astroclean.core.stage import Outcome, Stage, StageResult
 from astroclean.core.uncertainty import deviation_of, with_deviation
 from astroclean.errors import ContractError
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.results import Removal
 
 __all__ = ["SourceRemover"]
 

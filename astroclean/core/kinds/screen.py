@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from astroclean.core.results import Score
 from astroclean.core.stage import Stage, StageResult
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
+    from astroclean.core.results import Score
 
 __all__ = ["Screener"]
 

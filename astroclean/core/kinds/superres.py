@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
-from astroclean.core.results import Upsampling
 from astroclean.core.stage import Needs, Provides, Stage, StageResult
 from astroclean.errors import ContractError
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
 
     from astroclean.core.frame import Frame
+    from astroclean.core.results import Upsampling
 
 __all__ = ["SuperResolver"]
 

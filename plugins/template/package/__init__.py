@@ -1,3 +1,3 @@
-"""A plugin of kind @KIND@ for astroclean."""
+"""A plugin of kind PLUGIN_KIND for astroclean."""
 
 __version__ = "0.1.0"

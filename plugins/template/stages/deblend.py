@@ -16,17 +16,17 @@ from astroclean.core.sources import Sources
 if TYPE_CHECKING:
     from astroclean import Frame
 
-__all__ = ["@CLASS@", "Options"]
+__all__ = ["PLUGIN_CLASS", "Options"]
 
 
 class Options(StageOptions):
-    """Options of `@NAME@`."""
+    """Options of `PLUGIN_NAME`."""
 
     nsigma: Annotated[float, Field(gt=0)] = 20.0
     """Height above the median, in units of the noise."""
 
 
-class @CLASS@(Deblender):
+class PLUGIN_CLASS(Deblender):
     """Takes each local maximum above a threshold as a source of one pixel."""
 
     Options = Options

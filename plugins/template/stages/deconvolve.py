@@ -16,17 +16,17 @@ from astroclean.core.results import Deconvolution
 if TYPE_CHECKING:
     from astroclean import Frame
 
-__all__ = ["@CLASS@", "Options"]
+__all__ = ["PLUGIN_CLASS", "Options"]
 
 
 class Options(StageOptions):
-    """Options of `@NAME@`."""
+    """Options of `PLUGIN_NAME`."""
 
     gain: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Fraction of the correction that is applied."""
 
 
-class @CLASS@(Deconvolver):
+class PLUGIN_CLASS(Deconvolver):
     """Adds to the image what the PSF has taken from it: d + gain (d - PSF * d)."""
 
     Options = Options

@@ -15,17 +15,17 @@ from astroclean.core.results import Mask
 if TYPE_CHECKING:
     from astroclean import Frame
 
-__all__ = ["@CLASS@", "Options"]
+__all__ = ["PLUGIN_CLASS", "Options"]
 
 
 class Options(StageOptions):
-    """Options of `@NAME@`."""
+    """Options of `PLUGIN_NAME`."""
 
     nsigma: Annotated[float, Field(gt=0)] = 50.0
     """Height above the median, in units of the noise."""
 
 
-class @CLASS@(Masker):
+class PLUGIN_CLASS(Masker):
     """Flags pixels above a threshold over the whole frame."""
 
     Options = Options

@@ -14,17 +14,17 @@ from astroclean.core.results import Removal
 if TYPE_CHECKING:
     from astroclean import Frame
 
-__all__ = ["@CLASS@", "Options"]
+__all__ = ["PLUGIN_CLASS", "Options"]
 
 
 class Options(StageOptions):
-    """Options of `@NAME@`."""
+    """Options of `PLUGIN_NAME`."""
 
     offset: float = 0.0
     """Added to the median, in the unit of the frame."""
 
 
-class @CLASS@(SourceRemover):
+class PLUGIN_CLASS(SourceRemover):
     """Fills unusable pixels with one value."""
 
     Options = Options

@@ -14,17 +14,17 @@ from astroclean.core.results import Score
 if TYPE_CHECKING:
     from astroclean import Frame
 
-__all__ = ["@CLASS@", "Options"]
+__all__ = ["PLUGIN_CLASS", "Options"]
 
 
 class Options(StageOptions):
-    """Options of `@NAME@`."""
+    """Options of `PLUGIN_NAME`."""
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Fraction of unusable pixels above which the exposure is rejected."""
 
 
-class @CLASS@(Screener):
+class PLUGIN_CLASS(Screener):
     """Scores an exposure by its fraction of unusable pixels."""
 
     Options = Options

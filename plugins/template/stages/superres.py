@@ -15,17 +15,17 @@ from astroclean.core.results import Upsampling
 if TYPE_CHECKING:
     from astroclean import Frame
 
-__all__ = ["@CLASS@", "Options"]
+__all__ = ["PLUGIN_CLASS", "Options"]
 
 
 class Options(StageOptions):
-    """Options of `@NAME@`."""
+    """Options of `PLUGIN_NAME`."""
 
     factor: Annotated[int, Field(ge=2, le=8)] = 2
     """Pixels of the finer grid along one pixel of the frame."""
 
 
-class @CLASS@(SuperResolver):
+class PLUGIN_CLASS(SuperResolver):
     """Repeats pixels; the flux of a pixel is shared among its parts."""
 
     Options = Options

@@ -1,9 +1,9 @@
 """The contract tests of the kind, and one test against the truth of a simulated frame."""
 
-from astroclean.testing.contracts import @CONTRACT@
+from astroclean.testing.contracts import KIND_CONTRACT
 
 
-class Test@CLASS@(@CONTRACT@):
-    """Everything that a stage of kind `@KIND@` must hold."""
+class TestPLUGIN_CLASS(KIND_CONTRACT):
+    """Everything that a stage of kind `PLUGIN_KIND` must hold."""
 
-    plugin = "@NAME@"
+    plugin = "PLUGIN_NAME"

@@ -1,0 +1,94 @@
+"""Share units among processes: whole files, or their frames where there are few files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from astroclean.runner.work import Job, PartDone, assemble, failed_records, process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from astroclean.report.model import FileRecord
+    from astroclean.runner.executors import Executor
+    from astroclean.runner.units import Unit
+
+__all__ = ["Dispatcher"]
+
+_PICTURED_FRAMES = 24
+"""Frames of which previews are drawn; a report with more would be too heavy to open."""
+
+
+@dataclass(frozen=True)
+class Dispatcher:
+    """Gives jobs to an executor and joins what comes back.
+
+    The result does not depend on how a unit is shared: each frame is processed alone, and the
+    files are written from all its frames in order.
+    """
+
+    executor: Executor
+    folder: Path
+    jobs: int = 1
+    start: str | None = None
+    pictures: bool = True
+
+    def records(self, units: Sequence[Unit]) -> Iterator[list[FileRecord]]:
+        """Process units.
+
+        Parameters
+        ----------
+        units : sequence of Unit
+            What is to be done.
+
+        Yields
+        ------
+        list of FileRecord
+            The records of one unit, as it ends.
+        """
+        wholes = self._wholes(units)
+        jobs = [job for whole in wholes for job in self._shared(whole, len(units))]
+        parts: dict[str, list[tuple[int, PartDone]]] = {}
+        broken: set[str] = set()
+        for index, outcome in self.executor.map(process, jobs):
+            job = jobs[index]
+            if isinstance(outcome, PartDone):
+                parts.setdefault(job.unit.key, []).append((job.fields[0], outcome))
+            elif job.unit.key not in broken:
+                broken.add(job.unit.key)
+                yield _records(job.unit, outcome)
+        joined = [
+            (whole, [part for _, part in sorted(parts[whole.unit.key], key=lambda p: p[0])])
+            for whole in wholes
+            if whole.unit.key in parts and whole.unit.key not in broken
+        ]
+        for index, outcome in self.executor.map(assemble, joined):
+            yield _records(joined[index][0].unit, outcome)
+
+    def _wholes(self, units: Sequence[Unit]) -> list[Job]:
+        wholes = []
+        frames = 0
+        for unit in units:
+            pictures = self.pictures and frames < _PICTURED_FRAMES
+            fields = tuple(range(unit.fields))
+            wholes.append(Job(unit, self.folder, fields, True, pictures, self.start))
+            frames += unit.fields * len(unit.plans)
+        return wholes
+
+    def _shared(self, whole: Job, units: int) -> list[Job]:
+        """Return one job for a unit, or one a frame where there are fewer units than processes."""
+        screened = whole.unit.plans[0].pipeline.config.run.on_reject == "skip"
+        if units >= self.jobs or whole.unit.fields == 1 or screened:
+            return [whole]
+        return [
+            Job(whole.unit, whole.folder, (number,), False, whole.pictures, whole.start)
+            for number in whole.fields
+        ]
+
+
+def _records(unit: Unit, outcome: Any) -> list[FileRecord]:
+    if isinstance(outcome, list):
+        return outcome
+    return failed_records(unit, f"{unit.plans[0].input}: {outcome}.")

@@ -1,0 +1,91 @@
+"""Refuse an order of stages in which a need cannot be met, before the first pixel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from astroclean.core.conventions import load_convention
+from astroclean.core.planes import MaskPlane
+from astroclean.errors import NeedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from astroclean.config.schema import PipelineConfig
+    from astroclean.core.stage import Stage
+    from astroclean.io.read import Exposure
+
+__all__ = ["check_needs"]
+
+
+def check_needs(stages: Sequence[Stage], exposure: Exposure, config: PipelineConfig) -> None:
+    """Check that each stage finds what it needs in the file or through an earlier stage.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        In order.
+    exposure : Exposure
+        The input; only its headers are looked at.
+    config : PipelineConfig
+        For ``[psf]`` and ``[bands]``.
+
+    Raises
+    ------
+    NeedError
+        The first need that cannot be met, with the stage and what to do.
+    """
+    fields, planes = _present(exposure)
+    if config.psf is not None:
+        fields.add("psf")
+    for stage in stages:
+        where = f"stage '{stage.name}' on {exposure.source.path.name}"
+        _check_bands(stage, config, where)
+        needs = stage.needs()
+        missing = sorted(needs.fields - fields)
+        if missing:
+            raise NeedError(
+                f"needs {', '.join(missing)}, which neither the file nor an earlier stage gives",
+                where=where,
+                remedy=_remedy(missing),
+            )
+        if needs.planes and not needs.planes & planes:
+            names = ", ".join(str(p.name) for p in MaskPlane if p & needs.planes)
+            raise NeedError(
+                f"needs flags of {names}, which no earlier stage sets and the file's DQ lacks",
+                where=where,
+                remedy="Put a stage of kind `mask` that finds them before it.",
+            )
+        fields |= stage.provides().fields
+        planes |= stage.provides().planes
+
+
+def _check_bands(stage: Stage, config: PipelineConfig, where: str) -> None:
+    if "frame" not in stage.accepts and not config.bands:
+        raise NeedError("works on several bands together; give `[bands]`", where=where)
+    absent = [band for band in stage.needs().bands if band not in config.bands]
+    if absent:
+        raise NeedError(f"needs bands {', '.join(absent)} in `[bands]`", where=where)
+
+
+def _present(exposure: Exposure) -> tuple[set[str], MaskPlane]:
+    """Return the fields and planes that frames of a file have when they are read."""
+    fields, planes = {"flags"}, MaskPlane.NO_DATA
+    first = exposure.slots[0]
+    header = exposure.source.header(first.science.index)
+    if {"error", "variance", "inverse_variance"} & set(first.companions):
+        fields.add("uncertainty")
+    if header.get("CTYPE1"):
+        fields.add("wcs")
+    if exposure.instrument.trim_keyword and exposure.instrument.trim_keyword in header:
+        planes |= MaskPlane.OVERSCAN
+    if "dq" in first.companions:
+        convention = load_convention(exposure.instrument.dq or "boolean")
+        planes |= convention.provides | MaskPlane.BAD_PIXEL
+    return fields, planes
+
+
+def _remedy(missing: Sequence[str]) -> str:
+    if "psf" in missing:
+        return 'Give `[psf]` with `file`, `fwhm = "0.9 arcsec"` or `estimate = true`.'
+    return "Put a stage that provides it before; `astroclean plugins list` shows which do."

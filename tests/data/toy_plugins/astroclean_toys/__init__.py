@@ -1,0 +1,1 @@
+"""Stages with known answers and known faults."""

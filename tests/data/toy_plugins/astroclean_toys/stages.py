@@ -1,0 +1,206 @@
+"""Cheap stages: each answer can be told by looking at the input."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import warnings
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from astropy.table import QTable
+from pydantic import Field
+
+from astroclean.core.kinds.deblend import Deblender
+from astroclean.core.kinds.deconvolve import Deconvolver
+from astroclean.core.kinds.mask import Masker
+from astroclean.core.kinds.remove import SourceRemover
+from astroclean.core.kinds.screen import Screener
+from astroclean.core.kinds.superres import SuperResolver
+from astroclean.core.options import StageOptions
+from astroclean.core.planes import MaskPlane
+from astroclean.core.psf import Psf
+from astroclean.core.resources import ImageResource
+from astroclean.core.results import (
+    Deconvolution,
+    Mask,
+    Removal,
+    Separation,
+    Upsampling,
+)
+from astroclean.core.results import Score as ScoreAnswer
+from astroclean.core.sources import Sources, SourceStamp
+from astroclean.core.stage import Needs
+
+if TYPE_CHECKING:
+    from astroclean.core.frame import Frame
+    from astroclean.core.frameset import FrameSet
+
+_HIT = np.uint32(MaskPlane.COSMIC_RAY)
+
+
+class ScoreOptions(StageOptions):
+    """Settings of :class:`Score`."""
+
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Mean probability above which an exposure is rejected (no unit)."""
+
+
+class Score(Screener):
+    """The probability is the header card TOYPROB."""
+
+    Options = ScoreOptions
+
+    def score(self, frame: Frame) -> ScoreAnswer:
+        """Return what the header says."""
+        return ScoreAnswer(float(frame.meta.get("TOYPROB", 0)), self.options.threshold)
+
+
+class BrightOptions(StageOptions):
+    """Settings of :class:`Bright`."""
+
+    level: Annotated[float, Field(gt=0)] = 1000.0
+    """Pixels above it are flagged, in the unit of the frame."""
+    map: ImageResource | None = None
+    """Image whose non-zero pixels are flagged too."""
+    delay: Annotated[float, Field(ge=0)] = 0.0
+    """How long a frame takes, in seconds."""
+
+
+class Bright(Masker):
+    """Flags COSMIC_RAY above a level; the probability is 1 there and 0 elsewhere."""
+
+    sets = MaskPlane.COSMIC_RAY
+    Options = BrightOptions
+
+    def find(self, frame: Frame) -> Mask:
+        """Return the bright pixels and those of the map."""
+        time.sleep(self.options.delay)
+        found = frame.data > self.options.level
+        if self.options.map is not None:
+            found = found | (self.options.map.image_for(frame) != 0)
+        sky = np.full(frame.shape, np.nanmedian(frame.data), np.float32)
+        return Mask(found * _HIT, {"CR": found.astype(np.float32)}, products={"background": sky})
+
+
+def _misbehave(kind: str) -> None:
+    """Do what no plugin should do."""
+    if kind == "os._exit":
+        os._exit(9)
+    if kind == "SIGKILL":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "SystemExit":
+        sys.exit("the toy gives up")
+    if kind == "warning":
+        warnings.warn("the toy is uneasy", UserWarning, stacklevel=1)
+    faults = {"KeyError": KeyError("toy"), "AssertionError": AssertionError("toy is false")}
+    faults["TypeError"] = TypeError("toy has no length")
+    if kind in faults:
+        raise faults[kind]
+
+
+class Fault(Masker):
+    """Finds nothing, and does what the header card TOYFAULT says."""
+
+    sets = MaskPlane.USER_0
+
+    def find(self, frame: Frame) -> Mask:
+        """Return no flag, or never return."""
+        kind = frame.meta.get("TOYFAULT", "")
+        _misbehave(kind)
+        if kind == "contract":
+            return Mask(np.full(frame.shape, _HIT))
+        if kind == "shape":
+            return Mask(np.zeros((1, 1), np.uint32))
+        return Mask(np.zeros(frame.shape, np.uint32))
+
+
+class Pair(Masker):
+    """Flags USER_1 where both bands of a set are above 1000."""
+
+    sets = MaskPlane.USER_1
+    accepts = frozenset({"set"})
+
+    def needs(self) -> Needs:
+        """Return two bands."""
+        return Needs(bands=("g", "r"))
+
+    def find(self, frames: FrameSet) -> Mask:  # type: ignore[override]
+        """Return the same flags for each band."""
+        both = (frames["g"].data > 1000) & (frames["r"].data > 1000)
+        return Mask(np.stack([both * np.uint32(MaskPlane.USER_1)] * len(frames)))
+
+
+class PsfWidth(Masker):
+    """Finds nothing; the metric ``fwhm`` tells how wide the PSF of the frame is."""
+
+    sets = MaskPlane.USER_0
+
+    def needs(self) -> Needs:
+        """Return the PSF."""
+        return Needs(frozenset({"psf"}))
+
+    def find(self, frame: Frame) -> Mask:
+        """Return no flag."""
+        none = np.zeros(frame.shape, np.uint32)
+        return Mask(none, metrics={"fwhm": frame.psf.fwhm_pixels})
+
+
+class SourceMask(Masker):
+    """Flags USER_2 where the segmentation of an earlier stage has a source."""
+
+    sets = MaskPlane.USER_2
+
+    def needs(self) -> Needs:
+        """Return the segmentation."""
+        return Needs(frozenset({"sources", "segmentation"}))
+
+    def find(self, frame: Frame) -> Mask:
+        """Return the pixels of the sources."""
+        return Mask((frame.sources.segmentation > 0) * np.uint32(MaskPlane.USER_2))
+
+
+class Fill(SourceRemover):
+    """Replaces rejected pixels by the median of the others."""
+
+    reason = MaskPlane.INTERPOLATED
+
+    def remove(self, frame: Frame) -> Removal:
+        """Return the median where the mask is."""
+        good = frame.data[~frame.mask & np.isfinite(frame.data)]
+        where = frame.mask & bool(good.size)
+        value = np.float32(np.median(good)) if good.size else np.float32(0)
+        return Removal(np.where(where, value, frame.data), where)
+
+
+class Peaks(Deblender):
+    """Takes the brightest pixel for the only source, one pixel large."""
+
+    def separate(self, frame: Frame) -> Separation:
+        """Return a catalogue of one row."""
+        y, x = np.unravel_index(np.nanargmax(frame.data), frame.shape)
+        table = QTable({"id": [1], "x": [float(x)], "y": [float(y)]})
+        table["flux"] = [float(frame.data[y, x])] * frame.unit
+        labels = np.zeros(frame.shape, np.int32)
+        labels[y, x] = 1
+        stamp = SourceStamp(1, (int(y), int(x)), frame.data[y : y + 1, x : x + 1])
+        return Separation(Sources(table, labels, (stamp,)))
+
+
+class Sharpen(Deconvolver):
+    """Doubles the image; the PSF of the result is 1.5 pixels wide."""
+
+    def deconvolve(self, frame: Frame) -> Deconvolution:
+        """Return twice the frame."""
+        return Deconvolution(2 * frame.data, Psf.gaussian(fwhm_pixels=1.5))
+
+
+class Finer(SuperResolver):
+    """Makes four pixels of each, with a quarter of its flux."""
+
+    def upsample(self, frame: Frame) -> Upsampling:
+        """Return the frame on a grid twice as fine."""
+        finer = np.kron(frame.data, np.full((2, 2), 0.25, np.float32))
+        return Upsampling(finer, Psf.gaussian(fwhm_pixels=3.0))

@@ -1,0 +1,12 @@
+"""Toy plugins and the command line, for every test of this folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data" / "toy_plugins"))
+
+from toy_runs import cli, toy_folder, toys
+
+__all__ = ["cli", "toy_folder", "toys"]

@@ -1,0 +1,382 @@
+"""The page: everything said, everything escaped, nothing loaded, however large the run."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from astroclean.errors import OutputError
+from astroclean.report import html
+from astroclean.report.html import MAX_PICTURES, pictured_frames, render_report
+from astroclean.report.model import (
+    FileRecord,
+    FileStatus,
+    FrameRecord,
+    Histogram,
+    Preview,
+    RunReport,
+    StageRecord,
+)
+from astroclean.report.view import FILTERS, FUNCTIONS, number
+
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
+VOID = {"meta", "link", "input", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Elements of a page; fails on tags that do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs), f"attribute twice in {tag}"
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in {"script", "style"}:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str, **attributes: str) -> list[dict[str, str | None]]:
+        return [
+            found
+            for name, found in self.elements
+            if name == tag and all(found.get(k.rstrip("_")) == v for k, v in attributes.items())
+        ]
+
+
+def frame(name: str = "x.fits[1]", *, changed: int = 10, **fields: Any) -> FrameRecord:
+    values: dict[str, Any] = {
+        "frame_id": name,
+        "hdu": "SCI,1",
+        "plane": None,
+        "shape": (100, 200),
+        "unit": "adu",
+        "pixels_changed": changed,
+        "flagged_before": {"SATURATED": 3},
+        "flagged_after": {"COSMIC_RAY": 1234, "SATURATED": 3},
+        "histogram": Histogram(edges=[0.0, 1.0, 2.0], before=[10, 0], after=[9, 1]),
+        "previews": [
+            Preview(
+                title="overview",
+                width=200,
+                height=100,
+                before=PIXEL,
+                after=PIXEL,
+                planes={"COSMIC_RAY": PIXEL},
+                note="Whole frame",
+            )
+        ],
+    }
+    return FrameRecord(**{**values, **fields})
+
+
+def file(name: str, status: FileStatus = FileStatus.DONE, **fields: Any) -> FileRecord:
+    return FileRecord(input=name, status=status, **fields)
+
+
+def page(*files: FileRecord, **fields: Any) -> Page:
+    return Page(render_report(RunReport(**{"exit_code": 0, "files": list(files), **fields})))
+
+
+def assert_sound(found: Page) -> None:
+    """Check what holds for every page."""
+    for tag, attributes in found.elements:
+        assert not any(name.startswith("on") for name in attributes), f"handler in {tag}"
+        for name in ("src", "href", "srcset", "data", "action", "poster"):
+            target = attributes.get(name) or ""
+            allowed = ("data:image/png;base64,", "./", "#") + (("data:,",) if tag == "link" else ())
+            assert not target or target.startswith(allowed), f"{tag} loads {target}"
+    ids = [a["id"] for _, a in found.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    for link in found.all("a"):
+        target = link["href"] or ""
+        assert not target.startswith("#") or target[1:] in ids
+    labelled = {label.get("for") for label in found.all("label")}
+    for attributes in found.all("input"):
+        wrapped = "data-plane" in attributes or "data-opacity" in attributes
+        assert wrapped or attributes.get("id") in {*labelled, "filter-text"}
+    assert all(image.get("alt") for image in found.all("img"))
+    assert found.all("html", lang="en")
+    assert len(found.all("h1")) == 1
+
+
+def test_empty_run() -> None:
+    found = page(exit_code=4)
+    assert_sound(found)
+    assert "No input matched." in found.text
+    assert "No file was processed." in found.text
+
+
+def test_exit_code_that_nobody_knows() -> None:
+    assert "Exit status 77." in page(exit_code=77).text
+
+
+def test_run_in_which_all_failed() -> None:
+    bad = FileStatus.FAILED
+    found = page(
+        file("a.fits", bad, error="a.fits: no such HDU", notes=["odd header"]),
+        file("b.fits", bad, traceback="Traceback: line 3", frames=[frame()]),
+        exit_code=1,
+    )
+    assert_sound(found)
+    for said in ("a.fits: no such HDU", "odd header", "Traceback: line 3", "Some inputs failed"):
+        assert said in found.text
+    assert not found.all("img")
+
+
+def test_failures_come_before_all_else() -> None:
+    found = page(
+        file("good.fits", frames=[frame()]), file("bad.fits", FileStatus.FAILED, error="E")
+    )
+    assert found.text.index("bad.fits") < found.text.index("good.fits")
+
+
+@pytest.mark.parametrize("count", [1, 3, 100])
+def test_each_file_has_a_row_and_a_link(count: int) -> None:
+    files = [
+        file(
+            f"f{i}.fits",
+            frames=[frame(f"f{i}.fits[1]", changed=i)],
+            outputs={f"f{i}_clean.fits": "ab"},
+        )
+        for i in range(count)
+    ]
+    found = page(*files)
+    assert_sound(found)
+    rows = [a for tag, a in found.elements if tag == "tr" and a.get("data-status") == "done"]
+    assert len(rows) == count
+    hrefs = {link["href"] for link in found.all("a")}
+    assert {f"./f{i}_clean.fits" for i in range(count)} <= hrefs
+    assert len(found.all("input", class_="split")) == min(count, MAX_PICTURES)
+    assert bool(found.all("input", id="filter-text")) == (count > 3)
+    assert (f"{MAX_PICTURES} of {count} frames" in found.text) == (count > MAX_PICTURES)
+
+
+def test_pictures_are_for_frames_with_most_changed_pixels() -> None:
+    files = [file(f"{i}", frames=[frame(changed=(7 * i) % 50)]) for i in range(50)]
+    files.append(file("bad", FileStatus.FAILED, frames=[frame(changed=10**6)]))
+    files.append(file("none", frames=[frame(changed=10**6, previews=[], histogram=None)]))
+    chosen = pictured_frames(RunReport(exit_code=1, files=files))
+    changed = sorted(files[i].frames[j].pixels_changed for i, j in chosen)
+    assert changed == list(range(50 - MAX_PICTURES, 50))
+
+
+def test_equal_files_are_kept_apart() -> None:
+    found = page(file("same.fits"), file("same.fits"))
+    assert_sound(found)
+    assert len(found.all("details", class_="file")) == 2
+
+
+def test_hostile_names_stay_text() -> None:
+    stage = StageRecord(
+        name=EVIL, plugin=EVIL, kind=EVIL, version=EVIL, outcome=EVIL, seconds=1, metrics={EVIL: 1}
+    )
+    hostile = frame(
+        EVIL,
+        hdu=EVIL,
+        unit=EVIL,
+        psf=EVIL,
+        stages=[stage],
+        statistics={EVIL: 1.0, f"{EVIL} before": 2.0},
+        flagged_after={EVIL: 3},
+    )
+    found = page(
+        file(
+            EVIL,
+            frames=[hostile, hostile],
+            instrument=EVIL,
+            notes=[EVIL],
+            skipped_hdus={EVIL: EVIL},
+            screening={EVIL: 0.5},
+            outputs={EVIL: EVIL, "javascript:alert(1)": "", "//host/x": ""},
+            rejected_by=EVIL,
+        ),
+        file(EVIL, FileStatus.FAILED, error=EVIL, traceback=EVIL, notes=[EVIL]),
+        description=EVIL,
+        started=EVIL,
+        output=EVIL,
+        machine=EVIL,
+        notes=[EVIL],
+        command=["astroclean", EVIL],
+        config={EVIL: {EVIL: EVIL}, "stage": [{"plugin": EVIL, "options": {EVIL: EVIL}}]},
+        origins={f"{EVIL}.{EVIL}": EVIL},
+        versions={EVIL: EVIL, "astroclean": EVIL},
+    )
+    assert_sound(found)
+    assert len(found.all("script")) == 1
+    assert "alert('x')" in found.text
+
+
+def test_page_names_no_host_and_forbids_loading() -> None:
+    text = render_report(RunReport(exit_code=0, files=[file("a.fits", frames=[frame()])]))
+    assert not re.search(r"https?:|@import|url\(", text)
+    policy = Page(text).all("meta", **{"http-equiv": "Content-Security-Policy"})
+    assert "default-src 'none'" in (policy[0]["content"] or "")
+
+
+def test_numbers_are_said() -> None:
+    stages = [
+        StageRecord(
+            name="crays",
+            plugin="maximask",
+            kind="mask",
+            version="0.3.1",
+            outcome="no work",
+            seconds=0.0421,
+            metrics={"pixels COSMIC_RAY": 1234567.0, "seeing": None, "share": 0.012345},
+        )
+    ]
+    found = page(
+        file(
+            "a.fits",
+            frames=[
+                frame(
+                    stages=stages,
+                    changed=5000,
+                    psf="Gaussian",
+                    sources=4321,
+                    statistics={"median_before": 12.34567, "median_after": 12.3, "sky": 3.0},
+                )
+            ],
+            skipped_hdus={"TABLE": "not an image"},
+            screening={"maxitrack": 0.25},
+            notes=["unit assumed"],
+        ),
+        seconds=83.0,
+        started="2025-03-02T04:10:33+00:00",
+        command=["astroclean", "run", "my pipeline.toml"],
+        versions={"astroclean": "1.2.3"},
+    )
+    assert_sound(found)
+    for said in (
+        "1 min 23 s",
+        "2025-03-02 04:10:33 UTC",
+        "astroclean run 'my pipeline.toml'",
+        "1.2.3",
+        "crays",
+        "no work",
+        "42 ms",
+        "1,234,567",
+        "0.01235",
+        "25 %",
+        "200 × 100 pixels",  # noqa: RUF001
+        "4,321",
+        "12.35",
+        "12.30",
+        "not an image",
+        "0.2500",
+        "unit assumed",
+    ):
+        assert said in found.text
+
+
+def test_configuration_says_who_set_what() -> None:
+    found = page(
+        config={
+            "schema_version": 1,
+            "instrument": {"name": "auto", "unit": None},
+            "stage": [
+                {"plugin": "lacosmic", "name": "crays", "options": {"sigma": 4.5, "iterations": 4}}
+            ],
+        },
+        origins={"crays.sigma": "--set", "instrument.name": "pipeline"},
+    )
+    for said in (
+        "stage 1: crays",
+        "sigma 4.5 --set",
+        "iterations 4 default",
+        'name "auto" pipeline',
+    ):
+        assert said in found.text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "\N{EN DASH}"),
+        (0.0, "0"),
+        (1234567.0, "1,234,567"),
+        (-12.0, "-12"),
+        (0.0123456, "0.01235"),
+        (0.99999, "1.000"),
+        (3.14159, "3.142"),
+        (123456.7, "123,457"),
+        (1.5e-7, "1.500e-07"),
+        (2.5e9 + 0.5, "2.500e+09"),
+        (float("nan"), "NaN"),
+        (float("inf"), "∞"),
+    ],
+)
+def test_numbers_have_four_digits_or_thousands(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 ms"),
+        (0.9996, "1.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (3599.7, "1 h 00 min"),
+        (7500.0, "2 h 05 min"),
+    ],
+)
+def test_durations_never_round_to_a_full_unit(seconds: float, text: str) -> None:
+    assert FILTERS["duration"](seconds) == text
+
+
+def test_axis_of_the_histogram_spans_the_bins() -> None:
+    edges = [100.0 + 2.5 * i for i in range(65)]
+    counts = [0, 1, 10, 100, *[1000] * 60]
+    plot = FUNCTIONS["plot_of"](Histogram(edges=edges, before=counts, after=counts))
+    x0, y0, x1, y1 = plot["box"]
+    points = [tuple(map(float, p.split())) for p in re.split("[ML]", plot["before"])[1:]]
+    assert [p[0] for p in points] == sorted(p[0] for p in points)
+    assert points[0] == pytest.approx((x0, y1))
+    assert points[-1] == pytest.approx((x1, y1))
+    heights = [y for _, y in points[1::2]]
+    # Equal factors are equal steps: the axis is logarithmic.
+    assert heights[1] - heights[2] == pytest.approx(heights[2] - heights[3], abs=0.2)
+    assert min(heights) >= y0
+    values = [float(label.replace(",", "")) for _, label in plot["x_ticks"]]
+    assert edges[0] <= min(values)
+    assert max(values) <= edges[-1]
+    assert 3 <= len(values) <= 7
+
+
+@pytest.mark.parametrize("edges", [[0.0, 1e-9], [1e9, 1e9 + 1], [-3e38, 3e38], [-0.5, 0.5]])
+def test_odd_axes_have_ticks_within(edges: list[float]) -> None:
+    plot = FUNCTIONS["plot_of"](Histogram(edges=edges, before=[0], after=[0]))
+    x0, _, x1, _ = plot["box"]
+    assert plot["x_ticks"]
+    assert all(x0 - 0.01 <= x <= x1 + 0.01 for x, _ in plot["x_ticks"])
+
+
+def test_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html.importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(OutputError, match=r"astroclean\[report\]"):
+        html.check_report_libraries()

@@ -1,0 +1,250 @@
+"""Pictures: orientation, masks that survive, one stretch for both, odd frames."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from astroclean.core.planes import MaskPlane
+from astroclean.report.preview import PLANE_COLORS, make_histogram, make_previews
+
+if TYPE_CHECKING:
+    from astroclean.report.model import Histogram, Preview
+
+CR = np.uint32(MaskPlane.COSMIC_RAY)
+
+
+def opened(uri: str) -> np.ndarray:
+    """RGBA pixels of a data URI."""
+    kind, _, text = uri.partition(",")
+    assert kind == "data:image/png;base64"
+    with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        return np.asarray(image.convert("RGBA"))
+
+
+def previews(
+    before: np.ndarray,
+    after: np.ndarray | None = None,
+    flags: np.ndarray | None = None,
+    limit: int = 720,
+) -> list[Preview]:
+    """Previews with defaults for what a test does not care about."""
+    before = before.astype(np.float32)
+    after = before if after is None else after.astype(np.float32)
+    flags = np.zeros(before.shape, np.uint32) if flags is None else flags
+    changed = (before != after) & ~(np.isnan(before) & np.isnan(after))
+    return make_previews(before, after, flags, changed, limit=limit)
+
+
+def noise(shape: tuple[int, int], seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(100, 5, shape)
+
+
+def test_every_plane_has_a_color_of_its_own() -> None:
+    assert list(PLANE_COLORS) == list(MaskPlane.__members__)
+    assert len(set(PLANE_COLORS.values())) == len(PLANE_COLORS)
+    for color in PLANE_COLORS.values():
+        assert len(bytes.fromhex(color.removeprefix("#"))) == 3
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_one_flagged_pixel_is_seen_where_it_is(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    ny, nx, limit = (int(n) for n in rng.integers((1, 1, 16), (300, 300, 90)))
+    y, x = int(rng.integers(ny)), int(rng.integers(nx))
+    flags = np.zeros((ny, nx), np.uint32)
+    flags[y, x] = CR
+    overview = previews(np.zeros((ny, nx)), flags=flags, limit=limit)[0]
+    assert max(overview.width, overview.height) <= limit
+    mask = opened(overview.planes["COSMIC_RAY"])[::-1, :, 3] > 0
+    rows, columns = np.nonzero(mask)
+    factor = -(-max(ny, nx) // limit)
+    zoom = overview.width * factor // nx if factor == 1 else 1
+    assert set(rows // zoom) == {y // factor}
+    assert set(columns // zoom) == {x // factor}
+    assert list(overview.planes) == ["COSMIC_RAY"]
+
+
+def test_overlay_has_the_color_of_the_legend_and_is_clear_elsewhere() -> None:
+    flags = np.zeros((40, 50), np.uint32)
+    flags[3, 7] = MaskPlane.SATURATED
+    overlay = opened(previews(noise((40, 50)), flags=flags)[0].planes["SATURATED"])
+    shown = overlay[overlay[..., 3] == 255]
+    assert {bytes(pixel[:3]).hex() for pixel in shown} == {PLANE_COLORS["SATURATED"][1:]}
+    assert set(np.unique(overlay[..., 3])) == {0, 255}
+
+
+def test_row_zero_is_at_the_bottom_and_column_zero_at_the_left() -> None:
+    image = noise((200, 100))
+    image[:20, :10] += 500
+    picture = opened(previews(image)[0].before)[..., 0].astype(float)
+    ny, nx = picture.shape
+    corners = {
+        "lower left": picture[-ny // 12 :, : nx // 12].mean(),
+        "upper left": picture[: ny // 12, : nx // 12].mean(),
+        "lower right": picture[-ny // 12 :, -nx // 12 :].mean(),
+    }
+    assert corners["lower left"] > 2 * corners["upper left"]
+    assert corners["lower left"] > 2 * corners["lower right"]
+
+
+def test_both_pictures_have_one_stretch() -> None:
+    before = noise((120, 120))
+    after = before.copy()
+    after[40:60, 40:60] = 1e5
+    for preview in previews(before, after):
+        old, new = opened(preview.before), opened(preview.after)
+        same = old == new
+        assert 0.4 < same.mean() < 1
+    # What the pixels have become must not change how those before are drawn.
+    assert previews(before, after)[0].before == previews(before)[0].before
+
+
+def test_gray_follows_the_value() -> None:
+    ramp = np.tile(np.linspace(0, 1000, 160), (160, 1))
+    gray = opened(previews(ramp)[0].before)[80, :, 0].astype(int)
+    assert (np.diff(gray) >= 0).all()
+    assert gray[0] == 0
+
+
+def test_binned_picture_is_the_mean_of_valid_pixels() -> None:
+    image = noise((400, 400))
+    image[::2, ::2] = np.nan
+    whole = opened(previews(noise((400, 400)), limit=200)[0].before)
+    holed = opened(previews(image, limit=200)[0].before)
+    colored = holed[..., 0] != holed[..., 2]
+    assert not colored.any()
+    assert whole.shape == holed.shape == (200, 200, 4)
+    image[:100] = np.nan
+    colored = opened(previews(image, limit=200)[0].before)
+    assert (colored[-50:, :, 0] != colored[-50:, :, 2]).all()
+    assert (colored[:-50, :, 0] == colored[:-50, :, 2]).all()
+
+
+def test_detail_shows_where_most_pixels_changed() -> None:
+    before = noise((900, 1200))
+    after = before.copy()
+    before[100:104, 200:204] += 900
+    before[700:720, 1000:1030] += 900
+    overview, detail = previews(before, after)
+    assert overview.title == "overview"
+    assert detail.title == "detail"
+    assert (detail.width, detail.height) == (640, 640)
+    old, new = (opened(uri)[..., 0].astype(int) for uri in (detail.before, detail.after))
+    differ = np.argwhere(old - new > 100)
+    assert len(differ) == 20 * 30 * 16
+    # The changed pixels lie in the middle of the window.
+    assert np.abs(differ.mean(0) - 320).max() < 8
+    # Nearest neighbor: each pixel is a square of one color.
+    blocks = old.reshape(160, 4, 160, 4)
+    assert (blocks == blocks[:, :1, :, :1]).all()
+
+
+def test_detail_prefers_defects_to_regions_without_data() -> None:
+    image = noise((800, 800))
+    flags = np.zeros(image.shape, np.uint32)
+    image[:, :200] = np.nan
+    flags[:, :200] = MaskPlane.NO_DATA
+    flags[600, 600] = CR
+    detail = previews(image, flags=flags)[1]
+    assert set(detail.planes) == {"COSMIC_RAY"}
+
+
+def test_no_detail_where_nothing_happened_or_all_is_seen() -> None:
+    assert [p.title for p in previews(noise((500, 500)))] == ["overview"]
+    small = noise((100, 150))
+    flags = np.full(small.shape, CR)
+    found = previews(small, flags=flags)
+    assert [(p.title, p.width, p.height) for p in found] == [("overview", 600, 400)]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.full((30, 40), np.nan),
+        np.full((30, 40), np.inf),
+        np.zeros((30, 40)),
+        np.full((30, 40), 7e4),
+        np.full((30, 40), -3e38),
+        np.array([[5.0]]),
+        np.array([[np.nan]]),
+        np.arange(3000.0)[None, :],
+        np.arange(3000.0)[:, None],
+        np.where(np.eye(900, dtype=bool), np.nan, 3.0),
+        np.where(np.eye(900, dtype=bool), 3e38, -3e38),
+        np.where(np.eye(900, dtype=bool), 1e-42, 0.0),
+    ],
+)
+def test_odd_frames_are_drawn_without_a_warning(image: np.ndarray) -> None:
+    flags = np.zeros(image.shape, np.uint32)
+    flags[0, 0] = CR
+    for preview in previews(image, flags=flags):
+        for uri in (preview.before, preview.after, *preview.planes.values()):
+            assert opened(uri).shape[:2] == (preview.height, preview.width)
+        assert max(preview.width, preview.height) <= 720
+        assert preview.width <= 4 * image.shape[1]
+    histogram = make_histogram(image.astype(np.float32), image.astype(np.float32))
+    assert (histogram is None) == (not np.isfinite(image.astype(np.float32)).any())
+
+
+def test_frame_without_pixels_has_no_picture() -> None:
+    assert previews(np.zeros((0, 5))) == []
+    assert make_histogram(np.zeros((0, 5), np.float32), np.zeros((0, 5), np.float32)) is None
+
+
+def test_pictures_of_noise_stay_small() -> None:
+    for preview in previews(noise((720, 720)), noise((720, 720), seed=2)):
+        assert len(preview.before) < 400_000  # 300 kB in base64
+
+
+def test_same_input_gives_same_bytes_and_is_not_modified() -> None:
+    before, after = noise((300, 300)).astype(np.float32), noise((300, 300), 2).astype(np.float32)
+    flags = (before > 110).astype(np.uint32)
+    copies = before.copy(), after.copy(), flags.copy()
+    assert previews(before, after, flags) == previews(before, after, flags)
+    for used, copy in zip((before, after, flags), copies, strict=True):
+        assert np.array_equal(used, copy)
+
+
+def counted(before: np.ndarray, after: np.ndarray) -> Histogram:
+    histogram = make_histogram(before.astype(np.float32), after.astype(np.float32))
+    assert histogram is not None
+    return histogram
+
+
+def test_histogram_counts_every_finite_pixel_once() -> None:
+    before, after = noise((200, 200)), noise((200, 200), 2)
+    before[0, :20] = 1e6
+    before[1, :30] = np.nan
+    found = counted(before, after)
+    assert sum(found.before) == 40_000 - 30
+    assert sum(found.after) == 40_000
+    assert len(found.edges) == len(found.before) + 1 == len(found.after) + 1
+    assert (np.diff(found.edges) > 0).all()
+    independent = np.histogram(before[np.isfinite(before)], bins=found.edges)[0]
+    assert np.array_equal(found.before[1:-1], independent[1:-1])
+
+
+def test_histogram_is_not_stretched_by_a_few_outliers() -> None:
+    before = noise((200, 200))
+    after = before.copy()
+    before[0, :10] = 1e6
+    found = counted(before, after)
+    assert found.edges[-1] < 150
+    assert found.before[-1] >= found.after[-1] + 9
+
+
+def test_whole_numbers_leave_no_comb() -> None:
+    counts = np.random.default_rng(3).poisson(900, (300, 300))
+    found = counted(counts, counts)
+    middle = np.array(found.before[len(found.before) // 4 : -len(found.before) // 4])
+    ratio = middle[1:] / middle[:-1]
+    assert (ratio > 0.6).all()
+    assert (ratio < 1.6).all()
+    width = np.diff(found.edges)
+    assert np.array_equal(width, np.rint(width))
