@@ -143,7 +143,7 @@ def make_previews(
     scale = f"one pixel is the mean of {factor} {_TIMES} {factor}" if factor > 1 else _zoomed(zoom)
     overview = _draw(
         "overview",
-        (small, _bin_mean(after, factor), flags_after[::factor, ::factor]),
+        (small, _bin_mean(after, factor), _reduce(np.bitwise_or, flags_after, factor, np.uint32)),
         stretch,
         zoom=zoom,
         note=f"Whole frame, {nx} {_TIMES} {ny} pixels; {scale}; {stretch}",

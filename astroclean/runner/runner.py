@@ -17,6 +17,7 @@ from astroclean.errors import (
 )
 from astroclean.report.environment import versions
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
+from astroclean.runner.dispatch import Dispatcher
 from astroclean.runner.executors import make_executor
 from astroclean.runner.folder import OutputFolder
 from astroclean.runner.inputs import InputSet, find_inputs
