@@ -165,12 +165,15 @@ def _measured(cutout: NDArray[np.float64]) -> _Star | None:
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
     flat = cutout - np.median(cutout[np.hypot(x, y) > 0.85 * half])
     fwhm = 2 * math.sqrt(np.count_nonzero(flat >= flat.max() / 2) / math.pi)
-    # The core alone is fitted, so that neighbors in the corners do not draw the center.
+    if not flat.max() > 0:
+        return None
+    # The core alone is fitted, so that neighbors in the corners do not draw the center; scaled,
+    # because the fit ends at an absolute step.
     core = max(2, min(half, math.ceil(1.5 * fwhm)))
     inner = slice(half - core, half + core + 1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        cx, cy = centroid_2dg(np.ascontiguousarray(flat[inner, inner]))
+        cx, cy = centroid_2dg(flat[inner, inner] / flat.max())
     offset = (cx - core, cy - core)
     # A fit that complained or went astray is of no star.
     if caught or not max(abs(offset[0]), abs(offset[1])) < 1 or flat.sum() <= 0:

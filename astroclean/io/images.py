@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from astropy.io import fits
 
+from astroclean.io.blocks import parsed_header, with_sums, without_times
 from astroclean.io.source import BLOCK
 
 if TYPE_CHECKING:
@@ -19,18 +20,16 @@ if TYPE_CHECKING:
 
     from astroclean.io.source import FitsSource, HduInfo
 
-__all__ = ["encode_hdu", "new_image", "patched_hdu", "wcs_cards_of"]
+__all__ = ["copied_hdu", "encode_hdu", "new_image", "patched_hdu", "wcs_cards_of"]
 
 _WCS_KEYWORD = re.compile(
     r"WCSAXES|CTYPE\d|CUNIT\d|CRVAL\d|CRPIX\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|P[VS]\d_\d+|CNAME\d"
     r"|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|SPECSYS|[AB]P?_(ORDER|DMAX|\d+_\d+)"
 )
-_SCALING = ("BSCALE", "BZERO", "BLANK")
+_REPLACED = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM")
 _COMPRESSION = ("SIMPLE", "EXTEND", "ZSIMPLE", "ZEXTEND", "ZTENSION", "ZPCOUNT", "ZGCOUNT")
 _EXACT_IN_FLOAT32 = 16  # bits of an integer
 _ROWS = 512
-# A fixed text in place of the time: the same run writes the same bytes.
-_CHECKSUM_COMMENT = "astroclean"
 
 
 def wcs_cards_of(header: fits.Header) -> fits.Header:
@@ -93,7 +92,25 @@ def encode_hdu(hdu: Any, *, primary: bool = False) -> bytes:
         warnings.simplefilter("ignore", fits.verify.VerifyWarning)
         hdus = fits.HDUList([hdu] if primary else [fits.PrimaryHDU(), hdu])
         hdus.writeto(buffer, output_verify="ignore")
-    return buffer.getvalue()[0 if primary else BLOCK :]
+    content = buffer.getvalue()[0 if primary else BLOCK :]
+    return without_times(content) if isinstance(hdu, fits.CompImageHDU) else content
+
+
+def copied_hdu(source: FitsSource, info: HduInfo, target: BinaryIO) -> None:
+    """Write an HDU as it is stored; only a primary's ``EXTEND = F`` becomes T, as it must."""
+    header = source.header(info.index)
+    if info.index or header.get("EXTEND", True):
+        source.copy_bytes(info, target)
+        return
+    header["EXTEND"] = True
+    if not source.is_summed(info.index):
+        target.write(_encoded_header(header))
+        source.copy_bytes(info, target, data_only=True)
+        return
+    buffer = io.BytesIO(_encoded_header(header))
+    buffer.seek(0, io.SEEK_END)
+    source.copy_bytes(info, buffer, data_only=True)
+    target.write(with_sums(buffer.getvalue()))
 
 
 def patched_hdu(
@@ -128,16 +145,24 @@ def patched_hdu(
     stored = np.dtype(f">f{_float_size(header)}")
     as_stored = header["BITPIX"] < 0 and not _is_scaled(header) and not info.is_compressed
     header["BITPIX"] = -8 * stored.itemsize
-    for keyword in _SCALING:
+    if info.index == 0 and not header.get("EXTEND", True):
+        header["EXTEND"] = True  # HDUs follow now
+    for keyword in _REPLACED:
         header.remove(keyword, ignore_missing=True)
     for line in history:
         header.add_history(line)
     blocks = _patched_rows(source, info, stored, as_stored, values, changed)
-    if not info.is_compressed and "CHECKSUM" not in header and "DATASUM" not in header:
+    summed = source.is_summed(info.index)
+    if info.is_compressed:
+        data = np.concatenate(list(blocks)).reshape(info.shape)
+        content = _repacked(header, data, source.tile_shape(info.index))
+        target.write(with_sums(content) if summed else content)
+    elif summed:
+        buffer = io.BytesIO()
+        _stream(header, blocks, buffer)
+        target.write(with_sums(buffer.getvalue()))
+    else:
         _stream(header, blocks, target)
-        return
-    data = np.concatenate(list(blocks)).reshape(info.shape)
-    target.write(_rebuilt(source, info, header, data))
 
 
 def _float_size(header: fits.Header) -> int:
@@ -172,24 +197,26 @@ def _patched_rows(
             yield block
 
 
+def _encoded_header(header: fits.Header) -> bytes:
+    text: str = header.tostring(sep="", endcard=True, padding=True)
+    return text.encode("ascii", "replace")
+
+
 def _stream(header: fits.Header, blocks: Iterator[NDArray[Any]], target: BinaryIO) -> None:
-    text = header.tostring(sep="", endcard=True, padding=True)
-    target.write(text.encode("ascii", "replace"))
+    target.write(_encoded_header(header))
     written = 0
     for block in blocks:
         written += target.write(block.tobytes())
     target.write(b"\0" * (-written % BLOCK))
 
 
-def _rebuilt(source: FitsSource, info: HduInfo, header: fits.Header, data: NDArray[Any]) -> bytes:
+def _repacked(header: fits.Header, data: NDArray[Any], tile: tuple[int, ...]) -> bytes:
     native = data.astype(data.dtype.newbyteorder("="))
     name = header.get("EXTNAME")
-    if info.is_compressed:
-        hdu: Any = _packed(native, header, name=name, tile=source.tile_shape(info.index))
-    elif info.index == 0:
-        hdu = fits.PrimaryHDU(native, header)
-    else:
-        hdu = fits.ImageHDU(native, header, name=name)
-    if "CHECKSUM" in header or "DATASUM" in header:
-        hdu.add_checksum(when=_CHECKSUM_COMMENT)
-    return encode_hdu(hdu, primary=info.index == 0)
+    content = encode_hdu(_packed(native, header, name=name, tile=tile))
+    if name is not None:
+        return content
+    # Of an HDU without a name, astropy would make one called COMPRESSED_IMAGE.
+    stored, data_start = parsed_header(content)
+    stored.remove("EXTNAME", ignore_missing=True)
+    return _encoded_header(stored) + content[data_start:]

@@ -32,7 +32,9 @@ __all__ = ["FitsSource", "HduInfo", "open_fits"]
 BLOCK = 2880
 """FITS files are written in blocks of this many bytes."""
 _GZIP_MAGIC = b"\x1f\x8b"
-_FATAL = ("truncated", "missing END card", "Error validating header", "not a valid FITS")
+# A file that merely lacks its last padding is whole: `_check_length` tells truncation.
+_FATAL = ("missing END card", "Error validating header", "not a valid FITS")
+_EXACT_IN_FLOAT32 = 2  # bytes of an integer
 
 
 @dataclass(frozen=True)
@@ -119,13 +121,14 @@ class FitsSource:
             raise FitsReadError(f"cannot be read: {reason}", where=str(self.path)) from error
         return stream
 
-    def _opened(self, *, unpack: bool) -> fits.HDUList:
+    def _opened(self, *, unpack: bool, scaled: bool = False) -> fits.HDUList:
         # A view of its own for each: two HDULists over one buffer would share its position.
         stream = io.BytesIO(self._raw.getbuffer()) if isinstance(self._raw, io.BytesIO) else None
         return fits.open(
             self.path if stream is None else stream,
             disable_image_compression=not unpack,
-            memmap=False,  # sections then read just their part, scaled integers too
+            memmap=False,  # sections then read just their part
+            do_not_scale_image_data=not scaled,
         )
 
     @contextlib.contextmanager
@@ -261,8 +264,16 @@ class FitsSource:
         leading = self.hdus[index].shape[:-2]
         place = np.unravel_index(plane or 0, leading) if leading else ()
         with self._damage_told():
-            part = self._hdus[index].section[(*(int(i) for i in place), rows, columns)]
-            return np.array(part, dtype=part.dtype.newbyteorder("="), order="C")
+            hdu = self._hdus[index]
+            part = hdu.section[(*(int(i) for i in place), rows, columns)]
+            native = np.array(part, dtype=part.dtype.newbyteorder("="), order="C")
+            blank = hdu.header.get("BLANK", self._stored[index].header.get("ZBLANK"))
+            return _physical(native, hdu.header, blank)
+
+    def is_summed(self, index: int) -> bool:
+        """Return whether an HDU carries CHECKSUM or DATASUM, of its table where compressed."""
+        headers = self._stored[index].header, self._hdus[index].header
+        return any(key in header for header in headers for key in ("CHECKSUM", "DATASUM"))
 
     def tile_shape(self, index: int) -> tuple[int, ...]:
         """Return the tiles (..., ny, nx) of a tile-compressed image."""
@@ -280,10 +291,13 @@ class FitsSource:
         part = np.frombuffer(self._raw.read(count * dtype.itemsize), dtype=dtype)
         return part.reshape(-1, nx).copy()
 
-    def copy_bytes(self, info: HduInfo, target: BinaryIO, *, chunk: int = 1 << 22) -> None:
-        """Copy an HDU as it is stored, padded to whole blocks."""
-        self._raw.seek(info.start)
-        left = info.end - info.start
+    def copy_bytes(
+        self, info: HduInfo, target: BinaryIO, *, data_only: bool = False, chunk: int = 1 << 22
+    ) -> None:
+        """Copy an HDU as it is stored, with or without its header, padded to whole blocks."""
+        start = info.data_start if data_only else info.start
+        self._raw.seek(start)
+        left = info.end - start
         while left > 0:
             part = self._raw.read(min(chunk, left))
             if not part:
@@ -291,6 +305,30 @@ class FitsSource:
                 return
             target.write(part)
             left -= len(part)
+
+
+def _physical(stored: NDArray[Any], header: fits.Header, blank: int | None) -> NDArray[Any]:
+    """Return the values of stored pixels, computed in float64 and rounded once, as CFITSIO does.
+
+    Integers stay integers unless they are scaled or some may be BLANK, which becomes NaN.
+    """
+    scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
+    is_integer, size = stored.dtype.kind in "iu", stored.dtype.itemsize
+    if is_integer and blank is None and scale == 1:
+        if zero == 0:
+            return stored
+        if zero == (-128 if size == 1 else 1 << 8 * size - 1):  # the other signedness
+            signedness = "i" if size == 1 else "u"
+            flipped = stored.view(f"u{size}") ^ np.array(1 << 8 * size - 1, f"u{size}")
+            other: NDArray[Any] = flipped.view(f"{signedness}{size}")
+            return other
+    if not is_integer and scale == 1 and zero == 0:
+        return stored
+    exact = stored.dtype if not is_integer else np.float32 if size <= _EXACT_IN_FLOAT32 else float
+    values = np.asarray(stored * float(scale) + float(zero), dtype=exact)
+    if is_integer and blank is not None:
+        values[stored == blank] = np.nan
+    return values
 
 
 class _MemorySource(FitsSource):
@@ -330,5 +368,9 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
     FitsReadError
         The file is damaged or not FITS.
     """
-    with FitsSource(path) as source, source._damage_told():  # noqa: SLF001 - same module
-        yield source.hdulist()
+    with (
+        FitsSource(path) as source,
+        source._damage_told(),  # noqa: SLF001 - same module
+        source._opened(unpack=True, scaled=True) as hdus,  # noqa: SLF001
+    ):
+        yield hdus

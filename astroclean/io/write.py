@@ -14,7 +14,7 @@ from astroclean.core.planes import plane_cards
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import FitsWriteError
 from astroclean.io.atomic import atomic_file
-from astroclean.io.images import encode_hdu, new_image, patched_hdu, wcs_cards_of
+from astroclean.io.images import copied_hdu, encode_hdu, new_image, patched_hdu, wcs_cards_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -75,7 +75,7 @@ def write_clean(
         for info in source.hdus:
             patch = patches.get(info.index)
             if patch is None:
-                source.copy_bytes(info, target)
+                copied_hdu(source, info, target)
             else:
                 patched_hdu(source, info, *patch, target)
     else:

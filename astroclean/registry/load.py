@@ -80,6 +80,8 @@ def load_stage_class(entry: PluginEntry) -> type[Stage]:
     from stevedore.exception import NoMatches  # noqa: PLC0415
 
     where = f"plugin '{entry.name}' of {entry.distribution}"
+    # stevedore remembers a group for the life of the process; in a notebook, plugins come later.
+    DriverManager.ENTRY_POINT_CACHE.pop(entry.group, None)
     try:
         loaded = DriverManager(
             entry.group,

@@ -176,7 +176,8 @@ def make_histogram(before: NDArray[np.float32], after: NDArray[np.float32]) -> H
 
     def count(values: NDArray[np.float32]) -> list[int]:
         span = (float(edges[0]), float(edges[-1]))
-        counts = np.histogram(values, bins=len(edges) - 1, range=span)[0]
+        # In float64, since the span of float32 values may not fit into float32.
+        counts = np.histogram(values.astype(np.float64), bins=len(edges) - 1, range=span)[0]
         below = np.count_nonzero(values < edges[0])
         counts[0] += below
         counts[-1] += values.size - counts.sum()
@@ -187,7 +188,7 @@ def make_histogram(before: NDArray[np.float32], after: NDArray[np.float32]) -> H
 
 def _bin_edges(sample: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = (float(p) for p in np.percentile(sample, [0.1, 99.9]))
-    if np.array_equal(sample, np.rint(sample)) and high < 2**52:
+    if np.array_equal(sample, np.rint(sample)) and max(-low, high) < 2**52:
         # A width that is no integer would give whole numbers a comb of empty bins.
         low, high = math.floor(low), math.ceil(high)
         width = math.ceil((high - low + 1) / _BINS)

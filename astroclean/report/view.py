@@ -46,7 +46,7 @@ def number(value: float | None) -> str:
         return {math.inf: "∞", -math.inf: "-∞"}.get(value, "NaN")
     if float(value).is_integer() and abs(value) < 1e15:  # noqa: PLR2004 - exact in a double
         return f"{int(value):,}"
-    if not 1e-3 <= abs(value) < 1e6:  # noqa: PLR2004 - where digits are counted with difficulty
+    if not 1e-3 <= abs(value) < 1e10:  # noqa: PLR2004 - where digits are counted with difficulty
         return f"{value:.3e}"
     rounded = float(f"{value:.3e}")  # 0.99999 has the digits of 1
     return f"{value:,.{max(0, 3 - math.floor(math.log10(abs(rounded))))}f}"
@@ -169,7 +169,7 @@ def _rows(target: str, table: Mapping[str, Any], origins: Mapping[str, str]) -> 
 
 
 def _literal(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return _NOTHING if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _parts_of(file: FileRecord) -> list[str]:

@@ -54,15 +54,17 @@ class Dispatcher:
         broken: set[str] = set()
         for index, outcome in self.executor.map(process, jobs):
             job = jobs[index]
+            # By name, not by key: copies of one file have the same key.
+            name = job.unit.name
             if isinstance(outcome, PartDone):
-                parts.setdefault(job.unit.key, []).append((job.fields[0], outcome))
-            elif job.unit.key not in broken:
-                broken.add(job.unit.key)
+                parts.setdefault(name, []).append((job.fields[0], outcome))
+            elif name not in broken:
+                broken.add(name)
                 yield _records(job.unit, outcome)
         joined = [
-            (whole, [part for _, part in sorted(parts[whole.unit.key], key=lambda p: p[0])])
+            (whole, [part for _, part in sorted(parts[whole.unit.name], key=lambda p: p[0])])
             for whole in wholes
-            if whole.unit.key in parts and whole.unit.key not in broken
+            if whole.unit.name in parts and whole.unit.name not in broken
         ]
         for index, outcome in self.executor.map(assemble, joined):
             yield _records(joined[index][0].unit, outcome)

@@ -83,8 +83,9 @@ class ProcessExecutor:
                     except BrokenProcessPool:
                         return done, [*running.values(), (index, item)]
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in sorted(ended, key=lambda f: running[f][0]):
-                    if isinstance(future.exception(), BrokenProcessPool):
+                # Those that ended well come first: they are no suspects.
+                for future in sorted(ended, key=lambda f: (_is_broken(f), running[f][0])):
+                    if _is_broken(future):
                         return done, list(running.values())
                     index, _ = running.pop(future)
                     done.add(index)
@@ -144,6 +145,10 @@ def _called(function: Callable[[Any], Any], item: Any) -> Any:
         return function(item)
     except Exception as error:  # noqa: BLE001 - handed to the runner
         return error
+
+
+def _is_broken(future: Future[Any]) -> bool:
+    return isinstance(future.exception(), BrokenProcessPool)
 
 
 def _outcome(future: Future[Any]) -> Any:

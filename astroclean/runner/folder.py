@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from astroclean.errors import OutputError
 from astroclean.io.atomic import atomic_text
 from astroclean.io.resources import file_digest
-from astroclean.report.model import FileRecord
+from astroclean.report.model import FileRecord, FileStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 __all__ = ["OutputFolder"]
@@ -36,7 +36,7 @@ class OutputFolder:
         self.path = path
         self._own = path / ".astroclean"
         self.scratch = self._own / "scratch"
-        """Unfinished files; emptied when a run starts."""
+        """Unfinished files; there only while a run lasts."""
         self.stages = self._own / "stages"
         """Frames saved between stages."""
         self.inputs = self._own / "inputs"
@@ -74,6 +74,8 @@ class OutputFolder:
             self._prepare()
             yield
         finally:
+            # A worker that was killed has left its unfinished file.
+            shutil.rmtree(self.scratch, ignore_errors=True)
             os.close(handle)
 
     def _prepare(self) -> None:
@@ -81,6 +83,8 @@ class OutputFolder:
             shutil.rmtree(self.scratch, ignore_errors=True)
             for folder in (self.scratch, self._own / "records", self.stages, self.inputs):
                 folder.mkdir(exist_ok=True)
+            for unfinished in self.stages.glob(".unfinished-*"):
+                unfinished.unlink()
             probe = self.scratch / "probe"
             probe.write_bytes(b"astroclean")
             probe.unlink()
@@ -100,9 +104,27 @@ class OutputFolder:
         """Remember that a file is finished; written last, so that a record means outputs."""
         atomic_text(self._record_path(stem), record.model_dump_json(), scratch=self.scratch)
 
+    def begin(self, stem: str, names: Iterable[str]) -> None:
+        """Remember that outputs are about to be written: what lies there is astroclean's own."""
+        outputs = dict.fromkeys(names, "")
+        self.save(stem, FileRecord(input="", status=FileStatus.FAILED, outputs=outputs))
+
+    def reopen(self, stem: str) -> None:
+        """Let a file be processed again; its old outputs still count as astroclean's own."""
+        record = self._record(stem)
+        if record is not None:
+            self.save(stem, record.model_copy(update={"key": ""}))
+
     def forget(self, stem: str) -> None:
-        """Forget that a file was finished."""
+        """Forget that anything was written for a file."""
         self._record_path(stem).unlink(missing_ok=True)
+
+    def _record(self, stem: str) -> FileRecord | None:
+        try:
+            text = self._record_path(stem).read_text(encoding="utf-8")
+            return FileRecord.model_validate_json(text)
+        except (OSError, ValidationError, UnicodeDecodeError):
+            return None
 
     def finished(self, stem: str, key: str) -> FileRecord | None:
         """Return the record of a file whose outputs are all there, unchanged, for this key.
@@ -119,12 +141,8 @@ class OutputFolder:
         FileRecord or None
             None where the file must be processed.
         """
-        try:
-            text = self._record_path(stem).read_text(encoding="utf-8")
-            record = FileRecord.model_validate_json(text)
-        except (OSError, ValidationError, UnicodeDecodeError):
-            return None
-        if record.key != key or not record.outputs:
+        record = self._record(stem)
+        if record is None or record.key != key or not record.outputs:
             return None
         for name, digest in record.outputs.items():
             path = self.path / name
@@ -137,7 +155,8 @@ class OutputFolder:
         path = self.path / name
         if not path.exists():
             return False
-        if self._record_path(stem).exists():
+        record = self._record(stem)
+        if record is not None and name in record.outputs:
             return False
         from astroclean.errors import FitsReadError  # noqa: PLC0415
         from astroclean.io.source import FitsSource  # noqa: PLC0415

@@ -16,6 +16,7 @@ from astroclean.core.frameset import FrameSet
 from astroclean.core.planes import count_planes
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import AstrocleanError, StageError
+from astroclean.io.atomic import atomic_file
 from astroclean.io.output import BranchImage, FrameOutput
 from astroclean.report.model import FrameRecord, StageRecord
 from astroclean.report.preview import make_histogram, make_previews
@@ -97,10 +98,9 @@ def run_stages(
     current = dict(states)
     for stage in stages:
         if saved is not None and stage.name in saved:
-            saved[stage.name].write_bytes(pickle.dumps(current, protocol=pickle.HIGHEST_PROTOCOL))
-        if "psf" in stage.needs().fields:
-            current = {b: _with_psf(state, psf_sources[b]) for b, state in current.items()}
-        current = _one_stage(current, stage)
+            with atomic_file(saved[stage.name]) as target:
+                pickle.dump(current, target, protocol=pickle.HIGHEST_PROTOCOL)
+        current = _one_stage(current, stage, psf_sources)
     return current
 
 
@@ -111,11 +111,15 @@ def _with_psf(state: FrameState, source: PsfSource | None) -> FrameState:
     return replace(state, frame=state.frame.replace(psf=psf), psf_origin=origin)
 
 
-def _one_stage(states: Mapping[str, FrameState], stage: Stage) -> dict[str, FrameState]:
+def _one_stage(
+    states: Mapping[str, FrameState], stage: Stage, psf_sources: Mapping[str, PsfSource | None]
+) -> dict[str, FrameState]:
     start = time.perf_counter()
     first = next(iter(states.values()))
     notes: list[str] = []
     with _faults_named(stage, first.frame.frame_id, notes):
+        if "psf" in stage.needs().fields:
+            states = {b: _with_psf(state, psf_sources[b]) for b, state in states.items()}
         if len(states) == 1:
             results = {band: stage.run(state.frame) for band, state in states.items()}
         else:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from astroclean.runner.frames import FrameWork
     from astroclean.runner.plan import FilePlan
 
-__all__ = ["main_output", "untranslated_planes", "write_outputs"]
+__all__ = ["main_output", "possible_outputs", "untranslated_planes", "write_outputs"]
 
 _KEPT_AS = {"BACKGROUND": "background", "REMOVED": "removed", "RESIDUAL": "residual"}
 """EXTNAME of a product to the word in ``[products] keep``."""
@@ -37,6 +37,21 @@ def main_output(plan: FilePlan) -> str:
     """Return the name of the file that every run of a plan writes."""
     products = plan.pipeline.config.products
     return clean_name(plan.path, marker="clean" if products.science else "flags")
+
+
+def possible_outputs(plan: FilePlan) -> tuple[str, ...]:
+    """Return the names of all files that a run of a plan may write."""
+    products = plan.pipeline.config.products
+    kept = {"sources": (".ecsv", ".fits"), "regions": (".reg",), "stamps": (".fits",)}
+    told = [
+        product_name(plan.path, "stamps" if word == "stamps" else "sources", suffix)
+        for word, suffixes in kept.items()
+        if word in products.keep
+        for suffix in suffixes
+    ]
+    if products.mask_as is not None:
+        told.append(product_name(plan.path, "mask", ".fits"))
+    return (*told, main_output(plan))
 
 
 def write_outputs(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astroclean import __version__
-from astroclean.errors import ConfigurationError, PsfError
+from astroclean.errors import ConfigurationError, FitsReadError, PsfError
 from astroclean.io.address import parse_address
 from astroclean.io.names import split_name
 from astroclean.io.read import Exposure, ReadSettings, open_exposure
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from astroclean.core.stage import Stage
     from astroclean.io.instruments import Instrument
 
-__all__ = ["FilePlan", "PlanRequest", "StageSpec", "build_stages", "plan_file"]
+__all__ = [
+    "FilePlan",
+    "PlanRequest",
+    "StageSpec",
+    "build_stages",
+    "forget_stages",
+    "plan_file",
+]
 
 
 @dataclass(frozen=True)
@@ -197,7 +204,9 @@ def build_stages(specs: Sequence[StageSpec], *, base: Path, stem: str | None) ->
     Raises
     ------
     ConfigurationError
-        Options of any stage are wrong; all problems are listed.
+        Options of any stage are wrong, or name files that cannot be read; all are listed.
+    FitsReadError
+        A file that belongs to this input alone cannot be read.
     PluginError
         A plugin cannot be used.
     """
@@ -208,13 +217,29 @@ def build_stages(specs: Sequence[StageSpec], *, base: Path, stem: str | None) ->
         except ConfigurationError as error:
             problems += [f"stage '{spec.name}', {problem}" for problem in error.problems]
             continue
+        except FitsReadError as error:
+            problems.append(f"stage '{spec.name}', {error}")
+            continue
         if stem is not None and any(r.is_per_file for r in stage.options.resources().values()):
-            options = load_resources(stage.options, base=base, stem=stem)
-            stage = type(stage)(options, identity=stage.identity)
+            stage = _with_own_files(stage, base, stem)
         stages.append(stage)
     if problems:
         raise ConfigurationError(problems)
     return stages
+
+
+def _with_own_files(stage: Stage, base: Path, stem: str) -> Stage:
+    try:
+        options = load_resources(stage.options, base=base, stem=stem)
+    except FitsReadError as error:
+        where = f"stage '{stage.name}', {error.where}"
+        raise FitsReadError(error.problem, where=where, remedy=error.remedy) from error
+    return type(stage)(options, identity=stage.identity)
+
+
+def forget_stages() -> None:
+    """Build stages anew: files that their options name may have changed since the last run."""
+    _built.cache_clear()
 
 
 def _frozen(options: Mapping[str, Any]) -> str:

@@ -15,15 +15,24 @@ from astroclean.errors import (
     NeedError,
     PluginError,
 )
+from astroclean.io.address import parse_address
 from astroclean.report.environment import versions
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
 from astroclean.runner.dispatch import Dispatcher
 from astroclean.runner.executors import make_executor
 from astroclean.runner.folder import OutputFolder
 from astroclean.runner.inputs import InputSet, find_inputs
-from astroclean.runner.outputs import main_output
-from astroclean.runner.plan import FilePlan, PlanRequest, StageSpec, build_stages, plan_file
-from astroclean.runner.units import Unit, make_units
+from astroclean.runner.outputs import main_output, possible_outputs
+from astroclean.runner.plan import (
+    FilePlan,
+    PlanRequest,
+    StageSpec,
+    build_stages,
+    forget_stages,
+    plan_file,
+)
+from astroclean.runner.units import Unit, lost_fields, make_units
+from astroclean.runner.work import is_saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,6 +113,7 @@ class Runner:
         NoInputError
             Nothing matched.
         """
+        forget_stages()
         self._check_stages()
         found = self._inputs()
         preflight = Preflight(notes=[*self.pipeline.notes, *found.notes])
@@ -113,17 +123,22 @@ class Runner:
         ]
         requests = [PlanRequest(f, self.pipeline, self.request.stages) for f in found.files]
         plans: dict[int, FilePlan] = {}
-        faults: list[Exception] = []
+        faults: dict[int, Exception] = {}
         for index, outcome in self.executor.map(plan_file, requests):
             if isinstance(outcome, FilePlan):
                 plans[index] = outcome
             elif isinstance(outcome, _OF_THE_RUN):
-                faults.append(outcome)
+                faults[index] = outcome
             else:
                 preflight.failed.append(_failed(requests[index].input, outcome))
-        _raise_joined(faults)
+        # What the pipeline needs of a file and others have is a matter of that file alone.
+        of_files = {i: e for i, e in faults.items() if plans and isinstance(e, _OF_A_HEADER)}
+        _raise_joined([error for i, error in faults.items() if i not in of_files])
+        preflight.failed += [_failed(requests[i].input, error) for i, error in of_files.items()]
         preflight.plans = [plans[index] for index in sorted(plans)]
-        self._set_foreign_apart(preflight)
+        self._set_foreign_apart(preflight, [*found.files, *found.failed])
+        self._set_widowed_apart(preflight)
+        make_units(preflight.plans, self.pipeline.config.bands)
         return preflight
 
     def run(self) -> RunReport:
@@ -149,6 +164,7 @@ class Runner:
                     records[record.input] = record
             except KeyboardInterrupt:
                 interrupted = True
+                preflight.notes.append("interrupted; files that are not listed were not processed")
             report = self._report(preflight, records, interrupted)
             report.started = started.isoformat(timespec="seconds")
             report.seconds = time.perf_counter() - clock
@@ -181,15 +197,20 @@ class Runner:
             return InputSet([str(path)])
         return find_inputs(config.files, base=self.pipeline.base, output=self.folder.path)
 
-    def _set_foreign_apart(self, preflight: Preflight) -> None:
+    def _set_foreign_apart(self, preflight: Preflight, inputs: Sequence[str]) -> None:
         """Never overwrite a file that astroclean did not write, nor an input."""
-        inputs = {plan.path.resolve() for plan in preflight.plans}
+        taken = {parse_address(text).path.resolve() for text in inputs}
         kept = []
         for plan in preflight.plans:
             name = main_output(plan)
             target = self.folder.path / name
-            if target.resolve() in inputs:
-                problem = f"{plan.input}: its output would overwrite the input {target}."
+            targets = [self.folder.path / other for other in possible_outputs(plan)]
+            doomed = [path for path in targets if path.resolve() in taken]
+            if doomed:
+                problem = (
+                    f"{plan.input}: its output would overwrite the input {doomed[0]}. "
+                    "Name another folder with -o."
+                )
             elif not self.request.overwrite and self.folder.is_foreign(name, plan.stem):
                 problem = (
                     f"{plan.input}: {target} exists and was not written by astroclean. "
@@ -200,6 +221,13 @@ class Runner:
                 continue
             preflight.failed.append(_failed(plan.input, AstrocleanError(problem.rstrip("."))))
         preflight.plans = kept
+
+    def _set_widowed_apart(self, preflight: Preflight) -> None:
+        """Leave out the files whose field lacks a band because another input failed."""
+        failed = [record.input for record in preflight.failed]
+        widowed = lost_fields(preflight.plans, self.pipeline.config.bands, failed)
+        preflight.failed += [_failed(name, AstrocleanError(why)) for name, why in widowed.items()]
+        preflight.plans = [plan for plan in preflight.plans if plan.input not in widowed]
 
     def _processed(self, preflight: Preflight, already: int) -> Any:
         """Yield the record of each file, as it ends."""
@@ -230,9 +258,14 @@ class Runner:
 
     def _finished(self, unit: Unit) -> list[FileRecord] | None:
         found = [self.folder.finished(plan.stem, unit.key) for plan in unit.plans]
-        if self.request.overwrite or any(record is None for record in found):
+        kept = self.pipeline.config.run.keep_stages
+        if (
+            self.request.overwrite
+            or any(record is None for record in found)
+            or (kept and not is_saved(unit, self.folder.path))
+        ):
             for plan in unit.plans:
-                self.folder.forget(plan.stem)
+                self.folder.reopen(plan.stem)
             return None
         records = [record for record in found if record is not None]
         for record, plan in zip(records, unit.plans, strict=True):
@@ -270,13 +303,18 @@ class Runner:
 _OF_THE_RUN = (ConfigurationError, NeedError, PluginError, InstrumentError)
 """Errors that do not depend on the file: the run ends before the first pixel."""
 
+_OF_A_HEADER = (NeedError, InstrumentError)
+"""Those among them that depend on the header after all, where other files pass."""
+
 
 def _silent(done: int, total: int) -> None:
     """Show no progress."""
 
 
 def _failed(name: str, error: Any) -> FileRecord:
-    text = str(error) if isinstance(error, AstrocleanError) else f"{name}: {error}."
+    text = str(error) if isinstance(error, AstrocleanError) else f"{error}."
+    if parse_address(name).path.name not in text:
+        text = f"{name}: {text}"
     return FileRecord(input=name, status=FileStatus.FAILED, error=text)
 
 
@@ -295,4 +333,4 @@ def _raise_joined(faults: Sequence[Exception]) -> None:
         for fault in distinct
         for line in (fault.problems if isinstance(fault, ConfigurationError) else [str(fault)])
     ]
-    raise ConfigurationError(lines)
+    raise ConfigurationError(lines, where="pipeline")

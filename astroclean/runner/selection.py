@@ -48,7 +48,7 @@ class Selection:
             if name is not None and name not in names
         ]
         if problems:
-            raise ConfigurationError(problems)
+            raise ConfigurationError(problems, where="command line")
         chosen = names[: names.index(self.until) + 1] if self.until else names
         chosen = tuple(n for n in chosen if not self.only or n in self.only)
         chosen = tuple(n for n in chosen if n not in self.skip)

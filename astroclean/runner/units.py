@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from astroclean.io.read import Exposure
     from astroclean.runner.plan import FilePlan
 
-__all__ = ["Unit", "make_units"]
+__all__ = ["Unit", "lost_fields", "make_units"]
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,20 @@ class Unit:
     """Band to HDU address, where bands are HDUs of one file."""
 
     @property
+    def name(self) -> str:
+        """Its first input; no other unit of the run has it."""
+        return self.plans[0].input
+
+    @property
     def key(self) -> str:
         """Resume key of the whole unit."""
         return "+".join(plan.key for plan in self.plans)
+
+    @property
+    def prefix_keys(self) -> tuple[str, ...]:
+        """Key of the state before each stage, which depends on all files of the unit."""
+        joined = zip(*(plan.prefix_keys for plan in self.plans), strict=True)
+        return tuple(hashlib.sha256("+".join(keys).encode()).hexdigest() for keys in joined)
 
     @property
     def fields(self) -> int:
@@ -60,13 +72,20 @@ class Unit:
         Raises
         ------
         FitsReadError
-            A band's HDU is not there.
+            A band's HDU is not there, or the files of a field have different numbers of frames.
         """
         if self.hdu_bands:
             return {
                 band: (0, _slot_of(exposures[0], address))
                 for band, address in self.hdu_bands.items()
             }
+        counts = [len(exposure.slots) for exposure in exposures]
+        if len(set(counts)) > 1:
+            raise FitsReadError(
+                "bands of one field must have the same number of frames",
+                where=self.name,
+                received=", ".join(f"{b}: {n}" for b, n in zip(self.bands, counts, strict=True)),
+            )
         bands = self.bands or ("",)
         return {band: (index, exposures[index].slots[number]) for index, band in enumerate(bands)}
 
@@ -98,7 +117,7 @@ def make_units(plans: Sequence[FilePlan], bands: Mapping[str, str]) -> list[Unit
     Raises
     ------
     ConfigurationError
-        Patterns are mixed, a file fits none, or a field lacks a band.
+        Patterns are mixed, a file fits none, or a field lacks a band or has it twice.
     """
     if not bands:
         return [Unit((plan,)) for plan in plans]
@@ -115,14 +134,49 @@ def make_units(plans: Sequence[FilePlan], bands: Mapping[str, str]) -> list[Unit
             problems.append(f"bands: {plan.path.name} fits none of {', '.join(bands.values())}")
             continue
         band, rest = match
-        fields.setdefault(rest, {})[band] = plan
+        known = fields.setdefault(rest, {}).setdefault(band, plan)
+        if known is not plan:
+            names = f"{known.path.name} and {plan.path.name}"
+            problems.append(f"bands: {names} are both band '{band}' of field '{rest}'")
     for rest, found in fields.items():
         lacking = [band for band in bands if band not in found]
         if lacking:
             problems.append(f"bands: field '{rest}' lacks {', '.join(lacking)}")
     if problems:
-        raise ConfigurationError(problems)
+        raise ConfigurationError(problems, where="pipeline")
     return [Unit(tuple(found[band] for band in bands), tuple(bands)) for found in fields.values()]
+
+
+def lost_fields(
+    plans: Sequence[FilePlan], bands: Mapping[str, str], failed: Sequence[str]
+) -> dict[str, str]:
+    """Return the files whose field lacks a band because another input failed.
+
+    Parameters
+    ----------
+    plans : sequence of FilePlan
+        Plans of the files that can be processed.
+    bands : mapping of str to str
+        As for :func:`make_units`.
+    failed : sequence of str
+        Inputs that cannot be processed.
+
+    Returns
+    -------
+    dict of str to str
+        Input to the reason.
+    """
+    lost: dict[str, str] = {}
+    for text in failed:
+        match = _band_of(parse_address(text).path.name, bands)
+        if match is not None:
+            lost[match[1]] = text
+    found = {plan.input: _band_of(plan.path.name, bands) for plan in plans}
+    return {
+        name: f"{name}: the other band of its field failed: {lost[match[1]]}"
+        for name, match in found.items()
+        if match is not None and match[1] in lost
+    }
 
 
 def _band_of(name: str, bands: Mapping[str, str]) -> tuple[str, str] | None:

@@ -14,7 +14,7 @@ from astroclean.io.read import Exposure, open_exposure
 from astroclean.report.model import FileRecord, FileStatus
 from astroclean.runner.folder import OutputFolder
 from astroclean.runner.frames import FrameState, FrameWork, finish_frame, run_stages
-from astroclean.runner.outputs import untranslated_planes, write_outputs
+from astroclean.runner.outputs import possible_outputs, untranslated_planes, write_outputs
 from astroclean.runner.plan import build_stages
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from astroclean.core.stage import Stage
     from astroclean.runner.units import Unit
 
-__all__ = ["Job", "PartDone", "assemble", "failed_records", "process"]
+__all__ = ["Job", "PartDone", "assemble", "failed_records", "is_saved", "process"]
 
 Works = "list[list[FrameWork]]"
 
@@ -124,7 +124,9 @@ def _guarded(job: Job, function: Callable[[Job], Any]) -> Any:
 
 
 def failed_records(unit: Unit, problem: str, trace: str | None = None) -> list[FileRecord]:
-    """Return the records of a unit that failed."""
+    """Return the records of a unit that failed; the problem names at least its first file."""
+    if unit.plans[0].path.name not in problem:
+        problem = f"{unit.name}: {problem}"
     return [
         FileRecord(
             input=plan.input,
@@ -156,7 +158,7 @@ def _field(
     before = {band: exposures[i].frame(slot) for band, (i, slot) in members.items()}
     sources = {band: job.unit.plans[i].psf_source for band, (i, _) in members.items()}
     states = {band: FrameState(frame) for band, frame in before.items()}
-    places = _saved_places(job, stages, number)
+    places = _saved_places(job.unit, job.folder, number)
     todo = list(stages)
     if job.start is not None:
         names = [stage.name for stage in stages]
@@ -170,19 +172,27 @@ def _field(
     ]
 
 
-def _saved_places(job: Job, stages: Sequence[Stage], number: int) -> dict[str, Path]:
-    """Return stage name to the file in which the state before it is kept."""
-    keys = job.unit.plans[0].prefix_keys
-    folder = OutputFolder(job.folder).stages
-    return {stage.name: folder / f"{keys[n][:32]}-{number}.state" for n, stage in enumerate(stages)}
+def _saved_places(unit: Unit, folder: Path, number: int) -> dict[str, Path]:
+    """Return stage name to the file in which the state of a field before it is kept."""
+    kept = OutputFolder(folder).stages
+    named = zip(unit.plans[0].specs, unit.prefix_keys, strict=True)
+    return {spec.name: kept / f"{key[:32]}-{number}.state" for spec, key in named}
+
+
+def is_saved(unit: Unit, folder: Path) -> bool:
+    """Return whether the states before all stages of a unit have been kept."""
+    return all(
+        path.is_file()
+        for number in range(unit.fields)
+        for path in _saved_places(unit, folder, number).values()
+    )
 
 
 def _saved_state(path: Path, job: Job) -> dict[str, FrameState]:
     if not path.is_file():
         raise ConfigurationError(
             f"--from {job.start}: the stages before it have not been saved for "
-            f"{job.unit.plans[0].input} with these options; run with "
-            "`--set run.keep_stages=true` first"
+            f"{job.unit.name} with these options; run with `--set run.keep_stages=true` first"
         )
     loaded: dict[str, FrameState] = pickle.loads(path.read_bytes())  # noqa: S301 - our own folder
     return loaded
@@ -249,7 +259,12 @@ def _finished(
             raise FitsReadError(
                 "some science HDUs belong to no band", where=plan.input, received=len(own)
             )
-        digests = write_outputs(plan, exposure, own, folder=job.folder, scratch=folder.scratch)
+        folder.begin(plan.stem, possible_outputs(plan))
+        try:
+            digests = write_outputs(plan, exposure, own, folder=job.folder, scratch=folder.scratch)
+        except BaseException:
+            folder.forget(plan.stem)
+            raise
         means, rejected_by = _screening([work.scores for work in own])
         lost = untranslated_planes(plan, own)
         notes = [*exposure.notes, *dict.fromkeys(n for work in own for n in work.notes)]

@@ -130,9 +130,8 @@ def stage(name: str, kind: str, seconds: float, metrics: dict[str, float | None]
     )
 
 
-@pytest.fixture(scope="module")
-def report() -> RunReport:
-    """A run on five files of which one failed and one was rejected."""
+def file_records() -> list[FileRecord]:
+    """Files of every status."""
     frames = [frame_record("n4821_r.fits[SCI,1]", 3), frame_record("n4822_r.fits[SCI,1]", 5)]
     mosaic = [
         frame_record(f"mosaic.fits.fz[CCD{i},{i}]", 10 + i, (512, 256)).model_copy(
@@ -141,7 +140,7 @@ def report() -> RunReport:
         for i in (1, 2, 3)
     ]
     done = FileStatus.DONE
-    files = [
+    return [
         record("raw/n4821_r.fits", done, frames[:1]),
         record("raw/n4822_r.fits", done, frames[1:]).model_copy(
             update={"notes": ["BUNIT is missing; adu assumed from generic-ccd."]}
@@ -167,6 +166,11 @@ def report() -> RunReport:
         ),
         FileRecord(input="raw/n4820_r.fits", status=FileStatus.UP_TO_DATE, seconds=0.002),
     ]
+
+
+@pytest.fixture(scope="module")
+def report() -> RunReport:
+    """A run on five files of which one failed and one was rejected."""
     return RunReport(
         exit_code=1,
         command=["astroclean", "run", "nightly.toml", "raw/*.fits*", "-o", "cleaned/"],
@@ -188,7 +192,7 @@ def report() -> RunReport:
         versions={"python": "3.11.2", "astroclean": "0.1.0", "numpy": "2.2.1", "astropy": "7.2.0"},
         machine="Linux x86_64, 16 cores",
         notes=["2 files that astroclean wrote were left out of raw/*.fits*."],
-        files=files,
+        files=file_records(),
     )
 
 
@@ -243,46 +247,44 @@ def drive(chromium: str, folder: Path, text: str, script: str) -> Any:
     return json.loads(html.unescape(found[1]))
 
 
+USE_CONTROLS = """
+document.querySelectorAll("details.file").forEach((d) => { d.open = true; });
+const viewer = document.querySelector("[data-viewer]");
+const split = viewer.querySelector(".split");
+const before = viewer.querySelector(".before");
+answer.middle = getComputedStyle(before).clipPath;
+split.value = 20;
+split.dispatchEvent(new Event("input", {bubbles: true}));
+answer.moved = getComputedStyle(before).clipPath;
+const box = split.parentElement.getBoundingClientRect();
+const press = {button: 0, pointerId: 1, clientX: box.left + 0.75 * box.width,
+               clientY: box.top + 9, bubbles: true, cancelable: true};
+split.parentElement.setPointerCapture = () => {};
+split.parentElement.dispatchEvent(new PointerEvent("pointerdown", press));
+answer.dragged = Number(split.value);
+answer.focused = document.activeElement === split;
+const check = viewer.querySelector('input[data-plane="COSMIC_RAY"]');
+const overlays = [...viewer.querySelectorAll(".overlay")];
+const visible = () => overlays.filter((o) => !o.hidden).map((o) => o.dataset.plane);
+answer.masksFirst = visible();
+check.click();
+answer.masksThen = visible();
+const veil = viewer.querySelector("[data-opacity]");
+veil.value = 30;
+veil.dispatchEvent(new Event("input"));
+answer.opacity = getComputedStyle(viewer.querySelector(".veil")).opacity;
+check.click();
+answer.masksLast = visible();
+answer.loaded = [...document.images].filter((i) => i.naturalWidth > 0).length;
+answer.images = document.images.length;
+answer.tooWide = document.documentElement.scrollWidth > innerWidth;
+answer.requests = performance.getEntriesByType("resource")
+    .map((r) => r.name).filter((name) => !name.startsWith("data:"));
+"""
+
+
 def test_controls(chromium: str, tmp_path: Path, report: RunReport) -> None:
-    answer = drive(
-        chromium,
-        tmp_path,
-        render_report(report),
-        """
-        document.querySelectorAll("details.file").forEach((d) => { d.open = true; });
-        const viewer = document.querySelector("[data-viewer]");
-        const split = viewer.querySelector(".split");
-        const before = viewer.querySelector(".before");
-        answer.middle = getComputedStyle(before).clipPath;
-        split.value = 20;
-        split.dispatchEvent(new Event("input", {bubbles: true}));
-        answer.moved = getComputedStyle(before).clipPath;
-        const box = split.parentElement.getBoundingClientRect();
-        const press = {button: 0, pointerId: 1, clientX: box.left + 0.75 * box.width,
-                       clientY: box.top + 9, bubbles: true, cancelable: true};
-        split.parentElement.setPointerCapture = () => {};
-        split.parentElement.dispatchEvent(new PointerEvent("pointerdown", press));
-        answer.dragged = Number(split.value);
-        answer.focused = document.activeElement === split;
-        const check = viewer.querySelector('input[data-plane="COSMIC_RAY"]');
-        const overlays = [...viewer.querySelectorAll(".overlay")];
-        const visible = () => overlays.filter((o) => !o.hidden).map((o) => o.dataset.plane);
-        answer.masksFirst = visible();
-        check.click();
-        answer.masksThen = visible();
-        const veil = viewer.querySelector("[data-opacity]");
-        veil.value = 30;
-        veil.dispatchEvent(new Event("input"));
-        answer.opacity = getComputedStyle(viewer.querySelector(".veil")).opacity;
-        check.click();
-        answer.masksLast = visible();
-        answer.loaded = [...document.images].filter((i) => i.naturalWidth > 0).length;
-        answer.images = document.images.length;
-        answer.tooWide = document.documentElement.scrollWidth > innerWidth;
-        answer.requests = performance.getEntriesByType("resource")
-            .map((r) => r.name).filter((name) => !name.startsWith("data:"));
-        """,
-    )
+    answer = drive(chromium, tmp_path, render_report(report), USE_CONTROLS)
     assert answer["middle"] == "inset(0px 50% 0px 0px)"
     assert answer["moved"] == "inset(0px 80% 0px 0px)"
     assert answer["dragged"] == 75

@@ -47,8 +47,8 @@ class InterpolateOptions(StageOptions):
     pixels of a hole."""
     max_distance: Annotated[float, Field(ge=1, le=500)] = 16.0
     """Holes with a pixel farther than this from a measured one are left as they are, in pixels;
-    what hangs on them farther than twice this is filled. Coverage edges (NO_DATA over more than
-    twice this along the border of the frame) are left too."""
+    what hangs on them farther than twice this is filled. NO_DATA along the border of the frame is
+    left too, over more than twice this."""
     noise: Literal["none", "match"] = "none"
     """``match`` adds Gaussian noise as strong as that of the surroundings."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -146,21 +146,17 @@ class Interpolate(SourceRemover):
 
 
 def _outside_coverage(frame: Frame, distance: float) -> NDArray[np.bool_]:
-    """Return NO_DATA near the border of the frame where a long run of the border has none.
+    """Return NO_DATA that belongs to what lies beyond the border of the frame.
 
-    A dead column meets the border in a few pixels and is not meant; a border without data would
-    be extrapolated.
+    That is where a square as wide as twice ``distance`` fits in without data, when nothing is
+    known around the frame either. Beside a dead column that ends at the border none fits.
     """
-    from scipy.ndimage import binary_opening, distance_transform_edt  # noqa: PLC0415 - heavy
+    from scipy.ndimage import maximum_filter, minimum_filter  # noqa: PLC0415 - heavy
 
-    empty = frame.where(MaskPlane.NO_DATA)
-    run = np.ones(min(2 * int(distance) + 1, *frame.shape), dtype=bool)
-    border = np.zeros(frame.shape, dtype=bool)
-    for edge in ((0, slice(None)), (-1, slice(None)), (slice(None), 0), (slice(None), -1)):
-        border[edge] |= binary_opening(empty[edge], structure=run)
-    if not border.any():
-        return border
-    outside: NDArray[np.bool_] = empty & (distance_transform_edt(~border) <= 2 * distance)
+    side = 2 * math.ceil(distance) + 1
+    beyond = np.pad(frame.where(MaskPlane.NO_DATA), side, constant_values=True)
+    opened = maximum_filter(minimum_filter(beyond, side, mode="nearest"), side, mode="nearest")
+    outside: NDArray[np.bool_] = opened[side:-side, side:-side]
     return outside
 
 

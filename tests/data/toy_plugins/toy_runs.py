@@ -19,7 +19,7 @@ import pytest
 from astropy.io import fits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _HERE = Path(__file__).parent
 TOYS = "astroclean_toys"

@@ -98,7 +98,7 @@ def test_the_scale_of_the_unit_does_not_matter() -> None:
     ids=["two stars", "noise", "zero", "all NaN", "tiny"],
 )
 def test_too_few_stars_is_an_error_with_a_remedy(image: np.ndarray) -> None:
-    with pytest.raises(PsfError, match="needs 3 isolated.*fwhm"):
+    with pytest.raises(PsfError, match=r"needs 3 isolated.*fwhm"):
         estimate_psf(Frame(image, unit="adu", frame_id="field.fits"))
 
 

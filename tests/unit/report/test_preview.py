@@ -189,7 +189,11 @@ def test_odd_frames_are_drawn_without_a_warning(image: np.ndarray) -> None:
         assert max(preview.width, preview.height) <= 720
         assert preview.width <= 4 * image.shape[1]
     histogram = make_histogram(image.astype(np.float32), image.astype(np.float32))
-    assert (histogram is None) == (not np.isfinite(image.astype(np.float32)).any())
+    finite = int(np.isfinite(image.astype(np.float32)).sum())
+    assert (histogram is None) == (finite == 0)
+    if histogram is not None:
+        assert sum(histogram.before) == finite
+        assert (np.diff(histogram.edges) > 0).all()
 
 
 def test_frame_without_pixels_has_no_picture() -> None:

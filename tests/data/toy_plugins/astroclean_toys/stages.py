@@ -22,7 +22,7 @@ from astroclean.core.kinds.superres import SuperResolver
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf import Psf
-from astroclean.core.resources import ImageResource
+from astroclean.core.resources import ImageResource  # noqa: TC001 - read by pydantic
 from astroclean.core.results import (
     Deconvolution,
     Mask,

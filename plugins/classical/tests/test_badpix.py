@@ -1,0 +1,137 @@
+"""`badpix`: maps, hot and dead pixels and lines; stars are no bad pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from astroclean_classical.badpix import BadPixels, BadPixelsOptions
+from astropy.io import fits
+
+from astroclean.core.frame import Frame
+from astroclean.core.stage import Outcome
+from astroclean.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from astroclean.core.stage import StageResult
+
+SHAPE = (200, 240)
+
+
+def run(image: np.ndarray | Frame, **options: object) -> StageResult:
+    frame = image if isinstance(image, Frame) else Frame(image, unit="adu")
+    return BadPixels(BadPixelsOptions(**options)).run(frame)
+
+
+@pytest.fixture(scope="module")
+def starry(gaussian_stars: Callable[..., np.ndarray], star_grid: np.ndarray) -> np.ndarray:
+    stars = gaussian_stars(SHAPE, star_grid, fwhm=2.5)
+    return np.random.default_rng(1).normal(500, 10, SHAPE) + stars
+
+
+def test_map_is_taken_as_it_is() -> None:
+    bad = np.zeros(SHAPE, dtype=np.int16)
+    bad[3, 4], bad[100, :] = 4, 1
+    result = run(np.random.default_rng(1).normal(0, 1, SHAPE), map=bad)
+    assert np.array_equal(result.frame.where("BAD_PIXEL"), bad != 0)
+    assert np.array_equal(result.frame.flags != 0, bad != 0)
+
+
+def test_map_of_another_shape_is_an_error() -> None:
+    with pytest.raises(StageError, match="shape"):
+        run(np.zeros((5, 5)), map=np.zeros((4, 5)))
+
+
+def test_clean_frames_have_no_bad_pixels(starry: np.ndarray) -> None:
+    result = run(starry)
+    assert result.outcome is Outcome.NO_WORK
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**-30])
+def test_hot_and_dead_pixels_are_found_exactly(starry: np.ndarray, scale: float) -> None:
+    generator = np.random.default_rng(5)
+    places = generator.choice(SHAPE[0] * SHAPE[1] // 25, 80, replace=False)
+    rows, columns = 5 * (places // (SHAPE[1] // 5)) + 2, 5 * (places % (SHAPE[1] // 5)) + 2
+    sky = np.abs(starry[rows, columns] - 500) < 40
+    rows, columns = rows[sky], columns[sky]
+    hot = np.arange(len(rows)) % 2 == 0
+    image = starry.copy()
+    image[rows, columns] += np.where(hot, 300, -300)
+    result = run(image * scale)
+    expected = np.zeros(SHAPE, dtype=bool)
+    expected[rows[hot], columns[hot]] = True
+    assert (result.frame.where("HOT_PIXEL") & expected).sum() >= 0.97 * expected.sum()
+    assert not (result.frame.where("HOT_PIXEL") & ~expected).any()
+    expected[:] = False
+    expected[rows[~hot], columns[~hot]] = True
+    assert (result.frame.where("DEAD_PIXEL") & expected).sum() >= 0.97 * expected.sum()
+    assert not (result.frame.where("DEAD_PIXEL") & ~expected).any()
+
+
+def test_hot_and_dead_columns_and_rows(starry: np.ndarray) -> None:
+    image = starry.copy()
+    image[:, 60] += 40  # four times the noise of a pixel: no pixel of it stands out
+    image[:, 150:152] -= 60
+    image[90, :] += 60
+    result = run(image)
+    hot, dead = result.frame.where("HOT_LINE"), result.frame.where("DEAD_LINE")
+    assert hot[:, 60].all()
+    assert hot[90, :].all()
+    assert dead[:, 150:152].all()
+    hot[:, 60], hot[90, :], dead[:, 150:152] = False, False, False
+    assert not hot.any()
+    assert not dead.any()
+    columns_only = run(image, rows=False).frame.where("HOT_LINE")
+    assert not columns_only[90, :60].any()
+
+
+def test_half_a_column(starry: np.ndarray) -> None:
+    image = starry.copy()
+    image[100:, 60] += 60
+    hot = run(image, line_length=50).frame.where("HOT_LINE")
+    assert hot[100:, 60].all()
+    assert not hot[:100].any()
+
+
+def test_statistics_beside_a_map_only_when_asked(starry: np.ndarray) -> None:
+    image = starry.copy()
+    image[40, 40] += 1000
+    bad = np.zeros(SHAPE, dtype=bool)
+    bad[40, 41] = True
+    assert not run(image, map=bad).frame.where("HOT_PIXEL").any()
+    both = run(image, map=bad, statistics=True).frame
+    assert both.where("HOT_PIXEL")[40, 40]
+    assert both.where("BAD_PIXEL").sum() == 1
+    assert not run(image, statistics=False).frame.flags.any()
+
+
+def test_empty_pixels_are_no_bad_pixels(starry: np.ndarray) -> None:
+    image = starry.copy()
+    image[:, :30] = np.nan
+    image[80:90, 100:110] = np.nan
+    assert run(image).outcome is Outcome.NO_WORK
+
+
+def test_real_hot_columns_are_in_both_reads(real_data: Callable[[str], Path]) -> None:
+    path = real_data("hst_stis_bias_hotcolumns.fits.gz")
+    with fits.open(path) as hdus:
+        reads = [hdus[i].data.astype(float) for i in (1, 4)]
+    lines = [run(read).frame.where("HOT_LINE") for read in reads]
+    assert lines[0].any()
+    assert np.array_equal(lines[0].any(axis=0), lines[1].any(axis=0))
+    columns = np.flatnonzero(lines[0].all(axis=0))
+    for column in columns:  # an independent look at the other read
+        beside = np.r_[column - 6 : column - 2, column + 3 : column + 7]
+        beside = beside[(beside >= 0) & (beside < 128)]
+        assert np.median(reads[1][:, column]) > np.median(reads[1][:, beside])
+
+
+def test_real_map(real_data: Callable[[str], Path]) -> None:
+    with fits.open(real_data("hst_wfc3ir_badpix.fits.gz")) as hdus:
+        bad = next(hdu.data for hdu in hdus if hdu.data is not None)
+    frame = run(np.ones(bad.shape), map=np.asarray(bad).astype(np.int32)).frame
+    assert frame.where("BAD_PIXEL").sum() == np.count_nonzero(bad)

@@ -1,0 +1,209 @@
+"""`interpolate`: holes get what is around them, and nothing else changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from astroclean_classical.interpolate import Interpolate, InterpolateOptions
+from astropy.nddata import StdDevUncertainty
+from pydantic import ValidationError
+
+from astroclean.core.frame import Frame
+from astroclean.core.planes import MaskPlane
+from astroclean.core.stage import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from astroclean.core.stage import StageResult
+
+SHAPE = (100, 120)
+METHODS = ["convolve", "maskfill"]
+
+
+def run(frame: Frame, **options: object) -> StageResult:
+    return Interpolate(InterpolateOptions(**options)).run(frame)
+
+
+def holes() -> np.ndarray:
+    """Points, a column through the frame, a disc, a track."""
+    where = np.zeros(SHAPE, dtype=bool)
+    where[10:90:20, 10:50:13] = True
+    where[:, 60] = True
+    where[np.hypot(*(np.indices(SHAPE) - np.array([50, 90])[:, None, None])) <= 5] = True
+    where[range(5, 25), range(80, 100)] = True
+    return where
+
+
+def holed(image: np.ndarray, where: np.ndarray, planes: str = "COSMIC_RAY") -> Frame:
+    """What lies in the holes must not matter, so it is absurd."""
+    spoilt = np.where(where, 1e30, image)
+    return Frame(spoilt, unit="adu").add_planes(where, planes)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_constant_comes_back_exactly(method: str) -> None:
+    result = run(holed(np.full(SHAPE, 128.0), holes()), method=method)
+    np.testing.assert_allclose(result.frame.data, 128.0, rtol=1e-6)
+    assert result.metrics["pixels left"] == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gradient_comes_back(method: str) -> None:
+    y, x = np.indices(SHAPE)
+    image = 500 + 2.0 * x - 1.5 * y
+    where = holes()
+    error = np.abs(run(holed(image, where), method=method).frame.data - image)
+    # A weighted mean is exact where the surroundings are symmetric, else off by less than the
+    # gradient (2.5) times the distance to them.
+    assert error[5:-5, 60].max() < 0.01 if method == "convolve" else error[5:-5, 60].max() < 2.5
+    assert error[where].max() < 2.5 * 5
+    assert np.median(error[where]) < 1.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_other_pixels_stay_bit_for_bit(method: str) -> None:
+    image = np.random.default_rng(0).normal(0, 1, SHAPE)
+    where = holes()
+    frame = holed(image, where)
+    result = run(frame, method=method).frame
+    assert result.data[~where].tobytes() == frame.data[~where].tobytes()
+    assert np.array_equal(result.where(MaskPlane.INTERPOLATED), where)
+    assert result.where("COSMIC_RAY")[where].all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_lies_in_rejected_pixels_is_not_read(method: str) -> None:
+    image = np.random.default_rng(0).normal(100, 5, SHAPE)
+    where = holes()
+    beside = np.zeros(SHAPE, dtype=bool)
+    beside[40:60, 62] = True
+    results = []
+    for value in (0.0, 1e20):
+        frame = Frame(np.where(where | beside, value, image), unit="adu")
+        frame = frame.add_planes(where, "CR").add_planes(beside, "SATURATED")
+        result = run(frame, method=method, planes=("CR",)).frame
+        assert (result.data[beside] == np.float32(value)).all()
+        results.append(result.data[where])
+    assert results[0].tobytes() == results[1].tobytes()
+    assert abs(np.mean(results[0]) - 100) < 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_large_hole_is_left_and_counted(method: str) -> None:
+    image = np.ones(SHAPE)
+    where = np.zeros(SHAPE, dtype=bool)
+    where[30:70, 40:80] = True
+    where[5, 5] = True
+    result = run(holed(image, where), method=method, max_distance=8)
+    assert result.frame.where("INTERPOLATED").sum() == 1
+    assert (result.frame.data[30:70, 40:80] == np.float32(1e30)).all()
+    assert result.metrics["pixels left"] == result.metrics["pixels left too deep"] == 1600
+    filled = run(holed(image, where), method=method, max_distance=25)
+    np.testing.assert_allclose(filled.frame.data, 1, rtol=1e-5)
+
+
+def test_border_without_data_stays_empty_and_a_dead_column_does_not() -> None:
+    y, x = np.indices(SHAPE)
+    image = np.full(SHAPE, 10.0)
+    outside = (x < 4) | (y > 85) | (x + y < 40)
+    image[outside] = np.nan
+    image[:, 70] = np.nan
+    image[50, 30:33] = np.nan
+    result = run(Frame(image, unit="Jy"))
+    empty = np.isnan(result.frame.data)
+    assert np.array_equal(empty[:80, :], outside[:80, :])
+    assert empty[outside].all()
+    assert np.isfinite(result.frame.data[:84, 70]).all()
+    left = result.metrics["pixels left outside coverage"] + result.metrics["pixels left too deep"]
+    assert left == result.metrics["pixels left"]
+
+
+def test_nothing_to_do_and_no_measured_pixel() -> None:
+    clean = run(Frame(np.ones(SHAPE), unit="adu"))
+    assert clean.outcome is Outcome.NO_WORK
+    empty = run(Frame(np.full(SHAPE, np.nan), unit="adu"))
+    assert empty.outcome is Outcome.NO_WORK
+    assert empty.metrics["pixels left"] == SHAPE[0] * SHAPE[1]
+
+
+def test_uncertainty_of_filled_pixels_is_unknown() -> None:
+    where = holes()
+    frame = holed(np.ones(SHAPE), where).replace(
+        uncertainty=StdDevUncertainty(np.full(SHAPE, 2.0, dtype=np.float32))
+    )
+    deviation = run(frame).frame.uncertainty.array
+    assert np.isnan(deviation[where]).all()
+    assert (deviation[~where] == 2).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_matching_noise_has_the_scatter_of_the_surroundings(method: str) -> None:
+    y, _ = np.indices((200, 240))
+    generator = np.random.default_rng(3)
+    where = generator.uniform(size=y.shape) < 0.05
+    sigma = np.where(y < 100, 5.0, 15.0)
+    image = 3.0 * y + generator.normal(0, 1, y.shape) * sigma
+    smooth = run(holed(image, where), method=method).frame.data
+    rough = run(holed(image, where), method=method, noise="match").frame.data
+    added = rough - smooth
+    assert not added[~where].any()
+    assert np.std(added[:70][where[:70]]) == pytest.approx(5, rel=0.15)
+    assert np.std(added[130:][where[130:]]) == pytest.approx(15, rel=0.15)
+    assert abs(np.mean(added[where])) < 1.0
+
+
+def test_noise_depends_on_seed_and_frame_alone() -> None:
+    generator = np.random.default_rng(3)
+    where = holes()
+    first, second = (holed(generator.normal(0, 1, SHAPE), where) for _ in range(2))
+
+    def added(frame: Frame, seed: int) -> np.ndarray:
+        rough = run(frame, noise="match", seed=seed).frame.data
+        return (rough - run(frame).frame.data)[where]
+
+    assert np.array_equal(added(first, 1), added(first, 1))
+    assert abs(np.corrcoef(added(first, 1), added(first, 2))[0, 1]) < 0.3
+    assert abs(np.corrcoef(added(first, 1), added(second, 1))[0, 1]) < 0.3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pixels_beyond_the_halo_have_no_influence(method: str) -> None:
+    generator = np.random.default_rng(0)
+    image = generator.normal(100, 5, (80, 260))
+    where = generator.uniform(size=image.shape) < 0.1
+    where[30:45, 90:150] = True
+    frame = holed(image, where)
+    stage = Interpolate(InterpolateOptions(method=method, max_distance=9))
+    halo = stage.halo(frame)
+    assert halo is not None
+    other = frame.data.copy()
+    other[:, :80] = generator.normal(-1000, 5, (80, 80))
+    flags = frame.flags.copy()
+    flags[:, :80] = np.where(generator.uniform(size=(80, 80)) < 0.5, MaskPlane.COSMIC_RAY, 0)
+    changed = stage.run(frame.replace(data=other, flags=flags)).frame
+    same = slice(80 + halo, None)
+    assert 80 + halo < 200
+    assert changed.data[:, same].tobytes() == stage.run(frame).frame.data[:, same].tobytes()
+
+
+def test_planes_are_checked_and_needed_only_when_named() -> None:
+    with pytest.raises(ValidationError, match="COSMIC_RAY"):
+        InterpolateOptions(planes=("COSMIC_RAI",))
+    with pytest.raises(ValidationError, match="at least one"):
+        InterpolateOptions(planes=())
+    named = Interpolate(InterpolateOptions(planes=("CR", "HOT_PIXEL")))
+    assert named.needs().planes == MaskPlane.COSMIC_RAY | MaskPlane.HOT_PIXEL
+    assert not Interpolate().needs().planes
+
+
+def test_real_coverage_edges_stay_empty(real_data: Callable[[str], Path]) -> None:
+    frame = Frame.read(real_data("herschel_pacs100_ngc5584.fits.gz"))
+    empty = np.isnan(frame.data)
+    result = run(frame).frame
+    # Clefts of the ragged edge are narrow enough to be bridged; the outside is not.
+    assert np.isnan(result.data).sum() > 0.999 * empty.sum()
+    assert result.data[~empty].tobytes() == frame.data[~empty].tobytes()

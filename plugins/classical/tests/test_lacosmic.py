@@ -1,0 +1,234 @@
+"""`lacosmic`: hits are found, stars are left, whatever unit and source of the noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from astroclean_classical.lacosmic import LACosmic, LACosmicOptions
+from astropy.io import fits
+from astropy.nddata import StdDevUncertainty
+from scipy.ndimage import binary_dilation
+
+from astroclean.core.frame import Frame
+from astroclean.core.planes import MaskPlane
+from astroclean.core.psf import Psf
+from astroclean.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Scene = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+SHAPE = (200, 240)
+SKY, READ_NOISE = 150.0, 5.0
+DETECTOR = {"ACGAIN": 2.0, "ACRDNOIS": READ_NOISE}
+
+
+@pytest.fixture(scope="module")
+def scene(
+    gaussian_stars: Callable[..., np.ndarray], star_grid: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Electrons, pixels that were hit, pixels of stars."""
+    generator = np.random.default_rng(2)
+    stars = gaussian_stars(SHAPE, star_grid, fwhm=2.8)
+    electrons = generator.poisson(SKY + stars) + generator.normal(0, READ_NOISE, SHAPE)
+    hit = np.zeros(SHAPE, dtype=bool)
+    for _ in range(60):
+        y, x = generator.integers(2, SHAPE[0] - 2), generator.integers(2, SHAPE[1] - 8)
+        dy, length = generator.choice([-1, 0, 1]), generator.integers(1, 7)
+        for step in range(length):
+            row = int(np.clip(y + dy * step, 0, SHAPE[0] - 1))
+            hit[row, x + step] = True
+    hit &= stars < 1  # on the sky, where there is a truth to be missed
+    electrons = electrons + hit * generator.uniform(500, 3000, SHAPE)
+    return electrons, hit, stars > 5
+
+
+def found(frame: Frame, **options: object) -> np.ndarray:
+    return LACosmic(LACosmicOptions(**options)).run(frame).frame.where("COSMIC_RAY")
+
+
+@pytest.mark.parametrize("noise", ["detector", "uncertainty", "background"])
+def test_hits_are_found_and_stars_are_not(scene: Scene, noise: str) -> None:
+    electrons, hit, stars = scene
+    deviation = np.sqrt(np.maximum(electrons, 0) + READ_NOISE**2) / 2
+    frame = Frame(
+        electrons / 2, unit="adu", meta=DETECTOR, uncertainty=StdDevUncertainty(deviation)
+    )
+    mask = found(frame, noise=noise)
+    assert (mask & hit).sum() > 0.95 * hit.sum()
+    false = mask & ~binary_dilation(hit, np.ones((3, 3)))
+    assert false.sum() < 1e-3 * false.size
+    assert (false & stars).sum() < 0.01 * stars.sum()
+
+
+def test_values_unit_and_uncertainty_do_not_change(scene: Scene) -> None:
+    electrons, _, _ = scene
+    frame = Frame(electrons / 2, unit="adu", meta=DETECTOR)
+    result = LACosmic().run(frame).frame
+    assert result.unit == "adu"
+    assert result.data.tobytes() == frame.data.tobytes()
+    assert (result.flags & ~frame.flags & ~np.uint32(MaskPlane.COSMIC_RAY)).sum() == 0
+
+
+def test_the_same_light_in_other_units_gives_the_same_mask(scene: Scene) -> None:
+    electrons, _, _ = scene
+    as_electrons = found(Frame(electrons, unit="electron", meta={"ACRDNOIS": READ_NOISE}))
+    as_adu = found(Frame(electrons / 2, unit="adu", meta=DETECTOR))
+    as_rate = found(Frame(electrons / 64, unit="electron / s", meta={**DETECTOR, "ACEXPTIM": 64.0}))
+    assert as_electrons.sum() > 50
+    assert np.array_equal(as_adu, as_electrons)
+    assert np.array_equal(as_rate, as_electrons)
+
+
+@pytest.mark.parametrize("scale", [2.0**-40, 2.0**30])
+@pytest.mark.parametrize("noise", ["uncertainty", "background"])
+def test_without_a_detector_the_scale_of_the_unit_does_not_matter(
+    scene: Scene, scale: float, noise: str
+) -> None:
+    electrons, _, _ = scene
+    deviation = np.full(SHAPE, 13.0)
+    frames = [
+        Frame(electrons * s, unit="MJy / sr", uncertainty=StdDevUncertainty(deviation * s))
+        for s in (1.0, scale)
+    ]
+    first, second = (found(frame, noise=noise) for frame in frames)
+    assert first.sum() > 50
+    assert np.array_equal(first, second)
+
+
+def test_which_noise_was_used_is_reported(scene: Scene) -> None:
+    electrons, _, _ = scene
+    deviation = StdDevUncertainty(np.full(SHAPE, 13.0))
+    cases = {
+        "detector": Frame(electrons, unit="adu", meta=DETECTOR),
+        "uncertainty": Frame(electrons, unit="adu", meta=DETECTOR, uncertainty=deviation),
+        "background": Frame(electrons, unit="adu", meta={"ACGAIN": 2.0}),
+    }
+    for source, frame in cases.items():
+        metrics = LACosmic().run(frame).metrics
+        assert [name for name in metrics if name.startswith("noise from")] == [
+            f"noise from {source}"
+        ]
+    with_option = LACosmic(LACosmicOptions(read_noise=4)).run(cases["uncertainty"]).metrics
+    assert with_option["noise from detector"] == 1
+    assert with_option["read noise (electrons)"] == 4
+
+
+@pytest.mark.parametrize(
+    ("unit", "meta", "noise", "told"),
+    [
+        ("adu", {"ACGAIN": 2.0}, "detector", "instrument.read_noise"),
+        ("adu", {"ACRDNOIS": 4.0}, "detector", "instrument.gain"),
+        ("adu / s", DETECTOR, "detector", "instrument.exposure"),
+        ("MJy / sr", DETECTOR, "detector", "background"),
+        ("adu", DETECTOR, "uncertainty", "background"),
+    ],
+)
+def test_unknown_noise_is_an_error_with_a_remedy(
+    unit: str, meta: dict[str, float], noise: str, told: str
+) -> None:
+    frame = Frame(np.ones((30, 30)), unit=unit, meta=meta)
+    with pytest.raises(StageError, match=told):
+        found(frame, noise=noise)
+
+
+def test_rejected_and_empty_pixels_are_not_flagged_but_their_neighbors_are() -> None:
+    image = np.random.default_rng(0).normal(100, 5, (60, 60))
+    image[30, 10:50:2] = 5000  # every other pixel of a row: bad ones and hits in turns
+    image[10:20, 40:50] = np.nan
+    flags = np.zeros(image.shape, dtype=np.uint32)
+    flags[30, 10:50:4] = MaskPlane.HOT_PIXEL
+    mask = found(Frame(image, unit="adu", flags=flags), noise="background")
+    assert not mask[flags != 0].any()
+    assert not mask[10:20, 40:50].any()
+    assert mask[30, 12:50:4].all()
+
+
+def test_hits_at_the_border_are_found() -> None:
+    image = np.random.default_rng(0).normal(100, 5, (60, 60))
+    places = [(0, 5), (1, 20), (59, 30), (30, 0), (40, 59), (0, 0)]
+    for y, x in places:
+        image[y, x] += 2000
+    mask = found(Frame(image, unit="adu"), noise="background")
+    assert all(mask[y, x] for y, x in places)
+
+
+def test_sky_that_was_subtracted_counts_as_noise() -> None:
+    generator = np.random.default_rng(4)
+    image = generator.poisson(10000, (100, 100)) - 10000.0
+    frame = Frame(image, unit="electron", meta={"ACRDNOIS": 3.0})
+    assert found(frame).sum() > 500  # 100 electrons of noise taken for 3
+    assert found(frame, sky=10000).sum() < 5
+
+
+def test_growing_widens_by_so_many_pixels() -> None:
+    image = np.random.default_rng(0).normal(100, 5, (40, 40))
+    image[20, 20] = 5000
+    frame = Frame(image, unit="adu")
+    narrow, wide = found(frame), found(frame, grow=2)
+    distance = np.hypot(*(np.indices(image.shape) - 20))
+    assert narrow[20, 20]
+    assert wide[distance <= 2].all()
+    assert not wide[distance > 6].any()
+
+
+def test_fine_structure_from_the_psf_keeps_undersampled_stars(
+    gaussian_stars: Callable[..., np.ndarray], star_grid: np.ndarray
+) -> None:
+    stars = gaussian_stars(SHAPE, star_grid, fwhm=1.5)
+    generator = np.random.default_rng(3)
+    image = generator.poisson(SKY + stars) + generator.normal(0, READ_NOISE, SHAPE)
+    image[::25, ::25] += 2000
+    frame = Frame(image, unit="electron", meta={"ACRDNOIS": READ_NOISE})
+    with_psf = frame.replace(psf=Psf.gaussian(fwhm_pixels=1.7))
+    told = found(frame, fsmode="convolve", psf_fwhm=1.7, psf_size=13, objlim=1.5)
+    known = found(with_psf, fsmode="convolve", objlim=1.5)
+    for mask in (told, known):
+        assert (mask & (stars > 20)).sum() < (found(frame, objlim=1.5) & (stars > 20)).sum()
+        assert mask[::25, ::25].mean() > 0.9
+    with pytest.raises(StageError, match="psf_fwhm"):
+        found(frame, fsmode="convolve")
+
+
+@pytest.mark.parametrize("options", [{}, {"niter": 2, "grow": 3}])
+def test_pixels_beyond_the_halo_have_no_influence(scene: Scene, options: dict[str, object]) -> None:
+    electrons, _, _ = scene
+    frame = Frame(electrons, unit="electron", meta={"ACRDNOIS": READ_NOISE})
+    halo = LACosmic(LACosmicOptions(**options)).halo(frame)
+    assert halo is not None
+    assert 2 * halo < SHAPE[1]
+    changed = frame.data.copy()
+    changed[:, :100] = np.random.default_rng(8).permutation(changed[:, :100], axis=1)
+    other = found(frame.replace(data=changed), **options)
+    same = slice(100 + halo, None)
+    assert np.array_equal(other[:, same], found(frame, **options)[:, same])
+    assert not np.array_equal(other, found(frame, **options))
+
+
+def test_noise_of_the_background_needs_the_whole_frame() -> None:
+    assert LACosmic().halo(Frame(np.ones((9, 9)), unit="Jy")) is None
+
+
+@pytest.mark.parametrize("exposure", [0, 1])
+def test_real_hits_of_stis_are_found(real_data: Callable[[str], Path], exposure: int) -> None:
+    path = real_data("hst_stis_m33_pair_top_flt.fits.gz")
+    with fits.open(path) as hdus:
+        planes = [hdus[i].data.astype(float) for i in (1, 4)]
+        noise = [hdus[i].data.astype(float) for i in (2, 5)]
+        quality = [hdus[i].data.astype(int) for i in (3, 6)]
+    other = 1 - exposure
+    rejected = (quality[exposure] & 8192) != 0
+    usable = (quality[exposure] & ~8192) == 0
+    excess = (planes[exposure] - planes[other]) / np.hypot(*noise)
+    truth = rejected & usable & (excess > 8)
+    negative = (quality[exposure] == 0) & ~binary_dilation(rejected, np.ones((3, 3)))
+    frame = Frame.read(f"{path}[SCI,{exposure + 1}]")
+    unsearched = frame.replace(flags=frame.flags & ~np.uint32(MaskPlane.COSMIC_RAY))
+    mask = found(unsearched, objlim=20)
+    assert truth.sum() > 600
+    assert (mask & truth).sum() >= 0.98 * truth.sum()
+    assert (mask & negative).sum() <= 2e-3 * negative.sum()

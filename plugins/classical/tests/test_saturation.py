@@ -1,0 +1,128 @@
+"""`saturation`: level, bleeding along columns, enclosed pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from astroclean_classical.saturation import Saturation, SaturationOptions
+from astropy.io import fits
+
+from astroclean.core.frame import Frame
+from astroclean.core.planes import MaskPlane
+from astroclean.core.stage import Outcome
+from astroclean.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+LEVEL = 1000.0
+
+
+def flagged(image: np.ndarray, meta: dict[str, float] | None = None, **options: object):
+    frame = Frame(image, unit="adu", meta=meta or {})
+    return Saturation(SaturationOptions(**options)).run(frame).frame.where("SATURATED")
+
+
+def bleeding() -> np.ndarray:
+    """A saturated core, a trail of 900 along column 20, and a bright neighbor beside it."""
+    image = np.full((60, 50), 10.0)
+    image[28:33, 18:23] = LEVEL
+    image[5:55, 20] = np.maximum(image[5:55, 20], 900)
+    image[30, 24:30] = 900
+    return image
+
+
+def test_level_and_bleeding_along_the_column() -> None:
+    expected = np.zeros((60, 50), dtype=bool)
+    expected[28:33, 18:23] = True
+    expected[5:55, 20] = True
+    assert np.array_equal(flagged(bleeding(), level=LEVEL, grow=0), expected)
+
+
+def test_without_bleeding_only_the_level() -> None:
+    mask = flagged(bleeding(), level=LEVEL, grow=0, bleed_fraction=1)
+    assert np.array_equal(mask, bleeding() >= LEVEL)
+
+
+def test_axis_of_bleeding() -> None:
+    along_y = flagged(bleeding(), level=LEVEL)
+    along_x = flagged(bleeding().T, level=LEVEL, bleed_axis="x")
+    assert np.array_equal(along_x, along_y.T)
+    assert not np.array_equal(flagged(bleeding().T, level=LEVEL), along_y.T)
+
+
+@pytest.mark.parametrize("value", [np.nan, -32768.0])
+def test_core_that_wrapped_around_or_is_empty_is_flagged(value: float) -> None:
+    image = bleeding()
+    image[29:32, 19:22] = value
+    mask = flagged(image, level=LEVEL, grow=0)
+    assert mask[28:33, 18:23].all()
+    assert not flagged(image, level=LEVEL, grow=0, max_hole=8)[30, 19]
+
+
+def test_empty_pixels_do_not_carry_the_bleeding_on() -> None:
+    image = bleeding()
+    image[40, 20] = np.nan
+    image[2:4, :] = np.nan
+    mask = flagged(image, level=LEVEL, grow=0)
+    assert mask[39, 20]
+    assert not mask[40:, 20].any()
+    assert not mask[2:4].any()
+
+
+def test_growing_is_by_distance() -> None:
+    image = np.zeros((21, 21))
+    image[10, 10] = LEVEL
+    distance = np.hypot(*(np.indices(image.shape) - 10))
+    for grow in (0, 1, 3):
+        assert np.array_equal(flagged(image, level=LEVEL, grow=grow), distance <= grow)
+
+
+def test_level_of_the_detector_and_the_option_before_it() -> None:
+    image = np.zeros((9, 9))
+    image[4, 4] = 600
+    assert flagged(image, {"ACSATUR": 500.0}).any()
+    assert not flagged(image, {"ACSATUR": 500.0}, level=700).any()
+
+
+def test_unknown_level_is_an_error_with_remedies() -> None:
+    with pytest.raises(StageError, match=r"`level`.*instrument\.saturation"):
+        flagged(np.zeros((9, 9)))
+
+
+def test_clipped_data_tell_their_level() -> None:
+    generator = np.random.default_rng(0)
+    image = generator.normal(100, 10, (50, 50))
+    image[20:24, 20:24] = generator.uniform(50000, 90000, (4, 4))
+    clipped = np.minimum(image, 40000)
+    result = Saturation(SaturationOptions(level="clipped", grow=0)).run(Frame(clipped, unit="adu"))
+    assert result.metrics["saturation level"] == 40000
+    assert np.array_equal(result.frame.where("SATURATED"), clipped == 40000)
+    untouched = Saturation(SaturationOptions(level="clipped")).run(Frame(image, unit="adu"))
+    assert untouched.outcome is Outcome.NO_WORK
+    assert np.isnan(untouched.metrics["saturation level"])
+
+
+def test_real_saturation_and_bleeding_of_decam(real_data: Callable[[str], Path]) -> None:
+    path = real_data("decam_dq_cutouts_a.fits.gz")
+    for version in (1, 2, 3):
+        with fits.open(path) as hdus:
+            image = hdus["SCI", version].data.astype(float)
+            code = hdus["DQ", version].data
+        truth = np.isin(code, (3, 4))
+        level = np.percentile(image[code == 3], 10)
+        mask = flagged(image, level=float(level), grow=2)
+        assert truth.sum() > 100
+        assert (mask & truth).sum() > 0.7 * truth.sum()
+        assert (mask & ~truth).sum() < 0.5 * truth.sum()
+
+
+def test_real_overwritten_values_do_no_harm(real_data: Callable[[str], Path]) -> None:
+    frame = Frame.read(real_data("kpno09m_a671_r_1200s.fits.fz"))
+    result = Saturation(SaturationOptions(level=30000)).run(frame)
+    mask = result.frame.where(MaskPlane.SATURATED)
+    assert mask[frame.data >= 30000].all()
+    assert 0 < mask.mean() < 0.01
