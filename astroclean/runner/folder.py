@@ -39,8 +39,6 @@ class OutputFolder:
         """Unfinished files; there only while a run lasts."""
         self.stages = self._own / "stages"
         """Frames saved between stages."""
-        self.inputs = self._own / "inputs"
-        """Simulated inputs."""
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -81,7 +79,7 @@ class OutputFolder:
     def _prepare(self) -> None:
         try:
             shutil.rmtree(self.scratch, ignore_errors=True)
-            for folder in (self.scratch, self._own / "records", self.stages, self.inputs):
+            for folder in (self.scratch, self._own / "records", self.stages):
                 folder.mkdir(exist_ok=True)
             for unfinished in self.stages.glob(".unfinished-*"):
                 unfinished.unlink()

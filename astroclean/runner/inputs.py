@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +62,10 @@ def find_inputs(given: Sequence[str], *, base: Path, output: Path) -> InputSet:
             if key in seen:
                 continue
             seen.add(key)
+            shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+            if shown != str(path):
+                found.failed[shown] = f"{shown}: the name is not UTF-8 text. Rename it."
+                continue
             if not was_named and _is_own_output(address.path, output):
                 found.notes.append(f"{address.path}: written by astroclean, skipped")
                 continue
@@ -104,6 +109,8 @@ def _expanded(text: str, base: Path, found: InputSet) -> Iterator[tuple[Path, bo
             yield from ((child, False) for child in inside)
     elif not glob.has_magic(text) or "[" in text:
         found.failed[text] = f"{text}: no such file or folder. Check the path."
+    else:
+        found.notes.append(f"{text}: no file matches")
 
 
 def _fits_in(folder: Path, found: InputSet) -> list[Path]:
@@ -112,7 +119,10 @@ def _fits_in(folder: Path, found: InputSet) -> list[Path]:
     except OSError as error:
         found.failed[str(folder)] = f"{folder}: the folder cannot be read: {error.strerror}."
         return []
-    return [child for child in children if child.name.lower().endswith(FITS_SUFFIXES)]
+    fits = [c for c in children if c.name.lower().endswith(FITS_SUFFIXES) and not c.is_dir()]
+    if not fits:
+        found.notes.append(f"{folder}: no FITS file in this folder")
+    return fits
 
 
 def _is_own_output(path: Path, output: Path) -> bool:

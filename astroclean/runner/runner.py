@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib.util
 import platform
 import time
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.config.load import LoadedPipeline
+    from astroclean.config.schema import PipelineConfig
 
 __all__ = ["Preflight", "Request", "Runner"]
 
@@ -121,7 +123,15 @@ class Runner:
             FileRecord(input=name, status=FileStatus.FAILED, error=reason)
             for name, reason in found.failed.items()
         ]
-        requests = [PlanRequest(f, self.pipeline, self.request.stages) for f in found.files]
+        preflight.plans = self._planned(found.files, preflight)
+        self._set_foreign_apart(preflight, [*found.files, *found.failed])
+        self._set_widowed_apart(preflight)
+        make_units(preflight.plans, self.pipeline.config.bands)
+        return preflight
+
+    def _planned(self, files: Sequence[str], preflight: Preflight) -> list[FilePlan]:
+        """Return the plans of the files that can be processed; tell the others as failed."""
+        requests = [PlanRequest(f, self.pipeline, self.request.stages) for f in files]
         plans: dict[int, FilePlan] = {}
         faults: dict[int, Exception] = {}
         for index, outcome in self.executor.map(plan_file, requests):
@@ -135,11 +145,7 @@ class Runner:
         of_files = {i: e for i, e in faults.items() if plans and isinstance(e, _OF_A_HEADER)}
         _raise_joined([error for i, error in faults.items() if i not in of_files])
         preflight.failed += [_failed(requests[i].input, error) for i, error in of_files.items()]
-        preflight.plans = [plans[index] for index in sorted(plans)]
-        self._set_foreign_apart(preflight, [*found.files, *found.failed])
-        self._set_widowed_apart(preflight)
-        make_units(preflight.plans, self.pipeline.config.bands)
-        return preflight
+        return [plans[index] for index in sorted(plans)]
 
     def run(self) -> RunReport:
         """Process everything that is not up to date and write report and record.
@@ -181,6 +187,7 @@ class Runner:
                 build_stages([spec], base=self.pipeline.base, stem=None)
             except AstrocleanError as error:
                 faults.append(error)
+        _check_extras(config)
         _raise_joined(faults)
 
     def _inputs(self) -> InputSet:
@@ -191,7 +198,7 @@ class Runner:
         if config.simulate is not None:
             from astroclean.simulate.exposure import write_exposure  # noqa: PLC0415
 
-            path = self.folder.inputs / f"simulated_{config.simulate.kind}.fits"
+            path = self.folder.path / f"simulated_{config.simulate.kind}.fits"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_exposure(path, seed=config.simulate.seed)
             return InputSet([str(path)])
@@ -219,7 +226,7 @@ class Runner:
             else:
                 kept.append(plan)
                 continue
-            preflight.failed.append(_failed(plan.input, AstrocleanError(problem.rstrip("."))))
+            preflight.failed.append(_failed(plan.input, AstrocleanError(problem.removesuffix("."))))
         preflight.plans = kept
 
     def _set_widowed_apart(self, preflight: Preflight) -> None:
@@ -316,6 +323,22 @@ def _failed(name: str, error: Any) -> FileRecord:
     if parse_address(name).path.name not in text:
         text = f"{name}: {text}"
     return FileRecord(input=name, status=FileStatus.FAILED, error=text)
+
+
+def _check_extras(config: PipelineConfig) -> None:
+    """Refuse products whose libraries are not installed, rather than fail when all is done."""
+    wanted = {
+        "report": (config.products.report, ("jinja2", "PIL"), "products.report=false"),
+        "regions": ("regions" in config.products.keep, ("regions",), "another products.keep"),
+        "psf": (config.psf is not None, ("scipy", "photutils"), "no [psf]"),
+    }
+    for extra, (is_wanted, modules, otherwise) in wanted.items():
+        lacking = [name for name in modules if importlib.util.find_spec(name) is None]
+        if is_wanted and lacking:
+            raise PluginError(
+                f"the pipeline needs {', '.join(lacking)}",
+                remedy=f"pip install 'astroclean[{extra}]', or run with {otherwise}.",
+            )
 
 
 def _raise_joined(faults: Sequence[Exception]) -> None:

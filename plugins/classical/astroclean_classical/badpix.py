@@ -110,17 +110,12 @@ class BadPixels(Masker):
             counts["dead lines"] += pieces[1]
         usable = ~bad & ~lines
         flat, noise = _residual(data, bad | lines)
-        flags[_isolated(flat, noise * self.options.hot_sigma, self._contrast) & usable] |= (
-            np.uint32(MaskPlane.HOT_PIXEL)
-        )
-        flags[_isolated(-flat, noise * self.options.dead_sigma, self._contrast) & usable] |= (
-            np.uint32(MaskPlane.DEAD_PIXEL)
-        )
+        context = {"usable": usable, "neighbor_fraction": self.options.neighbor_fraction}
+        hot_pixels = _isolated(flat, noise * self.options.hot_sigma, **context)
+        dead_pixels = _isolated(-flat, noise * self.options.dead_sigma, **context)
+        flags[hot_pixels] |= np.uint32(MaskPlane.HOT_PIXEL)
+        flags[dead_pixels] |= np.uint32(MaskPlane.DEAD_PIXEL)
         return {name: float(count) for name, count in counts.items()}
-
-    @property
-    def _contrast(self) -> float:
-        return float(self.options.neighbor_fraction)
 
     def _lines(
         self, data: NDArray[np.float32], bad: NDArray[np.bool_], axis: int
@@ -178,13 +173,19 @@ def _residual(
 
 
 def _isolated(
-    flat: NDArray[np.float32], least: NDArray[np.float32], neighbor_fraction: float
+    flat: NDArray[np.float32],
+    least: NDArray[np.float32],
+    *,
+    usable: NDArray[np.bool_],
+    neighbor_fraction: float,
 ) -> NDArray[np.bool_]:
-    """Return pixels above ``least`` whose eight neighbors all stay far below them."""
+    """Return usable pixels above ``least`` whose usable neighbors all stay far below them."""
     from scipy.ndimage import maximum_filter  # noqa: PLC0415 - heavy
 
     ring = np.ones((3, 3), dtype=bool)
     ring[1, 1] = False
-    highest = maximum_filter(flat, footprint=ring, mode="reflect")
+    # Neither filled pixels nor what lies beyond the border count as neighbors.
+    known = np.where(usable, flat, np.float32(-np.inf))
+    highest = maximum_filter(known, footprint=ring, mode="constant", cval=-np.inf)
     found: NDArray[np.bool_] = (flat > least) & (highest <= neighbor_fraction * flat)
-    return found & (least > 0)
+    return found & usable & (least > 0)

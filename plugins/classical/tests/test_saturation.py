@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 LEVEL = 1000.0
 
 
-def flagged(image: np.ndarray, meta: dict[str, float] | None = None, **options: object):
+def flagged(
+    image: np.ndarray, meta: dict[str, float] | None = None, **options: object
+) -> np.ndarray:
     frame = Frame(image, unit="adu", meta=meta or {})
     return Saturation(SaturationOptions(**options)).run(frame).frame.where("SATURATED")
 
