@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,4 +74,5 @@ def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
         start=arguments.start,
         jobs=arguments.jobs,
         overwrite=getattr(arguments, "overwrite", False),
+        command=("astroclean", *sys.argv[1:]),
     )

@@ -38,7 +38,6 @@ def run(arguments: Namespace) -> int:
     with _progress(quiet=arguments.quiet) as progress:
         runner = Runner(pipeline, request, output=arguments.output, progress=progress)
         report = runner.run()
-    report.command = ["astroclean", *sys.argv[1:]]
     if arguments.json:
         print(report.to_json())
     _tell(report, quiet=arguments.quiet or arguments.json, verbose=arguments.verbose)

@@ -1,26 +1,66 @@
-"""HDUs as bytes, after astropy wrote them: checksums that hold, compressed data without a clock."""
+"""HDUs as bytes: cards that stay as they are, checksums that hold, compressed data without a clock."""
 
 from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 
-__all__ = ["parsed_header", "with_sums", "without_times"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-_BLOCK = 2880
-_END = b"END" + b" " * 77
+__all__ = [
+    "card",
+    "joined_cards",
+    "keyword_of",
+    "replaced",
+    "split_hdu",
+    "with_sums",
+    "without_times",
+]
+
+BLOCK = 2880
+"""FITS files are written in blocks of this many bytes."""
 _CARD = 80
+_KEYWORD = 8
+_END = b"END".ljust(_CARD)
 _GZIP_TIME = range(4, 8)  # bytes of a gzip stream that hold its time
 _EXCLUDED = {*range(0x3A, 0x41), *range(0x5B, 0x61)}  # ASCII that is neither digit nor letter
 
 
-def parsed_header(content: bytes) -> tuple[fits.Header, int]:
-    """Return the header at the beginning of an HDU, and where its data begin."""
+def card(keyword: str, value: Any, comment: str = "") -> bytes:
+    """Return one card of 80 bytes."""
+    text: str = fits.Card(keyword, value, comment).image
+    return text.encode("ascii", "replace")
+
+
+def keyword_of(raw: bytes) -> str:
+    """Return the keyword of a card, without trailing blanks."""
+    return raw[:_KEYWORD].decode("latin-1").rstrip()
+
+
+def split_hdu(content: bytes) -> tuple[list[bytes], bytes]:
+    """Return the cards before END, each as it stands, and the data of an HDU."""
+    cards = []
     end = 0
-    while content[end : end + _CARD] != _END:
+    while content[end : end + _CARD].rstrip() != b"END" and end < len(content):
+        cards.append(content[end : end + _CARD])
         end += _CARD
-    start = end // _BLOCK * _BLOCK + _BLOCK
-    return fits.Header.fromstring(content[: end + _CARD]), start
+    return cards, content[end // BLOCK * BLOCK + BLOCK :]
+
+
+def joined_cards(cards: Iterable[bytes]) -> bytes:
+    """Return a header: the cards, END, and blanks up to a whole block."""
+    text = b"".join(cards) + _END
+    return text + b" " * (-len(text) % BLOCK)
+
+
+def replaced(cards: Iterable[bytes], new: bytes) -> list[bytes]:
+    """Return cards with the one of the same keyword replaced; all others as they stand."""
+    keyword = keyword_of(new)
+    return [new if keyword_of(raw) == keyword else raw for raw in cards]
 
 
 def without_times(content: bytes) -> bytes:
@@ -28,31 +68,31 @@ def without_times(content: bytes) -> bytes:
 
     astropy leaves Python's clock in each tile, so that no two runs would write the same bytes.
     """
-    header, start = parsed_header(content)
+    cards, data = split_hdu(content)
+    header = fits.Header.fromstring(b"".join(cards))
     if not str(header.get("ZCMPTYPE", "")).startswith("GZIP"):
         return content
-    wide = "Q" in header["TFORM1"]
+    # "1PB(24)": pairs of length and offset, of 32 or (Q) 64 bits; the only column there is.
+    wide = re.match(r"\d*Q", header["TFORM1"]) is not None
     rows = header["NAXIS2"]
-    table = np.frombuffer(content, ">i8" if wide else ">i4", count=2 * rows, offset=start)
-    heap = start + header.get("THEAP", header["NAXIS1"] * rows)
+    table = np.frombuffer(data, ">i8" if wide else ">i4", count=2 * rows)
+    heap = header.get("THEAP", header["NAXIS1"] * rows)
     tiles = heap + table.reshape(rows, 2)[:, 1].astype(np.int64)
-    timeless = np.frombuffer(content, dtype=np.uint8).copy()
+    timeless = np.frombuffer(data, dtype=np.uint8).copy()
     for offset in _GZIP_TIME:
         timeless[tiles + offset] = 0
-    return timeless.tobytes()
+    return joined_cards(cards) + timeless.tobytes()
 
 
 def with_sums(content: bytes) -> bytes:
     """Return an HDU with DATASUM and CHECKSUM (FITS standard 4.0, appendix J), without a date."""
-    header, start = parsed_header(content)
-    data = content[start:]
+    cards, data = split_hdu(content)
+    kept = [raw for raw in cards if keyword_of(raw) not in {"CHECKSUM", "DATASUM"}]
     data_sum = _sum(data)
-    header["DATASUM"] = (str(data_sum), "data unit checksum")
-    header["CHECKSUM"] = ("0" * 16, "HDU checksum")
-    text = header.tostring(sep="", endcard=True, padding=True).encode("ascii", "replace")
-    header["CHECKSUM"] = _encoded(~_sum(text, data_sum) & 0xFFFFFFFF)
-    text = header.tostring(sep="", endcard=True, padding=True).encode("ascii", "replace")
-    return text + data
+    kept.append(card("DATASUM", str(data_sum), "data unit checksum"))
+    zero = joined_cards([*kept, card("CHECKSUM", "0" * 16, "HDU checksum")])
+    told = _encoded(~_sum(zero, data_sum) & 0xFFFFFFFF)
+    return joined_cards([*kept, card("CHECKSUM", told, "HDU checksum")]) + data
 
 
 def _sum(content: bytes, carried: int = 0) -> int:

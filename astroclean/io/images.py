@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from astropy.io import fits
 
-from astroclean.io.blocks import parsed_header, with_sums, without_times
-from astroclean.io.source import BLOCK
+from astroclean.io.blocks import (
+    BLOCK,
+    card,
+    joined_cards,
+    keyword_of,
+    replaced,
+    split_hdu,
+    with_sums,
+    without_times,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +34,13 @@ _WCS_KEYWORD = re.compile(
     r"WCSAXES|CTYPE\d|CUNIT\d|CRVAL\d|CRPIX\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|P[VS]\d_\d+|CNAME\d"
     r"|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|SPECSYS|[AB]P?_(ORDER|DMAX|\d+_\d+)"
 )
-_REPLACED = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM")
+_SCALING_OR_SUM = {"BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM"}
+# Cards of the table that holds a compressed image, and of how it was compressed.
+_PACKING = re.compile(
+    r"XTENSION|BITPIX|NAXIS\d*|[PG]COUNT|TFIELDS|THEAP|T(TYPE|FORM|UNIT)\d+|ZIMAGE|ZBITPIX"
+    r"|ZNAXIS\d*|ZTILE\d+|ZCMPTYPE|Z(NAME|VAL)\d+|ZQUANTIZ|ZDITHER0|Z(SCALE|ZERO|BLANK)|ZMASKCMP"
+    r"|ZHECKSUM|ZDATASUM"
+)
 _COMPRESSION = ("SIMPLE", "EXTEND", "ZSIMPLE", "ZEXTEND", "ZTENSION", "ZPCOUNT", "ZGCOUNT")
 _EXACT_IN_FLOAT32 = 16  # bits of an integer
 _ROWS = 512
@@ -102,15 +116,18 @@ def copied_hdu(source: FitsSource, info: HduInfo, target: BinaryIO) -> None:
     if info.index or header.get("EXTEND", True):
         source.copy_bytes(info, target)
         return
-    header["EXTEND"] = True
-    if not source.is_summed(info.index):
-        target.write(_encoded_header(header))
+    head = joined_cards(_extended(source.raw_cards(info)))
+    if source.is_summed(info.index):
+        buffer = io.BytesIO()
+        source.copy_bytes(info, buffer, data_only=True)
+        target.write(with_sums(head + buffer.getvalue()))
+    else:
+        target.write(head)
         source.copy_bytes(info, target, data_only=True)
-        return
-    buffer = io.BytesIO(_encoded_header(header))
-    buffer.seek(0, io.SEEK_END)
-    source.copy_bytes(info, buffer, data_only=True)
-    target.write(with_sums(buffer.getvalue()))
+
+
+def _extended(cards: list[bytes]) -> list[bytes]:
+    return replaced(cards, card("EXTEND", True, "HDUs follow"))
 
 
 def patched_hdu(
@@ -144,25 +161,23 @@ def patched_hdu(
     header = source.header(info.index)
     stored = np.dtype(f">f{_float_size(header)}")
     as_stored = header["BITPIX"] < 0 and not _is_scaled(header) and not info.is_compressed
-    header["BITPIX"] = -8 * stored.itemsize
-    if info.index == 0 and not header.get("EXTEND", True):
-        header["EXTEND"] = True  # HDUs follow now
-    for keyword in _REPLACED:
-        header.remove(keyword, ignore_missing=True)
-    for line in history:
-        header.add_history(line)
+    cards = [c for c in source.raw_cards(info) if keyword_of(c) not in _SCALING_OR_SUM]
+    if info.index == 0:
+        cards = _extended(cards)
+    cards += [card("HISTORY", line) for line in history]
     blocks = _patched_rows(source, info, stored, as_stored, values, changed)
-    summed = source.is_summed(info.index)
     if info.is_compressed:
         data = np.concatenate(list(blocks)).reshape(info.shape)
-        content = _repacked(header, data, source.tile_shape(info.index))
-        target.write(with_sums(content) if summed else content)
-    elif summed:
+        content = _repacked(cards, data, source.tile_shape(info.index))
+        target.write(with_sums(content) if source.is_summed(info.index) else content)
+        return
+    cards = replaced(cards, card("BITPIX", -8 * stored.itemsize, "array data type"))
+    if source.is_summed(info.index):
         buffer = io.BytesIO()
-        _stream(header, blocks, buffer)
+        _stream(cards, blocks, buffer)
         target.write(with_sums(buffer.getvalue()))
     else:
-        _stream(header, blocks, target)
+        _stream(cards, blocks, target)
 
 
 def _float_size(header: fits.Header) -> int:
@@ -197,26 +212,19 @@ def _patched_rows(
             yield block
 
 
-def _encoded_header(header: fits.Header) -> bytes:
-    text: str = header.tostring(sep="", endcard=True, padding=True)
-    return text.encode("ascii", "replace")
-
-
-def _stream(header: fits.Header, blocks: Iterator[NDArray[Any]], target: BinaryIO) -> None:
-    target.write(_encoded_header(header))
+def _stream(cards: list[bytes], blocks: Iterator[NDArray[Any]], target: BinaryIO) -> None:
+    target.write(joined_cards(cards))
     written = 0
     for block in blocks:
         written += target.write(block.tobytes())
     target.write(b"\0" * (-written % BLOCK))
 
 
-def _repacked(header: fits.Header, data: NDArray[Any], tile: tuple[int, ...]) -> bytes:
+def _repacked(cards: list[bytes], data: NDArray[Any], tile: tuple[int, ...]) -> bytes:
+    """Return a tile-compressed HDU with the cards of the input beside those of the compression."""
     native = data.astype(data.dtype.newbyteorder("="))
-    name = header.get("EXTNAME")
-    content = encode_hdu(_packed(native, header, name=name, tile=tile))
-    if name is not None:
-        return content
-    # Of an HDU without a name, astropy would make one called COMPRESSED_IMAGE.
-    stored, data_start = parsed_header(content)
-    stored.remove("EXTNAME", ignore_missing=True)
-    return _encoded_header(stored) + content[data_start:]
+    content = encode_hdu(_packed(native, fits.Header(), name=None, tile=tile))
+    made, packed = split_hdu(content)
+    packing = [c for c in made if _PACKING.fullmatch(keyword_of(c))]
+    kept = [c for c in cards if not _PACKING.fullmatch(keyword_of(c))]
+    return joined_cards(packing + kept) + packed

@@ -19,6 +19,7 @@ from astropy.io import fits
 
 from astroclean.errors import FitsReadError, HduNotFoundError
 from astroclean.io.address import hdu_label
+from astroclean.io.blocks import split_hdu
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FitsSource", "HduInfo", "open_fits"]
 
-BLOCK = 2880
-"""FITS files are written in blocks of this many bytes."""
 _GZIP_MAGIC = b"\x1f\x8b"
 # A file that merely lacks its last padding is whole: `_check_length` tells truncation.
 _FATAL = ("missing END card", "Error validating header", "not a valid FITS")
@@ -269,6 +268,11 @@ class FitsSource:
             native = np.array(part, dtype=part.dtype.newbyteorder("="), order="C")
             blank = hdu.header.get("BLANK", self._stored[index].header.get("ZBLANK"))
             return _physical(native, hdu.header, blank)
+
+    def raw_cards(self, info: HduInfo) -> list[bytes]:
+        """Return the cards of an HDU as they are stored, without END."""
+        self._raw.seek(info.start)
+        return split_hdu(self._raw.read(info.data_start - info.start))[0]
 
     def is_summed(self, index: int) -> bool:
         """Return whether an HDU carries CHECKSUM or DATASUM, of its table where compressed."""

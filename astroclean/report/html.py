@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 from typing import TYPE_CHECKING
 
-from astroclean.errors import OutputError
 from astroclean.report import view
 from astroclean.report.model import ExitCode, FileStatus
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 
     from astroclean.report.model import RunReport
 
-__all__ = ["MAX_PICTURES", "check_report_libraries", "pictured_frames", "render_report"]
+__all__ = ["MAX_PICTURES", "pictured_frames", "render_report"]
 
 MAX_PICTURES = 24
 """Frames with pictures; a page with more would be slow to open and to send."""
@@ -27,23 +25,6 @@ _EXIT_TEXT = {
     ExitCode.NO_INPUT: "No input matched.",
     ExitCode.INTERRUPTED: "The run was interrupted; files that were finished are written.",
 }
-
-
-def check_report_libraries() -> None:
-    """Raise before the run what would otherwise be found after it.
-
-    Raises
-    ------
-    OutputError
-        A library that pages or pictures need is not installed.
-    """
-    missing = [name for name in ("jinja2", "PIL") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise OutputError(
-            "report.html needs a library that is not installed",
-            received=", ".join(missing),
-            remedy="Run `pip install 'astroclean[report]'`, or set `products.report = false`.",
-        )
 
 
 def pictured_frames(report: RunReport, *, limit: int = MAX_PICTURES) -> set[tuple[int, int]]:
@@ -107,7 +88,6 @@ def render_report(report: RunReport) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    check_report_libraries()
     import jinja2  # noqa: PLC0415 - only reports need Jinja2
 
     environment = jinja2.Environment(

@@ -89,6 +89,8 @@ class FrameRecord(_Record):
     shape: tuple[int, int]
     unit: str
     pixels_changed: int = 0
+    pixels_flagged: int = 0
+    """Pixels with any flag after the run."""
     flagged_before: dict[str, int] = Field(default_factory=dict)
     """Mask plane to pixels, as read."""
     flagged_after: dict[str, int] = Field(default_factory=dict)

@@ -12,7 +12,7 @@ from astroclean.core.planes import MaskPlane
 from astroclean.report.preview import PLANE_COLORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from astroclean.report.model import FileRecord, FrameRecord, Histogram, RunReport
 
@@ -100,15 +100,6 @@ def _planes_of(frame: FrameRecord) -> list[dict[str, Any]]:
         }
         for name in ordered
     ]
-
-
-def _flags_of(frames: Iterable[FrameRecord]) -> dict[str, int]:
-    """Return the flags after the run and how many more they are, summed over planes."""
-    after = before = 0
-    for frame in frames:
-        after += sum(frame.flagged_after.values())
-        before += sum(frame.flagged_before.values())
-    return {"after": after, "new": after - before}
 
 
 def _statistics_of(frame: FrameRecord) -> list[tuple[str, float | None, float | None, bool]]:
@@ -241,7 +232,6 @@ FILTERS: dict[str, Callable[..., str]] = {
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "planes_of": _planes_of,
-    "flags_of": _flags_of,
     "statistics_of": _statistics_of,
     "plot_of": _plot_of,
     "parts_of": _parts_of,

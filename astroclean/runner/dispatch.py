@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from astroclean.report.html import MAX_PICTURES
 from astroclean.runner.work import Job, PartDone, assemble, failed_records, process
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from astroclean.runner.units import Unit
 
 __all__ = ["Dispatcher"]
-
-_PICTURED_FRAMES = 24
-"""Frames of which previews are drawn; a report with more would be too heavy to open."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Dispatcher:
         wholes = []
         frames = 0
         for unit in units:
-            pictures = self.pictures and frames < _PICTURED_FRAMES
+            pictures = self.pictures and frames < MAX_PICTURES
             fields = tuple(range(unit.fields))
             wholes.append(Job(unit, self.folder, fields, True, pictures, self.start))
             frames += unit.fields * len(unit.plans)

@@ -63,10 +63,7 @@ class ProcessExecutor:
             done, suspects = yield from self._pass(function, waiting)
             finished = done | {index for index, _ in suspects}
             waiting = [(index, item) for index, item in waiting if index not in finished]
-            # Whose worker died is unknown; each suspect gets a process of its own.
-            for index, item in suspects:
-                with self._pool(1) as pool:
-                    yield index, _outcome(pool.submit(_called, function, item))
+            yield from self._one_by_one(function, suspects)
 
     def _pass(self, function: Callable[[Any], Any], items: list[tuple[int, Any]]) -> Any:
         """Run items until all are done or a worker died; return (done, suspects)."""
@@ -91,6 +88,19 @@ class ProcessExecutor:
                     done.add(index)
                     yield index, _outcome(future)
         return done, []
+
+    def _one_by_one(
+        self, function: Callable[[Any], Any], suspects: list[tuple[int, Any]]
+    ) -> Iterator[tuple[int, Any]]:
+        """Run items alone: whose worker died is unknown while several are under way."""
+        queue = list(reversed(suspects))
+        while queue:
+            with self._pool(1) as pool:
+                outcome = None
+                while queue and not isinstance(outcome, WorkerDied):
+                    index, item = queue.pop()
+                    outcome = _outcome(pool.submit(_called, function, item))
+                    yield index, outcome
 
     @contextlib.contextmanager
     def _pool(self, workers: int) -> Iterator[ProcessPoolExecutor]:

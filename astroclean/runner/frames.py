@@ -277,6 +277,7 @@ def _record(
         shape=before.shape,
         unit=before.unit.to_string(),
         pixels_changed=int(np.count_nonzero(output.changed)),
+        pixels_flagged=int(np.count_nonzero(output.flags)),
         flagged_before=count_planes(before.flags),
         flagged_after=count_planes(output.flags),
         statistics={

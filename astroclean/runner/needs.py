@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 from astroclean.core.conventions import load_convention
 from astroclean.core.planes import MaskPlane
-from astroclean.errors import NeedError
+from astroclean.errors import NeedError, PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from astroclean.core.stage import Stage
     from astroclean.io.read import Exposure
 
-__all__ = ["check_needs"]
+__all__ = ["check_extras", "check_needs"]
 
 
 def check_needs(stages: Sequence[Stage], exposure: Exposure, config: PipelineConfig) -> None:
@@ -89,3 +90,30 @@ def _remedy(missing: Sequence[str]) -> str:
     if "psf" in missing:
         return 'Give `[psf]` with `file`, `fwhm = "0.9 arcsec"` or `estimate = true`.'
     return "Put a stage that provides it before; `astroclean plugins list` shows which do."
+
+
+def check_extras(config: PipelineConfig) -> None:
+    """Refuse products whose libraries are not installed, rather than fail when all is done.
+
+    Parameters
+    ----------
+    config : PipelineConfig
+        The pipeline.
+
+    Raises
+    ------
+    PluginError
+        A library is missing; the message names the extra that brings it.
+    """
+    wanted = {
+        "report": (config.products.report, ("jinja2", "PIL"), "products.report=false"),
+        "regions": ("regions" in config.products.keep, ("regions",), "another products.keep"),
+        "psf": (config.psf is not None, ("scipy", "photutils"), "no [psf]"),
+    }
+    for extra, (is_wanted, modules, otherwise) in wanted.items():
+        lacking = [name for name in modules if importlib.util.find_spec(name) is None]
+        if is_wanted and lacking:
+            raise PluginError(
+                f"the pipeline needs {', '.join(lacking)}",
+                remedy=f"pip install 'astroclean[{extra}]', or run with {otherwise}.",
+            )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.util
 import platform
 import time
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from astroclean.runner.dispatch import Dispatcher
 from astroclean.runner.executors import make_executor
 from astroclean.runner.folder import OutputFolder
 from astroclean.runner.inputs import InputSet, find_inputs
+from astroclean.runner.needs import check_extras
 from astroclean.runner.outputs import main_output, possible_outputs
 from astroclean.runner.plan import (
     FilePlan,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.config.load import LoadedPipeline
-    from astroclean.config.schema import PipelineConfig
 
 __all__ = ["Preflight", "Request", "Runner"]
 
@@ -60,6 +59,8 @@ class Request:
     """``--from``."""
     jobs: int = 1
     overwrite: bool = False
+    command: tuple[str, ...] = ()
+    """As typed, for the record."""
 
 
 @dataclass
@@ -187,7 +188,7 @@ class Runner:
                 build_stages([spec], base=self.pipeline.base, stem=None)
             except AstrocleanError as error:
                 faults.append(error)
-        _check_extras(config)
+        check_extras(config)
         _raise_joined(faults)
 
     def _inputs(self) -> InputSet:
@@ -288,6 +289,7 @@ class Runner:
         code = ExitCode.SOME_FAILED if failed else ExitCode.DONE
         return RunReport(
             exit_code=ExitCode.INTERRUPTED if interrupted else code,
+            command=list(self.request.command),
             description=self.pipeline.config.description,
             output=str(self.folder.path),
             jobs=self.request.jobs,
@@ -323,22 +325,6 @@ def _failed(name: str, error: Any) -> FileRecord:
     if parse_address(name).path.name not in text:
         text = f"{name}: {text}"
     return FileRecord(input=name, status=FileStatus.FAILED, error=text)
-
-
-def _check_extras(config: PipelineConfig) -> None:
-    """Refuse products whose libraries are not installed, rather than fail when all is done."""
-    wanted = {
-        "report": (config.products.report, ("jinja2", "PIL"), "products.report=false"),
-        "regions": ("regions" in config.products.keep, ("regions",), "another products.keep"),
-        "psf": (config.psf is not None, ("scipy", "photutils"), "no [psf]"),
-    }
-    for extra, (is_wanted, modules, otherwise) in wanted.items():
-        lacking = [name for name in modules if importlib.util.find_spec(name) is None]
-        if is_wanted and lacking:
-            raise PluginError(
-                f"the pipeline needs {', '.join(lacking)}",
-                remedy=f"pip install 'astroclean[{extra}]', or run with {otherwise}.",
-            )
 
 
 def _raise_joined(faults: Sequence[Exception]) -> None:

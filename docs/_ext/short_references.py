@@ -6,6 +6,7 @@ astroclean that does not exist is still a warning.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,7 +38,14 @@ def resolve(
     return found_node
 
 
+def escape_underscores(app: Sphinx, *told: Any) -> None:  # noqa: ARG001 - Sphinx's signature
+    """Keep words such as ``MP_`` from being taken for link targets; docstrings have none."""
+    lines: list[str] = told[-1]
+    lines[:] = [re.sub(r"(?<![\w`])(\w+)_(?=[\s).,;:]|$)", r"\1\_", line) for line in lines]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
     app.connect("missing-reference", resolve)
+    app.connect("autodoc-process-docstring", escape_underscores)
     return {"parallel_read_safe": True}

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from astroclean.errors import OutputError
-from astroclean.report import html
 from astroclean.report.html import MAX_PICTURES, pictured_frames, render_report
 from astroclean.report.model import (
     FileRecord,
@@ -311,9 +309,3 @@ def test_configuration_says_who_set_what() -> None:
         'name "auto" pipeline',
     ):
         assert said in found.text
-
-
-def test_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(html.importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(OutputError, match=r"astroclean\[report\]"):
-        html.check_report_libraries()
