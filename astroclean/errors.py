@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "AstrocleanError",
+    "AstrocleanWarning",
     "ConfigurationError",
     "ContractError",
     "ConventionError",
@@ -81,6 +82,10 @@ def _rebuild(
     remedy: str | None,
 ) -> AstrocleanError:
     return cls(problem, where=where, received=received, remedy=remedy)
+
+
+class AstrocleanWarning(UserWarning):
+    """Something that the user should know but that stops nothing; a run notes it in its report."""
 
 
 class FitsReadError(AstrocleanError):

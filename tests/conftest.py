@@ -43,14 +43,14 @@ class FitsVerify:
     def counts(self, path: Path) -> tuple[int, int]:
         """Return how many errors and warnings it finds in a file."""
         done = subprocess.run(
-            [self._program, "-q", str(path)], capture_output=True, text=True, check=False
+            [self._program, str(path)], capture_output=True, text=True, check=False
         )
         text = done.stdout + done.stderr
-        if "verification OK" in text:
-            return 0, 0
-        found = re.search(r"(\d+) warnings? and (\d+) errors?", text)
-        assert found is not None, f"fitsverify of {path.name}: {text}"
-        return int(found[2]), int(found[1])
+        assert "Verification found" in text, f"fitsverify of {path.name}: {text}"
+        found = re.findall(r"^\*\*\* (Warning|Error): *(.*)", text, re.MULTILINE)
+        # WCS Paper IV itself asks for several cards DPj.
+        kinds = [kind for kind, what in found if not re.match(r"Keyword DP\d is duplicated", what)]
+        return kinds.count("Error"), kinds.count("Warning")
 
 
 @pytest.fixture(scope="session")

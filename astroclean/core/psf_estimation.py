@@ -29,6 +29,10 @@ _WIDTH_TOLERANCE = 0.25
 # A neighbor of this brightness within the stamp would show in the stack.
 _NEIGHBOR_FRACTION = 0.1
 _SMALLEST_STAMP, _LARGEST_STAMP, _STAMP_FWHMS = 11, 101, 7
+# Crowded fields have stars that are alone on small stamps only, so these are tried first.
+_TRIAL_STAMPS, _LEAST_FWHMS = (11, 23, 47, 95), 4
+# Detectors with many bad pixels have no stamp without any.
+_CLEAN_CORE, _MOST_BAD = 2, 0.25
 # Candidates looked at for each star wanted: galaxies and blends are among them.
 _TRIES_PER_STAR = 8
 
@@ -76,11 +80,9 @@ def estimate_psf(
         raise PsfError("side of the PSF stamp must be odd and at least 5", received=size)
     sky, noise = _background(frame)
     peaks = _peaks(frame, sky, noise)
-    first = _stars(frame, peaks, size or 2 * _SMALLEST_STAMP + 1, max_stars)
-    stars = first
-    if size is None and first:
-        wanted = _stamp_size(_typical_width(first))
-        stars = _stars(frame, peaks, wanted, max_stars)
+    if size is None:
+        size = _stamp_size(_rough_width(frame, peaks, max_stars))
+    stars = _stars(frame, peaks, size, max_stars)
     stars = _of_one_width(stars)[:max_stars]
     if len(stars) < _FEWEST_STARS:
         raise PsfError(
@@ -139,15 +141,27 @@ def _stars(frame: Frame, peaks: NDArray[np.float64], size: int, max_stars: int) 
         column, row = int(x), int(y)
         box = (slice(row - half, row + half + 1), slice(column - half, column + half + 1))
         inside = half <= column < frame.shape[1] - half and half <= row < frame.shape[0] - half
-        if not inside or bad[box].any() or frame.data[row, column] >= limit:
+        if not inside or frame.data[row, column] >= limit:
             continue
         if not _is_isolated(peaks, x, y, height=height, reach=half):
             continue
         tries += 1
-        star = _measured(frame.data[box].astype(np.float64))
+        cutout = _mended(frame.data[box].astype(np.float64), bad[box])
+        star = None if cutout is None else _measured(cutout)
         if star is not None:
             stars.append(star)
     return stars
+
+
+def _rough_width(frame: Frame, peaks: NDArray[np.float64], max_stars: int) -> float:
+    """Return the FWHM measured on the smallest stamps that hold the stars."""
+    width = _NARROWEST_FWHM
+    for side in _TRIAL_STAMPS:
+        width = _typical_width(_stars(frame, peaks, side, max_stars))
+        # On a stamp that is too small the rim is no background and the star looks narrow.
+        if width < side / _LEAST_FWHMS:
+            break
+    return width
 
 
 def _is_isolated(
@@ -155,6 +169,17 @@ def _is_isolated(
 ) -> bool:
     near = (np.abs(peaks[:, 0] - x) <= reach) & (np.abs(peaks[:, 1] - y) <= reach)
     return int(np.count_nonzero(near & (peaks[:, 2] > _NEIGHBOR_FRACTION * height))) == 1
+
+
+def _mended(cutout: NDArray[np.float64], bad: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    """Replace bad pixels in the wings by their mirror images; None where the core has any."""
+    half = cutout.shape[0] // 2
+    core = slice(half - _CLEAN_CORE, half + _CLEAN_CORE + 1)
+    opposite = bad[::-1, ::-1]
+    if bad[core, core].any() or bad.mean() > _MOST_BAD:
+        return None
+    wings = np.median(cutout[~bad])
+    return np.where(bad, np.where(opposite, wings, cutout[::-1, ::-1]), cutout)
 
 
 def _measured(cutout: NDArray[np.float64]) -> _Star | None:

@@ -1,4 +1,4 @@
-"""HDUs as bytes: cards that stay as they are, checksums that hold, compressed data without a clock."""
+"""HDUs as bytes: cards kept as they stand, checksums, compressed data without a clock."""
 
 from __future__ import annotations
 

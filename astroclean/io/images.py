@@ -34,6 +34,8 @@ _WCS_KEYWORD = re.compile(
     r"WCSAXES|CTYPE\d|CUNIT\d|CRVAL\d|CRPIX\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|P[VS]\d_\d+|CNAME\d"
     r"|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|SPECSYS|[AB]P?_(ORDER|DMAX|\d+_\d+)"
 )
+# Tables of the same file that the WCS looks up: distortion (Paper IV) and detector to image.
+_LOOKUP_KEYWORD = re.compile(r"(CPDIS|CPERR)\d|D[PQ]\d(\..+)?|D2IM(DIS|ERR|EXT)\d?|D2IM\d(\..+)?")
 _SCALING_OR_SUM = {"BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM"}
 # Cards of the table that holds a compressed image, and of how it was compressed.
 _PACKING = re.compile(
@@ -46,9 +48,20 @@ _EXACT_IN_FLOAT32 = 16  # bits of an integer
 _ROWS = 512
 
 
-def wcs_cards_of(header: fits.Header) -> fits.Header:
-    """Return the WCS cards of a header exactly as they stand (SIP, TPV and all)."""
+def wcs_cards_of(header: fits.Header, *, lookups: bool) -> fits.Header:
+    """Return the WCS cards of a header exactly as they stand (SIP, TPV and all).
+
+    Parameters
+    ----------
+    header : Header
+        Header of an image.
+    lookups : bool
+        Whether the cards go into a file that has the lookup tables which they may name.
+    """
     cards = fits.Header([c for c in header.cards if _WCS_KEYWORD.fullmatch(c.keyword)])
+    if lookups:
+        named = [c for c in header.cards if _LOOKUP_KEYWORD.fullmatch(c.keyword)]
+        cards.extend(named, strip=False, unique=False)
     # The standard deprecates EPOCH; what it meant is EQUINOX.
     epoch = header.get("EPOCH")
     if isinstance(epoch, (int, float)) and epoch > 0 and "EQUINOX" not in cards:
@@ -162,7 +175,7 @@ def patched_hdu(
     stored = np.dtype(f">f{_float_size(header)}")
     as_stored = header["BITPIX"] < 0 and not _is_scaled(header) and not info.is_compressed
     cards = [c for c in source.raw_cards(info) if keyword_of(c) not in _SCALING_OR_SUM]
-    if info.index == 0:
+    if info.index == 0 and not header.get("EXTEND", True):
         cards = _extended(cards)
     cards += [card("HISTORY", line) for line in history]
     blocks = _patched_rows(source, info, stored, as_stored, values, changed)
@@ -225,6 +238,14 @@ def _repacked(cards: list[bytes], data: NDArray[Any], tile: tuple[int, ...]) -> 
     native = data.astype(data.dtype.newbyteorder("="))
     content = encode_hdu(_packed(native, fits.Header(), name=None, tile=tile))
     made, packed = split_hdu(content)
-    packing = [c for c in made if _PACKING.fullmatch(keyword_of(c))]
-    kept = [c for c in cards if not _PACKING.fullmatch(keyword_of(c))]
+    # CFITSIO wants these first: they tell whether the image was a primary or an extension.
+    first = [c for c in cards if keyword_of(c) in {"ZSIMPLE", "ZTENSION"}]
+    packing = []
+    for made_card in made:
+        keyword = keyword_of(made_card)
+        if keyword == "ZTENSION":
+            packing += first
+        elif _PACKING.fullmatch(keyword):
+            packing.append(made_card)
+    kept = [c for c in cards if c not in first and not _PACKING.fullmatch(keyword_of(c))]
     return joined_cards(packing + kept) + packed

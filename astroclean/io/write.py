@@ -124,7 +124,7 @@ def _stored_uncertainty(output: FrameOutput) -> tuple[str, HduInfo | None]:
 def _new_hdus(source: FitsSource, group: list[FrameOutput], plan: OutputPlan) -> Iterable[Any]:
     first = group[0]
     science = first.slot.science
-    common = _common_cards(source, first)
+    common = _common_cards(source, first, lookups=plan.science)
     packed = source.path.suffix.lower() == ".fz" or science.is_compressed
 
     def stacked(planes: list[NDArray[Any]]) -> NDArray[Any]:
@@ -150,13 +150,13 @@ def _new_hdus(source: FitsSource, group: list[FrameOutput], plan: OutputPlan) ->
         )
 
 
-def _common_cards(source: FitsSource, output: FrameOutput) -> fits.Header:
+def _common_cards(source: FitsSource, output: FrameOutput, *, lookups: bool) -> fits.Header:
     science = output.slot.science
     header = fits.Header()
     header["EXTVER"] = (output.slot.ordinal, "number of the science HDU, from 1")
     header["ACSCI"] = (science.label, "science HDU that this belongs to")
     header[WRITER_KEYWORD] = (__version__, "version of astroclean")
-    header.extend(wcs_cards_of(source.header(science.index)), strip=False)
+    header.extend(wcs_cards_of(source.header(science.index), lookups=lookups), strip=False)
     return header
 
 
@@ -198,7 +198,7 @@ def write_mask(
     for group in groups.values():
         values = [convention.from_planes(o.flags, reject=reject) for o in group]
         mask = values[0] if group[0].slot.plane is None else np.stack(values)
-        header = _common_cards(source, group[0])
+        header = _common_cards(source, group[0], lookups=False)
         header["ACMASK"] = (convention.name, "convention of the values")
         small = np.min_scalar_type(int(mask.max(initial=0)))
         stored = np.int16 if small.itemsize == 1 else np.int32

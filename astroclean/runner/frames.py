@@ -228,7 +228,8 @@ def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures:
         else None
     )
     products = dict(state.products)
-    products["RESIDUAL"] = np.where(changed, np.nan_to_num(before.data - after.data), 0)
+    with np.errstate(invalid="ignore"):  # infinite pixels
+        products["RESIDUAL"] = np.where(changed, np.nan_to_num(before.data - after.data), 0)
     history = tuple(line for entry in state.frame.history for line in entry.cards())
     output = FrameOutput(
         slot=slot,

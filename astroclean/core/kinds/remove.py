@@ -43,7 +43,8 @@ class SourceRemover(Stage):
         where = self._checked(frame, "where", answer.where).astype(bool, copy=False)
         self._check_remit(frame, data, where)
         new = np.where(where, data, frame.data)
-        removed = np.where(where, np.nan_to_num(frame.data - new, posinf=0, neginf=0), 0)
+        with np.errstate(invalid="ignore"):  # an infinite pixel that stays
+            removed = np.where(where, np.nan_to_num(frame.data - new, posinf=0, neginf=0), 0)
         result = frame.replace(
             data=new,
             uncertainty=self._uncertainty(frame, answer.uncertainty, where),

@@ -23,7 +23,7 @@ __all__ = ["BadPixels", "BadPixelsOptions"]
 
 # The standard error of a median of Gaussian values, in sigma / sqrt(n).
 _MEDIAN_ERROR = 1.2533
-_PIXEL_BOX, _NOISE_BOX, _LINE_BOX = 5, 32, 9
+_PIXEL_BOX, _NOISE_BOX, _LINE_BOX, _END_BOX = 5, 32, 9, 5
 _FEWEST_PIXELS = 8
 
 
@@ -43,8 +43,9 @@ class BadPixelsOptions(StageOptions):
     it for undersampled stars."""
     line_sigma: Annotated[float, Field(gt=0, le=1000)] = 8.0
     """Deviation of a line from the lines beside it, in standard deviations of such deviations."""
-    line_length: Annotated[int, Field(ge=16, le=100000)] = 128
-    """Lines are judged in pieces of this length, in pixels; a piece is flagged as a whole."""
+    line_length: Annotated[int, Field(ge=16, le=100000)] = 64
+    """Lines are judged in pieces of this length that overlap by half, in pixels; a piece is flagged
+    as a whole."""
     rows: bool = True
     """Whether rows are searched as well as columns."""
 
@@ -128,7 +129,7 @@ class BadPixels(Masker):
         hot = np.zeros(image.shape, dtype=bool)
         dead = np.zeros(image.shape, dtype=bool)
         length, counts = self.options.line_length, [0, 0]
-        for start in range(0, image.shape[0], length):
+        for start in range(0, image.shape[0], length // 2):
             # The last piece is as long as the others where the frame allows.
             start = max(min(start, image.shape[0] - length), 0)  # noqa: PLW2901
             piece = slice(start, start + length)
@@ -138,8 +139,22 @@ class BadPixels(Masker):
             ):
                 plane[piece] |= found
                 counts[index] += int(np.count_nonzero(found))
+        hot, dead = _to_its_ends(hot, across), _to_its_ends(dead, -across)
         turned = (hot, dead) if axis == 0 else (hot.T, dead.T)
         return turned[0], turned[1], (counts[0], counts[1])
+
+
+def _to_its_ends(found: NDArray[np.bool_], height: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Extend lines, found in whole pieces, for as long as they stand out by half their height."""
+    from scipy.ndimage import label, median_filter  # noqa: PLC0415 - heavy
+
+    extended = found.copy()
+    for x in np.flatnonzero(found.any(axis=0)):
+        own = found[:, x]
+        smooth = median_filter(height[:, x], size=_END_BOX, mode="nearest")
+        labels, _ = label(own | (smooth > 0.5 * np.median(height[own, x])))
+        extended[:, x] = np.isin(labels, np.unique(labels[own]))
+    return extended
 
 
 def _line_scores(across: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDArray[np.float64]:

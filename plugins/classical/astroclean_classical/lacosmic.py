@@ -179,7 +179,9 @@ def _hits(frame: Frame, noise: _Noise, settings: dict[str, Any]) -> NDArray[np.b
     # astroscrappy widens its mask by one pixel. With 13 % of the pixels flagged, as in STIS, it
     # would so pass over 43 % of the hits; narrowed first, the mask never reaches good pixels.
     inner = binary_erosion(bad, np.ones((3, 3)), border_value=1)
-    image = nearest_filled(frame.data, bad) * np.float32(noise.scale)
+    # A saturated core keeps its height: filled from its flank, the star's own edge would be a hit.
+    hidden = bad & ~(frame.where(MaskPlane.SATURATED) & np.isfinite(frame.data))
+    image = nearest_filled(frame.data, hidden) * np.float32(noise.scale)
     # It also takes the median of unmasked pixels and must be left one.
     if bad.all() or (image >= noise.settings["satlevel"]).all():
         return np.zeros(frame.shape, dtype=bool)

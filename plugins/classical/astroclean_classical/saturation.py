@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from astroclean.core.kinds.mask import Masker
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
-from astroclean.errors import StageError
+from astroclean.errors import AstrocleanWarning, StageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +32,9 @@ class SaturationOptions(StageOptions):
     level: Annotated[float, Field(gt=0)] | Literal["clipped"] | None = None
     """Value from which a pixel is saturated, in the unit of the frame; none: of the detector.
     ``clipped``: the highest value of the frame where at least 5 pixels share exactly it."""
+    if_unknown: Literal["skip", "error"] = "skip"
+    """Where neither ``level`` nor header nor instrument tell the level: flag nothing and warn, or
+    fail."""
     bleed_axis: Literal["y", "x"] = "y"
     """Axis along which charge bleeds; columns run along ``y``."""
     bleed_fraction: Annotated[float, Field(gt=0, le=1)] = 0.8
@@ -69,9 +73,11 @@ class Saturation(Masker):
         Raises
         ------
         StageError
-            No level is given or known.
+            No level is given or known, and ``if_unknown = "error"``.
         """
         level = self._level(frame)
+        if level is None:
+            return Mask(np.zeros(frame.shape, dtype=np.uint32))
         # Comparisons with NaN are false: neither seeds nor bleeding.
         seeds = frame.data >= level if np.isfinite(level) else np.zeros(frame.shape, dtype=bool)
         metrics = {
@@ -81,21 +87,26 @@ class Saturation(Masker):
         saturated = self._with_bleeding(frame, seeds, level) if seeds.any() else seeds
         return Mask(saturated * np.uint32(MaskPlane.SATURATED), metrics=metrics)
 
-    def _level(self, frame: Frame) -> float:
+    def _level(self, frame: Frame) -> float | None:
         given = self.options.level
         if given == "clipped":
             return _clipping_level(frame.data)
         if given is not None:
             return float(given)
         known = Detector.of(frame.meta).saturation
-        if known is None:
-            raise StageError(
-                "saturation level is needed but neither header nor instrument tell it",
-                where=f"{frame.frame_id}, stage '{self.name}'",
-                remedy="Give the option `level` (a value, or 'clipped' for data cut at their "
-                "maximum), or `--set instrument.saturation=...`.",
-            )
-        return float(known)
+        if known is not None:
+            return float(known)
+        unknown = StageError(
+            "saturation level is told neither by header nor by instrument; nothing is flagged",
+            where=f"{frame.frame_id}, stage '{self.name}'",
+            remedy="Give the option `level` (a value, or 'clipped' for data cut at their "
+            "maximum), or `--set instrument.saturation=...`.",
+        )
+        if self.options.if_unknown == "error":
+            raise unknown
+        # A map of a bolometer has no such level, and one pipeline may serve many instruments.
+        warnings.warn(str(unknown), AstrocleanWarning, stacklevel=2)
+        return None
 
     def _with_bleeding(
         self, frame: Frame, seeds: NDArray[np.bool_], level: float

@@ -12,7 +12,7 @@ from astropy.io import fits
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
 from astroclean.core.stage import Outcome
-from astroclean.errors import StageError
+from astroclean.errors import AstrocleanWarning, StageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,9 +90,18 @@ def test_level_of_the_detector_and_the_option_before_it() -> None:
     assert not flagged(image, {"ACSATUR": 500.0}, level=700).any()
 
 
-def test_unknown_level_is_an_error_with_remedies() -> None:
+def test_unknown_level_flags_nothing_and_says_so() -> None:
+    frame = Frame(bleeding(), unit="adu")
+    with pytest.warns(AstrocleanWarning, match=r"`level`.*instrument\.saturation"):
+        result = Saturation().run(frame)
+    assert result.outcome == Outcome.NO_WORK
+    assert not result.frame.flags.any()
+
+
+def test_unknown_level_is_an_error_on_request() -> None:
+    frame = Frame(bleeding(), unit="adu")
     with pytest.raises(StageError, match=r"`level`.*instrument\.saturation"):
-        flagged(np.zeros((9, 9)))
+        Saturation(SaturationOptions(if_unknown="error")).run(frame)
 
 
 def test_clipped_data_tell_their_level() -> None:

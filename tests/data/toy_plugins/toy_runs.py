@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 from astropy.io import fits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _HERE = Path(__file__).parent
 TOYS = "astroclean_toys"
@@ -174,6 +175,14 @@ def report_of(folder: Path) -> dict[str, Any]:
 def statuses(folder: Path) -> dict[str, str]:
     """Return the name of each input with how it ended."""
     return {Path(f["input"]).name: f["status"] for f in report_of(folder)["files"]}
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
 
 
 def unfinished(folder: Path) -> list[Path]:

@@ -74,6 +74,19 @@ def test_flagged_saturated_and_wide_objects_are_not_used() -> None:
     assert psf.fwhm_pixels == pytest.approx(clean.fwhm_pixels, rel=0.05)
 
 
+def test_scattered_bad_pixels_do_not_matter() -> None:
+    image = star_field(fwhm=2.5)
+    clean, _ = estimate_psf(Frame(image, unit="adu"), size=15)
+    bad = np.random.default_rng(9).uniform(size=SHAPE) < 0.05
+    flags = bad * np.uint32(MaskPlane.HOT_PIXEL)
+    spoilt, metrics = estimate_psf(
+        Frame(np.where(bad, 1e6, image), unit="adu", flags=flags), size=15
+    )
+    assert metrics["stars used"] >= 3
+    assert spoilt.fwhm_pixels == pytest.approx(clean.fwhm_pixels, rel=0.08)
+    assert np.abs(spoilt.stamps - clean.stamps).max() < 0.06 * clean.stamps.max()
+
+
 def test_at_most_max_stars_are_used() -> None:
     _, metrics = estimate_psf(Frame(star_field(fwhm=3.0), unit="adu"), max_stars=5)
     assert metrics["stars used"] == 5
