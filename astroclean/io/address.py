@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from astroclean.errors import HduNotFoundError
+
 __all__ = ["Address", "hdu_label", "parse_address"]
 
 _PATTERN = re.compile(r"^(?P<path>.+)\[(?P<hdu>[^\[\]]+)\]$")
@@ -51,6 +53,11 @@ def parse_address(text: str | Path) -> Address:
     -------
     Address
         Names are upper case without trailing blanks, as FITS compares them.
+
+    Raises
+    ------
+    HduNotFoundError
+        What follows the name is no version.
     """
     path = Path(text)
     match = _PATTERN.match(str(text))
@@ -59,6 +66,9 @@ def parse_address(text: str | Path) -> Address:
     file, hdu = Path(match["path"]), match["hdu"].strip()
     if re.fullmatch(r"\d+", hdu):
         return Address(file, index=int(hdu))
-    name, _, version = hdu.partition(",")
-    number = int(version) if re.fullmatch(r"\s*\d+\s*", version) else None
-    return Address(file, name=name.strip().upper(), version=number)
+    name, comma, version = hdu.partition(",")
+    if comma and not re.fullmatch(r"\s*\d+\s*", version):
+        raise HduNotFoundError(
+            "the version of an HDU is a whole number", where=str(text), received=repr(version)
+        )
+    return Address(file, name=name.strip().upper(), version=int(version) if comma else None)

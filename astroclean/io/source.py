@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import math
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class FitsSource:
         self.path = path
         self.notes: list[str] = []
         """What was odd but harmless, for the report."""
+        self._headers: dict[int, fits.Header] = {}
         self._stack = contextlib.ExitStack()
         try:
             self._raw = self._open_raw()
@@ -163,6 +165,10 @@ class FitsSource:
             for index, (stored, hdu) in enumerate(zip(self._stored, self._hdus, strict=True)):
                 place = stored.fileinfo()
                 shape = tuple(hdu.shape) if hdu.is_image and hdu.shape else ()
+                if any(type(length) is not int or length < 0 for length in shape):
+                    raise ValueError(f"axes of HDU {index} are no lengths: {shape}")
+                if isinstance(hdu, fits.CompImageHDU):
+                    self._check_tiles(index)
                 infos.append(
                     HduInfo(
                         index=index,
@@ -179,6 +185,21 @@ class FitsSource:
             self._check_length(infos[-1])
         return tuple(infos)
 
+    def _check_tiles(self, index: int) -> None:
+        """Refuse a compressed image whose tiles are not the rows of its table.
+
+        Decoders trust these numbers: wrong ones ask for absurd memory, or crash the process.
+        """
+        stored = self._stored[index].header
+        axes = range(1, stored["ZNAXIS"] + 1)
+        lengths = [stored[f"ZNAXIS{n}"] for n in axes]
+        tiles = [stored.get(f"ZTILE{n}", lengths[0] if n == 1 else 1) for n in axes]
+        if min(tiles, default=0) < 1:
+            raise ValueError(f"tiles of {tiles} pixels in HDU {index}")
+        count = math.prod(-(-length // tile) for length, tile in zip(lengths, tiles, strict=True))
+        if count != stored["NAXIS2"]:
+            raise ValueError(f"{count} tiles but {stored['NAXIS2']} table rows in HDU {index}")
+
     def _check_length(self, last: HduInfo) -> None:
         length = self._raw.seek(0, io.SEEK_END)
         with_padding = self._stored[last.index]
@@ -191,9 +212,26 @@ class FitsSource:
             )
 
     def header(self, index: int) -> fits.Header:
-        """Return a copy of the header of an HDU (of the image, where it is compressed)."""
-        header: fits.Header = self._hdus[index].header.copy()
-        return header
+        """Return a copy of the header of an HDU (of the image, where it is compressed).
+
+        Cards that cannot be parsed are left out of it and noted; the file keeps them.
+        """
+        if index not in self._headers:
+            with self._damage_told():
+                header = fits.Header()
+                for card in self._hdus[index].header.cards:
+                    if self._is_parsed(card):
+                        header.append(card, end=True)
+            self._headers[index] = header
+        return self._headers[index].copy()
+
+    def _is_parsed(self, card: fits.Card) -> bool:
+        try:
+            _ = card.value, card.comment
+        except fits.VerifyError:
+            self.notes.append(f"card {card.keyword} cannot be parsed; it is ignored")
+            return False
+        return True
 
     def merged_header(self, index: int) -> fits.Header:
         """Return the header of an HDU with the primary's keywords that it lacks."""

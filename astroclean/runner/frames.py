@@ -15,7 +15,7 @@ import numpy as np
 from astroclean.core.frameset import FrameSet
 from astroclean.core.planes import count_planes
 from astroclean.core.uncertainty import deviation_of
-from astroclean.errors import AstrocleanError, StageError
+from astroclean.errors import AstrocleanError, AstrocleanWarning, StageError
 from astroclean.io.atomic import atomic_file
 from astroclean.io.output import BranchImage, FrameOutput
 from astroclean.report.model import FrameRecord, StageRecord
@@ -152,7 +152,13 @@ def _faults_named(stage: Stage, frame_id: str, notes: list[str]) -> Iterator[Non
             fault = StageError(text, where=where, remedy="This is a fault of the plugin.")
             fault.add_note("".join(traceback.format_exception(error)))
             raise fault from error
-    notes += sorted({f"{where}: {w.category.__name__}: {w.message}" for w in caught})
+    notes += sorted({_as_note(where, w) for w in caught})
+
+
+def _as_note(where: str, caught: warnings.WarningMessage) -> str:
+    if issubclass(caught.category, AstrocleanWarning):
+        return str(caught.message)
+    return f"{where}: {caught.category.__name__}: {caught.message}"
 
 
 def _advanced(

@@ -197,7 +197,9 @@ def conventions() -> str:
 def _values(convention: Convention) -> str:
     rows = []
     for row in convention.values:
-        written = _names(row.answers) + (["every rejected pixel"] if row.written_for_rejected else [])
+        written = _names(row.answers) + (
+            ["every rejected pixel"] if row.written_for_rejected else []
+        )
         read = ", ".join(_names(row.sets)) or "no plane"
         rows.append((row.value, f"`{row.name}`", row.meaning, read, ", ".join(written) or "never"))
     return table(("value", "name", "meaning", "read as", "written for"), rows)
@@ -287,9 +289,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
 
 def fill(app: Sphinx, name: str, source: list[str]) -> None:  # noqa: ARG001 - Sphinx's signature
     """Replace the marks of a page."""
-    source[0] = MARK.sub(
-        lambda m: GENERATORS[m[1]](*([m[2]] if m[2] else [])), source[0]
-    )
+    source[0] = MARK.sub(lambda m: GENERATORS[m[1]](*([m[2]] if m[2] else [])), source[0])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

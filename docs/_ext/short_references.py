@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 FOREIGN = ("astropy", "numpy", "np", "pydantic", "photutils", "galsim", "pytest", "u", "enum")
 
 
-def resolve(
-    app: Sphinx, env: BuildEnvironment, node: Element, content: Element
-) -> Element | None:
+def resolve(app: Sphinx, env: BuildEnvironment, node: Element, content: Element) -> Element | None:
     """Return a link to the only object of that short name, text for a foreign one."""
     if node.get("refdomain") != "py":
         return None
@@ -33,7 +31,13 @@ def resolve(
         return None
     changed = {**node.attributes, "refspecific": False}
     found_node: Any = domain.resolve_xref(
-        env, node["refdoc"], app.builder, node["reftype"], found.pop(), type(node)(**changed), content
+        env,
+        node["refdoc"],
+        app.builder,
+        node["reftype"],
+        found.pop(),
+        type(node)(**changed),
+        content,
     )
     return found_node
 

@@ -127,7 +127,9 @@ class Interpolate(SourceRemover):
 
     def _target(self, frame: Frame) -> NDArray[np.bool_]:
         planes = self.options.planes
-        return frame.where(frame.reject_bits if planes == "reject" else planes)
+        # Overscan has no sky to restore; it is what calibration measures.
+        rejected = frame.reject_bits & ~MaskPlane.OVERSCAN
+        return frame.where(rejected if planes == "reject" else planes)
 
     def _filled(
         self, frame: Frame, holes: NDArray[np.bool_], bad: NDArray[np.bool_]
