@@ -1,6 +1,7 @@
 """Find cosmic rays in an array, and compare with the truth of the simulation."""
 
 import numpy as np
+
 from astroclean import MaskPlane, load_stage
 from astroclean.simulate.exposure import GAIN, READ_NOISE, simulate_exposure
 

@@ -3,11 +3,12 @@
 from typing import Annotated
 
 import numpy as np
+from pydantic import Field
+
 from astroclean import Frame, MaskPlane, StageOptions, load_stage
 from astroclean.core.kinds.mask import Masker
 from astroclean.core.results import Mask
 from astroclean.testing.frames import synthetic_frame
-from pydantic import Field
 
 
 class BorderOptions(StageOptions):

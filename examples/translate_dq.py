@@ -1,6 +1,7 @@
 """Translate a DQ image of HST ACS to flags, look at them, and write them as JWST would."""
 
 import numpy as np
+
 from astroclean.core.conventions import load_convention
 from astroclean.core.planes import count_planes
 

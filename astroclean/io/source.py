@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import math
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from astropy.io import fits
 from astroclean.errors import FitsReadError, HduNotFoundError
 from astroclean.io.address import hdu_label
 from astroclean.io.blocks import split_hdu
+from astroclean.io.tiles import check_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,7 +168,7 @@ class FitsSource:
                 if any(type(length) is not int or length < 0 for length in shape):
                     raise ValueError(f"axes of HDU {index} are no lengths: {shape}")
                 if isinstance(hdu, fits.CompImageHDU):
-                    self._check_tiles(index)
+                    check_tiles(self._raw, stored.header, place["datLoc"])
                 infos.append(
                     HduInfo(
                         index=index,
@@ -184,21 +184,6 @@ class FitsSource:
                 )
             self._check_length(infos[-1])
         return tuple(infos)
-
-    def _check_tiles(self, index: int) -> None:
-        """Refuse a compressed image whose tiles are not the rows of its table.
-
-        Decoders trust these numbers: wrong ones ask for absurd memory, or crash the process.
-        """
-        stored = self._stored[index].header
-        axes = range(1, stored["ZNAXIS"] + 1)
-        lengths = [stored[f"ZNAXIS{n}"] for n in axes]
-        tiles = [stored.get(f"ZTILE{n}", lengths[0] if n == 1 else 1) for n in axes]
-        if min(tiles, default=0) < 1:
-            raise ValueError(f"tiles of {tiles} pixels in HDU {index}")
-        count = math.prod(-(-length // tile) for length, tile in zip(lengths, tiles, strict=True))
-        if count != stored["NAXIS2"]:
-            raise ValueError(f"{count} tiles but {stored['NAXIS2']} table rows in HDU {index}")
 
     def _check_length(self, last: HduInfo) -> None:
         length = self._raw.seek(0, io.SEEK_END)

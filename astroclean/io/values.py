@@ -193,11 +193,12 @@ def frame_wcs(header: Header, hdus: HDUList, notes: list[str]) -> WCS | None:
         try:
             wcs = WCS(header, fobj=hdus, naxis=2)
             wcs.wcs.set()
-            if not np.isfinite([*wcs.pixel_scale_matrix.flat, *wcs.wcs.crval]).all():
-                raise ValueError("steps or reference values are not finite")
         # WCSLIB and astropy raise many types on malformed headers.
         except Exception as error:  # noqa: BLE001
             reason = str(error).strip().splitlines()
             notes.append(f"WCS not understood: {reason[-1] if reason else type(error).__name__}")
             return None
-    return wcs
+        finite = np.isfinite([*wcs.pixel_scale_matrix.flat, *wcs.wcs.crval]).all()
+    if not finite:
+        notes.append("WCS not understood: steps or reference values are not finite")
+    return wcs if finite else None

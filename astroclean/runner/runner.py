@@ -329,7 +329,10 @@ def _failed(name: str, error: Any) -> FileRecord:
 
 def _raise_joined(faults: Sequence[Exception]) -> None:
     """Raise what was found: one error as it is, several as one that lists them all."""
-    distinct = list({str(fault): fault for fault in faults}.values())
+    # A need that no file meets is one problem, told of the first file.
+    distinct = list(
+        {f.problem if isinstance(f, NeedError) else str(f): f for f in reversed(faults)}.values()
+    )[::-1]
     if not distinct:
         return
     plugin_faults = [fault for fault in distinct if isinstance(fault, PluginError)]

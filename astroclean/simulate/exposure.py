@@ -91,7 +91,7 @@ def _draw_stars(rng: np.random.Generator, shape: tuple[int, int], count: int) ->
     flux = np.minimum(flux, 2.0e5)
     if count:
         flux[0] = 3.0e6  # one saturated star
-    x, y = rng.uniform(4, nx - 5, count), rng.uniform(4, ny - 5, count)
+    x, y = rng.uniform(0, nx - 1, count), rng.uniform(0, ny - 1, count)
     return Table({"x": x, "y": y, "flux": flux})
 
 
@@ -113,7 +113,7 @@ def _render_galaxies(
     ny, nx = shape
     image = np.zeros(shape)
     for _ in range(count):
-        x, y = rng.uniform(20, nx - 20), rng.uniform(20, ny - 20)
+        x, y = rng.uniform(0, nx), rng.uniform(0, ny)
         model = Sersic2D(
             amplitude=10 ** rng.uniform(1.2, 2.3),
             r_eff=rng.uniform(3, 9),

@@ -75,9 +75,11 @@ def options() -> str:
         parts += [
             f"## {entry.name}\n",
             f"{manifest.summary}.\n",
-            f"Kind `{entry.kind}`, from `{entry.distribution}`, licence {manifest.license}. "
-            f"Needs: {', '.join(f'`{n}`' for n in manifest.needs) or 'nothing but the frame'}. "
-            f"Provides: {', '.join(f'`{n}`' for n in manifest.provides) or 'nothing'}.\n",
+            (
+                f"Kind `{entry.kind}`, from `{entry.distribution}`, licence {manifest.license}. "
+                f"Needs: {', '.join(f'`{n}`' for n in manifest.needs) or 'nothing but the frame'}. "
+                f"Provides: {', '.join(f'`{n}`' for n in manifest.provides) or 'nothing'}.\n"
+            ),
             _fields(stage.Options.model_json_schema()),
         ]
     return "\n".join(parts)

@@ -23,7 +23,7 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: Element, content: Element)
     if node.get("refdomain") != "py":
         return None
     target: str = node["reftarget"].lstrip(".~")
-    if target.split(".")[0] in FOREIGN:
+    if target.split(".", maxsplit=1)[0] in FOREIGN:
         return content
     domain = env.domains["py"]
     found = {name for name in domain.objects if name.endswith(f".{target}")}

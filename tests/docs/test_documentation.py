@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from astroclean.cli.main import main
 from astroclean.config.load import load_pipeline
 from astroclean.config.schema import PipelineConfig

@@ -88,8 +88,6 @@ PACKED = ("rice", "quantized", "gzip-tiles", "hcompress", "plio")
 
 # ---------------------------------------------------------------------------- damage
 
-Damaged = "Iterator[tuple[str, bytes]]"
-
 
 def header_end(content: bytes, start: int = 0) -> int:
     return content.index(b"END" + b" " * 77, start) // BLOCK * BLOCK + BLOCK
@@ -103,7 +101,7 @@ def flipped(content: bytes, first: int, last: int, count: int, seed: int) -> byt
     return bytes(damaged)
 
 
-def flips_in_headers() -> Damaged:
+def flips_in_headers() -> Iterator[tuple[str, bytes]]:
     for number, (name, make) in enumerate(WHOLE.items()):
         content = make()
         last = header_end(content, header_end(content) if name in PACKED else 0)
@@ -111,7 +109,7 @@ def flips_in_headers() -> Damaged:
             yield f"{name}-{seed}", flipped(content, 0, last, 1 + seed, 100 * number + seed)
 
 
-def flips_in_data() -> Damaged:
+def flips_in_data() -> Iterator[tuple[str, bytes]]:
     for number, (name, make) in enumerate(WHOLE.items()):
         content = make()
         first = header_end(content, header_end(content) if name in PACKED else 0)
@@ -122,7 +120,7 @@ def flips_in_data() -> Damaged:
             yield f"{name}-{seed}", damaged
 
 
-def truncations() -> Damaged:
+def truncations() -> Iterator[tuple[str, bytes]]:
     for name, make in WHOLE.items():
         content = make()
         ends = {0, 1, 79, 80, 81, 2879, 2880, 2881, 5760, len(content) // 2}
@@ -131,14 +129,14 @@ def truncations() -> Damaged:
             yield f"{name}-{end}", content[:end]
 
 
-def deleted_blocks() -> Damaged:
+def deleted_blocks() -> Iterator[tuple[str, bytes]]:
     for name, make in WHOLE.items():
         content = make()
         for start in range(0, len(content), BLOCK):
             yield f"{name}-{start}", content[:start] + content[start + BLOCK :]
 
 
-def gzip_streams() -> Damaged:
+def gzip_streams() -> Iterator[tuple[str, bytes]]:
     for number, name in enumerate(("plain", "exposure", "cube")):
         content = gzip.compress(WHOLE[name](), mtime=0)
         for seed in range(12):
@@ -149,7 +147,7 @@ def gzip_streams() -> Damaged:
         yield f"{name}-tail.gz", content + b"tail"
 
 
-def flips_in_descriptors() -> Damaged:
+def flips_in_descriptors() -> Iterator[tuple[str, bytes]]:
     """Damage the table of a compressed image: lengths and offsets of its tiles."""
     for number, name in enumerate(PACKED):
         content = WHOLE[name]()
@@ -211,7 +209,7 @@ WRONG_CARDS = {
 }
 
 
-def wrong_cards() -> Damaged:
+def wrong_cards() -> Iterator[tuple[str, bytes]]:
     for name, cards in WRONG_CARDS.items():
         content = WHOLE[name]()
         for keyword, wrong in cards.items():
@@ -220,7 +218,7 @@ def wrong_cards() -> Damaged:
                     yield f"{name}-{keyword}-{number}", with_card(content, keyword, value)
 
 
-def no_fits_at_all() -> Damaged:
+def no_fits_at_all() -> Iterator[tuple[str, bytes]]:
     generator = np.random.default_rng(SEED)
     yield "empty", b""
     yield "text", b"Dear observer,\nthe exposure is on its way.\n" * 200
@@ -239,7 +237,7 @@ def no_fits_at_all() -> Damaged:
     yield "smaller-err", encoded([fits.PrimaryHDU(), *smaller])
 
 
-KINDS: dict[str, Callable[[], Damaged]] = {
+KINDS: dict[str, Callable[[], Iterator[tuple[str, bytes]]]] = {
     make.__name__: make
     for make in (
         flips_in_headers,

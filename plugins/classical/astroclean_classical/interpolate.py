@@ -39,7 +39,8 @@ class InterpolateOptions(StageOptions):
     """Settings of :class:`Interpolate`."""
 
     planes: Literal["reject"] | tuple[str, ...] = "reject"
-    """Planes to fill, by name or alias; ``reject``: those that the run rejects."""
+    """Planes to fill, by name or alias; ``reject``: those that the run rejects,
+    OVERSCAN apart."""
     method: Literal["convolve", "maskfill"] = "convolve"
     """Gaussian-weighted mean of measured pixels (astropy), or inward growth (maskfill)."""
     sigma: Annotated[float, Field(ge=0.3, le=20)] = 1.0

@@ -1,0 +1,278 @@
+"""Each kind's base class lets a plugin change what its kind may change, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.nddata import StdDevUncertainty
+from astropy.table import QTable
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from astroclean.core.frame import Frame
+from astroclean.core.frameset import FrameSet
+from astroclean.core.kinds.deblend import Deblender
+from astroclean.core.kinds.deconvolve import Deconvolver
+from astroclean.core.kinds.mask import Masker
+from astroclean.core.kinds.remove import SourceRemover
+from astroclean.core.kinds.screen import Screener
+from astroclean.core.kinds.superres import SuperResolver
+from astroclean.core.planes import MaskPlane
+from astroclean.core.psf import Psf
+from astroclean.core.results import (
+    Deconvolution,
+    Mask,
+    Removal,
+    Score,
+    Separation,
+    Upsampling,
+)
+from astroclean.core.sources import Sources
+from astroclean.core.stage import Outcome
+from astroclean.core.uncertainty import deviation_of
+from astroclean.errors import AstrocleanError, ContractError, FrameError, StageError
+from astroclean.testing.frames import synthetic_frame
+
+
+class Flagger(Masker):
+    sets = MaskPlane.COSMIC_RAY
+    answer: Any = None
+
+    def find(self, frame: Frame) -> Mask:
+        return type(self).answer
+
+
+class Filler(SourceRemover):
+    reason = MaskPlane.INTERPOLATED
+    answer: Any = None
+
+    def remove(self, frame: Frame) -> Removal:
+        return type(self).answer
+
+
+def frame_of(shape: tuple[int, int] = (8, 9), value: float = 5.0) -> Frame:
+    uncertainty = StdDevUncertainty(np.ones(shape, dtype=np.float32))
+    return Frame(np.full(shape, value), unit="adu", uncertainty=uncertainty, frame_id="f.fits[1]")
+
+
+def flags_of(shape: tuple[int, int], plane: MaskPlane) -> np.ndarray:
+    flags = np.zeros(shape, dtype=np.uint32)
+    flags[2, 3] = plane
+    return flags
+
+
+def test_masker_adds_bits_and_keeps_old_ones() -> None:
+    frame = frame_of().add_planes(np.ones((8, 9), dtype=bool), "BAD")
+    Flagger.answer = Mask(flags_of((8, 9), MaskPlane.COSMIC_RAY))
+    result = Flagger().run(frame)
+    assert result.frame.where("BAD").all()
+    assert result.frame.where("CR").sum() == 1
+    assert result.metrics["pixels COSMIC_RAY"] == 1
+    assert result.outcome == Outcome.DONE
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        flags_of((8, 9), MaskPlane.TRAIL),
+        np.full((8, 9), 1 << 26, dtype=np.uint32),
+        np.zeros((9, 8), dtype=np.uint32),
+    ],
+)
+def test_masker_may_not_set_what_it_does_not_declare(flags: np.ndarray) -> None:
+    Flagger.answer = Mask(flags)
+    with pytest.raises(ContractError, match=r"f\.fits\[1\].*flagger"):
+        Flagger().run(frame_of())
+
+
+def test_masker_that_finds_nothing_says_so() -> None:
+    Flagger.answer = Mask(np.zeros((8, 9), dtype=np.uint32))
+    assert Flagger().run(frame_of()).outcome == Outcome.NO_WORK
+
+
+@given(
+    where=arrays(bool, (6, 7)),
+    data=arrays(np.float32, (6, 7), elements=st.floats(-1e6, 1e6, width=32)),
+)
+def test_remover_changes_only_inside_where_or_is_refused(
+    where: np.ndarray, data: np.ndarray
+) -> None:
+    frame = frame_of((6, 7))
+    Filler.answer = Removal(data, where)
+    if ((data != frame.data) & ~where).any():
+        with pytest.raises(ContractError, match="inside `where`"):
+            Filler().run(frame)
+        return
+    after = Filler().run(frame).frame
+    assert np.array_equal(after.data, np.where(where, data, frame.data))
+    assert np.array_equal(after.where("INTERPOLATED"), where)
+    assert np.array_equal(np.isnan(deviation_of(after.uncertainty)), where)
+
+
+def test_remover_keeps_the_old_flag_beside_the_reason() -> None:
+    where = flags_of((8, 9), MaskPlane.COSMIC_RAY) != 0
+    frame = frame_of().add_planes(where, "CR")
+    Filler.answer = Removal(np.where(where, 0, frame.data), where)
+    result = Filler().run(frame)
+    assert result.frame.where("CR").sum() == result.frame.where("INTERPOLATED").sum() == 1
+    assert result.metrics["flux removed"] == 5
+    assert result.products["REMOVED"].sum() == 5
+
+
+def test_remover_may_give_uncertainties() -> None:
+    where = flags_of((8, 9), MaskPlane.COSMIC_RAY) != 0
+    frame = frame_of()
+    Filler.answer = Removal(frame.data, where, uncertainty=np.full((8, 9), 7.0))
+    deviation = deviation_of(Filler().run(frame).frame.uncertainty)
+    assert deviation is not None
+    assert deviation[where] == 7
+    assert (deviation[~where] == 1).all()
+
+
+class Finder(Deblender):
+    labels: Any = None
+
+    def separate(self, frame: Frame) -> Separation:
+        table = QTable({"id": [1], "x": [3.0], "y": [2.0]})
+        return Separation(Sources(table, type(self).labels))
+
+
+def test_deblender_sets_sources_with_sky_and_changes_no_value() -> None:
+    frame = synthetic_frame(seed=1)
+    labels = np.zeros(frame.shape, dtype=np.int64)
+    labels[2, 3] = 1
+    Finder.labels = labels
+    after = Finder().run(frame).frame
+    assert after.data.tobytes() == frame.data.tobytes()
+    assert after.sources is not None
+    sky = frame.wcs.pixel_to_world(3.0, 2.0)
+    assert after.sources.table["ra"][0].to_value("deg") == pytest.approx(sky.ra.deg)
+    assert after.where("SOURCE").sum() == 1
+
+
+def test_catalogue_without_its_columns_or_with_twins_is_refused() -> None:
+    with pytest.raises(FrameError, match="y"):
+        Sources(QTable({"id": [1], "x": [3.0]}))
+    with pytest.raises(FrameError, match="twice"):
+        Sources(QTable({"id": [1, 1], "x": [3.0, 1], "y": [1.0, 2]}))
+
+
+class Sharpener(Deconvolver):
+    def deconvolve(self, frame: Frame) -> Deconvolution:
+        return Deconvolution(frame.data * 2, Psf.gaussian(fwhm_pixels=1.5))
+
+
+def test_deconvolver_needs_a_psf_and_gives_one() -> None:
+    with pytest.raises(StageError, match="needs 'psf'"):
+        Sharpener().run(frame_of())
+    frame = frame_of().replace(psf=Psf.gaussian(fwhm_pixels=4))
+    result = Sharpener().run(frame)
+    assert result.frame.psf is not None
+    assert result.frame.psf.fwhm_pixels < 2
+    assert result.metrics["flux ratio"] == 2
+    assert np.array_equal(result.frame.flags, frame.flags)
+
+
+class Finer(SuperResolver):
+    shape: tuple[int, int] = (0, 0)
+
+    def upsample(self, frame: Frame) -> Upsampling:
+        return Upsampling(np.ones(type(self).shape), Psf.gaussian(fwhm_pixels=3))
+
+
+def test_superresolver_carries_flags_and_sky_to_the_finer_grid() -> None:
+    frame = synthetic_frame(seed=2, shape=(20, 30))
+    Finer.shape = (60, 90)
+    after = Finer().run(frame).frame
+    assert after.shape == (60, 90)
+    assert np.array_equal(after.flags[1::3, 1::3], frame.flags)
+    for x, y in ((0, 0), (29, 19), (10, 5)):
+        ours = frame.wcs.pixel_to_world(x, y)
+        # The centre of a pixel is the centre of its middle part.
+        theirs = after.wcs.pixel_to_world(3 * x + 1, 3 * y + 1)
+        assert ours.separation(theirs).arcsec < 1e-6
+
+
+@pytest.mark.parametrize("shape", [(61, 90), (60, 60), (10, 15), (0, 0)])
+def test_superresolver_must_refine_by_a_whole_factor(shape: tuple[int, int]) -> None:
+    Finer.shape = shape
+    with pytest.raises(ContractError, match="whole multiple"):
+        Finer().run(synthetic_frame(seed=2, shape=(20, 30)))
+
+
+class Judge(Screener):
+    value: float = 0.0
+
+    def score(self, frame: Frame) -> Score:
+        return Score(type(self).value, 0.5)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_score_is_a_probability(value: float) -> None:
+    Judge.value = value
+    with pytest.raises(ContractError, match="probability"):
+        Judge().run(frame_of())
+
+
+class BandFlagger(Masker):
+    """Flags what is brighter than the mean of the bands."""
+
+    sets = MaskPlane.COSMIC_RAY
+    accepts = frozenset({"set"})
+
+    def find(self, frames: Any) -> Mask:
+        stack = frames.stack()
+        return Mask((stack > stack.mean(axis=0)) * np.uint32(MaskPlane.COSMIC_RAY))
+
+
+def test_stage_of_a_set_gets_all_bands_and_answers_for_each() -> None:
+    frames = FrameSet({"g": frame_of(value=1.0), "r": frame_of(value=3.0)})
+    results = BandFlagger().run_set(frames)
+    assert not results["g"].frame.where("CR").any()
+    assert results["r"].frame.where("CR").all()
+    with pytest.raises(StageError, match="several bands"):
+        BandFlagger().run(frame_of())
+
+
+def test_stage_of_frames_runs_on_each_band_of_a_set() -> None:
+    Flagger.answer = Mask(flags_of((8, 9), MaskPlane.COSMIC_RAY))
+    results = Flagger().run_set(FrameSet({"g": frame_of(), "r": frame_of()}))
+    assert [result.frame.where("CR").sum() for result in results.values()] == [1, 1]
+
+
+@pytest.mark.parametrize("form", ["array", "list", "quantity", "ccddata", "frame"])
+def test_stage_takes_whatever_can_be_made_a_frame(form: str) -> None:
+    import astropy.units as u
+    from astropy.nddata import CCDData
+
+    array = np.full((8, 9), 5.0)
+    image = {
+        "array": array,
+        "list": array.tolist(),
+        "quantity": array * u.electron,
+        "ccddata": CCDData(array, unit="electron"),
+        "frame": frame_of(),
+    }[form]
+    Flagger.answer = Mask(flags_of((8, 9), MaskPlane.COSMIC_RAY))
+    result = Flagger().run(image)
+    assert result.frame.where("CR").sum() == 1
+    assert str(result.frame.unit) == ("electron" if form in {"quantity", "ccddata"} else "adu")
+
+
+@pytest.mark.parametrize("thing", [3, None, {"a": 1}, np.zeros(4), np.zeros((2, 3, 4)), "no.fits"])
+def test_what_is_no_image_is_refused(thing: Any) -> None:
+    Flagger.answer = Mask(flags_of((8, 9), MaskPlane.COSMIC_RAY))
+    with pytest.raises(AstrocleanError):
+        Flagger().run(thing)
+
+
+def test_history_has_no_clock_and_fits_into_cards() -> None:
+    Flagger.answer = Mask(flags_of((8, 9), MaskPlane.COSMIC_RAY))
+    (entry,) = Flagger().run(frame_of()).frame.history
+    assert entry.stage == "flagger"
+    for line in entry.cards():
+        assert len(line) <= 70
+        assert line.isascii()
