@@ -33,4 +33,5 @@ default_role = "code"
 nitpicky = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+autodoc_default_options = {"exclude-members": "model_config"}
 numpydoc_show_class_members = False

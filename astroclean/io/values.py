@@ -193,6 +193,9 @@ def frame_wcs(header: Header, hdus: HDUList, notes: list[str]) -> WCS | None:
         try:
             wcs = WCS(header, fobj=hdus, naxis=2)
             wcs.wcs.set()
+            if wcs.pixel_shape is not None:
+                # Of a cube, astropy keeps three lengths, by which it then slices wrongly.
+                wcs.pixel_shape = wcs.pixel_shape[:2]
         # WCSLIB and astropy raise many types on malformed headers.
         except Exception as error:  # noqa: BLE001
             reason = str(error).strip().splitlines()

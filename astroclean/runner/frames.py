@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["FrameState", "FrameWork", "finish_frame", "run_stages"]
 
 _MAD_TO_SIGMA = 1.4826
+_ROUNDING = 1e-6  # a few units in the last place of float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +230,8 @@ def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures:
     deviation = deviation_of(after.uncertainty)
     old_deviation = deviation_of(before.uncertainty)
     touched = (
-        _differs(old_deviation, deviation)
+        # Variances and weights go to deviations and back: what differs by rounding is unchanged.
+        ~np.isclose(old_deviation, deviation, rtol=_ROUNDING, atol=0, equal_nan=True)
         if deviation is not None and old_deviation is not None
         else None
     )

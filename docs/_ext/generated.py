@@ -157,7 +157,11 @@ def _own(model: type[BaseModel]) -> dict[str, Any]:
 
 _TABLES = {
     "instrument": "The table below; a text is its `name`.",
+    "run": "The table below.",
+    "input": "The table below.",
+    "simulate": "The table below.",
     "psf": "The table below; none where no stage needs a PSF.",
+    "products": "The table below.",
 }
 
 
@@ -264,7 +268,11 @@ def exits() -> str:
 
 
 def _raising(code: ExitCode) -> list[str]:
-    return [n for n in errors.__all__ if getattr(errors, n).exit_code == code and code > 1]
+    return [
+        n
+        for n in errors.__all__
+        if getattr(getattr(errors, n), "exit_code", 0) == code and code > 1
+    ]
 
 
 def help(words: str = "") -> str:

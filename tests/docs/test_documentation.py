@@ -119,7 +119,7 @@ class Reader:
     def _run(self, command: str) -> str:
         parts = [part.strip() for part in command.split("&&")]
         installed = [
-            m[1] for p in parts if (m := re.match(r"python -m pip install -e ([^\[ ]+)", p))
+            m[1] for p in parts if (m := re.match(r"python -m pip install -e \"?([^\[ \"]+)", p))
         ]
         for folder in installed:
             self._install(self.folder / folder)
