@@ -20,19 +20,20 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("run", type=Path, metavar="RUN.json", help="record of a run")
+    parser.add_argument("run", type=Path, metavar="RUN.json", help="record of a run, or its folder")
 
 
 def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
+    path = arguments.run / "run.json" if arguments.run.is_dir() else arguments.run
     try:
-        report = RunReport.model_validate_json(arguments.run.read_text(encoding="utf-8"))
+        report = RunReport.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
-        raise ConfigurationError(f"cannot be read: {reason}", where=str(arguments.run)) from error
+        raise ConfigurationError(f"cannot be read: {reason}", where=str(path)) from error
     except ValidationError as error:
         problem = "is no run.json of astroclean"
-        raise ConfigurationError(problem, where=str(arguments.run)) from error
+        raise ConfigurationError(problem, where=str(path)) from error
     manifests = {entry.name: entry.manifest for entry in list_plugins()}
     entries, missing = citations_of(report, manifests)
     for entry in [*OWN_ENTRIES, *entries]:

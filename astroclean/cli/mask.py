@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.core.configs import list_configs
 from astroclean.core.conventions import load_convention
-from astroclean.core.planes import MaskPlane
+from astroclean.core.planes import MaskPlane, parse_planes
 from astroclean.errors import PlaneError
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the verb."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     explain = actions.add_parser("explain", help="say what a mask value means")
-    explain.add_argument("value", metavar="VALUE", help="decimal or 0x... integer")
+    explain.add_argument(
+        "value", metavar="VALUE", help="decimal or 0x... integer, or names of planes"
+    )
     explain.add_argument(
         "--as",
         dest="convention",
@@ -31,13 +33,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     explain.add_argument("--json", action="store_true")
 
 
+def _value(text: str, *, is_own: bool) -> int:
+    try:
+        return int(text, 0)
+    except ValueError as error:
+        if is_own:  # names and aliases are taken everywhere
+            return int(parse_planes(text))
+        raise PlaneError("not an integer", received=repr(text)) from error
+
+
 def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
-    try:
-        value = int(arguments.value, 0)
-    except ValueError as error:
-        raise PlaneError("not an integer", received=repr(arguments.value)) from error
     convention = load_convention(arguments.convention)
+    value = _value(arguments.value, is_own=convention.name == "astroclean")
     rows: list[dict[str, Any]] = [
         {
             "value": number,

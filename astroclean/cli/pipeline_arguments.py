@@ -69,7 +69,7 @@ def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
     )
     return Request(
         inputs=tuple(arguments.inputs),
-        input_base=Path.cwd(),
+        input_base=Path(),
         stages=selection.of(tuple(stage.name for stage in pipeline.config.stage)),
         start=arguments.start,
         jobs=arguments.jobs,

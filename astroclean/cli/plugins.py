@@ -99,7 +99,7 @@ def _new(arguments: Namespace) -> int:
         problem = f"cannot be written: {error.strerror or error}"
         raise ConfigurationError(problem, where=str(arguments.output)) from error
     print(f"wrote {folder}. Next:")
-    print(f"  python -m pip install -e {folder}[test]")
+    print(f"  python -m pip install -e '{folder}[test]'")
     print(f"  python -m pytest {folder}")
     return 0
 

@@ -89,6 +89,6 @@ def _line(record: FileRecord) -> str:
     if record.status == FileStatus.REJECTED:
         return f"{record.input}: rejected by {record.rejected_by}"
     changed = sum(frame.pixels_changed for frame in record.frames)
-    named = next((n for n in record.outputs if "_clean" in n or "_flags" in n), "")
+    named = list(record.outputs)[-1]  # the cleaned file is written last
     pictures = f"{len(record.frames)} frame{'s' if len(record.frames) != 1 else ''}"
     return f"{record.input}: {record.status}, {pictures}, {changed} pixels changed -> {named}"

@@ -46,9 +46,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
             lines.append(f"{path}: required but missing")
         else:
             message = item["msg"].removeprefix("Value error, ")
-            received = (
-                "" if isinstance(item["input"], (dict, list)) else f" (got {item['input']!r})"
-            )
+            is_told = isinstance(item["input"], (dict, list)) or "(got " in message
+            received = "" if is_told else f" (got {item['input']!r})"
             start = f"{path}: " if path else ""
             lines.append(f"{start}{message[:1].lower()}{message[1:]}{received}")
     return lines

@@ -164,7 +164,8 @@ def _from_settings(
         path, equals, value = text.partition("=")
         target, dot, key = path.strip().partition(".")
         if not equals or not dot or not key:
-            problems.append(f"--set {text}: must read stage.key=value")
+            hint = "; as in instrument.name=decam" if target in SECTIONS else ""
+            problems.append(f"--set {text}: must read stage.key=value{hint}")
         elif target not in (*SECTIONS, *names):
             hint = did_you_mean(target, (*names, *SECTIONS))
             problems.append(f"--set {text}: no stage or table '{target}'. {hint}")

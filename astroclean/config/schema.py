@@ -154,8 +154,10 @@ class StageConfig(_Table):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, values: Any) -> Any:
+        # A plugin of another type is told once, not as a wrong name too.
         if isinstance(values, dict) and not values.get("name"):
-            return {**values, "name": values.get("plugin", "")}
+            plugin = values.get("plugin")
+            return {**values, "name": plugin if isinstance(plugin, str) else ""}
         return values
 
     @field_validator("name")
@@ -189,7 +191,7 @@ class ProductsConfig(_Table):
             try:
                 load_convention(name)
             except AstrocleanError as error:
-                raise ValueError(str(error)) from error
+                raise ValueError(error.problem) from error
         return name
 
 

@@ -91,7 +91,7 @@ class Convention(BaseModel):
         return MaskPlane.union(row.sets for row in self.values)
 
     def with_bits(self, bits: Mapping[str, int]) -> Convention:
-        """Return the convention with the bits that a file itself declares (LSST's MP_ cards).
+        """Return the convention with the bits that a file itself declares (LSST's ``MP_`` cards).
 
         Parameters
         ----------

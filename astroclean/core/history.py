@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +36,12 @@ class HistoryEntry:
         """Return the text of the HISTORY cards, each at most 70 characters of ASCII."""
         named = self.stage if self.stage == self.plugin else f"{self.stage} ({self.plugin})"
         lines = [f"astroclean {named} {self.version}: {self.summary}"]
-        lines += [f"  {key} = {value!r}" for key, value in sorted(self.options.items())]
+        told = {key: value for key, value in sorted(self.options.items()) if value is not None}
+        lines += [f"  {key} = {value!r}" for key, value in told.items()]
         return [
-            text[start : start + _WIDTH]
+            part
             for line in lines
-            for text in [line.encode("ascii", "replace").decode("ascii")]
-            for start in range(0, len(text), _WIDTH)
+            for part in textwrap.wrap(
+                line.encode("ascii", "replace").decode("ascii"), _WIDTH, subsequent_indent="    "
+            )
         ]

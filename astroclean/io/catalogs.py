@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.table import QTable, vstack
 
 from astroclean.errors import FitsWriteError
-from astroclean.io.images import encode_hdu, new_image
+from astroclean.io.images import encode_hdu, new_image, own_primary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ def write_catalog(
         return
     hdu = fits.table_to_hdu(table)
     hdu.name = "SOURCES"
-    target.write(encode_hdu(fits.PrimaryHDU(), primary=True))
+    target.write(own_primary())
     target.write(encode_hdu(hdu))
 
 
@@ -103,7 +103,7 @@ def write_stamps(catalogs: Sequence[tuple[str, Sources]], target: BinaryIO) -> N
     catalogs, target
         As for :func:`write_catalog`.
     """
-    target.write(encode_hdu(fits.PrimaryHDU(), primary=True))
+    target.write(own_primary())
     for label, sources in catalogs:
         for stamp in sources.stamps:
             y, x = stamp.origin

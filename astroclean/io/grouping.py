@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FrameSlot", "Grouping", "group_hdus"]
 
+_OWN_ROLES = {"FLAGS": "flags", "UNCERT": "error"}
+"""EXTNAME of what astroclean wrote to its role when it is read again."""
 _IMAGE = 2
 _CUBE = 3
 
@@ -30,7 +32,7 @@ class FrameSlot:
     plane: int | None = None
     """Plane of a cube."""
     companions: Mapping[str, HduInfo] = field(default_factory=dict)
-    """Role (``error variance inverse_variance dq coverage``) to HDU."""
+    """Role (``error variance inverse_variance dq coverage flags``) to HDU."""
 
     @property
     def label(self) -> str:
@@ -108,7 +110,7 @@ def _roles(hdus: Sequence[HduInfo], instrument: Instrument) -> dict[int, tuple[s
     """Return HDU index to (role, key), the key telling which HDUs belong together."""
     roles = {}
     for hdu in hdus:
-        if not hdu.is_image or len(hdu.shape) < _IMAGE:
+        if not hdu.is_image or len(hdu.shape) < _IMAGE or hdu.belongs_to is not None:
             continue
         named = instrument.hdus.role(hdu.name) if hdu.name else None
         if named is not None:
@@ -116,7 +118,11 @@ def _roles(hdus: Sequence[HduInfo], instrument: Instrument) -> dict[int, tuple[s
         elif not instrument.hdus.science:
             roles[hdu.index] = ("science", str(hdu.version))
     if not any(role == "science" for role, _ in roles.values()):
-        unnamed = [hdu for hdu in hdus if len(hdu.shape) >= _IMAGE and hdu.index not in roles]
+        unnamed = [
+            hdu
+            for hdu in hdus
+            if len(hdu.shape) >= _IMAGE and hdu.index not in roles and hdu.belongs_to is None
+        ]
         # A single image, as archives and reduction scripts write it, needs no EXTNAME.
         if len(unnamed) == 1:
             roles[unnamed[0].index] = ("science", str(unnamed[0].version))
@@ -128,6 +134,8 @@ def _reason_to_skip(
 ) -> str | None:
     if hdu.index in roles:
         return None
+    if hdu.belongs_to is not None:
+        return None if hdu.name in _OWN_ROLES else "a product of astroclean"
     if not hdu.is_image:
         return "a table"
     if not hdu.shape:
@@ -170,6 +178,8 @@ def _companions(
     found: dict[str, HduInfo] = {}
     for hdu in source.hdus:
         role, own_key = roles.get(hdu.index, ("science", ""))
+        if hdu.belongs_to == science.label and hdu.name in _OWN_ROLES:
+            role, own_key = _OWN_ROLES[hdu.name], key
         if role == "science" or own_key != key or hdu.index == science.index:
             continue
         if hdu.shape != science.shape:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from astropy.io import fits
 
+from astroclean import __version__
 from astroclean.io.blocks import (
     BLOCK,
     card,
@@ -20,6 +21,7 @@ from astroclean.io.blocks import (
     with_sums,
     without_times,
 )
+from astroclean.io.names import WRITER_KEYWORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +30,14 @@ if TYPE_CHECKING:
 
     from astroclean.io.source import FitsSource, HduInfo
 
-__all__ = ["copied_hdu", "encode_hdu", "new_image", "patched_hdu", "wcs_cards_of"]
+__all__ = [
+    "copied_hdu",
+    "encode_hdu",
+    "new_image",
+    "own_primary",
+    "patched_hdu",
+    "wcs_cards_of",
+]
 
 _WCS_KEYWORD = re.compile(
     r"WCSAXES|CTYPE\d|CUNIT\d|CRVAL\d|CRPIX\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|P[VS]\d_\d+|CNAME\d"
@@ -109,6 +118,13 @@ def _packed(
         tile_shape=tile,
         quantize_level=0,
     )
+
+
+def own_primary() -> bytes:
+    """Return the empty primary HDU of a file that holds nothing of the input."""
+    header = fits.Header()
+    header[WRITER_KEYWORD] = (__version__, "version of astroclean")
+    return encode_hdu(fits.PrimaryHDU(header=header), primary=True)
 
 
 def encode_hdu(hdu: Any, *, primary: bool = False) -> bytes:

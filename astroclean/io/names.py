@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FITS_SUFFIXES", "clean_name", "is_output_name", "product_name", "split_name"]
+__all__ = [
+    "FITS_SUFFIXES",
+    "OWNER_KEYWORD",
+    "WRITER_KEYWORD",
+    "clean_name",
+    "is_output_name",
+    "product_name",
+    "split_name",
+]
+
+WRITER_KEYWORD = "ACVERS"
+"""Card by which astroclean recognises what it wrote."""
+OWNER_KEYWORD = "ACSCI"
+"""Card that names the science HDU to which a product belongs."""
 
 _ENDINGS = (".fits", ".fit", ".fts")
 _PACKINGS = (".gz", ".fz", "")

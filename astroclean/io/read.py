@@ -160,6 +160,9 @@ class Exposure:
             )
             values = self.source.read(dq.index, plane=slot.plane, window=window)
             flags |= convention.to_planes(_integers(values))
+        own = slot.companions.get("flags")
+        if own is not None:
+            flags |= self.source.read(own.index, plane=slot.plane, window=window).astype(np.uint32)
         coverage = slot.companions.get("coverage")
         if coverage is not None:
             seen = self.source.read(coverage.index, plane=slot.plane, window=window)

@@ -20,6 +20,7 @@ from astropy.io import fits
 from astroclean.errors import FitsReadError, HduNotFoundError
 from astroclean.io.address import hdu_label
 from astroclean.io.blocks import split_hdu
+from astroclean.io.names import OWNER_KEYWORD, WRITER_KEYWORD
 from astroclean.io.tiles import check_tiles
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class HduInfo:
     data_start: int
     end: int
     """Byte offsets in the unpacked file: header, data, first byte behind the padded data."""
+    belongs_to: str | None = None
+    """Label of the science HDU of which astroclean made this one; None for HDUs of others."""
 
     @property
     def label(self) -> str:
@@ -180,6 +183,7 @@ class FitsSource:
                         start=place["hdrLoc"],
                         data_start=place["datLoc"],
                         end=place["datLoc"] + place["datSpan"],
+                        belongs_to=_owner(hdu.header),
                     )
                 )
             self._check_length(infos[-1])
@@ -332,6 +336,11 @@ class FitsSource:
                 return
             target.write(part)
             left -= len(part)
+
+
+def _owner(header: fits.Header) -> str | None:
+    owner = header.get(OWNER_KEYWORD) if WRITER_KEYWORD in header else None
+    return None if owner is None else str(owner)
 
 
 def _physical(stored: NDArray[Any], header: fits.Header, blank: int | None) -> NDArray[Any]:

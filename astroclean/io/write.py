@@ -14,7 +14,15 @@ from astroclean.core.planes import plane_cards
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import FitsWriteError
 from astroclean.io.atomic import atomic_file
-from astroclean.io.images import copied_hdu, encode_hdu, new_image, patched_hdu, wcs_cards_of
+from astroclean.io.images import (
+    copied_hdu,
+    encode_hdu,
+    new_image,
+    own_primary,
+    patched_hdu,
+    wcs_cards_of,
+)
+from astroclean.io.names import OWNER_KEYWORD, WRITER_KEYWORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,10 +35,7 @@ if TYPE_CHECKING:
     from astroclean.io.output import FrameOutput
     from astroclean.io.source import FitsSource, HduInfo
 
-__all__ = ["WRITER_KEYWORD", "OutputPlan", "write_clean", "write_frame", "write_mask"]
-
-WRITER_KEYWORD = "ACVERS"
-"""Card by which astroclean recognises what it wrote."""
+__all__ = ["OutputPlan", "write_clean", "write_frame", "write_mask"]
 
 _TO_STORED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "error": lambda deviation: deviation,
@@ -72,14 +77,21 @@ def write_clean(
         by_science.setdefault(output.slot.science.index, []).append(output)
     if plan.science:
         patches = _patches(by_science, plan)
+        renewed = {
+            (group[0].slot.science.label, name)
+            for group in by_science.values()
+            for name in _new_names(group[0], plan)
+        }
         for info in source.hdus:
             patch = patches.get(info.index)
+            if (info.belongs_to, info.name) in renewed:
+                continue  # of an earlier run; its flags are among the new ones
             if patch is None:
                 copied_hdu(source, info, target)
             else:
                 patched_hdu(source, info, *patch, target)
     else:
-        target.write(encode_hdu(fits.PrimaryHDU(), primary=True))
+        target.write(own_primary())
     for group in by_science.values():
         target.writelines(encode_hdu(hdu) for hdu in _new_hdus(source, group, plan))
 
@@ -121,6 +133,12 @@ def _stored_uncertainty(output: FrameOutput) -> tuple[str, HduInfo | None]:
     return "", None
 
 
+def _new_names(output: FrameOutput, plan: OutputPlan) -> set[str]:
+    flags = {"FLAGS"} if plan.flags else set()
+    branch = {output.branch.name} if output.branch is not None else set()
+    return {*flags, *branch, *(name.upper() for name in output.products)}
+
+
 def _new_hdus(source: FitsSource, group: list[FrameOutput], plan: OutputPlan) -> Iterable[Any]:
     first = group[0]
     science = first.slot.science
@@ -154,7 +172,7 @@ def _common_cards(source: FitsSource, output: FrameOutput, *, lookups: bool) -> 
     science = output.slot.science
     header = fits.Header()
     header["EXTVER"] = (output.slot.ordinal, "number of the science HDU, from 1")
-    header["ACSCI"] = (science.label, "science HDU that this belongs to")
+    header[OWNER_KEYWORD] = (science.label, "science HDU that this belongs to")
     header[WRITER_KEYWORD] = (__version__, "version of astroclean")
     header.extend(wcs_cards_of(source.header(science.index), lookups=lookups), strip=False)
     return header
@@ -191,7 +209,7 @@ def write_mask(
     reject : MaskPlane
         Planes that make a pixel unusable.
     """
-    target.write(encode_hdu(fits.PrimaryHDU(), primary=True))
+    target.write(own_primary())
     groups: dict[int, list[FrameOutput]] = {}
     for output in outputs:
         groups.setdefault(output.slot.science.index, []).append(output)
@@ -215,8 +233,14 @@ def write_frame(frame: Frame, path: str | Path, *, overwrite: bool = False) -> N
         header.remove(keyword, ignore_missing=True)
     header["BUNIT"] = frame.unit.to_string()
     if frame.wcs is not None:
-        header.extend(frame.wcs.to_header(relax=True), update=True, useblanks=False)
+        # Written in one form: CD beside PC, as a mixture would have, is against the standard.
+        for keyword in wcs_cards_of(header, lookups=True):
+            header.remove(keyword, ignore_missing=True, remove_all=True)
+        header.extend(frame.wcs.to_header(relax=True), useblanks=False)
+    header.remove(WRITER_KEYWORD, ignore_missing=True)
     cards = fits.Header()
+    cards["EXTVER"] = 1
+    cards[OWNER_KEYWORD] = ("SCI,1", "science HDU that this belongs to")
     cards[WRITER_KEYWORD] = (__version__, "version of astroclean")
     for entry in frame.history:
         for line in entry.cards():
@@ -232,6 +256,6 @@ def write_frame(frame: Frame, path: str | Path, *, overwrite: bool = False) -> N
     if deviation is not None:
         hdus.append(new_image("UNCERT", deviation, cards, packed=packed))
     with atomic_file(path) as target:
-        target.write(encode_hdu(fits.PrimaryHDU(), primary=True))
+        target.write(own_primary())
         for hdu in hdus:
             target.write(encode_hdu(hdu))

@@ -142,7 +142,8 @@ def option_problems(error: ValidationError, options: type[StageOptions]) -> list
             lines.append(f"{key}: no such option. {did_you_mean(key, options.model_fields)}")
         else:
             message = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{key}: {message[:1].lower()}{message[1:]} (got {item['input']!r})")
+            received = "" if "(got " in message else f" (got {item['input']!r})"
+            lines.append(f"{key}: {message[:1].lower()}{message[1:]}{received}")
     return lines
 
 

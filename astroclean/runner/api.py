@@ -60,7 +60,7 @@ def run(
     listed = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
     request = Request(
         inputs=tuple(str(item) for item in listed),
-        input_base=Path.cwd(),
+        input_base=Path(),
         stages=Selection().of(tuple(stage.name for stage in loaded.config.stage)),
         jobs=jobs,
         overwrite=overwrite,

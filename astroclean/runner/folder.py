@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from astroclean.errors import OutputError
 from astroclean.io.atomic import atomic_text
+from astroclean.io.names import WRITER_KEYWORD
 from astroclean.io.resources import file_digest
 from astroclean.report.model import FileRecord, FileStatus
 
@@ -158,7 +159,6 @@ class OutputFolder:
             return False
         from astroclean.errors import FitsReadError  # noqa: PLC0415
         from astroclean.io.source import FitsSource  # noqa: PLC0415
-        from astroclean.io.write import WRITER_KEYWORD  # noqa: PLC0415
 
         try:
             with FitsSource(path) as source:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from astroclean.errors import NoInputError
 from astroclean.io.address import parse_address
-from astroclean.io.names import FITS_SUFFIXES, is_output_name, split_name
-from astroclean.io.write import WRITER_KEYWORD
+from astroclean.io.names import FITS_SUFFIXES, WRITER_KEYWORD, is_output_name, split_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -75,7 +74,7 @@ def find_inputs(given: Sequence[str], *, base: Path, output: Path) -> InputSet:
         raise NoInputError(
             "no input matched",
             received=", ".join(given) or "no input at all",
-            remedy="Give FITS files, folders, globs or @list.txt.",
+            remedy="; ".join(found.notes) or "Give FITS files, folders, globs or @list.txt.",
         )
     return found
 

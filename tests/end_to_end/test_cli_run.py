@@ -89,10 +89,8 @@ def test_inputs_of_every_form(cli: CommandLine, tmp_path: Path) -> None:
     )
 
     assert (ended.status, ended.err) == (0, "")
-    assert sorted(digests(tmp_path / "out")) == sorted(
-        ["one_clean.fits", "two_clean.fit", "three_clean.fts", "four_clean.fits.gz"]
-        + ["mosaic_clean.fits", "listed one_clean.fits"]
-    )
+    wanted = {"one_clean.fits", "two_clean.fit", "three_clean.fts", "four_clean.fits.gz"}
+    assert set(digests(tmp_path / "out")) == wanted | {"mosaic_clean.fits", "listed one_clean.fits"}
     with fits.open(tmp_path / "out" / "mosaic_clean.fits") as hdus:
         assert [(h.name, h.ver) for h in hdus[1:]] == [("SCI", 1), ("SCI", 2), ("FLAGS", 2)]
         np.testing.assert_array_equal(hdus["SCI", 1].data, sky(1))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -86,19 +88,28 @@ def celestial(header: Any) -> WCS | None:
 
 @pytest.fixture(scope="session")
 def out(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which all files have been cleaned, by one run in two processes."""
-    folder = tmp_path_factory.mktemp("real")
+    """The folder in which all files have been cleaned, by one run for all test processes."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / "real.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "real").is_dir():
+            clean_all(real_data, folder)
+    return folder / "real"
+
+
+def clean_all(real_data: Path, folder: Path) -> None:
     stages = ("lacosmic", "saturation", "interpolate", "sep")
-    pipeline = write_pipeline(folder / "p.toml", *stages)
+    pipeline = write_pipeline(folder / "real.toml", *stages)
     text = pipeline.read_text("utf-8").replace('instrument = "generic-ccd"\n', "")
     pipeline.write_text(text, "utf-8")
     words = ["run", str(pipeline), *(str(real_data / name) for name in FILES)]
-    words += ["-o", str(folder / "out"), "-j", "2"]
+    words += ["-o", str(folder / "real"), "-j", "2"]
     done = subprocess.run(
         [sys.executable, "-m", "astroclean", *words], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    return folder / "out"
 
 
 @pytest.fixture(params=FILES)

@@ -1,0 +1,184 @@
+"""Layers of a pipeline: file, environment, ``--set``; each value knows where it came from."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from astroclean.config.load import load_pipeline
+from astroclean.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def pipeline(**options: Any) -> dict[str, Any]:
+    return {"schema": 1, "stage": [{"plugin": "rich-man", "options": options}]}
+
+
+def option(given_: dict[str, Any], *settings: str, **environment: str) -> Any:
+    loaded = load_pipeline(given_, settings=settings, environment=environment)
+    return loaded.config.stage[0].options.get("key")
+
+
+layers = st.fixed_dictionaries(
+    {}, optional={layer: st.integers() for layer in ("file", "environment", "set")}
+)
+
+
+@given(layers)
+def test_the_last_layer_that_speaks_wins(said: dict[str, int]) -> None:
+    given_ = pipeline(key=said["file"]) if "file" in said else pipeline()
+    settings = [f"rich-man.key={said['set']}"] if "set" in said else []
+    told = {}
+    if "environment" in said:
+        told["ASTROCLEAN_RICH_MAN__KEY"] = str(said["environment"])
+    loaded = load_pipeline(given_, settings=settings, environment=told)
+
+    winner = next((w for w in ("set", "environment", "file") if w in said), None)
+    options = loaded.config.stage[0].options
+    assert options == ({} if winner is None else {"key": said[winner]})
+    origin = {"set": "--set", "file": "pipeline"}
+    origin["environment"] = "environment ASTROCLEAN_RICH_MAN__KEY"
+    assert loaded.origins == ({} if winner is None else {"rich-man.key": origin[winner]})
+    assert given_ == (pipeline(key=said["file"]) if "file" in said else pipeline())
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("0.5", 0.5),
+        ("true", True),
+        ("'3'", "3"),
+        ("jwst", "jwst"),
+        ("a.fits", "a.fits"),
+        ("", ""),
+        ("[1, 2]", [1, 2]),
+        ("{CR = 0.3}", {"CR": 0.3}),
+        ("a=b", "a=b"),
+    ],
+)
+def test_values_are_toml_or_text(text: str, value: object) -> None:
+    assert option(pipeline(), f"rich-man.key={text}") == value
+    assert option(pipeline(), ASTROCLEAN_RICH_MAN__KEY=text) == value
+
+
+def test_tables_are_set_too() -> None:
+    loaded = load_pipeline(
+        pipeline(),
+        settings=["run.keep_stages=true", "psf.fwhm=2 pixel", "bands.g='[1]'"],
+        environment={"ASTROCLEAN_INSTRUMENT__GAIN": "2.5", "ASTROCLEAN_CONFIG": "/etc"},
+    )
+    assert loaded.config.run.keep_stages
+    assert loaded.config.psf is not None
+    assert loaded.config.psf.fwhm == "2 pixel"
+    assert loaded.config.instrument.gain == 2.5
+    assert loaded.notes == ()
+
+
+def test_instrument_by_name_and_its_values() -> None:
+    given_ = {**pipeline(), "instrument": "decam"}
+    loaded = load_pipeline(given_, settings=["instrument.gain=2"], environment={})
+    assert (loaded.config.instrument.name, loaded.config.instrument.gain) == ("decam", 2)
+    assert loaded.config.instrument.overrides() == {"gain": 2}
+
+
+def test_stage_of_a_name_is_meant_by_its_name() -> None:
+    given_ = {"schema": 1, "stage": [{"plugin": "a", "name": n} for n in ("one", "two")]}
+    loaded = load_pipeline(given_, settings=["two.key=1"], environment={})
+    assert [stage.options for stage in loaded.config.stage] == [{}, {"key": 1}]
+    with pytest.raises(ConfigurationError, match="no stage or table 'a'"):
+        load_pipeline(given_, settings=["a.key=1"], environment={})
+
+
+def test_same_stage_twice_needs_names() -> None:
+    given_ = {"schema": 1, "stage": [{"plugin": "a"}, {"plugin": "a"}]}
+    with pytest.raises(ConfigurationError, match=r"'a'.*twice.*name"):
+        load_pipeline(given_, environment={})
+
+
+@pytest.mark.parametrize("text", ["key=1", "rich-man=1", "rich-man.key", "rich-man.=1", ""])
+def test_settings_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"stage\.key=value"):
+        load_pipeline(pipeline(), settings=[text], environment={})
+
+
+def test_every_problem_of_every_layer_is_told() -> None:
+    given_ = {**pipeline(), "schema": 7, "produkts": {}}
+    settings = ["rich-men.key=1", "run.keep_stages=perhaps", "nonsense"]
+    with pytest.raises(ConfigurationError) as raised:
+        load_pipeline(given_, settings=settings, environment={})
+    told = raised.value.problems
+    assert len(told) == 5
+    for start, hint in {
+        "schema:": "7",
+        "produkts:": "'products'",
+        "--set rich-men.key=1:": "'rich-man'",
+        "run.keep_stages:": "perhaps",
+        "--set nonsense:": "stage.key=value",
+    }.items():
+        assert [line for line in told if line.startswith(start) and hint in line], (start, told)
+
+
+def test_variable_for_another_pipeline_is_a_note() -> None:
+    loaded = load_pipeline(pipeline(), environment={"ASTROCLEAN_PCONV__SEED": "1"})
+    assert ["ASTROCLEAN_PCONV__SEED" in note for note in loaded.notes] == [True]
+
+
+def test_base_is_the_folder_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "sub" / "p.toml"
+    path.parent.mkdir()
+    path.write_text('schema = 1\n[[stage]]\nplugin = "a"\n', "utf-8")
+    assert load_pipeline(path, environment={}).base == path.parent
+    assert load_pipeline(str(path), environment={}).base == path.parent
+
+
+def test_own_folder_of_configurations_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    (folder / "demo.toml").write_text('schema = 1\n[[stage]]\nplugin = "mine"\n', "utf-8")
+    monkeypatch.setenv("ASTROCLEAN_CONFIG", str(tmp_path))
+    assert load_pipeline("demo", environment={}).config.stage[0].plugin == "mine"
+    monkeypatch.delenv("ASTROCLEAN_CONFIG")
+    assert load_pipeline("demo", environment={}).config.stage[0].plugin != "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("dmeo", "'demo'"), ("no/such.toml", "no such file"), ("x.toml", "no such")]
+)
+def test_pipeline_that_is_not_there(name: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        load_pipeline(name, environment={})
+
+
+@pytest.mark.parametrize("wrong", [3, "a", {"plugin": "a"}, [3], [{"plugin": "a", "options": 3}]])
+def test_stages_of_another_type(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="stage"):
+        load_pipeline({"schema": 1, "stage": wrong}, settings=["run.x=1"], environment={})
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["schema", "stage", "plugin", "options", "run", "psf", "x"]), inner
+            )
+        ),
+        max_leaves=12,
+    )
+)
+def test_nonsense_is_a_configuration_error_or_a_pipeline(nonsense: Any) -> None:
+    given_ = nonsense if isinstance(nonsense, dict) else {"stage": nonsense}
+    with contextlib.suppress(ConfigurationError):
+        loaded = load_pipeline(given_, settings=["run.keep_stages=true"], environment={})
+        assert loaded.config.stage
+        assert loaded.config.run.keep_stages
