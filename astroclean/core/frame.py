@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -290,7 +291,10 @@ class Frame(CCDData):
         return fields
 
     def _arithmetic(self, operation: Any, operand: Any, *args: Any, **kwargs: Any) -> Any:
-        result, fields = super()._arithmetic(operation, operand, *args, **kwargs)
+        with warnings.catch_warnings():
+            # astropy warns that it drops the PSF; it is put back below.
+            warnings.filterwarnings("ignore", message="Not setting psf attribute")
+            result, fields = super()._arithmetic(operation, operand, *args, **kwargs)
         theirs = getattr(operand, "flags", None)
         fields["flags"] = self.flags if theirs is None else self.flags | theirs
         fields.update(psf=self.psf, **self._identity())

@@ -54,7 +54,7 @@ class FrameSet:
                     where=frame.frame_id,
                 )
             offset = _misalignment(reference, frame)
-            if offset > self.tolerance:
+            if not offset <= self.tolerance:  # NaN: on the far side of the sky
                 raise FrameError(
                     f"band '{band}' is off band '{reference_band}' by up to {offset:.2f} pixels",
                     where=frame.frame_id,

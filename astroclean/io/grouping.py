@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from astroclean.io.address import Address
+    from astroclean.io.hdu_info import HduInfo
     from astroclean.io.instruments import Instrument
-    from astroclean.io.source import FitsSource, HduInfo
+    from astroclean.io.source import FitsSource
 
 __all__ = ["FrameSlot", "Grouping", "group_hdus"]
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.io.source import FitsSource, HduInfo
+    from astroclean.io.hdu_info import HduInfo
+    from astroclean.io.source import FitsSource
 
 __all__ = [
     "copied_hdu",

@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import warnings
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -18,9 +16,10 @@ import numpy as np
 from astropy.io import fits
 
 from astroclean.errors import FitsReadError, HduNotFoundError
-from astroclean.io.address import hdu_label
 from astroclean.io.blocks import split_hdu
-from astroclean.io.names import OWNER_KEYWORD, WRITER_KEYWORD
+from astroclean.io.damage import damage_told
+from astroclean.io.hdu_info import HduInfo, owner_of
+from astroclean.io.scaling import physical_values
 from astroclean.io.tiles import check_tiles
 
 if TYPE_CHECKING:
@@ -30,37 +29,10 @@ if TYPE_CHECKING:
 
     from astroclean.io.address import Address
 
-__all__ = ["FitsSource", "HduInfo", "open_fits"]
+__all__ = ["FitsSource", "open_fits"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 # A file that merely lacks its last padding is whole: `_check_length` tells truncation.
-_FATAL = ("missing END card", "Error validating header", "not a valid FITS")
-_EXACT_IN_FLOAT32 = 2  # bytes of an integer
-
-
-@dataclass(frozen=True)
-class HduInfo:
-    """What can be said of an HDU without its pixels."""
-
-    index: int
-    name: str
-    """EXTNAME, upper case, no trailing blanks; empty where none."""
-    version: int
-    shape: tuple[int, ...]
-    """(..., ny, nx); empty for a table or an HDU without data."""
-    is_image: bool
-    is_compressed: bool
-    start: int
-    data_start: int
-    end: int
-    """Byte offsets in the unpacked file: header, data, first byte behind the padded data."""
-    belongs_to: str | None = None
-    """Label of the science HDU of which astroclean made this one; None for HDUs of others."""
-
-    @property
-    def label(self) -> str:
-        """How users address the HDU: ``SCI,1``, or its number where it has no name."""
-        return hdu_label(self.name, self.version) if self.name else str(self.index)
 
 
 class FitsSource:
@@ -135,32 +107,8 @@ class FitsSource:
             do_not_scale_image_data=not scaled,
         )
 
-    @contextlib.contextmanager
-    def _damage_told(self) -> Iterator[None]:
-        """Turn every sign of damage into one error; keep harmless oddities as notes."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                yield
-            except FitsReadError:
-                raise
-            except MemoryError as error:
-                problem = "header asks for more memory than there is; the file is damaged"
-                raise FitsReadError(problem, where=str(self.path)) from error
-            # astropy raises OSError, KeyError, ValueError, TypeError, ... on damaged files.
-            except Exception as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise FitsReadError(
-                    f"not a readable FITS file: {reason.rstrip('.')}",
-                    where=str(self.path),
-                    remedy="Check it with fitsverify, or fetch it again.",
-                ) from error
-        for warning in caught:
-            text = str(warning.message).splitlines()[0]
-            if any(sign in text for sign in _FATAL):
-                raise FitsReadError(f"damaged: {text.rstrip('.')}", where=str(self.path))
-            if text not in self.notes:
-                self.notes.append(text)
+    def _damage_told(self) -> contextlib.AbstractContextManager[None]:
+        return damage_told(self.path, self.notes)
 
     def _layout(self) -> tuple[HduInfo, ...]:
         infos = []
@@ -183,7 +131,7 @@ class FitsSource:
                         start=place["hdrLoc"],
                         data_start=place["datLoc"],
                         end=place["datLoc"] + place["datSpan"],
-                        belongs_to=_owner(hdu.header),
+                        belongs_to=owner_of(hdu.header),
                     )
                 )
             self._check_length(infos[-1])
@@ -294,7 +242,7 @@ class FitsSource:
             part = hdu.section[(*(int(i) for i in place), rows, columns)]
             native = np.array(part, dtype=part.dtype.newbyteorder("="), order="C")
             blank = hdu.header.get("BLANK", self._stored[index].header.get("ZBLANK"))
-            return _physical(native, hdu.header, blank)
+            return physical_values(native, hdu.header, blank)
 
     def raw_cards(self, info: HduInfo) -> list[bytes]:
         """Return the cards of an HDU as they are stored, without END."""
@@ -336,35 +284,6 @@ class FitsSource:
                 return
             target.write(part)
             left -= len(part)
-
-
-def _owner(header: fits.Header) -> str | None:
-    owner = header.get(OWNER_KEYWORD) if WRITER_KEYWORD in header else None
-    return None if owner is None else str(owner)
-
-
-def _physical(stored: NDArray[Any], header: fits.Header, blank: int | None) -> NDArray[Any]:
-    """Return the values of stored pixels, computed in float64 and rounded once, as CFITSIO does.
-
-    Integers stay integers unless they are scaled or some may be BLANK, which becomes NaN.
-    """
-    scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
-    is_integer, size = stored.dtype.kind in "iu", stored.dtype.itemsize
-    if is_integer and blank is None and scale == 1:
-        if zero == 0:
-            return stored
-        if zero == (-128 if size == 1 else 1 << 8 * size - 1):  # the other signedness
-            signedness = "i" if size == 1 else "u"
-            flipped = stored.view(f"u{size}") ^ np.array(1 << 8 * size - 1, f"u{size}")
-            other: NDArray[Any] = flipped.view(f"{signedness}{size}")
-            return other
-    if not is_integer and scale == 1 and zero == 0:
-        return stored
-    exact = stored.dtype if not is_integer else np.float32 if size <= _EXACT_IN_FLOAT32 else float
-    values = np.asarray(stored * float(scale) + float(zero), dtype=exact)
-    if is_integer and blank is not None:
-        values[stored == blank] = np.nan
-    return values
 
 
 class _MemorySource(FitsSource):

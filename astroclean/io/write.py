@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from astroclean.core.conventions import Convention
     from astroclean.core.frame import Frame
     from astroclean.core.planes import MaskPlane
+    from astroclean.io.hdu_info import HduInfo
     from astroclean.io.output import FrameOutput
-    from astroclean.io.source import FitsSource, HduInfo
+    from astroclean.io.source import FitsSource
 
 __all__ = ["OutputPlan", "write_clean", "write_frame", "write_mask"]
 
@@ -103,7 +104,7 @@ def _patches(by_science: dict[int, list[FrameOutput]], plan: OutputPlan) -> dict
     """Return HDU index to (values by plane, changed pixels by plane, history cards)."""
     patches: dict[int, Patch] = {}
     for index, group in by_science.items():
-        history = group[0].history
+        history = _history(group)
         values, changed = [o.data for o in group], [o.changed for o in group]
         if plan.replace and all(_replaces(o) for o in group):
             values = [o.branch.data for o in group if o.branch]
@@ -120,6 +121,13 @@ def _patches(by_science: dict[int, list[FrameOutput]], plan: OutputPlan) -> dict
                 (),
             )
     return patches
+
+
+def _history(group: Sequence[FrameOutput]) -> tuple[str, ...]:
+    """Return the history of an HDU; of a cube, that of each plane under its number."""
+    if len(group) == 1:
+        return group[0].history
+    return tuple(line for o in group for line in (f"astroclean plane {o.slot.plane}:", *o.history))
 
 
 def _replaces(output: FrameOutput) -> bool:
@@ -151,7 +159,7 @@ def _new_hdus(source: FitsSource, group: list[FrameOutput], plan: OutputPlan) ->
     if plan.flags:
         header = common.copy()
         header.extend(plane_cards(), strip=False)
-        for line in first.history:
+        for line in _history(group):
             header.add_history(line)
         yield new_image("FLAGS", stacked([o.flags for o in group]), header, packed=packed)
     if plan.uncertainty and _stored_uncertainty(first)[1] is None:
@@ -182,6 +190,9 @@ def _branch_hdu(output: FrameOutput, common: fits.Header, data: NDArray[Any], pa
     branch = output.branch
     assert branch is not None
     header = common.copy()
+    if branch.wcs_cards:  # the input's would contradict them: CD beside PC, SIP of other pixels
+        for keyword in {c.keyword for c in wcs_cards_of(common, lookups=True).cards}:
+            header.remove(keyword, ignore_missing=True, remove_all=True)
     header["BUNIT"] = branch.unit
     for keyword, value, comment in branch.wcs_cards:
         header[keyword] = (value, comment)

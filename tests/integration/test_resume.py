@@ -111,14 +111,14 @@ def kill_in_the_middle(cli: CommandLine, words: tuple[Any, ...], out: Path, mome
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_interrupt(cli: CommandLine, tmp_path: Path, jobs: int) -> None:
-    for number in range(4):
+    for number in range(5):
         write_fits(tmp_path / f"x{number}.fits", sky(number))
     pipeline = write_pipeline(tmp_path / "p.toml", "toy-bright: delay = 0.5", report=True)
     words = ("run", pipeline, tmp_path, "-o", "out", "-j", jobs)
     out = tmp_path / "out"
 
     with cli.start(*words, start_new_session=True) as process:
-        wait_for(lambda: out.is_dir() and len(digests(out)) >= 1)
+        wait_for(lambda: len(list(out.glob("*_clean.fits"))) >= 3)  # then one is on record
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)
         wait_for(lambda: not processes_of(process.pid))
@@ -128,13 +128,18 @@ def test_interrupt(cli: CommandLine, tmp_path: Path, jobs: int) -> None:
     report = report_of(out)
     assert report["exit_code"] == 130
     assert "interrupted" in " ".join(report["notes"])
-    assert 1 <= len(report["files"]) < 4
-    assert {f["status"] for f in report["files"]} == {"done"}
+    assert len(report["files"]) < 5
+    assert {f["status"] for f in report["files"]} <= {"done"}
+    told = [name for f in report["files"] for name in f["outputs"]]
+    assert set(told) <= set(digests(out))
     assert (out / "report.html").is_file()
     assert unfinished(out) == []
 
     assert cli(*words).status == 0
-    assert sorted(statuses(out).values()).count("up to date") == len(report["files"])
+    kept = [name for name, status in statuses(out).items() if status == "up to date"]
+    # A file may have been finished without its worker having been able to say so.
+    assert 1 <= len(kept) < 5
+    assert len(kept) >= len(told)
 
 
 class Batch:
@@ -348,15 +353,14 @@ def test_same_bytes_however_the_work_is_shared(
 
 
 def test_wrong_frame_of_a_split_file_fails_it_whole(cli: CommandLine, tmp_path: Path) -> None:
-    write_fits(tmp_path / "good.fits", *(sky(n) for n in range(3)))
     write_fits(tmp_path / "bad.fits", *(sky(n) for n in range(3)))
     fits.setval(tmp_path / "bad.fits", "TOYFAULT", value="KeyError", ext=2)
     pipeline = write_pipeline(tmp_path / "p.toml", "toy-bright", "toy-fault")
 
-    ended = cli("run", pipeline, "good.fits", "bad.fits", "-o", "out", "-j", 3)
+    ended = cli("run", pipeline, "bad.fits", "-o", "out", "-j", 2)
 
     assert ended.status == 1
     assert len(ended.failures) == 1
     assert "bad.fits[SCI,2], stage 'toy-fault'" in ended.failures[0]
-    assert list(digests(tmp_path / "out")) == ["good_clean.fits"]
+    assert digests(tmp_path / "out") == {}
     assert unfinished(tmp_path / "out") == []

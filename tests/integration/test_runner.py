@@ -444,7 +444,7 @@ class TestSelection:
         self, words: list[str], tmp_path: Path, start: str, jobs: str
     ) -> None:
         out, keep = tmp_path / "out", ["--set", "run.keep_stages=true"]
-        assert main(["run", *words, "-o", str(out), *keep, "-j", jobs]) == 0
+        assert main(["run", *words, "-o", str(out), *keep]) == 0
         whole = digests(out)
         for name in whole:
             (out / name).unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fitsio
@@ -18,6 +17,8 @@ from astroclean.simulate.exposure import write_exposure
 from astroclean.testing.frames import synthetic_frame
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import FitsVerify
 
 

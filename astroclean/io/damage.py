@@ -1,0 +1,58 @@
+"""Every sign of damage in a FITS file becomes one error; harmless oddities become notes."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from typing import TYPE_CHECKING
+
+from astroclean.errors import FitsReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["damage_told"]
+
+_FATAL = ("missing END card", "Error validating header", "not a valid FITS")
+
+
+@contextlib.contextmanager
+def damage_told(path: Path, notes: list[str]) -> Iterator[None]:
+    """Turn whatever astropy raises or warns while it reads a file into words of our own.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    notes : list of str
+        Oddities that stop nothing are added here, each once.
+
+    Raises
+    ------
+    FitsReadError
+        The file is damaged or not FITS.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except FitsReadError:
+            raise
+        except MemoryError as error:
+            problem = "header asks for more memory than there is; the file is damaged"
+            raise FitsReadError(problem, where=str(path)) from error
+        # astropy raises OSError, KeyError, ValueError, TypeError, ... on damaged files.
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise FitsReadError(
+                f"not a readable FITS file: {reason.rstrip('.')}",
+                where=str(path),
+                remedy="Check it with fitsverify, or fetch it again.",
+            ) from error
+    for warning in caught:
+        text = str(warning.message).splitlines()[0]
+        if any(sign in text for sign in _FATAL):
+            raise FitsReadError(f"damaged: {text.rstrip('.')}", where=str(path))
+        if text not in notes:
+            notes.append(text)
