@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 __all__ = [
     "AstrocleanError",
     "AstrocleanWarning",
@@ -68,6 +70,14 @@ class AstrocleanError(Exception):
             text += f" (got {self.received})"
         text += "."
         return f"{text} {self.remedy}" if self.remedy else text
+
+    def at(self, where: str) -> Self:
+        """Return the error with its place, where it has none yet."""
+        if self.where is not None:
+            return self
+        return type(self)(
+            self.problem, where=where, received=self.received, remedy=self.remedy
+        ).with_traceback(self.__traceback__)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling of exceptions.

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.stamp import (
+    FWHM_PER_SIGMA,
+    checked_stamp,
+    core_centroid,
+    half_maximum_width,
+)
 from astroclean.errors import PsfError
 
 if TYPE_CHECKING:
@@ -14,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Psf"]
 
-_FWHM_PER_SIGMA = 2.3548200450309493  # 2 sqrt(2 ln 2)
 _STAMP, _GRID = 2, 3
 
 
@@ -50,7 +56,7 @@ class Psf:
             raise PsfError("a PSF is a stamp (ky, kx) or a set (n, ky, kx)", received=array.shape)
         places = None if positions is None else np.asarray(positions, dtype=np.float64)
         _check_positions(len(array), places)
-        normalized = np.stack([_checked(stamp) for stamp in array])
+        normalized = np.stack([checked_stamp(stamp) for stamp in array])
         object.__setattr__(self, "stamps", normalized)
         object.__setattr__(self, "positions", places)
 
@@ -71,7 +77,7 @@ class Psf:
 
         Averaged over the stamps; meaningful from about 1.5 pixels upwards.
         """
-        return float(np.mean([_half_maximum_width(stamp) for stamp in self.stamps]))
+        return float(np.mean([half_maximum_width(stamp) for stamp in self.stamps]))
 
     def at(self, x: float, y: float) -> NDArray[np.float64]:
         """Return the stamp at a position, bilinear between the nodes of the grid.
@@ -115,11 +121,80 @@ class Psf:
             raise PsfError("FWHM must be at least 0.5 pixels", received=fwhm_pixels)
         from scipy.special import erf  # noqa: PLC0415 - optional extra
 
-        sigma = fwhm_pixels / _FWHM_PER_SIGMA
+        sigma = fwhm_pixels / FWHM_PER_SIGMA
         half = int(np.ceil(5 * sigma))
         edges = (np.arange(-half, half + 2) - 0.5) / (sigma * np.sqrt(2))
         profile = np.diff(erf(edges))
         return cls(np.outer(profile, profile))
+
+    @classmethod
+    def from_fwhm(cls, fwhm: Any, *, pixel_scale_arcsec: float | None = None) -> Psf:
+        """Return a circular Gaussian from a width with its unit.
+
+        Parameters
+        ----------
+        fwhm : str or Quantity
+            Full width at half maximum: ``"0.9 arcsec"``, ``"2.5 pixel"``.
+        pixel_scale_arcsec : float, optional
+            Pixel of the frame in arcsec; needed where the width is an angle.
+
+        Returns
+        -------
+        Psf
+            See :meth:`gaussian`.
+
+        Raises
+        ------
+        PsfError
+            The width has no such unit, or an angle comes without pixel scale.
+        """
+        import astropy.units as u  # noqa: PLC0415 - core stays light to import
+
+        remedy = 'Write a number with its unit: "0.9 arcsec" or "2.5 pixel".'
+        try:
+            width = u.Quantity(fwhm)
+        except (TypeError, ValueError) as error:
+            problem = "fwhm is not understood"
+            raise PsfError(problem, received=repr(fwhm), remedy=remedy) from error
+        if width.unit.is_equivalent(u.pixel):
+            return cls.gaussian(fwhm_pixels=float(width.to_value(u.pixel)))
+        if not width.unit.is_equivalent(u.arcsec):
+            problem = "fwhm must be an angle or a number of pixels"
+            raise PsfError(problem, received=repr(fwhm), remedy=remedy)
+        if pixel_scale_arcsec is None:
+            raise PsfError(
+                "fwhm is an angle but the pixel scale of the frame is not known",
+                received=repr(fwhm),
+                remedy="Give `--set instrument.pixel_scale=...` in arcsec, or the width in pixels.",
+            )
+        return cls.gaussian(fwhm_pixels=float(width.to_value(u.arcsec)) / pixel_scale_arcsec)
+
+    @classmethod
+    def read(cls, path: str | Path, *, pixel_scale_arcsec: float | None = None) -> Psf:
+        """Read a PSF from a FITS file and sample it on a frame's pixels.
+
+        Parameters
+        ----------
+        path : str or Path
+            A stamp with its pixel scale in the header, or a cube with the positions of its planes.
+        pixel_scale_arcsec : float, optional
+            Pixel of the frame in arcsec; needed unless the file tells its oversampling.
+
+        Returns
+        -------
+        Psf
+            Centred, of sum 1.
+
+        Raises
+        ------
+        PsfError
+            No image, or a pixel scale is not known.
+        FitsReadError
+            The file is damaged.
+        """
+        from astroclean.io.psf import read_psf  # noqa: PLC0415 - core names no file format
+
+        return read_psf(Path(path), pixel_scale_arcsec)
 
     @classmethod
     def resampled(cls, stamp: Any, *, scale: float) -> Psf:
@@ -149,7 +224,7 @@ class Psf:
             raise PsfError("a PSF stamp is a finite 2-D image with a peak", received=array.shape)
         if not scale > 0:
             raise PsfError("pixel scale of a PSF must be positive", received=scale)
-        y0, x0 = _core_centroid(array)
+        y0, x0 = core_centroid(array)
         reach = min(y0, x0, array.shape[0] - 1 - y0, array.shape[1] - 1 - x0)
         half = max(int(reach / scale - 0.5), 0)
         sub = max(int(np.ceil(scale)) | 1, 5)
@@ -203,30 +278,6 @@ class Psf:
         return cls(np.stack(stamps), positions=nodes)
 
 
-def _checked(stamp: NDArray[np.float64]) -> NDArray[np.float64]:
-    ky, kx = stamp.shape
-    if not np.isfinite(stamp).all():
-        raise PsfError("PSF stamp has pixels that are not finite", received=stamp.shape)
-    if ky % 2 == 0 or kx % 2 == 0:
-        raise PsfError(
-            "sides of a PSF stamp must be odd, so that it has a central pixel",
-            received=stamp.shape,
-            remedy="Use Psf.resampled, which recentres it.",
-        )
-    total = stamp.sum()
-    if not total > 0:
-        raise PsfError("PSF stamp must have a positive sum", received=total)
-    py, px = np.unravel_index(np.argmax(stamp), stamp.shape)
-    if abs(int(py) - ky // 2) > 1 or abs(int(px) - kx // 2) > 1:
-        raise PsfError(
-            f"peak of the PSF stamp must lie at its centre (y, x) = ({ky // 2}, {kx // 2})",
-            received=f"({py}, {px})",
-            remedy="Use Psf.resampled, which recentres it.",
-        )
-    normalized: NDArray[np.float64] = stamp / total
-    return normalized
-
-
 def _check_positions(count: int, positions: NDArray[np.float64] | None) -> None:
     if positions is None:
         if count != 1:
@@ -247,35 +298,3 @@ def _node_weights(positions: NDArray[np.float64], x: float, y: float) -> NDArray
         hats = np.array([np.interp(value, nodes, row) for row in np.eye(len(nodes))])
         weights *= hats[np.searchsorted(nodes, positions[:, axis])]
     return weights
-
-
-def _half_maximum_width(stamp: NDArray[np.float64]) -> float:
-    from scipy.ndimage import zoom  # noqa: PLC0415 - optional extra
-
-    factor = 5
-    fine = zoom(stamp, factor, order=3, grid_mode=True, mode="grid-constant")
-    area = np.count_nonzero(fine >= fine.max() / 2) / factor**2
-    return float(2 * np.sqrt(area / np.pi))
-
-
-def _core_centroid(array: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the windowed centroid (y, x) of the peak, as SExtractor's XWIN and YWIN.
-
-    A centroid of the pixels above half maximum alone is drawn to the pixel grid by a fifth of a
-    pixel; the window, as wide as the core, has no edge that could do so.
-    """
-    from scipy.ndimage import center_of_mass, label  # noqa: PLC0415 - optional extra
-
-    labels, _ = label(array >= array.max() / 2)
-    core = labels == labels.flat[int(np.argmax(array))]
-    y0, x0 = center_of_mass(array * core)
-    sigma = max(2 * np.sqrt(core.sum() / np.pi) / _FWHM_PER_SIGMA, 0.6)
-    y, x = np.indices(array.shape)
-    for _ in range(50):
-        weighted = array * np.exp(-((y - y0) ** 2 + (x - x0) ** 2) / (2 * sigma**2))
-        total = weighted.sum()
-        dy, dx = 2 * np.sum(weighted * (y - y0)) / total, 2 * np.sum(weighted * (x - x0)) / total
-        y0, x0 = y0 + dy, x0 + dx
-        if abs(dy) + abs(dx) < 1e-4:  # noqa: PLR2004 - pixels
-            break
-    return float(y0), float(x0)

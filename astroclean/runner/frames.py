@@ -141,10 +141,9 @@ def _faults_named(stage: Stage, frame_id: str, notes: list[str]) -> Iterator[Non
         try:
             yield
         except AstrocleanError as error:
-            if error.where is None:
-                error.where = where
-                error.args = (error._message(),)  # noqa: SLF001 - place added to our own error
-            raise
+            if error.where is not None:
+                raise
+            raise error.at(where) from error
         except MemoryError as error:
             raise StageError("not enough memory", where=where) from error
         # A plugin may raise anything, SystemExit among it; the batch goes on.

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import astropy.units as u
-
 from astroclean.core.detector import Detector
 from astroclean.core.psf import Psf
 from astroclean.errors import PsfError
@@ -54,15 +52,15 @@ class PsfSource:
             No pixel scale, no such file, or too few stars.
         """
         if self.path is not None:
-            scale = self._arcsec(frame)
+            scale = Detector.of(frame.meta).pixel_scale
             psf = read_psf(self.path, scale, file_pixel_scale=self.config.file_pixel_scale)
             origin = f"file {self.path.name}"
         elif self.config.fwhm is not None:
-            psf = Psf.gaussian(fwhm_pixels=self._fwhm_pixels(frame, self.config.fwhm))
+            psf = self._gaussian(frame, self.config.fwhm)
             origin = f"Gaussian, fwhm = {self.config.fwhm}"
         elif self.config.instrument:
             width = Detector.of(frame.meta).require("psf_fwhm", frame=frame, stage="psf")
-            psf = Psf.gaussian(fwhm_pixels=self._fwhm_pixels(frame, f"{width} arcsec"))
+            psf = self._gaussian(frame, f"{width} arcsec")
             origin = f"Gaussian, fwhm = {width:g} arcsec of the instrument"
         else:
             from astroclean.core.psf_estimation import estimate_psf  # noqa: PLC0415 - photutils
@@ -71,33 +69,8 @@ class PsfSource:
             origin = f"estimated from {metrics['stars used']:.0f} stars"
         return psf, f"{origin}; {psf.fwhm_pixels:.2f} pixels FWHM"
 
-    def _arcsec(self, frame: Frame) -> float | None:
-        return Detector.of(frame.meta).pixel_scale
-
-    def _fwhm_pixels(self, frame: Frame, text: str) -> float:
+    def _gaussian(self, frame: Frame, fwhm: str) -> Psf:
         try:
-            width = u.Quantity(text)
-        except (TypeError, ValueError) as error:
-            raise PsfError(
-                "psf.fwhm is not understood",
-                where=frame.frame_id,
-                received=repr(text),
-                remedy='Write a number with its unit: "0.9 arcsec" or "2.5 pixel".',
-            ) from error
-        if width.unit.is_equivalent(u.pixel):
-            return float(width.to_value(u.pixel))
-        if not width.unit.is_equivalent(u.arcsec):
-            raise PsfError(
-                "psf.fwhm must be an angle or a number of pixels",
-                where=frame.frame_id,
-                received=repr(text),
-                remedy='Write "0.9 arcsec" or "2.5 pixel".',
-            )
-        scale = self._arcsec(frame)
-        if scale is None:
-            raise PsfError(
-                "psf.fwhm is an angle but the pixel scale of the frame is not known",
-                where=frame.frame_id,
-                remedy="Give `--set instrument.pixel_scale=...` in arcsec, or the width in pixels.",
-            )
-        return float(width.to_value(u.arcsec)) / scale
+            return Psf.from_fwhm(fwhm, pixel_scale_arcsec=Detector.of(frame.meta).pixel_scale)
+        except PsfError as error:
+            raise error.at(f"{frame.frame_id}, psf.fwhm") from error

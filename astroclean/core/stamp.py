@@ -1,0 +1,74 @@
+"""Images of a point source: checks, width and centre."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astroclean.errors import PsfError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["FWHM_PER_SIGMA", "checked_stamp", "core_centroid", "half_maximum_width"]
+
+FWHM_PER_SIGMA = 2.3548200450309493  # 2 sqrt(2 ln 2)
+
+
+def checked_stamp(stamp: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a stamp scaled to sum 1, or raise PsfError: finite, odd, positive, peak centred."""
+    ky, kx = stamp.shape
+    if not np.isfinite(stamp).all():
+        raise PsfError("PSF stamp has pixels that are not finite", received=stamp.shape)
+    if ky % 2 == 0 or kx % 2 == 0:
+        raise PsfError(
+            "sides of a PSF stamp must be odd, so that it has a central pixel",
+            received=stamp.shape,
+            remedy="Use Psf.resampled, which recentres it.",
+        )
+    total = stamp.sum()
+    if not total > 0:
+        raise PsfError("PSF stamp must have a positive sum", received=total)
+    py, px = np.unravel_index(np.argmax(stamp), stamp.shape)
+    if abs(int(py) - ky // 2) > 1 or abs(int(px) - kx // 2) > 1:
+        raise PsfError(
+            f"peak of the PSF stamp must lie at its centre (y, x) = ({ky // 2}, {kx // 2})",
+            received=f"({py}, {px})",
+            remedy="Use Psf.resampled, which recentres it.",
+        )
+    normalized: NDArray[np.float64] = stamp / total
+    return normalized
+
+
+def half_maximum_width(stamp: NDArray[np.float64]) -> float:
+    """Return the diameter, in pixels, of the circle with the area above half maximum."""
+    from scipy.ndimage import zoom  # noqa: PLC0415 - optional extra
+
+    factor = 5
+    fine = zoom(stamp, factor, order=3, grid_mode=True, mode="grid-constant")
+    area = np.count_nonzero(fine >= fine.max() / 2) / factor**2
+    return float(2 * np.sqrt(area / np.pi))
+
+
+def core_centroid(array: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the windowed centroid (y, x) of the peak, as SExtractor's XWIN and YWIN.
+
+    A centroid of the pixels above half maximum alone is drawn to the pixel grid by a fifth of a
+    pixel; the window, as wide as the core, has no edge that could do so.
+    """
+    from scipy.ndimage import center_of_mass, label  # noqa: PLC0415 - optional extra
+
+    labels, _ = label(array >= array.max() / 2)
+    core = labels == labels.flat[int(np.argmax(array))]
+    y0, x0 = center_of_mass(array * core)
+    sigma = max(2 * np.sqrt(core.sum() / np.pi) / FWHM_PER_SIGMA, 0.6)
+    y, x = np.indices(array.shape)
+    for _ in range(50):
+        weighted = array * np.exp(-((y - y0) ** 2 + (x - x0) ** 2) / (2 * sigma**2))
+        total = weighted.sum()
+        dy, dx = 2 * np.sum(weighted * (y - y0)) / total, 2 * np.sum(weighted * (x - x0)) / total
+        y0, x0 = y0 + dy, x0 + dx
+        if abs(dy) + abs(dx) < 1e-4:  # noqa: PLR2004 - pixels
+            break
+    return float(y0), float(x0)
