@@ -121,7 +121,7 @@ def test_psf_is_needed() -> None:
 
 
 def test_real_map_with_its_measured_beam(real_data: Callable[[str], Path]) -> None:
-    from astropy.io import fits  # noqa: PLC0415
+    from astropy.io import fits
 
     with fits.open(real_data("psf_herschel_spire250_measured_beam_1arcsec.fits.gz")) as hdus:
         beam = next(hdu.data for hdu in hdus if hdu.data is not None)
