@@ -40,7 +40,8 @@ def run(
     output : str or Path
         Output folder.
     jobs : int
-        Number of processes. The result does not depend on it.
+        Number of processes; the result does not depend on it. A script that asks for more than
+        one must call this under ``if __name__ == "__main__":``, since workers import the script.
     settings : sequence of str
         ``stage.key=value``, as for ``--set``.
     overwrite : bool

@@ -12,6 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Protocol
 
+from astroclean.errors import AstrocleanError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -129,7 +131,18 @@ class ProcessExecutor:
 
 
 def make_executor(jobs: int) -> Executor:
-    """Return the executor for a number of processes; one needs no process of its own."""
+    """Return the executor for a number of processes; one needs no process of its own.
+
+    Raises
+    ------
+    AstrocleanError
+        A worker is importing the script that called for workers.
+    """
+    if jobs > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise AstrocleanError(
+            "a script that asks for several jobs is imported by each of them",
+            remedy='Call astroclean.run under `if __name__ == "__main__":`.',
+        )
     return SerialExecutor() if jobs <= 1 else ProcessExecutor(jobs)
 
 
