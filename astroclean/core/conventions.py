@@ -206,6 +206,7 @@ class Convention(BaseModel):
         return [(table.get(bit), bit) for bit in bits]
 
 
+@functools.cache
 def own_convention() -> Convention:
     """Return the convention of astroclean's own flags."""
     rows = tuple(
@@ -217,7 +218,6 @@ def own_convention() -> Convention:
     )
 
 
-@functools.cache
 def load_convention(name: str) -> Convention:
     """Read a convention by name or path.
 
@@ -239,7 +239,13 @@ def load_convention(name: str) -> Convention:
     if name == "astroclean":
         return own_convention()
     try:
-        path: Path = find_config("conventions", name)
-        return Convention.model_validate(read_toml(path))
+        path = find_config("conventions", name)
+        return _read_version(path, path.stat().st_mtime_ns)
     except (ConfigurationError, ValidationError, PlaneError) as error:
         raise ConventionError(str(error).rstrip("."), where=f"convention '{name}'") from error
+
+
+@functools.lru_cache(maxsize=256)
+def _read_version(path: Path, modified: int) -> Convention:  # noqa: ARG001 - part of the key
+    """Read a table once, and again when the file has changed."""
+    return Convention.model_validate(read_toml(path))

@@ -45,6 +45,7 @@ def damage_told(path: Path, notes: list[str]) -> Iterator[None]:
         # astropy raises OSError, KeyError, ValueError, TypeError, ... on damaged files.
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = reason.partition(" If this is really a FITS file")[0]  # an option of astropy's
             raise FitsReadError(
                 f"not a readable FITS file: {reason.rstrip('.')}",
                 where=str(path),

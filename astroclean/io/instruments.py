@@ -211,8 +211,12 @@ def load_instrument(name: str) -> Instrument:
     return _read(find_config("instruments", name))
 
 
-@functools.cache
 def _read(path: Path) -> Instrument:
+    return _read_version(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_version(path: Path, modified: int) -> Instrument:  # noqa: ARG001 - part of the key
     try:
         return Instrument.model_validate({"name": path.stem, **read_toml(path)})
     except ValidationError as error:

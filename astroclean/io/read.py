@@ -115,7 +115,9 @@ class Exposure:
         )
         if "assumed" in unit_origin:
             self._note(f"unit {unit} {unit_origin}; no unit in the header")
-        wcs = frame_wcs(header, self.source.hdulist(), self.notes)
+        # World coordinates are the HDU's own: an EQUINOX of the primary would shift ICRS to FK5.
+        own = self.source.header(slot.science.index)
+        wcs = frame_wcs(own, self.source.hdulist(), self.notes)
         values = resolve_detector(self.instrument, header, self.settings.overrides, wcs)
         for name, resolved in values.items():
             header[DETECTOR_KEYWORDS[name]] = (resolved.value, resolved.origin[:40])

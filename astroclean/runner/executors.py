@@ -32,6 +32,9 @@ class Executor(Protocol):
     ) -> Iterator[tuple[int, Any]]:
         """Yield (index of the item, result or exception)."""
 
+    def close(self) -> None:
+        """Let go of what the executor holds."""
+
 
 class SerialExecutor:
     """Calls in this process, one after the other."""
@@ -42,6 +45,9 @@ class SerialExecutor:
         """Yield (index of the item, result or exception)."""
         for index, item in enumerate(items):
             yield index, _called(function, item)
+
+    def close(self) -> None:
+        """Hold nothing, hence do nothing."""
 
 
 class ProcessExecutor:
@@ -55,6 +61,7 @@ class ProcessExecutor:
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
+        self._workers: ProcessPoolExecutor | None = None
 
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Any]
@@ -63,6 +70,8 @@ class ProcessExecutor:
         waiting = list(enumerate(items))
         while waiting:
             done, suspects = yield from self._pass(function, waiting)
+            if suspects:  # what is left of the workers is of no use
+                self.close()
             finished = done | {index for index, _ in suspects}
             waiting = [(index, item) for index, item in waiting if index not in finished]
             yield from self._one_by_one(function, suspects)
@@ -72,7 +81,7 @@ class ProcessExecutor:
         done: set[int] = set()
         queue = list(reversed(items))
         running: dict[Future[Any], tuple[int, Any]] = {}
-        with self._pool(self.jobs) as pool:
+        with self._shared_pool() as pool:
             while queue or running:
                 # Few in flight: when a worker dies, few are suspects.
                 while queue and len(running) < 2 * self.jobs:
@@ -97,7 +106,7 @@ class ProcessExecutor:
         """Run items alone: whose worker died is unknown while several are under way."""
         queue = list(reversed(suspects))
         while queue:
-            with self._pool(1) as pool:
+            with self._own_pool() as pool:
                 outcome = None
                 while queue and not isinstance(outcome, WorkerDied):
                     index, item = queue.pop()
@@ -105,18 +114,33 @@ class ProcessExecutor:
                     yield index, outcome
 
     @contextlib.contextmanager
-    def _pool(self, workers: int) -> Iterator[ProcessPoolExecutor]:
-        """Start workers; on an interrupt end them at once instead of waiting for their items."""
-        pool = self._started(workers)
+    def _shared_pool(self) -> Iterator[ProcessPoolExecutor]:
+        """Give the workers of this executor; they live on from one `map` to the next."""
+        if self._workers is None:
+            self._workers = self._started(self.jobs)
+        try:
+            yield self._workers
+        except BaseException:
+            _terminate(self._workers)
+            self._workers = None
+            raise
+
+    @contextlib.contextmanager
+    def _own_pool(self) -> Iterator[ProcessPoolExecutor]:
+        """Give one worker that others do not depend on."""
+        pool = self._started(1)
         try:
             yield pool
         except BaseException:
-            processes = list((getattr(pool, "_processes", None) or {}).values())
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.terminate()
+            _terminate(pool)
             raise
         pool.shutdown()
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._workers is not None:
+            self._workers.shutdown()
+            self._workers = None
 
     def _started(self, workers: int) -> ProcessPoolExecutor:
         methods = multiprocessing.get_all_start_methods()
@@ -128,6 +152,14 @@ class ProcessExecutor:
             initializer=_start_worker,
             initargs=(self.jobs,),
         )
+
+
+def _terminate(pool: ProcessPoolExecutor) -> None:
+    """End workers at once instead of waiting for their items."""
+    processes = list((getattr(pool, "_processes", None) or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
 
 
 def make_executor(jobs: int) -> Executor:

@@ -99,20 +99,31 @@ class OutputFolder:
         digest = hashlib.sha256(stem.encode("utf-8", "surrogateescape")).hexdigest()[:24]
         return self._own / "records" / f"{digest}.json"
 
-    def save(self, stem: str, record: FileRecord) -> None:
-        """Remember that a file is finished; written last, so that a record means outputs."""
+    def finish(self, stem: str, record: FileRecord) -> None:
+        """Remember that a file is finished; written last, so that a record means outputs.
+
+        Outputs of an earlier run that this one did not write are removed: they would pass for
+        results of the present options.
+        """
+        before = self._record(stem)
+        for name in set(before.outputs if before else ()) - set(record.outputs):
+            (self.path / name).unlink(missing_ok=True)
+        self._save(stem, record)
+
+    def _save(self, stem: str, record: FileRecord) -> None:
         atomic_text(self._record_path(stem), record.model_dump_json(), scratch=self.scratch)
 
     def begin(self, stem: str, names: Iterable[str]) -> None:
         """Remember that outputs are about to be written: what lies there is astroclean's own."""
-        outputs = dict.fromkeys(names, "")
-        self.save(stem, FileRecord(input="", status=FileStatus.FAILED, outputs=outputs))
+        before = self._record(stem)
+        outputs = {**(before.outputs if before else {}), **dict.fromkeys(names, "")}
+        self._save(stem, FileRecord(input="", status=FileStatus.FAILED, outputs=outputs))
 
     def reopen(self, stem: str) -> None:
         """Let a file be processed again; its old outputs still count as astroclean's own."""
         record = self._record(stem)
         if record is not None:
-            self.save(stem, record.model_copy(update={"key": ""}))
+            self._save(stem, record.model_copy(update={"key": ""}))
 
     def forget(self, stem: str) -> None:
         """Forget that anything was written for a file."""

@@ -29,7 +29,7 @@ class InputSet:
     notes: list[str] = field(default_factory=list)
 
 
-def find_inputs(given: Sequence[str], *, base: Path, output: Path) -> InputSet:
+def find_inputs(given: Sequence[str], *, base: Path) -> InputSet:
     """Expand inputs to files.
 
     Parameters
@@ -38,14 +38,13 @@ def find_inputs(given: Sequence[str], *, base: Path, output: Path) -> InputSet:
         Files with an optional ``[HDU]``, folders, globs, or ``@list.txt`` with one a line.
     base : Path
         Folder to which relative inputs refer.
-    output : Path
-        Output folder; what astroclean wrote is no input.
 
     Returns
     -------
     InputSet
-        Files in the order given, folders and globs sorted; each file once. Inputs whose outputs
-        would have the same name are told as failed.
+        Files in the order given, folders and globs sorted, each file once; without those in
+        folders and globs that astroclean wrote (they carry its card). Inputs whose outputs would
+        have the same name are told as failed.
 
     Raises
     ------
@@ -65,7 +64,7 @@ def find_inputs(given: Sequence[str], *, base: Path, output: Path) -> InputSet:
             if shown != str(path):
                 found.failed[shown] = f"{shown}: the name is not UTF-8 text. Rename it."
                 continue
-            if not was_named and _is_own_output(address.path, output):
+            if not was_named and _is_own_output(address.path):
                 found.notes.append(f"{address.path}: written by astroclean, skipped")
                 continue
             found.files.append(str(path))
@@ -124,11 +123,9 @@ def _fits_in(folder: Path, found: InputSet) -> list[Path]:
     return fits
 
 
-def _is_own_output(path: Path, output: Path) -> bool:
+def _is_own_output(path: Path) -> bool:
     if not is_output_name(path):
         return False
-    if path.resolve().is_relative_to(output.resolve()):
-        return True
     from astroclean.errors import AstrocleanError  # noqa: PLC0415
     from astroclean.io.source import FitsSource  # noqa: PLC0415 - only for suspicious names
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import platform
 import time
@@ -20,6 +21,7 @@ from astroclean.report.environment import versions
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
 from astroclean.runner.dispatch import Dispatcher
 from astroclean.runner.executors import make_executor
+from astroclean.runner.faults import raise_joined
 from astroclean.runner.folder import OutputFolder
 from astroclean.runner.inputs import InputSet, find_inputs
 from astroclean.runner.needs import check_extras
@@ -116,6 +118,10 @@ class Runner:
         NoInputError
             Nothing matched.
         """
+        with contextlib.closing(self.executor):
+            return self._preflight()
+
+    def _preflight(self) -> Preflight:
         forget_stages()
         self._check_stages()
         found = self._inputs()
@@ -144,7 +150,7 @@ class Runner:
                 preflight.failed.append(_failed(requests[index].input, outcome))
         # What the pipeline needs of a file and others have is a matter of that file alone.
         of_files = {i: e for i, e in faults.items() if plans and isinstance(e, _OF_A_HEADER)}
-        _raise_joined([error for i, error in faults.items() if i not in of_files])
+        raise_joined([error for i, error in faults.items() if i not in of_files])
         preflight.failed += [_failed(requests[i].input, error) for i, error in of_files.items()]
         return [plans[index] for index in sorted(plans)]
 
@@ -162,8 +168,8 @@ class Runner:
         """
         started = dt.datetime.now(dt.UTC)
         clock = time.perf_counter()
-        with self.folder.locked():
-            preflight = self.check()
+        with self.folder.locked(), contextlib.closing(self.executor):
+            preflight = self._preflight()
             records = {record.input: record for record in preflight.failed}
             interrupted = False
             try:
@@ -188,14 +194,14 @@ class Runner:
                 build_stages([spec], base=self.pipeline.base, stem=None)
             except AstrocleanError as error:
                 faults.append(error)
+        raise_joined(faults)
         check_extras(config)
-        _raise_joined(faults)
 
     def _inputs(self) -> InputSet:
         config = self.pipeline.config.input
         if self.request.inputs:
             base = self.request.input_base or self.pipeline.base
-            return find_inputs(self.request.inputs, base=base, output=self.folder.path)
+            return find_inputs(self.request.inputs, base=base)
         if config.simulate is not None:
             from astroclean.simulate.exposure import write_exposure  # noqa: PLC0415
 
@@ -203,7 +209,7 @@ class Runner:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_exposure(path, seed=config.simulate.seed)
             return InputSet([str(path)])
-        return find_inputs(config.files, base=self.pipeline.base, output=self.folder.path)
+        return find_inputs(config.files, base=self.pipeline.base)
 
     def _set_foreign_apart(self, preflight: Preflight, inputs: Sequence[str]) -> None:
         """Never overwrite a file that astroclean did not write, nor an input."""
@@ -325,24 +331,3 @@ def _failed(name: str, error: Any) -> FileRecord:
     if parse_address(name).path.name not in text:
         text = f"{name}: {text}"
     return FileRecord(input=name, status=FileStatus.FAILED, error=text)
-
-
-def _raise_joined(faults: Sequence[Exception]) -> None:
-    """Raise what was found: one error as it is, several as one that lists them all."""
-    # A need that no file meets is one problem, told of the first file.
-    distinct = list(
-        {f.problem if isinstance(f, NeedError) else str(f): f for f in reversed(faults)}.values()
-    )[::-1]
-    if not distinct:
-        return
-    plugin_faults = [fault for fault in distinct if isinstance(fault, PluginError)]
-    if len(distinct) == 1:
-        raise distinct[0]
-    if len(plugin_faults) == len(distinct):
-        raise PluginError("; ".join(str(f).rstrip(".") for f in distinct))
-    lines = [
-        line
-        for fault in distinct
-        for line in (fault.problems if isinstance(fault, ConfigurationError) else [str(fault)])
-    ]
-    raise ConfigurationError(lines, where="pipeline")

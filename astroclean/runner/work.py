@@ -283,7 +283,7 @@ def _finished(
             seconds=time.perf_counter() - started,
             frames=[work.record for work in own],
         )
-        folder.save(plan.stem, record)
+        folder.finish(plan.stem, record)
         records.append(record)
     return records
 

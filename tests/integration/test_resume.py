@@ -25,6 +25,7 @@ from toy_runs import (
 
 import astroclean
 from astroclean.runner.folder import OutputFolder
+from astroclean.simulate.exposure import write_exposure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -308,7 +309,7 @@ def test_failure_after_success_is_no_success(batch: Batch) -> None:
 def test_stop_between_output_and_record(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     # Without FLAGS nothing in the file says who wrote it; astroclean must know it all the same.
     batch.settings = ["products.keep=[]"]
-    save = OutputFolder.save
+    save = OutputFolder.finish
 
     def interrupted(self: OutputFolder, stem: str, record: FileRecord) -> None:
         if record.key:
@@ -316,7 +317,7 @@ def test_stop_between_output_and_record(batch: Batch, monkeypatch: pytest.Monkey
         save(self, stem, record)
 
     with monkeypatch.context() as patch:
-        patch.setattr(OutputFolder, "save", interrupted)
+        patch.setattr(OutputFolder, "finish", interrupted)
         report = astroclean.run(
             batch.config, batch.folder, output=batch.out, settings=batch.settings
         )
@@ -364,3 +365,18 @@ def test_wrong_frame_of_a_split_file_fails_it_whole(cli: CommandLine, tmp_path: 
     assert "bad.fits[SCI,2], stage 'toy-fault'" in ended.failures[0]
     assert digests(tmp_path / "out") == {}
     assert unfinished(tmp_path / "out") == []
+
+
+def test_outputs_that_new_options_no_longer_write_are_removed(tmp_path: Path) -> None:
+    write_exposure(tmp_path / "a.fits", seed=1, shape=(64, 64))
+    out = tmp_path / "out"
+    (tmp_path / "out").mkdir()
+    (out / "a_mine.txt").write_text("of the user")
+    astroclean.run("ccd", tmp_path / "a.fits", output=out)
+    assert (out / "a_sources.ecsv").exists()
+    report = astroclean.run(
+        "ccd", tmp_path / "a.fits", output=out, settings=['products.keep=["flags"]']
+    )
+    assert report.exit_code == 0
+    names = {path.name for path in out.iterdir() if not path.name.startswith(".")}
+    assert names == {"a_clean.fits", "a_mine.txt", "run.json", "report.html"}

@@ -87,7 +87,7 @@ def test_folder_that_cannot_be(tmp_path: Path, place: str) -> None:
 
 def test_finished_means_same_key_and_same_bytes(folder: OutputFolder) -> None:
     with folder.locked():
-        folder.save("x", record(folder, "x_clean.fits", b"pixels"))
+        folder.finish("x", record(folder, "x_clean.fits", b"pixels"))
         assert folder.finished("x", "k") is not None
         assert folder.finished("x", "other") is None
         assert folder.finished("y", "k") is None
@@ -102,7 +102,7 @@ def test_begun_reopened_forgotten_are_not_finished(folder: OutputFolder) -> None
         folder.begin("x", ["x_clean.fits"])
         assert folder.finished("x", "") is None
         for undo in (folder.reopen, folder.forget):
-            folder.save("x", record(folder, "x_clean.fits", b"pixels"))
+            folder.finish("x", record(folder, "x_clean.fits", b"pixels"))
             undo("x")
             assert folder.finished("x", "k") is None
 
@@ -110,7 +110,7 @@ def test_begun_reopened_forgotten_are_not_finished(folder: OutputFolder) -> None
 @pytest.mark.parametrize("text", ["", "{}", '{"input": 3}', "\udcff"])
 def test_damaged_record_is_no_record(folder: OutputFolder, text: str) -> None:
     with folder.locked():
-        folder.save("x", record(folder, "x_clean.fits", b"pixels"))
+        folder.finish("x", record(folder, "x_clean.fits", b"pixels"))
         (path,) = (folder.path / ".astroclean" / "records").iterdir()
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
         assert folder.finished("x", "k") is None
@@ -127,7 +127,7 @@ def test_whose_file_it_is(folder: OutputFolder) -> None:
         # Begun, done or done before: astroclean's own, whatever the header says.
         folder.begin("x", ["x_clean.fits"])
         assert not folder.is_foreign("x_clean.fits", "x")
-        folder.save("y", record(folder, "y_clean.fits", b"?"))
+        folder.finish("y", record(folder, "y_clean.fits", b"?"))
         folder.reopen("y")
         assert not folder.is_foreign("y_clean.fits", "y")
         folder.forget("y")
@@ -141,7 +141,7 @@ def test_whose_file_it_is(folder: OutputFolder) -> None:
 def test_any_stem_has_a_record_of_its_own(folder: OutputFolder, stems: list[str]) -> None:
     with folder.locked():
         made = record(folder, "x_clean.fits", b"pixels")
-        folder.save(stems[0], made)
+        folder.finish(stems[0], made)
         assert folder.finished(stems[0], "k") == made
         assert folder.finished(stems[1], "k") is None
         folder.forget(stems[0])

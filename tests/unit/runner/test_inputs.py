@@ -23,8 +23,8 @@ def raw(tmp_path: Path) -> Path:
     return folder
 
 
-def found(raw: Path, *given: str, output: Path | None = None) -> InputSet:
-    return find_inputs(given, base=raw, output=output or raw / "out")
+def found(raw: Path, *given: str) -> InputSet:
+    return find_inputs(given, base=raw)
 
 
 def names(inputs: InputSet) -> list[str]:

@@ -1,0 +1,33 @@
+"""Several faults of a pipeline as one error that lists them all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from astroclean.errors import ConfigurationError, NeedError, PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["raise_joined"]
+
+
+def raise_joined(faults: Sequence[Exception]) -> None:
+    """Raise what was found: one error as it is, several as one that lists them all."""
+    # A need that no file meets is one problem, told of the first file.
+    distinct = list(
+        {f.problem if isinstance(f, NeedError) else str(f): f for f in reversed(faults)}.values()
+    )[::-1]
+    if not distinct:
+        return
+    plugin_faults = [fault for fault in distinct if isinstance(fault, PluginError)]
+    if len(distinct) == 1:
+        raise distinct[0]
+    if len(plugin_faults) == len(distinct):
+        raise PluginError("; ".join(str(f).rstrip(".") for f in distinct))
+    lines = [
+        line
+        for fault in distinct
+        for line in (fault.problems if isinstance(fault, ConfigurationError) else [str(fault)])
+    ]
+    raise ConfigurationError(lines, where="pipeline")
