@@ -26,6 +26,8 @@ class InputSet:
     """Addresses to process, in order."""
     failed: dict[str, str] = field(default_factory=dict)
     """Input to the reason why it cannot be processed."""
+    missing: set[str] = field(default_factory=set)
+    """Those of the failed that do not exist."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -69,7 +71,7 @@ def find_inputs(given: Sequence[str], *, base: Path) -> InputSet:
                 continue
             found.files.append(str(path))
     _set_apart_twins(found)
-    if not found.files and not found.failed:
+    if not found.files and found.missing == set(found.failed):
         raise NoInputError(
             "no input matched",
             received=", ".join(given) or "no input at all",
@@ -106,6 +108,7 @@ def _expanded(text: str, base: Path, found: InputSet) -> Iterator[tuple[Path, bo
             inside = _fits_in(match, found) if match.is_dir() else [match]
             yield from ((child, False) for child in inside)
     elif not glob.has_magic(text) or "[" in text:
+        found.missing.add(text)
         found.failed[text] = f"{text}: no such file or folder. Check the path."
     else:
         found.notes.append(f"{text}: no file matches")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import platform
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import (
@@ -39,7 +41,6 @@ from astroclean.runner.work import is_saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from astroclean.config.load import LoadedPipeline
 
@@ -118,13 +119,13 @@ class Runner:
         NoInputError
             Nothing matched.
         """
-        with contextlib.closing(self.executor):
-            return self._preflight()
+        with contextlib.closing(self.executor), tempfile.TemporaryDirectory() as scratch:
+            return self._preflight(simulated_into=Path(scratch))
 
-    def _preflight(self) -> Preflight:
+    def _preflight(self, *, simulated_into: Path) -> Preflight:
         forget_stages()
         self._check_stages()
-        found = self._inputs()
+        found = self._inputs(simulated_into)
         preflight = Preflight(notes=[*self.pipeline.notes, *found.notes])
         preflight.failed = [
             FileRecord(input=name, status=FileStatus.FAILED, error=reason)
@@ -169,7 +170,7 @@ class Runner:
         started = dt.datetime.now(dt.UTC)
         clock = time.perf_counter()
         with self.folder.locked(), contextlib.closing(self.executor):
-            preflight = self._preflight()
+            preflight = self._preflight(simulated_into=self.folder.path)
             records = {record.input: record for record in preflight.failed}
             interrupted = False
             try:
@@ -197,7 +198,7 @@ class Runner:
         raise_joined(faults)
         check_extras(config)
 
-    def _inputs(self) -> InputSet:
+    def _inputs(self, simulated_into: Path) -> InputSet:
         config = self.pipeline.config.input
         if self.request.inputs:
             base = self.request.input_base or self.pipeline.base
@@ -205,8 +206,7 @@ class Runner:
         if config.simulate is not None:
             from astroclean.simulate.exposure import write_exposure  # noqa: PLC0415
 
-            path = self.folder.path / f"simulated_{config.simulate.kind}.fits"
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path = simulated_into / f"simulated_{config.simulate.kind}.fits"
             write_exposure(path, seed=config.simulate.seed)
             return InputSet([str(path)])
         return find_inputs(config.files, base=self.pipeline.base)
