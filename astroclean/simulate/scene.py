@@ -1,0 +1,43 @@
+"""`Scene`: a simulated frame and everything that is true of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+    from astroclean.core.sources import Sources
+
+__all__ = ["Scene", "Simulator"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A frame as a stage would get it, with the truth by which the stage is judged."""
+
+    frame: Frame
+    """What is observed: noise, contaminants, sources, PSF; no truth in its flags."""
+    planes: NDArray[Any] | None = None
+    """(ny, nx) uint32, the mask planes that are true of each pixel."""
+    clean: NDArray[Any] | None = None
+    """(ny, nx) float32 in the unit of the frame: the image without noise and contaminants."""
+    background: NDArray[Any] | None = None
+    """(ny, nx) float32 in the unit of the frame: what lies beneath the compact sources."""
+    sharp: NDArray[Any] | None = None
+    """(ny, nx) float32 in the unit of the frame: the image before the PSF."""
+    sources: Sources | None = None
+    """The true catalogue (``flux`` in the unit of the frame), with the stamp of each source."""
+    notes: Mapping[str, float | str] = field(default_factory=dict)
+    """Parameters that were drawn, such as ``fwhm_pixels``."""
+
+
+class Simulator(Protocol):
+    """Makes scenes; the same seed gives the same bytes."""
+
+    def __call__(self, *, seed: int, shape: tuple[int, int]) -> Scene:
+        """Return the scene of a seed."""
