@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,22 +116,39 @@ def _fill_level(
     width: float,
 ) -> None:
     """Fill pixels of about one depth, in place, in small boxes: kernels may be wide."""
-    from astropy.convolution import (  # noqa: PLC0415 - heavy
-        Gaussian2DKernel,
-        interpolate_replace_nans,
-    )
+    from astropy.convolution import Gaussian1DKernel  # noqa: PLC0415 - heavy
 
     half = math.ceil(KERNEL_REACH * width)
-    kernel = Gaussian2DKernel(width, x_size=2 * half + 1, y_size=2 * half + 1)
+    kernel = Gaussian1DKernel(width, x_size=2 * half + 1).array
     for box, chosen in hole_boxes(todo, margin=half):
-        with warnings.catch_warnings():
-            # Holes of other depths in the box stay NaN in this round, which is no fault.
-            warnings.filterwarnings("ignore", message=".*NaN values detected post convolution")
-            values = interpolate_replace_nans(
-                blank[box], kernel, boundary="fill", fill_value=np.nan
-            )
+        values = _weighted_mean(blank[box], kernel)
         usable = chosen & np.isfinite(values)
         filled[box][usable] = values[usable]
+
+
+def _weighted_mean(image: NDArray[np.float32], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of measured (not NaN) pixels around each, weighted by a Gaussian.
+
+    What ``astropy.convolution.interpolate_replace_nans`` gives, one axis after the other: a
+    kernel of 65 pixels then costs 130 products a pixel instead of 4225.
+    """
+    measured = np.isfinite(image)
+    weight = _along_both_axes(measured.astype(float), kernel)
+    total = _along_both_axes(np.where(measured, image, 0.0), kernel)
+    return np.divide(total, weight, out=np.full(image.shape, np.nan), where=weight > 0)
+
+
+def _along_both_axes(
+    image: NDArray[np.float64], kernel: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    from astropy.convolution import convolve  # noqa: PLC0415 - heavy
+
+    settings = {"boundary": "fill", "fill_value": 0.0, "normalize_kernel": False}
+    along_y = convolve(image, kernel[:, np.newaxis], nan_treatment="fill", **settings)
+    both: NDArray[np.float64] = convolve(
+        along_y, kernel[np.newaxis], nan_treatment="fill", **settings
+    )
+    return both
 
 
 def hole_boxes(

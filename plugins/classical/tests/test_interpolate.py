@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from astroclean_classical.filling import distance_to_good
 from astroclean_classical.interpolate import Interpolate, InterpolateOptions
 from astropy.nddata import StdDevUncertainty
 from pydantic import ValidationError
@@ -207,3 +208,19 @@ def test_real_coverage_edges_stay_empty(real_data: Callable[[str], Path]) -> Non
     # Clefts of the ragged edge are narrow enough to be bridged; the outside is not.
     assert np.isnan(result.data).sum() > 0.999 * empty.sum()
     assert result.data[~empty].tobytes() == frame.data[~empty].tobytes()
+
+
+def test_filling_is_that_of_astropy() -> None:
+    from astropy.convolution import Gaussian2DKernel, interpolate_replace_nans
+
+    generator = np.random.default_rng(1)
+    image = generator.normal(100, 10, (60, 70)).astype(np.float32)
+    holes = generator.random(image.shape) < 0.2
+    blank = np.where(holes, np.float32(np.nan), image)
+    kernel = Gaussian2DKernel(1.0, x_size=9, y_size=9)
+    expected = interpolate_replace_nans(blank, kernel, boundary="fill", fill_value=np.nan)
+    frame = Frame(blank, unit="adu")
+    shallow = holes & (distance_to_good(holes) <= 2)
+    # NO_DATA is filled where it is no border of the coverage.
+    filled = Interpolate(InterpolateOptions(planes=("ND",))).run(frame).frame.data
+    assert np.allclose(filled[shallow], expected[shallow], rtol=1e-6)
