@@ -41,6 +41,11 @@ def add_pipeline_arguments(parser: ArgumentParser) -> None:
         metavar="STAGE.KEY=VALUE",
         help="set an option, or a key of a table such as instrument.gain; may be repeated",
     )
+    parser.add_argument(
+        "--max-memory",
+        metavar="SIZE",
+        help="memory for the run, such as 2GB; larger frames are processed by windows",
+    )
     parser.add_argument("--from", dest="start", metavar="STAGE", help="begin with saved results")
     parser.add_argument("--until", metavar="STAGE", help="end with this stage")
     parser.add_argument("--only", action="append", default=[], metavar="STAGE", help="no others")
@@ -59,7 +64,10 @@ def _jobs(text: str) -> int:
 
 def pipeline_of(arguments: Namespace) -> LoadedPipeline:
     """Return the pipeline that the arguments name."""
-    return load_pipeline(arguments.config, settings=arguments.settings)
+    settings = list(arguments.settings)
+    if arguments.max_memory is not None:
+        settings.append(f'run.max_memory="{arguments.max_memory}"')
+    return load_pipeline(arguments.config, settings=settings)
 
 
 def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:

@@ -25,6 +25,9 @@ __all__ = [
 SECTIONS = ("instrument", "run", "input", "bands", "psf", "products")
 """Tables of the pipeline; no stage may have such a name."""
 
+_BYTES = {"MB": 10**6, "MIB": 1 << 20, "GB": 10**9, "GIB": 1 << 30}
+_MEMORY = re.compile(r"\s*(?P<number>\d+(\.\d+)?)\s*(?P<unit>[MG]i?B)\s*", re.IGNORECASE)
+
 STAGE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 Product = Literal[
@@ -80,6 +83,8 @@ class RunConfig(_Table):
     """Mask planes that make a pixel unusable."""
     on_reject: Literal["flag", "skip"] = "flag"
     """What happens to an exposure that a screening stage rejects: only said, or not processed."""
+    max_memory: str | None = None
+    """Memory that the run may take, such as ``"2 GB"``; larger frames are processed by windows."""
     keep_stages: bool = False
     """Save each stage's frames, so that ``--from`` can start in the middle."""
 
@@ -87,6 +92,19 @@ class RunConfig(_Table):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(p.name) for p in MaskPlane if p & _planes(names))
+
+    @field_validator("max_memory")
+    @classmethod
+    def _size(cls, text: str | None) -> str | None:
+        if text is not None and _MEMORY.fullmatch(text) is None:
+            raise ValueError('a size is a number with MB, MiB, GB or GiB, such as "2 GB"')
+        return text
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """``max_memory`` in bytes."""
+        told = _MEMORY.fullmatch(self.max_memory or "")
+        return None if told is None else int(float(told["number"]) * _BYTES[told["unit"].upper()])
 
     @property
     def reject(self) -> MaskPlane:

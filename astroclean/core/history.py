@@ -35,7 +35,8 @@ class HistoryEntry:
     def cards(self) -> list[str]:
         """Return the text of the HISTORY cards, each at most 70 characters of ASCII."""
         named = self.stage if self.stage == self.plugin else f"{self.stage} ({self.plugin})"
-        lines = [f"astroclean {named} {self.version}: {self.summary}"]
+        # No metrics: they depend on whether a frame was processed as a whole or by windows.
+        lines = [f"astroclean {named} {self.version}"]
         told = {key: value for key, value in sorted(self.options.items()) if value is not None}
         lines += [f"  {key} = {value!r}" for key, value in told.items()]
         return [

@@ -22,6 +22,7 @@ from astroclean.io.blocks import (
     without_times,
 )
 from astroclean.io.names import WRITER_KEYWORD
+from astroclean.io.rowstore import RowStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ __all__ = [
     "own_primary",
     "patched_hdu",
     "wcs_cards_of",
+    "write_image",
 ]
 
 _WCS_KEYWORD = re.compile(
@@ -56,6 +58,7 @@ _PACKING = re.compile(
 _COMPRESSION = ("SIMPLE", "EXTEND", "ZSIMPLE", "ZEXTEND", "ZTENSION", "ZPCOUNT", "ZGCOUNT")
 _EXACT_IN_FLOAT32 = 16  # bits of an integer
 _ROWS = 512
+_PLANE = 2
 
 
 def wcs_cards_of(header: fits.Header, *, lookups: bool) -> fits.Header:
@@ -101,6 +104,55 @@ def new_image(name: str, data: NDArray[Any], header: fits.Header, *, packed: boo
     if not packed:
         return fits.ImageHDU(data, header, name=name)
     return _packed(data, header, name=name, tile=None)
+
+
+def write_image(
+    name: str,
+    planes: Sequence[Any],
+    header: fits.Header,
+    target: BinaryIO,
+    *,
+    shape: tuple[int, ...],
+    packed: bool,
+) -> None:
+    """Write a new image HDU, by rows where its planes are on scratch disk.
+
+    Parameters
+    ----------
+    name : str
+        EXTNAME.
+    planes : sequence of (ny, nx) array or RowStore
+        One for an image, all planes of a cube.
+    header : Header
+        Further cards.
+    target : BinaryIO
+        Where to write.
+    shape : tuple of int
+        Of the HDU.
+    packed : bool
+        As for :func:`new_image`.
+    """
+    if not any(isinstance(plane, RowStore) for plane in planes):
+        data = planes[0] if len(shape) == _PLANE else np.stack(planes).reshape(shape)
+        target.write(encode_hdu(new_image(name, data, header, packed=packed)))
+        return
+    # The header of a small image of this type, with the axes of this one.
+    small = np.zeros((1,) * len(shape), dtype=planes[0].dtype)
+    cards, _ = split_hdu(encode_hdu(new_image(name, small, header, packed=False)))
+    for axis, length in enumerate(reversed(shape), 1):
+        cards = replaced(cards, card(f"NAXIS{axis}", length))
+    _stream(cards, _stored_rows(planes), target)
+
+
+def _stored_rows(planes: Sequence[Any]) -> Iterator[NDArray[Any]]:
+    """Yield rows as FITS stores them: big-endian, unsigned integers offset to signed ones."""
+    for plane in planes:
+        for start in range(0, plane.shape[0], _ROWS):
+            block = plane[slice(start, start + _ROWS)]
+            if block.dtype.kind == "u":
+                half = np.array(1 << 8 * block.dtype.itemsize - 1, block.dtype)
+                block = (block ^ half).view(f"i{block.dtype.itemsize}")
+            yield block.astype(block.dtype.newbyteorder(">"))
 
 
 def _packed(

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BranchImage", "FrameOutput"]
 
+Image = Any
+"""An array, or a `RowStore` where the frame does not fit into memory."""
+
 
 @dataclass(frozen=True, eq=False)
 class BranchImage:
@@ -33,18 +36,18 @@ class FrameOutput:
     """The outcome of all stages on one frame."""
 
     slot: FrameSlot
-    data: NDArray[Any]
+    data: Image
     """(ny, nx) float32."""
-    changed: NDArray[Any]
+    changed: Image
     """(ny, nx) bool, pixels whose value differs from the input's."""
-    flags: NDArray[Any]
+    flags: Image
     """(ny, nx) uint32."""
-    uncertainty: NDArray[Any] | None = None
+    uncertainty: Image | None = None
     """(ny, nx) standard deviation, or None."""
-    uncertainty_changed: NDArray[Any] | None = None
+    uncertainty_changed: Image | None = None
     """(ny, nx) bool, or None where nothing changed."""
     history: tuple[str, ...] = ()
     """Text of HISTORY cards."""
-    products: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    products: Mapping[str, Image] = field(default_factory=dict)
     """EXTNAME to (ny, nx) image."""
     branch: BranchImage | None = None

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import shutil
+import tempfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FitsSource", "open_fits"]
 
+_UNPACKED_ON_DISK = 64 << 20
+"""Gzipped files above this size (bytes, as packed) are unpacked to disk instead of memory."""
 _GZIP_MAGIC = b"\x1f\x8b"
 # A file that merely lacks its last padding is whole: `_check_length` tells truncation.
 
@@ -51,6 +55,7 @@ class FitsSource:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._plain = path
         self.notes: list[str] = []
         """What was odd but harmless, for the report."""
         self._headers: dict[int, fits.Header] = {}
@@ -90,6 +95,8 @@ class FitsSource:
             magic = stream.read(2)
             stream.seek(0)
             if magic == _GZIP_MAGIC:
+                if self.path.stat().st_size > _UNPACKED_ON_DISK:
+                    return self._unpacked_on_disk(stream)
                 return io.BytesIO(gzip.decompress(stream.read()))
         except (OSError, EOFError, zlib.error) as error:
             what = "damaged gzip data" if isinstance(error, (EOFError, zlib.error)) else None
@@ -97,11 +104,22 @@ class FitsSource:
             raise FitsReadError(f"cannot be read: {reason}", where=str(self.path)) from error
         return stream
 
+    def _unpacked_on_disk(self, packed: BinaryIO) -> BinaryIO:
+        """Unpack into a scratch file, from which windows can be read without the rest."""
+        scratch = self._stack.enter_context(
+            tempfile.NamedTemporaryFile(suffix=".fits")  # noqa: SIM115 - closed by the stack
+        )
+        with gzip.open(packed) as stream:
+            shutil.copyfileobj(stream, scratch, 1 << 22)
+        scratch.flush()
+        self._plain = Path(scratch.name)
+        return self._stack.enter_context(self._plain.open("rb"))
+
     def _opened(self, *, unpack: bool, scaled: bool = False) -> fits.HDUList:
         # A view of its own for each: two HDULists over one buffer would share its position.
         stream = io.BytesIO(self._raw.getbuffer()) if isinstance(self._raw, io.BytesIO) else None
         return fits.open(
-            self.path if stream is None else stream,
+            self._plain if stream is None else stream,
             disable_image_compression=not unpack,
             memmap=False,  # sections then read just their part
             do_not_scale_image_data=not scaled,

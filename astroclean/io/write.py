@@ -21,8 +21,10 @@ from astroclean.io.images import (
     own_primary,
     patched_hdu,
     wcs_cards_of,
+    write_image,
 )
 from astroclean.io.names import OWNER_KEYWORD, WRITER_KEYWORD
+from astroclean.io.rowstore import RowStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -94,7 +96,11 @@ def write_clean(
     else:
         target.write(own_primary())
     for group in by_science.values():
-        target.writelines(encode_hdu(hdu) for hdu in _new_hdus(source, group, plan))
+        science = group[0].slot.science
+        packed = source.path.suffix.lower() == ".fz" or science.is_compressed
+        for name, planes, header in _new_images(source, group, plan):
+            shape = (*science.shape[:-2], *planes[0].shape)
+            write_image(name, planes, header, target, shape=shape, packed=packed)
 
 
 Patch = tuple[list["NDArray[Any]"], list["NDArray[Any]"], tuple[str, ...]]
@@ -116,11 +122,15 @@ def _patches(by_science: dict[int, list[FrameOutput]], plan: OutputPlan) -> dict
             to_stored = _TO_STORED[role]
             none = np.zeros_like(group[0].changed)
             patches[info.index] = (
-                [to_stored(np.asarray(o.uncertainty)) for o in group],
+                [_mapped(o.uncertainty, to_stored) for o in group],
                 [none if o.uncertainty_changed is None else o.uncertainty_changed for o in group],
                 (),
             )
     return patches
+
+
+def _mapped(image: Any, convert: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
+    return image.mapped(convert) if isinstance(image, RowStore) else convert(np.asarray(image))
 
 
 def _history(group: Sequence[FrameOutput]) -> tuple[str, ...]:
@@ -147,33 +157,31 @@ def _new_names(output: FrameOutput, plan: OutputPlan) -> set[str]:
     return {*flags, *branch, *(name.upper() for name in output.products)}
 
 
-def _new_hdus(source: FitsSource, group: list[FrameOutput], plan: OutputPlan) -> Iterable[Any]:
+NewImage = tuple[str, list[Any], fits.Header]
+"""EXTNAME, planes (arrays or RowStores), cards."""
+
+
+def _new_images(
+    source: FitsSource, group: list[FrameOutput], plan: OutputPlan
+) -> Iterable[NewImage]:
     first = group[0]
-    science = first.slot.science
     common = _common_cards(source, first, lookups=plan.science)
-    packed = source.path.suffix.lower() == ".fz" or science.is_compressed
-
-    def stacked(planes: list[NDArray[Any]]) -> NDArray[Any]:
-        return planes[0] if first.slot.plane is None else np.stack(planes).reshape(science.shape)
-
     if plan.flags:
         header = common.copy()
         header.extend(plane_cards(), strip=False)
         for line in _history(group):
             header.add_history(line)
-        yield new_image("FLAGS", stacked([o.flags for o in group]), header, packed=packed)
+        yield "FLAGS", [o.flags for o in group], header
     if plan.uncertainty and _stored_uncertainty(first)[1] is None:
         known = [o.uncertainty for o in group if o.uncertainty is not None]
         if len(known) == len(group):
-            yield new_image("UNCERT", stacked(known).astype(np.float32), common, packed=packed)
+            yield "UNCERT", known, common
     for name in first.products:
-        images = [np.asarray(o.products[name]) for o in group if name in o.products]
+        images = [o.products[name] for o in group if name in o.products]
         if len(images) == len(group):
-            yield new_image(name.upper(), stacked(images), common, packed=packed)
+            yield name.upper(), images, common
     if first.branch is not None and not (plan.replace and _replaces(first)):
-        yield _branch_hdu(
-            first, common, stacked([o.branch.data for o in group if o.branch]), packed
-        )
+        yield _branch_image(group, common)
 
 
 def _common_cards(source: FitsSource, output: FrameOutput, *, lookups: bool) -> fits.Header:
@@ -186,9 +194,9 @@ def _common_cards(source: FitsSource, output: FrameOutput, *, lookups: bool) -> 
     return header
 
 
-def _branch_hdu(output: FrameOutput, common: fits.Header, data: NDArray[Any], packed: bool) -> Any:
-    branch = output.branch
-    assert branch is not None
+def _branch_image(group: list[FrameOutput], common: fits.Header) -> NewImage:
+    branches = [output.branch for output in group if output.branch is not None]
+    branch = branches[0]
     header = common.copy()
     if branch.wcs_cards:  # the input's would contradict them: CD beside PC, SIP of other pixels
         for keyword in {c.keyword for c in wcs_cards_of(common, lookups=True).cards}:
@@ -196,9 +204,9 @@ def _branch_hdu(output: FrameOutput, common: fits.Header, data: NDArray[Any], pa
     header["BUNIT"] = branch.unit
     for keyword, value, comment in branch.wcs_cards:
         header[keyword] = (value, comment)
-    for line in output.history:
+    for line in _history(group):
         header.add_history(line)
-    return new_image(branch.name, data.astype(np.float32), header, packed=packed)
+    return branch.name, [np.asarray(b.data, dtype=np.float32) for b in branches], header
 
 
 def write_mask(
@@ -224,14 +232,23 @@ def write_mask(
     groups: dict[int, list[FrameOutput]] = {}
     for output in outputs:
         groups.setdefault(output.slot.science.index, []).append(output)
+    highest = max(row.value for row in convention.values)
+    total = (
+        sum(row.value for row in convention.values) if convention.encoding == "bits" else highest
+    )
+    # By the convention, not by what occurs, so that every file has the same type.
+    types = (np.int16, np.int32, np.uint32)
+    stored = next(kind for kind in types if total <= np.iinfo(kind).max)
+
+    def translated(flags: NDArray[Any]) -> NDArray[Any]:
+        return convention.from_planes(flags, reject=reject).astype(stored)
+
     for group in groups.values():
-        values = [convention.from_planes(o.flags, reject=reject) for o in group]
-        mask = values[0] if group[0].slot.plane is None else np.stack(values)
         header = _common_cards(source, group[0], lookups=False)
         header["ACMASK"] = (convention.name, "convention of the values")
-        small = np.min_scalar_type(int(mask.max(initial=0)))
-        stored = np.int16 if small.itemsize == 1 else np.int32
-        target.write(encode_hdu(new_image("MASK", mask.astype(stored), header, packed=False)))
+        planes = [_mapped(o.flags, translated) for o in group]
+        shape = group[0].slot.science.shape
+        write_image("MASK", planes, header, target, shape=shape, packed=False)
 
 
 def write_frame(frame: Frame, path: str | Path, *, overwrite: bool = False) -> None:

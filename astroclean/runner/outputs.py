@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.conventions import load_convention
+from astroclean.core.planes import MaskPlane, parse_planes
 from astroclean.io.atomic import atomic_file
 from astroclean.io.catalogs import write_catalog, write_regions, write_stamps
 from astroclean.io.names import clean_name, product_name
 from astroclean.io.resources import file_digest
+from astroclean.io.rowstore import RowStore
 from astroclean.io.write import OutputPlan, write_clean, write_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import BinaryIO
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from astroclean.runner.frames import FrameWork
     from astroclean.runner.plan import FilePlan
 
-__all__ = ["main_output", "possible_outputs", "untranslated_planes", "write_outputs"]
+__all__ = ["kept_output", "main_output", "possible_outputs", "untranslated_planes", "write_outputs"]
 
 _KEPT_AS = {"BACKGROUND": "background", "REMOVED": "removed", "RESIDUAL": "residual"}
 """EXTNAME of a product to the word in ``[products] keep``."""
@@ -100,7 +102,7 @@ def _written_files(
 ) -> Iterator[str]:
     products = plan.pipeline.config.products
     keep: set[str] = set(products.keep)
-    outputs = [_kept(work.output, keep) for work in works]
+    outputs = [kept_output(work.output, keep) for work in works]
     catalogs = [(w.output.slot.label, w.sources) for w in works if w.sources is not None]
     if catalogs and "sources" in keep:
         for suffix in (".ecsv", ".fits"):
@@ -137,8 +139,8 @@ def _written_files(
     yield name
 
 
-def _kept(output: FrameOutput, keep: set[str]) -> FrameOutput:
-    """Drop the products that the pipeline does not keep."""
+def kept_output(output: FrameOutput, keep: Collection[str]) -> FrameOutput:
+    """Return the output without the products that ``[products] keep`` does not name."""
 
     def wanted(name: str) -> bool:
         if name.startswith("PROB_"):
@@ -146,7 +148,9 @@ def _kept(output: FrameOutput, keep: set[str]) -> FrameOutput:
         return name in _ALWAYS or _KEPT_AS.get(name, name.lower()) in keep
 
     images: Mapping[str, Any] = {
-        name: np.asarray(image) for name, image in output.products.items() if wanted(name)
+        name: image if isinstance(image, RowStore) else np.asarray(image)
+        for name, image in output.products.items()
+        if wanted(name)
     }
     return replace(output, products=images)
 
@@ -157,5 +161,6 @@ def untranslated_planes(plan: FilePlan, works: Sequence[FrameWork]) -> list[str]
     if name is None:
         return []
     convention = load_convention(name)
-    lost = {str(p.name) for work in works for p in convention.untranslated(work.output.flags)}
-    return sorted(lost)
+    found = {name for work in works for name in work.record.flagged_after}
+    lost = convention.untranslated(np.array([[int(parse_planes(found))]], dtype=np.uint32))
+    return [str(plane.name) for plane in MaskPlane if plane & lost]

@@ -18,6 +18,7 @@ from astroclean.io.resources import file_digest, load_resources
 from astroclean.registry.load import find_plugin, load_stage_class, make_stage
 from astroclean.runner.needs import check_needs
 from astroclean.runner.psf_source import PsfSource
+from astroclean.runner.windows import WindowPlan, plan_windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +54,8 @@ class PlanRequest:
     pipeline: LoadedPipeline
     stages: tuple[str, ...]
     """Names of the stages that run."""
+    jobs: int = 1
+    """Processes that share the memory."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class FilePlan:
     """Number of frames in the file."""
     key: str
     """Resume key."""
+    windows: WindowPlan | None
+    """How frames are cut that do not fit into memory; not part of the key, the bytes are equal."""
     prefix_keys: tuple[str, ...]
     """Key of the state before each stage, for saved stages."""
 
@@ -114,6 +119,12 @@ def plan_file(request: PlanRequest) -> FilePlan:
         check_needs(stages, exposure, config)
         _check_psf_file(request, stem)
         frames, instrument = len(exposure.slots), exposure.instrument
+        limit = config.run.memory_bytes
+        windows = (
+            None
+            if limit is None
+            else plan_windows(exposure, stages, config, limit=limit // request.jobs)
+        )
     key, prefix_keys = _keys(request, instrument, stages, stem)
     return FilePlan(
         input=request.input,
@@ -124,6 +135,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         specs=specs,
         frames=frames,
         key=key,
+        windows=windows,
         prefix_keys=prefix_keys,
     )
 

@@ -139,7 +139,9 @@ class Runner:
 
     def _planned(self, files: Sequence[str], preflight: Preflight) -> list[FilePlan]:
         """Return the plans of the files that can be processed; tell the others as failed."""
-        requests = [PlanRequest(f, self.pipeline, self.request.stages) for f in files]
+        requests = [
+            PlanRequest(f, self.pipeline, self.request.stages, self.request.jobs) for f in files
+        ]
         plans: dict[int, FilePlan] = {}
         faults: dict[int, Exception] = {}
         for index, outcome in self.executor.map(plan_file, requests):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import tempfile
 import time
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError, ConfigurationError, FitsReadError
@@ -16,10 +18,10 @@ from astroclean.runner.folder import OutputFolder
 from astroclean.runner.frames import FrameState, FrameWork, finish_frame, run_stages
 from astroclean.runner.outputs import possible_outputs, untranslated_planes, write_outputs
 from astroclean.runner.plan import build_stages
+from astroclean.runner.windows import run_by_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from astroclean.core.stage import Stage
     from astroclean.runner.units import Unit
@@ -155,6 +157,22 @@ def _field(
 ) -> list[FrameWork]:
     """Run all stages on one frame, or one set of aligned frames."""
     members = job.unit.members(exposures, number)
+    plan = job.unit.plans[0]
+    if plan.windows is not None and job.start is None:
+        ((_, (index, slot)),) = members.items()
+        # Kept until the file has been written; the folder of scratch goes with the run.
+        scratch = Path(tempfile.mkdtemp(dir=OutputFolder(job.folder).scratch))
+        return [
+            run_by_windows(
+                exposures[index],
+                slot,
+                stages,
+                plan.windows,
+                psf_source=plan.psf_source,
+                keep=plan.pipeline.config.products.keep,
+                scratch=scratch,
+            )
+        ]
     before = {band: exposures[i].frame(slot) for band, (i, slot) in members.items()}
     sources = {band: job.unit.plans[i].psf_source for band, (i, _) in members.items()}
     states = {band: FrameState(frame) for band, frame in before.items()}

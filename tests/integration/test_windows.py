@@ -1,0 +1,182 @@
+"""Frames larger than the memory limit: the same bytes, in less memory."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import fitsio
+import numpy as np
+import pytest
+from astropy.io import fits
+
+import astroclean
+from astroclean.config.load import load_pipeline
+from astroclean.errors import ConfigurationError, NeedError
+from astroclean.io.rowstore import RowStore
+from astroclean.runner.windows import BASE_BYTES, BYTES_PER_PIXEL
+from astroclean.simulate.exposure import write_exposure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PIPELINE: dict[str, Any] = {
+    "schema": 1,
+    "stage": [
+        {"plugin": "lacosmic"},
+        {"plugin": "interpolate", "options": {"max_distance": 4}},
+    ],
+    "products": {"keep": ["flags", "uncertainty", "removed", "residual"], "report": False},
+}
+
+
+def limit_for(rows: int, width: int) -> str:
+    """Return a limit that lets so many rows, halo among them, into memory."""
+    return f"{(BASE_BYTES + rows * width * BYTES_PER_PIXEL) / 1e6:.3f} MB"
+
+
+def cleaned(folder: Path, path: Path, **run: Any) -> bytes:
+    report = astroclean.run({**PIPELINE, "run": run}, path, output=folder)
+    assert report.exit_code == 0, report.files[0].error
+    windows = any("windows of" in note for note in report.files[0].notes)
+    assert windows == bool(run)
+    return next(folder.glob("*_clean.*")).read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".fits.gz"])
+def test_windows_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"raw{suffix}"
+    write_exposure(path, seed=2, shape=(420, 90))
+    whole = cleaned(tmp_path / "whole", path)
+    # The halo of both stages is 81 rows; three bands, the last shorter than the others.
+    cut = cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 81 + 150, 90))
+    assert cut == whole
+
+
+def test_large_gzip_is_unpacked_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "raw.fits.gz"
+    write_exposure(path, seed=2, shape=(420, 90))
+    whole = cleaned(tmp_path / "memory", path)
+    monkeypatch.setattr("astroclean.io.source._UNPACKED_ON_DISK", 100)
+    assert cleaned(tmp_path / "disk", path) == whole
+
+
+def test_windows_with_uncertainty_dq_and_integers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    data = rng.normal(500, 10, (400, 80)).astype(np.float32)
+    data[rng.integers(0, 400, 60), rng.integers(0, 80, 60)] += 2000
+    dq = np.zeros(data.shape, dtype=np.int16)
+    dq[200:203, 30:33] = 1
+    images = [("SCI", data), ("ERR", np.full_like(data, 10)), ("DQ", dq)]
+    hdus = [fits.ImageHDU(image, name=name) for name, image in images]
+    hdus[0].header["BUNIT"] = "adu"
+    path = tmp_path / "mef.fits"
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    whole = cleaned(tmp_path / "whole", path)
+    cut = cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 81 + 100, 80))
+    assert cut == whole
+    flags = fitsio.read(str(tmp_path / "cut" / "mef_clean.fits"), ext="FLAGS")
+    error = fitsio.read(str(tmp_path / "cut" / "mef_clean.fits"), ext="ERR")
+    filled = (flags & int(astroclean.MaskPlane.INTERPOLATED)) != 0
+    assert filled[200:203, 30:33].all()
+    assert np.isnan(error[filled]).all()
+
+
+def test_cubes_go_plane_by_plane_and_band_by_band(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    cube = rng.normal(500, 10, (2, 380, 60)).astype(np.float32)
+    cube[:, rng.integers(0, 380, 40), rng.integers(0, 60, 40)] += 3000
+    path = tmp_path / "cube.fits"
+    header = fits.Header({"BUNIT": "adu", "GAIN": 2.0, "RDNOISE": 4.0, "SATURATE": 6e4})
+    fits.PrimaryHDU(cube, header).writeto(path)
+    whole = cleaned(tmp_path / "whole", path)
+    assert cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 81 + 90, 60)) == whole
+
+
+def test_counts_of_the_record_are_those_of_the_whole_frame(tmp_path: Path) -> None:
+    write_exposure(tmp_path / "raw.fits", seed=2, shape=(420, 90))
+    frames = [
+        astroclean.run({**PIPELINE, "run": run}, tmp_path / "raw.fits", output=tmp_path / name)
+        .files[0]
+        .frames[0]
+        for name, run in (("a", {}), ("b", {"max_memory": limit_for(2 * 81 + 100, 90)}))
+    ]
+    assert frames[0].pixels_changed == frames[1].pixels_changed > 0
+    assert frames[0].flagged_after == frames[1].flagged_after
+    assert frames[0].statistics["sum after"] == pytest.approx(frames[1].statistics["sum after"])
+
+
+@pytest.mark.parametrize(
+    ("stage", "why"), [("sep", "'sep' needs the whole frame"), ("badpix", "'badpix'")]
+)
+def test_stage_that_needs_the_whole_frame_is_refused_before_the_run(
+    tmp_path: Path, stage: str, why: str
+) -> None:
+    write_exposure(tmp_path / "raw.fits", seed=2, shape=(420, 90))
+    config = {"schema": 1, "stage": [{"plugin": stage}], "run": {"max_memory": "301 MB"}}
+    with pytest.raises(NeedError, match=why):
+        astroclean.run(config, tmp_path / "raw.fits", output=tmp_path / "out")
+
+
+def test_limit_below_one_row_says_what_is_needed(tmp_path: Path) -> None:
+    write_exposure(tmp_path / "raw.fits", seed=2, shape=(420, 90))
+    with pytest.raises(NeedError, match=r"needs \d+ MB a process"):
+        cleaned(tmp_path / "out", tmp_path / "raw.fits", max_memory="300 MB")
+
+
+@pytest.mark.parametrize("text", ["2", "two GB", "-1 GB", "2 TB", ""])
+def test_sizes_without_meaning_are_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="max_memory"):
+        load_pipeline({**PIPELINE, "run": {"max_memory": text}}, environment={})
+
+
+def test_rows_come_back_as_they_were_stored(tmp_path: Path) -> None:
+    image = np.arange(77, dtype=np.uint32).reshape(11, 7)
+    store = RowStore(tmp_path / "rows", (11, 7), image.dtype)
+    for start in (0, 4, 5):
+        store.append(image[start : {0: 4, 4: 5, 5: 11}[start]])
+    assert np.array_equal(store[slice(3, 9)], image[3:9])
+    assert np.array_equal(store[slice(8, 99)], image[8:])
+    assert store.any()
+    squares = store.mapped(lambda rows: rows.astype(np.float32) ** 2)
+    assert squares.dtype == np.float32
+    assert np.array_equal(squares[slice(0, 2)], image[:2].astype(np.float32) ** 2)
+
+
+def _peak(tmp_path: Path, path: Path, name: str, *extra: str) -> float:
+    """Return the peak memory of a run in MB."""
+    config = tmp_path / "pipeline.toml"
+    config.write_text(
+        'schema = 1\n[[stage]]\nplugin = "lacosmic"\n[[stage]]\nplugin = "interpolate"\n'
+        'options = { max_distance = 4 }\n[products]\nkeep = ["flags"]\nreport = false\n'
+    )
+    words = ["run", str(config), str(path), "-q", "-o", str(tmp_path / name), *extra]
+    script = (
+        "import json, resource, sys\nfrom astroclean.cli.main import main\n"
+        f"status = main({words!r})\n"
+        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "print(json.dumps([status, peak]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300
+    )
+    status, peak = json.loads(done.stdout.splitlines()[-1])
+    assert status == 0, done.stderr
+    return float(peak)
+
+
+@pytest.mark.slow
+def test_peak_memory_stays_below_the_limit(tmp_path: Path) -> None:
+    """A frame of 10 million pixels needs 800 MB as a whole and stays within 450 MB by windows."""
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 10_000:
+        pytest.skip("this system counts peak memory in other units")
+    rng = np.random.default_rng(1)
+    data = rng.normal(300, 15, (7_000, 1_500)).astype(np.float32)
+    header = fits.Header({"BUNIT": "adu", "GAIN": 1.5, "RDNOISE": 5.0, "SATURATE": 5e4})
+    fits.PrimaryHDU(data, header).writeto(tmp_path / "giant.fits")
+    del data
+    assert _peak(tmp_path, tmp_path / "giant.fits", "cut", "--max-memory", "450MB") < 450
+    assert _peak(tmp_path, tmp_path / "giant.fits", "whole") > 600
