@@ -72,10 +72,10 @@ class FilePlan:
     """Number of frames in the file."""
     key: str
     """Resume key."""
-    windows: WindowPlan | None
-    """How frames are cut that do not fit into memory; not part of the key, the bytes are equal."""
     prefix_keys: tuple[str, ...]
     """Key of the state before each stage, for saved stages."""
+    windows: WindowPlan | None = None
+    """How frames are cut that do not fit into memory; not part of the key, the bytes are equal."""
 
     @property
     def path(self) -> Path:
