@@ -23,6 +23,7 @@ VERBS = {
     "check": "check a pipeline and its inputs without reading pixels",
     "plugins": "list, show, make and diagnose plugins",
     "mask": "explain mask values",
+    "weights": "list, verify, find and import the weights of networks",
     "schema": "print the JSON schema of pipelines or options",
     "doctor": "check this installation",
     "cite": "print what to cite for a run",

@@ -1,0 +1,1 @@
+"""Run any network on any frame: cards, weights, engines, normalization, prediction."""

@@ -1,0 +1,265 @@
+"""Intensity transforms by name: what a network sees of pixel values, and the way back.
+
+Each is ``value = bend((pixel - offset) / width)`` with a bend that has an inverse everywhere, so
+every transform is undone exactly but for rounding. They differ in where offset and width come from.
+
+Pixels that are not valid are never read. They are filled with the sky, which is 0 after a transform
+that measures the sky, else with the median of the valid pixels (0 where there is none).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from astroclean.errors import PluginError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Asinh",
+    "BackgroundSigma",
+    "Identity",
+    "Log",
+    "Normalization",
+    "NormalizationState",
+    "Scale",
+    "SigmaClipZscore",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class NormalizationState:
+    """What was measured on the way in and is needed on the way back."""
+
+    offset: float | NDArray[np.float32]
+    """Subtracted, in the unit of the pixels; a number or (ny, nx)."""
+    width: float | NDArray[np.float32]
+    """Divided by, in the unit of the pixels; a number or (ny, nx), positive."""
+
+
+class _Transform(BaseModel):
+    """A named, invertible transform of intensities. Frozen; the state travels beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    scope: Literal["frame", "tile"] = "frame"
+    """Where statistics are measured: once over the frame, or anew in each tile."""
+
+    measures_sky: ClassVar[bool] = True
+
+    def forward(
+        self, data: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NormalizationState]:
+        """Return what the network sees, and the state for the way back.
+
+        Parameters
+        ----------
+        data : (ny, nx) float32
+            Pixels. Not modified; read only where ``valid``.
+        valid : (ny, nx) bool
+            Pixels to believe.
+
+        Returns
+        -------
+        normalized : (ny, nx) float32
+            A new array without unit, finite everywhere.
+        state : NormalizationState
+            For :meth:`inverse`.
+        """
+        state = self._measure(data, valid)
+        with np.errstate(invalid="ignore", over="ignore"):  # invalid pixels are replaced below
+            bent = self._bend((data - state.offset) / state.width)
+        normalized = np.asarray(bent, dtype=np.float32)
+        seen = normalized[valid]
+        fill = 0.0 if self.measures_sky or seen.size == 0 else float(np.median(seen))
+        return np.where(valid, normalized, np.float32(fill)), state
+
+    def inverse(
+        self, values: NDArray[np.float32], state: NormalizationState
+    ) -> NDArray[np.float32]:
+        """Return intensities for what the network answered.
+
+        Parameters
+        ----------
+        values : (..., ny * scale, nx * scale) float32
+            Normalized values, on the grid of the frame or a whole number of times finer.
+        state : NormalizationState
+            From :meth:`forward` on the same pixels.
+
+        Returns
+        -------
+        (..., ny * scale, nx * scale) float32
+            A new array in the unit of the pixels. On a finer grid, maps of offset and width are
+            interpolated linearly: intensities count for each input pixel's area.
+        """
+        grid = values.shape[-2:]
+        offset, width = _on_grid(state.offset, grid), _on_grid(state.width, grid)
+        return np.asarray(self._unbend(values) * width + offset, dtype=np.float32)
+
+    def _measure(
+        self,
+        data: NDArray[np.float32],  # noqa: ARG002 - some transforms measure nothing
+        valid: NDArray[np.bool_],  # noqa: ARG002
+    ) -> NormalizationState:
+        return NormalizationState(0.0, 1.0)
+
+    def _bend(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return values
+
+    def _unbend(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return values
+
+
+class Identity(_Transform):
+    """Pixels as they are."""
+
+    name: Literal["identity"] = "identity"
+    measures_sky: ClassVar[bool] = False
+
+
+class Scale(_Transform):
+    """``(pixel - offset) / width`` with numbers from the card."""
+
+    name: Literal["scale"] = "scale"
+    offset: float = 0.0
+    """In the unit of the frame."""
+    width: float = Field(gt=0)
+    """In the unit of the frame."""
+    measures_sky: ClassVar[bool] = False
+
+    def _measure(
+        self,
+        data: NDArray[np.float32],  # noqa: ARG002 - the card gives the numbers
+        valid: NDArray[np.bool_],  # noqa: ARG002
+    ) -> NormalizationState:
+        return NormalizationState(self.offset, self.width)
+
+
+class _Clipped(_Transform):
+    """Sky and noise by clipping (`astropy.stats.sigma_clipped_stats`)."""
+
+    sigma: float = Field(default=3.0, gt=0)
+    """Pixels further than this from the median are left out, in standard deviations."""
+    maxiters: int = Field(default=5, ge=1)
+    """Most rounds of clipping."""
+    softening: float = Field(default=1.0, gt=0)
+    """Width, in standard deviations of the sky."""
+
+    def _measure(self, data: NDArray[np.float32], valid: NDArray[np.bool_]) -> NormalizationState:
+        from astropy.stats import sigma_clipped_stats  # noqa: PLC0415 - costs half a second
+
+        pixels = data[valid]
+        if pixels.size == 0:
+            return NormalizationState(0.0, 1.0)
+        # In float64: a mean of millions of float32 values loses digits.
+        _, median, deviation = sigma_clipped_stats(
+            pixels.astype(np.float64), sigma=self.sigma, maxiters=self.maxiters
+        )
+        # A constant image has no width; 1 keeps it finite and invertible.
+        return NormalizationState(float(median), float(deviation * self.softening) or 1.0)
+
+
+class SigmaClipZscore(_Clipped):
+    """``(pixel - median) / sigma`` with the clipped median and standard deviation."""
+
+    name: Literal["sigma_clip_zscore"] = "sigma_clip_zscore"
+
+
+class Asinh(_Clipped):
+    """``asinh((pixel - median) / (softening * sigma))``: linear in the noise, else logarithmic."""
+
+    name: Literal["asinh"] = "asinh"
+
+    def _bend(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.arcsinh(values)
+
+    def _unbend(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.sinh(values)
+
+
+class Log(_Clipped):
+    """``sign(t) log(1 + |t|)`` of ``t = (pixel - median) / (softening * sigma)``.
+
+    A plain logarithm has no value below the sky, and so no way back from there.
+    """
+
+    name: Literal["log"] = "log"
+
+    def _bend(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.copysign(np.log1p(np.abs(values)), values)
+
+    def _unbend(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.copysign(np.expm1(np.abs(values)), values)
+
+
+class BackgroundSigma(_Transform):
+    """``(pixel - background) / rms`` with maps of both from a mesh, as SourceExtractor makes them.
+
+    Measured by sep (Barbary 2016, JOSS 1, 58).
+    """
+
+    name: Literal["background_sigma"] = "background_sigma"
+    box: int = Field(default=64, ge=4)
+    """Side of a mesh cell in pixels."""
+    filter_size: int = Field(default=3, ge=1)
+    """Median filter over the mesh, in cells."""
+
+    def _measure(self, data: NDArray[np.float32], valid: NDArray[np.bool_]) -> NormalizationState:
+        sep = _imported_sep()
+        if not valid.any():
+            return NormalizationState(0.0, 1.0)
+        pixels = np.where(valid, data, np.float32(0))
+        background = sep.Background(
+            pixels,
+            mask=~valid,
+            bw=self.box,
+            bh=self.box,
+            fw=self.filter_size,
+            fh=self.filter_size,
+        )
+        rms = np.asarray(background.rms(), dtype=np.float32)
+        # Cells without noise (all masked, or constant) take the frame's.
+        width = np.where(rms > 0, rms, np.float32(background.globalrms or 1.0))
+        return NormalizationState(np.asarray(background.back(), dtype=np.float32), width)
+
+
+Normalization = Annotated[
+    Identity | Scale | SigmaClipZscore | Asinh | Log | BackgroundSigma, Field(discriminator="name")
+]
+"""Any of the transforms, chosen by ``name``."""
+
+
+def _imported_sep() -> Any:
+    try:
+        import sep  # noqa: PLC0415 - not a dependency of the core
+    except ImportError as error:
+        raise PluginError(
+            "normalization 'background_sigma' needs sep, which is not installed",
+            remedy="`pip install sep` or `pip install astroclean-classical`.",
+        ) from error
+    return sep
+
+
+def _on_grid(
+    level: float | NDArray[np.float32], shape: tuple[int, ...]
+) -> float | NDArray[np.float32]:
+    """Return a map on a grid that is a whole number of times finer."""
+    if not isinstance(level, np.ndarray) or level.shape == shape:
+        return level
+    return _finer(_finer(level, shape[0]).T, shape[1]).T
+
+
+def _finer(level: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """Interpolate linearly along the first axis, pixel centres to pixel centres."""
+    count = level.shape[0]
+    place = np.clip((np.arange(length) + 0.5) * count / length - 0.5, 0, count - 1)
+    below = place.astype(np.intp)
+    above = np.minimum(below + 1, count - 1)
+    part = (place - below).astype(np.float32)[:, np.newaxis]
+    finer: NDArray[np.float32] = level[below] * (1 - part) + level[above] * part
+    return finer

@@ -1,0 +1,218 @@
+"""`Predictor`: one network on a whole frame, tile by tile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astroclean.inference.domain import check_unit
+from astroclean.inference.engine import EngineError
+from astroclean.tiling.plan import cut_tile, plan_tiles
+from astroclean.tiling.stitch import put_core
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+    from astroclean.inference.card import NetworkCard, Output
+    from astroclean.inference.engine import Engine
+    from astroclean.inference.normalize import NormalizationState
+    from astroclean.tiling.plan import Tile
+
+    Planes = dict[str, NDArray[np.float32]]
+
+__all__ = ["Predictor", "valid_pixels"]
+
+_MASK_AXES = 2
+
+
+def valid_pixels(card: NetworkCard, frame: Frame) -> NDArray[np.bool_]:
+    """Return the pixels of a frame that a network may see.
+
+    Parameters
+    ----------
+    card : NetworkCard
+        The network; its ``valid_pixels`` decides.
+    frame : Frame
+        The frame.
+
+    Returns
+    -------
+    (ny, nx) bool
+        A new array. Pixels that are not finite are never valid.
+    """
+    finite: NDArray[np.bool_] = np.isfinite(frame.data)
+    return finite if card.valid_pixels == "finite" else finite & ~frame.mask
+
+
+class Predictor:
+    """Applies one network to a whole frame: tile, normalize, infer, undo, stitch.
+
+    Pixels that are not valid (`valid_pixels`) are filled with the sky before the network sees them
+    (`astroclean.inference.normalize`), and its answer there is NaN, unless the card says ``keep``.
+
+    Parameters
+    ----------
+    card : NetworkCard
+        The network.
+    engine : Engine
+        Its weights, opened.
+    tile : int
+        Side of a tile in pixels, margin included. A core is never narrower than the margin, so
+        that a tile grows where the halo asks for it.
+    batch : int
+        Tiles given to the engine together. It changes the speed, not the answer.
+    """
+
+    def __init__(
+        self, card: NetworkCard, engine: Engine, *, tile: int = 512, batch: int = 4
+    ) -> None:
+        self.card = card
+        self.engine = engine
+        margin = -(-card.halo // card.multiple) * card.multiple
+        self._core = max(tile - 2 * margin, margin, card.multiple)
+        self._batch = max(1, batch)
+
+    def predict(
+        self, frame: Frame, extra: Mapping[str, NDArray[np.float32]] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return what the network answers for a frame.
+
+        Parameters
+        ----------
+        frame : Frame
+            The frame, in the unit of the card. Not modified.
+        extra : mapping of str to (ny, nx) or (channels, ny, nx) float32, optional
+            Inputs that the card calls ``extra``.
+
+        Returns
+        -------
+        dict of str to (channels, ny * scale, nx * scale) float32
+            Each output of the card; new arrays. Intensities are in the unit of the frame.
+
+        Raises
+        ------
+        UnitError
+            The frame has another unit than the network needs.
+        EngineError
+            The engine failed, an extra input is missing or its shape is wrong, or an answer has
+            another shape than the card says.
+        """
+        check_unit(self.card, frame)
+        valid = valid_pixels(self.card, frame)
+        planes = self._extra_planes(frame, extra or {})
+        state: NormalizationState | None = None
+        pixels = frame.data
+        if self.card.normalization.scope == "frame":
+            pixels, state = self.card.normalization.forward(frame.data, valid)
+        scale = self.card.scale
+        fine = (frame.shape[0] * scale, frame.shape[1] * scale)
+        results = {
+            output.name: np.empty((len(output.channels), *fine), dtype=np.float32)
+            for output in self.card.outputs
+        }
+        tiles = plan_tiles(
+            frame.shape, core=self._core, halo=self.card.halo, multiple=self.card.multiple
+        )
+        for batch in self._batches(tiles):
+            self._do_batch(batch, pixels, valid, planes, results)
+        for output in self.card.outputs:
+            self._finish(results, output, valid, state)
+        return results
+
+    def _batches(self, tiles: tuple[Tile, ...]) -> Iterator[list[Tile]]:
+        """Yield tiles of the same shape together, no more than a batch."""
+        by_shape: dict[tuple[int, int], list[Tile]] = {}
+        for tile in tiles:
+            by_shape.setdefault(tile.shape, []).append(tile)
+        for group in by_shape.values():
+            for start in range(0, len(group), self._batch):
+                yield group[start : start + self._batch]
+
+    def _do_batch(
+        self,
+        batch: list[Tile],
+        pixels: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        planes: Planes,
+        results: Planes,
+    ) -> None:
+        states: list[NormalizationState | None] = []
+        fed: dict[str, list[NDArray[np.float32]]] = {tensor.name: [] for tensor in self.card.inputs}
+        for tile in batch:
+            data, believed = cut_tile(pixels, tile), cut_tile(valid, tile)
+            state = None
+            if self.card.normalization.scope == "tile":
+                data, state = self.card.normalization.forward(data, believed)
+            states.append(state)
+            for tensor in self.card.inputs:
+                if tensor.content == "data":
+                    fed[tensor.name].append(data[np.newaxis])
+                elif tensor.content == "valid":
+                    fed[tensor.name].append(believed[np.newaxis].astype(np.float32))
+                else:
+                    fed[tensor.name].append(cut_tile(planes[tensor.name], tile))
+        answers = self.engine.infer({name: np.stack(parts) for name, parts in fed.items()})
+        for output in self.card.outputs:
+            answer = self._checked(answers[output.name], output, batch)
+            for tile, state, part in zip(batch, states, answer, strict=True):
+                undone = part
+                if state is not None and output.content == "intensity":
+                    undone = self.card.normalization.inverse(part, state)
+                put_core(results[output.name], tile, undone, scale=self.card.scale)
+
+    def _finish(
+        self,
+        results: Planes,
+        output: Output,
+        valid: NDArray[np.bool_],
+        state: NormalizationState | None,
+    ) -> None:
+        """Undo the normalization of the whole frame and mark what was not seen."""
+        if state is not None and output.content == "intensity":
+            values = results[output.name]
+            for channel, image in enumerate(values):  # one at a time: a frame may be large
+                values[channel] = self.card.normalization.inverse(image, state)
+        if output.at_invalid == "nan" and not valid.all():
+            scale = self.card.scale
+            unseen = np.repeat(np.repeat(~valid, scale, axis=0), scale, axis=1)
+            results[output.name][:, unseen] = np.nan
+
+    def _checked(
+        self, answer: NDArray[np.float32], output: Output, batch: list[Tile]
+    ) -> NDArray[np.float32]:
+        ny, nx = (side * self.card.scale for side in batch[0].shape)
+        expected = (len(batch), len(output.channels), ny, nx)
+        if answer.shape != expected:
+            raise EngineError(
+                f"output '{output.name}' must have the shape {expected}",
+                where=f"network '{self.card.name}' in {self.engine.name}",
+                received=answer.shape,
+                remedy="This is a fault of the card or of the weights.",
+            )
+        return answer
+
+    def _extra_planes(self, frame: Frame, extra: Mapping[str, NDArray[np.float32]]) -> Planes:
+        wanted = {t.name: t.channels for t in self.card.inputs if t.content == "extra"}
+        where = f"network '{self.card.name}'"
+        if set(extra) != set(wanted):
+            raise EngineError(
+                f"needs extra inputs {', '.join(wanted) or 'none'}",
+                where=where,
+                received=", ".join(extra) or "none",
+            )
+        planes = {}
+        for name, channels in wanted.items():
+            array = np.asarray(extra[name], dtype=np.float32)
+            plane = array[np.newaxis] if array.ndim == _MASK_AXES else array
+            if plane.shape != (channels, *frame.shape):
+                raise EngineError(
+                    f"extra input '{name}' must have the shape {(channels, *frame.shape)}",
+                    where=where,
+                    received=array.shape,
+                )
+            planes[name] = plane
+        return planes

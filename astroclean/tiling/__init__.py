@@ -1,0 +1,1 @@
+"""Cut a frame into tiles with margins, and put results together again."""
