@@ -23,6 +23,8 @@ VERBS = {
     "check": "check a pipeline and its inputs without reading pixels",
     "plugins": "list, show, make and diagnose plugins",
     "mask": "explain mask values",
+    "simulate": "simulate frames with their truth",
+    "evaluate": "score plugins side by side against truth",
     "weights": "list, verify, find and import the weights of networks",
     "schema": "print the JSON schema of pipelines or options",
     "doctor": "check this installation",

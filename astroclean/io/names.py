@@ -49,4 +49,5 @@ def product_name(path: Path, product: str, suffix: str) -> str:
 
 def is_output_name(path: Path) -> bool:
     """Return whether a file may be one that astroclean wrote, by its name alone."""
-    return split_name(path)[0].endswith(("_clean", "_flags", "_mask", "_sources", "_stamps"))
+    products = ("_clean", "_flags", "_mask", "_sources", "_stamps", "_truth")
+    return split_name(path)[0].endswith(products)

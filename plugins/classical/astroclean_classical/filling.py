@@ -135,7 +135,10 @@ def _weighted_mean(image: NDArray[np.float32], kernel: NDArray[np.float64]) -> N
     measured = np.isfinite(image)
     weight = _along_both_axes(measured.astype(float), kernel)
     total = _along_both_axes(np.where(measured, image, 0.0), kernel)
-    return np.divide(total, weight, out=np.full(image.shape, np.nan), where=weight > 0)
+    mean: NDArray[np.float64] = np.divide(
+        total, weight, out=np.full(image.shape, np.nan), where=weight > 0
+    )
+    return mean
 
 
 def _along_both_axes(

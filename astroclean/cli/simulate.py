@@ -1,0 +1,124 @@
+"""`astroclean simulate KIND -o DIR [--seed N] [--count N] [--shape NY NX]`."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from astroclean.core.suggest import did_you_mean
+from astroclean.errors import ConfigurationError, OutputError, PluginLoadError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from astroclean.simulate.scene import Scene, Simulator
+
+__all__ = ["add_arguments", "run"]
+
+GROUP = "astroclean.simulators"
+_SMALLEST, _LARGEST = 32, 16384
+
+
+def _points() -> dict[str, metadata.EntryPoint]:
+    return {point.name: point for point in metadata.entry_points(group=GROUP)}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    known = ", ".join(sorted(_points())) or "none installed"
+    parser.add_argument("kind", metavar="KIND", help=f"what to simulate: {known}")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for the frames and their truth; made where it is missing",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of the first frame (default 0)"
+    )
+    parser.add_argument(
+        "--count", type=int, default=1, metavar="N", help="how many frames (default 1)"
+    )
+    parser.add_argument(
+        "--shape",
+        type=int,
+        nargs=2,
+        default=(256, 256),
+        metavar=("NY", "NX"),
+        help="size in pixels (default 256 256)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
+def run(arguments: Namespace) -> int:
+    """Run the verb; return the exit status."""
+    _check(arguments)
+    simulator = _load(arguments.kind)
+    from astroclean.simulate.write import write_scene  # noqa: PLC0415 - needs astropy
+
+    folder: Path = arguments.output
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot be made: {error.strerror}", where=str(folder)) from error
+    seeds = range(arguments.seed, arguments.seed + arguments.count)
+    names = {seed: f"{arguments.kind}_{seed:06d}" for seed in seeds}
+    _refuse_existing(folder, list(names.values()), overwrite=arguments.overwrite)
+    shape = (arguments.shape[0], arguments.shape[1])
+    for seed, name in names.items():
+        scene = _simulate(simulator, arguments.kind, seed, shape)
+        frame, truth = write_scene(scene, folder, name=name, seed=seed)
+        print(f"{frame} {truth.name}")
+    return 0
+
+
+def _check(arguments: Namespace) -> None:
+    problems = []
+    if arguments.seed < 0:
+        problems.append(f"--seed: 0 or more, not {arguments.seed}")
+    if arguments.count < 1:
+        problems.append(f"--count: 1 or more, not {arguments.count}")
+    if not all(_SMALLEST <= side <= _LARGEST for side in arguments.shape):
+        sides = " ".join(map(str, arguments.shape))
+        problems.append(f"--shape: sides of {_SMALLEST} to {_LARGEST} pixels, not {sides}")
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def _load(kind: str) -> Simulator:
+    points = _points()
+    if kind not in points:
+        hint = did_you_mean(kind, points)
+        raise ConfigurationError(f"no simulator '{kind}'. {hint}".rstrip())
+    try:
+        loaded: Simulator = points[kind].load()
+    except Exception as error:  # a third party's module may raise anything
+        raise PluginLoadError(
+            f"simulator cannot be loaded: {type(error).__name__}: {error}", where=kind
+        ) from error
+    return loaded
+
+
+def _simulate(simulator: Simulator, kind: str, seed: int, shape: tuple[int, int]) -> Scene:
+    try:
+        return simulator(seed=seed, shape=shape)
+    except ImportError as error:
+        raise PluginLoadError(
+            f"needs a package that is not installed: {error.name}",
+            where=f"simulator '{kind}'",
+            remedy="pip install 'astroclean[psf,galsim]'.",
+        ) from error
+
+
+def _refuse_existing(folder: Path, names: list[str], *, overwrite: bool) -> None:
+    there = [n for n in names for end in ("", "_truth") if (folder / f"{n}{end}.fits").exists()]
+    if there and not overwrite:
+        raise OutputError(
+            "files of these names exist",
+            where=str(folder),
+            received=f"{there[0]}.fits" + (f" and {len(there) - 1} more" if len(there) > 1 else ""),
+            remedy="Give another folder or seed, or --overwrite.",
+        )

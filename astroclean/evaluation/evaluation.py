@@ -1,0 +1,162 @@
+"""`Evaluation`: how a kind of stage is scored; each kind brings its own by an entry point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Protocol
+
+from astroclean.core.suggest import did_you_mean
+from astroclean.errors import ConfigurationError, PluginLoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from astroclean.core.frame import Frame
+    from astroclean.core.stage import Stage, StageResult
+    from astroclean.evaluation.figure import Curve
+    from astroclean.evaluation.table import Column, Row
+    from astroclean.simulate.scene import Scene, Simulator
+
+__all__ = [
+    "Evaluation",
+    "Trial",
+    "evaluated_kinds",
+    "find_evaluation",
+    "find_simulator",
+    "load_point",
+]
+
+EVALUATIONS_GROUP = "astroclean.evaluations"
+SIMULATORS_GROUP = "astroclean.simulators"
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What one plugin made of one scene."""
+
+    scene: Scene
+    stage: Stage
+    frame: Frame
+    """What the plugin was given."""
+    result: StageResult
+    sweep: tuple[StageResult, ...] = ()
+    """The same with other values of one option."""
+
+
+class Evaluation(Protocol):
+    """Scores the stages of one kind; entry points in group ``astroclean.evaluations``.
+
+    A class without arguments, named by its kind. Nothing of a scene is kept but what ``measure``
+    returns, so any number of scenes can be pooled.
+    """
+
+    simulator: str
+    """Simulator that is used unless another is named."""
+    columns: tuple[Column, ...]
+    """Every measure that rows may have."""
+
+    def present(self, scene: Scene, stage: Stage) -> Frame:
+        """Return the frame that a stage is given: without truth, but with what it may ask for."""
+
+    def inject(self, frame: Frame, *, seed: int) -> Scene:
+        """Return a scene with known truth added to a frame of the user."""
+
+    def measure(self, trial: Trial) -> Any:
+        """Return what is kept of a trial."""
+
+    def rows(self, measured: Sequence[Any]) -> list[Row]:
+        """Return the rows of one plugin from what was measured on all scenes."""
+
+    def curves(self, measured: Sequence[Any]) -> list[Curve]:
+        """Return curves of one plugin for the figure, or none."""
+
+
+def evaluated_kinds() -> tuple[str, ...]:
+    """Return the kinds that have an evaluation; nothing is imported."""
+    return tuple(sorted({point.name for point in metadata.entry_points(group=EVALUATIONS_GROUP)}))
+
+
+def find_evaluation(kind: str) -> Evaluation:
+    """Return the evaluation of a kind.
+
+    Parameters
+    ----------
+    kind : str
+        Such as ``mask``.
+
+    Returns
+    -------
+    Evaluation
+        Ready to use.
+
+    Raises
+    ------
+    ConfigurationError
+        The kind has none.
+    PluginLoadError
+        It cannot be imported.
+    """
+    made: Evaluation = load_point(EVALUATIONS_GROUP, kind, "no evaluation for kind")()
+    return made
+
+
+def find_simulator(name: str) -> Simulator:
+    """Return a simulator by its name.
+
+    Parameters
+    ----------
+    name : str
+        An entry point in group ``astroclean.simulators``.
+
+    Returns
+    -------
+    Simulator
+        A function of ``seed`` and ``shape``.
+
+    Raises
+    ------
+    ConfigurationError
+        None of that name is installed.
+    PluginLoadError
+        It cannot be imported.
+    """
+    simulator: Simulator = load_point(SIMULATORS_GROUP, name, "no simulator")
+    return simulator
+
+
+def load_point(group: str, name: str, problem: str) -> Any:
+    """Return what an entry point names.
+
+    Parameters
+    ----------
+    group, name : str
+        Where it is.
+    problem : str
+        What to say where it is not, before its name.
+
+    Returns
+    -------
+    object
+        Imported.
+
+    Raises
+    ------
+    ConfigurationError
+        Not installed.
+    PluginLoadError
+        Cannot be imported.
+    """
+    points = {point.name: point for point in metadata.entry_points(group=group)}
+    if name not in points:
+        names = ", ".join(sorted(points)) or "none"
+        hint = did_you_mean(name, points)
+        told = f"{problem} '{name}'. {hint} Installed: {names}."
+        raise ConfigurationError(" ".join(told.split()))
+    try:
+        return points[name].load()
+    except Exception as error:
+        raise PluginLoadError(
+            f"cannot be imported: {type(error).__name__}: {error}",
+            where=f"entry point '{name}' of group '{group}' ({points[name].value})",
+        ) from error

@@ -1,0 +1,151 @@
+"""Measures of catalogues and of how light is shared among sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Detections",
+    "blendedness",
+    "magnitude_errors",
+    "match_positions",
+    "scatter",
+    "soft_iou",
+]
+
+_SIGMA_PER_MAD = 1.482602218505602
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Counts of sources; add two to pool frames."""
+
+    wanted: int = 0
+    """True sources that should be found."""
+    recovered: int = 0
+    """Of these, those with a detection of their own."""
+    found: int = 0
+    """Entries of the catalogue."""
+    genuine: int = 0
+    """Of these, those with a true source of their own."""
+
+    def __add__(self, other: Detections) -> Detections:
+        return Detections(
+            self.wanted + other.wanted,
+            self.recovered + other.recovered,
+            self.found + other.found,
+            self.genuine + other.genuine,
+        )
+
+    @property
+    def completeness(self) -> float:
+        """``recovered / wanted``; NaN where none is wanted."""
+        return self.recovered / self.wanted if self.wanted else float("nan")
+
+    @property
+    def purity(self) -> float:
+        """``genuine / found``; NaN where none was found."""
+        return self.genuine / self.found if self.found else float("nan")
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of completeness and purity; 0 where none was found, NaN if none wanted."""
+        if not self.wanted:
+            return float("nan")
+        if not self.recovered or not self.genuine:
+            return 0.0
+        return 2 * self.completeness * self.purity / (self.completeness + self.purity)
+
+
+def match_positions(
+    found: NDArray[np.floating], true: NDArray[np.floating], *, radius: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pair entries of two catalogues, nearest first, each at most once.
+
+    Parameters
+    ----------
+    found, true : (n, 2) and (m, 2) float
+        (x, y) in pixels.
+    radius : float
+        Largest distance in pixels.
+
+    Returns
+    -------
+    found_index, true_index : 1-D int
+        Rows of the pairs, in order of distance.
+    """
+    nothing = np.empty(0, dtype=np.intp)
+    if not len(found) or not len(true):
+        return nothing, nothing
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - optional extra
+
+    near = cKDTree(found).sparse_distance_matrix(cKDTree(true), radius, output_type="ndarray")
+    order = np.lexsort((near["j"], near["i"], near["v"]))
+    free_found, free_true = np.ones(len(found), dtype=bool), np.ones(len(true), dtype=bool)
+    pairs = []
+    for i, j in zip(near["i"][order], near["j"][order], strict=True):
+        if free_found[i] and free_true[j]:
+            free_found[i] = free_true[j] = False
+            pairs.append((i, j))
+    if not pairs:
+        return nothing, nothing
+    first, second = np.array(pairs, dtype=np.intp).T
+    return first, second
+
+
+def magnitude_errors(found: Any, true: Any) -> NDArray[np.float64]:
+    """Return ``dm = -2.5 log10(found / true)``; NaN where a flux is not positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.asarray(found, dtype=np.float64) / np.asarray(true, dtype=np.float64)
+        errors: NDArray[np.float64] = np.where(ratio > 0, -2.5 * np.log10(ratio), np.nan)
+    return errors
+
+
+def scatter(errors: Any) -> float:
+    """Return ``1.4826 median |dm - median dm|``: a standard deviation that outliers leave alone.
+
+    NaN where no value is finite.
+    """
+    values = np.asarray(errors, dtype=np.float64)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return float("nan")
+    return float(_SIGMA_PER_MAD * np.median(np.abs(values - np.median(values))))
+
+
+def blendedness(own: NDArray[Any], total: NDArray[Any]) -> float:
+    """Return how much of the light where a source lies is others' (Bosch et al. 2018, eq. 16).
+
+    ``1 - sum(own own) / sum(own total)``: 0 for a source alone, towards 1 where others dominate
+    (PASJ 70, S5, with the source's own image as its model).
+
+    Parameters
+    ----------
+    own, total : arrays of one shape
+        Light of the source; of all sources.
+
+    Returns
+    -------
+    float
+        0 to 1 for light that is nowhere negative; NaN for a source without light.
+    """
+    mine = np.asarray(own, dtype=np.float64)
+    shared = float(np.sum(mine * total))
+    return 1.0 - float(np.sum(mine * mine)) / shared if shared > 0 else float("nan")
+
+
+def soft_iou(found: NDArray[Any], true: NDArray[Any]) -> float:
+    """Return the intersection over union of two images of one source.
+
+    ``sum min(a, b) / sum max(a, b)`` of what is above zero (the Ruzicka similarity): 1 for the
+    same light, 0 where no pixel is shared. NaN for two empty images.
+    """
+    a, b = (np.maximum(np.asarray(i, dtype=np.float64), 0) for i in (found, true))
+    union = float(np.sum(np.maximum(a, b)))
+    return float(np.sum(np.minimum(a, b))) / union if union > 0 else float("nan")

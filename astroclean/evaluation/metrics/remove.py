@@ -1,0 +1,174 @@
+"""Measures of removal and filling: values in holes, flux, power spectrum, distribution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Spread",
+    "flux_ratios",
+    "hole_errors",
+    "ks_distance",
+    "power_spectrum",
+    "power_spectrum_difference",
+    "spread",
+    "wasserstein_distance",
+]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Middle and width of a sample; NaN where it is empty."""
+
+    mean: float
+    median: float
+    iqr: float
+    """Upper minus lower quartile."""
+    count: int
+
+
+def spread(values: Any) -> Spread:
+    """Return mean, median and interquartile range of the finite values."""
+    sample = np.asarray(values, dtype=np.float64).ravel()
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return Spread(np.nan, np.nan, np.nan, 0)
+    low, middle, high = np.percentile(sample, [25, 50, 75])
+    return Spread(float(sample.mean()), float(middle), float(high - low), int(sample.size))
+
+
+def hole_errors(
+    filled: NDArray[Any], truth: NDArray[Any], *, sigma: Any, holes: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return ``|filled - truth| / sigma`` of each pixel in the holes.
+
+    Parameters
+    ----------
+    filled, truth : (ny, nx)
+        In one unit.
+    sigma : float or (ny, nx)
+        Local noise in the same unit.
+    holes : (ny, nx) bool
+        Pixels to judge.
+
+    Returns
+    -------
+    1-D float64
+        In local sigma; NaN where a value was left undefined.
+    """
+    scale = np.broadcast_to(np.asarray(sigma, dtype=np.float64), holes.shape)[holes]
+    difference = filled[holes].astype(np.float64) - truth[holes].astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors: NDArray[np.float64] = np.abs(difference) / scale
+    return errors
+
+
+def flux_ratios(
+    removed: NDArray[Any], light: NDArray[Any], *, sigma: Any, labels: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return for each hole the share of the true light that was taken out, and its S/N.
+
+    With h the pixels of a hole: ``ratio = sum_h removed / sum_h light`` and
+    ``S/N = sum_h light / sqrt(sum_h sigma^2)``. Sources whose holes touch are judged together, for
+    only their sum is defined by the pixels.
+
+    Parameters
+    ----------
+    removed, light : (ny, nx)
+        Taken out; true light of the sources; in one unit.
+    sigma : float or (ny, nx)
+        Noise of a pixel, same unit.
+    labels : (ny, nx) int
+        Number of the hole from 1, 0 outside.
+
+    Returns
+    -------
+    ratio, snr : 1-D float64
+        One a hole, in order of labels; holes without light are left out.
+    """
+    count = int(labels.max(initial=0)) + 1
+    flat = labels.ravel()
+
+    def summed(values: Any) -> NDArray[np.float64]:
+        weights = np.broadcast_to(np.asarray(values, dtype=np.float64), labels.shape).ravel()
+        return np.asarray(np.bincount(flat, weights=weights, minlength=count)[1:], np.float64)
+
+    true, taken, variance = summed(light), summed(removed), summed(np.square(sigma))
+    lit = true > 0
+    with np.errstate(divide="ignore"):
+        return taken[lit] / true[lit], true[lit] / np.sqrt(variance[lit])
+
+
+def power_spectrum(image: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the azimuthal mean of the power of an image.
+
+    ``P(k) = <|FFT(w (image - mean))|^2>`` over rings one cycle a frame wide, with a Hann window w,
+    because the borders of a frame do not fit together.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        Finite.
+
+    Returns
+    -------
+    frequency : 1-D float64
+        Cycles a pixel, above 0 up to 0.5.
+    power : 1-D float64
+        In the unit of the image squared.
+    """
+    ny, nx = image.shape
+    window = np.outer(np.hanning(ny + 2)[1:-1], np.hanning(nx + 2)[1:-1])
+    values = np.asarray(image, dtype=np.float64)
+    power = np.abs(np.fft.fft2((values - values.mean()) * window)) ** 2
+    radius = np.hypot(np.fft.fftfreq(ny)[:, None], np.fft.fftfreq(nx)[None, :])
+    side = min(ny, nx)
+    ring = np.rint(radius * side).astype(int).ravel()
+    pixels = np.bincount(ring)
+    mean = np.bincount(ring, weights=power.ravel()) / np.maximum(pixels, 1)
+    rings = np.arange(1, side // 2 + 1)
+    return rings / side, mean[rings]
+
+
+def power_spectrum_difference(image: NDArray[Any], truth: NDArray[Any]) -> float:
+    """Return ``mean over k of |P(k) - P_true(k)| / P_true(k)``; 0 for the same image."""
+    _, found = power_spectrum(image)
+    _, true = power_spectrum(truth)
+    used = true > 0
+    return float(np.mean(np.abs(found - true)[used] / true[used])) if used.any() else float("nan")
+
+
+def ks_distance(first: Any, second: Any) -> float:
+    """Return the Kolmogorov-Smirnov distance of two samples: ``max |F1 - F2|``, 0 to 1."""
+    _, steps = _cumulative_difference(first, second)
+    return float(np.max(np.abs(steps))) if steps.size else float("nan")
+
+
+def wasserstein_distance(first: Any, second: Any) -> float:
+    """Return the earth mover's distance of two samples, in their unit.
+
+    The integral of ``|F1 - F2|``: how far values must be moved on average.
+    """
+    values, steps = _cumulative_difference(first, second)
+    if not values.size:
+        return float("nan")
+    return float(np.sum(np.abs(steps[:-1]) * np.diff(values)))
+
+
+def _cumulative_difference(
+    first: Any, second: Any
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return all values in order, and F1 - F2 at each."""
+    a, b = (np.sort(np.asarray(s, dtype=np.float64).ravel()) for s in (first, second))
+    a, b = a[np.isfinite(a)], b[np.isfinite(b)]
+    if not a.size or not b.size:
+        return np.empty(0), np.empty(0)
+    values = np.sort(np.concatenate([a, b]))
+    below = [np.searchsorted(s, values, side="right") / s.size for s in (a, b)]
+    return values, below[0] - below[1]

@@ -1,0 +1,176 @@
+"""Far-infrared maps: cirrus with compact sources, seen through a PSF like PACS' or SPIRE's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import astropy.units as u
+import numpy as np
+from astropy.nddata import StdDevUncertainty
+
+from astroclean.core.detector import DETECTOR_KEYWORDS
+from astroclean.core.frame import Frame
+from astroclean.core.sources import Sources, SourceStamp
+from astroclean.simulate.clouds import CloudRange, draw_cloud
+from astroclean.simulate.draws import Range, log_uniform, uniform
+from astroclean.simulate.fields import draw_stars, power_law_flux, render_stars
+from astroclean.simulate.psfs import OVERSAMPLING, PsfModel, PsfRange, draw_psf
+from astroclean.simulate.scene import Scene
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["CirrusConfig", "simulate_cirrus"]
+
+UNIT = u.Unit("mJy / pix")
+_PER = 256 * 256
+_BOX = 31
+"""Half side of the stamps of the truth, pixels."""
+
+
+@dataclass(frozen=True)
+class CirrusConfig:
+    """What far-infrared maps are drawn from."""
+
+    cloud: CloudRange = field(default_factory=lambda: CloudRange(filaments=(0, 4)))
+    level: Range = (0.5, 20.0)
+    """Mean of the cirrus, mJy a pixel."""
+    noise: Range = (0.004, 0.06)
+    """Standard deviation of the noise over the mean of the cirrus."""
+    correlation: Range = (0.0, 0.8)
+    """Pixels over which mapping correlates the noise (sigma of a Gaussian)."""
+    sources: Range = (8.0, 80.0)
+    """In 256 x 256 pixels."""
+    faintest: Range = (2.0, 6.0)
+    """S/N of the faintest source for a matched filter, against noise alone."""
+    brightest: float = 300.0
+    """Flux of the brightest source over that of the faintest."""
+    slope: Range = (0.7, 1.3)
+    """Cumulative counts fall as flux to this power, negative."""
+    psf: PsfRange = field(default_factory=lambda: PsfRange(fwhm=(2.0, 5.0), kinds=("pacs",)))
+
+
+def simulate_cirrus(
+    *, seed: int, shape: tuple[int, int] = (256, 256), config: CirrusConfig | None = None
+) -> Scene:
+    """Simulate a far-infrared map.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same bytes.
+    shape : (int, int)
+        (ny, nx) in pixels.
+    config : CirrusConfig, optional
+        Ranges.
+
+    Returns
+    -------
+    Scene
+        ``frame`` in mJy a pixel with uncertainty and PSF; ``background`` the cirrus through the
+        PSF, ``clean`` the same with the sources, ``sources`` with total flux (mJy), ``snr`` and
+        stamps.
+    """
+    config = config or CirrusConfig()
+    rng = np.random.default_rng(seed)
+    psf = draw_psf(rng, config.psf)
+    level = log_uniform(rng, config.level)
+    sigma = level * log_uniform(rng, config.noise)
+    background = _through(psf, draw_cloud(rng, _padded(shape), config.cloud), shape) * level
+    rows = _draw_sources(rng, shape, sigma * _noise_pixels(psf), config)
+    noise = sigma * _noise(rng, shape, uniform(rng, config.correlation))
+    clean = background + render_stars(rows, psf, shape)
+    header = _header(psf)
+    frame = Frame(
+        clean + noise,
+        unit=UNIT,
+        uncertainty=StdDevUncertainty(np.full(shape, sigma, dtype=np.float32)),
+        psf=psf.psf,
+        meta=header,
+        frame_id=f"cirrus {seed}",
+    )
+    sources = _catalog(rows, psf, shape, sigma * _noise_pixels(psf))
+    notes = {"fwhm_pixels": psf.fwhm_pixels, "noise": sigma, "level": level}
+    return Scene(
+        frame,
+        clean=clean.astype(np.float32),
+        background=background.astype(np.float32),
+        sources=sources,
+        notes=notes,
+    )
+
+
+def _padded(shape: tuple[int, int]) -> tuple[int, int]:
+    return shape[0] + 2 * _BOX, shape[1] + 2 * _BOX
+
+
+def _through(
+    psf: PsfModel, cloud: NDArray[np.float64], shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    from scipy.signal import fftconvolve  # noqa: PLC0415 - optional extra
+
+    seen = fftconvolve(cloud, psf.stamp(half=_BOX), mode="same")
+    return np.asarray(seen[_BOX : _BOX + shape[0], _BOX : _BOX + shape[1]])
+
+
+def _noise(rng: np.random.Generator, shape: tuple[int, int], width: float) -> NDArray[np.float64]:
+    """Return noise of variance 1, correlated as a map maker that spreads samples does."""
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - optional extra
+
+    white = rng.standard_normal(shape)
+    smooth = gaussian_filter(white, width, mode="wrap")
+    return np.asarray(smooth / smooth.std())
+
+
+def _noise_pixels(psf: PsfModel) -> float:
+    """Return the noise of a matched filter on white noise of 1."""
+    return float(1 / np.sqrt(np.sum(psf.stamp() ** 2)))
+
+
+def _draw_sources(
+    rng: np.random.Generator, shape: tuple[int, int], noise: float, config: CirrusConfig
+) -> NDArray[np.float64]:
+    ny, nx = shape
+    faintest = uniform(rng, config.faintest) * noise
+    count = max(int(rng.poisson(log_uniform(rng, config.sources) * ny * nx / _PER)), 1)
+    slope = uniform(rng, config.slope)
+    flux = power_law_flux(rng, count, (faintest, faintest * config.brightest), slope)
+    rows = draw_stars(rng, shape, flux=flux)
+    # All lie in the frame: what lies beyond would be light without a row in the catalogue.
+    for column, side in ((0, nx), (1, ny)):
+        rows[:, column] = rng.integers(0, (side - 1) * OVERSAMPLING + 1, count) / OVERSAMPLING
+    return rows
+
+
+def _catalog(
+    rows: NDArray[np.float64], psf: PsfModel, shape: tuple[int, int], noise: float
+) -> Sources:
+    from astropy.table import QTable  # noqa: PLC0415 - half a second to import
+
+    count = len(rows)
+    columns = {
+        "id": np.arange(1, count + 1),
+        "x": rows[:, 0],
+        "y": rows[:, 1],
+        "flux": rows[:, 2] * u.mJy,
+        "snr": rows[:, 2] / noise,
+    }
+    stamps = []
+    for number, row in enumerate(rows, start=1):
+        y, x = (int(np.floor(v + 0.5)) for v in (row[1], row[0]))
+        top, left = max(y - _BOX, 0), max(x - _BOX, 0)
+        box = min(y + _BOX + 1, shape[0]) - top, min(x + _BOX + 1, shape[1]) - left
+        shifted = row[None, :] - [left, top, 0]
+        image = render_stars(shifted, psf, box)
+        stamps.append(SourceStamp(number, (top, left), image.astype(np.float32)))
+    return Sources(QTable(columns), stamps=tuple(stamps))
+
+
+def _header(psf: PsfModel) -> dict[str, float | str]:
+    scale = 3.2
+    return {
+        DETECTOR_KEYWORDS["instrument"]: "simulated",
+        DETECTOR_KEYWORDS["pixel_scale"]: scale,
+        DETECTOR_KEYWORDS["psf_fwhm"]: round(psf.fwhm_pixels * scale, 3),
+    }

@@ -1,0 +1,64 @@
+"""Nebulosity (NEBULOSITY): clouds that reflect or emit light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astroclean.core.planes import MaskPlane
+from astroclean.simulate.clouds import CloudRange, draw_cloud
+from astroclean.simulate.contaminants.layers import add_layer
+from astroclean.simulate.draws import Range, log_uniform, uniform
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["NebulosityRange", "add_nebulosity"]
+
+
+@dataclass(frozen=True)
+class NebulosityRange:
+    """What nebulosity is drawn from."""
+
+    brightness: Range = (1.0, 15.0)
+    """The brightest percent, in standard deviations of empty sky."""
+    cover: Range = (0.2, 0.9)
+    """Share of the frame that it covers; what lies below counts as sky."""
+    cloud: CloudRange = field(default_factory=lambda: CloudRange(contrast=(0.4, 1.0)))
+    threshold: float = 0.5
+    """Standard deviations of empty sky above which a pixel is true NEBULOSITY."""
+
+
+def add_nebulosity(
+    image: NDArray[np.float64],
+    rng: np.random.Generator,
+    *,
+    noise: float,
+    limits: NebulosityRange | None = None,
+) -> NDArray[np.uint32]:
+    """Add a cloud.
+
+    Parameters
+    ----------
+    image : (ny, nx) float64
+        Electrons; changed.
+    rng : Generator
+        Source of chance.
+    noise : float
+        Standard deviation of empty sky, electrons.
+    limits : NebulosityRange, optional
+        Brightness, cover and structure.
+
+    Returns
+    -------
+    (ny, nx) uint32
+        NEBULOSITY where the light exceeds ``limits.threshold`` times the noise.
+    """
+    limits = limits or NebulosityRange()
+    cloud = draw_cloud(rng, (image.shape[0], image.shape[1]), limits.cloud)
+    cloud = np.clip(cloud - np.quantile(cloud, 1 - uniform(rng, limits.cover)), 0, None)
+    scale = log_uniform(rng, limits.brightness) * noise
+    layer = cloud * scale / max(float(np.quantile(cloud, 0.99)), 1e-12)
+    return add_layer(image, layer, MaskPlane.NEBULOSITY, threshold=limits.threshold * noise)

@@ -1,0 +1,159 @@
+"""Write scenes: the frame as a telescope gives it, and its truth in a file beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from astropy.io import fits
+
+from astroclean.core.detector import Detector
+from astroclean.core.planes import plane_cards
+from astroclean.io.atomic import atomic_file
+from astroclean.io.images import encode_hdu, own_primary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+    from astroclean.core.sources import Sources
+    from astroclean.simulate.scene import Scene
+
+__all__ = ["write_scene"]
+
+_CARDS = {
+    "gain": ("GAIN", "[electron/adu] gain"),
+    "read_noise": ("RDNOISE", "[electron] read noise"),
+    "saturation": ("SATURATE", "full well, in the unit of the image"),
+    "exposure": ("EXPTIME", "[s] exposure time"),
+    "pixel_scale": ("PIXSCALE", "[arcsec] pixel"),
+    "psf_fwhm": ("SEEING", "[arcsec] FWHM of the PSF"),
+}
+_LARGEST = 65535
+
+
+def write_scene(scene: Scene, folder: Path, *, name: str, seed: int) -> tuple[Path, Path]:
+    """Write a scene as two files, each whole or not at all.
+
+    Parameters
+    ----------
+    scene : Scene
+        What to write.
+    folder : Path
+        An existing folder.
+    name : str
+        Stem of the file names.
+    seed : int
+        Entered in the headers.
+
+    Returns
+    -------
+    frame, truth : Path
+        ``<name>.fits``: the image in the primary HDU, ``ERR`` where there is an uncertainty.
+        ``<name>_truth.fits``: of ``TRUTH`` (bits of the mask planes), ``CLEAN``, ``BACKGROUND``,
+        ``SHARP``, ``SEGMENTATION``, ``PSF`` and ``SOURCES`` those that the scene has. It carries
+        the card of astroclean's own files, so that no run takes it for an input.
+    """
+    frame_path, truth_path = folder / f"{name}.fits", folder / f"{name}_truth.fits"
+    with atomic_file(truth_path) as target:
+        target.write(own_primary())
+        for hdu in _truth_hdus(scene, seed):
+            target.write(encode_hdu(hdu))
+    with atomic_file(frame_path) as target:
+        target.write(encode_hdu(_primary(scene, seed), primary=True))
+        if scene.frame.uncertainty is not None:
+            header = _unit_card(scene.frame)
+            error = np.asarray(scene.frame.uncertainty.array, dtype=np.float32)
+            target.write(encode_hdu(fits.ImageHDU(error, header, name="ERR")))
+    return frame_path, truth_path
+
+
+def _unit_card(frame: Frame) -> fits.Header:
+    header = fits.Header()
+    header["BUNIT"] = str(frame.unit)  # electrons are no unit of the FITS standard
+    return header
+
+
+def _primary(scene: Scene, seed: int) -> fits.PrimaryHDU:
+    header = _unit_card(scene.frame)
+    header["TELESCOP"], header["INSTRUME"] = "simulated", "astroclean.simulate"
+    header["OBJECT"] = scene.frame.frame_id
+    detector = Detector.of(scene.frame.meta)
+    for field, (keyword, comment) in _CARDS.items():
+        value = getattr(detector, field)
+        if value is not None:
+            header[keyword] = (value, comment)
+    header["SIMSEED"] = (seed, "seed of the simulation")
+    if scene.frame.wcs is not None:
+        header.update(scene.frame.wcs.to_header(relax=True))
+    return fits.PrimaryHDU(_as_stored(scene.frame), header)
+
+
+def _as_stored(frame: Frame) -> NDArray[np.generic]:
+    """Return unsigned integers where the pixels are such, as cameras write, else float32."""
+    data: NDArray[np.generic] = frame.data
+    if str(frame.unit) == "adu" and np.array_equal(data, np.clip(np.rint(data), 0, _LARGEST)):
+        return np.asarray(data, dtype=np.uint16)
+    return data
+
+
+def _truth_hdus(scene: Scene, seed: int) -> list[fits.ImageHDU | fits.BinTableHDU]:
+    hdus: list[fits.ImageHDU | fits.BinTableHDU] = []
+    if scene.planes is not None:
+        hdus.append(fits.ImageHDU(scene.planes.astype(np.uint32), plane_cards(), name="TRUTH"))
+    for name in ("clean", "background", "sharp"):
+        image = getattr(scene, name)
+        if image is not None:
+            header = _unit_card(scene.frame)
+            data = np.asarray(image, dtype=np.float32)
+            hdus.append(fits.ImageHDU(data, header, name=name.upper()))
+    if scene.frame.psf is not None:
+        header = fits.Header()
+        header["OVERSAMP"] = (1, "pixels of the PSF along one of the frame")
+        hdus.append(fits.ImageHDU(scene.frame.psf.stamps[0], header, name="PSF"))
+    if scene.sources is not None:
+        hdus += _source_hdus(scene.sources)
+    for hdu in hdus:
+        hdu.header["SIMSEED"] = (seed, "seed of the simulation")
+    _note(hdus, scene)
+    return hdus
+
+
+def _source_hdus(sources: Sources) -> list[fits.ImageHDU | fits.BinTableHDU]:
+    hdus: list[fits.ImageHDU | fits.BinTableHDU] = []
+    if sources.segmentation is not None:
+        hdus.append(fits.ImageHDU(sources.segmentation, name="SEGMENTATION"))
+    hdus.append(_table_hdu(sources))
+    for stamp in sources.stamps:
+        header = fits.Header()
+        header["SOURCEID"] = (stamp.id, "id in SOURCES")
+        header["LTV1"] = (-stamp.origin[1], "offset of the stamp in the frame")
+        header["LTV2"] = (-stamp.origin[0], "offset of the stamp in the frame")
+        hdus.append(fits.ImageHDU(stamp.data, header, name="STAMP"))
+    return hdus
+
+
+def _table_hdu(sources: Sources) -> fits.BinTableHDU:
+    from astropy.table import Table  # noqa: PLC0415 - half a second to import
+
+    # Electrons are no unit of the FITS standard: columns go without, their cards with one.
+    columns = {name: sources.table[name] for name in sources.table.colnames}
+    plain = Table({name: getattr(column, "value", column) for name, column in columns.items()})
+    hdu = fits.table_to_hdu(plain)
+    hdu.name = "SOURCES"
+    for name, column in columns.items():
+        unit = getattr(column, "unit", None)
+        if unit is not None:
+            hdu.columns[name].unit = str(unit)
+    return hdu
+
+
+def _note(hdus: list[fits.ImageHDU | fits.BinTableHDU], scene: Scene) -> None:
+    """Write what was drawn into the first HDU as HISTORY-like cards that keep their names."""
+    if not hdus:
+        return
+    for name, value in sorted(scene.notes.items()):
+        text = value if isinstance(value, str) else f"{float(value):.7g}"
+        hdus[0].header.add_comment(f"{name} = {text}")

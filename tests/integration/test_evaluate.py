@@ -1,0 +1,177 @@
+"""`astroclean evaluate`: from the command line to the table, with the classical plugins."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from astroclean.cli import main as command_line
+from astroclean.evaluation.evaluation import evaluated_kinds, find_evaluation
+from astroclean.simulate.exposure import write_exposure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TINY = Path(__file__).parents[1] / "unit" / "evaluation"
+POINTS = """\
+[astroclean.simulators]
+tiny-contaminated = tiny_scenes:contaminated
+tiny-cirrus = tiny_scenes:cirrus
+tiny-blends = tiny_scenes:blends
+tiny-stamps = tiny_scenes:stamps
+broken = tiny_scenes:not_there
+"""
+SMALL = ("--count", "1", "--shape", "100", "120")
+
+
+@pytest.fixture
+def evaluate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Run the verb where the tiny simulators are installed; return what it prints."""
+    info = tmp_path / "site" / "tiny-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n", "utf-8")
+    (info / "entry_points.txt").write_text(POINTS, "utf-8")
+    monkeypatch.syspath_prepend(str(info.parent))
+    monkeypatch.syspath_prepend(str(TINY))
+
+    def told(*words: str, status: int = 0) -> str:
+        assert command_line.main(["evaluate", *words]) == status
+        captured = capsys.readouterr()
+        return captured.out if status == 0 else captured.err
+
+    return told
+
+
+def rows_of(text: str) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(row["plugin"], row["class"]): row for row in json.loads(text)["rows"]}
+
+
+def test_every_kind_with_an_evaluation_follows_the_protocol() -> None:
+    assert {"mask", "remove", "deblend", "deconvolve"} <= set(evaluated_kinds())
+    for kind in evaluated_kinds():
+        evaluation = find_evaluation(kind)
+        assert evaluation.simulator
+        assert len({column.name for column in evaluation.columns}) == len(evaluation.columns)
+        assert evaluation.rows([]) == []
+        assert evaluation.curves([]) == []
+
+
+def test_maskers_stand_side_by_side(evaluate: Callable[..., str], tmp_path: Path) -> None:
+    figure = tmp_path / "roc.svg"
+    words = ("mask", "--plugins", "lacosmic,saturation", "--simulator", "tiny-contaminated", *SMALL)
+    rows = rows_of(
+        evaluate(*words, "--json", "--figure", str(figure), "--sweep", "lacosmic.sigclip=10,30,100")
+    )
+    assert {plugin for plugin, _ in rows} == {"lacosmic", "saturation"}
+    hits = rows["lacosmic", "CR"]
+    assert hits["TPR"] > 0.8
+    assert hits["best MCC"] >= hits["MCC"] > 0.3
+    assert hits["AUC"] is None
+    assert rows["saturation", "SAT"]["MCC"] > 0.5
+    assert "lacosmic CR" in figure.read_text("utf-8")
+
+
+def test_text_is_the_same_but_for_the_speed(evaluate: Callable[..., str]) -> None:
+    words = ("mask", "--plugins", "saturation", "--simulator", "tiny-contaminated", *SMALL)
+    first, again = evaluate(*words), evaluate(*words)
+    cut = [line.rsplit(maxsplit=1)[0] for line in first.splitlines() if line]
+    assert cut == [line.rsplit(maxsplit=1)[0] for line in again.splitlines() if line]
+    assert first.startswith("mask: simulator tiny-contaminated, seed 1, count 1, shape 100 x 120\n")
+
+
+def test_options_reach_their_plugin(evaluate: Callable[..., str]) -> None:
+    words = ("mask", "--plugins", "lacosmic", "--simulator", "tiny-contaminated", *SMALL, "--json")
+    loose = rows_of(evaluate(*words, "--set", "lacosmic.sigclip=2"))["lacosmic", "CR"]
+    strict = rows_of(evaluate(*words, "--set", "lacosmic.sigclip=50"))["lacosmic", "CR"]
+    assert loose["FPR"] > strict["FPR"]
+    assert loose["TPR"] > strict["TPR"]
+
+
+def test_removers_deblenders_and_deconvolvers(evaluate: Callable[..., str]) -> None:
+    tiny = {
+        "remove": ("tiny-cirrus", "interpolate", "err median", 0.0, 0.6),
+        "deblend": ("tiny-blends", "sep", "F1", 0.6, 1.0),
+        "deconvolve": ("tiny-stamps", "richardson-lucy", "gain", 2.0, 30.0),
+    }
+    for kind, (simulator, plugin, column, low, high) in tiny.items():
+        words = (kind, "--plugins", plugin, "--simulator", simulator, *SMALL, "--json")
+        value = rows_of(evaluate(*words))[plugin, "all"][column]
+        assert low < value <= high, kind
+
+
+def test_truth_is_added_to_frames_of_the_user(evaluate: Callable[..., str], tmp_path: Path) -> None:
+    raw = tmp_path / "raw.fits"
+    noise = np.random.default_rng(1).normal(200, 5, (160, 170)).astype(np.float32)
+    fits.PrimaryHDU(noise, fits.Header({"BUNIT": "adu"})).writeto(raw)
+    before = raw.read_bytes()
+    words = ("--frames", str(raw), "--json")
+    told = evaluate("mask", "--plugins", "lacosmic", *words)
+    assert rows_of(told)["lacosmic", "CR"]["TPR"] > 0.5
+    assert json.loads(told)["about"]["truth"] == "injected"
+    wide = ("--psf-fwhm", "3.2 pixel")
+    rows = rows_of(evaluate("deblend", "--plugins", "sep", *words, *wide))
+    assert rows["sep", "all"]["completeness"] > 0.3
+    assert rows["sep", "all"]["purity"] is None
+    with_gain = ("--set", "instrument.gain=2.5")
+    rows = rows_of(evaluate("remove", "--plugins", "interpolate", *words, *wide, *with_gain))
+    assert 0.8 < rows["interpolate", "all"]["flux"] < 1.2
+    assert raw.read_bytes() == before
+
+
+def test_hits_of_stis_tell_their_own_truth(evaluate: Callable[..., str], real_data: Path) -> None:
+    pair = str(real_data / "hst_stis_m33_pair_top_flt.fits.gz")
+    told = evaluate(
+        "mask", "--plugins", "lacosmic", "--frames", pair, "--truth", "stis-pair", "--json"
+    )
+    row = rows_of(told)["lacosmic", "CR"]
+    assert row["pixels"] == 1433
+    assert row["TPR"] > 0.98
+    assert row["FPR"] > 1e-3
+    assert row["C(1e-3)"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--plugins", "sep"), "'sep' is of kind 'deblend', not 'mask'"),
+        (("--plugins", ","), "name at least one"),
+        (("--plugins", "lacosmic,lacosmic"), "named twice"),
+        (("--plugins", "lacosmic", "--set", "lacosmc.sigclip=3"), "Did you mean 'lacosmic'?"),
+        (("--plugins", "lacosmic", "--set", "lacosmic=3"), "must read plugin.key=value"),
+        (("--plugins", "lacosmic", "--set", "lacosmic.sigclp=3"), "Did you mean 'sigclip'?"),
+        (("--plugins", "lacosmic", "--sweep", "lacosmic.sigclip=3,x"), "sigclip"),
+        (("--plugins", "lacosmic", "--simulator", "tiny-cirus"), "Did you mean 'tiny-cirrus'?"),
+        (("--plugins", "lacosmic", "--psf-fwhm", "2 pixel"), "--psf-fwhm is for `--frames`"),
+        (("--plugins", "lacosmic", "--set", "instrument.gain=2"), "is for `--frames`"),
+        (("--plugins", "lacosmic", "--figure", "roc.png"), "SVG"),
+        (("--plugins", "lacosmic", "--figure", "no/such/roc.svg"), "there is no folder no/such"),
+        (("--plugins", "lacosmic", "--frames", "x.fits", "--truth", "stis"), "no truth 'stis'"),
+        (("--plugins", "lacosmic", "--with", "saturation"), "not 'deblend'"),
+    ],
+)
+def test_errors_name_what_is_wrong(
+    evaluate: Callable[..., str], words: tuple[str, ...], named: str
+) -> None:
+    assert named in evaluate("mask", *words, status=2)
+
+
+def test_what_cannot_be_loaded_is_named(evaluate: Callable[..., str]) -> None:
+    words = ("mask", "--plugins", "lacosmic", "--simulator", "broken")
+    assert "entry point 'broken'" in evaluate(*words, status=3)
+    assert "no plugin 'lacosmc'" in evaluate("mask", "--plugins", "lacosmc", status=3)
+
+
+def test_there_is_no_truth_to_add_for_deconvolution(
+    evaluate: Callable[..., str], tmp_path: Path
+) -> None:
+    raw = tmp_path / "raw.fits"
+    write_exposure(raw, seed=5, shape=(64, 64))
+    words = ("--plugins", "richardson-lucy", "--frames", str(raw))
+    assert "leave out `--frames`" in evaluate("deconvolve", *words, status=2)

@@ -1,0 +1,312 @@
+"""The evaluation of each kind on scenes with known answers: perfect, blind and biased plugins."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tiny_scenes
+
+from astroclean.core.kinds.deblend import Deblender
+from astroclean.core.kinds.deconvolve import Deconvolver
+from astroclean.core.kinds.mask import Masker
+from astroclean.core.kinds.remove import SourceRemover
+from astroclean.core.planes import MaskPlane
+from astroclean.core.psf import Psf
+from astroclean.core.results import Deconvolution, Mask, Removal, Separation
+from astroclean.core.sources import Sources
+from astroclean.core.stage import Needs
+from astroclean.errors import ConfigurationError, StageError
+from astroclean.evaluation.contest import Contestant, hold_contest
+from astroclean.evaluation.deblend import DeblendEvaluation
+from astroclean.evaluation.deconvolve import DeconvolveEvaluation
+from astroclean.evaluation.inject import inject_sources
+from astroclean.evaluation.mask import UNKNOWN, MaskEvaluation
+from astroclean.evaluation.remove import RemoveEvaluation
+
+if TYPE_CHECKING:
+    from astroclean.core.frame import Frame
+    from astroclean.simulate.scene import Scene
+
+SHAPE = (100, 120)
+
+
+class AnyMasker(Masker):
+    sets = MaskPlane.COSMIC_RAY | MaskPlane.HOT_LINE | MaskPlane.TRAIL
+    answer: Any = None
+
+    def find(self, frame: Frame) -> Mask:
+        return type(self).answer(frame)
+
+
+class AnyRemover(SourceRemover):
+    answer: Any = None
+    asks: frozenset[str] = frozenset()
+
+    def needs(self) -> Needs:
+        return Needs(self.asks)
+
+    def remove(self, frame: Frame) -> Removal:
+        return type(self).answer(frame)
+
+
+class AnyDeblender(Deblender):
+    answer: Any = None
+
+    def separate(self, frame: Frame) -> Separation:
+        return type(self).answer(frame)
+
+
+class AnyDeconvolver(Deconvolver):
+    answer: Any = None
+
+    def deconvolve(self, frame: Frame) -> Deconvolution:
+        return type(self).answer(frame)
+
+
+def plugin(base: type, answer: Any, **fields: Any) -> Any:
+    """A stage of a kind that gives a set answer."""
+    return type("Toy", (base,), {"answer": staticmethod(answer), **fields})()
+
+
+def scored(evaluation: Any, stage: Any, *scenes: Scene) -> dict[str, dict[str, float]]:
+    verdict = hold_contest(evaluation, [Contestant("toy", stage)], scenes)
+    assert all(set(row.values) <= _names(evaluation) for row in verdict.rows)
+    return {row.of: dict(row.values) for row in verdict.rows}
+
+
+def _names(evaluation: Any) -> set[str]:
+    return {column.name for column in evaluation.columns} | {"speed"}
+
+
+def contaminated() -> Scene:
+    return tiny_scenes.contaminated(seed=3, shape=SHAPE)
+
+
+def test_a_perfect_masker_gets_one_and_a_blind_one_nothing() -> None:
+    scene = contaminated()
+    perfect = plugin(AnyMasker, lambda _: Mask(scene.planes & np.uint32(AnyMasker.sets)))
+    rows = scored(MaskEvaluation(), perfect, scene)
+    assert set(rows) == {"CR", "HCL"}
+    for row in rows.values():
+        assert (row["TPR"], row["FPR"], row["purity"]) == (1, 0, 1)
+        assert row["MCC"] == pytest.approx(1)
+        assert row["C(1e-4)"] == 1
+        assert "AUC" not in row
+    blind = plugin(AnyMasker, lambda _: Mask(np.zeros(SHAPE, np.uint32)))
+    row = scored(MaskEvaluation(), blind, scene)["CR"]
+    assert (row["MCC"], row["TPR"], row["FPR"]) == (0, 0, 0)
+    assert math.isnan(row["C(1e-3)"])
+
+
+def test_probabilities_make_the_curve() -> None:
+    scene = contaminated()
+    true = (scene.planes & np.uint32(MaskPlane.COSMIC_RAY)) != 0
+
+    def unsure(frame: Frame) -> Mask:
+        nothing = np.zeros(SHAPE, np.uint32)
+        return Mask(nothing, {"CR": np.where(true, 0.4, 0.1).astype(np.float32)})
+
+    stage = plugin(AnyMasker, unsure)
+    row = scored(MaskEvaluation(), stage, scene, scene)["CR"]
+    assert (row["AUC"], row["MCC"], row["C(1e-4)"]) == (1, 0, 1)
+    assert row["best MCC"] == pytest.approx(1)
+    curves = hold_contest(MaskEvaluation(), [Contestant("toy", stage)], [scene]).curves
+    assert [c.label for c in curves] == ["toy CR", "toy HCL"]
+    assert curves[0].joined
+
+
+def test_a_sweep_makes_the_curve_of_a_plugin_without_probabilities() -> None:
+    scene = contaminated()
+    true = scene.planes & np.uint32(MaskPlane.COSMIC_RAY)
+    everything = plugin(AnyMasker, lambda _: Mask(np.ones(SHAPE, np.uint32)))
+    strict = plugin(AnyMasker, lambda _: Mask(true))
+    contestant = Contestant("toy", everything, (strict,))
+    row = hold_contest(MaskEvaluation(), [contestant], [scene]).rows[0]
+    assert (row.values["TPR"], row.values["FPR"]) == (1, 1)
+    assert row.values["C(1e-4)"] == 1
+    assert row.values["best MCC"] == pytest.approx(1)
+
+
+def test_pixels_that_nobody_may_judge_are_left_out() -> None:
+    scene = contaminated()
+    wrong = np.zeros(SHAPE, dtype=bool)
+    wrong[40:60] = True
+    planes = np.where(wrong, np.uint32(UNKNOWN), scene.planes & ~np.uint32(UNKNOWN))
+    unknown = replace(scene, planes=planes)
+    rejected = replace(scene, frame=scene.frame.add_planes(wrong, "BAD_PIXEL"))
+    stage = plugin(
+        AnyMasker, lambda _: Mask(np.where(wrong, 1, scene.planes & np.uint32(1)).astype("u4"))
+    )
+    for each in (unknown, rejected):
+        row = scored(MaskEvaluation(), stage, each)["CR"]
+        assert (row["FPR"], row["TPR"]) == (0, 1)
+    assert scored(MaskEvaluation(), stage, scene)["CR"]["FPR"] > 0.1
+
+
+def test_flags_of_the_frame_are_not_credited_to_the_plugin() -> None:
+    scene = contaminated()
+    flagged = replace(scene, frame=scene.frame.add_planes(np.ones(SHAPE, bool), "FRINGE"))
+    stage = plugin(AnyMasker, lambda _: Mask(np.zeros(SHAPE, np.uint32)))
+    assert "FR" not in scored(MaskEvaluation(), stage, flagged)
+
+
+def test_the_true_background_is_a_perfect_filling() -> None:
+    scene = tiny_scenes.cirrus(seed=2, shape=SHAPE)
+
+    def filled(frame: Frame) -> Removal:
+        holes = frame.where("BAD_PIXEL")
+        assert holes.any()
+        return Removal(np.where(holes, scene.background, frame.data), holes)
+
+    rows = scored(RemoveEvaluation(), plugin(AnyRemover, filled), scene)
+    assert rows["all"]["err mean"] < 1e-4
+    assert rows["all"]["fit mean"] == pytest.approx(math.sqrt(2 / math.pi), abs=0.1)
+    assert rows["S/N > 100"]["flux"] == pytest.approx(1, abs=0.01)
+    assert sum(r["holes"] for name, r in rows.items() if name != "all") == rows["all"]["holes"]
+
+
+def test_a_perfect_subtraction_keeps_the_noise() -> None:
+    scene = tiny_scenes.cirrus(seed=2, shape=SHAPE)
+    light = scene.clean - scene.background
+
+    def subtracted(frame: Frame, share: float = 1.0) -> Removal:
+        assert not frame.where("BAD_PIXEL").any()
+        assert frame.sources is not None
+        return Removal(frame.data - share * light, np.ones(SHAPE, bool))
+
+    asks = {"asks": frozenset({"sources"})}
+    row = scored(RemoveEvaluation(), plugin(AnyRemover, subtracted, **asks), scene)["all"]
+    assert row["fit median"] < 1e-3
+    assert row["err median"] == pytest.approx(0.6745, abs=0.1)
+    assert row["power"] < 1e-3
+    assert row["KS"] < 0.01
+    half = plugin(AnyRemover, lambda frame: subtracted(frame, 0.5), **asks)
+    assert scored(RemoveEvaluation(), half, scene)["all"]["flux"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_fillers_are_scored_on_contaminants_where_there_are_no_sources() -> None:
+    scene = contaminated()
+
+    def filled(frame: Frame) -> Removal:
+        return Removal(np.where(frame.mask, scene.clean + 1.0, frame.data), frame.mask)
+
+    row = scored(RemoveEvaluation(), plugin(AnyRemover, filled), scene)["all"]
+    assert 0 < row["err median"] < 1
+    assert math.isnan(row["flux"])
+    with pytest.raises(ConfigurationError, match="cannot be scored"):
+        scored(RemoveEvaluation(), plugin(AnyRemover, filled), replace(scene, clean=None))
+
+
+def test_on_real_frames_the_noiseless_background_is_not_known() -> None:
+    frame = tiny_scenes.cirrus(seed=2, shape=SHAPE).frame
+    scene = inject_sources(frame.replace(sources=None), seed=1)
+    stage = plugin(AnyRemover, lambda f: Removal(np.where(f.mask, frame.data, f.data), f.mask))
+    row = scored(RemoveEvaluation(), stage, scene)["all"]
+    assert math.isnan(row["err mean"])
+    assert row["fit mean"] < 1e-3
+
+
+def test_the_true_catalogue_is_a_perfect_deblending() -> None:
+    scene = tiny_scenes.blends(seed=2, shape=SHAPE)
+
+    def separated(frame: Frame) -> Separation:
+        assert frame.sources is None
+        return Separation(scene.sources)
+
+    rows = scored(DeblendEvaluation(), plugin(AnyDeblender, separated), scene)
+    assert (rows["all"]["completeness"], rows["all"]["purity"], rows["all"]["F1"]) == (1, 1, 1)
+    assert rows["all"]["soft IoU"] == 1
+    assert rows["all"]["dm"] == rows["all"]["scatter"] == 0
+    assert {"blend < 0.01", "blend 0.01-0.1"} <= set(rows)
+
+
+def test_fluxes_misses_and_false_sources_are_seen() -> None:
+    scene = tiny_scenes.blends(seed=2, shape=SHAPE)
+    true = scene.sources
+    table = true.table[: len(true) // 2].copy()
+    table["flux"] = table["flux"] / 2
+    table["x"][0] += 400.0
+    stage = plugin(AnyDeblender, lambda _: Separation(Sources(table)))
+    row = scored(DeblendEvaluation(), stage, scene)["all"]
+    found = len(table) - 1
+    assert row["completeness"] == found / len(true)
+    assert row["purity"] == found / len(table)
+    assert row["dm"] == pytest.approx(2.5 * math.log10(2))
+    assert math.isnan(row["soft IoU"])
+
+
+def test_purity_is_not_told_where_a_frame_has_sources_of_its_own() -> None:
+    scene = inject_sources(tiny_scenes.blends(seed=2, shape=SHAPE).frame, seed=1)
+    stage = plugin(AnyDeblender, lambda _: Separation(scene.sources))
+    row = scored(DeblendEvaluation(), stage, scene)["all"]
+    assert row["completeness"] == 1
+    assert "purity" not in row
+
+
+def test_the_sharp_image_is_a_perfect_deconvolution() -> None:
+    scene = tiny_scenes.stamps(seed=2, shape=SHAPE)
+    psf = Psf.gaussian(fwhm_pixels=1.0)
+    perfect = plugin(AnyDeconvolver, lambda _: Deconvolution(scene.sharp, psf))
+    row = scored(DeconvolveEvaluation(), perfect, scene)["all"]
+    assert row["PSNR"] == math.inf or math.isnan(row["PSNR"])
+    assert row["SSIM"] == pytest.approx(1)
+    assert row["size"] == pytest.approx(0, abs=1e-5)
+    assert math.isnan(row["leak"])  # the PSF is the same everywhere
+    idle = plugin(AnyDeconvolver, lambda frame: Deconvolution(scene.clean, frame.psf))
+    row = scored(DeconvolveEvaluation(), idle, scene)["all"]
+    assert row["size"] == pytest.approx(math.hypot(2, 3 / 2.3548) / 2 - 1, abs=0.03)
+    assert row["gain"] > 0  # without noise, at least
+    assert row["sources"] == 30
+
+
+def test_scenes_without_the_truth_of_a_kind_are_refused() -> None:
+    scene = replace(contaminated(), sources=None)
+    deblender = plugin(AnyDeblender, lambda _: Separation(Sources(_no_table())))
+    with pytest.raises(ConfigurationError, match="no true sources"):
+        scored(DeblendEvaluation(), deblender, scene)
+    deconvolver = plugin(AnyDeconvolver, lambda frame: Deconvolution(frame.data, frame.psf))
+    with pytest.raises(ConfigurationError, match="before the PSF"):
+        scored(DeconvolveEvaluation(), deconvolver, scene)
+    with pytest.raises(ConfigurationError, match="leave out"):
+        DeconvolveEvaluation().inject(scene.frame, seed=1)
+
+
+def _no_table() -> Any:
+    return tiny_scenes.blends(seed=1, shape=(40, 40)).sources.table[:0]
+
+
+def test_needs_that_scenes_do_not_meet_are_named() -> None:
+    scene = tiny_scenes.stamps(seed=2, shape=SHAPE)
+    bare = replace(scene, frame=scene.frame.replace(psf=None))
+    stage = plugin(AnyDeconvolver, lambda frame: Deconvolution(frame.data, frame.psf))
+    with pytest.raises(ConfigurationError, match=r"toy needs 'psf'.*--psf-fwhm"):
+        scored(DeconvolveEvaluation(), stage, bare)
+
+
+def test_the_catalogue_of_a_deblender_takes_the_place_of_the_truth() -> None:
+    scene = tiny_scenes.cirrus(seed=2, shape=SHAPE)
+    few = Sources(scene.sources.table[:2])
+    helper = plugin(AnyDeblender, lambda _: Separation(few))
+    seen = []
+
+    def removed(frame: Frame) -> Removal:
+        seen.append(len(frame.sources))
+        return Removal(frame.data, np.zeros(SHAPE, bool))
+
+    stage = plugin(AnyRemover, removed, asks=frozenset({"sources"}))
+    for catalogue in (None, helper):
+        contestants = [Contestant("toy", stage)]
+        hold_contest(RemoveEvaluation(), contestants, [scene], catalogue=catalogue)
+    assert seen == [len(scene.sources), 2]
+
+
+def test_a_plugin_that_fails_is_named() -> None:
+    def failing(frame: Frame) -> Mask:
+        raise ZeroDivisionError("by zero")
+
+    with pytest.raises(StageError, match=r"ZeroDivisionError: by zero.*fault of the plugin"):
+        scored(MaskEvaluation(), plugin(AnyMasker, failing), contaminated())

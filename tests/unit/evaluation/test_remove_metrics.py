@@ -1,0 +1,112 @@
+"""Measures of removal against analytic truths, their laws, and scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from astroclean.evaluation.metrics.remove import (
+    flux_ratios,
+    hole_errors,
+    ks_distance,
+    power_spectrum,
+    power_spectrum_difference,
+    spread,
+    wasserstein_distance,
+)
+
+SAMPLES = st.lists(st.integers(-20, 20).map(float), min_size=1, max_size=30)
+
+
+def test_hole_errors_are_in_units_of_the_local_noise() -> None:
+    truth, filled = np.zeros((2, 3)), np.array([[1.0, -2, 9], [9, 9, np.nan]])
+    sigma = np.array([[0.5, 4, 1], [1, 1, 1]])
+    holes = np.array([[1, 1, 0], [0, 0, 1]], dtype=bool)
+    errors = hole_errors(filled, truth, sigma=sigma, holes=holes)
+    np.testing.assert_array_equal(errors, [2, 0.5, np.nan])
+    assert spread(errors).mean == 1.25
+    assert spread(errors).count == 2
+
+
+def test_mean_error_of_white_noise_is_known() -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.normal(0, 3, (300, 300))
+    holes = np.ones(noise.shape, dtype=bool)
+    errors = spread(hole_errors(noise, np.zeros_like(noise), sigma=3.0, holes=holes))
+    assert errors.mean == pytest.approx(math.sqrt(2 / math.pi), abs=0.01)
+    assert errors.median == pytest.approx(0.6745, abs=0.01)
+
+
+def test_spread_of_nothing_is_nan() -> None:
+    empty = spread([np.nan])
+    assert empty.count == 0
+    assert math.isnan(empty.mean)
+    assert math.isnan(empty.iqr)
+    assert spread([1, 2, 3, 4, 5]).iqr == 2
+
+
+@given(st.floats(0.1, 3.0), st.integers(0, 100))
+def test_flux_ratio_is_the_share_taken(share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    light = rng.uniform(1, 2, (6, 8))
+    labels = np.zeros((6, 8), dtype=int)
+    labels[1:3, 1:3], labels[4:, 5:] = 1, 2
+    ratio, snr = flux_ratios(share * light, light, sigma=0.5, labels=labels)
+    np.testing.assert_allclose(ratio, share)
+    np.testing.assert_allclose(snr[0], light[1:3, 1:3].sum() / math.sqrt(4 * 0.25))
+
+
+def test_holes_without_light_have_no_flux_ratio() -> None:
+    labels = np.array([[1, 0, 2]])
+    ratio, snr = flux_ratios(np.ones((1, 3)), np.array([[0.0, 0, 4]]), sigma=2.0, labels=labels)
+    assert ratio.tolist() == [0.25]
+    assert snr.tolist() == [2.0]
+
+
+def test_power_of_a_wave_is_at_its_frequency() -> None:
+    x = np.arange(64)
+    image = np.broadcast_to(np.sin(2 * np.pi * 8 * x / 64), (64, 64))
+    frequency, power = power_spectrum(image)
+    assert frequency[np.argmax(power)] == 8 / 64
+    assert frequency[-1] == 0.5
+
+
+@given(st.floats(0.5, 4.0), st.integers(0, 50))
+def test_power_spectrum_difference_is_that_of_the_squares(factor: float, seed: int) -> None:
+    image = np.random.default_rng(seed).normal(size=(24, 30))
+    assert power_spectrum_difference(image, image) == 0
+    assert power_spectrum_difference(image + 7, image) == pytest.approx(0, abs=1e-9)
+    expected = abs(factor**2 - 1)
+    assert power_spectrum_difference(factor * image, image) == pytest.approx(expected, abs=1e-9)
+
+
+def test_white_noise_has_a_flat_spectrum() -> None:
+    image = np.random.default_rng(4).normal(size=(256, 256))
+    _, power = power_spectrum(image)
+    low, high = power[5:60].mean(), power[70:125].mean()
+    assert low / high == pytest.approx(1, abs=0.1)
+
+
+@given(SAMPLES, SAMPLES)
+def test_distances_of_distributions_equal_a_loop_and_scipy(a: list[float], b: list[float]) -> None:
+    steps = [abs(np.mean(np.less_equal(a, v)) - np.mean(np.less_equal(b, v))) for v in (*a, *b)]
+    assert ks_distance(a, b) == pytest.approx(max(steps))
+    assert wasserstein_distance(a, b) == pytest.approx(stats.wasserstein_distance(a, b))
+    assert ks_distance(a, b) == pytest.approx(ks_distance(b, a))
+    assert ks_distance(a, a) == wasserstein_distance(a, a) == 0
+
+
+@given(SAMPLES, st.floats(-5, 5))
+def test_a_shift_is_the_distance_that_all_is_moved(sample: list[float], shift: float) -> None:
+    moved = np.array(sample) + shift
+    assert wasserstein_distance(sample, moved) == pytest.approx(abs(shift), abs=1e-9)
+
+
+def test_distance_of_no_sample_is_nan() -> None:
+    assert math.isnan(ks_distance([], [1.0]))
+    assert math.isnan(wasserstein_distance([np.nan], [1.0]))

@@ -1,0 +1,194 @@
+"""Whole scenes: deterministic, exact, and every class occurs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from astroclean.core.planes import MaskPlane
+from astroclean.simulate.blends import simulate_blends
+from astroclean.simulate.cirrus import simulate_cirrus
+from astroclean.simulate.contaminated import CHANCES, ContaminatedConfig, simulate_contaminated
+from astroclean.simulate.stamps import StampConfig, simulate_stamp
+from astroclean.simulate.tracking import (
+    KINDS,
+    TrackingConfig,
+    simulate_tracking,
+    tracking_kernel,
+)
+
+if TYPE_CHECKING:
+    from astroclean.simulate.scene import Scene, Simulator
+
+pytest.importorskip("galsim")
+SIMULATORS = [
+    simulate_contaminated,
+    simulate_cirrus,
+    simulate_blends,
+    simulate_stamp,
+    simulate_tracking,
+]
+SHAPE = (96, 110)
+
+
+def _bytes(scene: Scene) -> bytes:
+    arrays = [scene.frame.data, scene.frame.uncertainty.array]
+    arrays += [
+        a for a in (scene.planes, scene.clean, scene.background, scene.sharp) if a is not None
+    ]
+    arrays += [np.asarray(scene.sources.table["flux"])]
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+
+
+@pytest.mark.parametrize("simulate", SIMULATORS)
+def test_same_seed_same_bytes(simulate: Simulator) -> None:
+    one, two = simulate(seed=11, shape=SHAPE), simulate(seed=11, shape=SHAPE)
+    assert _bytes(one) == _bytes(two)
+    assert _bytes(one) != _bytes(simulate(seed=12, shape=SHAPE))
+
+
+@pytest.mark.parametrize("simulate", SIMULATORS)
+def test_scenes_are_whole(simulate: Simulator) -> None:
+    for seed in range(3):
+        scene = simulate(seed=seed, shape=SHAPE)
+        assert scene.frame.shape == SHAPE
+        assert np.isfinite(scene.frame.data).all()
+        assert not scene.frame.flags.any()
+        for name in ("clean", "background", "sharp"):
+            image = getattr(scene, name)
+            assert image is None or (image.shape == SHAPE and image.dtype == np.float32)
+        if scene.planes is not None:
+            assert scene.planes.dtype == np.uint32
+
+
+def test_every_class_occurs() -> None:
+    seen = 0
+    for seed in range(40):
+        scene = simulate_contaminated(seed=seed, shape=(128, 128))
+        seen |= int(np.bitwise_or.reduce(scene.planes, axis=None))
+    expected = [plane for plane in MaskPlane if plane.bit <= MaskPlane.CROSSTALK.bit]
+    assert [plane.name for plane in expected if not seen & plane] == []
+
+
+def test_without_contaminants_only_noise_remains() -> None:
+    config = ContaminatedConfig(chances={})
+    for seed in range(4):
+        scene = simulate_contaminated(seed=seed, shape=(128, 128), config=config)
+        planes = scene.planes & ~np.uint32(MaskPlane.BRIGHT)
+        clear = planes == 0
+        pull = (scene.frame.data - scene.clean) / scene.frame.uncertainty.array
+        # Rounding to whole adu adds a twelfth to the variance, which matters for low noise.
+        rounding = np.sqrt(1 + 1 / 12 / scene.notes["noise"] ** 2)
+        assert pull[clear].mean() == pytest.approx(0, abs=0.05)
+        assert pull[clear].std() == pytest.approx(rounding, abs=0.05)
+
+
+@pytest.mark.parametrize("name", sorted(set(CHANCES) - {"bright_star"}))
+def test_each_class_can_be_asked_for(name: str) -> None:
+    config = ContaminatedConfig(chances={name: 1.0, "bright_star": 1.0})
+    seen = 0
+    for seed in range(6):
+        scene = simulate_contaminated(seed=seed, shape=(128, 128), config=config)
+        seen |= int(np.bitwise_or.reduce(scene.planes, axis=None))
+    plane = {
+        "dead_clusters": MaskPlane.DEAD_LINE,
+        "spikes": MaskPlane.SPIKE,
+        "fringes": MaskPlane.FRINGE,
+        "nebulosity": MaskPlane.NEBULOSITY,
+        "overscan": MaskPlane.OVERSCAN,
+        "persistence": MaskPlane.PERSISTENCE,
+        "crosstalk": MaskPlane.CROSSTALK,
+    }.get(name) or MaskPlane[name.upper().removesuffix("S")]
+    others = MaskPlane.BRIGHT | MaskPlane.SATURATED | plane
+    assert seen & plane
+    assert not seen & ~int(others)
+
+
+def test_overscan_has_no_other_plane() -> None:
+    config = ContaminatedConfig(chances=dict.fromkeys(CHANCES, 1.0))
+    scene = simulate_contaminated(seed=3, shape=(128, 128), config=config)
+    overscan = (scene.planes & np.uint32(MaskPlane.OVERSCAN)) != 0
+    assert overscan.any()
+    assert np.all(scene.planes[overscan] == MaskPlane.OVERSCAN)
+
+
+def test_cirrus_is_background_and_sources() -> None:
+    for seed in range(3):
+        scene = simulate_cirrus(seed=seed, shape=SHAPE)
+        total = scene.background.astype(float)
+        for stamp in scene.sources.stamps:
+            total[stamp.slices()] += stamp.data
+        flux = np.asarray(scene.sources.table["flux"].value)
+        assert np.allclose(total, scene.clean, atol=2e-3 * flux.max() / 50 + 1e-4 * total.max())
+        residual = (scene.frame.data - scene.clean) / scene.frame.uncertainty.array
+        assert residual.std() == pytest.approx(1, abs=0.02)
+        assert (scene.sources.table["snr"] >= 1.99).all()
+
+
+def test_cirrus_apertures_recover_flux() -> None:
+    scene = simulate_cirrus(seed=5, shape=(256, 256))
+    table, light = scene.sources.table, scene.clean.astype(float) - scene.background
+    inside = light.sum() / np.sum(table["flux"].value)
+    assert 0.9 < inside <= 1.0001
+
+
+def test_blends_are_the_sum_of_their_stamps() -> None:
+    scene = simulate_blends(seed=4, shape=SHAPE)
+    total = np.zeros(SHAPE)
+    for stamp in scene.sources.stamps:
+        total[stamp.slices()] += stamp.data
+    assert np.allclose(total, scene.clean, rtol=1e-5, atol=1e-3)
+    table = scene.sources.table
+    assert list(table["id"]) == [stamp.id for stamp in scene.sources.stamps]
+    assert set(np.unique(scene.sources.segmentation)) <= {0, *table["id"]}
+    blendedness = np.asarray(table["blendedness"])
+    assert np.all((blendedness >= 0) & (blendedness < 1))
+    inner = (table["x"] > 36) & (table["x"] < 73) & (table["y"] > 36) & (table["y"] < 59)
+    for row in table[inner]:
+        stamp = scene.sources.stamps[row["id"] - 1]
+        assert stamp.data.sum() == pytest.approx(row["flux"].value, rel=1e-4)
+
+
+def test_stamp_before_and_after_the_psf() -> None:
+    for seed in range(6):
+        scene = simulate_stamp(seed=seed, shape=(64, 64))
+        flux = scene.notes["flux"]
+        assert scene.sharp.sum() == pytest.approx(flux, rel=0.03)
+        assert scene.clean.sum() == pytest.approx(flux, rel=0.06)
+        assert scene.sharp.max() > scene.clean.max()
+        blurred = np.fft.irfft2(
+            np.fft.rfft2(scene.sharp, s=(124, 124))
+            * np.fft.rfft2(scene.frame.psf.stamps[0], s=(124, 124)),
+            s=(124, 124),
+        )[30:94, 30:94]
+        # The stamp's PSF has the pixel in it once more, which widens a little.
+        assert np.corrcoef(blurred.ravel(), scene.clean.ravel())[0, 1] > 0.99
+
+
+def test_blank_stamps() -> None:
+    scene = simulate_stamp(seed=1, shape=(48, 48), config=StampConfig(blank=1.0))
+    assert not scene.clean.any()
+    assert not scene.sharp.any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tracking_kernels(kind: str) -> None:
+    for seed in range(4):
+        kernel = tracking_kernel(np.random.default_rng(seed), kind=kind, extent=10.0)
+        rows, columns = np.indices(kernel.shape)
+        middle = kernel.shape[0] // 2
+        assert kernel.sum() == pytest.approx(1)
+        assert np.sum(kernel * rows) == pytest.approx(middle, abs=0.6)
+        assert np.sum(kernel * columns) == pytest.approx(middle, abs=0.6)
+        y, x = np.nonzero(kernel)
+        assert np.hypot(y - middle, x - middle).max() <= 26
+
+
+def test_tracking_errors_widen_stars() -> None:
+    good = simulate_tracking(seed=1, config=TrackingConfig(share=0.0))
+    assert good.notes["tracking_error"] == 0.0
+    bad = [simulate_tracking(seed=s, config=TrackingConfig(share=1.0)) for s in range(4)]
+    assert all(scene.notes["tracking_error"] == 1.0 for scene in bad)
+    assert all(scene.notes["kind"] in KINDS for scene in bad)

@@ -1,0 +1,111 @@
+"""`astroclean simulate` writes frames that can be read and truth beside them."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from importlib import metadata
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from astroclean.cli import simulate as verb
+from astroclean.core.frame import Frame
+from astroclean.errors import ConfigurationError, OutputError, PluginLoadError
+from astroclean.simulate.contaminated import simulate_contaminated
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("galsim")
+TARGETS = {
+    "contaminated": "astroclean.simulate.contaminated:simulate_contaminated",
+    "cirrus": "astroclean.simulate.cirrus:simulate_cirrus",
+    "blends": "astroclean.simulate.blends:simulate_blends",
+    "stamps": "astroclean.simulate.stamps:simulate_stamp",
+    "tracking": "astroclean.simulate.tracking:simulate_tracking",
+    "broken": "astroclean.no_such_module:simulate",
+}
+HDUS = {
+    "contaminated": ["TRUTH", "CLEAN", "PSF", "SOURCES"],
+    "cirrus": ["CLEAN", "BACKGROUND", "PSF", "SOURCES", "STAMP"],
+    "blends": ["TRUTH", "CLEAN", "PSF", "SEGMENTATION", "SOURCES", "STAMP"],
+    "stamps": ["CLEAN", "SHARP", "PSF", "SOURCES", "STAMP"],
+    "tracking": ["CLEAN", "PSF", "SOURCES"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [metadata.EntryPoint(name, value, verb.GROUP) for name, value in TARGETS.items()]
+    # Only as the verb sees it: pydantic asks for entry points too.
+    found = SimpleNamespace(entry_points=lambda **_kwargs: points)
+    monkeypatch.setattr(verb, "metadata", found)
+
+
+def _run(*words: object) -> int:
+    parser = ArgumentParser()
+    verb.add_arguments(parser)
+    return verb.run(parser.parse_args([str(word) for word in words]))
+
+
+@pytest.mark.parametrize("kind", HDUS)
+def test_writes_frame_and_truth(kind: str, tmp_path: Path) -> None:
+    assert _run(kind, "-o", tmp_path / "out", "--seed", 7, "--shape", 64, 72) == 0
+    frame = Frame.read(tmp_path / "out" / f"{kind}_000007.fits")
+    assert frame.shape == (64, 72)
+    assert frame.uncertainty is not None
+    with fits.open(tmp_path / "out" / f"{kind}_000007_truth.fits") as hdus:
+        names = [hdu.name for hdu in hdus[1:]]
+        assert [n for n in dict.fromkeys(names) if n != "PSF"] == [
+            n for n in HDUS[kind] if n != "PSF"
+        ]
+        assert all(hdu.data.shape == (64, 72) for hdu in hdus if hdu.name in {"TRUTH", "CLEAN"})
+
+
+def test_written_frame_is_the_scene(tmp_path: Path) -> None:
+    _run("contaminated", "-o", tmp_path, "--count", 2, "--shape", 64, 64)
+    for seed in (0, 1):
+        scene = simulate_contaminated(seed=seed, shape=(64, 64))
+        frame = Frame.read(tmp_path / f"contaminated_{seed:06d}.fits")
+        assert np.array_equal(frame.data, scene.frame.data)
+        assert fits.getdata(tmp_path / f"contaminated_{seed:06d}.fits").dtype.kind == "u"
+        with fits.open(tmp_path / f"contaminated_{seed:06d}_truth.fits") as hdus:
+            assert np.array_equal(hdus["TRUTH"].data, scene.planes)
+            assert np.array_equal(hdus["CLEAN"].data, scene.clean)
+            assert len(hdus["SOURCES"].data) == len(scene.sources)
+
+
+def test_same_seed_same_files(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        _run("contaminated", "-o", tmp_path / folder, "--shape", 64, 64)
+    for name in ("contaminated_000000.fits", "contaminated_000000_truth.fits"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_existing_files_are_kept(tmp_path: Path) -> None:
+    _run("stamps", "-o", tmp_path, "--shape", 48, 48)
+    with pytest.raises(OutputError, match="--overwrite"):
+        _run("stamps", "-o", tmp_path, "--shape", 48, 48)
+    assert _run("stamps", "-o", tmp_path, "--shape", 48, 48, "--overwrite") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["contaminatd"], "Did you mean 'contaminated'"),
+        (["stamps", "--count", 0], "--count"),
+        (["stamps", "--seed", -1], "--seed"),
+        (["stamps", "--shape", 5, 64], "--shape"),
+    ],
+)
+def test_wrong_words(words: list[str | int], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        _run(*words, "-o", tmp_path)
+
+
+def test_broken_simulator(tmp_path: Path) -> None:
+    with pytest.raises(PluginLoadError, match="broken"):
+        _run("broken", "-o", tmp_path)
