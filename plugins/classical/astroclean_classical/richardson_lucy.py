@@ -11,8 +11,12 @@ from astroclean.core.kinds.deconvolve import Deconvolver
 from astroclean.core.options import StageOptions
 from astroclean.core.psf import Psf
 from astroclean.core.results import Deconvolution
-from astroclean.errors import StageError
-from astroclean_classical.filling import convolution_filled, distance_to_good, nearest_filled
+from astroclean_classical.restoration import (
+    central_stamp,
+    holes_filled,
+    sky_statistics,
+    unusable_pixels,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,9 +24,6 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
 
 __all__ = ["RichardsonLucy", "RichardsonLucyOptions"]
-
-# Deeper holes get the nearest measured value: a wide kernel would cost much and tell no more.
-_DEEP_HOLE = 16.0
 
 
 class RichardsonLucyOptions(StageOptions):
@@ -67,24 +68,22 @@ class RichardsonLucy(Deconvolver):
         StageError
             No usable pixel.
         """
-        psf = frame.psf
-        assert psf is not None  # needed, hence checked by the base class
-        ny, nx = frame.shape
-        stamp = psf.at(nx / 2, ny / 2)
-        bad = frame.mask | ~np.isfinite(frame.data)
-        if bad.all():
-            raise StageError("no usable pixel", where=f"{frame.frame_id}, stage '{self.name}'")
-        image = _filled(frame.data, bad)
-        floor = _floor(image[~bad], self.options.pedestal_sigma)
+        assert frame.psf is not None  # needed, hence checked by the base class
+        stamp = central_stamp(frame)
+        bad = unusable_pixels(frame, self.name)
+        image = holes_filled(frame.data, bad)
+        median, deviation = sky_statistics(image[~bad])
+        # One pixel at -32768 must not raise the whole frame, so the floor follows the background.
+        floor = median - self.options.pedestal_sigma * deviation
         raised = image - floor
         clipped = raised < 0
         sharper = self._iterated(np.maximum(raised, 0), stamp) + floor
         data = np.where(np.isfinite(frame.data), sharper, np.nan).astype(np.float32)
         metrics = {
-            "pedestal": -float(floor),
+            "pedestal": -floor,
             "pixels clipped": float(np.count_nonzero(clipped & ~bad)),
             "pixels filled": float(np.count_nonzero(bad)),
-            "psf nodes": float(len(psf.stamps)),
+            "psf nodes": float(len(frame.psf.stamps)),
         }
         return Deconvolution(data, self._effective_psf(stamp, raised, bad), metrics=metrics)
 
@@ -99,7 +98,7 @@ class RichardsonLucy(Deconvolver):
             return image.copy()
         ky, kx = stamp.shape
         padded = np.pad(image, ((ky, ky), (kx, kx)), mode="symmetric")
-        result = richardson_lucy(  # type: ignore[no-untyped-call]
+        result = richardson_lucy(
             padded / mean,  # its guard against division by zero supposes values around 1
             stamp,
             num_iter=self.options.num_iter,
@@ -118,23 +117,3 @@ class RichardsonLucy(Deconvolver):
         star = np.maximum(stamp, 0) * (height / stamp.max()) + level
         sharper = self._iterated(star, stamp) - level
         return Psf(sharper) if height > 0 and sharper.sum() > 0 else Psf(stamp)
-
-
-def _filled(data: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDArray[np.float64]:
-    deep = distance_to_good(bad) > _DEEP_HOLE
-    shallow = bad & ~deep
-    filled = nearest_filled(data, bad)
-    if shallow.any():
-        blank = np.where(bad, np.float32(np.nan), data)
-        smooth = convolution_filled(blank, holes=shallow, bad=bad)
-        filled = np.where(shallow & np.isfinite(smooth), smooth, filled)
-    return filled.astype(np.float64)
-
-
-def _floor(values: NDArray[np.float64], sigmas: float) -> float:
-    """Return a level below the background by some sigma, but not below the lowest value needed."""
-    from astropy.stats import sigma_clipped_stats  # noqa: PLC0415 - heavy
-
-    _, median, deviation = sigma_clipped_stats(values, sigma=3.0, maxiters=5)
-    # One pixel at -32768 must not raise the whole frame, so the floor follows the background.
-    return float(median - sigmas * deviation)
