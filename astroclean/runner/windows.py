@@ -21,14 +21,14 @@ from astroclean.runner.frames import FrameState, FrameWork, finish_frame, run_st
 from astroclean.runner.outputs import kept_output
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from astroclean.config.schema import PipelineConfig
     from astroclean.core.stage import Stage
     from astroclean.io.grouping import FrameSlot
     from astroclean.io.read import Exposure
-    from astroclean.runner.psf_source import PsfSource
+    from astroclean.runner.plan import FilePlan
 
 __all__ = ["BYTES_PER_PIXEL", "WindowPlan", "plan_windows", "run_by_windows"]
 
@@ -158,10 +158,8 @@ def run_by_windows(
     exposure: Exposure,
     slot: FrameSlot,
     stages: Sequence[Stage],
-    plan: WindowPlan,
     *,
-    psf_source: PsfSource | None,
-    keep: Collection[str],
+    file_plan: FilePlan,
     scratch: Path,
 ) -> FrameWork:
     """Run stages on one frame, band by band.
@@ -174,12 +172,8 @@ def run_by_windows(
         The frame.
     stages : sequence of Stage
         In order; all local.
-    plan : WindowPlan
-        How the frame is cut.
-    psf_source : PsfSource or None
-        Where the PSF comes from.
-    keep : collection of str
-        ``[products] keep``; what it does not name is not stored.
+    file_plan : FilePlan
+        How the frame is cut, where the PSF comes from, and what is kept.
     scratch : Path
         Empty folder for the images of the frame.
 
@@ -189,11 +183,14 @@ def run_by_windows(
         Its images are :class:`RowStore`; metrics of the stages are left out of the record, since
         bands overlap.
     """
+    plan, source = file_plan.windows, file_plan.psf_source
+    assert plan is not None
+    keep = file_plan.pipeline.config.products.keep
     height, width = slot.science.shape[-2:]
     stores, sums = _Stores(scratch, (height, width)), _Sums()
     for read, own in plan.bands(height):
         before = exposure.frame(slot, (read, slice(0, width)))
-        states = run_stages({"": FrameState(before)}, stages, psf_sources={"": psf_source})
+        states = run_stages({"": FrameState(before)}, stages, psf_sources={"": source})
         work = finish_frame(before, states[""], slot, pictures=False)
         _store(stores, kept_output(work.output, keep), own)
         _add(sums, before.flags[own], before.data[own], work, own)

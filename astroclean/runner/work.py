@@ -162,17 +162,7 @@ def _field(
         ((_, (index, slot)),) = members.items()
         # Kept until the file has been written; the folder of scratch goes with the run.
         scratch = Path(tempfile.mkdtemp(dir=OutputFolder(job.folder).scratch))
-        return [
-            run_by_windows(
-                exposures[index],
-                slot,
-                stages,
-                plan.windows,
-                psf_source=plan.psf_source,
-                keep=plan.pipeline.config.products.keep,
-                scratch=scratch,
-            )
-        ]
+        return [run_by_windows(exposures[index], slot, stages, file_plan=plan, scratch=scratch)]
     before = {band: exposures[i].frame(slot) for band, (i, slot) in members.items()}
     sources = {band: job.unit.plans[i].psf_source for band, (i, _) in members.items()}
     states = {band: FrameState(frame) for band, frame in before.items()}

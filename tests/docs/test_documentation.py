@@ -78,7 +78,7 @@ class Reader:
     printed: str | None = None
     status: int = 0
 
-    def take(self, language: str, content: str, place: str) -> None:
+    def check(self, language: str, content: str, place: str) -> None:
         """Do one block."""
         printed, self.printed = self.printed, None
         file = FILE_NAME.match(content)
@@ -189,7 +189,7 @@ def test_page_does_what_it_says(
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     reader = Reader(tmp_path, monkeypatch)
     for number, (language, content) in enumerate(blocks_of(text), 1):
-        reader.take(language, content, f"{page.relative_to(ROOT)}, block {number}")
+        reader.check(language, content, f"{page.relative_to(ROOT)}, block {number}")
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.name)

@@ -205,7 +205,7 @@ def test_every_unit_and_its_meaning_parse(name: str) -> None:
         if key == "unit":
             texts = [*rule.aliases.values(), *([rule.default] if rule.default is not None else [])]
             for text in texts:
-                u.Unit(text)
+                assert u.Unit(text).to_string() is not None
 
 
 @pytest.mark.parametrize("name", NAMES)
