@@ -1,0 +1,92 @@
+"""Peak memory and time of a frame far larger than the memory limit. Runs on demand.
+
+    python benchmarks/giant_frame.py --side 20000 --max-memory 2GB
+
+Writes a simulated frame band by band, takes it through ``lacosmic -> interpolate``, and prints the
+peak memory of that process as the operating system counted it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from scipy.ndimage import gaussian_filter
+
+BAND = 500
+PIPELINE = """\
+schema = 1
+[[stage]]
+plugin = "lacosmic"
+[[stage]]
+plugin = "interpolate"
+[products]
+keep = ["flags"]
+report = false
+"""
+
+
+def make_band(rows: int, width: int, seed: int) -> np.ndarray:
+    """Return rows of sky, stars and hits, in adu."""
+    rng = np.random.default_rng(seed)
+    stars = np.zeros((rows, width), dtype=np.float32)
+    count = rows * width // 3000
+    stars[rng.integers(0, rows, count), rng.integers(0, width, count)] = rng.uniform(
+        500, 5e4, count
+    )
+    band = gaussian_filter(stars, 1.6) + rng.normal(300, 15, (rows, width)).astype(np.float32)
+    for _ in range(rows * width // 20000):
+        y, x, length = rng.integers(0, rows), rng.integers(0, width - 9), rng.integers(1, 8)
+        band[y, x : x + length] += rng.uniform(300, 4000)
+    return band
+
+
+def make_frame(path: Path, side: int) -> None:
+    """Write a float32 frame of ``side`` x ``side`` pixels without holding it in memory."""
+    header = fits.Header()
+    header["SIMPLE"], header["BITPIX"], header["NAXIS"] = True, -32, 2
+    header["NAXIS1"] = header["NAXIS2"] = side
+    header["BUNIT"], header["GAIN"], header["RDNOISE"], header["SATURATE"] = "adu", 1.5, 5.0, 5e4
+    written = 0
+    with path.open("wb") as stream:
+        stream.write(header.tostring(endcard=True, padding=True).encode("ascii"))
+        for start in range(0, side, BAND):
+            band = make_band(min(BAND, side - start), side, start)
+            written += stream.write(band.astype(">f4").tobytes())
+        stream.write(b"\0" * (-written % 2880))
+
+
+def main() -> None:
+    """Make the frame, run the pipeline, print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=20000)
+    parser.add_argument("--max-memory", default="2GB")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        frame, pipeline = Path(folder) / "giant.fits", Path(folder) / "pipeline.toml"
+        make_frame(frame, arguments.side)
+        pipeline.write_text(PIPELINE)
+        words = ["run", str(pipeline), str(frame), "-o", str(Path(folder) / "out")]
+        words += ["--max-memory", arguments.max_memory]
+        start = time.perf_counter()
+        process = subprocess.Popen([sys.executable, "-m", "astroclean", *words])  # noqa: S603
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+    pixels = arguments.side**2 / 1e6
+    print(
+        f"status {os.waitstatus_to_exitcode(status)}, {platform.processor() or platform.machine()}"
+    )
+    print(f"{pixels:.0f} Mpix in {seconds:.0f} s: {pixels / seconds:.2f} Mpix/s")
+    print(f"peak memory {usage.ru_maxrss / 1e6 * 1.024:.2f} GB, limit {arguments.max_memory}")
+
+
+if __name__ == "__main__":
+    main()
