@@ -91,9 +91,7 @@ def main() -> None:
         seconds = time.perf_counter() - start
         peak = int(done.stdout.split()[-1]) * 1024 / 1e9
     pixels = arguments.side**2 / 1e6
-    print(
-        f"status {os.waitstatus_to_exitcode(status)}, {platform.processor() or platform.machine()}"
-    )
+    print(f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}")
     print(f"{pixels:.0f} Mpix in {seconds:.0f} s: {pixels / seconds:.2f} Mpix/s")
     print(f"peak memory {peak:.2f} GB, limit {arguments.max_memory}")
 
