@@ -42,6 +42,20 @@ exit status: 0 all done, 1 some inputs failed, 2 usage or configuration, 3 plugi
 weights missing, 4 no input matched, 130 interrupted
 """
 
+EXTRAS = {
+    "galsim": "evaluate",
+    "skimage": "evaluate",
+    "photutils": "psf",
+    "scipy": "psf",
+    "jinja2": "report",
+    "PIL": "report",
+    "regions": "regions",
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
+}
+"""Optional packages to the extra that brings them."""
+
+MISSING = 3
 BROKEN_PIPE = 141
 INTERRUPTED = 130
 
@@ -96,6 +110,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AstrocleanError as error:
         print(_told(error), file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get(str(error.name).partition(".")[0])
+        if extra is None:
+            raise
+        hint = f"Install it: pip install 'astroclean[{extra}]'."
+        print(f"astroclean: error: this needs the package {error.name}. {hint}", file=sys.stderr)
+        return MISSING
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -153,3 +153,13 @@ def test_check_and_dry_run_write_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["raw.fits"]
     plan = json.loads(told(capsys, "check", "ccd", "raw.fits", "--json"))
     assert plan["files"][0]["stages"][2]["plugin"] == "lacosmic"
+
+
+def test_missing_optional_package_names_its_extra(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "galsim", None)
+    for name in [name for name in sys.modules if name.startswith("astroclean.simulate.")]:
+        monkeypatch.delitem(sys.modules, name)
+    words = ("evaluate", "mask", "--plugins", "saturation", "--count", "1", "--shape", "64", "64")
+    assert "astroclean[evaluate]" in told(capsys, *words, status=3)
