@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BYTES_PER_PIXEL", "WindowPlan", "plan_windows", "run_by_windows"]
 
-BYTES_PER_PIXEL = 110
+BYTES_PER_PIXEL = 145
 """What a pixel of a frame takes at the most, measured with lacosmic and interpolate."""
-BASE_BYTES = 230_000_000
+BASE_BYTES = 250_000_000
 """What Python and the libraries take before the first pixel."""
 
 
