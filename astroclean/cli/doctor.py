@@ -37,7 +37,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
-    problems = [problem for _, problem in diagnose() if problem]
+    findings = diagnose()
+    problems = [problem for _, problem in findings if problem]
     problems += _config_problems()
     optional = {name: _version(name) for name in _OPTIONAL}
     facts = {
@@ -49,7 +50,7 @@ def run(arguments: Namespace) -> int:
         "configurations": [str(folder) for folder in config_folders()],
         "instruments": sorted(list_configs("instruments")),
         "pipelines": sorted(list_configs("pipelines")),
-        "plugins": [f"{entry.kind}: {entry.name}" for entry, _ in diagnose()],
+        "plugins": [f"{entry.kind}: {entry.name}" for entry, _ in findings],
         "problems": problems,
     }
     if arguments.json:

@@ -75,9 +75,7 @@ def write_clean(
     plan : OutputPlan
         What to write.
     """
-    by_science: dict[int, list[FrameOutput]] = {}
-    for output in outputs:
-        by_science.setdefault(output.slot.science.index, []).append(output)
+    by_science = _by_science(outputs)
     if plan.science:
         patches = _patches(by_science, plan)
         renewed = {
@@ -101,6 +99,14 @@ def write_clean(
         for name, planes, header in _new_images(source, group, plan):
             shape = (*science.shape[:-2], *planes[0].shape)
             write_image(name, planes, header, target, shape=shape, packed=packed)
+
+
+def _by_science(outputs: Sequence[FrameOutput]) -> dict[int, list[FrameOutput]]:
+    """Return index of the science HDU to its frames: one, or the planes of a cube."""
+    groups: dict[int, list[FrameOutput]] = {}
+    for output in outputs:
+        groups.setdefault(output.slot.science.index, []).append(output)
+    return groups
 
 
 Patch = tuple[list["NDArray[Any]"], list["NDArray[Any]"], tuple[str, ...]]
@@ -229,9 +235,6 @@ def write_mask(
         Planes that make a pixel unusable.
     """
     target.write(own_primary())
-    groups: dict[int, list[FrameOutput]] = {}
-    for output in outputs:
-        groups.setdefault(output.slot.science.index, []).append(output)
     highest = max(row.value for row in convention.values)
     total = (
         sum(row.value for row in convention.values) if convention.encoding == "bits" else highest
@@ -243,7 +246,7 @@ def write_mask(
     def translated(flags: NDArray[Any]) -> NDArray[Any]:
         return convention.from_planes(flags, reject=reject).astype(stored)
 
-    for group in groups.values():
+    for group in _by_science(outputs).values():
         header = _common_cards(source, group[0], lookups=False)
         header["ACMASK"] = (convention.name, "convention of the values")
         planes = [_mapped(o.flags, translated) for o in group]

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from astroclean.errors import OutputError
 from astroclean.io.atomic import atomic_text
-from astroclean.io.names import WRITER_KEYWORD
+from astroclean.io.origin import is_written_by_astroclean
 from astroclean.io.resources import file_digest
 from astroclean.report.model import FileRecord, FileStatus
 
@@ -168,14 +168,7 @@ class OutputFolder:
         record = self._record(stem)
         if record is not None and name in record.outputs:
             return False
-        from astroclean.errors import FitsReadError  # noqa: PLC0415
-        from astroclean.io.source import FitsSource  # noqa: PLC0415
-
-        try:
-            with FitsSource(path) as source:
-                return not any(WRITER_KEYWORD in source.header(h.index) for h in source.hdus)
-        except FitsReadError:
-            return True
+        return not is_written_by_astroclean(path)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the run itself.

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from astroclean.errors import NoInputError
 from astroclean.io.address import parse_address
-from astroclean.io.names import FITS_SUFFIXES, WRITER_KEYWORD, is_output_name, split_name
+from astroclean.io.names import FITS_SUFFIXES, is_output_name, split_name
+from astroclean.io.origin import is_written_by_astroclean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["InputSet", "find_inputs"]
 
@@ -127,16 +128,8 @@ def _fits_in(folder: Path, found: InputSet) -> list[Path]:
 
 
 def _is_own_output(path: Path) -> bool:
-    if not is_output_name(path):
-        return False
-    from astroclean.errors import AstrocleanError  # noqa: PLC0415
-    from astroclean.io.source import FitsSource  # noqa: PLC0415 - only for suspicious names
-
-    try:
-        with FitsSource(path) as source:
-            return any(WRITER_KEYWORD in source.header(hdu.index) for hdu in source.hdus)
-    except AstrocleanError:
-        return False
+    # Only files with such a name are opened: a folder may hold thousands.
+    return is_output_name(path) and is_written_by_astroclean(path)
 
 
 def _set_apart_twins(found: InputSet) -> None:
@@ -153,8 +146,3 @@ def _set_apart_twins(found: InputSet) -> None:
                     "Run them into different folders with -o."
                 )
     found.files = [text for text in found.files if text not in found.failed]
-
-
-def stems(files: Iterable[str]) -> list[str]:
-    """Return the stem of each input file."""
-    return [split_name(parse_address(text).path)[0] for text in files]

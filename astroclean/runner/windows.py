@@ -21,7 +21,7 @@ from astroclean.runner.frames import FrameState, FrameWork, finish_frame, run_st
 from astroclean.runner.outputs import kept_output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from astroclean.config.schema import PipelineConfig
@@ -85,15 +85,16 @@ def plan_windows(
     if height * width * BYTES_PER_PIXEL + BASE_BYTES <= limit:
         return None
     where = exposure.source.path.name
-    problem = _obstacle(exposure, stages, config)
+    corner = exposure.frame(exposure.slots[0], (slice(0, 1), slice(0, 1)))
+    halos = {stage.name: stage.halo(corner) for stage in stages}
+    problem = _obstacle(exposure, stages, config, halos)
     if problem is not None:
         raise NeedError(
             f"{height} x {width} pixels do not fit into the memory limit, and {problem}",
             where=where,
             remedy="Raise --max-memory, lower -j, or leave the stage out.",
         )
-    corner = exposure.frame(exposure.slots[0], (slice(0, 1), slice(0, 1)))
-    halo = sum(stage.halo(corner) or 0 for stage in stages)
+    halo = sum(own or 0 for own in halos.values())
     rows = int((limit - BASE_BYTES) / (BYTES_PER_PIXEL * width)) - 2 * halo
     if rows < 1:
         needed = BASE_BYTES + (2 * halo + 1) * width * BYTES_PER_PIXEL
@@ -106,11 +107,15 @@ def plan_windows(
     return WindowPlan(rows, halo)
 
 
-def _obstacle(exposure: Exposure, stages: Sequence[Stage], config: PipelineConfig) -> str | None:
+def _obstacle(
+    exposure: Exposure,
+    stages: Sequence[Stage],
+    config: PipelineConfig,
+    halos: Mapping[str, int | None],
+) -> str | None:
     """Return what forbids windows, if anything does."""
-    corner = exposure.frame(exposure.slots[0], (slice(0, 1), slice(0, 1)))
     for stage in stages:
-        if stage.halo(corner) is None:
+        if halos[stage.name] is None:
             return f"stage '{stage.name}' needs the whole frame"
         if stage.branch is not None or "sources" in stage.provides().fields:
             return f"what stage '{stage.name}' makes is of the whole frame"

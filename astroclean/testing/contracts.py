@@ -214,7 +214,7 @@ class SourceRemoverContract(StageContract):
         """A changed pixel has gained the reason bit; uncertainty changes only there."""
         after = result.frame
         if after.sources is not None:
-            assert len(after.sources) >= 0
+            assert {"id", "x", "y"} <= set(after.sources.table.colnames)
         changed = (after.data != before.data) & ~(np.isnan(after.data) & np.isnan(before.data))
         reason = getattr(load_stage(self.plugin, **self.options), "reason", MaskPlane.REMOVED)
         assert after.where(reason)[changed].all()
