@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astroclean.core.configs import toml_value
 from astroclean.core.planes import REJECTING
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError
@@ -129,7 +129,7 @@ def _options(settings: Sequence[str], targets: Sequence[str]) -> dict[str, dict[
         except ConfigurationError as error:
             problems += error.problems
         else:
-            options[target][key] = _value(value)
+            options[target][key] = toml_value(value)
     if problems:
         raise ConfigurationError(problems, where="evaluate")
     return options
@@ -146,14 +146,6 @@ def _setting(argument: str, text: str, targets: Sequence[str]) -> tuple[str, str
     return target, key.strip(), value.strip()
 
 
-def _value(text: str) -> Any:
-    """Return text as the TOML value that it spells, or as text."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
 def _contestants(
     arguments: Namespace, names: Sequence[str], options: dict[str, dict[str, Any]]
 ) -> list[Contestant]:
@@ -165,7 +157,7 @@ def _contestants(
     for text in arguments.sweep:
         name, key, values = _setting("--sweep", text, names)
         for value in values.split(","):
-            varied = {**options[name], key: _value(value.strip())}
+            varied = {**options[name], key: toml_value(value.strip())}
             sweeps[name].append(_stage(name, arguments.kind, varied))
     return [
         Contestant(name, _stage(name, arguments.kind, options[name]), tuple(sweeps[name]))

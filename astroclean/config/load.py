@@ -7,7 +7,6 @@ Options of the instrument file enter per input file, when its instrument is know
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from pydantic import ValidationError
 
 from astroclean.config.explain import explain
 from astroclean.config.schema import SECTIONS, PipelineConfig
-from astroclean.core.configs import find_config, read_toml
+from astroclean.core.configs import find_config, read_toml, toml_value
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError
 
@@ -152,7 +151,7 @@ def _from_environment(
             notes.append(f"environment variable {variable} is for no stage of this pipeline")
             continue
         origin = f"environment {variable}"
-        found.append(_Setting(targets[stage], key.lower(), _value(text), origin))
+        found.append(_Setting(targets[stage], key.lower(), toml_value(text), origin))
     return found
 
 
@@ -170,16 +169,8 @@ def _from_settings(
             hint = did_you_mean(target, (*names, *SECTIONS))
             problems.append(f"--set {text}: no stage or table '{target}'. {hint}")
         else:
-            found.append(_Setting(target, key.strip(), _value(value.strip()), "--set"))
+            found.append(_Setting(target, key.strip(), toml_value(value.strip()), "--set"))
     return found
-
-
-def _value(text: str) -> Any:
-    """Return text as the TOML value that it spells, or as text."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _apply(raw: dict[str, Any], setting: _Setting) -> None:

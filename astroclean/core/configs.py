@@ -10,7 +10,7 @@ from typing import Any
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError
 
-__all__ = ["config_folders", "find_config", "list_configs", "read_toml"]
+__all__ = ["config_folders", "find_config", "list_configs", "read_toml", "toml_value"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -109,3 +109,22 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(problem, where=str(path)) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"not valid TOML: {error}", where=str(path)) from error
+
+
+def toml_value(text: str) -> Any:
+    """Return what a text spells in TOML, or the text itself where it spells nothing.
+
+    Parameters
+    ----------
+    text : str
+        From a command line or the environment, such as ``4``, ``[1, 2]``, ``true`` or ``gauss``.
+
+    Returns
+    -------
+    object
+        The value.
+    """
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

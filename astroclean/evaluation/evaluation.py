@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, Protocol
 
-from astroclean.core.suggest import did_you_mean
-from astroclean.errors import ConfigurationError, PluginLoadError
+from astroclean.registry.points import load_point, point_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +22,6 @@ __all__ = [
     "evaluated_kinds",
     "find_evaluation",
     "find_simulator",
-    "load_point",
 ]
 
 EVALUATIONS_GROUP = "astroclean.evaluations"
@@ -74,7 +71,7 @@ class Evaluation(Protocol):
 
 def evaluated_kinds() -> tuple[str, ...]:
     """Return the kinds that have an evaluation; nothing is imported."""
-    return tuple(sorted({point.name for point in metadata.entry_points(group=EVALUATIONS_GROUP)}))
+    return point_names(EVALUATIONS_GROUP)
 
 
 def find_evaluation(kind: str) -> Evaluation:
@@ -123,40 +120,3 @@ def find_simulator(name: str) -> Simulator:
     """
     simulator: Simulator = load_point(SIMULATORS_GROUP, name, "no simulator")
     return simulator
-
-
-def load_point(group: str, name: str, problem: str) -> Any:
-    """Return what an entry point names.
-
-    Parameters
-    ----------
-    group, name : str
-        Where it is.
-    problem : str
-        What to say where it is not, before its name.
-
-    Returns
-    -------
-    object
-        Imported.
-
-    Raises
-    ------
-    ConfigurationError
-        Not installed.
-    PluginLoadError
-        Cannot be imported.
-    """
-    points = {point.name: point for point in metadata.entry_points(group=group)}
-    if name not in points:
-        names = ", ".join(sorted(points)) or "none"
-        hint = did_you_mean(name, points)
-        told = f"{problem} '{name}'. {hint} Installed: {names}."
-        raise ConfigurationError(" ".join(told.split()))
-    try:
-        return points[name].load()
-    except Exception as error:
-        raise PluginLoadError(
-            f"cannot be imported: {type(error).__name__}: {error}",
-            where=f"entry point '{name}' of group '{group}' ({points[name].value})",
-        ) from error

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from astroclean.core.detector import Detector
 from astroclean.core.psf import Psf
-from astroclean.evaluation.evaluation import find_simulator, load_point
+from astroclean.evaluation.evaluation import find_simulator
 from astroclean.io.read import ReadSettings, open_exposure
+from astroclean.registry.points import load_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
