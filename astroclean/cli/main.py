@@ -25,6 +25,7 @@ VERBS = {
     "mask": "explain mask values",
     "simulate": "simulate frames with their truth",
     "evaluate": "score plugins side by side against truth",
+    "train": "train the network of a plugin",
     "weights": "list, verify, find and import the weights of networks",
     "schema": "print the JSON schema of pipelines or options",
     "doctor": "check this installation",
