@@ -24,8 +24,7 @@ __all__ = ["inject_contaminants", "inject_sources"]
 _PIXELS_A_HIT = 2500
 _PIXELS_A_SOURCE = 1600
 _VISIBLE = 3.0
-"""Charge in local sigma from which a pixel counts as hit; below it, its truth is left open."""
-_UNKNOWN = MaskPlane.SUSPECT
+"""Charge in local sigma from which a pixel counts as hit; below it, nothing is scored."""
 _SUBSTEPS = 8
 
 
@@ -46,22 +45,21 @@ def inject_contaminants(frame: Frame, *, seed: int) -> Scene:
     Returns
     -------
     Scene
-        ``planes`` holds what was added, and SUSPECT where less than 3 sigma was. Hits that were
-        in the frame before and that its flags do not name are not in the truth.
+        ``planes`` holds what was added; ``ignored`` is set where less than 3 sigma was. Hits that
+        were in the frame before and that its flags do not name are not in the truth.
     """
     rng = np.random.default_rng(seed)
     sigma = local_sigma(frame)
     charge = _hits(rng, frame.shape) * sigma
     trail = _trail(rng, frame.shape) * sigma
-    planes = np.zeros(frame.shape, dtype=np.uint32)
+    planes, ignored = np.zeros(frame.shape, dtype=np.uint32), np.zeros(frame.shape, dtype=bool)
     for added, plane in ((charge, MaskPlane.COSMIC_RAY), (trail, MaskPlane.TRAIL)):
         planes[added > _VISIBLE * sigma] |= np.uint32(plane)
         # The wings of a trail never end: what is below a tenth of the noise is not there.
-        faint = (added > 0.1 * sigma) & (added <= _VISIBLE * sigma)
-        planes[faint] |= np.uint32(_UNKNOWN)
+        ignored |= (added > 0.1 * sigma) & (added <= _VISIBLE * sigma)
     data = (frame.data + charge + trail).astype(np.float32)
     notes = {"injected": 1.0, "seed": float(seed)}
-    return Scene(frame.replace(data=data), planes=planes, notes=notes)
+    return Scene(frame.replace(data=data), planes=planes, ignored=ignored, notes=notes)
 
 
 def _hits(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:

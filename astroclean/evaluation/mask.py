@@ -13,6 +13,7 @@ from astroclean.evaluation.inject import inject_contaminants
 from astroclean.evaluation.metrics.mask import (
     Confusion,
     ScoreCounts,
+    area_under,
     completeness_at,
     count_scores,
     plane_confusions,
@@ -29,10 +30,7 @@ if TYPE_CHECKING:
     from astroclean.evaluation.evaluation import Trial
     from astroclean.simulate.scene import Scene
 
-__all__ = ["UNKNOWN", "MaskEvaluation"]
-
-UNKNOWN = MaskPlane.SUSPECT
-"""In the true planes of a scene: pixels of which the truth is not known; they are not scored."""
+__all__ = ["MaskEvaluation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +46,9 @@ class MaskEvaluation:
     """Planes that a masker declares, against the planes that are true.
 
     Not scored are pixels that the frame rejected before, those without a value, and those whose
-    truth has :data:`UNKNOWN`. Where a plugin gives the probability of a plane, the curve comes
-    from it; else from the mask, and from those of a sweep.
+    truth is not known (``Scene.ignored``). Where a plugin gives the probability of a plane, the
+    curve comes from it; else from the mask, and from those of a sweep. One mask is no curve: it
+    has no AUC.
     """
 
     simulator = "contaminated"
@@ -60,7 +59,8 @@ class MaskEvaluation:
         Column("TPR", "completeness: share of the true pixels that was found"),
         Column("FPR", "share of the other pixels that was flagged", form=".2e"),
         Column("purity", "share of the flagged pixels that is true"),
-        Column("AUC", "area under the ROC curve, from probabilities", form=".4f"),
+        Column("masks", "masks that AUC, C and best MCC go by; - probabilities", form=".0f"),
+        Column("AUC", "area under the ROC curve; of masks: at least; - of one mask", form=".4f"),
         Column("C(1e-3)", "best completeness at an FPR of at most 1e-3; - not reached"),
         Column("C(1e-4)", "best completeness at an FPR of at most 1e-4; - not reached"),
     )
@@ -80,7 +80,7 @@ class MaskEvaluation:
         if truth is None:
             truth = np.zeros(trial.frame.shape, dtype=np.uint32)
         planes = _declared(trial.stage)
-        left_out = _ignored(trial.frame, truth)
+        left_out = _ignored(trial)
 
         def counted(result: StageResult) -> dict[MaskPlane, Confusion]:
             new = result.frame.flags & ~trial.frame.flags
@@ -122,10 +122,10 @@ def _declared(stage: Stage) -> list[MaskPlane]:
     return [plane for plane in MaskPlane if plane & declared]
 
 
-def _ignored(frame: Frame, truth: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    unknown = (truth & np.uint32(UNKNOWN)) != 0
-    ignored: NDArray[np.bool_] = frame.mask | unknown | ~np.isfinite(frame.data)
-    return ignored
+def _ignored(trial: Trial) -> NDArray[np.bool_]:
+    frame, unknown = trial.frame, trial.scene.ignored
+    ignored: NDArray[np.bool_] = frame.mask | ~np.isfinite(frame.data)
+    return ignored if unknown is None else ignored | unknown
 
 
 def _pooled(measured: Sequence[_Measured]) -> _Measured:
@@ -174,7 +174,10 @@ def _values(plane: MaskPlane, counts: Confusion, pooled: _Measured) -> dict[str,
     if plane in pooled.scores:
         values["AUC"] = pooled.scores[plane].auc()
         values["best MCC"] = pooled.scores[plane].best_mcc()
-    elif pooled.sweep:
-        masks = [pooled.found, *pooled.sweep]
+        return values
+    masks = [pooled.found, *pooled.sweep]
+    values["masks"] = float(len(masks))
+    if pooled.sweep:
+        values["AUC"] = area_under(fpr, tpr)
         values["best MCC"] = float(np.nanmax([one[plane].mcc for one in masks]))
     return values

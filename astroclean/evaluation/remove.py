@@ -160,14 +160,18 @@ def _truth_of(scene: Scene) -> _Truth:
         holes = light > _HOLE * local_sigma(frame)
         # Without `clean` the background is that of a real frame: with noise.
         sky = scene.background if scene.clean is not None else None
-        return _Truth(holes & ~frame.mask, light, sky, frame.data - light)
+        return _Truth(_known(scene, holes & ~frame.mask), light, sky, frame.data - light)
     if scene.planes is None or scene.clean is None:
         raise ConfigurationError(
             f"{frame.frame_id}: the scene tells neither its sources nor its contaminants and what "
             "lies beneath, so removal cannot be scored on it"
         )
     holes = (scene.planes & np.uint32(REJECTING)) != 0
-    return _Truth(holes & np.isfinite(frame.data), None, scene.clean, None)
+    return _Truth(_known(scene, holes & np.isfinite(frame.data)), None, scene.clean, None)
+
+
+def _known(scene: Scene, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return holes if scene.ignored is None else holes & ~scene.ignored
 
 
 def _of_frame(trial: Trial, truth: _Truth, sigma: NDArray[np.float32]) -> dict[str, float]:

@@ -11,7 +11,6 @@ from astropy.io import fits
 from astroclean.core.planes import MaskPlane
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import ConfigurationError
-from astroclean.evaluation.mask import UNKNOWN
 from astroclean.io.address import parse_address
 from astroclean.io.read import open_exposure
 from astroclean.simulate.scene import Scene
@@ -63,10 +62,10 @@ def stis_pair(path: str, settings: ReadSettings) -> Iterator[Scene]:
             f"not {len(frames)} and {len(qualities)}"
         )
     for mine, other in permutations(range(_EXPOSURES)):
-        planes = difference_truth(frames[mine], frames[other], qualities[mine])
+        planes, unsure = difference_truth(frames[mine], frames[other], qualities[mine])
         hidden = frames[mine].flags & ~np.uint32(MaskPlane.COSMIC_RAY)
         frame = frames[mine].replace(flags=hidden)
-        yield Scene(frame, planes=planes)
+        yield Scene(frame, planes=planes, ignored=unsure)
 
 
 def _qualities(path: str) -> list[NDArray[np.integer]]:
@@ -76,7 +75,7 @@ def _qualities(path: str) -> list[NDArray[np.integer]]:
 
 def difference_truth(
     frame: Frame, other: Frame, quality: NDArray[np.integer]
-) -> NDArray[np.uint32]:
+) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
     """Return the true planes of an exposure from another of the same field.
 
     Parameters
@@ -88,8 +87,10 @@ def difference_truth(
 
     Returns
     -------
-    (ny, nx) uint32
-        COSMIC_RAY where certain, SUSPECT where not known.
+    planes : (ny, nx) uint32
+        COSMIC_RAY where certain.
+    unsure : (ny, nx) bool
+        Where it is not known.
 
     Raises
     ------
@@ -107,5 +108,4 @@ def difference_truth(
     unsure = binary_dilation(named, np.ones((3, 3))) & ~certain
     planes = np.zeros(frame.shape, dtype=np.uint32)
     planes[certain] |= np.uint32(MaskPlane.COSMIC_RAY)
-    planes[unsure] |= np.uint32(UNKNOWN)
-    return planes
+    return planes, unsure

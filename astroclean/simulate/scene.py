@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
@@ -30,6 +31,8 @@ class Scene:
     """(ny, nx) float32 in the unit of the frame: what lies beneath the compact sources."""
     sharp: NDArray[Any] | None = None
     """(ny, nx) float32 in the unit of the frame: the image before the PSF."""
+    ignored: NDArray[np.bool_] | None = None
+    """(ny, nx), pixels of which the truth is not known: no plane and no hole is scored there."""
     sources: Sources | None = None
     """The true catalogue (``flux`` in the unit of the frame), with the stamp of each source."""
     notes: Mapping[str, float | str] = field(default_factory=dict)

@@ -52,8 +52,9 @@ def write_scene(scene: Scene, folder: Path, *, name: str, seed: int) -> tuple[Pa
     -------
     frame, truth : Path
         ``<name>.fits``: the image in the primary HDU, ``ERR`` where there is an uncertainty.
-        ``<name>_truth.fits``: of ``TRUTH`` (bits of the mask planes), ``CLEAN``, ``BACKGROUND``,
-        ``SHARP``, ``SEGMENTATION``, ``PSF`` and ``SOURCES`` those that the scene has. It carries
+        ``<name>_truth.fits``: of ``TRUTH`` (bits of the mask planes), ``IGNORED`` (1 where
+        the truth is not known), ``CLEAN``, ``BACKGROUND``, ``SHARP``, ``SEGMENTATION``, ``PSF``
+        and ``SOURCES`` those that the scene has. It carries
         the card of astroclean's own files, so that no run takes it for an input.
     """
     frame_path, truth_path = folder / f"{name}.fits", folder / f"{name}_truth.fits"
@@ -103,6 +104,8 @@ def _truth_hdus(scene: Scene, seed: int) -> list[fits.ImageHDU | fits.BinTableHD
     hdus: list[fits.ImageHDU | fits.BinTableHDU] = []
     if scene.planes is not None:
         hdus.append(fits.ImageHDU(scene.planes.astype(np.uint32), plane_cards(), name="TRUTH"))
+    if scene.ignored is not None:
+        hdus.append(fits.ImageHDU(scene.ignored.astype(np.uint8), name="IGNORED"))
     for name in ("clean", "background", "sharp"):
         image = getattr(scene, name)
         if image is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Confusion",
     "ScoreCounts",
+    "area_under",
     "completeness_at",
     "confusion",
     "count_scores",
@@ -252,3 +253,30 @@ def completeness_at(fpr: Any, tpr: Any, *, limit: float) -> float:
     # "Nothing is set" is within any limit, and no answer.
     allowed = (rates <= limit) & (found > 0)
     return float(found[allowed].max()) if allowed.any() else float("nan")
+
+
+def area_under(fpr: Any, tpr: Any) -> float:
+    """Return the least area under a ROC curve that goes through some operating points.
+
+    ``sum_i TPR_i (FPR_i+1 - FPR_i)``, from the first point to FPR = 1: a curve only rises, so it
+    lies above these steps. As in :func:`completeness_at`, nothing is interpolated.
+
+    Parameters
+    ----------
+    fpr, tpr : array_like
+        Operating points in any order, one for each mask of a sweep; those that are not finite are
+        left out. One below another of a lower rate counts as that.
+
+    Returns
+    -------
+    float
+        NaN without points.
+    """
+    x, y = np.atleast_1d(fpr).astype(float), np.atleast_1d(tpr).astype(float)
+    used = np.isfinite(x) & np.isfinite(y)
+    if not used.any():
+        return float("nan")
+    x, y = x[used], y[used]
+    order = np.lexsort((y, x))
+    widths = np.diff(np.append(x[order], 1.0))
+    return float(np.sum(np.maximum.accumulate(y[order]) * widths))

@@ -24,7 +24,7 @@ from astroclean.evaluation.contest import Contestant, hold_contest
 from astroclean.evaluation.deblend import DeblendEvaluation
 from astroclean.evaluation.deconvolve import DeconvolveEvaluation
 from astroclean.evaluation.inject import inject_sources
-from astroclean.evaluation.mask import UNKNOWN, MaskEvaluation
+from astroclean.evaluation.mask import MaskEvaluation
 from astroclean.evaluation.remove import RemoveEvaluation
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def test_a_perfect_masker_gets_one_and_a_blind_one_nothing() -> None:
         assert row["MCC"] == pytest.approx(1)
         assert row["C(1e-4)"] == 1
         assert "AUC" not in row
+        assert row["masks"] == 1
     blind = plugin(AnyMasker, lambda _: Mask(np.zeros(SHAPE, np.uint32)))
     row = scored(MaskEvaluation(), blind, scene)["CR"]
     assert (row["MCC"], row["TPR"], row["FPR"]) == (0, 0, 0)
@@ -113,6 +114,7 @@ def test_probabilities_make_the_curve() -> None:
     stage = plugin(AnyMasker, unsure)
     row = scored(MaskEvaluation(), stage, scene, scene)["CR"]
     assert (row["AUC"], row["MCC"], row["C(1e-4)"]) == (1, 0, 1)
+    assert "masks" not in row
     assert row["best MCC"] == pytest.approx(1)
     curves = hold_contest(MaskEvaluation(), [Contestant("toy", stage)], [scene]).curves
     assert [c.label for c in curves] == ["toy CR", "toy HCL"]
@@ -129,14 +131,14 @@ def test_a_sweep_makes_the_curve_of_a_plugin_without_probabilities() -> None:
     assert (row.values["TPR"], row.values["FPR"]) == (1, 1)
     assert row.values["C(1e-4)"] == 1
     assert row.values["best MCC"] == pytest.approx(1)
+    assert (row.values["masks"], row.values["AUC"]) == (2, 1)
 
 
 def test_pixels_that_nobody_may_judge_are_left_out() -> None:
     scene = contaminated()
     wrong = np.zeros(SHAPE, dtype=bool)
     wrong[40:60] = True
-    planes = np.where(wrong, np.uint32(UNKNOWN), scene.planes & ~np.uint32(UNKNOWN))
-    unknown = replace(scene, planes=planes)
+    unknown = replace(scene, ignored=wrong)
     rejected = replace(scene, frame=scene.frame.add_planes(wrong, "BAD_PIXEL"))
     stage = plugin(
         AnyMasker, lambda _: Mask(np.where(wrong, 1, scene.planes & np.uint32(1)).astype("u4"))

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from astroclean.core.planes import MaskPlane
 from astroclean.evaluation.metrics.mask import (
     Confusion,
+    area_under,
     completeness_at,
     confusion,
     count_scores,
@@ -170,3 +171,23 @@ def test_completeness_within_a_false_positive_rate() -> None:
     assert math.isnan(completeness_at(fpr, tpr, limit=1e-5))
     assert math.isnan(completeness_at(2e-3, 0.9, limit=1e-3))
     assert completeness_at(2e-4, 0.9, limit=1e-3) == 0.9
+
+
+@given(st.integers(0, 10**6), st.lists(st.floats(0.01, 0.99), min_size=1, max_size=9))
+def test_masks_of_a_sweep_tell_the_least_area(seed: int, thresholds: list[float]) -> None:
+    rng = np.random.default_rng(seed)
+    truth = np.arange(60) % 3 == 0
+    scores = np.clip(rng.normal(0.4 + 0.2 * truth, 0.2), 0, 1)
+    points = [confusion(scores > t, truth) for t in thresholds]
+    areas = [
+        area_under([p.fpr for p in points[:n]], [p.tpr for p in points[:n]])
+        for n in range(1, len(points) + 1)
+    ]
+    assert np.all(np.diff(areas) >= -1e-12)
+    assert areas[-1] <= count_scores(scores, truth).auc() + 1e-12
+
+
+def test_the_area_of_all_thresholds_is_that_of_the_curve() -> None:
+    counts = count_scores(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True]))
+    assert area_under(*counts.roc()) == counts.auc() == 0.75
+    assert math.isnan(area_under([np.nan], [1.0]))

@@ -32,12 +32,14 @@ def test_positives_negatives_and_the_rest() -> None:
     frame, other = frames()
     quality = np.zeros((9, 9), dtype=np.int16)
     quality[4, 4] = quality[1, 7] = 8192
-    planes = difference_truth(frame, other, quality)
+    planes, unsure = difference_truth(frame, other, quality)
     assert planes[4, 4] == MaskPlane.COSMIC_RAY
-    assert planes[1, 7] == MaskPlane.SUSPECT  # the bit, but no difference
-    assert planes[4, 5] == MaskPlane.SUSPECT  # beside one
+    assert unsure[1, 7]  # the bit, but no difference
+    assert unsure[4, 5]  # beside one
     assert planes[1, 1] == 0  # a difference, but not the bit
-    assert np.count_nonzero(planes) == 9 + 9
+    assert not unsure[1, 1]
+    assert np.count_nonzero(planes) == 1
+    assert np.count_nonzero(unsure) == 9 + 8
 
 
 def test_without_uncertainty_there_is_no_truth() -> None:
@@ -56,6 +58,7 @@ def test_hits_of_the_real_pair(real_data: Path) -> None:
     assert scored == [738, 695]
     for scene in scenes:
         assert not scene.frame.where("COSMIC_RAY").any()
+        assert set(np.unique(scene.planes)) == {0, MaskPlane.COSMIC_RAY}
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
