@@ -1,0 +1,1 @@
+"""Published tools of the field as plugins of astroclean."""
