@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astroclean.cli.evaluation_scenes import TABLES, add_scene_arguments, source_of
 from astroclean.core.configs import toml_value
-from astroclean.core.planes import REJECTING
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.contest import SPEED, Contestant, hold_contest
 from astroclean.evaluation.evaluation import evaluated_kinds, find_evaluation
 from astroclean.evaluation.figure import Axes, draw_figure
-from astroclean.evaluation.scenes import injected_scenes, observed_scenes, simulated_scenes
 from astroclean.evaluation.table import Table
-from astroclean.io.read import ReadSettings
 from astroclean.registry.load import find_plugin, load_stage
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from astroclean.core.stage import Stage
-    from astroclean.evaluation.evaluation import Evaluation
     from astroclean.evaluation.figure import Curve
-    from astroclean.simulate.scene import Scene
 
 __all__ = ["add_arguments", "run"]
-
-_INSTRUMENT = "instrument"
-_INJECTED = "injected"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -39,14 +31,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--plugins", required=True, metavar="A,B", help="plugins of that kind, side by side"
     )
-    _add_truth(parser)
+    add_scene_arguments(parser)
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         dest="settings",
         metavar="PLUGIN.KEY=VALUE",
-        help="set an option, or instrument.KEY for the frames; may be repeated",
+        help="set an option, also instrument.KEY, psf.KEY or simulator.KEY; may be repeated",
     )
     parser.add_argument(
         "--sweep",
@@ -62,40 +54,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
 
-def _add_truth(parser: ArgumentParser) -> None:
-    """Add the arguments that say what is known."""
-    truth = parser.add_mutually_exclusive_group()
-    truth.add_argument("--simulator", metavar="NAME", help="by default the one of the kind")
-    truth.add_argument(
-        "--frames", nargs="+", default=[], metavar="FILE", help="your frames, with truth added"
-    )
-    parser.add_argument(
-        "--truth", metavar="NAME", help="truth that the frames themselves tell, instead of added"
-    )
-    parser.add_argument("--psf-fwhm", metavar="WIDTH", help='of the frames: "2.5 pixel"')
-    parser.add_argument("--seed", type=_whole(0), default=1, metavar="N", help="of the first frame")
-    parser.add_argument("--count", type=_whole(1), default=4, metavar="N", help="simulated frames")
-    parser.add_argument(
-        "--shape",
-        type=_whole(16),
-        nargs=2,
-        default=(256, 256),
-        metavar=("NY", "NX"),
-        help="pixels of simulated frames",
-    )
-
-
 def _kinds_told() -> str:
     return ", ".join(evaluated_kinds()) or "no kind has an evaluation"
-
-
-def _whole(least: int) -> Any:
-    def parsed(text: str) -> int:
-        if not text.isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"a whole number from {least}, not {text!r}")
-        return int(text)
-
-    return parsed
 
 
 def run(arguments: Namespace) -> int:
@@ -103,16 +63,16 @@ def run(arguments: Namespace) -> int:
     evaluation = find_evaluation(arguments.kind)
     names = [name.strip() for name in arguments.plugins.split(",") if name.strip()]
     helper = [arguments.catalogue] if arguments.catalogue else []
-    options = _options(arguments.settings, [*names, *helper, _INSTRUMENT])
+    options = _options(arguments.settings, [*names, *helper, *TABLES])
     contestants = _contestants(arguments, names, options)
     catalogue = None
     if arguments.catalogue:
         catalogue = _stage(arguments.catalogue, "deblend", options[arguments.catalogue])
     _check_figure(arguments.figure)
-    scenes = _scenes(arguments, evaluation, options[_INSTRUMENT])
-    verdict = hold_contest(evaluation, contestants, scenes, catalogue=catalogue)
+    source = source_of(arguments, evaluation, options)
+    verdict = hold_contest(evaluation, contestants, source.scenes, catalogue=catalogue)
     columns = (*evaluation.columns, SPEED)
-    table = Table(arguments.kind, columns, verdict.rows, _about(arguments, evaluation))
+    table = Table(arguments.kind, columns, verdict.rows, source.about)
     print(table.to_json() if arguments.json else table.to_text())
     if arguments.figure is not None:
         _write_figure(arguments.figure, arguments.kind, verdict.curves)
@@ -170,47 +130,6 @@ def _stage(name: str, kind: str, options: dict[str, Any]) -> Stage:
     if found.kind != kind:
         raise ConfigurationError(f"plugin '{name}' is of kind '{found.kind}', not '{kind}'")
     return load_stage(name, **options)
-
-
-def _scenes(
-    arguments: Namespace, evaluation: Evaluation, instrument: dict[str, Any]
-) -> Iterator[Scene]:
-    frames = arguments.frames
-    if not frames:
-        given = {"--truth": arguments.truth, "--psf-fwhm": arguments.psf_fwhm}
-        alone = [name for name, value in given.items() if value is not None]
-        alone += [f"--set {_INSTRUMENT}.{key}" for key in instrument]
-        if alone:
-            raise ConfigurationError([f"{name} is for `--frames`" for name in alone])
-        return simulated_scenes(
-            arguments.simulator or evaluation.simulator,
-            seed=arguments.seed,
-            count=arguments.count,
-            shape=tuple(arguments.shape),
-        )
-    overrides = dict(instrument)
-    settings = ReadSettings(overrides.pop("name", "auto"), overrides, REJECTING)
-    width = arguments.psf_fwhm
-    if arguments.truth is None or arguments.truth == _INJECTED:
-        seed = arguments.seed
-        return injected_scenes(evaluation, frames, seed=seed, settings=settings, psf_fwhm=width)
-    return observed_scenes(arguments.truth, frames, settings=settings, psf_fwhm=width)
-
-
-def _about(arguments: Namespace, evaluation: Evaluation) -> dict[str, Any]:
-    if arguments.frames:
-        about: dict[str, Any] = {
-            "truth": arguments.truth or _INJECTED,
-            "in": " ".join(arguments.frames),
-        }
-        return about if arguments.truth else {**about, "seed": arguments.seed}
-    ny, nx = arguments.shape
-    return {
-        "simulator": arguments.simulator or evaluation.simulator,
-        "seed": arguments.seed,
-        "count": arguments.count,
-        "shape": f"{ny} x {nx}",
-    }
 
 
 def _check_figure(path: Path | None) -> None:

@@ -1,13 +1,15 @@
-"""`astroclean simulate KIND -o DIR [--seed N] [--count N] [--shape NY NX]`."""
+"""`astroclean simulate KIND -o DIR [--seed N] [--count N] [--shape NY NX] [--set KEY=VALUE]`."""
 
 from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from astroclean.core.configs import toml_value
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError, OutputError, PluginLoadError
+from astroclean.simulate.options import configured
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -50,13 +52,21 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar=("NY", "NX"),
         help="size in pixels (default 256 256)",
     )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="set an option of the simulator, such as psf.fwhm=[2,3]; may be repeated",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
 def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
     _check(arguments)
-    simulator = _load(arguments.kind)
+    simulator = configured(_load(arguments.kind), _settings(arguments.settings))
     from astroclean.simulate.write import write_scene  # noqa: PLC0415 - needs astropy
 
     folder: Path = arguments.output
@@ -86,6 +96,14 @@ def _check(arguments: Namespace) -> None:
         problems.append(f"--shape: sides of {_SMALLEST} to {_LARGEST} pixels, not {sides}")
     if problems:
         raise ConfigurationError(problems)
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    pairs = [text.partition("=") for text in given]
+    wrong = [f"--set {name}: must read key=value" for name, equals, _ in pairs if not equals]
+    if wrong:
+        raise ConfigurationError(wrong)
+    return {name.strip(): toml_value(value.strip()) for name, _, value in pairs}
 
 
 def _load(kind: str) -> Simulator:

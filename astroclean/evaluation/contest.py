@@ -125,7 +125,7 @@ def _run(stage: Stage, frame: Frame) -> StageResult:
 def _check_needs(contestant: Contestant, frame: Frame) -> None:
     """Name what is missing before the stage does, with what this verb offers."""
     remedies = {
-        "psf": "give `--psf-fwhm PIXELS`",
+        "psf": "give `--psf FILE`, `--psf estimate` or `--psf-fwhm WIDTH`",
         "sources": "give `--with PLUGIN`, a deblender",
         "segmentation": "give `--with PLUGIN`, a deblender that makes a segmentation",
     }

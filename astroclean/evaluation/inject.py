@@ -113,7 +113,8 @@ def inject_sources(frame: Frame, *, seed: int) -> Scene:
     """
     if frame.psf is None:
         raise ConfigurationError(
-            f"{frame.frame_id}: sources can only be added with a PSF. Give `--psf-fwhm PIXELS`."
+            f"{frame.frame_id}: sources can only be added with a PSF. Give `--psf FILE`, "
+            "`--psf estimate` or `--psf-fwhm WIDTH`."
         )
     rng = np.random.default_rng(seed)
     sigma = local_sigma(frame)

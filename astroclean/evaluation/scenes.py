@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
+from astroclean.config.schema import PsfConfig
 from astroclean.core.detector import Detector
-from astroclean.core.psf import Psf
 from astroclean.evaluation.evaluation import find_simulator
+from astroclean.io.address import parse_address
+from astroclean.io.names import split_name
 from astroclean.io.read import ReadSettings, open_exposure
 from astroclean.registry.points import load_point
+from astroclean.runner.psf_source import PsfSource
+from astroclean.simulate.options import configured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from astroclean.core.frame import Frame
     from astroclean.evaluation.evaluation import Evaluation
@@ -37,7 +42,12 @@ class ObservedTruth(Protocol):
 
 
 def simulated_scenes(
-    name: str, *, seed: int, count: int, shape: tuple[int, int]
+    name: str,
+    *,
+    seed: int,
+    count: int,
+    shape: tuple[int, int],
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[Scene]:
     """Yield scenes of a simulator, with seeds from ``seed`` on.
 
@@ -49,15 +59,16 @@ def simulated_scenes(
         First seed; how many scenes.
     shape : (int, int)
         (ny, nx) in pixels.
+    settings : mapping of str to object, optional
+        Options of the simulator, as for :func:`astroclean.simulate.options.configured`.
 
-    Yields
-    ------
-    Scene
-        One at a time.
+    Returns
+    -------
+    iterator of Scene
+        Made one at a time; what is wrong with name or options is told at once.
     """
-    simulator = find_simulator(name)
-    for offset in range(count):
-        yield simulator(seed=seed + offset, shape=shape)
+    simulator = configured(find_simulator(name), settings or {})
+    return (simulator(seed=number, shape=shape) for number in range(seed, seed + count))
 
 
 def injected_scenes(
@@ -66,7 +77,7 @@ def injected_scenes(
     *,
     seed: int,
     settings: ReadSettings,
-    psf_fwhm: str | None = None,
+    psf: PsfConfig | None = None,
 ) -> Iterator[Scene]:
     """Yield every frame of some files with truth added.
 
@@ -80,9 +91,9 @@ def injected_scenes(
         Of the first frame; each has one of its own.
     settings : ReadSettings
         How files are read.
-    psf_fwhm : str, optional
-        ``"2.5 pixel"`` or ``"0.9 arcsec"``: a Gaussian PSF; by default that of the instrument,
-        where it is known.
+    psf : PsfConfig, optional
+        Where the PSF comes from, as in a pipeline; by default a Gaussian as wide as the
+        instrument's, where that is known.
 
     Yields
     ------
@@ -93,13 +104,13 @@ def injected_scenes(
     for file in files:
         with open_exposure(file, settings) as exposure:
             for slot in exposure.slots:
-                frame = _with_psf(exposure.frame(slot), psf_fwhm)
+                frame = _with_psf(exposure.frame(slot), file, psf)
                 yield evaluation.inject(frame, seed=number)
                 number += 1
 
 
 def observed_scenes(
-    truth: str, files: Sequence[str], *, settings: ReadSettings, psf_fwhm: str | None = None
+    truth: str, files: Sequence[str], *, settings: ReadSettings, psf: PsfConfig | None = None
 ) -> Iterator[Scene]:
     """Yield scenes of files whose truth is known from the observation itself.
 
@@ -107,7 +118,7 @@ def observed_scenes(
     ----------
     truth : str
         Entry point in group ``astroclean.truths``.
-    files, settings, psf_fwhm
+    files, settings, psf
         As for :func:`injected_scenes`.
 
     Yields
@@ -118,13 +129,15 @@ def observed_scenes(
     maker: ObservedTruth = load_point(TRUTHS_GROUP, truth, "no truth")
     for file in files:
         for scene in maker(file, settings):
-            yield replace(scene, frame=_with_psf(scene.frame, psf_fwhm))
+            yield replace(scene, frame=_with_psf(scene.frame, file, psf))
 
 
-def _with_psf(frame: Frame, fwhm: str | None) -> Frame:
-    detector = Detector.of(frame.meta)
-    if fwhm is None:
+def _with_psf(frame: Frame, file: str, config: PsfConfig | None) -> Frame:
+    if config is None:
+        detector = Detector.of(frame.meta)
         if detector.psf_fwhm is None or detector.pixel_scale is None:
             return frame
-        fwhm = f"{detector.psf_fwhm} arcsec"
-    return frame.replace(psf=Psf.from_fwhm(fwhm, pixel_scale_arcsec=detector.pixel_scale))
+        config = PsfConfig(instrument=True)
+    stem, _ = split_name(parse_address(file).path)
+    psf, _ = PsfSource(config, Path(), stem).psf_for(frame)
+    return frame.replace(psf=psf)

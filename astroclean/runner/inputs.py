@@ -32,7 +32,7 @@ class InputSet:
     notes: list[str] = field(default_factory=list)
 
 
-def find_inputs(given: Sequence[str], *, base: Path) -> InputSet:
+def find_inputs(given: Sequence[str], *, base: Path, twins: bool = False) -> InputSet:
     """Expand inputs to files.
 
     Parameters
@@ -41,6 +41,8 @@ def find_inputs(given: Sequence[str], *, base: Path) -> InputSet:
         Files with an optional ``[HDU]``, folders, globs, or ``@list.txt`` with one a line.
     base : Path
         Folder to which relative inputs refer.
+    twins : bool
+        Whether files of the same name in different folders may take part, as where none is written.
 
     Returns
     -------
@@ -71,7 +73,8 @@ def find_inputs(given: Sequence[str], *, base: Path) -> InputSet:
                 found.notes.append(f"{address.path}: written by astroclean, skipped")
                 continue
             found.files.append(str(path))
-    _set_apart_twins(found)
+    if not twins:
+        _set_apart_twins(found)
     if not found.files and found.missing == set(found.failed):
         raise NoInputError(
             "no input matched",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - simulate.options reads the annotations
 from dataclasses import dataclass, field
+from pathlib import Path  # noqa: TC003 - same
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,9 +37,6 @@ from astroclean.simulate.psfs import PsfModel, PsfRange, draw_psf
 from astroclean.simulate.scene import Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 __all__ = ["ContaminatedConfig", "simulate_contaminated"]
@@ -79,7 +78,8 @@ class ContaminatedConfig:
     bright_star: Range = (1e5, 5e6)
     """Flux over noise of the star that makes saturation and spikes."""
     data: Path | None = None
-    """Folder with ``cosmic_rays_itl_even.fits.gz``: half of the hits are then real ones."""
+    """Folder with ``cosmic_rays_itl_even.fits.gz``, or such a file: half of the hits are then real
+    ones."""
 
 
 @dataclass(eq=False)

@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 
 from astroclean.cli import main as command_line
+from astroclean.core.psf import Psf
 from astroclean.evaluation.evaluation import evaluated_kinds, find_evaluation
 from astroclean.simulate.exposure import write_exposure
 
@@ -140,6 +141,57 @@ def test_hits_of_stis_tell_their_own_truth(evaluate: Callable[..., str], real_da
     assert row["C(1e-3)"] is None
 
 
+def test_options_reach_the_simulator_and_are_told(evaluate: Callable[..., str]) -> None:
+    simulator = ("--simulator", "tiny-contaminated", *SMALL)
+    words = ("mask", "--plugins", "saturation", *simulator, "--json")
+    assert rows_of(evaluate(*words))["saturation", "SAT"]["FPR"] < 0.1
+    raised = evaluate(*words, "--set", "simulator.level=1e5")
+    assert rows_of(raised)["saturation", "SAT"]["FPR"] == 1  # everything is above full well
+    assert json.loads(raised)["about"]["simulator.level"] == 1e5
+
+
+def test_frames_may_be_folders_a_glob_or_a_list(
+    evaluate: Callable[..., str], tmp_path: Path
+) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        write_exposure(folder / "raw.fits", seed=seed, shape=(64, 64))
+    own = fits.Header({"ACVERS": "0.1.0"})
+    fits.PrimaryHDU(np.zeros((64, 64), np.float32), own).writeto(folders[0] / "raw_clean.fits")
+    (tmp_path / "list.txt").write_text("\n".join(f"{f}/raw.fits" for f in folders), "utf-8")
+    words = ("mask", "--plugins", "lacosmic", "--json", "--frames")
+    hits = rows_of(evaluate(*words, *map(str, folders)))["lacosmic", "CR"]["pixels"]
+    assert hits > rows_of(evaluate(*words, str(folders[0])))["lacosmic", "CR"]["pixels"] > 0
+    for given in (f"{tmp_path}/?/raw.fits", f"@{tmp_path}/list.txt"):
+        assert rows_of(evaluate(*words, given))["lacosmic", "CR"]["pixels"] == hits
+    missing = evaluate(*words, str(tmp_path / "no.fits"), str(folders[0]), status=2)
+    assert "no.fits: no such file" in missing
+    assert "no input matched" in evaluate(*words, str(tmp_path / "*.fit"), status=4)
+    truth = ("--truth", "stis")
+    assert "no truth 'stis'" in evaluate(*words, str(folders[0]), *truth, status=2)
+
+
+def test_the_psf_comes_from_a_file_or_from_the_stars(
+    evaluate: Callable[..., str], tmp_path: Path
+) -> None:
+    raw = tmp_path / "raw.fits"
+    write_exposure(raw, seed=3, shape=(300, 300))
+    stamp = Psf.gaussian(fwhm_pixels=3.2).stamps[0]
+    fits.PrimaryHDU(stamp, fits.Header({"OVERSAMP": 1})).writeto(tmp_path / "raw_psf.fits")
+    words = ("remove", "--plugins", "interpolate", "--frames", str(raw), "--json")
+    given = {
+        "file": ("--psf", str(tmp_path / "{stem}_psf.fits")),
+        "width": ("--psf-fwhm", "3.2 pixel"),
+        "stars": ("--psf", "estimate"),
+    }
+    flux = {name: rows_of(evaluate(*words, *psf)) for name, psf in given.items()}
+    told = {name: rows["interpolate", "all"]["holes"] for name, rows in flux.items()}
+    assert told["file"] == told["width"] > 0
+    assert told["stars"] != told["width"]  # the stars are Moffat's, with wings
+    assert "no such file" in evaluate(*words, "--psf", str(tmp_path / "no.fits"), status=1)
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -153,9 +205,13 @@ def test_hits_of_stis_tell_their_own_truth(evaluate: Callable[..., str], real_da
         (("--plugins", "lacosmic", "--simulator", "tiny-cirus"), "Did you mean 'tiny-cirrus'?"),
         (("--plugins", "lacosmic", "--psf-fwhm", "2 pixel"), "--psf-fwhm is for `--frames`"),
         (("--plugins", "lacosmic", "--set", "instrument.gain=2"), "is for `--frames`"),
+        (("--plugins", "lacosmic", "--set", "psf.fwhm=3"), "--set psf.fwhm is for `--frames`"),
+        (("--plugins", "lacosmic", "--psf", "estimate"), "--psf is for `--frames`"),
+        (("--plugins", "lacosmic", "--set", "simulator.x=1", "--frames", "x.fits"), "simulated"),
+        (("--plugins", "lacosmic", "--set", "simulator.chances.trail=1"), "Did you mean 'trails'?"),
+        (("--plugins", "lacosmic", "--set", "simulator.psf.fwhm=3"), "'psf.fwhm': input should be"),
         (("--plugins", "lacosmic", "--figure", "roc.png"), "SVG"),
         (("--plugins", "lacosmic", "--figure", "no/such/roc.svg"), "there is no folder no/such"),
-        (("--plugins", "lacosmic", "--frames", "x.fits", "--truth", "stis"), "no truth 'stis'"),
         (("--plugins", "lacosmic", "--with", "saturation"), "not 'deblend'"),
     ],
 )

@@ -66,7 +66,7 @@ def load_hits(folder: Path, *, test: bool = False) -> tuple[NDArray[np.float64],
     Parameters
     ----------
     folder : Path
-        Holds ``cosmic_rays_itl_even.fits.gz``.
+        Holds ``cosmic_rays_itl_even.fits.gz``; or the file itself.
     test : bool
         Whether to take the hits set apart for tests (``fp_id`` a multiple of 4) or the others.
 
@@ -82,7 +82,8 @@ def load_hits(folder: Path, *, test: bool = False) -> tuple[NDArray[np.float64],
     """
     from astropy.table import Table  # noqa: PLC0415 - half a second to import
 
-    path = Path(folder) / HITS_FILE
+    path = Path(folder).expanduser()
+    path = path / HITS_FILE if path.is_dir() else path
     try:
         table = Table.read(path, hdu=1)
         spans: dict[int, list[tuple[int, int, NDArray[np.float64]]]] = {}
@@ -229,7 +230,8 @@ def add_cosmic_rays(
     limits : CosmicRayRange, optional
         Counts and shapes.
     data : Path, optional
-        Folder with real hits; half of the hits then come from there (never those for tests).
+        Folder or file with real hits; half of the hits then come from there (never those for
+        tests).
 
     Returns
     -------

@@ -19,10 +19,11 @@ SIGMA = 2.0
 FWHM = 3.0
 
 
-def contaminated(*, seed: int, shape: tuple[int, int]) -> Scene:
-    """Stars with hits, hot lines and bleeding."""
+def contaminated(*, seed: int, shape: tuple[int, int], level: float = 0.0) -> Scene:
+    """Stars with hits, hot lines and bleeding, on a level that can be raised."""
     truth = synthetic_truth(seed=seed, shape=shape)
     frame = synthetic_frame(seed=seed, shape=shape, flagged=False)
+    frame = frame.replace(data=frame.data + np.float32(level))
     return Scene(frame, planes=truth.truth, clean=truth.clean.astype(np.float32))
 
 

@@ -13,7 +13,7 @@ from astropy.io import fits
 
 from astroclean.cli import simulate as verb
 from astroclean.core.frame import Frame
-from astroclean.errors import ConfigurationError, OutputError, PluginLoadError
+from astroclean.errors import ConfigurationError, FitsReadError, OutputError, PluginLoadError
 from astroclean.simulate.contaminated import simulate_contaminated
 
 if TYPE_CHECKING:
@@ -92,6 +92,27 @@ def test_existing_files_are_kept(tmp_path: Path) -> None:
     assert _run("stamps", "-o", tmp_path, "--shape", 48, 48, "--overwrite") == 0
 
 
+def test_options_of_the_simulator(tmp_path: Path) -> None:
+    assert _run("stamps", "-o", tmp_path, "--shape", 48, 48, "--set", "blank=1") == 0
+    with fits.open(tmp_path / "stamps_000000_truth.fits") as hdus:
+        assert not hdus["CLEAN"].data.any()
+
+
+def test_real_hits(tmp_path: Path, real_data: Path) -> None:
+    words = ("contaminated", "--shape", 96, 96, "--set", "chances.cosmic_rays=1", "-o")
+    hits = ("--set", "cosmic_rays.count=[200, 201]")
+    _run(*words, tmp_path / "drawn", *hits)
+    for name in (real_data, real_data / "cosmic_rays_itl_even.fits.gz"):
+        folder = tmp_path / name.name
+        _run(*words, folder, *hits, "--set", f"data={name}")
+    drawn, *real = (
+        fits.getdata(tmp_path / name / "contaminated_000000.fits")
+        for name in ("drawn", real_data.name, "cosmic_rays_itl_even.fits.gz")
+    )
+    assert np.array_equal(*real)
+    assert not np.array_equal(drawn, real[0])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -99,10 +120,13 @@ def test_existing_files_are_kept(tmp_path: Path) -> None:
         (["stamps", "--count", 0], "--count"),
         (["stamps", "--seed", -1], "--seed"),
         (["stamps", "--shape", 5, 64], "--shape"),
+        (["stamps", "--set", "blank"], "must read key=value"),
+        (["stamps", "--set", "blnk=1"], "Did you mean 'blank'"),
+        (["contaminated", "--set", "data=no/such/folder"], "no table of cosmic-ray hits"),
     ],
 )
 def test_wrong_words(words: list[str | int], message: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=message):
+    with pytest.raises((ConfigurationError, FitsReadError), match=message):
         _run(*words, "-o", tmp_path)
 
 
