@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.history import HistoryEntry
     from astroclean.core.sources import Sources
+    from astroclean.core.survey import FramePart
 
 __all__ = ["Frame"]
 
@@ -36,6 +37,7 @@ _FIELDS = (
     "frame_id",
     "history",
     "reject_bits",
+    "part",
 )
 # CCDData wraps the scalar operand of `frame.multiply(2)` in the class of the frame: 0-D.
 _DIMENSIONS = (0, 2)
@@ -70,6 +72,9 @@ class Frame(CCDData):
         What stages did.
     reject_bits : MaskPlane
         Planes that make a pixel unusable.
+    part : FramePart, optional
+        Where the frame lies in a larger one; the runner tells, for frames larger than memory. A
+        slice of a frame is a frame of its own.
     **kwargs
         ``uncertainty``, ``wcs``, ``meta``, ``copy`` as for CCDData.
 
@@ -83,6 +88,7 @@ class Frame(CCDData):
     frame_id: str
     history: tuple[HistoryEntry, ...]
     reject_bits: MaskPlane
+    part: FramePart | None
     flags: NDArray[np.uint32]
     mask: NDArray[np.bool_]
     _data: NDArray[np.float32]
@@ -97,6 +103,7 @@ class Frame(CCDData):
         frame_id: str | None = None,
         history: tuple[HistoryEntry, ...] | None = None,
         reject_bits: MaskPlane | None = None,
+        part: FramePart | None = None,
         **kwargs: Any,
     ) -> None:
         if isinstance(data, NDData):
@@ -107,6 +114,7 @@ class Frame(CCDData):
             frame_id = data.frame_id if frame_id is None else frame_id
             history = data.history if history is None else history
             reject_bits = data.reject_bits if reject_bits is None else reject_bits
+            part = data.part if part is None else part
         super().__init__(data, *args, **kwargs)
         self._data = _pixels(self._data, frame_id)
         self.psf = psf
@@ -114,6 +122,7 @@ class Frame(CCDData):
         self.frame_id = frame_id or "frame"
         self.history = history or ()
         self.reject_bits = REJECTING if reject_bits is None else reject_bits
+        self.part = part
         self.flags = self._joined_flags(flags)
         # A property named `mask` cannot replace NDData's attribute, so it is computed once.
         self.mask = (self.flags & np.uint32(self.reject_bits)) != 0
@@ -158,8 +167,8 @@ class Frame(CCDData):
         Parameters
         ----------
         **changes
-            Among ``data unit uncertainty flags psf sources wcs meta frame_id history
-            reject_bits``.
+            Among ``data unit uncertainty flags psf sources wcs meta frame_id history reject_bits
+            part``.
 
         Returns
         -------

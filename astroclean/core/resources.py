@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from pydantic_core import core_schema
 
+from astroclean.core.survey import part_of
 from astroclean.errors import StageError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class ImageResource(Resource):
         Returns
         -------
         (ny, nx) array
-            As stored.
+            As stored; of a part of a larger frame, the same part.
 
         Raises
         ------
@@ -127,13 +128,15 @@ class ImageResource(Resource):
                 received=", ".join(f"[{i.name or 'PRIMARY'},{i.version}]" for i in images),
                 remedy="Give one image, or one with the EXTNAME and EXTVER of each science HDU.",
             )
-        if chosen[0].data.shape != frame.shape:
+        part = part_of(frame)
+        if chosen[0].data.shape != part.shape:
             raise StageError(
-                f"image of '{self.path}' must have the shape of the frame {frame.shape}",
+                f"image of '{self.path}' must have the shape of the frame {part.shape}",
                 where=frame.frame_id,
                 received=chosen[0].data.shape,
             )
-        return chosen[0].data
+        (y, x), (ny, nx) = part.origin, frame.shape
+        return chosen[0].data[y : y + ny, x : x + nx]
 
 
 class TableResource(Resource):

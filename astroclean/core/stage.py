@@ -12,6 +12,7 @@ import numpy as np
 from astroclean.core.history import HistoryEntry
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import NO_PLANE, MaskPlane
+from astroclean.core.survey import measure
 from astroclean.errors import ContractError, StageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.frameset import FrameSet
     from astroclean.core.results import Answer, Score
+    from astroclean.core.survey import Survey
 
 __all__ = ["Identity", "Needs", "Outcome", "Provides", "Stage", "StageResult"]
 
@@ -123,6 +125,28 @@ class Stage(ABC):
     def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - others depend on the frame
         """Return how many pixels around a pixel influence it; None for the whole frame."""
         return None
+
+    def survey(self, frame: Frame) -> Survey | None:  # noqa: ARG002
+        """Return an empty survey, where the hook asks for what was :meth:`measured`; else None.
+
+        With it, what is needed of the whole frame is no obstacle to a ``halo`` in pixels.
+        ``frame`` may be a single pixel: only what its header and ``part`` tell counts.
+        """
+        return None
+
+    def measured(self, frame: Frame) -> Any:
+        """Return what the survey found; for the hook.
+
+        On a part of a larger frame, that of the larger frame, which the runner measured before.
+        """
+        if frame.part is not None and self.name in frame.part.measured:
+            return frame.part.measured[self.name]
+        survey = self.survey(frame)
+        return survey and measure(survey, lambda: [(frame, slice(0, frame.shape[0]))])
+
+    def row_step(self, frame: Frame) -> int:  # noqa: ARG002
+        """Return the number of rows at multiples of which windows must begin, as tiles do."""
+        return 1
 
     def fingerprint(self) -> dict[str, str]:
         """Return hashes of what the stage reads beside frame and options, such as weights.

@@ -33,7 +33,14 @@ if TYPE_CHECKING:
     from astroclean.io.grouping import FrameSlot
     from astroclean.runner.psf_source import PsfSource
 
-__all__ = ["FrameState", "FrameWork", "finish_frame", "run_stages"]
+__all__ = [
+    "FrameState",
+    "FrameWork",
+    "faults_named",
+    "finish_frame",
+    "run_stages",
+    "with_psf",
+]
 
 _MAD_TO_SIGMA = 1.4826
 _ROUNDING = 1e-6  # a few units in the last place of float32
@@ -105,7 +112,8 @@ def run_stages(
     return current
 
 
-def _with_psf(state: FrameState, source: PsfSource | None) -> FrameState:
+def with_psf(state: FrameState, source: PsfSource | None) -> FrameState:
+    """Give the frame a PSF where it has none and the pipeline tells one."""
     if state.frame.psf is not None or source is None:
         return state
     psf, origin = source.psf_for(state.frame)
@@ -118,9 +126,9 @@ def _one_stage(
     start = time.perf_counter()
     first = next(iter(states.values()))
     notes: list[str] = []
-    with _faults_named(stage, first.frame.frame_id, notes):
+    with faults_named(stage, first.frame.frame_id, notes):
         if "psf" in stage.needs().fields:
-            states = {b: _with_psf(state, psf_sources[b]) for b, state in states.items()}
+            states = {b: with_psf(state, psf_sources[b]) for b, state in states.items()}
         if len(states) == 1:
             results = {band: stage.run(state.frame) for band, state in states.items()}
         else:
@@ -133,7 +141,7 @@ def _one_stage(
 
 
 @contextlib.contextmanager
-def _faults_named(stage: Stage, frame_id: str, notes: list[str]) -> Iterator[None]:
+def faults_named(stage: Stage, frame_id: str, notes: list[str]) -> Iterator[None]:
     """Turn whatever a plugin raises into an error that names it; keep its warnings as notes."""
     where = f"{frame_id}, stage '{stage.name}'"
     with warnings.catch_warnings(record=True) as caught:

@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from astroclean.runner.frames import FrameWork
     from astroclean.runner.plan import FilePlan
 
-__all__ = ["kept_output", "main_output", "possible_outputs", "untranslated_planes", "write_outputs"]
+__all__ = [
+    "is_kept",
+    "kept_output",
+    "main_output",
+    "possible_outputs",
+    "untranslated_planes",
+    "write_outputs",
+]
 
 _KEPT_AS = {"BACKGROUND": "background", "REMOVED": "removed", "RESIDUAL": "residual"}
 """EXTNAME of a product to the word in ``[products] keep``."""
@@ -139,18 +146,19 @@ def _written_files(
     yield name
 
 
+def is_kept(name: str, keep: Collection[str]) -> bool:
+    """Return whether ``[products] keep`` names a product, by its EXTNAME."""
+    if name.startswith("PROB_"):
+        return "probabilities" in keep
+    return name in _ALWAYS or _KEPT_AS.get(name, name.lower()) in keep
+
+
 def kept_output(output: FrameOutput, keep: Collection[str]) -> FrameOutput:
     """Return the output without the products that ``[products] keep`` does not name."""
-
-    def wanted(name: str) -> bool:
-        if name.startswith("PROB_"):
-            return "probabilities" in keep
-        return name in _ALWAYS or _KEPT_AS.get(name, name.lower()) in keep
-
     images: Mapping[str, Any] = {
         name: image if isinstance(image, RowStore) else np.asarray(image)
         for name, image in output.products.items()
-        if wanted(name)
+        if is_kept(name, keep)
     }
     return replace(output, products=images)
 

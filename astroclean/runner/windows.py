@@ -1,36 +1,27 @@
-"""Frames larger than the memory limit: bands of rows with a halo, one after the other.
+"""Frames larger than the memory limit: how they are cut into bands of rows with a halo.
 
-A band is read with the rows above and below it that can influence it, goes through all stages, and
-leaves its own rows on scratch disk. Where every stage is local, the result is that of the whole
-frame to the byte.
+Stages that share a pass over the frame are a segment. A stage that must know the whole frame, or
+whose bands begin at multiples of a step, begins a segment of its own, which reads what the segment
+before it left on scratch disk.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from astroclean.core.planes import count_planes
+from astroclean.core.survey import FramePart
 from astroclean.errors import NeedError
-from astroclean.io.output import FrameOutput
-from astroclean.io.rowstore import RowStore
-from astroclean.report.model import FrameRecord, StageRecord
-from astroclean.runner.frames import FrameState, FrameWork, finish_frame, run_stages
-from astroclean.runner.outputs import kept_output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from astroclean.config.schema import PipelineConfig
+    from astroclean.core.frame import Frame
     from astroclean.core.stage import Stage
-    from astroclean.io.grouping import FrameSlot
     from astroclean.io.read import Exposure
-    from astroclean.runner.plan import FilePlan
 
-__all__ = ["BYTES_PER_PIXEL", "WindowPlan", "plan_windows", "run_by_windows"]
+__all__ = ["BASE_BYTES", "BYTES_PER_PIXEL", "Segment", "WindowPlan", "plan_windows"]
 
 BYTES_PER_PIXEL = 145
 """What a pixel of a frame takes at the most, measured with lacosmic and interpolate."""
@@ -39,13 +30,15 @@ BASE_BYTES = 250_000_000
 
 
 @dataclass(frozen=True)
-class WindowPlan:
-    """How a frame is cut."""
+class Segment:
+    """Stages that take each band one after the other."""
 
+    stages: int
+    """How many, after those of the segment before."""
     rows: int
     """Rows of a band, without halo."""
     halo: int
-    """Rows above and below that all stages together can look at."""
+    """Rows above and below that its stages together can look at."""
 
     def bands(self, height: int) -> Iterator[tuple[slice, slice]]:
         """Yield (rows to read, the band's own rows within them)."""
@@ -53,6 +46,13 @@ class WindowPlan:
             stop = min(start + self.rows, height)
             first, last = max(start - self.halo, 0), min(stop + self.halo, height)
             yield slice(first, last), slice(start - first, stop - first)
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """How a frame is cut, pass by pass."""
+
+    segments: tuple[Segment, ...]
 
 
 def plan_windows(
@@ -86,36 +86,54 @@ def plan_windows(
         return None
     where = exposure.source.path.name
     corner = exposure.frame(exposure.slots[0], (slice(0, 1), slice(0, 1)))
-    halos = {stage.name: stage.halo(corner) for stage in stages}
-    problem = _obstacle(exposure, stages, config, halos)
+    corner = corner.replace(part=FramePart((0, 0), (height, width)))
+    problem = _obstacle(exposure, stages, config, corner)
     if problem is not None:
         raise NeedError(
             f"{height} x {width} pixels do not fit into the memory limit, and {problem}",
             where=where,
             remedy="Raise --max-memory, lower -j, or leave the stage out.",
         )
-    halo = sum(own or 0 for own in halos.values())
-    rows = int((limit - BASE_BYTES) / (BYTES_PER_PIXEL * width)) - 2 * halo
-    if rows < 1:
-        needed = BASE_BYTES + (2 * halo + 1) * width * BYTES_PER_PIXEL
-        raise NeedError(
-            f"a band of one row and its halo of {halo} needs {needed / 1e6:.0f} MB a process",
-            where=where,
-            received=f"{limit / 1e6:.0f} MB",
-            remedy="Raise --max-memory or lower -j.",
-        )
-    return WindowPlan(rows, halo)
+    affordable = int((limit - BASE_BYTES) / (BYTES_PER_PIXEL * width))
+    segments = []
+    for group in _groups(stages, corner):
+        halo = sum(stage.halo(corner) or 0 for stage in group)
+        step = max((stage.row_step(corner) for stage in group), default=1)
+        rows = (affordable - 2 * halo) // step * step
+        if rows < 1:
+            needed = BASE_BYTES + (2 * halo + step) * width * BYTES_PER_PIXEL
+            least = "one row" if step == 1 else f"{step} rows"
+            raise NeedError(
+                f"a band of {least} and its halo of {halo} needs {needed / 1e6:.0f} MB a process",
+                where=where,
+                received=f"{limit / 1e6:.0f} MB",
+                remedy="Raise --max-memory or lower -j.",
+            )
+        segments.append(Segment(len(group), rows, halo))
+    return WindowPlan(tuple(segments))
+
+
+def _groups(stages: Sequence[Stage], corner: Frame) -> list[list[Stage]]:
+    """Share the stages among segments: a halo adds to those of its segment only."""
+    groups: list[list[Stage]] = [[]]
+    alone = False
+    for stage in stages:
+        was_alone, alone = alone, stage.row_step(corner) > 1
+        if groups[-1] and (was_alone or alone or stage.survey(corner) is not None):
+            groups.append([])
+        groups[-1].append(stage)
+    return groups
 
 
 def _obstacle(
     exposure: Exposure,
     stages: Sequence[Stage],
     config: PipelineConfig,
-    halos: Mapping[str, int | None],
+    corner: Frame,
 ) -> str | None:
     """Return what forbids windows, if anything does."""
     for stage in stages:
-        if halos[stage.name] is None:
+        if stage.halo(corner) is None:
             return f"stage '{stage.name}' needs the whole frame"
         if stage.branch is not None or "sources" in stage.provides().fields:
             return f"what stage '{stage.name}' makes is of the whole frame"
@@ -128,147 +146,3 @@ def _obstacle(
         "the PSF is estimated from the whole frame": estimated,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
-
-
-@dataclass
-class _Stores:
-    """The images of one frame as they grow."""
-
-    folder: Path
-    shape: tuple[int, int]
-    images: dict[str, RowStore] = field(default_factory=dict)
-
-    def append(self, name: str, rows: Any) -> None:
-        if name not in self.images:
-            path = self.folder / f"{len(self.images)}.rows"
-            self.images[name] = RowStore(path, self.shape, np.asarray(rows).dtype)
-        self.images[name].append(rows)
-
-
-@dataclass
-class _Sums:
-    """What is counted over the bands, own rows only."""
-
-    changed: int = 0
-    flagged: int = 0
-    before: dict[str, int] = field(default_factory=dict)
-    after: dict[str, int] = field(default_factory=dict)
-    total_before: float = 0.0
-    total_after: float = 0.0
-    seconds: dict[str, float] = field(default_factory=dict)
-    notes: dict[str, None] = field(default_factory=dict)
-
-
-def run_by_windows(
-    exposure: Exposure,
-    slot: FrameSlot,
-    stages: Sequence[Stage],
-    *,
-    file_plan: FilePlan,
-    scratch: Path,
-) -> FrameWork:
-    """Run stages on one frame, band by band.
-
-    Parameters
-    ----------
-    exposure : Exposure
-        The input, open.
-    slot : FrameSlot
-        The frame.
-    stages : sequence of Stage
-        In order; all local.
-    file_plan : FilePlan
-        How the frame is cut, where the PSF comes from, and what is kept.
-    scratch : Path
-        Empty folder for the images of the frame.
-
-    Returns
-    -------
-    FrameWork
-        Its images are :class:`RowStore`; metrics of the stages are left out of the record, since
-        bands overlap.
-    """
-    plan, source = file_plan.windows, file_plan.psf_source
-    assert plan is not None
-    keep = file_plan.pipeline.config.products.keep
-    height, width = slot.science.shape[-2:]
-    stores, sums = _Stores(scratch, (height, width)), _Sums()
-    for read, own in plan.bands(height):
-        before = exposure.frame(slot, (read, slice(0, width)))
-        states = run_stages({"": FrameState(before)}, stages, psf_sources={"": source})
-        work = finish_frame(before, states[""], slot, pictures=False)
-        _store(stores, kept_output(work.output, keep), own)
-        _add(sums, before.flags[own], before.data[own], work, own)
-    return _joined(work, stores, sums, plan)
-
-
-def _store(stores: _Stores, output: FrameOutput, own: slice) -> None:
-    for name in ("data", "changed", "flags", "uncertainty"):
-        image = getattr(output, name)
-        if image is not None:
-            stores.append(name, image[own])
-    if output.uncertainty is not None:
-        touched = output.uncertainty_changed
-        none = np.zeros(output.data.shape, dtype=bool)
-        stores.append("uncertainty_changed", (none if touched is None else touched)[own])
-    for name, image in output.products.items():
-        stores.append(f"product {name}", np.asarray(image)[own])
-
-
-def _add(sums: _Sums, flags: Any, data: Any, work: FrameWork, own: slice) -> None:
-    output = work.output
-    sums.changed += int(np.count_nonzero(output.changed[own]))
-    sums.flagged += int(np.count_nonzero(output.flags[own]))
-    for counts, planes in ((sums.before, flags), (sums.after, output.flags[own])):
-        for name, count in count_planes(planes).items():
-            counts[name] = counts.get(name, 0) + count
-    sums.total_before += float(np.nansum(data, dtype=np.float64))
-    sums.total_after += float(np.nansum(output.data[own], dtype=np.float64))
-    for stage in work.record.stages:
-        sums.seconds[stage.name] = sums.seconds.get(stage.name, 0.0) + stage.seconds
-    sums.notes.update(dict.fromkeys(work.notes))
-
-
-def _joined(last: FrameWork, stores: _Stores, sums: _Sums, plan: WindowPlan) -> FrameWork:
-    """Return the work of the frame from its bands; ``last`` tells what all have in common."""
-    images = stores.images
-    touched = images.get("uncertainty_changed")
-    output = FrameOutput(
-        slot=last.output.slot,
-        data=images["data"],
-        changed=images["changed"],
-        flags=images["flags"],
-        uncertainty=images.get("uncertainty"),
-        uncertainty_changed=touched if touched is not None and touched.any() else None,
-        history=last.output.history,
-        products={
-            name.removeprefix("product "): image
-            for name, image in images.items()
-            if name.startswith("product ")
-        },
-    )
-    order = {name: number for number, name in enumerate(last.record.flagged_after)}
-    record = FrameRecord(
-        frame_id=last.record.frame_id,
-        hdu=last.record.hdu,
-        plane=last.record.plane,
-        shape=stores.shape,
-        unit=last.record.unit,
-        pixels_changed=sums.changed,
-        pixels_flagged=sums.flagged,
-        flagged_before=sums.before,
-        flagged_after=dict(sorted(sums.after.items(), key=lambda kv: order.get(kv[0], 99))),
-        statistics={"sum before": sums.total_before, "sum after": sums.total_after},
-        psf=last.record.psf,
-        stages=[_without_metrics(stage, sums) for stage in last.record.stages],
-    )
-    bands = -(-stores.shape[0] // plan.rows)
-    note = (
-        f"{last.record.frame_id}: processed in {bands} windows of {plan.rows} rows with a halo of "
-        f"{plan.halo}; no pictures, and metrics of the stages are left out"
-    )
-    return FrameWork(output, record, None, {}, (*sums.notes, note))
-
-
-def _without_metrics(stage: StageRecord, sums: _Sums) -> StageRecord:
-    return stage.model_copy(update={"seconds": sums.seconds[stage.name], "metrics": {}})

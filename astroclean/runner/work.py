@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from astroclean.errors import AstrocleanError, ConfigurationError, FitsReadError
 from astroclean.io.read import Exposure, open_exposure
 from astroclean.report.model import FileRecord, FileStatus
+from astroclean.runner.bands import run_by_windows
 from astroclean.runner.folder import OutputFolder
 from astroclean.runner.frames import FrameState, FrameWork, finish_frame, run_stages
 from astroclean.runner.outputs import possible_outputs, untranslated_planes, write_outputs
 from astroclean.runner.plan import build_stages
-from astroclean.runner.windows import run_by_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -22,6 +22,7 @@ from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
 from astroclean.core.uncertainty import deviation_of
 from astroclean.registry.load import find_plugin, load_stage
+from astroclean.testing.bands import run_in_bands
 from astroclean.testing.frames import frame_digest, synthetic_frame
 
 if TYPE_CHECKING:
@@ -141,6 +142,18 @@ class StageContract:
         """The runner cuts windows by it."""
         halo = stage.halo(frame)
         assert halo is None or (isinstance(halo, int) and halo >= 0)
+
+    def test_bands_give_the_same_bytes(self, stage: Stage, frame: Frame) -> None:
+        """A local stage gives in bands, with what it surveys, what it gives in one piece."""
+        if stage.halo(frame) is None or stage.kind not in {"mask", "remove"}:
+            return
+        whole = stage.run(frame)
+        bands = run_in_bands(stage, frame, rows=1 + frame.shape[0] // 4)
+        assert bands["data"].tobytes() == whole.frame.data.tobytes()
+        assert bands["flags"].tobytes() == whole.frame.flags.tobytes()
+        deviation = deviation_of(whole.frame.uncertainty)
+        if deviation is not None:
+            assert bands["uncertainty"].tobytes() == deviation.tobytes()
 
 
 def _odd_frame(frame: Frame, case: str) -> Frame:

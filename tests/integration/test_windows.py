@@ -17,6 +17,7 @@ import astroclean
 from astroclean.config.load import load_pipeline
 from astroclean.errors import ConfigurationError, NeedError
 from astroclean.io.rowstore import RowStore
+from astroclean.runner.statestore import ImageStores
 from astroclean.runner.windows import BASE_BYTES, BYTES_PER_PIXEL
 from astroclean.simulate.exposure import write_exposure
 
@@ -35,8 +36,8 @@ def limit_for(rows: int, width: int) -> str:
     return f"{(BASE_BYTES + rows * width * BYTES_PER_PIXEL) / 1e6:.3f} MB"
 
 
-def cleaned(folder: Path, path: Path, **run: Any) -> bytes:
-    report = astroclean.run({**PIPELINE, "run": run}, path, output=folder)
+def cleaned(folder: Path, path: Path, pipeline: dict[str, Any] | None = None, **run: Any) -> bytes:
+    report = astroclean.run({**(pipeline or PIPELINE), "run": run}, path, output=folder)
     assert report.exit_code == 0, report.files[0].error
     windows = any("windows of" in note for note in report.files[0].notes)
     assert windows == bool(run)
@@ -80,6 +81,43 @@ def test_windows_with_uncertainty_dq_and_integers(tmp_path: Path) -> None:
     filled = (flags & int(astroclean.MaskPlane.INTERPOLATED)) != 0
     assert filled[200:203, 30:33].all()
     assert np.isnan(error[filled]).all()
+
+
+@pytest.mark.parametrize("level", [2500, "clipped"])
+def test_a_stage_that_surveys_the_frame_between_others(tmp_path: Path, level: float | str) -> None:
+    """A trail of 300 rows crosses all bands; its only saturated pixels are at one end."""
+    rng = np.random.default_rng(5)
+    data = rng.normal(500, 10, (400, 80)).astype(np.float32)
+    data[50:350, 40:60] = 2100  # so wide that its middle is no cosmic ray
+    data[340:348, 48:53] = 2500
+    data[rng.integers(0, 400, 60), rng.integers(0, 36, 60)] += 1000
+    header = fits.Header({"BUNIT": "adu", "GAIN": 2.0, "RDNOISE": 4.0})
+    fits.PrimaryHDU(data, header).writeto(tmp_path / "raw.fits")
+    stages = [
+        {"plugin": "lacosmic"},
+        {"plugin": "interpolate", "options": {"max_distance": 4, "planes": ["CR"]}},
+        {"plugin": "saturation", "options": {"level": level, "max_hole": 20}},
+        {"plugin": "interpolate", "name": "again", "options": {"max_distance": 4}},
+    ]
+    pipeline = {**PIPELINE, "stage": stages}
+    whole = cleaned(tmp_path / "whole", tmp_path / "raw.fits", pipeline)
+    limit = limit_for(2 * 81 + 60, 80)
+    assert cleaned(tmp_path / "cut", tmp_path / "raw.fits", pipeline, max_memory=limit) == whole
+    flags = fitsio.read(str(tmp_path / "cut" / "raw_clean.fits"), ext="FLAGS")
+    assert (flags[55:340, 50] & int(astroclean.MaskPlane.SATURATED)).all()
+
+
+def test_an_image_that_some_bands_lack_keeps_its_rows(tmp_path: Path) -> None:
+    stores = ImageStores(tmp_path, (5, 2))
+    ones = np.ones((2, 2), np.float32)
+    stores.append({"data": ones})
+    stores.append({"data": ones, "uncertainty": 2 * ones, "product REMOVED": 3 * ones})
+    stores.append({"data": ones[:1]})
+    told = {name: store[slice(0, 5)][:, 0].tolist() for name, store in stores.images.items()}
+    nan = pytest.approx(np.nan, nan_ok=True)
+    assert told["data"] == [1] * 5
+    assert told["uncertainty"] == [nan, nan, 2, 2, nan]
+    assert told["product REMOVED"] == [0, 0, 3, 3, 0]
 
 
 def test_cubes_go_plane_by_plane_and_band_by_band(tmp_path: Path) -> None:

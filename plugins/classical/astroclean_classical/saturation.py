@@ -14,16 +14,15 @@ from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
 from astroclean.errors import AstrocleanWarning, StageError
+from astroclean_classical.bleeding import BleedingSurvey, ClippingSurvey, Saturated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.survey import Survey
 
 __all__ = ["Saturation", "SaturationOptions"]
-
-# So many pixels with exactly the highest value are a limit of the detector, not chance.
-_PILED_UP = 5
 
 
 class SaturationOptions(StageOptions):
@@ -50,11 +49,23 @@ class SaturationOptions(StageOptions):
 class Saturation(Masker):
     """Flags SATURATED: level, bleed trails, enclosed pixels, a rim of ``grow`` pixels.
 
-    Needs the whole frame, because a trail may cross all of it.
+    A trail may cross the whole frame; a survey finds it.
     """
 
     sets = MaskPlane.SATURATED
     Options = SaturationOptions
+
+    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - the same for every frame
+        """Return the rim and the widest group that is filled, with what encloses it, in pixels."""
+        return int(self.options.grow + self.options.max_hole + 1)
+
+    def survey(self, frame: Frame) -> Survey | None:
+        """Return what finds the level and the trails; None where no level is known."""
+        fraction = self.options.bleed_fraction
+        if self.options.level == "clipped":
+            return ClippingSurvey(fraction)
+        level = self._level(frame)
+        return None if level is None else BleedingSurvey(level, fraction)
 
     def find(self, frame: Frame) -> Mask:
         """Return the saturated pixels.
@@ -75,27 +86,25 @@ class Saturation(Masker):
         StageError
             No level is given or known, and ``if_unknown = "error"``.
         """
-        level = self._level(frame)
-        if level is None:
+        found: Saturated | None = self.measured(frame)
+        if found is None:
+            self._tell_unknown(frame)
             return Mask(np.zeros(frame.shape, dtype=np.uint32))
         # Comparisons with NaN are false: neither seeds nor bleeding.
-        seeds = frame.data >= level if np.isfinite(level) else np.zeros(frame.shape, dtype=bool)
+        seeds = frame.data >= found.level
         metrics = {
-            "saturation level": float(level),
+            "saturation level": found.level,
             "pixels at level": float(np.count_nonzero(seeds)),
         }
-        saturated = self._with_bleeding(frame, seeds, level) if seeds.any() else seeds
+        saturated = self._with_rim(self._with_bleeding(frame, seeds, found))
         return Mask(saturated * np.uint32(MaskPlane.SATURATED), metrics=metrics)
 
     def _level(self, frame: Frame) -> float | None:
         given = self.options.level
-        if given == "clipped":
-            return _clipping_level(frame.data)
-        if given is not None:
-            return float(given)
-        known = Detector.of(frame.meta).saturation
-        if known is not None:
-            return float(known)
+        known = Detector.of(frame.meta).saturation if given is None else given
+        return None if known is None else float(known)
+
+    def _tell_unknown(self, frame: Frame) -> None:
         unknown = StageError(
             "saturation level is told neither by header nor by instrument; nothing is flagged",
             where=f"{frame.frame_id}, stage '{self.name}'",
@@ -106,35 +115,30 @@ class Saturation(Masker):
             raise unknown
         # A map of a bolometer has no such level, and one pipeline may serve many instruments.
         warnings.warn(str(unknown), AstrocleanWarning, stacklevel=2)
-        return None
 
     def _with_bleeding(
-        self, frame: Frame, seeds: NDArray[np.bool_], level: float
+        self, frame: Frame, seeds: NDArray[np.bool_], found: Saturated
     ) -> NDArray[np.bool_]:
-        from scipy.ndimage import binary_propagation, distance_transform_edt  # noqa: PLC0415 - heavy
+        if self.options.bleed_axis == "y":
+            return found.paint(frame)
+        from scipy.ndimage import binary_propagation  # noqa: PLC0415 - heavy
 
         line = np.zeros((3, 3), dtype=bool)
-        line[:, 1] = True
-        if self.options.bleed_axis == "x":
-            line = line.T
-        candidates = seeds | (frame.data >= self.options.bleed_fraction * level)
-        saturated = binary_propagation(seeds, structure=line, mask=candidates)
+        line[1] = True
+        candidates = seeds | (frame.data >= self.options.bleed_fraction * found.level)
+        bled: NDArray[np.bool_] = binary_propagation(seeds, structure=line, mask=candidates)
+        return bled
+
+    def _with_rim(self, saturated: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - heavy
+
+        if not saturated.any():
+            return saturated
         saturated = saturated | _small_holes(saturated, self.options.max_hole)
         if self.options.grow:
             saturated = distance_transform_edt(~saturated) <= self.options.grow
         found: NDArray[np.bool_] = saturated
         return found
-
-
-def _clipping_level(data: NDArray[np.float32]) -> float:
-    """Return the highest value where several pixels share it, else NaN."""
-    finite = data[np.isfinite(data)]
-    if finite.size == 0:
-        return float("nan")
-    highest = finite.max()
-    shared = np.count_nonzero(finite == highest)
-    # A constant frame is not a saturated one.
-    return float(highest) if _PILED_UP <= shared < finite.size else float("nan")
 
 
 def _small_holes(saturated: NDArray[np.bool_], max_area: int) -> NDArray[np.bool_]:

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 from astroclean_classical.saturation import Saturation, SaturationOptions
 from astropy.io import fits
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import binary_propagation
 
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
 from astroclean.core.stage import Outcome
 from astroclean.errors import AstrocleanWarning, StageError
+from astroclean.testing.bands import run_in_bands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,3 +141,37 @@ def test_real_overwritten_values_do_no_harm(real_data: Callable[[str], Path]) ->
     mask = result.frame.where(MaskPlane.SATURATED)
     assert mask[frame.data >= 30000].all()
     assert 0 < mask.mean() < 0.01
+
+
+@pytest.mark.parametrize("axis", ["y", "x"])
+@pytest.mark.parametrize("level", [LEVEL, "clipped"])
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 60), st.integers(1, 12)),
+    rows=st.integers(1, 40),
+    max_hole=st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_bands_of_any_height_give_the_same_pixels(
+    axis: str, level: float | str, seed: int, shape: tuple[int, int], rows: int, max_hole: int
+) -> None:
+    """Trails longer than a band, holes across its edge, NaN, and a maximum in any band."""
+    rng = np.random.default_rng(seed)
+    levels = np.array([10.0, 850.0, 990.0, LEVEL, np.nan])
+    image = rng.choice(levels, shape, p=[0.2, 0.45, 0.1, 0.2, 0.05])
+    frame = Frame(image, unit="adu")
+    options = SaturationOptions(level=level, bleed_axis=axis, max_hole=max_hole)
+    stage = Saturation(options)
+    bands = run_in_bands(stage, frame, rows=rows)
+    assert np.array_equal(bands["flags"], stage.run(frame).frame.flags)
+
+
+@given(seed=st.integers(0, 2**32 - 1), shape=st.tuples(st.integers(1, 40), st.integers(1, 9)))
+@settings(max_examples=60, deadline=None)
+def test_trails_are_those_that_scipy_propagates(seed: int, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.choice([10.0, 850.0, LEVEL], shape, p=[0.3, 0.6, 0.1])
+    column = np.array([[0, 1, 0]] * 3)
+    expected = binary_propagation(image >= LEVEL, structure=column, mask=image >= 0.8 * LEVEL)
+    found = flagged(image, level=LEVEL, max_hole=0, grow=0)
+    assert np.array_equal(found, expected)

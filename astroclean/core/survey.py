@@ -1,0 +1,80 @@
+"""What a stage must know of the whole frame when it gets it in parts: a first pass of its own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from astroclean.core.frame import Frame
+
+__all__ = ["FramePart", "Survey", "measure", "part_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class FramePart:
+    """Where a frame lies in the larger one that it was cut out of."""
+
+    origin: tuple[int, int]
+    """(y, x) of its first pixel."""
+    shape: tuple[int, int]
+    """(ny, nx) of the larger frame."""
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    """Name of a stage to what its survey found on the larger frame."""
+
+
+def part_of(frame: Frame) -> FramePart:
+    """Return where a frame lies in the larger one; a frame that was not cut is its own."""
+    return FramePart((0, 0), frame.shape) if frame.part is None else frame.part
+
+
+class Survey(ABC):
+    """Measures a whole frame from its rows, in order, a band at a time.
+
+    What it finds must not depend on how the rows were shared among bands: that is what makes a
+    frame in windows equal, to the bit, the frame in one piece.
+    """
+
+    @abstractmethod
+    def add(self, frame: Frame, rows: slice) -> None:
+        """Take the next rows.
+
+        Parameters
+        ----------
+        frame : Frame
+            A band, with the rows around it that the stage's ``halo`` asks for. Not modified, and
+            not kept.
+        rows : slice
+            The rows of ``frame`` that are new; each row of the whole frame is new once.
+        """
+
+    @abstractmethod
+    def finish(self) -> Any:
+        """Return what was found; another :class:`Survey` where a further pass is needed."""
+
+
+def measure(survey: Survey, bands: Callable[[], Iterable[tuple[Frame, slice]]]) -> Any:
+    """Return what a survey finds.
+
+    Parameters
+    ----------
+    survey : Survey
+        New; it is used up.
+    bands : callable
+        Gives the bands of the frame from the first row to the last, anew for each pass, as (frame,
+        rows that are new).
+
+    Returns
+    -------
+    Any
+        What the last survey of the chain gives.
+    """
+    found: Any = survey
+    while isinstance(found, Survey):
+        for frame, rows in bands():
+            found.add(frame, rows)
+        found = found.finish()
+    return found

@@ -1,0 +1,65 @@
+"""Run a stage on a frame in bands of rows, as the runner does with frames larger than memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.core.survey import FramePart, measure
+from astroclean.core.uncertainty import deviation_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+    from astroclean.core.stage import Stage
+
+__all__ = ["run_in_bands"]
+
+
+def run_in_bands(stage: Stage, frame: Frame, *, rows: int) -> dict[str, NDArray[Any]]:
+    """Run a local stage band by band.
+
+    Parameters
+    ----------
+    stage : Stage
+        Its ``halo`` is a number of pixels.
+    frame : Frame
+        Not modified.
+    rows : int
+        Rows of a band, without halo; rounded up to the stage's ``row_step``.
+
+    Returns
+    -------
+    dict of str to (ny, nx) array
+        ``data``, ``flags``, ``uncertainty`` (standard deviation) where there is one, and products.
+    """
+    part = FramePart((0, 0), frame.shape)
+    corner = frame[:1, :1].replace(part=part)
+    halo, step = stage.halo(corner), stage.row_step(corner)
+    assert halo is not None, f"stage '{stage.name}' needs the whole frame"
+    rows = -(-rows // step) * step
+
+    def bands(measured: Mapping[str, Any]) -> Iterator[tuple[Frame, slice]]:
+        for start in range(0, frame.shape[0], rows):
+            first = max(start - halo, 0)
+            last = min(start + rows + halo, frame.shape[0])
+            part = FramePart((first, 0), frame.shape, measured)
+            own = slice(start - first, min(start + rows, frame.shape[0]) - first)
+            yield frame[first:last].replace(part=part), own
+
+    survey = stage.survey(corner)
+    measured = {} if survey is None else {stage.name: measure(survey, lambda: bands({}))}
+    pieces: dict[str, list[NDArray[Any]]] = {}
+    for band, own in bands(measured):
+        result = stage.run(band)
+        images = {"data": result.frame.data, "flags": result.frame.flags, **result.products}
+        deviation = deviation_of(result.frame.uncertainty)
+        if deviation is not None:
+            images["uncertainty"] = deviation
+        for name, image in images.items():
+            pieces.setdefault(name, []).append(np.asarray(image)[own])
+    return {name: np.concatenate(parts) for name, parts in pieces.items()}
