@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.stage import Stage
 
-__all__ = ["run_in_bands"]
+__all__ = ["frame_bands", "run_in_bands"]
 
 
 def run_in_bands(stage: Stage, frame: Frame, *, rows: int) -> dict[str, NDArray[Any]]:
@@ -37,24 +37,16 @@ def run_in_bands(stage: Stage, frame: Frame, *, rows: int) -> dict[str, NDArray[
     dict of str to (ny, nx) array
         ``data``, ``flags``, ``uncertainty`` (standard deviation) where there is one, and products.
     """
-    part = FramePart((0, 0), frame.shape)
-    corner = frame[:1, :1].replace(part=part)
+    corner = frame[:1, :1].replace(part=FramePart((0, 0), frame.shape))
     halo, step = stage.halo(corner), stage.row_step(corner)
     assert halo is not None, f"stage '{stage.name}' needs the whole frame"
     rows = -(-rows // step) * step
-
-    def bands(measured: Mapping[str, Any]) -> Iterator[tuple[Frame, slice]]:
-        for start in range(0, frame.shape[0], rows):
-            first = max(start - halo, 0)
-            last = min(start + rows + halo, frame.shape[0])
-            part = FramePart((first, 0), frame.shape, measured)
-            own = slice(start - first, min(start + rows, frame.shape[0]) - first)
-            yield frame[first:last].replace(part=part), own
-
     survey = stage.survey(corner)
-    measured = {} if survey is None else {stage.name: measure(survey, lambda: bands({}))}
+    measured = {}
+    if survey is not None:
+        measured[stage.name] = measure(survey, lambda: frame_bands(frame, rows=rows, halo=halo))
     pieces: dict[str, list[NDArray[Any]]] = {}
-    for band, own in bands(measured):
+    for band, own in frame_bands(frame, rows=rows, halo=halo, measured=measured):
         result = stage.run(band)
         images = {"data": result.frame.data, "flags": result.frame.flags, **result.products}
         deviation = deviation_of(result.frame.uncertainty)
@@ -63,3 +55,15 @@ def run_in_bands(stage: Stage, frame: Frame, *, rows: int) -> dict[str, NDArray[
         for name, image in images.items():
             pieces.setdefault(name, []).append(np.asarray(image)[own])
     return {name: np.concatenate(parts) for name, parts in pieces.items()}
+
+
+def frame_bands(
+    frame: Frame, *, rows: int, halo: int, measured: Mapping[str, Any] | None = None
+) -> Iterator[tuple[Frame, slice]]:
+    """Yield bands of a frame with their halo, and the rows of each that are its own."""
+    height = frame.shape[0]
+    for start in range(0, height, rows):
+        stop = min(start + rows, height)
+        first, last = max(start - halo, 0), min(stop + halo, height)
+        part = FramePart((first, 0), frame.shape, measured or {})
+        yield frame[first:last].replace(part=part), slice(start - first, stop - first)

@@ -1,0 +1,271 @@
+"""Sky and noise from a mesh of cells, gathered row by row, so that no frame is too large for it.
+
+The statistics of a cell are photutils' (SExtractor's mode and the clipped standard deviation;
+Bertin & Arnouts 1996, A&AS 117, 393). The mesh is small; what is made of it (cells without pixels,
+median filter, spline) needs all of it. So the rows may come in bands of any height, and any part of
+the map may be asked for: the values are the same to the bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.core.survey import Survey
+from astroclean.errors import PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+
+__all__ = ["Background", "BackgroundSurvey", "MeshGatherer", "MeshSettings"]
+
+# Cells with fewer good pixels are made from their neighbors, as in SExtractor.
+_LEAST_GOOD = 0.5
+_CUBIC = 3
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class MeshSettings:
+    """How sky and noise are measured."""
+
+    box: int = 64
+    """Side of a cell in pixels."""
+    filter_size: int = 3
+    """Median filter over the mesh, in cells; odd."""
+    sigma: float = 3.0
+    """Pixels further than this from their cell's median are left out, in standard deviations."""
+    maxiters: int = 10
+    """Most rounds of clipping."""
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """Sky and noise of a frame."""
+
+    shape: tuple[int, int]
+    """(ny, nx) of the frame."""
+    centers: tuple[NDArray[np.float64], NDArray[np.float64]]
+    """(y, x) of the middles of the cells, in pixels."""
+    level_mesh: NDArray[np.float64]
+    """Sky of each cell, in the unit of the frame; 0 where the frame has no good pixel."""
+    rms_mesh: NDArray[np.float64]
+    """Standard deviation of the sky; 0 where the frame has no good pixel."""
+
+    @property
+    def typical_rms(self) -> float:
+        """Median of the noise over the cells."""
+        return float(np.median(self.rms_mesh))
+
+    def level(
+        self, origin: tuple[int, int] = (0, 0), shape: tuple[int, int] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the sky of the frame, or of a part.
+
+        Parameters
+        ----------
+        origin : (y, x)
+            First pixel of the part.
+        shape : (ny, nx), optional
+            Of the part; of the frame where none is given.
+
+        Returns
+        -------
+        (ny, nx) float32
+            A new array. Bicubic spline through the middles of the cells, flat beyond the outermost.
+        """
+        return self._map(self.level_mesh, origin, shape or self.shape)
+
+    def rms(
+        self, origin: tuple[int, int] = (0, 0), shape: tuple[int, int] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the noise of the frame, or of a part, as :meth:`level`; never below a cell's."""
+        smooth = self._map(self.rms_mesh, origin, shape or self.shape)
+        return np.maximum(smooth, np.float32(self.rms_mesh.min()))
+
+    def _map(
+        self, mesh: NDArray[np.float64], origin: tuple[int, int], shape: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        spline = _spline(self.centers, mesh)
+        columns = np.arange(origin[1], origin[1] + shape[1], dtype=float)
+        values = np.empty(shape, dtype=np.float32)
+        for start in range(0, shape[0], _ROWS):  # the spline works in float64
+            stop = min(start + _ROWS, shape[0])
+            rows = np.arange(origin[0] + start, origin[0] + stop, dtype=float)
+            values[start:stop] = spline(rows, columns)
+        return values
+
+
+def _spline(centers: tuple[NDArray[np.float64], ...], mesh: NDArray[np.float64]) -> Any:
+    from scipy.interpolate import RectBivariateSpline  # noqa: PLC0415 - optional extra
+
+    axes = list(centers)
+    for axis in (0, 1):
+        if len(axes[axis]) == 1:  # a spline needs two points
+            axes[axis] = np.append(axes[axis], axes[axis] + 1)
+            mesh = np.concatenate([mesh, mesh], axis=axis)
+    degrees = [min(_CUBIC, len(axis) - 1) for axis in axes]
+    return RectBivariateSpline(*axes, mesh, kx=degrees[0], ky=degrees[1], s=0)
+
+
+class MeshGatherer:
+    """Gathers the cells of a frame from its rows, in order.
+
+    Parameters
+    ----------
+    settings : MeshSettings
+        Cells and clipping.
+
+    Raises
+    ------
+    PluginError
+        photutils or scipy is not installed.
+    """
+
+    def __init__(self, settings: MeshSettings) -> None:
+        _require_libraries()
+        self._settings = settings
+        self._pending: list[NDArray[np.float64]] = []
+        self._waiting = 0
+        self._height = 0
+        self._rows: list[tuple[NDArray[np.float64], ...]] = []
+        self._width = 0
+
+    def add(self, data: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        """Take the next rows.
+
+        Parameters
+        ----------
+        data : (n, nx) float32
+            Pixels. Not modified; read only where ``valid``.
+        valid : (n, nx) bool
+            Pixels to believe.
+        """
+        box = self._settings.box
+        self._width = data.shape[1]
+        self._height += data.shape[0]
+        start = 0
+        while start < data.shape[0]:
+            stop = min(start + box - self._waiting, data.shape[0])
+            rows = slice(start, stop)
+            self._pending.append(np.where(valid[rows], data[rows].astype(np.float64), np.nan))
+            self._waiting += stop - start
+            if self._waiting == box:
+                self._close_row()
+            start = stop
+
+    def _close_row(self) -> None:
+        """Measure a row of cells."""
+        rows = np.concatenate(self._pending)
+        self._pending, self._waiting = [], 0
+        box, whole = self._settings.box, self._width // self._settings.box
+        height = rows.shape[0]
+        blocks = rows[:, : whole * box].reshape(height, whole, box).transpose(1, 0, 2)
+        parts = [blocks.reshape(whole, height * box)] if whole else []
+        if self._width % box:
+            parts.append(rows[:, whole * box :].reshape(1, -1))
+        told = [_cell_statistics(cells, self._settings) for cells in parts]
+        self._rows.append(tuple(np.concatenate(values) for values in zip(*told, strict=True)))
+
+    def finish(self) -> Background:
+        """Return sky and noise."""
+        if self._waiting:
+            self._close_row()
+        level, rms, share = (np.stack(values) for values in zip(*self._rows, strict=True))
+        good = share >= _LEAST_GOOD
+        if not good.any():
+            good = share > 0
+        shape = (self._height, self._width)
+        centers = (_centers(shape[0], self._settings.box), _centers(shape[1], self._settings.box))
+        meshes = (_smooth(mesh, good, self._settings.filter_size) for mesh in (level, rms))
+        return Background(shape, centers, *meshes)
+
+
+def _cell_statistics(
+    cells: NDArray[np.float64], settings: MeshSettings
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return sky, noise and share of good pixels of each row of pixels; NaN are not good."""
+    from astropy.stats import SigmaClip  # noqa: PLC0415 - heavy
+    from photutils.background import (  # noqa: PLC0415 - optional extra
+        SExtractorBackground,
+        StdBackgroundRMS,
+    )
+
+    share = np.count_nonzero(~np.isnan(cells), axis=1) / cells.shape[1]
+    level, rms = np.zeros(len(cells)), np.zeros(len(cells))
+    some = share > 0
+    if some.any():
+        clip = SigmaClip(sigma=settings.sigma, maxiters=settings.maxiters)
+        clipped = clip(np.ma.masked_invalid(cells[some]), axis=1, masked=False)
+        level[some] = SExtractorBackground(sigma_clip=None)(clipped, axis=1)
+        rms[some] = StdBackgroundRMS(sigma_clip=None)(clipped, axis=1)
+    return level, rms, share
+
+
+def _smooth(
+    mesh: NDArray[np.float64], good: NDArray[np.bool_], filter_size: int
+) -> NDArray[np.float64]:
+    """Fill cells that are not good from those near them, and filter."""
+    from photutils.utils import ShepardIDWInterpolator  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import median_filter  # noqa: PLC0415 - optional extra
+
+    filled = np.where(good, mesh, 0.0)
+    if good.any() and not good.all():
+        interpolator = ShepardIDWInterpolator(np.argwhere(good).astype(float), mesh[good])
+        filled[~good] = interpolator(np.argwhere(~good).astype(float))
+    smooth: NDArray[np.float64] = median_filter(filled, size=filter_size, mode="nearest")
+    return smooth
+
+
+def _centers(length: int, box: int) -> NDArray[np.float64]:
+    edges = np.append(np.arange(0, length, box), length)
+    centers: NDArray[np.float64] = (edges[:-1] + edges[1:] - 1) / 2
+    return centers
+
+
+class BackgroundSurvey(Survey):
+    """A survey of sky and noise; it finds a :class:`Background`.
+
+    Parameters
+    ----------
+    settings : MeshSettings
+        Cells and clipping.
+    valid : callable, optional
+        Gives the pixels of a frame to believe; those that are finite and not rejected where none.
+    """
+
+    def __init__(
+        self, settings: MeshSettings, valid: Callable[[Frame], NDArray[np.bool_]] | None = None
+    ) -> None:
+        self._gatherer = MeshGatherer(settings)
+        self._valid = valid or _usable
+
+    def add(self, frame: Frame, rows: slice) -> None:
+        """Take the next rows."""
+        self._gatherer.add(frame.data[rows], self._valid(frame)[rows])
+
+    def finish(self) -> Background:
+        """Return sky and noise."""
+        return self._gatherer.finish()
+
+
+def _usable(frame: Frame) -> NDArray[np.bool_]:
+    usable: NDArray[np.bool_] = np.isfinite(frame.data) & ~frame.mask
+    return usable
+
+
+def _require_libraries() -> None:
+    import importlib.util  # noqa: PLC0415 - for this alone
+
+    missing = [name for name in ("photutils", "scipy") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise PluginError(
+            f"a background mesh needs {', '.join(missing)}",
+            remedy="`pip install 'astroclean[psf]'` brings them.",
+        )
