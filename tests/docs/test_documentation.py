@@ -43,6 +43,7 @@ NOT_RUN = (
     "python -m sphinx",
     "python -m venv",
     ". ",
+    "astroclean train maximask",
     "ruff ",
     "mypy",
 )
