@@ -11,7 +11,7 @@ from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.contest import SPEED, Contestant, hold_contest
 from astroclean.evaluation.evaluation import evaluated_kinds, find_evaluation
-from astroclean.evaluation.figure import Axes, draw_figure
+from astroclean.evaluation.figure import draw_figure
 from astroclean.evaluation.table import Table
 from astroclean.registry.load import find_plugin, load_stage
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from astroclean.core.stage import Stage
-    from astroclean.evaluation.figure import Curve
+    from astroclean.evaluation.figure import Panel
 
 __all__ = ["add_arguments", "run"]
 
@@ -50,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--with", dest="catalogue", metavar="PLUGIN", help="deblender that gives the sources"
     )
-    parser.add_argument("--figure", type=Path, metavar="FILE.svg", help="draw the curves")
+    parser.add_argument("--figure", type=Path, metavar="FILE.svg", help="draw what is scored")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
 
@@ -75,7 +75,7 @@ def run(arguments: Namespace) -> int:
     table = Table(arguments.kind, columns, verdict.rows, source.about)
     print(table.to_json() if arguments.json else table.to_text())
     if arguments.figure is not None:
-        _write_figure(arguments.figure, arguments.kind, verdict.curves)
+        _write_figure(arguments.figure, table, verdict.panels)
     return 0
 
 
@@ -142,12 +142,13 @@ def _check_figure(path: Path | None) -> None:
         raise ConfigurationError(f"--figure {path}: there is no folder {path.parent}")
 
 
-def _write_figure(path: Path, kind: str, curves: Sequence[Curve]) -> None:
-    if not curves:
-        raise ConfigurationError(f"--figure: kind '{kind}' has no curves to draw")
-    axes = Axes(f"{kind}: completeness", "false positive rate", "completeness")
+def _write_figure(path: Path, table: Table, panels: Sequence[Panel]) -> None:
+    if not panels:
+        raise ConfigurationError(
+            "--figure: nothing to draw, for the truth has none of what these plugins look for"
+        )
     try:
-        path.write_text(draw_figure(curves, axes), "utf-8")
+        path.write_text(draw_figure(panels, table.caption), "utf-8")
     except OSError as error:
         problem = f"cannot be written: {error.strerror or error}"
         raise ConfigurationError(problem, where=str(path)) from error

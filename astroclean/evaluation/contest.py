@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError, ConfigurationError, StageError
 from astroclean.evaluation.evaluation import Trial
+from astroclean.evaluation.figure import Panel, merged_panels
 from astroclean.evaluation.table import Column, Row
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.stage import Stage, StageResult
     from astroclean.evaluation.evaluation import Evaluation
-    from astroclean.evaluation.figure import Curve
     from astroclean.simulate.scene import Scene
 
 __all__ = ["SPEED", "Contestant", "Verdict", "hold_contest"]
@@ -39,7 +39,7 @@ class Verdict:
     """What a contest found."""
 
     rows: tuple[Row, ...]
-    curves: tuple[Curve, ...]
+    panels: tuple[Panel, ...]
 
 
 def hold_contest(
@@ -65,7 +65,7 @@ def hold_contest(
     Returns
     -------
     Verdict
-        Rows and curves, plugin by plugin.
+        Rows, plugin by plugin, and the panels of the figure, with all plugins in each.
 
     Raises
     ------
@@ -88,18 +88,15 @@ def hold_contest(
             sweep = tuple(_run(stage, frame) for stage in contestant.sweep)
             trial = Trial(scene, contestant.stage, frame, result, sweep)
             measured[index].append(evaluation.measure(trial))
-    rows, curves = [], []
+    rows, panels = [], []
     for contestant, kept, spent in zip(contestants, measured, seconds, strict=True):
         speed = {SPEED.name: pixels / 1e6 / spent} if spent else {}
         rows += [
             replace(row, plugin=contestant.label, values={**row.values, **speed})
             for row in evaluation.rows(kept)
         ]
-        curves += [
-            replace(curve, label=f"{contestant.label} {curve.label}".strip())
-            for curve in evaluation.curves(kept)
-        ]
-    return Verdict(tuple(rows), tuple(curves))
+        panels += [panel.labeled(contestant.label) for panel in evaluation.panels(kept)]
+    return Verdict(tuple(rows), merged_panels(panels))
 
 
 def _catalogued(scene: Scene, catalogue: Stage | None) -> Scene:

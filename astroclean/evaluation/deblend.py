@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from astroclean.core.sources import SourceStamp
 from astroclean.errors import ConfigurationError
+from astroclean.evaluation.binning import class_quantiles, log_means
+from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
 from astroclean.evaluation.inject import inject_sources
 from astroclean.evaluation.light import add_stamp, light_of, local_sigma, own_and_total, source_snr
 from astroclean.evaluation.metrics.deblend import (
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from astroclean.core.sources import Sources
     from astroclean.core.stage import Stage
     from astroclean.evaluation.evaluation import Trial
-    from astroclean.evaluation.figure import Curve
     from astroclean.simulate.scene import Scene
 
 __all__ = ["DeblendEvaluation"]
@@ -40,6 +42,18 @@ _WANTED_SNR = 5.0
 _LEAST_RADIUS = 1.5
 _EDGES = (-np.inf, 0.01, 0.1, 0.5, np.inf)
 _NAMES = ("blend < 0.01", "blend 0.01-0.1", "blend 0.1-0.5", "blend > 0.5")
+_SNR, _BLEND = (5.0, 1000.0), (1e-3, 1.0)
+_SHARE = Axis("share of the true sources", 0.0, 1.0)
+_COMPLETENESS = Axes("Completeness", Axis("S/N of the best fit", *_SNR, "log"), _SHARE)
+_COMPLETENESS_OF_BLENDS = Axes(
+    "Completeness of blends", Axis("blendedness", *_BLEND, "log"), _SHARE
+)
+_PURITY = Axes(
+    "Purity",
+    Axis("S/N as a point source, of the catalogue", *_SNR, "log"),
+    Axis("share of the catalogue that is true", 0.0, 1.0),
+)
+_FLUX = Axes("Flux", Axis("", names=_NAMES), Axis("-2.5 log10(flux / true flux) [mag]", -2.0, 2.0))
 _TOTAL_FLUXES = ("flux_total", "flux_auto", "flux")
 
 
@@ -52,6 +66,11 @@ class _Measured:
     found: NDArray[np.bool_]
     error: NDArray[np.float64]
     iou: NDArray[np.float64]
+    snr: NDArray[np.float64]
+    genuine: NDArray[np.bool_]
+    """Of each entry of the catalogue: whether it is a true source."""
+    found_snr: NDArray[np.float64]
+    """Of each entry: its flux over the noise of a point source's best fit."""
     injected: bool
 
 
@@ -93,11 +112,15 @@ class DeblendEvaluation:
         found = trial.result.frame.sources
         assert found is not None  # a deblender always gives sources
         pairs = match_positions(_positions(found), _positions(true), radius=_radius(scene))
-        snr = source_snr(true, local_sigma(scene.frame))
+        sigma = local_sigma(scene.frame)
+        told = source_snr(true, sigma)
         ids = [int(i) for i in true.table["id"]]
-        wanted = np.array([snr.get(i, np.inf) >= _WANTED_SNR for i in ids], dtype=bool)
+        snr = np.array([told.get(i, np.inf) for i in ids], dtype=float)
+        wanted = snr >= _WANTED_SNR
         recovered = np.zeros(len(true), dtype=bool)
         recovered[pairs[1]] = True
+        genuine = np.zeros(len(found), dtype=bool)
+        genuine[pairs[0]] = True
         counts = Detections(
             int(wanted.sum()), int((wanted & recovered).sum()), len(found), len(pairs[0])
         )
@@ -111,6 +134,9 @@ class DeblendEvaluation:
             recovered[wanted],
             error[wanted],
             _overlaps(trial, true, found, pairs)[wanted],
+            snr[wanted],
+            genuine,
+            _point_snr(scene, found, sigma),
             "injected" in scene.notes,
         )
 
@@ -133,9 +159,23 @@ class DeblendEvaluation:
                 rows.append(Row(name, _values(found[inside], error[inside], iou[inside])))
         return rows
 
-    def curves(self, measured: Sequence[_Measured]) -> list[Curve]:  # noqa: ARG002 - none
-        """Return nothing: catalogues have no common threshold."""
-        return []
+    def panels(self, measured: Sequence[_Measured]) -> list[Panel]:
+        """Return completeness and purity by S/N, completeness and flux by blendedness."""
+        if not measured:
+            return []
+        blend, found, error, snr, genuine, found_snr = (
+            np.concatenate([getattr(one, name) for one in measured])
+            for name in ("blend", "found", "error", "snr", "genuine", "found_snr")
+        )
+        panels = [
+            Panel(_COMPLETENESS, (Curve(*log_means(found, snr, _SNR, bins=12)),)),
+            Panel(_COMPLETENESS_OF_BLENDS, (Curve(*log_means(found, blend, _BLEND, bins=10)),)),
+            Panel(_FLUX, (Boxes(class_quantiles(error, blend, _EDGES)),)),
+        ]
+        if not any(one.injected for one in measured):
+            purity = log_means(genuine, found_snr, _SNR, bins=12)
+            panels.insert(1, Panel(_PURITY, (Curve(*purity),)))
+        return [panel for panel in panels if panel.is_told]
 
 
 def _values(
@@ -168,6 +208,15 @@ def _total_flux(sources: Sources) -> NDArray[np.float64]:
         if name in sources.table.colnames:
             return _plain(sources.table[name])
     return np.full(len(sources), np.nan)
+
+
+def _point_snr(scene: Scene, found: Sources, sigma: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return fluxes over the noise of a point source's best fit; NaN without a PSF."""
+    if scene.frame.psf is None:
+        return np.full(len(found), np.nan)
+    pixels = 1 / float(np.sum(scene.frame.psf.stamps[0] ** 2))
+    noise = float(np.median(sigma)) * math.sqrt(pixels)
+    return _total_flux(found) / noise
 
 
 def _blendedness(scene: Scene, ids: Sequence[int]) -> NDArray[np.float64]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.errors import ConfigurationError
-from astroclean.evaluation.light import light_of, own_and_total
+from astroclean.evaluation.binning import class_quantiles
+from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
+from astroclean.evaluation.light import light_of, local_sigma, own_and_total, source_snr
 from astroclean.evaluation.metrics.deblend import blendedness, scatter
 from astroclean.evaluation.metrics.deconvolve import Shape, psf_leak, psnr, shape_of, ssim
 from astroclean.evaluation.metrics.remove import spread
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.stage import Stage
     from astroclean.evaluation.evaluation import Trial
-    from astroclean.evaluation.figure import Curve
     from astroclean.simulate.scene import Scene
 
 __all__ = ["DeconvolveEvaluation"]
@@ -31,6 +32,13 @@ _MOST_SOURCES = 50
 _ALONE = 0.05
 """Blendedness up to which moments are those of one source."""
 _LEAST_RADIUS = 3.0
+_SNR_EDGES = (0.0, 10.0, 30.0, 100.0, np.inf)
+_CLASSES = Axis("S/N of the source", names=("< 10", "10-30", "30-100", "> 100"))
+_LIGHT = Axis("S/N of the light in the frame", 1.0, 1e4, "log")
+_GAIN = Axes("Gain of PSNR", _LIGHT, Axis("PSNR after - before [dB]"))
+_SSIM = Axes("Structural similarity", _LIGHT, Axis("SSIM with the truth"))
+_SIZE = Axes("Size", _CLASSES, Axis("size / true size - 1", -0.5, 0.5))
+_SHAPE = Axes("Ellipticity", _CLASSES, Axis("|e - true e|", 0.0, 0.5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +51,9 @@ class _Measured:
     size_error: NDArray[np.float64]
     shape_error: NDArray[np.complex128]
     psf_shape: NDArray[np.complex128]
+    source_snr: NDArray[np.float64]
+    snr: float
+    """Of all light in the frame, for the best weights; NaN where the scene does not tell it."""
 
 
 class DeconvolveEvaluation:
@@ -83,10 +94,10 @@ class DeconvolveEvaluation:
                 f"{trial.frame.frame_id}: the scene does not tell the image before the PSF"
             )
         data = trial.result.frame.data
-        size, shape, psf = _moments(trial, data, sharp)
-        return _Measured(
-            psnr(data, sharp), psnr(trial.frame.data, sharp), ssim(data, sharp), size, shape, psf
-        )
+        before = psnr(trial.frame.data, sharp)
+        moments = _moments(trial, data, sharp)
+        snr = _light_snr(trial.scene)
+        return _Measured(psnr(data, sharp), before, ssim(data, sharp), *moments, snr)
 
     def rows(self, measured: Sequence[_Measured]) -> list[Row]:
         """Return one row: means over frames, medians over sources."""
@@ -109,19 +120,37 @@ class DeconvolveEvaluation:
         }
         return [Row("all", values)]
 
-    def curves(self, measured: Sequence[_Measured]) -> list[Curve]:  # noqa: ARG002 - none
-        """Return nothing: there is no threshold to vary."""
-        return []
+    def panels(self, measured: Sequence[_Measured]) -> list[Panel]:
+        """Return PSNR and SSIM of each frame against its S/N, and moments by S/N of sources."""
+        if not measured:
+            return []
+        snr = tuple(one.snr for one in measured)
+        gain = tuple(one.psnr - one.psnr_before for one in measured)
+        similar = tuple(one.ssim for one in measured)
+        size, shape, of_source = (
+            np.concatenate([getattr(one, name) for one in measured])
+            for name in ("size_error", "shape_error", "source_snr")
+        )
+        panels = [
+            Panel(_GAIN, (Curve(snr, gain, joined=False),)),
+            Panel(_SSIM, (Curve(snr, similar, joined=False),)),
+            Panel(_SIZE, (Boxes(class_quantiles(size, of_source, _SNR_EDGES)),)),
+            Panel(_SHAPE, (Boxes(class_quantiles(np.abs(shape), of_source, _SNR_EDGES)),)),
+        ]
+        return [panel for panel in panels if panel.is_told]
 
 
 def _moments(
     trial: Trial, data: NDArray[Any], sharp: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.complex128], NDArray[np.complex128]]:
-    """Return size error, ellipticity error and the PSF's ellipticity of each source."""
+) -> tuple[
+    NDArray[np.float64], NDArray[np.complex128], NDArray[np.complex128], NDArray[np.float64]
+]:
+    """Return size error, ellipticity error, the PSF's ellipticity and the S/N of each source."""
     psf, level = trial.scene.frame.psf, float(np.median(sharp))
     radius = _LEAST_RADIUS if psf is None else max(psf.fwhm_pixels, _LEAST_RADIUS)
     size, shape, of_psf = [], [], []
-    for x, y in _places(trial.scene):
+    places = _places(trial.scene)
+    for x, y, _ in places:
         found = _shape_at(data, x, y, radius)
         true = _shape_at(sharp - level, x, y, radius, level=0.0)
         size.append(found.size / true.size - 1 if true.size else np.nan)
@@ -131,7 +160,15 @@ def _moments(
             continue
         ky, kx = psf.shape
         of_psf.append(shape_of(psf.at(x, y), center=(kx // 2, ky // 2), radius=radius).ellipticity)
-    return np.array(size, float), np.array(shape, complex), np.array(of_psf, complex)
+    snr = np.array([place[2] for place in places], float)
+    return np.array(size, float), np.array(shape, complex), np.array(of_psf, complex), snr
+
+
+def _light_snr(scene: Scene) -> float:
+    light = light_of(scene)
+    if light is None:
+        return float("nan")
+    return float(np.sqrt(np.sum((light / local_sigma(scene.frame)) ** 2)))
 
 
 def _shape_at(
@@ -145,13 +182,13 @@ def _shape_at(
     return shape_of(box - base, center=(x - left, y - top), radius=radius)
 
 
-def _places(scene: Scene) -> list[tuple[float, float]]:
-    """Return (x, y) of the sources to measure, the brightest first."""
+def _places(scene: Scene) -> list[tuple[float, float, float]]:
+    """Return (x, y, S/N) of the sources to measure, the brightest first."""
     sources = scene.sources
     if sources is None:
         assert scene.sharp is not None
         y, x = np.unravel_index(int(np.argmax(scene.sharp)), scene.sharp.shape)
-        return [(float(x), float(y))]
+        return [(float(x), float(y), float("nan"))]
     table, light = sources.table, light_of(scene)
     crowded = set()
     if light is not None:
@@ -161,4 +198,8 @@ def _places(scene: Scene) -> list[tuple[float, float]]:
     if "flux" in table.colnames:
         flux = np.asarray(getattr(table["flux"], "value", table["flux"]), dtype=float)
         rows.sort(key=lambda i: -flux[i])
-    return [(float(table["x"][i]), float(table["y"][i])) for i in rows[:_MOST_SOURCES]]
+    snr = source_snr(sources, local_sigma(scene.frame))
+    return [
+        (float(table["x"][i]), float(table["y"][i]), snr.get(int(table["id"][i]), float("nan")))
+        for i in rows[:_MOST_SOURCES]
+    ]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.stage import Stage, StageResult
-    from astroclean.evaluation.figure import Curve
+    from astroclean.evaluation.figure import Panel
     from astroclean.evaluation.table import Column, Row
     from astroclean.simulate.scene import Scene, Simulator
 
@@ -65,8 +65,8 @@ class Evaluation(Protocol):
     def rows(self, measured: Sequence[Any]) -> list[Row]:
         """Return the rows of one plugin from what was measured on all scenes."""
 
-    def curves(self, measured: Sequence[Any]) -> list[Curve]:
-        """Return curves of one plugin for the figure, or none."""
+    def panels(self, measured: Sequence[Any]) -> list[Panel]:
+        """Return what the figure shows of one plugin; panels with the same axes are joined."""
 
 
 def evaluated_kinds() -> tuple[str, ...]:

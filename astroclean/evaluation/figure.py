@@ -1,148 +1,174 @@
-"""A figure of curves as SVG, written as text: no plotting library is needed."""
+"""A figure of panels as SVG, written as text: no plotting library is needed."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
+
+from astroclean.evaluation.figure_marks import (
+    Boxes,
+    Curve,
+    Style,
+    draw_boxes,
+    draw_curve,
+    draw_sample,
+)
+from astroclean.evaluation.figure_scales import Axes, Axis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Axes", "Curve", "draw_figure"]
+__all__ = ["Axes", "Axis", "Boxes", "Curve", "Panel", "draw_figure", "merged_panels"]
 
-# Okabe & Ito: told apart by color-blind readers too.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES = ("", "7 4", "2 3")
 _NAMESPACE = "http://www.w3.org/2000/svg"
-_WIDTH, _HEIGHT = 640, 460
-_LEFT, _TOP, _RIGHT, _BOTTOM = 62, 34, 618, 402
-_LEGEND_LINE = 18
-_MOST_POINTS = 400
+_WIDTH, _HEIGHT = 560, 400
+"""Of a panel."""
+_LEFT, _TOP, _RIGHT, _BOTTOM = 68, 40, 544, 340
+_COLUMNS = 2
+_LEGEND_LINE, _LETTER = 22, 7.5
+_GRID, _INK = "#ddd", "#222"
 
 
 @dataclass(frozen=True)
-class Curve:
-    """A line, or single points where ``joined`` is false."""
+class Panel:
+    """Axes with what is drawn in them."""
 
-    label: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    joined: bool = True
+    axes: Axes
+    marks: tuple[Curve | Boxes, ...]
 
+    @property
+    def is_told(self) -> bool:
+        """Whether any mark has a value that can be drawn."""
+        return any(math.isfinite(y) for mark in self.marks for y in mark.extent()[1])
 
-@dataclass(frozen=True)
-class Axes:
-    """Titles and ranges; ``x`` is logarithmic."""
-
-    title: str
-    x: str
-    y: str
-    x_range: tuple[float, float] = (1e-5, 1.0)
-    y_range: tuple[float, float] = (0.0, 1.0)
+    def labeled(self, label: str) -> Panel:
+        """Return the panel with all its marks belonging to a plugin."""
+        return replace(self, marks=tuple(replace(mark, label=label) for mark in self.marks))
 
 
-def draw_figure(curves: Sequence[Curve], axes: Axes) -> str:
+def merged_panels(panels: Sequence[Panel]) -> tuple[Panel, ...]:
+    """Return panels with the marks of those that have the same axes together, in their order."""
+    together: dict[Axes, list[Curve | Boxes]] = {}
+    for panel in panels:
+        together.setdefault(panel.axes, []).extend(panel.marks)
+    return tuple(Panel(axes, tuple(marks)) for axes, marks in together.items())
+
+
+def draw_figure(panels: Sequence[Panel], title: str) -> str:
     """Return the figure as the text of an SVG file.
 
     Parameters
     ----------
-    curves : sequence of Curve
-        Points left of the range are drawn at its edge; those not finite are left out.
-    axes : Axes
-        Titles and ranges.
+    panels : sequence of Panel
+        Drawn in two columns; values beyond an axis are drawn at its end.
+    title : str
+        For those who read the figure by ear; a description follows it.
 
     Returns
     -------
     str
-        The same curves give the same text.
+        The same panels give the same text. Each label has a color, a dash and a symbol, alike in
+        all panels.
     """
-    height = _HEIGHT + _LEGEND_LINE * ((len(curves) + 1) // 2)
+    labels = list(dict.fromkeys(mark.label for panel in panels for mark in panel.marks))
+    styles = {label: Style.of(index) for index, label in enumerate(labels)}
+    columns = min(_COLUMNS, len(panels))
+    rows = -(-len(panels) // _COLUMNS)
+    legend, below = _legend(styles, columns * _WIDTH, rows * _HEIGHT + 8)
+    width, height = columns * _WIDTH, below + 6
+    box = f'viewBox="0 0 {width} {height}"'
+    spoken = 'role="img" aria-labelledby="title description"'
     parts = [
-        f'<svg xmlns="{_NAMESPACE}" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif">',
-        f"<title>{escape(axes.title)}</title>",
-        f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
-        *_frame(axes),
+        f'<svg xmlns="{_NAMESPACE}" {box} font-family="sans-serif" {spoken}>',
+        f'<title id="title">{escape(title)}</title>',
+        f'<desc id="description">{escape(_description(panels))}</desc>',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
     ]
-    for index, curve in enumerate(curves):
-        color = _COLORS[index % len(_COLORS)]
-        dash = _DASHES[index // len(_COLORS) % len(_DASHES)]
-        parts += _drawn(curve, axes, color, dash)
-        parts += _entry(curve.label, index, color, dash)
-    return "\n".join([*parts, "</svg>", ""])
+    for index, panel in enumerate(panels):
+        x, y = index % _COLUMNS * _WIDTH, index // _COLUMNS * _HEIGHT
+        label = quoteattr(panel.axes.title)
+        parts.append(f'<g transform="translate({x} {y})" aria-label={label}>')
+        parts += [*_drawn(panel, styles), "</g>"]
+    return "\n".join([*parts, *legend, "</svg>", ""])
 
 
-def _frame(axes: Axes) -> list[str]:
-    low, high = axes.x_range
-    parts = [
-        f'<path d="M{_LEFT} {_TOP}H{_RIGHT}V{_BOTTOM}H{_LEFT}Z" fill="none" stroke="#444"/>',
-        _text((_LEFT + _RIGHT) / 2, 20, axes.title, size=14),
-        _text((_LEFT + _RIGHT) / 2, _BOTTOM + 38, axes.x),
-        f'<g transform="rotate(-90 16 {(_TOP + _BOTTOM) / 2})">'
-        + _text(16, (_TOP + _BOTTOM) / 2, axes.y)
-        + "</g>",
-    ]
-    for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1):
-        x = _x(10.0**power, axes)
-        parts.append(f'<path d="M{x:.1f} {_TOP}V{_BOTTOM}" stroke="#ddd"/>')
-        parts.append(_text(x, _BOTTOM + 17, f"1e{power}" if power else "1"))
-    bottom, top = axes.y_range
-    for step in range(6):
-        value = bottom + (top - bottom) * step / 5
-        y = _y(value, axes)
-        parts.append(f'<path d="M{_LEFT} {y:.1f}H{_RIGHT}" stroke="#ddd"/>')
-        parts.append(_text(_LEFT - 8, y + 4, f"{value:.1f}", anchor="end"))
+def _drawn(panel: Panel, styles: dict[str, Style]) -> list[str]:
+    extents = [mark.extent() for mark in panel.marks]
+    x_axis, y_axis = (
+        axis.fitted(v for extent in extents for v in extent[way])
+        for way, axis in enumerate((panel.axes.x, panel.axes.y))
+    )
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return (
+            _LEFT + (_RIGHT - _LEFT) * x_axis.place(x),
+            _BOTTOM - (_BOTTOM - _TOP) * y_axis.place(y),
+        )
+
+    parts = _frame(panel.axes.title, x_axis, y_axis)
+    seats = [mark.label for mark in panel.marks if isinstance(mark, Boxes)]
+    for mark in panel.marks:
+        style = styles[mark.label]
+        if isinstance(mark, Boxes):
+            parts += draw_boxes(mark, style, place, seat=(seats.index(mark.label), len(seats)))
+        else:
+            parts += draw_curve(mark, style, place)
     return parts
 
 
-def _x(value: float, axes: Axes) -> float:
-    low, high = (math.log10(v) for v in axes.x_range)
-    place = (math.log10(max(value, axes.x_range[0])) - low) / (high - low)
-    return _LEFT + (_RIGHT - _LEFT) * min(place, 1)
-
-
-def _y(value: float, axes: Axes) -> float:
-    low, high = axes.y_range
-    return _BOTTOM - (_BOTTOM - _TOP) * min(max((value - low) / (high - low), 0), 1)
-
-
-def _drawn(curve: Curve, axes: Axes, color: str, dash: str) -> list[str]:
-    points = [
-        (_x(x, axes), _y(y, axes))
-        for x, y in zip(curve.x, curve.y, strict=True)
-        if math.isfinite(x) and math.isfinite(y)
+def _frame(title: str, x_axis: Axis, y_axis: Axis) -> list[str]:
+    center, middle = (_LEFT + _RIGHT) / 2, (_TOP + _BOTTOM) / 2
+    parts = [
+        _text(center, 24, title, size=15),
+        _text(center, _BOTTOM + 42, x_axis.title),
+        f'<g transform="rotate(-90 18 {middle})">' + _text(18, middle, y_axis.title) + "</g>",
     ]
-    if not points:
-        return []
-    if not curve.joined or len(points) == 1:
-        return [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{color}"/>' for x, y in points]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in _thinned(points))
-    dashed = f' stroke-dasharray="{dash}"' if dash else ""
-    return [f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"{dashed}/>']
+    for value, name in x_axis.ticks():
+        x = _LEFT + (_RIGHT - _LEFT) * x_axis.place(value)
+        if not x_axis.names:
+            parts.append(f'<path d="M{x:.1f} {_TOP}V{_BOTTOM}" stroke="{_GRID}"/>')
+        parts.append(_text(x, _BOTTOM + 19, name))
+    for value, name in y_axis.ticks():
+        y = _BOTTOM - (_BOTTOM - _TOP) * y_axis.place(value)
+        parts.append(f'<path d="M{_LEFT} {y:.1f}H{_RIGHT}" stroke="{_GRID}"/>')
+        parts.append(_text(_LEFT - 8, y + 4, name, anchor="end"))
+    box = f"M{_LEFT} {_TOP}H{_RIGHT}V{_BOTTOM}H{_LEFT}Z"
+    return [*parts, f'<path d="{box}" fill="none" stroke="{_INK}"/>']
 
 
-def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Drop points that fall on their neighbor, then all but an even choice."""
-    kept = [points[0]]
-    for point in points[1:]:
-        if math.dist(point, kept[-1]) > 0.5:  # noqa: PLR2004 - half a pixel
-            kept.append(point)
-    step = len(kept) // _MOST_POINTS + 1
-    chosen = kept[::step]
-    return chosen if chosen[-1] == points[-1] else [*chosen, points[-1]]
+def _legend(styles: dict[str, Style], width: float, top: float) -> tuple[list[str], int]:
+    """Return the entries of the legend, and where it ends."""
+    parts: list[str] = []
+    x, y = float(_LEFT), top
+    for label, style in styles.items():
+        wide = 70 + _LETTER * len(label)
+        if x > _LEFT and x + wide > width:
+            x, y = float(_LEFT), y + _LEGEND_LINE
+        parts += draw_sample(x, y, style)
+        parts.append(_text(x + 48, y + 4, label, anchor="start"))
+        x += wide
+    return parts, round(y + _LEGEND_LINE)
 
 
-def _entry(label: str, index: int, color: str, dash: str) -> list[str]:
-    x = _LEFT + (index % 2) * (_RIGHT - _LEFT) / 2
-    y = _HEIGHT + _LEGEND_LINE * (index // 2)
-    dashed = f' stroke-dasharray="{dash}"' if dash else ""
-    line = f'<path d="M{x:.0f} {y - 4}h26" stroke="{color}" stroke-width="3"{dashed}/>'
-    return [line, _text(x + 32, y, label, anchor="start")]
+def _description(panels: Sequence[Panel]) -> str:
+    """Return in words what each panel shows: who, and from where to where."""
+    told = []
+    for panel in panels:
+        axes = panel.axes
+        ranges = [
+            f"{mark.label} {min(values):.3g} to {max(values):.3g}"
+            for mark in panel.marks
+            if (values := [v for v in mark.extent()[1] if math.isfinite(v)])
+        ]
+        against = f" against {axes.x.title}" if axes.x.title else ""
+        told.append(f"{axes.title}: {axes.y.title}{against}; {', '.join(ranges) or 'empty'}.")
+    return " ".join(told)
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "middle", size: int = 12) -> str:
+def _text(x: float, y: float, text: str, *, anchor: str = "middle", size: int = 13) -> str:
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}">'
-        f"{escape(text)}</text>"
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" '
+        f'fill="{_INK}">{escape(text)}</text>'
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.planes import MaskPlane
-from astroclean.evaluation.figure import Curve
+from astroclean.evaluation.figure import Axes, Axis, Curve, Panel
 from astroclean.evaluation.inject import inject_contaminants
 from astroclean.evaluation.metrics.mask import (
     Confusion,
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from astroclean.simulate.scene import Scene
 
 __all__ = ["MaskEvaluation"]
+
+_LEAST = 1e-4
+"""First threshold shown; the last is as far from 1."""
+_FPR = Axis("false positive rate", 1e-5, 1.0, "log")
+_COMPLETENESS = Axis("completeness", 0.0, 1.0)
+_THRESHOLD = Axis("threshold of the probability", _LEAST, 1 - _LEAST, "logit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,18 +109,14 @@ class MaskEvaluation:
                 rows.append(Row(plane.alias, _values(plane, counts, pooled)))
         return rows
 
-    def curves(self, measured: Sequence[_Measured]) -> list[Curve]:
-        """Return completeness against FPR for each plane."""
+    def panels(self, measured: Sequence[_Measured]) -> list[Panel]:
+        """Return completeness against FPR for each plane, and MCC against the threshold."""
         pooled = _pooled(measured)
-        curves = []
+        panels = []
         for plane, counts in pooled.found.items():
-            if not counts.positives:
-                continue
-            x, y = _points(plane, pooled)
-            order = np.lexsort((y, x))
-            joined = plane in pooled.scores or bool(pooled.sweep)
-            curves.append(Curve(plane.alias, tuple(x[order]), tuple(y[order]), joined))
-        return curves
+            if counts.positives:
+                panels += [_roc_panel(plane, pooled), *_threshold_panel(plane, pooled)]
+        return panels
 
 
 def _declared(stage: Stage) -> list[MaskPlane]:
@@ -156,6 +158,28 @@ def _points(plane: MaskPlane, pooled: _Measured) -> tuple[NDArray[np.float64], N
         return pooled.scores[plane].roc()
     counts = [pooled.found[plane], *(one[plane] for one in pooled.sweep)]
     return np.array([c.fpr for c in counts]), np.array([c.tpr for c in counts])
+
+
+def _roc_panel(plane: MaskPlane, pooled: _Measured) -> Panel:
+    """Return the curve, where there is one, with the point at which the mask itself works."""
+    counts = pooled.found[plane]
+    marks = []
+    if plane in pooled.scores or pooled.sweep:
+        x, y = _points(plane, pooled)
+        order = np.lexsort((y, x))
+        marks.append(Curve(tuple(x[order].tolist()), tuple(y[order].tolist())))
+    marks.append(Curve((counts.fpr,), (counts.tpr,), joined=False))
+    return Panel(Axes(f"{plane.alias}: ROC", _FPR, _COMPLETENESS), tuple(marks))
+
+
+def _threshold_panel(plane: MaskPlane, pooled: _Measured) -> list[Panel]:
+    if plane not in pooled.scores:
+        return []
+    threshold, mcc = pooled.scores[plane].mcc_curve()
+    shown = (threshold >= _LEAST) & (threshold <= 1 - _LEAST)
+    curve = Curve(tuple(threshold[shown].tolist()), tuple(mcc[shown].tolist()))
+    axes = Axes(f"{plane.alias}: MCC", _THRESHOLD, Axis("MCC", 0.0, 1.0))
+    return [Panel(axes, (curve,))]
 
 
 def _values(plane: MaskPlane, counts: Confusion, pooled: _Measured) -> dict[str, float]:

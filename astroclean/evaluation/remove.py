@@ -9,13 +9,15 @@ import numpy as np
 
 from astroclean.core.planes import REJECTING, MaskPlane
 from astroclean.errors import ConfigurationError
+from astroclean.evaluation.binning import class_quantiles, cumulative_share, log_means
+from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
 from astroclean.evaluation.inject import inject_sources
 from astroclean.evaluation.light import light_of, local_sigma
 from astroclean.evaluation.metrics.remove import (
     flux_ratios,
     hole_errors,
     ks_distance,
-    power_spectrum_difference,
+    power_spectrum_change,
     spread,
     wasserstein_distance,
 )
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.stage import Stage
     from astroclean.evaluation.evaluation import Trial
-    from astroclean.evaluation.figure import Curve
     from astroclean.simulate.scene import Scene
 
 __all__ = ["RemoveEvaluation"]
@@ -38,6 +39,20 @@ _HOLE = 0.5
 """Light in local sigma from which a pixel belongs to the hole of a source."""
 _SNR_EDGES = (0.0, 10.0, 30.0, 100.0, np.inf)
 _SNR_NAMES = ("S/N < 10", "S/N 10-30", "S/N 30-100", "S/N > 100")
+_FREQUENCIES, _ERRORS = (1 / 512, 0.5), (0.01, 100.0)
+_SHARE = Axis("share of the pixels below", 0.0, 1.0)
+_FLUX = Axes("Flux taken out", Axis("", names=_SNR_NAMES), Axis("flux over true flux", 0.0, 2.0))
+_POWER = Axes(
+    "Power spectrum",
+    Axis("cycles a pixel", *_FREQUENCIES, "log"),
+    Axis("(power - true power) / true power"),
+)
+_SKY_ERRORS = Axes(
+    "Errors in the holes", Axis("|value - noiseless background| / sigma", *_ERRORS, "log"), _SHARE
+)
+_FIT_ERRORS = Axes(
+    "Errors of the fit", Axis("|value - frame without sources| / sigma", *_ERRORS, "log"), _SHARE
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +78,8 @@ class _Measured:
     ratio: NDArray[np.float64]
     snr: NDArray[np.float64]
     frame: dict[str, float]
+    spectrum: tuple[NDArray[np.float64], NDArray[np.float64]]
+    """Frequencies, and the relative change of power at each."""
 
 
 class RemoveEvaluation:
@@ -127,17 +144,14 @@ class RemoveEvaluation:
             of_hole[labels[truth.holes]],
             ratio if ratio.size else np.full(len(of_hole) - 1, np.nan),
             snr if snr.size else np.full(len(of_hole) - 1, np.nan),
-            _of_frame(trial, truth, sigma),
+            *_of_frame(trial, truth, sigma),
         )
 
     def rows(self, measured: Sequence[_Measured]) -> list[Row]:
         """Return a row for all holes and one for each range of S/N."""
         if not measured:
             return []
-        sky, observed, pixel_snr, ratio, snr = (
-            np.concatenate([getattr(one, name) for one in measured])
-            for name in ("sky", "observed", "pixel_snr", "ratio", "snr")
-        )
+        sky, observed, pixel_snr, ratio, snr = _together(measured)
         whole = {
             key: spread([one.frame[key] for one in measured]).mean for key in measured[0].frame
         }
@@ -149,9 +163,26 @@ class RemoveEvaluation:
                 rows.append(Row(name, _values(sky[pixels], observed[pixels], ratio[holes])))
         return rows
 
-    def curves(self, measured: Sequence[_Measured]) -> list[Curve]:  # noqa: ARG002 - none
-        """Return nothing: there is no threshold to vary."""
-        return []
+    def panels(self, measured: Sequence[_Measured]) -> list[Panel]:
+        """Return flux by S/N, change of the power spectrum, and errors in the holes."""
+        if not measured:
+            return []
+        sky, observed, _, ratio, snr = _together(measured)
+        spectra = zip(*(one.spectrum for one in measured), strict=True)
+        frequency, change = (np.concatenate(parts) for parts in spectra)
+        power = log_means(change, frequency, _FREQUENCIES, bins=24)
+        panels = [
+            Panel(_FLUX, (Boxes(class_quantiles(ratio, snr, _SNR_EDGES)),)),
+            Panel(_POWER, (Curve(*power),)),
+            Panel(_SKY_ERRORS, (Curve(*cumulative_share(sky, _ERRORS)),)),
+            Panel(_FIT_ERRORS, (Curve(*cumulative_share(observed, _ERRORS)),)),
+        ]
+        return [panel for panel in panels if panel.is_told]
+
+
+def _together(measured: Sequence[_Measured]) -> tuple[NDArray[np.float64], ...]:
+    names = ("sky", "observed", "pixel_snr", "ratio", "snr")
+    return tuple(np.concatenate([getattr(one, name) for one in measured]) for name in names)
 
 
 def _truth_of(scene: Scene) -> _Truth:
@@ -174,8 +205,10 @@ def _known(scene: Scene, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return holes if scene.ignored is None else holes & ~scene.ignored
 
 
-def _of_frame(trial: Trial, truth: _Truth, sigma: NDArray[np.float32]) -> dict[str, float]:
-    """Return the measures of which a frame gives one value."""
+def _of_frame(
+    trial: Trial, truth: _Truth, sigma: NDArray[np.float32]
+) -> tuple[dict[str, float], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Return the measures of which a frame gives one value, and the change of its spectrum."""
     data, new = trial.scene.frame.data, trial.result.frame.data
     beneath = truth.observed if truth.observed is not None else truth.sky
     assert beneath is not None
@@ -185,11 +218,13 @@ def _of_frame(trial: Trial, truth: _Truth, sigma: NDArray[np.float32]) -> dict[s
     judged = truth.holes & np.isfinite(new)
     image = np.where(judged, new, reference)
     typical = float(np.median(sigma))
-    return {
-        "power": power_spectrum_difference(image, reference),
+    frequency, change = power_spectrum_change(image, reference)
+    values = {
+        "power": spread(np.abs(change)).mean,
         "KS": ks_distance(new[truth.holes], reference[truth.holes]),
         "PDF": wasserstein_distance(new[truth.holes], reference[truth.holes]) / typical,
     }
+    return values, (frequency, change)
 
 
 def _values(

@@ -50,6 +50,12 @@ class Table:
     about: Mapping[str, Any] = field(default_factory=dict)
     """Simulator or files, seed, count and the like."""
 
+    @property
+    def caption(self) -> str:
+        """The kind, and what was scored, in one line."""
+        about = ", ".join(f"{key} {value}" for key, value in self.about.items())
+        return f"{self.kind}: {about}"
+
     def to_text(self) -> str:
         """Return aligned text with a legend; columns without any number are left out."""
         shown = [c for c in self.columns if any(_is_told(row, c) for row in self.rows)]
@@ -61,9 +67,8 @@ class Table:
         text.insert(1, "  ".join("-" * width for width in widths))
         if not self.rows:
             text.append("(nothing to score: the truth has none of what these plugins look for)")
-        about = ", ".join(f"{key} {value}" for key, value in self.about.items())
         legend = [f"  {column.name:<{_longest(shown)}}  {column.meaning}" for column in shown]
-        return "\n".join([f"{self.kind}: {about}", "", *text, "", *legend]).rstrip()
+        return "\n".join([self.caption, "", *text, "", *legend]).rstrip()
 
     def to_json(self) -> str:
         """Return the table as JSON; numbers in full, ``null`` where there is none."""

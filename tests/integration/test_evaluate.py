@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_every_kind_with_an_evaluation_follows_the_protocol() -> None:
         assert evaluation.simulator
         assert len({column.name for column in evaluation.columns}) == len(evaluation.columns)
         assert evaluation.rows([]) == []
-        assert evaluation.curves([]) == []
+        assert evaluation.panels([]) == []
 
 
 def test_maskers_stand_side_by_side(evaluate: Callable[..., str], tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_maskers_stand_side_by_side(evaluate: Callable[..., str], tmp_path: Path
     assert rows["saturation", "SAT"]["masks"] == 1
     assert rows["saturation", "SAT"]["AUC"] is None
     assert rows["saturation", "SAT"]["MCC"] > 0.5
-    assert "lacosmic CR" in figure.read_text("utf-8")
+    assert "CR: ROC" in figure.read_text("utf-8")
 
 
 def test_text_is_the_same_but_for_the_speed(evaluate: Callable[..., str]) -> None:
@@ -98,16 +99,26 @@ def test_options_reach_their_plugin(evaluate: Callable[..., str]) -> None:
     assert loose["TPR"] > strict["TPR"]
 
 
-def test_removers_deblenders_and_deconvolvers(evaluate: Callable[..., str]) -> None:
+def test_removers_deblenders_and_deconvolvers(evaluate: Callable[..., str], tmp_path: Path) -> None:
     tiny = {
         "remove": ("tiny-cirrus", "interpolate", "err median", 0.0, 0.6),
         "deblend": ("tiny-blends", "sep", "F1", 0.6, 1.0),
         "deconvolve": ("tiny-stamps", "richardson-lucy", "gain", 2.0, 30.0),
     }
+    panels = {
+        "remove": ["Flux taken out", "Power spectrum", "Errors in the holes", "Errors of the fit"],
+        "deblend": ["Completeness", "Purity", "Completeness of blends", "Flux"],
+        "deconvolve": ["Gain of PSNR", "Structural similarity", "Size", "Ellipticity"],
+    }
     for kind, (simulator, plugin, column, low, high) in tiny.items():
+        figure = tmp_path / f"{kind}.svg"
         words = (kind, "--plugins", plugin, "--simulator", simulator, *SMALL, "--json")
+        words = (*words, "--figure", str(figure))
         value = rows_of(evaluate(*words))[plugin, "all"][column]
         assert low < value <= high, kind
+        drawn = ET.parse(figure).iter("{http://www.w3.org/2000/svg}g")  # noqa: S314 - our own
+        titles = [group.get("aria-label") for group in drawn if group.get("aria-label")]
+        assert titles == panels[kind]
 
 
 def test_truth_is_added_to_frames_of_the_user(evaluate: Callable[..., str], tmp_path: Path) -> None:

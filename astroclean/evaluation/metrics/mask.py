@@ -191,10 +191,23 @@ class ScoreCounts:
 
     def best_mcc(self) -> float:
         """Return the highest MCC that any threshold reaches."""
+        _, values = self.mcc_curve()
+        return float(np.max(values)) if np.isfinite(values).all() else float("nan")
+
+    def mcc_curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return (threshold, MCC) from "nothing is set" to "all is set".
+
+        Returns
+        -------
+        threshold, mcc : 1-D float64
+            Probabilities from which a pixel is set, falling from 1 to 0; MCC is NaN where there
+            is no positive or no negative.
+        """
         tp = np.concatenate([[0], np.cumsum(self.positives[::-1])]).astype(float)
         fp = np.concatenate([[0], np.cumsum(self.negatives[::-1])]).astype(float)
-        values = _mcc(tp, fp, tp[-1] - tp, fp[-1] - fp)
-        return float(np.max(values)) if np.isfinite(values).all() else float("nan")
+        values: NDArray[np.float64] = _mcc(tp, fp, tp[-1] - tp, fp[-1] - fp)
+        logit = np.linspace(_LARGEST_LOGIT, -_LARGEST_LOGIT, values.size)
+        return 1 / (1 + np.exp(-logit)), values
 
 
 def _rising(counts: NDArray[np.int64]) -> NDArray[np.float64]:

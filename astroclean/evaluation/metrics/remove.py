@@ -16,7 +16,7 @@ __all__ = [
     "hole_errors",
     "ks_distance",
     "power_spectrum",
-    "power_spectrum_difference",
+    "power_spectrum_change",
     "spread",
     "wasserstein_distance",
 ]
@@ -136,12 +136,17 @@ def power_spectrum(image: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np
     return rings / side, mean[rings]
 
 
-def power_spectrum_difference(image: NDArray[Any], truth: NDArray[Any]) -> float:
-    """Return ``mean over k of |P(k) - P_true(k)| / P_true(k)``; 0 for the same image."""
-    _, found = power_spectrum(image)
+def power_spectrum_change(
+    image: NDArray[Any], truth: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return frequencies (cycles a pixel) and ``(P(k) - P_true(k)) / P_true(k)`` at each.
+
+    Frequencies without true power are left out.
+    """
+    frequency, found = power_spectrum(image)
     _, true = power_spectrum(truth)
     used = true > 0
-    return float(np.mean(np.abs(found - true)[used] / true[used])) if used.any() else float("nan")
+    return frequency[used], (found - true)[used] / true[used]
 
 
 def ks_distance(first: Any, second: Any) -> float:

@@ -116,9 +116,15 @@ def test_probabilities_make_the_curve() -> None:
     assert (row["AUC"], row["MCC"], row["C(1e-4)"]) == (1, 0, 1)
     assert "masks" not in row
     assert row["best MCC"] == pytest.approx(1)
-    curves = hold_contest(MaskEvaluation(), [Contestant("toy", stage)], [scene]).curves
-    assert [c.label for c in curves] == ["toy CR", "toy HCL"]
-    assert curves[0].joined
+    panels = hold_contest(MaskEvaluation(), [Contestant("toy", stage)], [scene]).panels
+    assert [p.axes.title for p in panels] == ["CR: ROC", "CR: MCC", "HCL: ROC"]
+    curve, point = panels[0].marks
+    assert (point.joined, point.x, point.y) == (False, (0.0,), (0.0,))  # the mask is empty
+    assert curve.joined
+    assert 1.0 in curve.y[: curve.x.index(1.0)]
+    (mcc,) = panels[1].marks
+    best = [t for t, value in zip(mcc.x, mcc.y, strict=True) if value == max(mcc.y)]
+    assert 0.1 < min(best) < max(best) < 0.401
 
 
 def test_a_sweep_makes_the_curve_of_a_plugin_without_probabilities() -> None:
