@@ -5,6 +5,9 @@ every transform is undone exactly but for rounding. They differ in where offset 
 
 Pixels that are not valid are never read. They are filled with the sky, which is 0 after a transform
 that measures the sky, else with the median of the valid pixels (0 where there is none).
+
+What is measured of a frame is gathered row by row, so that a frame larger than memory is measured
+as it would be in one piece.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from astroclean.errors import PluginError
+from astroclean.inference.sample import Gatherer, SampleGatherer
+from astroclean.tiling.background import Background, MeshGatherer, MeshSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +29,7 @@ __all__ = [
     "BackgroundSigma",
     "Identity",
     "Log",
+    "Measurement",
     "Normalization",
     "NormalizationState",
     "Scale",
@@ -42,6 +47,26 @@ class NormalizationState:
     """Divided by, in the unit of the pixels; a number or (ny, nx), positive."""
 
 
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What a transform knows of a whole frame."""
+
+    state: NormalizationState | None = None
+    """None where ``background`` tells it for each part of the frame."""
+    background: Background | None = None
+    fill: float = 0.0
+    """Normalized value for pixels that are not valid."""
+
+    def state_of(self, origin: tuple[int, int], shape: tuple[int, int]) -> NormalizationState:
+        """Return the state for a part of the frame that begins at ``origin``."""
+        if self.background is None:
+            return self.state or NormalizationState(0.0, 1.0)
+        rms = self.background.rms(origin, shape)
+        # Cells without noise (all masked, or constant) take the frame's.
+        width = np.where(rms > 0, rms, np.float32(self.background.typical_rms or 1.0))
+        return NormalizationState(self.background.level(origin, shape), width)
+
+
 class _Transform(BaseModel):
     """A named, invertible transform of intensities. Frozen; the state travels beside it."""
 
@@ -52,8 +77,26 @@ class _Transform(BaseModel):
 
     measures_sky: ClassVar[bool] = True
 
+    def gatherer(self, shape: tuple[int, int]) -> Gatherer:
+        """Return what takes the rows of a frame of this shape, for :meth:`measurement`."""
+        return SampleGatherer(shape)
+
+    def measurement(self, found: Any) -> Measurement:
+        """Return what the transform needs to know, from what its gatherer found."""
+        pixels: NDArray[np.float32] = found
+        state = self._state_from(pixels)
+        fill = 0.0
+        if not self.measures_sky and pixels.size:
+            fill = float(np.median(self._normalized(pixels, state)))
+        return Measurement(state, fill=fill)
+
     def forward(
-        self, data: NDArray[np.float32], valid: NDArray[np.bool_]
+        self,
+        data: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        *,
+        measured: Measurement | None = None,
+        origin: tuple[int, int] = (0, 0),
     ) -> tuple[NDArray[np.float32], NormalizationState]:
         """Return what the network sees, and the state for the way back.
 
@@ -63,6 +106,10 @@ class _Transform(BaseModel):
             Pixels. Not modified; read only where ``valid``.
         valid : (ny, nx) bool
             Pixels to believe.
+        measured : Measurement, optional
+            Of the whole frame, where ``data`` is a part of one; else measured here.
+        origin : (y, x)
+            First pixel of that part.
 
         Returns
         -------
@@ -71,13 +118,19 @@ class _Transform(BaseModel):
         state : NormalizationState
             For :meth:`inverse`.
         """
-        state = self._measure(data, valid)
+        if measured is None:
+            gatherer = self.gatherer((data.shape[0], data.shape[1]))
+            gatherer.add(data, valid)
+            measured = self.measurement(gatherer.finish())
+        state = measured.state_of(origin, (data.shape[0], data.shape[1]))
         with np.errstate(invalid="ignore", over="ignore"):  # invalid pixels are replaced below
-            bent = self._bend((data - state.offset) / state.width)
-        normalized = np.asarray(bent, dtype=np.float32)
-        seen = normalized[valid]
-        fill = 0.0 if self.measures_sky or seen.size == 0 else float(np.median(seen))
-        return np.where(valid, normalized, np.float32(fill)), state
+            normalized = self._normalized(data, state)
+        return np.where(valid, normalized, np.float32(measured.fill)), state
+
+    def _normalized(
+        self, data: NDArray[np.float32], state: NormalizationState
+    ) -> NDArray[np.float32]:
+        return np.asarray(self._bend((data - state.offset) / state.width), dtype=np.float32)
 
     def inverse(
         self, values: NDArray[np.float32], state: NormalizationState
@@ -101,10 +154,9 @@ class _Transform(BaseModel):
         offset, width = _on_grid(state.offset, grid), _on_grid(state.width, grid)
         return np.asarray(self._unbend(values) * width + offset, dtype=np.float32)
 
-    def _measure(
+    def _state_from(
         self,
-        data: NDArray[np.float32],  # noqa: ARG002 - some transforms measure nothing
-        valid: NDArray[np.bool_],  # noqa: ARG002
+        pixels: NDArray[np.float32],  # noqa: ARG002 - some transforms measure nothing
     ) -> NormalizationState:
         return NormalizationState(0.0, 1.0)
 
@@ -132,10 +184,9 @@ class Scale(_Transform):
     """In the unit of the frame."""
     measures_sky: ClassVar[bool] = False
 
-    def _measure(
+    def _state_from(
         self,
-        data: NDArray[np.float32],  # noqa: ARG002 - the card gives the numbers
-        valid: NDArray[np.bool_],  # noqa: ARG002
+        pixels: NDArray[np.float32],  # noqa: ARG002 - the card gives the numbers
     ) -> NormalizationState:
         return NormalizationState(self.offset, self.width)
 
@@ -150,10 +201,9 @@ class _Clipped(_Transform):
     softening: float = Field(default=1.0, gt=0)
     """Width, in standard deviations of the sky."""
 
-    def _measure(self, data: NDArray[np.float32], valid: NDArray[np.bool_]) -> NormalizationState:
+    def _state_from(self, pixels: NDArray[np.float32]) -> NormalizationState:
         from astropy.stats import sigma_clipped_stats  # noqa: PLC0415 - costs half a second
 
-        pixels = data[valid]
         if pixels.size == 0:
             return NormalizationState(0.0, 1.0)
         # In float64: a mean of millions of float32 values loses digits.
@@ -200,49 +250,28 @@ class Log(_Clipped):
 class BackgroundSigma(_Transform):
     """``(pixel - background) / rms`` with maps of both from a mesh, as SourceExtractor makes them.
 
-    Measured by sep (Barbary 2016, JOSS 1, 58).
+    Measured by `astroclean.tiling.background`.
     """
 
     name: Literal["background_sigma"] = "background_sigma"
     box: int = Field(default=64, ge=4)
     """Side of a mesh cell in pixels."""
     filter_size: int = Field(default=3, ge=1)
-    """Median filter over the mesh, in cells."""
+    """Median filter over the mesh, in cells; an odd number has a middle."""
 
-    def _measure(self, data: NDArray[np.float32], valid: NDArray[np.bool_]) -> NormalizationState:
-        sep = _imported_sep()
-        if not valid.any():
-            return NormalizationState(0.0, 1.0)
-        pixels = np.where(valid, data, np.float32(0))
-        background = sep.Background(
-            pixels,
-            mask=~valid,
-            bw=self.box,
-            bh=self.box,
-            fw=self.filter_size,
-            fh=self.filter_size,
-        )
-        rms = np.asarray(background.rms(), dtype=np.float32)
-        # Cells without noise (all masked, or constant) take the frame's.
-        width = np.where(rms > 0, rms, np.float32(background.globalrms or 1.0))
-        return NormalizationState(np.asarray(background.back(), dtype=np.float32), width)
+    def gatherer(self, shape: tuple[int, int]) -> Gatherer:  # noqa: ARG002
+        """Return a mesh that takes the rows of a frame."""
+        return MeshGatherer(MeshSettings(box=self.box, filter_size=self.filter_size))
+
+    def measurement(self, found: Any) -> Measurement:
+        """Return sky and noise of the mesh."""
+        return Measurement(background=found)
 
 
 Normalization = Annotated[
     Identity | Scale | SigmaClipZscore | Asinh | Log | BackgroundSigma, Field(discriminator="name")
 ]
 """Any of the transforms, chosen by ``name``."""
-
-
-def _imported_sep() -> Any:
-    try:
-        import sep  # noqa: PLC0415 - not a dependency of the core
-    except ImportError as error:
-        raise PluginError(
-            "normalization 'background_sigma' needs sep, which is not installed",
-            remedy="`pip install sep` or `pip install astroclean-classical`.",
-        ) from error
-    return sep
 
 
 def _on_grid(

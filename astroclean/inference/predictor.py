@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.survey import Survey, part_of
+from astroclean.errors import ContractError
 from astroclean.inference.domain import check_unit
 from astroclean.inference.engine import EngineError
-from astroclean.tiling.plan import cut_tile, plan_tiles
+from astroclean.tiling.plan import cut_tile, plan_tiles, tiles_within
 from astroclean.tiling.stitch import put_core
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.inference.card import NetworkCard, Output
     from astroclean.inference.engine import Engine
-    from astroclean.inference.normalize import NormalizationState
+    from astroclean.inference.normalize import Measurement, NormalizationState
     from astroclean.tiling.plan import Tile
 
     Planes = dict[str, NDArray[np.float32]]
@@ -48,11 +50,31 @@ def valid_pixels(card: NetworkCard, frame: Frame) -> NDArray[np.bool_]:
     return finite if card.valid_pixels == "finite" else finite & ~frame.mask
 
 
+class _FrameStatistics(Survey):
+    """Measures what a normalization must know of the whole frame."""
+
+    def __init__(self, card: NetworkCard, shape: tuple[int, int]) -> None:
+        self._card = card
+        self._gatherer = card.normalization.gatherer(shape)
+
+    def add(self, frame: Frame, rows: slice) -> None:
+        """Take the next rows."""
+        self._gatherer.add(frame.data[rows], valid_pixels(self._card, frame)[rows])
+
+    def finish(self) -> Measurement:
+        """Return what was found."""
+        return self._card.normalization.measurement(self._gatherer.finish())
+
+
 class Predictor:
     """Applies one network to a whole frame: tile, normalize, infer, undo, stitch.
 
     Pixels that are not valid (`valid_pixels`) are filled with the sky before the network sees them
     (`astroclean.inference.normalize`), and its answer there is NaN, unless the card says ``keep``.
+
+    A stage whose frames may be larger than memory returns :attr:`halo`, :meth:`row_step` and
+    :meth:`survey` from its methods of these names, and gives `predict` what was measured. The tiles
+    of a part are then those of the whole frame, and so are their batches: the same bytes.
 
     Parameters
     ----------
@@ -64,7 +86,8 @@ class Predictor:
         Side of a tile in pixels, margin included. A core is never narrower than the margin, so
         that a tile grows where the halo asks for it.
     batch : int
-        Tiles given to the engine together. It changes the speed, not the answer.
+        Most tiles given to the engine together, of one row of tiles. It changes the speed, and
+        the answer by rounding at most.
     """
 
     def __init__(
@@ -76,8 +99,32 @@ class Predictor:
         self._core = max(tile - 2 * margin, margin, card.multiple)
         self._batch = max(1, batch)
 
+    @property
+    def halo(self) -> int:
+        """Rows around those that begin at multiples of :meth:`row_step` which their tiles see."""
+        multiple = self.card.multiple
+        return max(-(-self.card.halo // multiple) * multiple, multiple - 1)
+
+    def row_step(self, frame: Frame) -> int:
+        """Return the height of the tiles' cores, at multiples of which windows must begin."""
+        rows, _ = self._tiles(part_of(frame).shape)[0].core
+        return int(rows.stop)
+
+    def survey(self, frame: Frame) -> Survey | None:
+        """Return what measures a whole frame for the normalization; None where tiles do."""
+        if self.card.normalization.scope == "tile":
+            return None
+        return _FrameStatistics(self.card, part_of(frame).shape)
+
+    def _tiles(self, shape: tuple[int, int]) -> tuple[Tile, ...]:
+        return plan_tiles(shape, core=self._core, halo=self.card.halo, multiple=self.card.multiple)
+
     def predict(
-        self, frame: Frame, extra: Mapping[str, NDArray[np.float32]] | None = None
+        self,
+        frame: Frame,
+        extra: Mapping[str, NDArray[np.float32]] | None = None,
+        *,
+        measured: Measurement | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         """Return what the network answers for a frame.
 
@@ -87,11 +134,15 @@ class Predictor:
             The frame, in the unit of the card. Not modified.
         extra : mapping of str to (ny, nx) or (channels, ny, nx) float32, optional
             Inputs that the card calls ``extra``.
+        measured : Measurement, optional
+            What :meth:`survey` found, as ``stage.measured(frame)`` gives it; must be given for a
+            part of a larger frame.
 
         Returns
         -------
         dict of str to (channels, ny * scale, nx * scale) float32
-            Each output of the card; new arrays. Intensities are in the unit of the frame.
+            Each output of the card; new arrays. Intensities are in the unit of the frame. NaN where
+            a part of a larger frame does not hold all of a tile: in its halo.
 
         Raises
         ------
@@ -100,23 +151,32 @@ class Predictor:
         EngineError
             The engine failed, an extra input is missing or its shape is wrong, or an answer has
             another shape than the card says.
+        ContractError
+            The frame is a part of a larger one, which was not measured.
         """
         check_unit(self.card, frame)
+        part = part_of(frame)
         valid = valid_pixels(self.card, frame)
         planes = self._extra_planes(frame, extra or {})
         state: NormalizationState | None = None
         pixels = frame.data
         if self.card.normalization.scope == "frame":
-            pixels, state = self.card.normalization.forward(frame.data, valid)
+            if measured is None and part.shape != frame.shape:
+                raise ContractError(
+                    f"network '{self.card.name}' needs what was measured on the whole frame",
+                    where=frame.frame_id,
+                    remedy="The stage must survey, and pass on what was measured.",
+                )
+            pixels, state = self.card.normalization.forward(
+                frame.data, valid, measured=measured, origin=part.origin
+            )
         scale = self.card.scale
         fine = (frame.shape[0] * scale, frame.shape[1] * scale)
         results = {
-            output.name: np.empty((len(output.channels), *fine), dtype=np.float32)
+            output.name: np.full((len(output.channels), *fine), np.nan, dtype=np.float32)
             for output in self.card.outputs
         }
-        tiles = plan_tiles(
-            frame.shape, core=self._core, halo=self.card.halo, multiple=self.card.multiple
-        )
+        tiles = tiles_within(self._tiles(part.shape), origin=part.origin, shape=frame.shape)
         for batch in self._batches(tiles):
             self._do_batch(batch, pixels, valid, planes, results)
         for output in self.card.outputs:
@@ -124,11 +184,14 @@ class Predictor:
         return results
 
     def _batches(self, tiles: tuple[Tile, ...]) -> Iterator[list[Tile]]:
-        """Yield tiles of the same shape together, no more than a batch."""
-        by_shape: dict[tuple[int, int], list[Tile]] = {}
+        """Yield tiles of the same shape and row together, no more than a batch.
+
+        Engines round differently in another batch; a window holds whole rows of tiles.
+        """
+        alike: dict[tuple[int, tuple[int, int]], list[Tile]] = {}
         for tile in tiles:
-            by_shape.setdefault(tile.shape, []).append(tile)
-        for group in by_shape.values():
+            alike.setdefault((tile.core[0].start, tile.shape), []).append(tile)
+        for group in alike.values():
             for start in range(0, len(group), self._batch):
                 yield group[start : start + self._batch]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Tile", "cut_tile", "plan_tiles"]
+__all__ = ["Tile", "cut_tile", "plan_tiles", "tiles_within"]
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,53 @@ def _plan_axis(length: int, core: int, halo: int, multiple: int) -> list[_Span]:
 def _up(value: int, multiple: int) -> int:
     """Return the next multiple, at least one of it."""
     return max(1, -(-value // multiple)) * multiple
+
+
+def tiles_within(
+    tiles: tuple[Tile, ...], *, origin: tuple[int, int], shape: tuple[int, int]
+) -> tuple[Tile, ...]:
+    """Return the tiles of a frame of which a part holds all that they look at.
+
+    Parameters
+    ----------
+    tiles : tuple of Tile
+        Planned for the whole frame.
+    origin : (y, x)
+        First pixel of the part.
+    shape : (ny, nx)
+        Of the part.
+
+    Returns
+    -------
+    tuple of Tile
+        The same tiles, in the same order, counted from the first pixel of the part. Cut from it,
+        they are what they are cut from the whole frame.
+    """
+    return tuple(
+        Tile(
+            core=_moved(tile.core, origin),
+            padded=_moved(tile.padded, origin),
+            trim=tile.trim,
+            mirrored=tile.mirrored,
+        )
+        for tile in tiles
+        if all(map(_holds, origin, shape, tile.padded, tile.mirrored))
+    )
+
+
+def _holds(start: int, length: int, looked_at: slice, mirrored: int) -> bool:
+    """Return whether pixels from ``start`` hold a tile, and those that are mirrored behind it."""
+    first: int = min(looked_at.start, looked_at.stop - 1 - mirrored)
+    stop: int = looked_at.stop
+    # In a frame shorter than its mirror image, all of it is looked at.
+    return start <= max(first, 0) and stop <= start + length
+
+
+def _moved(parts: tuple[slice, slice], origin: tuple[int, int]) -> tuple[slice, slice]:
+    y, x = parts
+    return slice(y.start - origin[0], y.stop - origin[0]), slice(
+        x.start - origin[1], x.stop - origin[1]
+    )
 
 
 def cut_tile(array: NDArray[Any], tile: Tile) -> NDArray[Any]:

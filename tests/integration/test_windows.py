@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -105,6 +106,27 @@ def test_a_stage_that_surveys_the_frame_between_others(tmp_path: Path, level: fl
     assert cleaned(tmp_path / "cut", tmp_path / "raw.fits", pipeline, max_memory=limit) == whole
     flags = fitsio.read(str(tmp_path / "cut" / "raw_clean.fits"), ext="FLAGS")
     assert (flags[55:340, 50] & int(astroclean.MaskPlane.SATURATED)).all()
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_network_between_others_sees_the_tiles_of_the_whole_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sky is measured on the frame as the stages before it left it."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "data" / "toy_networks"))
+    toy_networks = importlib.import_module("toy_networks")
+    card = toy_networks.write_package(tmp_path) / "card.toml"
+    write_exposure(tmp_path / "raw.fits", seed=2, shape=(420, 90))
+    stages = [
+        {"plugin": "lacosmic"},
+        {"plugin": "toy-restore", "options": {"card": str(card)}},
+        {"plugin": "interpolate", "options": {"max_distance": 4}},
+    ]
+    pipeline = {**PIPELINE, "stage": stages}
+    whole = cleaned(tmp_path / "whole", tmp_path / "raw.fits", pipeline)
+    limit = limit_for(2 * 81 + 60, 90)
+    assert cleaned(tmp_path / "cut", tmp_path / "raw.fits", pipeline, max_memory=limit) == whole
+    assert whole != cleaned(tmp_path / "without", tmp_path / "raw.fits")
 
 
 def test_an_image_that_some_bands_lack_keeps_its_rows(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astroclean.errors import FrameError
-from astroclean.tiling.plan import Tile, cut_tile, plan_tiles
+from astroclean.tiling.plan import Tile, cut_tile, plan_tiles, tiles_within
 from astroclean.tiling.stitch import put_core, stitch
 
 shapes = st.tuples(st.integers(1, 70), st.integers(1, 70))
@@ -21,6 +21,7 @@ def numbered(shape: tuple[int, int]) -> np.ndarray:
     return np.arange(shape[0] * shape[1], dtype=np.float32).reshape(shape)
 
 
+@settings(deadline=None)
 @given(shape=shapes, core=cores, halo=halos, multiple=multiples)
 def test_cores_cover_each_pixel_once(
     shape: tuple[int, int], core: int, halo: int, multiple: int
@@ -32,6 +33,7 @@ def test_cores_cover_each_pixel_once(
     assert (visits == 1).all()
 
 
+@settings(deadline=None)
 @given(shape=shapes, core=cores, halo=halos, multiple=multiples)
 def test_tiles_have_their_margin_and_their_multiple(
     shape: tuple[int, int], core: int, halo: int, multiple: int
@@ -51,6 +53,7 @@ def test_tiles_have_their_margin_and_their_multiple(
             assert tile.mirrored[axis] < multiple or length < halo
 
 
+@settings(deadline=None)
 @given(shape=shapes, core=cores, halo=halos, multiple=multiples, scale=st.integers(1, 4))
 def test_what_does_nothing_gives_the_frame_back_to_the_bit(
     shape: tuple[int, int], core: int, halo: int, multiple: int, scale: int
@@ -67,6 +70,7 @@ def test_what_does_nothing_gives_the_frame_back_to_the_bit(
     assert np.array_equal(result, np.kron(frame.view(np.uint32), cells))
 
 
+@settings(deadline=None)
 @given(shape=shapes, core=cores, halo=halos, multiple=multiples)
 def test_tiles_are_cut_from_the_frame_continued_by_reflection(
     shape: tuple[int, int], core: int, halo: int, multiple: int
@@ -121,3 +125,44 @@ def test_an_answer_of_another_size_is_refused() -> None:
     tile = Tile(core=(part, part), padded=(part, part), trim=(part, part))
     with pytest.raises(FrameError, match=r"must be \(8, 8\) at scale 2"):
         put_core(np.zeros((8, 8)), tile, np.zeros((8, 7)), scale=2)
+
+
+@settings(deadline=None)
+@given(
+    shape=shapes,
+    core=cores,
+    halo=halos,
+    multiple=multiples,
+    part=st.tuples(*[st.integers(0, 69)] * 4),
+)
+def test_tiles_of_a_part_are_those_of_the_frame(
+    shape: tuple[int, int], core: int, halo: int, multiple: int, part: tuple[int, ...]
+) -> None:
+    tiles = plan_tiles(shape, core=core, halo=halo, multiple=multiple)
+    origin = (min(part[0], shape[0] - 1), min(part[1], shape[1] - 1))
+    size = (min(part[2] + 1, shape[0] - origin[0]), min(part[3] + 1, shape[1] - origin[1]))
+    image = numbered(shape)
+    inside = image[origin[0] : origin[0] + size[0], origin[1] : origin[1] + size[1]]
+    whole = {tuple(part.start for part in tile.core): tile for tile in tiles}
+    found = tiles_within(tiles, origin=origin, shape=size)
+    for tile in found:
+        place = tuple(part.start + first for part, first in zip(tile.core, origin, strict=True))
+        assert np.array_equal(cut_tile(inside, tile), cut_tile(image, whole[place]))
+    if size == shape:
+        assert found == tiles
+
+
+@settings(deadline=None)
+@given(shape=shapes, core=cores, halo=halos, multiple=multiples, first=st.integers(0, 9))
+def test_rows_of_cores_with_the_halo_hold_their_tiles(
+    shape: tuple[int, int], core: int, halo: int, multiple: int, first: int
+) -> None:
+    """What the predictor tells the runner."""
+    tiles = plan_tiles(shape, core=core, halo=halo, multiple=multiple)
+    rows = sorted({(tile.core[0].start, tile.core[0].stop) for tile in tiles})
+    begin, end = rows[min(first, len(rows) - 1)]
+    margin = max(-(-halo // multiple) * multiple, multiple - 1)
+    start, stop = max(begin - margin, 0), min(end + margin, shape[0])
+    held = tiles_within(tiles, origin=(start, 0), shape=(stop - start, shape[1]))
+    columns = {tile.core[1].start for tile in tiles}
+    assert {t.core[1].start for t in held if t.core[0].start + start == begin} == columns

@@ -7,6 +7,8 @@ import signal
 import sys
 import time
 import warnings
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -33,10 +35,15 @@ from astroclean.core.results import (
 from astroclean.core.results import Score as ScoreAnswer
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.core.stage import Needs
+from astroclean.inference.card import load_card
+from astroclean.inference.engine import open_engine
+from astroclean.inference.predictor import Predictor
+from astroclean.inference.weights import find_weights
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.frameset import FrameSet
+    from astroclean.core.survey import Survey
 
 _HIT = np.uint32(MaskPlane.COSMIC_RAY)
 
@@ -173,6 +180,46 @@ class Fill(SourceRemover):
         where = frame.mask & bool(good.size)
         value = np.float32(np.median(good)) if good.size else np.float32(0)
         return Removal(np.where(where, value, frame.data), where)
+
+
+class RestoreOptions(StageOptions):
+    """Settings of :class:`Restore`."""
+
+    card: str = ""
+    """Path of a network's card (TOML), its weights beside it."""
+
+
+@lru_cache
+def _predictor(card: str) -> Predictor:
+    """Open a network once a process."""
+    told = load_card(Path(card))
+    return Predictor(told, open_engine(told, find_weights(told)), tile=40)
+
+
+class Restore(SourceRemover):
+    """Takes what a network answers for every pixel; it may be given a frame in bands."""
+
+    reason = MaskPlane.INPAINTED
+    Options = RestoreOptions
+
+    def halo(self, frame: Frame) -> int | None:
+        """Return the network's."""
+        return _predictor(self.options.card).halo
+
+    def row_step(self, frame: Frame) -> int:
+        """Return the height of its tiles."""
+        return _predictor(self.options.card).row_step(frame)
+
+    def survey(self, frame: Frame) -> Survey | None:
+        """Return what its normalization must know."""
+        return _predictor(self.options.card).survey(frame)
+
+    def remove(self, frame: Frame) -> Removal:
+        """Return the answer for all finite pixels."""
+        network = _predictor(self.options.card)
+        answer = network.predict(frame, measured=self.measured(frame))["answer"][0]
+        where = np.isfinite(frame.data)
+        return Removal(np.where(where, answer, frame.data), where)
 
 
 class Peaks(Deblender):
