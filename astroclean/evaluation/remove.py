@@ -17,6 +17,7 @@ from astroclean.evaluation.metrics.remove import (
     flux_ratios,
     hole_errors,
     ks_distance,
+    local_scatter,
     power_spectrum_change,
     spread,
     wasserstein_distance,
@@ -74,6 +75,8 @@ class _Measured:
 
     sky: NDArray[np.float64]
     observed: NDArray[np.float64]
+    rough: NDArray[np.float64]
+    """As ``sky``, in units of the local scatter."""
     pixel_snr: NDArray[np.float64]
     ratio: NDArray[np.float64]
     snr: NDArray[np.float64]
@@ -95,6 +98,8 @@ class RemoveEvaluation:
         Column("holes", "connected holes", form=".0f"),
         Column("err mean", "|value - noiseless background| in the holes, mean", "sigma"),
         Column("err median", "the same, median (judges fillers)", "sigma"),
+        Column("hole mean", "the same over the local scatter of what lies beneath, mean"),
+        Column("hole median", "the same, median (compares scenes of unlike noise)"),
         Column("fit mean", "|value - frame without its sources, same noise|, mean", "sigma"),
         Column("fit median", "the same, median (judges subtraction)", "sigma"),
         Column("flux", "light taken out over true light of a hole, median"),
@@ -133,14 +138,15 @@ class RemoveEvaluation:
             ratio, snr = flux_ratios(removed, truth.light, sigma=sigma, labels=labels)
             of_hole[1:] = snr  # every hole has light
 
-        def errors(reference: NDArray[Any] | None) -> NDArray[np.float64]:
+        def errors(reference: NDArray[Any] | None, unit: NDArray[Any]) -> NDArray[np.float64]:
             if reference is None:
                 return np.full(np.count_nonzero(truth.holes), np.nan)
-            return hole_errors(new, reference, sigma=sigma, holes=truth.holes)
+            return hole_errors(new, reference, sigma=unit, holes=truth.holes)
 
         return _Measured(
-            errors(truth.sky),
-            errors(truth.observed),
+            errors(truth.sky, sigma),
+            errors(truth.observed, sigma),
+            errors(*_in_scatter(truth)),
             of_hole[labels[truth.holes]],
             ratio if ratio.size else np.full(len(of_hole) - 1, np.nan),
             snr if snr.size else np.full(len(of_hole) - 1, np.nan),
@@ -151,23 +157,23 @@ class RemoveEvaluation:
         """Return a row for all holes and one for each range of S/N."""
         if not measured:
             return []
-        sky, observed, pixel_snr, ratio, snr = _together(measured)
+        errors, pixel_snr, ratio, snr = _together(measured)
         whole = {
             key: spread([one.frame[key] for one in measured]).mean for key in measured[0].frame
         }
-        rows = [Row("all", {**_values(sky, observed, ratio), **whole})]
+        rows = [Row("all", {**_values(errors, ratio), **whole})]
         edges = zip(_SNR_NAMES, _SNR_EDGES, _SNR_EDGES[1:], strict=False)
         for name, low, high in edges:
             pixels, holes = (pixel_snr >= low) & (pixel_snr < high), (snr >= low) & (snr < high)
             if holes.any():
-                rows.append(Row(name, _values(sky[pixels], observed[pixels], ratio[holes])))
+                rows.append(Row(name, _values(errors[:, pixels], ratio[holes])))
         return rows
 
     def panels(self, measured: Sequence[_Measured]) -> list[Panel]:
         """Return flux by S/N, change of the power spectrum, and errors in the holes."""
         if not measured:
             return []
-        sky, observed, _, ratio, snr = _together(measured)
+        (sky, observed, _), _, ratio, snr = _together(measured)
         spectra = zip(*(one.spectrum for one in measured), strict=True)
         frequency, change = (np.concatenate(parts) for parts in spectra)
         power = log_means(change, frequency, _FREQUENCIES, bins=24)
@@ -181,8 +187,17 @@ class RemoveEvaluation:
 
 
 def _together(measured: Sequence[_Measured]) -> tuple[NDArray[np.float64], ...]:
-    names = ("sky", "observed", "pixel_snr", "ratio", "snr")
-    return tuple(np.concatenate([getattr(one, name) for one in measured]) for name in names)
+    """Return errors (three rows) and S/N of the pixels, flux ratio and S/N of the holes."""
+    names = ("sky", "observed", "rough", "pixel_snr", "ratio", "snr")
+    joined = [np.concatenate([getattr(one, name) for one in measured]) for name in names]
+    return np.stack(joined[:3]), *joined[3:]
+
+
+def _in_scatter(truth: _Truth) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return what lies beneath, without noise where it is known, and its local scatter."""
+    beneath = truth.sky if truth.observed is None else truth.observed
+    assert beneath is not None  # a truth has one of them
+    return beneath if truth.sky is None else truth.sky, local_scatter(beneath)
 
 
 def _truth_of(scene: Scene) -> _Truth:
@@ -227,14 +242,14 @@ def _of_frame(
     return values, (frequency, change)
 
 
-def _values(
-    sky: NDArray[np.float64], observed: NDArray[np.float64], ratio: NDArray[np.float64]
-) -> dict[str, float]:
-    beneath, fit, flux = spread(sky), spread(observed), spread(ratio)
+def _values(errors: NDArray[np.float64], ratio: NDArray[np.float64]) -> dict[str, float]:
+    beneath, fit, rough, flux = (spread(values) for values in (*errors, ratio))
     return {
         "holes": float(ratio.size),
         "err mean": beneath.mean,
         "err median": beneath.median,
+        "hole mean": rough.mean,
+        "hole median": rough.median,
         "fit mean": fit.mean,
         "fit median": fit.median,
         "flux": flux.median,

@@ -15,6 +15,7 @@ __all__ = [
     "flux_ratios",
     "hole_errors",
     "ks_distance",
+    "local_scatter",
     "power_spectrum",
     "power_spectrum_change",
     "spread",
@@ -67,6 +68,38 @@ def hole_errors(
     with np.errstate(divide="ignore", invalid="ignore"):
         errors: NDArray[np.float64] = np.abs(difference) / scale
     return errors
+
+
+def local_scatter(image: NDArray[Any], *, box: int = 32) -> NDArray[np.float64]:
+    """Return the standard deviation of an image within a box around each pixel.
+
+    Structure counts as much as noise: a hole filled with the mean of its surroundings is off by
+    about one of it, however small the noise. Boxes are mirrored at the border.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        Without its sources; pixels that are not finite are left out.
+    box : int
+        Side of the box in pixels.
+
+    Returns
+    -------
+    (ny, nx) float64
+        Positive; 1 in an image without scatter, NaN without a finite pixel in the box.
+    """
+    from scipy.ndimage import uniform_filter  # noqa: PLC0415 - optional extra
+
+    known = np.isfinite(image)
+    # About the middle of the image, or the squares of a high level would drown the scatter.
+    middle = float(np.median(image[known])) if known.any() else 0.0
+    values = np.where(known, np.asarray(image, dtype=np.float64) - middle, 0.0)
+    share = uniform_filter(known.astype(np.float64), box)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = uniform_filter(values, box) / share
+        variance = uniform_filter(values**2, box) / share - mean**2
+    scatter = np.sqrt(np.maximum(variance, 0))
+    return np.where(scatter == 0, 1.0, scatter)
 
 
 def flux_ratios(

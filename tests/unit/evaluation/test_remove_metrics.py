@@ -14,6 +14,7 @@ from astroclean.evaluation.metrics.remove import (
     flux_ratios,
     hole_errors,
     ks_distance,
+    local_scatter,
     power_spectrum,
     power_spectrum_change,
     spread,
@@ -40,6 +41,26 @@ def test_mean_error_of_white_noise_is_known() -> None:
     errors = spread(hole_errors(noise, np.zeros_like(noise), sigma=3.0, holes=holes))
     assert errors.mean == pytest.approx(math.sqrt(2 / math.pi), abs=0.01)
     assert errors.median == pytest.approx(0.6745, abs=0.01)
+
+
+@pytest.mark.parametrize("noise", [0.01, 1.0])
+def test_a_constant_fill_is_off_by_the_local_scatter_whatever_the_noise(noise: float) -> None:
+    rng = np.random.default_rng(2)
+    structure = np.repeat(np.repeat(rng.normal(1e4, 5, (60, 60)), 5, axis=0), 5, axis=1)
+    beneath = structure + rng.normal(0, noise, structure.shape)
+    holes = np.ones(beneath.shape, dtype=bool)
+    scatter = local_scatter(beneath, box=64)
+    errors = spread(hole_errors(np.full_like(beneath, 1e4), structure, sigma=scatter, holes=holes))
+    assert errors.median == pytest.approx(0.6745, abs=0.05)
+
+
+def test_local_scatter_is_that_of_numpy_and_passes_over_gaps() -> None:
+    rng = np.random.default_rng(3)
+    image = rng.normal(300, 2, (40, 40))
+    assert local_scatter(image, box=5)[20, 20] == pytest.approx(image[18:23, 18:23].std())
+    image[18:23, 22] = np.nan
+    assert local_scatter(image, box=5)[20, 20] == pytest.approx(image[18:23, 18:22].std())
+    np.testing.assert_array_equal(local_scatter(np.full((9, 9), 7.0)), 1)
 
 
 def test_spread_of_nothing_is_nan() -> None:
