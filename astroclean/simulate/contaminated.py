@@ -11,7 +11,7 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
+from astroclean.simulate.composition import compose
 from astroclean.simulate.contaminants.bright import bright_planes
 from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange, add_cosmic_rays
 from astroclean.simulate.contaminants.crosstalk import add_crosstalk
@@ -27,7 +27,6 @@ from astroclean.simulate.contaminants.pixels import (
     add_dead_pixels,
     add_hot_pixels,
 )
-from astroclean.simulate.contaminants.saturation import add_saturation
 from astroclean.simulate.contaminants.spikes import add_spikes
 from astroclean.simulate.contaminants.trails import add_trails
 from astroclean.simulate.detector import Camera, CameraRange, draw_camera
@@ -37,9 +36,13 @@ from astroclean.simulate.psfs import PsfModel, PsfRange, draw_psf
 from astroclean.simulate.scene import Scene
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-__all__ = ["ContaminatedConfig", "simulate_contaminated"]
+    from astroclean.simulate.composition import Pair
+
+__all__ = ["BLEEDING", "CHANCES", "ContaminatedConfig", "draw_light", "simulate_contaminated"]
 
 CHANCES = {
     "cosmic_rays": 0.85,
@@ -59,7 +62,8 @@ CHANCES = {
     "crosstalk": 0.2,
 }
 """How often each class is in a frame."""
-_BLEEDING = 0.8
+BLEEDING = 0.8
+"""How often the detector is one whose surplus charge runs along columns."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +84,6 @@ class ContaminatedConfig:
     data: Path | None = None
     """Folder with ``cosmic_rays_itl_even.fits.gz``, or such a file: half of the hits are then real
     ones."""
-
-
-@dataclass(eq=False)
-class _Draft:
-    """An exposure in the making: electrons and truth, changed by each contaminant."""
-
-    image: NDArray[np.float64]
-    planes: NDArray[np.uint32]
-    rng: np.random.Generator
-    chosen: frozenset[str]
-    camera: Camera
 
 
 def simulate_contaminated(
@@ -117,20 +110,23 @@ def simulate_contaminated(
     rng = np.random.default_rng(seed)
     camera, psf = draw_camera(rng, config.camera), draw_psf(rng, config.psf)
     chosen = frozenset(name for name, chance in config.chances.items() if rng.random() < chance)
-    stars = _bright_stars(rng, shape, camera, config, chosen)
-    scene = draw_field(rng, shape, psf, noise=camera.noise, limits=config.sources)
-    light = scene.image + render_stars(stars, psf, shape) + _aureoles(rng, shape, stars, psf)
-    draft = _Draft(light + camera.sky, empty_planes(shape), rng, chosen, camera)
-    draft.planes |= bright_planes(light, noise=camera.noise)
-    clean = camera.to_adu(draft.image)
-    _in_the_sky(draft, _with_bright(scene, stars), psf)
-    uncertainty = camera.uncertainty(draft.image)
-    draft.image = camera.expose(np.maximum(draft.image, 0), rng)
-    _on_the_chip(draft, config)
+    is_bright = "bright_star" in chosen
+    light, scene, stars = draw_light(
+        rng, shape, psf, noise=camera.noise, config=config, is_bright=is_bright
+    )
+    clean = camera.to_adu(light + camera.sky)
+    steps = _Drawn(rng, camera, config, chosen=chosen, stars=stars, fwhm=psf.fwhm_pixels)
+    electrons, planes = compose(
+        light + camera.sky,
+        bright_planes(light, noise=camera.noise),
+        steps,
+        ceiling=camera.ceiling,
+        threshold=camera.noise,
+    )
     frame = Frame(
-        camera.read_out(draft.image, rng),
+        camera.read_out(electrons, rng),
         unit="adu",
-        uncertainty=StdDevUncertainty(uncertainty),
+        uncertainty=StdDevUncertainty(steps.uncertainty),
         psf=psf.psf,
         meta=camera.meta(),
         frame_id=f"contaminated {seed}",
@@ -142,20 +138,49 @@ def simulate_contaminated(
         "sky": camera.sky,
     }
     notes |= {"gain": camera.gain, "noise": camera.noise / camera.gain, "bias": camera.bias}
-    return Scene(frame, draft.planes, clean, sources=scene.sources, notes=notes)
+    return Scene(frame, planes.astype(np.uint32), clean, sources=scene.sources, notes=notes)
 
 
-def _bright_stars(
+def draw_light(
     rng: np.random.Generator,
     shape: tuple[int, int],
-    camera: Camera,
+    psf: PsfModel,
+    *,
+    noise: float,
     config: ContaminatedConfig,
-    chosen: frozenset[str],
-) -> NDArray[np.float64]:
-    flux = np.zeros(0)
-    if "bright_star" in chosen:
-        flux = np.array([log_uniform(rng, config.bright_star) * camera.noise])
-    return draw_stars(rng, shape, flux=flux)
+    is_bright: bool,
+) -> tuple[NDArray[np.float64], Field, NDArray[np.float64]]:
+    """Draw stars and galaxies, and render them without sky.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of chance.
+    shape : (int, int)
+        (ny, nx) in pixels.
+    psf : PsfModel
+        Image of a star.
+    noise : float
+        Standard deviation of empty sky in electrons, with which all light scales.
+    config : ContaminatedConfig
+        Ranges.
+    is_bright : bool
+        Whether there is a star that saturates.
+
+    Returns
+    -------
+    light : (ny, nx) float64
+        Electrons.
+    field : Field
+        The sources but for the bright star.
+    stars : (n, 3) float64
+        x, y and flux of all stars, the bright one included.
+    """
+    flux = [log_uniform(rng, config.bright_star) * noise] if is_bright else []
+    bright = draw_stars(rng, shape, flux=np.array(flux))
+    field = draw_field(rng, shape, psf, noise=noise, limits=config.sources)
+    light = field.image + render_stars(bright, psf, shape) + _aureoles(rng, shape, bright, psf)
+    return light, field, _with_bright(field, bright)
 
 
 def _aureoles(
@@ -179,53 +204,92 @@ def _with_bright(scene: Field, stars: NDArray[np.float64]) -> NDArray[np.float64
     return np.concatenate([stars, rows])
 
 
-def _in_the_sky(draft: _Draft, stars: NDArray[np.float64], psf: PsfModel) -> None:
-    """Add what reaches the chip as light, hence with noise of its own."""
-    image, rng, noise = draft.image, draft.rng, draft.camera.noise
-    if "nebulosity" in draft.chosen:
-        draft.planes |= add_nebulosity(image, rng, noise=noise)
-    if "spikes" in draft.chosen:
-        draft.planes |= add_spikes(image, rng, stars, noise=noise, fwhm=psf.fwhm_pixels)
-    if "ghosts" in draft.chosen:
-        draft.planes |= add_ghosts(image, rng, noise=noise)
-    if "trails" in draft.chosen:
-        draft.planes |= add_trails(image, rng, noise=noise, fwhm=psf.fwhm_pixels)
-    if "fringes" in draft.chosen:
-        draft.planes |= add_fringes(image, rng, noise=noise)
-    if "persistence" in draft.chosen:
-        draft.planes |= add_persistence(image, rng, noise=noise)
+class _Drawn:
+    """The steps of an exposure of which everything is drawn when its turn comes."""
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        camera: Camera,
+        config: ContaminatedConfig,
+        *,
+        chosen: frozenset[str],
+        stars: NDArray[np.float64],
+        fwhm: float,
+    ) -> None:
+        self._rng, self._camera, self._config = rng, camera, config
+        self._chosen, self._stars, self._fwhm = chosen, stars, fwhm
+        self.uncertainty: NDArray[np.float32] | None = None
+        """Of the expected electrons, once they were counted; in adu."""
+
+    def in_the_sky(self, image: NDArray[np.float64]) -> Pair:
+        """Add what reaches the chip as light, hence with noise of its own."""
+        rng, chosen, noise, fwhm = self._rng, self._chosen, self._camera.noise, self._fwhm
+        planes = empty_planes((image.shape[0], image.shape[1]))
+        if "nebulosity" in chosen:
+            planes |= add_nebulosity(image, rng, noise=noise)
+        if "spikes" in chosen:
+            planes |= add_spikes(image, rng, self._stars, noise=noise, fwhm=fwhm)
+        if "ghosts" in chosen:
+            planes |= add_ghosts(image, rng, noise=noise)
+        if "trails" in chosen:
+            planes |= add_trails(image, rng, noise=noise, fwhm=fwhm)
+        if "fringes" in chosen:
+            planes |= add_fringes(image, rng, noise=noise)
+        if "persistence" in chosen:
+            planes |= add_persistence(image, rng, noise=noise)
+        return image, planes
+
+    def photons(self, expected: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Count electrons."""
+        self.uncertainty = self._camera.uncertainty(expected)
+        return self._camera.expose(expected, self._rng)
+
+    def charge(self, image: NDArray[np.float64]) -> Pair:
+        """Add particle hits, hot pixels and hot lines."""
+        rng, noise, config = self._rng, self._camera.noise, self._config
+        planes = empty_planes((image.shape[0], image.shape[1]))
+        if "cosmic_rays" in self._chosen:
+            planes |= add_cosmic_rays(
+                image, rng, noise=noise, limits=config.cosmic_rays, data=config.data
+            )
+        if "hot_pixels" in self._chosen:
+            planes |= add_hot_pixels(image, rng, noise=noise)
+        if "hot_lines" in self._chosen:
+            planes |= add_hot_lines(image, rng, noise=noise)
+        return image, planes
+
+    def bleeds(self) -> bool:
+        """Draw whether surplus charge runs along columns."""
+        return bool(self._rng.random() < BLEEDING)
+
+    def dead(self, image: NDArray[np.float64]) -> Pair:
+        """Replace dead pixels, lines and clusters."""
+        sky, noise = self._camera.sky, self._camera.noise
+        planes = empty_planes((image.shape[0], image.shape[1]))
+        for name, add in _DEAD.items():
+            if name in self._chosen:
+                planes |= add(image, self._rng, sky=sky, noise=noise)
+        return image, planes
+
+    def crosstalk(self, image: NDArray[np.float64]) -> Pair:
+        """Add what another amplifier reads."""
+        if "crosstalk" not in self._chosen:
+            return image, empty_planes((image.shape[0], image.shape[1]))
+        camera = self._camera
+        well = camera.ceiling
+        return image, add_crosstalk(image, self._rng, noise=camera.noise, full_well=well)
+
+    def overscan(self, image: NDArray[np.float64]) -> Pair:
+        """Replace strips at the border."""
+        if "overscan" not in self._chosen:
+            return image, empty_planes((image.shape[0], image.shape[1]))
+        camera = self._camera
+        return image, add_overscan(image, self._rng, sky=camera.sky, noise=camera.noise)
 
 
-def _on_the_chip(draft: _Draft, config: ContaminatedConfig) -> None:
-    """Add what happens in the detector and its electronics."""
-    image, rng, camera = draft.image, draft.rng, draft.camera
-    noise, sky, chosen = camera.noise, camera.sky, draft.chosen
-    if "cosmic_rays" in chosen:
-        draft.planes |= add_cosmic_rays(
-            image, rng, noise=noise, limits=config.cosmic_rays, data=config.data
-        )
-    if "hot_pixels" in chosen:
-        draft.planes |= add_hot_pixels(image, rng, noise=noise)
-    if "hot_lines" in chosen:
-        draft.planes |= add_hot_lines(image, rng, noise=noise)
-    bleeds = bool(rng.random() < _BLEEDING)
-    draft.planes |= add_saturation(image, full_well=camera.ceiling, threshold=noise, bleeds=bleeds)
-    if "dead_pixels" in chosen:
-        _replace(draft, add_dead_pixels(image, rng, sky=sky, noise=noise))
-    if "dead_lines" in chosen:
-        _replace(draft, add_dead_lines(image, rng, sky=sky, noise=noise))
-    if "dead_clusters" in chosen:
-        _replace(draft, add_dead_clusters(image, rng, sky=sky, noise=noise))
-    if "crosstalk" in chosen:
-        draft.planes |= add_crosstalk(image, rng, noise=noise, full_well=camera.ceiling)
-    if "overscan" in chosen:
-        _replace(draft, add_overscan(image, rng, sky=sky, noise=noise))
-
-
-def _replace(draft: _Draft, planes: NDArray[np.uint32]) -> None:
-    """Enter planes of pixels whose earlier content is gone, and with it its truth."""
-    dead = planes != 0
-    keeps = np.uint32(MaskPlane.DEAD_LINE | MaskPlane.DEAD_PIXEL)
-    draft.planes[dead] = (draft.planes[dead] & keeps) | planes[dead]
-    overscan = (planes & np.uint32(MaskPlane.OVERSCAN)) != 0
-    draft.planes[overscan] = MaskPlane.OVERSCAN
+_DEAD: dict[str, Callable[..., NDArray[np.uint32]]] = {
+    "dead_pixels": add_dead_pixels,
+    "dead_lines": add_dead_lines,
+    "dead_clusters": add_dead_clusters,
+}

@@ -9,14 +9,13 @@ import numpy as np
 from astropy.io import fits
 
 from astroclean.core.detector import DETECTOR_KEYWORDS
+from astroclean.simulate.composition import LARGEST, exposed, stored
 from astroclean.simulate.draws import Range, log_uniform, uniform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Camera", "CameraRange", "draw_camera"]
-
-_LARGEST = 65535
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Camera:
     @property
     def ceiling(self) -> float:
         """Electrons at which a pixel is saturated: full well or the end of the converter."""
-        return min(self.full_well, (_LARGEST - self.bias) * self.gain)
+        return min(self.full_well, (LARGEST - self.bias) * self.gain)
 
     def expose(
         self, expected: NDArray[np.float64], rng: np.random.Generator
@@ -78,18 +77,17 @@ class Camera:
         (ny, nx) float64
             Electrons; the noise of large counts is drawn from the normal law, which is faster.
         """
-        noisy = expected + np.sqrt(np.maximum(expected, 0)) * rng.standard_normal(expected.shape)
-        few = expected < 100  # noqa: PLR2004 - where the normal law would be seen to differ
-        noisy[few] = rng.poisson(np.maximum(expected[few], 0))
-        return noisy
+        counted: NDArray[np.float64] = exposed(
+            expected, rng.standard_normal(expected.shape), rng.poisson
+        )
+        return counted
 
     def read_out(
         self, electrons: NDArray[np.float64], rng: np.random.Generator
     ) -> NDArray[np.float32]:
         """Return adu as a camera writes them: read noise, bias, whole numbers of 16 bits."""
         noisy = electrons + self.read_noise * rng.standard_normal(electrons.shape)
-        stored = np.rint(noisy / self.gain + self.bias)
-        return np.asarray(np.clip(stored, 0, _LARGEST), dtype=np.float32)
+        return np.asarray(stored(noisy, gain=self.gain, bias=self.bias), dtype=np.float32)
 
     def to_adu(self, electrons: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return electrons as adu with bias, without noise and not rounded."""
