@@ -105,7 +105,7 @@ class _Line:
         if report.validated:
             self._write(f"{told}{'  (best so far)' if report.best else ''}", stays=True)
             return
-        left = (report.steps - report.step) * report.seconds / max(report.step, 1)
+        left = (report.steps - report.step) / max(report.rate, 1e-9)
         speed = f"{report.rate:.2f} steps/s  {_span(left)} left"
         self._write(f"{told}  {speed}", stays=not self._is_live)
 

@@ -155,6 +155,8 @@ class NetworkCard(_Declared):
     """The ONNX file."""
     precision: dict[Precision, Tolerance] = Field(min_length=1)
     """Precisions that do no harm, the first by default, with the tolerance of each."""
+    importer: str | None = None
+    """What to give to `astroclean weights import` for weights that are not shipped."""
     network: NetworkCode = NetworkCode()
     """For engines that do not read ONNX."""
     domain: Domain = Domain()

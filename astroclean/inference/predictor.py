@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from astroclean.tiling.plan import cut_tile, plan_tiles, tiles_within
 from astroclean.tiling.stitch import put_core
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from astroclean.inference.normalize import Measurement, NormalizationState
     from astroclean.tiling.plan import Tile
 
-    Planes = dict[str, NDArray[np.float32]]
+    Planes = dict[str, NDArray[Any]]
+    Digest = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 __all__ = ["Predictor", "valid_pixels"]
 
@@ -48,6 +49,17 @@ def valid_pixels(card: NetworkCard, frame: Frame) -> NDArray[np.bool_]:
     """
     finite: NDArray[np.bool_] = np.isfinite(frame.data)
     return finite if card.valid_pixels == "finite" else finite & ~frame.mask
+
+
+def _everything(answer: NDArray[np.float32]) -> NDArray[Any]:
+    return answer
+
+
+def _unseen(output: Output, keep: Digest, grid: tuple[int, int]) -> NDArray[Any]:
+    """Return what is kept of an output before any tile was seen."""
+    probe = keep(np.zeros((len(output.channels), 0, 0), dtype=np.float32))
+    is_float = np.issubdtype(probe.dtype, np.floating)
+    return np.full((probe.shape[0], *grid), np.nan if is_float else 0, dtype=probe.dtype)
 
 
 class _FrameStatistics(Survey):
@@ -125,7 +137,8 @@ class Predictor:
         extra: Mapping[str, NDArray[np.float32]] | None = None,
         *,
         measured: Measurement | None = None,
-    ) -> dict[str, NDArray[np.float32]]:
+        digest: Digest | None = None,
+    ) -> dict[str, NDArray[Any]]:
         """Return what the network answers for a frame.
 
         Parameters
@@ -137,6 +150,11 @@ class Predictor:
         measured : Measurement, optional
             What :meth:`survey` found, as ``stage.measured(frame)`` gives it; must be given for a
             part of a larger frame.
+        digest : callable, optional
+            What is kept of a tile: a function of the answer (channels, ty, tx) that returns (kept,
+            ty, tx), such as flags from many probabilities; for networks whose outputs are no
+            intensities. It spares the memory for what is not kept. Pixels that are not valid are
+            NaN, or 0 in whole numbers.
 
         Returns
         -------
@@ -172,13 +190,11 @@ class Predictor:
             )
         scale = self.card.scale
         fine = (frame.shape[0] * scale, frame.shape[1] * scale)
-        results = {
-            output.name: np.full((len(output.channels), *fine), np.nan, dtype=np.float32)
-            for output in self.card.outputs
-        }
+        keep = digest or _everything
+        results = {output.name: _unseen(output, keep, fine) for output in self.card.outputs}
         tiles = tiles_within(self._tiles(part.shape), origin=part.origin, shape=frame.shape)
         for batch in self._batches(tiles):
-            self._do_batch(batch, pixels, valid, planes, results)
+            self._do_batch(batch, pixels, valid, planes, (keep, results))
         for output in self.card.outputs:
             self._finish(results, output, valid, state)
         return results
@@ -201,8 +217,9 @@ class Predictor:
         pixels: NDArray[np.float32],
         valid: NDArray[np.bool_],
         planes: Planes,
-        results: Planes,
+        kept: tuple[Digest, Planes],
     ) -> None:
+        keep, results = kept
         states: list[NormalizationState | None] = []
         fed: dict[str, list[NDArray[np.float32]]] = {tensor.name: [] for tensor in self.card.inputs}
         for tile in batch:
@@ -225,7 +242,7 @@ class Predictor:
                 undone = part
                 if state is not None and output.content == "intensity":
                     undone = self.card.normalization.inverse(part, state)
-                put_core(results[output.name], tile, undone, scale=self.card.scale)
+                put_core(results[output.name], tile, keep(undone), scale=self.card.scale)
 
     def _finish(
         self,
@@ -242,7 +259,8 @@ class Predictor:
         if output.at_invalid == "nan" and not valid.all():
             scale = self.card.scale
             unseen = np.repeat(np.repeat(~valid, scale, axis=0), scale, axis=1)
-            results[output.name][:, unseen] = np.nan
+            values = results[output.name]
+            values[:, unseen] = np.nan if np.issubdtype(values.dtype, np.floating) else 0
 
     def _checked(
         self, answer: NDArray[np.float32], output: Output, batch: list[Tile]

@@ -127,8 +127,9 @@ def find_weights(card: NetworkCard) -> Path:
 
 
 def _remedy(card: NetworkCard) -> str:
-    if card.name in importer_names():
-        return f"Run `astroclean weights import {card.name}`."
+    importer = card.importer or card.name
+    if importer in importer_names():
+        return f"Run `astroclean weights import {importer}`."
     return f"Reinstall the plugin, or put the file into a folder named by ${_VARIABLE}."
 
 

@@ -1,0 +1,117 @@
+"""`StageNetwork`: the network of a stage, opened once a process, and the options of all such."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from astroclean.core.options import StageOptions
+from astroclean.errors import AstrocleanWarning
+from astroclean.inference.card import Precision, load_card
+from astroclean.inference.domain import check_domain
+from astroclean.inference.engine import choose_engine, open_engine
+from astroclean.inference.predictor import Predictor
+from astroclean.inference.weights import find_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from astroclean.core.frame import Frame
+    from astroclean.inference.card import NetworkCard
+    from astroclean.inference.engine import Engine
+
+__all__ = ["NetworkOptions", "StageNetwork"]
+
+
+class NetworkOptions(StageOptions):
+    """Settings of every stage with a network; subclass it as ``Options`` of the stage."""
+
+    engine: str = "auto"
+    """Engine that runs the network: ``auto`` or a name that `astroclean doctor` lists."""
+    precision: Precision | None = None
+    """Of the arithmetic: one that the card allows; none: its first."""
+    device: str = "auto"
+    """``auto``, ``cpu``, or what the engine calls it, such as ``cuda:0``."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """CPU threads of each process; fixed, because rounding may depend on it."""
+    tile: Annotated[int, Field(ge=64, le=8192)] = 1024
+    """Side of a tile in pixels, its margin included. It changes memory and speed, not the answer
+    but for rounding."""
+    batch: Annotated[int, Field(ge=1, le=256)] = 1
+    """Tiles given to the engine together."""
+
+
+class StageNetwork:
+    """A network as a stage uses it.
+
+    Parameters
+    ----------
+    card : Path
+        Its card.
+    options : NetworkOptions
+        Of the stage.
+
+    Raises
+    ------
+    PluginLoadError
+        The card cannot be used.
+    """
+
+    def __init__(self, card: Path, options: NetworkOptions) -> None:
+        self.card: NetworkCard = _card(card)
+        self._path = card
+        self._options = options
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return weights, engine and precision: what the answer depends on.
+
+        Raises
+        ------
+        PluginError
+            The weights are missing or damaged, or no engine can run them.
+        """
+        options = self._options
+        find_weights(self.card)
+        return {
+            "weights": self.card.weights.sha256,
+            "engine": choose_engine(self.card, prefer=options.engine, precision=options.precision),
+            "precision": options.precision or self.card.default_precision,
+        }
+
+    @property
+    def predictor(self) -> Predictor:
+        """The network in its engine; opened at first use, then the same for the process."""
+        options = self._options
+        engine = _engine(
+            self._path, options.engine, options.precision, options.device, options.threads
+        )
+        return Predictor(self.card, engine, tile=options.tile, batch=options.batch)
+
+    def warn_outside_domain(self, frame: Frame) -> None:
+        """Warn where a frame is not of the kind that the network was trained on."""
+        for told in check_domain(self.card, frame):
+            text = f"{frame.frame_id}, network '{self.card.name}': {told}"
+            warnings.warn(text, AstrocleanWarning, stacklevel=2)
+
+
+@functools.lru_cache(maxsize=16)
+def _card(path: Path) -> NetworkCard:
+    return load_card(path)
+
+
+@functools.lru_cache(maxsize=4)
+def _engine(
+    path: Path, name: str, precision: Precision | None, device: str, threads: int
+) -> Engine:
+    card = _card(path)
+    return open_engine(
+        card,
+        find_weights(card),
+        prefer=name,
+        precision=precision,
+        device=device,
+        threads=threads,
+    )

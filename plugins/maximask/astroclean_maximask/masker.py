@@ -1,0 +1,134 @@
+"""`maximask`: contaminants of every kind by a convolutional network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from astroclean.core.kinds.mask import Masker
+from astroclean.core.planes import MaskPlane, parse_planes
+from astroclean.core.results import Mask
+from astroclean.core.stage import Provides
+from astroclean.inference.stage_network import NetworkOptions, StageNetwork
+from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES
+from astroclean_maximask.priors import known_alias, read_classes, update_priors, with_overrides
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+    from astroclean.core.stage import Identity
+    from astroclean.core.survey import Survey
+
+__all__ = ["MaxiMask", "MaxiMaskOptions"]
+
+_CARDS = Path(__file__).parent / "cards"
+_OUTPUT = "probabilities"
+
+
+class MaxiMaskOptions(NetworkOptions):
+    """Settings of :class:`MaxiMask`."""
+
+    weights: Literal["astroclean", "published"] = "astroclean"
+    """Our own compact network, or the authors', imported with `astroclean weights import
+    maximask`."""
+    classes: tuple[str, ...] = ()
+    """Planes to flag, by name or alias; none: all that the network knows."""
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    """Probability above which a class is flagged, by name or alias; others as the weights say."""
+    priors: dict[str, float] = Field(default_factory=dict)
+    """Fraction of pixels that a class is expected to have, by name or alias; others as the weights
+    say. A rarer class needs more evidence."""
+    probabilities: bool = False
+    """Whether to return the probability of each class: 4 bytes a class and pixel of memory."""
+
+
+class MaxiMask(Masker):
+    """Flags contaminants with MaxiMask (Paillassa, Bertin & Bouy 2020, A&A 634, A48).
+
+    The sky of a mesh is subtracted and its noise divided by, so the unit does not matter. Pixels
+    without a value are filled with the sky and never flagged.
+    """
+
+    sets = MaskPlane.union([*CONTAMINANTS, *EXTRA_CLASSES])
+    Options = MaxiMaskOptions
+
+    def __init__(
+        self, options: MaxiMaskOptions | None = None, *, identity: Identity | None = None
+    ) -> None:
+        super().__init__(options, identity=identity)
+        name = f"maximask-{self.options.weights}"
+        self._network = StageNetwork(_CARDS / f"{name}.card.toml", self.options)
+        known = read_classes(_CARDS / f"{name}.classes.toml")
+        with_priors = with_overrides(known, "prior", self.options.priors)
+        self._classes = with_overrides(with_priors, "threshold", self.options.thresholds)
+        chosen = [known_alias(name, known) for name in self.options.classes]
+        self._chosen = tuple(alias for alias in known if alias in (chosen or known))
+
+    def provides(self) -> Provides:
+        """Return the planes of the chosen classes."""
+        return Provides(planes=parse_planes(self._chosen))
+
+    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - a network's is fixed
+        """Return the reach of the network in pixels."""
+        return self._network.predictor.halo
+
+    def row_step(self, frame: Frame) -> int:
+        """Return the height of tiles."""
+        return self._network.predictor.row_step(frame)
+
+    def survey(self, frame: Frame) -> Survey | None:
+        """Return what measures the sky of the whole frame."""
+        return self._network.predictor.survey(frame)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return weights, engine and precision."""
+        return self._network.fingerprint()
+
+    def find(self, frame: Frame) -> Mask:
+        """Return the contaminants.
+
+        Parameters
+        ----------
+        frame : Frame
+            Any unit, sky included. Not modified.
+
+        Returns
+        -------
+        Mask
+            Flags of the chosen classes; their probabilities where the option asks for them.
+        """
+        self._network.warn_outside_domain(frame)
+        digest = self._updated if self.options.probabilities else self._flags_of
+        found = self._network.predictor.predict(
+            frame, measured=self.measured(frame), digest=digest
+        )[_OUTPUT]
+        if not self.options.probabilities:
+            return Mask(found[0])
+        flags = np.zeros(frame.shape, dtype=np.uint32)
+        for alias, values in zip(self._chosen, found, strict=True):
+            flags |= self._flagged(alias, values)
+        return Mask(flags, probabilities=dict(zip(self._chosen, found, strict=True)))
+
+    def _updated(self, answer: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities of the chosen classes under the expected priors."""
+        channels = self._network.card.outputs[0].channels
+        settings = [self._classes[alias] for alias in self._chosen]
+        return update_priors(
+            answer[[channels.index(alias) for alias in self._chosen]],
+            np.array([entry.training_prior for entry in settings], dtype=np.float32),
+            np.array([entry.prior for entry in settings], dtype=np.float32),
+        )
+
+    def _flags_of(self, answer: NDArray[np.float32]) -> NDArray[np.uint32]:
+        flags = np.zeros(answer.shape[1:], dtype=np.uint32)
+        for alias, values in zip(self._chosen, self._updated(answer), strict=True):
+            flags |= self._flagged(alias, values)
+        return flags[np.newaxis]
+
+    def _flagged(self, alias: str, values: NDArray[np.float32]) -> NDArray[np.uint32]:
+        # NaN, where there is no value, is above no threshold.
+        return (values > self._classes[alias].threshold) * np.uint32(parse_planes(alias))

@@ -1,0 +1,168 @@
+"""Architectures in Keras 3: the paper's, and a compact one for CPUs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool
+
+__all__ = ["build_compact", "build_compact_probabilities", "build_maximask", "build_maxitrack"]
+
+_ENCODER = (
+    (("conv1", 32),),
+    (("conv2", 64),),
+    (("conv3_1", 128), ("conv3_2", 128)),
+    (("conv4_1", 256), ("conv4_2", 256)),
+    (("conv5_1", 256), ("conv5_2", 256)),
+)
+"""Names, as in the published weights, and filters of the convolutions at each resolution."""
+_DECODER: tuple[tuple[tuple[str, int | None], ...], ...] = (
+    (("upconv5_2", 256), ("upconv5_1", 256)),
+    (("upconv4_2", 256), ("upconv4_1", 128)),
+    (("upconv3_2", 128), ("upconv3_1", 64)),
+    (("upconv2", 32),),
+    (("upconv1", None),),
+)
+_EXTRA = {2: 32, 3: 64, 4: 128}
+"""Filters of the extra paths at each resolution below the full one."""
+_WIDTHS = (16, 32, 48, 64, 80)
+"""Filters at full resolution, 1/2, 1/4, 1/8, 1/16."""
+_DEPTHS = (2, 2, 3, 2, 3)
+"""Convolutions of the encoder at each resolution."""
+
+
+def _convolve(tensor: Any, filters: int, name: str, *, stride: int = 1) -> Any:
+    return layers.Conv2D(filters, 3, strides=stride, padding="same", activation="relu", name=name)(
+        tensor
+    )
+
+
+def build_maximask(outputs: int = 14) -> keras.Model:
+    """Return the network of the paper (5.7 M parameters; figure 10, table 5).
+
+    Wired as the published weights are: the encoder's features are added to what is unpooled, and
+    four extra paths take each level of the decoder to full resolution.
+
+    Parameters
+    ----------
+    outputs : int
+        Classes.
+
+    Returns
+    -------
+    keras.Model
+        (n, ny, nx, 1) in units of the noise of the sky to (n, ny, nx, outputs) probabilities.
+    """
+    pixels = keras.Input((None, None, 1), name="pixels")
+    tensor = Arcsinh(name="compress", dtype="float32")(pixels)
+    skips, places = [], []
+    for level, names in enumerate(_ENCODER, 1):
+        for name, filters in names:
+            tensor = _convolve(tensor, filters, name)
+        skips.append(tensor)
+        tensor, place = ArgMaxPool(name=f"pool{level}")(tensor)
+        places.append(place)
+    tensor = _convolve(tensor, 256, "convmid")
+
+    def unpooled(values: Any, level: int, name: str) -> Any:
+        fed = (values, places[level - 1], skips[level - 1])
+        return ArgMaxUnpool(name=f"{name}_unpool{level}")(fed)
+
+    decoded = {}
+    for level, convolutions in zip((5, 4, 3, 2, 1), _DECODER, strict=True):
+        back = unpooled(tensor, level, "up")
+        tensor = layers.Add(name=f"sum{level}")([back, skips[level - 1]])
+        for name, width in convolutions:
+            tensor = _convolve(tensor, width or outputs, name)
+        decoded[level] = tensor
+    ends = [tensor]
+    for path in (4, 3, 2, 1):
+        tensor = decoded[path + 1]
+        for level in range(path, 0, -1):
+            filters = outputs if level == 1 else _EXTRA[level]
+            name = f"ucp{path}_conv{level}"
+            tensor = _convolve(unpooled(tensor, level, f"ucp{path}"), filters, name)
+        ends.append(tensor)
+    joined = layers.Concatenate(name="joined")(ends)
+    final = layers.Conv2D(
+        outputs, 3, padding="same", activation="sigmoid", dtype="float32", name="final_conv"
+    )
+    return keras.Model(pixels, final(joined), name="maximask")
+
+
+def build_maxitrack(side: int = 400) -> keras.Model:
+    """Return the screening network of the paper (8.3 M parameters; figure 11, table 6).
+
+    Parameters
+    ----------
+    side : int
+        Pixels of a tile; the slopes of its PReLU belong to single pixels.
+
+    Returns
+    -------
+    keras.Model
+        (n, side, side, 1) in units of the noise of the sky to (n, 2) probabilities: good, bad.
+    """
+    pixels = keras.Input((side, side, 1), name="pixels")
+    tensor = Arcsinh(name="compress", dtype="float32")(pixels)
+    for index, filters in enumerate((16, 32, 64, 128, 128), 1):
+        tensor = layers.Conv2D(filters, 9, padding="same", name=f"conv{index}")(tensor)
+        tensor = layers.MaxPooling2D(2)(layers.PReLU(name=f"slope{index}")(tensor))
+    tensor = layers.Flatten()(tensor)
+    for index in (1, 2):
+        tensor = layers.PReLU(name=f"dense_slope{index}")(
+            layers.Dense(64, name=f"dense{index}")(tensor)
+        )
+        tensor = layers.Dropout(0.5)(tensor)
+    chances = layers.Softmax(dtype="float32")(layers.Dense(2, name="dense3")(tensor))
+    return keras.Model(pixels, chances, name="maxitrack")
+
+
+def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
+    """Return the compact network: a U-Net whose decoder adds what the encoder saw.
+
+    Strided convolutions take the place of arg-max pooling, sums of concatenations, so that a pixel
+    costs 19 000 multiplications where the paper's network needs 150 000.
+
+    Parameters
+    ----------
+    outputs : int
+        Classes.
+    auxiliary : bool
+        Whether also to return the logits at 1/2 to 1/8 of the resolution, for losses of their own
+        (paper, section 3.1.2).
+
+    Returns
+    -------
+    keras.Model
+        (n, ny, nx, 1) in units of the noise of the sky to (n, ny, nx, outputs) logits. Sides are
+        multiples of 16.
+    """
+    pixels = keras.Input((None, None, 1), name="pixels")
+    tensor = Arcsinh(name="compress", dtype="float32")(pixels)
+    skips = []
+    for level, (width, depth) in enumerate(zip(_WIDTHS, _DEPTHS, strict=True)):
+        for index in range(depth):
+            stride = 2 if level and not index else 1
+            tensor = _convolve(tensor, width, f"down{level}_{index}", stride=stride)
+        skips.append(tensor)
+    logits = []
+    for level in reversed(range(len(_WIDTHS) - 1)):
+        narrow = layers.Conv2D(_WIDTHS[level], 1, name=f"narrow{level}")(tensor)
+        finer = layers.UpSampling2D(2, name=f"finer{level}")(narrow)
+        summed = layers.Add(name=f"sum{level}")([finer, skips[level]])
+        tensor = _convolve(summed, _WIDTHS[level], f"up{level}")
+        if level == 0 or auxiliary:
+            head = layers.Conv2D(outputs, 1, dtype="float32", name=f"logits{level}")
+            logits.append(head(tensor))
+    return keras.Model(pixels, logits[::-1] if auxiliary else logits[-1], name="maximask_compact")
+
+
+def build_compact_probabilities() -> keras.Model:
+    """Return the compact network as it is shipped: calibrated probabilities at full resolution."""
+    logits = build_compact()
+    chances = layers.Activation("sigmoid", name="chances")(logits.outputs[0])
+    return keras.Model(logits.inputs, chances, name="maximask_compact")

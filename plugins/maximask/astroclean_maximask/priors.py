@@ -1,0 +1,135 @@
+"""Thresholds and priors of the classes, by name, and the update of probabilities by priors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from astroclean.core.configs import read_toml
+from astroclean.core.planes import parse_planes
+from astroclean.errors import ConfigurationError, PlaneError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["ClassSettings", "read_classes", "update_priors", "with_overrides"]
+
+
+class ClassSettings(BaseModel):
+    """What is known of one class of one set of weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    training_prior: float = Field(gt=0, lt=1)
+    """Fraction of pixels in the training set."""
+    prior: float = Field(gt=0, lt=1)
+    """Fraction expected in frames."""
+    threshold: float = Field(ge=0, le=1)
+    """Probability above which a pixel is flagged."""
+
+
+def read_classes(path: Path) -> dict[str, ClassSettings]:
+    """Read the classes of a set of weights.
+
+    Parameters
+    ----------
+    path : Path
+        TOML file with a table for each class, named by the alias of its plane.
+
+    Returns
+    -------
+    dict of str to ClassSettings
+        By alias.
+    """
+    return {name: ClassSettings.model_validate(table) for name, table in read_toml(path).items()}
+
+
+def with_overrides(
+    classes: Mapping[str, ClassSettings], key: str, values: Mapping[str, float]
+) -> dict[str, ClassSettings]:
+    """Return classes with one setting replaced for some of them.
+
+    Parameters
+    ----------
+    classes : mapping of str to ClassSettings
+        By alias.
+    key : str
+        ``prior`` or ``threshold``.
+    values : mapping of str to float
+        By name or alias of a plane.
+
+    Returns
+    -------
+    dict of str to ClassSettings
+        New.
+
+    Raises
+    ------
+    ConfigurationError
+        No such class, or a value out of range; every problem is listed.
+    """
+    changed, problems = dict(classes), []
+    for name, value in values.items():
+        try:
+            alias = known_alias(name, classes)
+            checked = {**changed[alias].model_dump(), key: value}
+            changed[alias] = ClassSettings.model_validate(checked)
+        except ConfigurationError as error:
+            problems += [f"{key}s: {problem}" for problem in error.problems]
+        except ValueError:
+            problems.append(f"{key}s.{name}: between 0 and 1 (got {value})")
+    if problems:
+        raise ConfigurationError(problems)
+    return changed
+
+
+def known_alias(name: str, classes: Iterable[str]) -> str:
+    """Return the alias of a class that was given by name or alias.
+
+    Raises
+    ------
+    ConfigurationError
+        The network has no such class.
+    """
+    if name.upper() in classes:
+        return name.upper()
+    try:
+        alias = parse_planes(name).alias
+    except PlaneError as error:
+        raise ConfigurationError(str(error)) from error
+    if alias not in classes:
+        known = ", ".join(classes)
+        raise ConfigurationError(f"the network has no class '{name}'; it has {known}")
+    return alias
+
+
+def update_priors(
+    probabilities: NDArray[np.float32], training: NDArray[np.float32], wanted: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return probabilities for frames in which classes are rarer than in the training set.
+
+    ``p' = p / (p + f (1 - p))`` with ``f = t / (1 - t) (1 - o) / o`` (paper, section 5; Saerens
+    et al. 2002): Bayes' rule with another prior and the same likelihood.
+
+    Parameters
+    ----------
+    probabilities : (classes, ...) float32
+        Of the network.
+    training, wanted : (classes,) float32
+        Priors t and o, between 0 and 1.
+
+    Returns
+    -------
+    (classes, ...) float32
+        A new array.
+    """
+    factor = training / (1 - training) * ((1 - wanted) / wanted)
+    factor = factor.reshape(-1, *[1] * (probabilities.ndim - 1))
+    with np.errstate(invalid="ignore"):  # 0 / 0 where a class that is certain not to be is so
+        updated = probabilities / (probabilities + factor * (1 - probabilities))
+    return np.asarray(updated, dtype=np.float32)

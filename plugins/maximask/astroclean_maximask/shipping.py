@@ -1,0 +1,172 @@
+"""What a training of the compact network leaves: weights made probabilities, card, classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from astroclean_maximask.calibration import best_threshold, calibrate, count_logits
+from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES, OUTPUTS
+from astroclean_maximask.export import write_card, write_classes, write_network
+from astroclean_maximask.network import build_compact
+from astroclean_maximask.priors import ClassSettings
+from astroclean_maximask.samples import labels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["CHANNELS", "NAME", "as_probabilities", "export_compact", "load_compact"]
+
+NAME = "maximask-astroclean"
+CHANNELS = (*OUTPUTS, *(plane.alias for plane in EXTRA_CLASSES))
+HALO = 96
+"""Reach of the compact network in pixels, rounded up to its multiple."""
+_HEAD = "logits0"
+_BATCH = 8
+_CARD = """\
+schema = 1
+name = "maximask-astroclean"
+architecture = "U-Net with strided convolutions and sums, five resolutions, 0.37 M parameters"
+paper = "10.1051/0004-6361/201936345"
+license = "BSD-3-Clause"
+unit = "any"
+halo = {halo}
+multiple = 16
+valid_pixels = "finite"
+inputs = [{ name = "pixels" }]
+normalization = { name = "background_sigma", box = 128, filter_size = 3 }
+
+[[outputs]]
+name = "probabilities"
+channels = [{channels}]
+
+[weights]
+file = "maximask-astroclean.onnx"
+sha256 = "{sha256}"
+size = {size}
+
+[precision.f32]
+absolute = 1e-4
+relative = 0
+
+[precision.bf16]
+absolute = 0.1
+relative = 0
+
+[network]
+keras = "astroclean_maximask.network:build_compact_probabilities"
+
+[domain]
+coadd = false
+fwhm_pixels = [1.3, 8.0]
+description = "Simulated single exposures of CCDs, sky noise of 2 to 80 electrons"
+
+[example]
+file = "maximask-astroclean.example.npz"
+"""
+
+
+def load_compact(weights: Sequence[NDArray[Any]]) -> Any:
+    """Return the compact network without its auxiliary outputs.
+
+    Parameters
+    ----------
+    weights : sequence of array
+        In the order of the variables of the network with auxiliary outputs.
+
+    Returns
+    -------
+    keras.Model
+        Logits at full resolution.
+    """
+    whole = build_compact(len(CHANNELS), auxiliary=True)
+    whole.set_weights(list(weights))
+    plain = build_compact(len(CHANNELS))
+    values = {variable.path: variable for variable in whole.variables}
+    for variable in plain.variables:
+        variable.assign(values[variable.path])
+    return plain
+
+
+def as_probabilities(
+    logits: Any, samples: Mapping[str, NDArray[Any]]
+) -> tuple[Any, dict[str, ClassSettings]]:
+    """Return the network with calibrated probabilities, and its classes.
+
+    Parameters
+    ----------
+    logits : keras.Model
+        From `load_compact`; modified: its last layer takes up the calibration.
+    samples : mapping of str to array
+        Validation samples, as `SampleMaker` makes them.
+
+    Returns
+    -------
+    model : keras.Model
+        Ends in a sigmoid.
+    classes : dict of str to ClassSettings
+        With the threshold of the highest MCC, and the frequency in the samples as prior.
+    """
+    counts = _counts(logits, samples)
+    head = logits.get_layer(_HEAD)
+    kernel, bias = (np.array(value) for value in head.get_weights())
+    classes = {}
+    for channel, alias in enumerate(CHANNELS):
+        found = counts[channel]
+        slope, offset = calibrate(found)
+        kernel[..., channel] *= slope
+        bias[channel] = slope * bias[channel] + offset
+        if alias in {plane.alias for plane in (*CONTAMINANTS, *EXTRA_CLASSES)}:
+            true = int(found.positives.sum())
+            prior = max(true, 1) / int(true + found.negatives.sum())
+            threshold = best_threshold(found, (slope, offset))
+            classes[alias] = ClassSettings(
+                training_prior=prior, prior=prior, threshold=round(threshold, 4)
+            )
+    head.set_weights([kernel, bias])
+    chances = keras.layers.Activation("sigmoid", name="chances")(logits.outputs[0])
+    return keras.Model(logits.inputs, chances, name="maximask_compact"), classes
+
+
+def _counts(model: Any, samples: Mapping[str, NDArray[Any]]) -> list[Any]:
+    pooled: list[Any] = []
+    for start in range(0, len(samples["pixels"]), _BATCH):
+        part = slice(start, start + _BATCH)
+        pixels = np.sinh(samples["pixels"][part].astype(np.float32))[..., np.newaxis]
+        answers = np.asarray(model.predict_on_batch(pixels))
+        labels = labels_of(samples["planes"][part]) > 0
+        found = [count_logits(answers[..., k], labels[..., k]) for k in range(len(CHANNELS))]
+        pooled = [a + b for a, b in zip(pooled, found, strict=True)] if pooled else found
+    return pooled
+
+
+def export_compact(
+    weights: Sequence[NDArray[Any]], samples: Mapping[str, NDArray[Any]], folder: Path
+) -> list[Path]:
+    """Write the compact network as it is shipped.
+
+    Parameters
+    ----------
+    weights : sequence of array
+        In the order of the variables of the network with auxiliary outputs.
+    samples : mapping of str to array
+        Validation samples: for calibration and thresholds.
+    folder : Path
+        Where.
+
+    Returns
+    -------
+    list of Path
+        ONNX file, example, card, classes.
+    """
+    model, classes = as_probabilities(load_compact(weights), samples)
+    files = write_network(model, folder, name=NAME, outputs={"probabilities": CHANNELS})
+    listed = ", ".join(f'"{alias}"' for alias in CHANNELS)
+    template = _CARD.replace("{halo}", str(HALO)).replace("{channels}", f"\n    {listed},\n")
+    card = write_card(template, folder, name=NAME)
+    return [*files, card, write_classes(classes, folder / f"{NAME}.classes.toml")]
