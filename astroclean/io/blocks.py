@@ -17,7 +17,7 @@ __all__ = [
     "keyword_of",
     "replaced",
     "split_hdu",
-    "with_sums",
+    "summed_cards",
     "without_times",
 ]
 
@@ -84,15 +84,24 @@ def without_times(content: bytes) -> bytes:
     return joined_cards(cards) + timeless.tobytes()
 
 
-def with_sums(content: bytes) -> bytes:
-    """Return an HDU with DATASUM and CHECKSUM (FITS standard 4.0, appendix J), without a date."""
-    cards, data = split_hdu(content)
+def summed_cards(cards: Iterable[bytes], data: Iterable[bytes]) -> list[bytes]:
+    """Return cards with DATASUM and CHECKSUM (FITS standard 4.0, appendix J), without a date.
+
+    Parameters
+    ----------
+    cards : iterable of bytes
+        The header.
+    data : iterable of bytes
+        The data in pieces of whole 32-bit words, padded to whole blocks.
+    """
     kept = [raw for raw in cards if keyword_of(raw) not in {"CHECKSUM", "DATASUM"}]
-    data_sum = _sum(data)
+    data_sum = 0
+    for piece in data:
+        data_sum = _sum(piece, data_sum)
     kept.append(card("DATASUM", str(data_sum), "data unit checksum"))
     zero = joined_cards([*kept, card("CHECKSUM", "0" * 16, "HDU checksum")])
     told = _encoded(~_sum(zero, data_sum) & 0xFFFFFFFF)
-    return joined_cards([*kept, card("CHECKSUM", told, "HDU checksum")]) + data
+    return [*kept, card("CHECKSUM", told, "HDU checksum")]
 
 
 def _sum(content: bytes, carried: int = 0) -> int:

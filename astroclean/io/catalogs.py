@@ -10,7 +10,8 @@ from astropy.io import fits
 from astropy.table import QTable, vstack
 
 from astroclean.errors import FitsWriteError
-from astroclean.io.images import encode_hdu, new_image, own_primary
+from astroclean.io.encode import encode_hdu, new_image
+from astroclean.io.images import own_primary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

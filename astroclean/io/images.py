@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -18,10 +16,10 @@ from astroclean.io.blocks import (
     keyword_of,
     replaced,
     split_hdu,
-    with_sums,
-    without_times,
 )
+from astroclean.io.encode import encode_hdu, new_image
 from astroclean.io.names import WRITER_KEYWORD
+from astroclean.io.packing import PackedForm, scratch_stream, write_data, write_packed
 from astroclean.io.rowstore import RowStore
 
 if TYPE_CHECKING:
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "copied_hdu",
-    "encode_hdu",
-    "new_image",
     "own_primary",
     "patched_hdu",
     "wcs_cards_of",
@@ -49,13 +45,6 @@ _WCS_KEYWORD = re.compile(
 # Tables of the same file that the WCS looks up: distortion (Paper IV) and detector to image.
 _LOOKUP_KEYWORD = re.compile(r"(CPDIS|CPERR)\d|D[PQ]\d(\..+)?|D2IM(DIS|ERR|EXT)\d?|D2IM\d(\..+)?")
 _SCALING_OR_SUM = {"BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM"}
-# Cards of the table that holds a compressed image, and of how it was compressed.
-_PACKING = re.compile(
-    r"XTENSION|BITPIX|NAXIS\d*|[PG]COUNT|TFIELDS|THEAP|T(TYPE|FORM|UNIT)\d+|ZIMAGE|ZBITPIX"
-    r"|ZNAXIS\d*|ZTILE\d+|ZCMPTYPE|Z(NAME|VAL)\d+|ZQUANTIZ|ZDITHER0|Z(SCALE|ZERO|BLANK)|ZMASKCMP"
-    r"|ZHECKSUM|ZDATASUM"
-)
-_COMPRESSION = ("SIMPLE", "EXTEND", "ZSIMPLE", "ZEXTEND", "ZTENSION", "ZPCOUNT", "ZGCOUNT")
 _EXACT_IN_FLOAT32 = 16  # bits of an integer
 _ROWS = 512
 _PLANE = 2
@@ -80,30 +69,6 @@ def wcs_cards_of(header: fits.Header, *, lookups: bool) -> fits.Header:
     if isinstance(epoch, (int, float)) and epoch > 0 and "EQUINOX" not in cards:
         cards["EQUINOX"] = float(epoch)
     return cards
-
-
-def new_image(name: str, data: NDArray[Any], header: fits.Header, *, packed: bool) -> Any:
-    """Return a new image HDU.
-
-    Parameters
-    ----------
-    name : str
-        EXTNAME.
-    data : (..., ny, nx) array
-        Integers or floats.
-    header : Header
-        Further cards.
-    packed : bool
-        Whether to tile-compress: integers RICE, floats GZIP_2 without quantisation (exact).
-
-    Returns
-    -------
-    ImageHDU or CompImageHDU
-        The HDU.
-    """
-    if not packed:
-        return fits.ImageHDU(data, header, name=name)
-    return _packed(data, header, name=name, tile=None)
 
 
 def write_image(
@@ -132,9 +97,13 @@ def write_image(
     packed : bool
         As for :func:`new_image`.
     """
+    if packed:
+        form = PackedForm(shape, np.dtype(planes[0].dtype), header, name)
+        write_packed(form, _rows(planes), target)
+        return
     if not any(isinstance(plane, RowStore) for plane in planes):
         data = planes[0] if len(shape) == _PLANE else np.stack(planes).reshape(shape)
-        target.write(encode_hdu(new_image(name, data, header, packed=packed)))
+        target.write(encode_hdu(new_image(name, data, header, packed=False)))
         return
     # The header of a small image of this type, with the axes of this one.
     small = np.zeros((1,) * len(shape), dtype=planes[0].dtype)
@@ -144,33 +113,20 @@ def write_image(
     _stream(cards, _stored_rows(planes), target)
 
 
-def _stored_rows(planes: Sequence[Any]) -> Iterator[NDArray[Any]]:
-    """Yield rows as FITS stores them: big-endian, unsigned integers offset to signed ones."""
+def _rows(planes: Sequence[Any]) -> Iterator[NDArray[Any]]:
     for plane in planes:
         for start in range(0, plane.shape[0], _ROWS):
-            block = plane[slice(start, start + _ROWS)]
-            if block.dtype.kind == "u":
-                half = np.array(1 << 8 * block.dtype.itemsize - 1, block.dtype)
-                block = (block ^ half).view(f"i{block.dtype.itemsize}")
-            yield block.astype(block.dtype.newbyteorder(">"))
+            yield plane[slice(start, start + _ROWS)]
 
 
-def _packed(
-    data: NDArray[Any], header: fits.Header, *, name: str | None, tile: tuple[int, ...] | None
-) -> fits.CompImageHDU:
-    exact = "GZIP_2" if data.dtype.kind == "f" else "RICE_1"
-    cleaned = header.copy()
-    # Of a compressed primary, astropy would write both SIMPLE and XTENSION, which CFITSIO refuses.
-    for keyword in _COMPRESSION:
-        cleaned.remove(keyword, ignore_missing=True)
-    return fits.CompImageHDU(
-        np.ascontiguousarray(data),
-        cleaned,
-        name=name,
-        compression_type=exact,
-        tile_shape=tile,
-        quantize_level=0,
-    )
+def _stored_rows(planes: Sequence[Any]) -> Iterator[NDArray[Any]]:
+    """Yield rows as FITS stores them: big-endian, unsigned integers offset to signed ones."""
+    for block in _rows(planes):
+        signed = block
+        if block.dtype.kind == "u":
+            half = np.array(1 << 8 * block.dtype.itemsize - 1, block.dtype)
+            signed = (block ^ half).view(f"i{block.dtype.itemsize}")
+        yield signed.astype(signed.dtype.newbyteorder(">"))
 
 
 def own_primary() -> bytes:
@@ -180,32 +136,20 @@ def own_primary() -> bytes:
     return encode_hdu(fits.PrimaryHDU(header=header), primary=True)
 
 
-def encode_hdu(hdu: Any, *, primary: bool = False) -> bytes:
-    """Return the bytes of one HDU, padded to whole blocks."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # Odd cards of the input (long keywords, non-standard units) are kept, not judged.
-        warnings.simplefilter("ignore", fits.verify.VerifyWarning)
-        hdus = fits.HDUList([hdu] if primary else [fits.PrimaryHDU(), hdu])
-        hdus.writeto(buffer, output_verify="ignore")
-    content = buffer.getvalue()[0 if primary else BLOCK :]
-    return without_times(content) if isinstance(hdu, fits.CompImageHDU) else content
-
-
 def copied_hdu(source: FitsSource, info: HduInfo, target: BinaryIO) -> None:
     """Write an HDU as it is stored; only a primary's ``EXTEND = F`` becomes T, as it must."""
     header = source.header(info.index)
     if info.index or header.get("EXTEND", True):
         source.copy_bytes(info, target)
         return
-    head = joined_cards(_extended(source.raw_cards(info)))
-    if source.is_summed(info.index):
-        buffer = io.BytesIO()
-        source.copy_bytes(info, buffer, data_only=True)
-        target.write(with_sums(head + buffer.getvalue()))
-    else:
-        target.write(head)
+    cards = _extended(source.raw_cards(info))
+    if not source.is_summed(info.index):
+        target.write(joined_cards(cards))
         source.copy_bytes(info, target, data_only=True)
+        return
+    with scratch_stream() as data:
+        source.copy_bytes(info, data, data_only=True)
+        write_data(cards, data, target, summed=True)
 
 
 def _extended(cards: list[bytes]) -> list[bytes]:
@@ -248,18 +192,19 @@ def patched_hdu(
         cards = _extended(cards)
     cards += [card("HISTORY", line) for line in history]
     blocks = _patched_rows(source, info, stored, as_stored, values, changed)
+    summed = source.is_summed(info.index)
     if info.is_compressed:
-        data = np.concatenate(list(blocks)).reshape(info.shape)
-        content = _repacked(cards, data, source.tile_shape(info.index))
-        target.write(with_sums(content) if source.is_summed(info.index) else content)
+        form = PackedForm(info.shape, stored, tile=source.tile_shape(info.index))
+        write_packed(form, blocks, target, stored=cards, summed=summed)
         return
     cards = replaced(cards, card("BITPIX", -8 * stored.itemsize, "array data type"))
-    if source.is_summed(info.index):
-        buffer = io.BytesIO()
-        _stream(cards, blocks, buffer)
-        target.write(with_sums(buffer.getvalue()))
-    else:
+    if not summed:
         _stream(cards, blocks, target)
+        return
+    with scratch_stream() as data:
+        for block in blocks:
+            data.write(block.tobytes())
+        write_data(cards, data, target, summed=True)
 
 
 def _float_size(header: fits.Header) -> int:
@@ -300,21 +245,3 @@ def _stream(cards: list[bytes], blocks: Iterator[NDArray[Any]], target: BinaryIO
     for block in blocks:
         written += target.write(block.tobytes())
     target.write(b"\0" * (-written % BLOCK))
-
-
-def _repacked(cards: list[bytes], data: NDArray[Any], tile: tuple[int, ...]) -> bytes:
-    """Return a tile-compressed HDU with the cards of the input beside those of the compression."""
-    native = data.astype(data.dtype.newbyteorder("="))
-    content = encode_hdu(_packed(native, fits.Header(), name=None, tile=tile))
-    made, packed = split_hdu(content)
-    # CFITSIO wants these first: they tell whether the image was a primary or an extension.
-    first = [c for c in cards if keyword_of(c) in {"ZSIMPLE", "ZTENSION"}]
-    packing = []
-    for made_card in made:
-        keyword = keyword_of(made_card)
-        if keyword == "ZTENSION":
-            packing += first
-        elif _PACKING.fullmatch(keyword):
-            packing.append(made_card)
-    kept = [c for c in cards if c not in first and not _PACKING.fullmatch(keyword_of(c))]
-    return joined_cards(packing + kept) + packed

@@ -14,10 +14,9 @@ from astroclean.core.planes import plane_cards
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import FitsWriteError
 from astroclean.io.atomic import atomic_file
+from astroclean.io.encode import encode_hdu, new_image
 from astroclean.io.images import (
     copied_hdu,
-    encode_hdu,
-    new_image,
     own_primary,
     patched_hdu,
     wcs_cards_of,

@@ -7,6 +7,7 @@ before it left on scratch disk.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ BYTES_PER_PIXEL = 145
 """What a pixel of a frame takes at the most, measured with lacosmic and interpolate."""
 BASE_BYTES = 250_000_000
 """What Python and the libraries take before the first pixel."""
+_HIGHEST_TILE = 512
+"""Rows, as many as are written at a time."""
 
 
 @dataclass(frozen=True)
@@ -137,12 +140,18 @@ def _obstacle(
             return f"stage '{stage.name}' needs the whole frame"
         if stage.branch is not None or "sources" in stage.provides().fields:
             return f"what stage '{stage.name}' makes is of the whole frame"
-    packed = any(slot.science.is_compressed for slot in exposure.slots)
     estimated = config.psf is not None and config.psf.estimate
     reasons = {
-        "a tile-compressed file is written as a whole (funpack it first)": packed,
+        "tiles of its compression are too large (funpack it first)": _has_large_tiles(exposure),
         "aligned bands are processed as a whole": bool(config.bands),
         "stages are saved as a whole (run.keep_stages)": config.run.keep_stages,
         "the PSF is estimated from the whole frame": estimated,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _has_large_tiles(exposure: Exposure) -> bool:
+    """Return whether reading a row means to unpack much of the image, such as all of it."""
+    packed = (slot.science for slot in exposure.slots if slot.science.is_compressed)
+    tiles = [exposure.source.tile_shape(info.index) for info in packed]
+    return any(math.prod(tile[:-1]) > _HIGHEST_TILE for tile in tiles)

@@ -12,7 +12,7 @@ from astropy.table import Table
 
 from astroclean.core.planes import MaskPlane
 from astroclean.io.atomic import atomic_file
-from astroclean.io.images import encode_hdu
+from astroclean.io.encode import encode_hdu
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,8 @@ from astropy.io import fits
 from astroclean.core.detector import Detector
 from astroclean.core.planes import plane_cards
 from astroclean.io.atomic import atomic_file
-from astroclean.io.images import encode_hdu, own_primary
+from astroclean.io.encode import encode_hdu
+from astroclean.io.images import own_primary
 
 if TYPE_CHECKING:
     from pathlib import Path

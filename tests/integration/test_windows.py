@@ -45,7 +45,7 @@ def cleaned(folder: Path, path: Path, pipeline: dict[str, Any] | None = None, **
     return next(folder.glob("*_clean.*")).read_bytes()
 
 
-@pytest.mark.parametrize("suffix", [".fits", ".fits.gz"])
+@pytest.mark.parametrize("suffix", [".fits", ".fits.gz", ".fits.fz"])
 def test_windows_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"raw{suffix}"
     write_exposure(path, seed=2, shape=(420, 90))
@@ -140,6 +140,31 @@ def test_an_image_that_some_bands_lack_keeps_its_rows(tmp_path: Path) -> None:
     assert told["data"] == [1] * 5
     assert told["uncertainty"] == [nan, nan, 2, 2, nan]
     assert told["product REMOVED"] == [0, 0, 3, 3, 0]
+
+
+@pytest.mark.parametrize("tile", [None, (7, 40), (90, 80)])
+def test_compressed_integers_with_checksums(tmp_path: Path, tile: tuple[int, int] | None) -> None:
+    rng = np.random.default_rng(5)
+    data = rng.normal(500, 10, (400, 80)).astype(np.int16)
+    data[rng.integers(0, 400, 60), rng.integers(0, 80, 60)] += 2000
+    header = fits.Header({"BUNIT": "adu", "GAIN": 2.0, "RDNOISE": 4.0, "SATURATE": 6e4})
+    hdu = fits.CompImageHDU(data, header, compression_type="RICE_1", tile_shape=tile, name="SCI")
+    path = tmp_path / "raw.fits.fz"
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, checksum=True)
+    whole = cleaned(tmp_path / "whole", path)
+    assert cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 81 + 90, 80)) == whole
+    with fits.open(tmp_path / "cut" / "raw_clean.fits.fz", checksum=True) as hdus:
+        assert np.isfinite(hdus["SCI"].data).all()
+
+
+def test_a_file_compressed_in_one_tile_is_refused(tmp_path: Path) -> None:
+    data = np.random.default_rng(5).normal(500, 10, (900, 80)).astype(np.float32)
+    header = fits.Header({"BUNIT": "adu", "GAIN": 2.0, "RDNOISE": 4.0})
+    hdu = fits.CompImageHDU(data, header, compression_type="GZIP_2", tile_shape=(900, 80))
+    path = tmp_path / "raw.fits.fz"
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)
+    with pytest.raises(NeedError, match="funpack"):
+        cleaned(tmp_path / "out", path, max_memory=limit_for(2 * 81 + 90, 80))
 
 
 def test_cubes_go_plane_by_plane_and_band_by_band(tmp_path: Path) -> None:
