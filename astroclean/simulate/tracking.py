@@ -1,4 +1,4 @@
-"""Tracking errors, as kernels that move every star of a frame alike."""
+"""What spoils a whole exposure: tracking errors, a telescope out of focus, lost charge."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.frame import Frame
+from astroclean.simulate.charge_transfer import trail_charge
 from astroclean.simulate.detector import CameraRange, draw_camera
 from astroclean.simulate.draws import Range, log_uniform, uniform, whole
 from astroclean.simulate.fields import FieldRange, draw_field
@@ -18,9 +19,12 @@ from astroclean.simulate.scene import Scene
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["TrackingConfig", "simulate_tracking", "tracking_kernel"]
+__all__ = ["CHARGE", "DEFOCUS", "KINDS", "TrackingConfig", "simulate_tracking", "tracking_kernel"]
 
 KINDS = ("walk", "jumps", "shake", "drift")
+"""Of tracking errors."""
+DEFOCUS, CHARGE = "defocus", "charge-transfer"
+"""Other kinds of spoiled exposures, which `TrackingConfig.kinds` may name."""
 _STEPS = 4000
 _REACH = 40 * OVERSAMPLING
 
@@ -32,7 +36,13 @@ class TrackingConfig:
     share: float = 0.5
     """Of exposures that have an error."""
     extent: Range = (0.8, 6.0)
-    """How far the image moves, in FWHM."""
+    """How far the image moves, in FWHM; of ``defocus``, the diameter of the pupil's image."""
+    kinds: tuple[str, ...] = KINDS
+    """Drawn evenly: tracking errors, ``defocus``, ``charge-transfer``."""
+    charge_loss: Range = (0.05, 0.4)
+    """Part of its charge that the farthest row loses."""
+    charge_length: Range = (2.0, 25.0)
+    """Mean length of the trails of charge, pixels."""
     psf: PsfRange = field(
         default_factory=lambda: PsfRange(fwhm=(2.0, 5.0), kinds=("moffat", "kolmogorov"))
     )
@@ -49,7 +59,7 @@ def tracking_kernel(rng: np.random.Generator, *, kind: str, extent: float) -> ND
         Source of chance.
     kind : str
         ``walk`` (guiding), ``jumps`` (guide star lost and found, earthquake), ``shake`` (wind),
-        ``drift`` (no guiding).
+        ``drift`` (no guiding), ``defocus`` (the image of a pupil with a hole).
     extent : float
         Greatest distance between two places, pixels; at most 60.
 
@@ -58,6 +68,8 @@ def tracking_kernel(rng: np.random.Generator, *, kind: str, extent: float) -> ND
     (401, 401) float64
         Share of time on fine pixels (fifths), sum 1, its centre of mass in the middle.
     """
+    if kind == DEFOCUS:
+        return _pupil(rng, extent)
     y, x = _PATHS[kind](rng)
     y, x = y - y.mean(), x - x.mean()
     span = 2 * float(np.hypot(y, x).max())
@@ -122,6 +134,14 @@ def _drift(rng: np.random.Generator) -> Path:
 _PATHS = {"walk": _walk, "jumps": _jumps, "shake": _shake, "drift": _drift}
 
 
+def _pupil(rng: np.random.Generator, diameter: float) -> NDArray[np.float64]:
+    grid = np.arange(-_REACH, _REACH + 1)
+    radius = np.hypot(grid[:, np.newaxis], grid) / OVERSAMPLING
+    outer = min(diameter, 60.0) / 2
+    ring = (radius <= outer) & (radius >= outer * uniform(rng, (0.0, 0.5)))
+    return np.asarray(ring / ring.sum())
+
+
 def simulate_tracking(
     *, seed: int, shape: tuple[int, int] = (256, 256), config: TrackingConfig | None = None
 ) -> Scene:
@@ -140,19 +160,26 @@ def simulate_tracking(
     -------
     Scene
         ``frame`` in adu with bias, its PSF the true one; ``notes["tracking_error"]`` is 1.0 or
-        0.0, ``notes["kind"]`` tells which, ``notes["extent_pixels"]`` how large.
+        0.0 (1.0 for every spoiled exposure), ``notes["kind"]`` tells which,
+        ``notes["extent_pixels"]`` how large.
     """
     config = config or TrackingConfig()
     rng = np.random.default_rng(seed)
     camera, psf = draw_camera(rng, config.camera), draw_psf(rng, config.psf)
     kind, extent = "none", 0.0
     if rng.random() < config.share:
-        kind = str(rng.choice(KINDS))
-        extent = log_uniform(rng, config.extent) * psf.fwhm_pixels
-        psf = psf.convolved(tracking_kernel(rng, kind=kind, extent=extent), kind=kind)
+        kind = str(rng.choice(config.kinds))
+        if kind != CHARGE:
+            extent = log_uniform(rng, config.extent) * psf.fwhm_pixels
+            psf = psf.convolved(tracking_kernel(rng, kind=kind, extent=extent), kind=kind)
     scene = draw_field(rng, shape, psf, noise=camera.noise, limits=config.sources)
     expected = scene.image + camera.sky
     electrons = np.minimum(camera.expose(expected, rng), camera.ceiling)
+    if kind == CHARGE:
+        extent = log_uniform(rng, config.charge_length)
+        electrons = trail_charge(
+            electrons, loss=log_uniform(rng, config.charge_loss), length=extent
+        )
     stamp = psf.stamp()
     peak = np.unravel_index(int(np.argmax(stamp)), stamp.shape)
     is_centred = all(abs(int(p) - stamp.shape[0] // 2) <= 1 for p in peak)
