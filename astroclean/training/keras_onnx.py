@@ -299,6 +299,9 @@ _CONVERTERS: dict[str, Callable[[OnnxGraph, Any, list[str]], str]] = {
     "GlobalAveragePooling2D": lambda graph, layer, sources: graph.add(  # noqa: ARG005
         "ReduceMean", sources[0], axes=[2, 3], keepdims=0
     ),
+    "GlobalMaxPooling2D": lambda graph, layer, sources: graph.add(  # noqa: ARG005
+        "ReduceMax", sources[0], axes=[2, 3], keepdims=0
+    ),
     "MaxPooling2D": _pooling,
     "PReLU": _prelu,
     "ReLU": lambda graph, layer, sources: graph.add("Relu", sources[0]),  # noqa: ARG005

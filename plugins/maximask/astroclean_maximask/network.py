@@ -9,7 +9,13 @@ from keras import layers
 
 from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool
 
-__all__ = ["build_compact", "build_compact_probabilities", "build_maximask", "build_maxitrack"]
+__all__ = [
+    "build_compact",
+    "build_compact_probabilities",
+    "build_maximask",
+    "build_maxitrack",
+    "build_track",
+]
 
 _ENCODER = (
     (("conv1", 32),),
@@ -32,6 +38,7 @@ _WIDTHS = (16, 32, 48, 64, 80)
 """Filters at full resolution, 1/2, 1/4, 1/8, 1/16."""
 _DEPTHS = (2, 2, 3, 2, 3)
 """Convolutions of the encoder at each resolution."""
+_TRACK_WIDTHS = (24, 32, 48, 64)
 
 
 def _convolve(tensor: Any, filters: int, name: str, *, stride: int = 1) -> Any:
@@ -166,3 +173,33 @@ def build_compact_probabilities() -> keras.Model:
     logits = build_compact()
     chances = layers.Activation("sigmoid", name="chances")(logits.outputs[0])
     return keras.Model(logits.inputs, chances, name="maximask_compact")
+
+
+def build_track(outputs: int = 4) -> keras.Model:
+    """Return the compact screening network: strided convolutions, then mean and maximum.
+
+    Mean and maximum over the tile replace dense layers on the grid: a star counts alike wherever
+    it is, and tiles may have any size.
+
+    Parameters
+    ----------
+    outputs : int
+        Conditions: good first, then the ways in which an exposure is spoiled.
+
+    Returns
+    -------
+    keras.Model
+        (n, ny, nx, 1) in units of the noise of the sky to (n, outputs) probabilities.
+    """
+    pixels = keras.Input((None, None, 1), name="pixels")
+    tensor = Arcsinh(name="compress", dtype="float32")(pixels)
+    tensor = _convolve(tensor, 16, "first")
+    for level, filters in enumerate(_TRACK_WIDTHS):
+        tensor = _convolve(tensor, filters, f"down{level}", stride=2)
+        tensor = _convolve(tensor, filters, f"keep{level}")
+    mean = layers.GlobalAveragePooling2D(dtype="float32")(tensor)
+    most = layers.GlobalMaxPooling2D(dtype="float32")(tensor)
+    joined = layers.Concatenate(dtype="float32")([mean, most])
+    hidden = layers.Dense(64, activation="relu", dtype="float32", name="hidden")(joined)
+    chances = layers.Dense(outputs, dtype="float32", name="conditions")(hidden)
+    return keras.Model(pixels, layers.Softmax(dtype="float32")(chances), name="maxitrack_compact")

@@ -9,8 +9,9 @@ import numpy as np
 
 from astroclean_maximask.calibration import best_threshold, calibrate, count_logits
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES, OUTPUTS
+from astroclean_maximask.conditions import CONDITIONS
 from astroclean_maximask.export import write_card, write_classes, write_network
-from astroclean_maximask.network import build_compact
+from astroclean_maximask.network import build_compact, build_track
 from astroclean_maximask.priors import ClassSettings
 from astroclean_maximask.samples import labels_of
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["CHANNELS", "NAME", "as_probabilities", "export_compact", "load_compact"]
+__all__ = ["CHANNELS", "NAME", "as_probabilities", "export_compact", "export_track", "load_compact"]
 
-NAME = "maximask-astroclean"
+NAME, TRACK_NAME = "maximask-astroclean", "maxitrack-astroclean"
 CHANNELS = (*OUTPUTS, *(plane.alias for plane in EXTRA_CLASSES))
 HALO = 96
 """Reach of the compact network in pixels, rounded up to its multiple."""
@@ -68,6 +69,42 @@ description = "Simulated single exposures of CCDs, sky noise of 2 to 80 electron
 
 [example]
 file = "maximask-astroclean.example.npz"
+"""
+_TRACK_CARD = """\
+schema = 1
+name = "maxitrack-astroclean"
+architecture = "Nine convolutions, mean and maximum over the tile, 0.13 M parameters"
+paper = "10.1051/0004-6361/201936345"
+license = "BSD-3-Clause"
+unit = "any"
+halo = 0
+valid_pixels = "finite"
+inputs = [{ name = "pixels" }]
+normalization = { name = "background_sigma", box = 128, filter_size = 3 }
+
+[[outputs]]
+name = "chances"
+channels = [{channels}]
+
+[weights]
+file = "maxitrack-astroclean.onnx"
+sha256 = "{sha256}"
+size = {size}
+
+[precision.f32]
+absolute = 1e-4
+relative = 0
+
+[network]
+keras = "astroclean_maximask.network:build_track"
+
+[domain]
+coadd = false
+fwhm_pixels = [1.5, 8.0]
+description = "Simulated single exposures of CCDs with 10 to 1500 stars in 256 x 256 pixels"
+
+[example]
+file = "maxitrack-astroclean.example.npz"
 """
 
 
@@ -170,3 +207,26 @@ def export_compact(
     template = _CARD.replace("{halo}", str(HALO)).replace("{channels}", f"\n    {listed},\n")
     card = write_card(template, folder, name=NAME)
     return [*files, card, write_classes(classes, folder / f"{NAME}.classes.toml")]
+
+
+def export_track(weights: Sequence[NDArray[Any]], folder: Path) -> list[Path]:
+    """Write the compact screening network as it is shipped.
+
+    Parameters
+    ----------
+    weights : sequence of array
+        In the order of the variables of `build_track`.
+    folder : Path
+        Where.
+
+    Returns
+    -------
+    list of Path
+        ONNX file, example, card.
+    """
+    model = build_track(len(CONDITIONS))
+    model.set_weights(list(weights))
+    files = write_network(model, folder, name=TRACK_NAME, outputs={"chances": CONDITIONS})
+    listed = ", ".join(f'"{condition}"' for condition in CONDITIONS)
+    template = _TRACK_CARD.replace("{channels}", listed)
+    return [*files, write_card(template, folder, name=TRACK_NAME)]

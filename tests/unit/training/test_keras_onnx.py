@@ -52,7 +52,9 @@ def judge() -> Any:
     image = keras.Input((8, 12, 1), name="image")
     maps = layers.PReLU(name="per_pixel")(layers.Conv2D(3, 5, padding="valid", name="c")(image))
     flat = layers.Dense(5, activation="softplus", name="dense")(layers.Flatten()(maps))
-    mean = layers.Dense(5, use_bias=False, name="of_mean")(layers.GlobalAveragePooling2D()(maps))
+    pooled = [layers.GlobalAveragePooling2D()(maps), layers.GlobalMaxPooling2D()(maps)]
+    joined = layers.Concatenate()(pooled)
+    mean = layers.Dense(5, use_bias=False, name="of_mean")(joined)
     return keras.Model(image, layers.Softmax()(layers.Add()([flat, mean])))
 
 
