@@ -65,7 +65,7 @@ def fill_wells(
         SATURATED where a pixel is full, or has taken surplus.
     """
     xp = namespace(image)
-    wells = xp.broadcast_to(xp.asarray(full_well), image.shape)
+    wells = xp.broadcast_to(xp.asarray(full_well, dtype=image.dtype), image.shape)
     before = xp.minimum(image, wells)
     after = before * 1
     spills = (image > wells) & xp.broadcast_to(xp.asarray(bleeds), image.shape)
