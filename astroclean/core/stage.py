@@ -12,7 +12,7 @@ import numpy as np
 from astroclean.core.history import HistoryEntry
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import NO_PLANE, MaskPlane
-from astroclean.core.survey import measure
+from astroclean.core.survey import measure, part_of
 from astroclean.errors import ContractError, StageError
 
 if TYPE_CHECKING:
@@ -138,10 +138,22 @@ class Stage(ABC):
         """Return what the survey found; for the hook.
 
         On a part of a larger frame, that of the larger frame, which the runner measured before.
+
+        Raises
+        ------
+        ContractError
+            The frame is a part of a larger one that was not measured.
         """
-        if frame.part is not None and self.name in frame.part.measured:
-            return frame.part.measured[self.name]
+        part = part_of(frame)
+        if self.name in part.measured:
+            return part.measured[self.name]
         survey = self.survey(frame)
+        if survey is not None and part.shape != frame.shape:
+            raise ContractError(
+                "needs what its survey finds on the whole frame, of which this is a part",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                remedy="`survey` must not be None for one part and something for another.",
+            )
         return survey and measure(survey, lambda: [(frame, slice(0, frame.shape[0]))])
 
     def row_step(self, frame: Frame) -> int:  # noqa: ARG002

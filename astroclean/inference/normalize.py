@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from astroclean.inference.sample import Gatherer, SampleGatherer
 from astroclean.tiling.background import Background, MeshGatherer, MeshSettings
+from astroclean.tiling.sample import Gatherer, SampleGatherer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

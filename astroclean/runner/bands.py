@@ -99,18 +99,18 @@ class _Bands:
     shape: tuple[int, int]
     stored: StateStore | None = None
 
-    def frame(self, rows: slice, columns: slice, measured: Mapping[str, Any]) -> Frame:
-        """Return a part of the frame as it is in the file."""
-        part = FramePart((rows.start, columns.start), self.shape, measured)
-        return self.exposure.frame(self.slot, (rows, columns)).replace(part=part)
+    def frame(self, rows: slice, measured: Mapping[str, Any]) -> Frame:
+        """Return rows of the frame as they are in the file."""
+        part = FramePart((rows.start, 0), self.shape, measured)
+        window = (rows, slice(0, self.shape[1]))
+        return self.exposure.frame(self.slot, window).replace(part=part)
 
     def read(
         self, segment: Segment, measured: Mapping[str, Any]
     ) -> Iterator[tuple[slice, Frame, FrameState]]:
         """Yield own rows, the band as it is in the file, and its state before the segment."""
-        height, width = self.shape
-        for rows, own in segment.bands(height):
-            frame = self.frame(rows, slice(0, width), measured)
+        for rows, own in segment.bands(self.shape[0]):
+            frame = self.frame(rows, measured)
             yield own, frame, FrameState(frame) if self.stored is None else self.stored.state(frame)
 
 
@@ -165,8 +165,9 @@ def _surveyed(
     bands: _Bands, segment: Segment, stages: Sequence[Stage], sums: _Sums
 ) -> dict[str, Any]:
     """Let the first stage of a segment measure the whole frame, as the stages before it left it."""
-    corner = bands.frame(slice(0, 1), slice(0, 1), {})
-    survey = stages[0].survey(corner) if stages else None
+    row = bands.frame(slice(0, 1), {})
+    row = row if bands.stored is None else bands.stored.state(row).frame
+    survey = stages[0].survey(row) if stages else None
     if survey is None:
         return {}
     stage, notes = stages[0], list[str]()
@@ -178,7 +179,7 @@ def _surveyed(
             yield ready.frame, own
 
     start = time.perf_counter()
-    with faults_named(stage, corner.frame_id, notes):
+    with faults_named(stage, row.frame_id, notes):
         found = measure(survey, frames)
     sums.survey_seconds = time.perf_counter() - start
     sums.notes.update(dict.fromkeys(notes))

@@ -65,6 +65,14 @@ class BadPixels(Masker):
     )
     Options = BadPixelsOptions
 
+    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - the same for every frame
+        """Return 0 for a map alone; None where the statistics of the frame are searched."""
+        return None if self._is_searched() else 0
+
+    def _is_searched(self) -> bool:
+        told = self.options.statistics
+        return self.options.map is None if told is None else told
+
     def find(self, frame: Frame) -> Mask:
         """Return the bad pixels.
 
@@ -89,8 +97,7 @@ class BadPixels(Masker):
             image = self.options.map.image_for(frame)
             # NaN in a map of floats is not zero: bad.
             flags[image != 0] |= np.uint32(MaskPlane.BAD_PIXEL)
-        searched = self.options.statistics
-        if searched or (searched is None and self.options.map is None):
+        if self._is_searched():
             bad = frame.mask | ~np.isfinite(frame.data) | (flags != 0)
             if not bad.all():
                 metrics = self._search(nearest_filled(frame.data, bad), bad, flags)

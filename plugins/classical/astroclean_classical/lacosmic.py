@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from astropy import units as u
 from pydantic import Field
 
-from astroclean.core.detector import Detector
 from astroclean.core.kinds.mask import Masker
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
-from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import StageError
 from astroclean_classical.filling import nearest_filled
+from astroclean_classical.lacosmic_noise import Noise, noise_of, noise_survey
 
 if TYPE_CHECKING:
     from typing import Any
@@ -24,12 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.survey import Survey
 
 __all__ = ["LACosmic", "LACosmicOptions"]
 
-# Below this share of usable pixels with an uncertainty, the plane does not describe the frame.
-_ENOUGH_UNCERTAINTY = 0.5
-_BACKGROUND_BOX = 64
 # Half of the widest median filter (9), of cleaning and growth, and some more.
 _RIM = 10
 
@@ -73,16 +68,6 @@ class LACosmicOptions(StageOptions):
     """Pixels by which the found cosmic rays are widened."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Noise:
-    """How astroscrappy is to know the noise; ``scale`` takes the frame to ``settings``' unit."""
-
-    source: str
-    scale: float
-    settings: dict[str, Any]
-    metrics: dict[str, float]
-
-
 class LACosmic(Masker):
     """Flags COSMIC_RAY with L.A.Cosmic (van Dokkum 2001, PASP 113, 1420) as in astroscrappy.
 
@@ -94,10 +79,8 @@ class LACosmic(Masker):
     Options = LACosmicOptions
 
     def halo(self, frame: Frame) -> int | None:
-        """Return the reach of all iterations in pixels; None where the noise is of the frame."""
+        """Return the reach of all iterations in pixels."""
         options = self.options
-        if _chosen_noise(options, frame) == "background":
-            return None
         # One iteration: noise (median of 7: 3 pixels), Laplacian over noise and its median of 7
         # (3 + 3), or fine structure (5 and 9: 2 + 4) over noise: 6; growth to neighbors twice: 2;
         # cleaning with a box of 5: 2. A kernel replaces the median of 5, after the noise.
@@ -110,6 +93,10 @@ class LACosmic(Masker):
                 side = max(frame.psf.shape)
             step = 11 + side // 2
         return int(options.niter * step + 7 + options.grow)
+
+    def survey(self, frame: Frame) -> Survey | None:
+        """Return what measures the noise, where neither gain nor read noise are to tell it."""
+        return noise_survey(self.options, frame)
 
     def find(self, frame: Frame) -> Mask:
         """Return the cosmic rays.
@@ -129,7 +116,7 @@ class LACosmic(Masker):
         StageError
             The noise asked for cannot be told from the frame, or a PSF is needed and missing.
         """
-        noise = _noise(self.options, frame, self.name)
+        noise = noise_of(self.options, frame, self.measured(frame), self.name)
         hits = _hits(frame, noise, self._settings(frame))
         if self.options.grow and hits.any():
             hits = _grown(hits, self.options.grow)
@@ -170,7 +157,7 @@ class LACosmic(Masker):
         return {**settings, "psfk": np.ascontiguousarray(stamp[::-1, ::-1], dtype=np.float32)}
 
 
-def _hits(frame: Frame, noise: _Noise, settings: dict[str, Any]) -> NDArray[np.bool_]:
+def _hits(frame: Frame, noise: Noise, settings: dict[str, Any]) -> NDArray[np.bool_]:
     """Run astroscrappy where there is anything to examine."""
     from astroscrappy import detect_cosmics  # noqa: PLC0415 - heavy
     from scipy.ndimage import binary_erosion  # noqa: PLC0415 - heavy
@@ -202,119 +189,3 @@ def _grown(hits: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
 
     grown: NDArray[np.bool_] = distance_transform_edt(~hits) <= radius
     return grown
-
-
-def _chosen_noise(options: LACosmicOptions, frame: Frame) -> str:
-    """Resolve ``noise = "auto"``."""
-    if options.noise != "auto":
-        return options.noise
-    if options.gain is not None or options.read_noise is not None:
-        return "detector"
-    if _known_variance(frame) is not None:
-        return "uncertainty"
-    scale = _electrons_per_unit(options, frame)
-    detector = Detector.of(frame.meta)
-    return "detector" if scale and detector.read_noise is not None else "background"
-
-
-def _known_variance(frame: Frame) -> NDArray[np.float32] | None:
-    """Return the variance of the frame where its uncertainty describes most usable pixels."""
-    deviation = deviation_of(frame.uncertainty)
-    if deviation is None:
-        return None
-    usable = deviation[~frame.mask]
-    known = np.count_nonzero(np.isfinite(usable) & (usable > 0))
-    return deviation**2 if known > _ENOUGH_UNCERTAINTY * usable.size else None
-
-
-def _electrons_per_unit(options: LACosmicOptions, frame: Frame) -> float | None:
-    """Return electrons for a value of 1 in the unit of the frame; None where that is not known."""
-    detector = Detector.of(frame.meta)
-    gain = options.gain if options.gain is not None else detector.gain
-    time = detector.exposure
-    if frame.unit == u.electron:
-        return 1.0 if options.gain is None else options.gain
-    if frame.unit in (u.adu, u.count):
-        return gain
-    if frame.unit == u.electron / u.s:
-        return time
-    if frame.unit in (u.adu / u.s, u.count / u.s):
-        return None if gain is None or time is None else gain * time
-    return None
-
-
-def _noise(options: LACosmicOptions, frame: Frame, stage: str) -> _Noise:
-    source = _chosen_noise(options, frame)
-    if source == "detector":
-        return _of_detector(options, frame, stage)
-    if source == "uncertainty":
-        variance = _known_variance(frame)
-        if variance is None:
-            raise StageError(
-                "the frame has no uncertainty for most of its pixels",
-                where=f"{frame.frame_id}, stage '{stage}'",
-                remedy='Use `noise = "detector"` or `noise = "background"`.',
-            )
-        return _of_variance(options, frame, variance, source)
-    return _of_variance(options, frame, _background_variance(frame), source)
-
-
-def _of_detector(options: LACosmicOptions, frame: Frame, stage: str) -> _Noise:
-    detector = Detector.of(frame.meta)
-    scale = _electrons_per_unit(options, frame)
-    if scale is None:
-        known = frame.unit in (u.adu, u.count, u.adu / u.s, u.count / u.s, u.electron / u.s)
-        if not known:
-            raise StageError(
-                f"values in {frame.unit} cannot be turned into electrons",
-                where=f"{frame.frame_id}, stage '{stage}'",
-                remedy='Use `noise = "background"`, or give the frame an uncertainty.',
-            )
-        for name in ("gain", "exposure"):
-            if not (name == "gain" and options.gain is not None):
-                detector.require(name, frame=frame, stage=stage)
-    electrons = float(scale or 1.0)
-    read_noise = options.read_noise
-    if read_noise is None:
-        read_noise = detector.require("read_noise", frame=frame, stage=stage)
-    # The photons of a sky that is no longer in the data make the same noise everywhere.
-    settings: dict[str, Any] = {
-        "readnoise": float(np.hypot(read_noise, np.sqrt(options.sky * electrons))),
-        "satlevel": _saturation(options, frame) * electrons,
-    }
-    metrics = {"electrons per unit": electrons, "read noise (electrons)": float(read_noise)}
-    return _Noise("detector", electrons, settings, metrics)
-
-
-def _of_variance(
-    options: LACosmicOptions, frame: Frame, variance: NDArray[np.float32], source: str
-) -> _Noise:
-    unknown = ~(np.isfinite(variance) & (variance > 0))
-    filled = nearest_filled(variance, unknown)
-    typical = float(np.sqrt(np.median(filled[~unknown]))) if not unknown.all() else 1.0
-    # astroscrappy raises variances to 1e-5 whatever the unit, hence values in units of the noise.
-    scale = 1.0 / typical
-    settings: dict[str, Any] = {
-        "invar": (filled * np.float64(scale) ** 2).astype(np.float32),
-        "satlevel": _saturation(options, frame) * scale,
-    }
-    return _Noise(source, scale, settings, {"typical noise": typical})
-
-
-def _saturation(options: LACosmicOptions, frame: Frame) -> float:
-    known = options.saturation or Detector.of(frame.meta).saturation
-    return np.inf if known is None else float(known)
-
-
-def _background_variance(frame: Frame) -> NDArray[np.float32]:
-    """Return the clipped variance of the background around each pixel."""
-    import sep  # noqa: PLC0415 - heavy
-
-    bad = frame.mask | ~np.isfinite(frame.data)
-    if bad.all():
-        return np.zeros(frame.shape, dtype=np.float32)
-    background = sep.Background(
-        nearest_filled(frame.data, bad), mask=bad, bw=_BACKGROUND_BOX, bh=_BACKGROUND_BOX
-    )
-    rms: NDArray[np.float32] = background.rms()
-    return rms**2

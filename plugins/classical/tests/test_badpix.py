@@ -12,6 +12,7 @@ from astropy.io import fits
 from astroclean.core.frame import Frame
 from astroclean.core.stage import Outcome
 from astroclean.errors import StageError
+from astroclean.testing.bands import run_in_bands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,3 +136,15 @@ def test_real_map(real_data: Callable[[str], Path]) -> None:
         bad = next(hdu.data for hdu in hdus if hdu.data is not None)
     frame = run(np.ones(bad.shape), map=np.asarray(bad).astype(np.int32)).frame
     assert frame.where("BAD_PIXEL").sum() == np.count_nonzero(bad)
+
+
+def test_a_map_is_cut_with_the_frame() -> None:
+    """In bands, as frames larger than memory are processed."""
+    rng = np.random.default_rng(3)
+    bad = rng.random((90, 40)) < 0.1
+    frame = Frame(rng.normal(100, 5, bad.shape), unit="adu")
+    stage = BadPixels(BadPixelsOptions(map=bad.astype(np.uint8)))
+    assert stage.halo(frame) == 0
+    flags = run_in_bands(stage, frame, rows=25)["flags"]
+    assert np.array_equal(flags != 0, bad)
+    assert BadPixels().halo(frame) is None, "statistics need the whole frame"

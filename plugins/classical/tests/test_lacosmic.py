@@ -15,6 +15,7 @@ from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf import Psf
 from astroclean.errors import StageError
+from astroclean.testing.bands import run_in_bands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -209,8 +210,31 @@ def test_pixels_beyond_the_halo_have_no_influence(scene: Scene, options: dict[st
     assert not np.array_equal(other, found(frame, **options))
 
 
-def test_noise_of_the_background_needs_the_whole_frame() -> None:
-    assert LACosmic().halo(Frame(np.ones((9, 9)), unit="Jy")) is None
+@pytest.mark.parametrize(
+    ("noise", "known", "source"),
+    [
+        ("auto", 0.9, "uncertainty"),
+        ("auto", 0.1, "background"),
+        ("uncertainty", 0.9, "uncertainty"),
+        ("background", 0.9, "background"),
+    ],
+)
+def test_noise_is_chosen_and_measured_on_the_whole_frame(
+    scene: Scene, noise: str, known: float, source: str
+) -> None:
+    """The uncertainty grows, and one half knows more of it than the other: the same in bands."""
+    image = np.tile(scene[0], (2, 1))
+    ny = len(image)
+    deviation = np.broadcast_to(np.linspace(8, 60, ny)[:, np.newaxis], image.shape).copy()
+    unknown = np.random.default_rng(8).random(image.shape) > known
+    unknown[: ny // 2] &= np.arange(image.shape[1]) % 2 == 0
+    deviation[unknown] = 0
+    frame = Frame(image, unit="Jy", uncertainty=StdDevUncertainty(deviation))
+    stage = LACosmic(LACosmicOptions(noise=noise))
+    whole = stage.run(frame)
+    assert whole.metrics[f"noise from {source}"] == 1
+    assert whole.frame.where("CR").any()
+    assert np.array_equal(run_in_bands(stage, frame, rows=70)["flags"], whole.frame.flags)
 
 
 @pytest.mark.parametrize("exposure", [0, 1])

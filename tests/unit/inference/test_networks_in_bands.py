@@ -17,7 +17,7 @@ from astroclean.core.survey import measure
 from astroclean.errors import ContractError
 from astroclean.inference.engine import open_engine
 from astroclean.inference.predictor import Predictor
-from astroclean.inference.sample import SampleGatherer
+from astroclean.tiling.sample import SampleGatherer
 from astroclean.testing.bands import frame_bands, run_in_bands
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def test_the_sample_is_that_of_the_whole_frame_and_is_no_larger_than_it_may_be(
     data = np.arange(shape[0] * shape[1], dtype=np.float32).reshape(shape)
     valid = data % 7 != 3
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("astroclean.inference.sample._MOST_PIXELS", most)
+        patch.setattr("astroclean.tiling.sample._MOST_PIXELS", most)
         bands, whole = SampleGatherer(shape), SampleGatherer(shape)
     whole.add(data, valid)
     for start in range(0, shape[0], rows):
