@@ -84,6 +84,8 @@ class ScreenEvaluation:
 
     def rows(self, measured: Sequence[_Measured]) -> list[Row]:
         """Return a row for each kind of spoiled exposures, and one for all."""
+        if not measured:
+            return []
         kinds = sorted({one.kind for one in measured} - {_GOOD})
         chosen = {kind: [m for m in measured if m.kind in {kind, _GOOD}] for kind in kinds}
         if len(kinds) != 1:
