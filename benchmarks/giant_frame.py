@@ -2,8 +2,9 @@
 
     python benchmarks/giant_frame.py --side 20000 --max-memory 2GB
 
-Writes a simulated frame band by band, takes it through ``lacosmic -> interpolate``, and prints the
-peak memory of that process as Linux counted it.
+Writes a simulated frame band by band, takes it through ``lacosmic -> interpolate`` (or the stages
+of ``--stages``), and prints the peak memory of that process as Linux counted it. With ``--packed``
+the frame is tile-compressed.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from scipy.ndimage import gaussian_filter
+
+from astroclean.io.images import own_primary
+from astroclean.io.packing import PackedForm, write_packed
+from astroclean.report.environment import versions
 
 BAND = 500
 # VmHWM starts anew with the program; ru_maxrss would count the process that forked it.
@@ -31,16 +38,7 @@ status = main(sys.argv[1:])
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 sys.exit(status)
 """
-PIPELINE = """\
-schema = 1
-[[stage]]
-plugin = "lacosmic"
-[[stage]]
-plugin = "interpolate"
-[products]
-keep = ["flags"]
-report = false
-"""
+PRODUCTS = '[products]\nkeep = ["flags"]\nreport = false\n'
 
 
 def make_band(rows: int, width: int, seed: int) -> np.ndarray:
@@ -73,16 +71,42 @@ def make_frame(path: Path, side: int) -> None:
         stream.write(b"\0" * (-written % 2880))
 
 
+def pack(path: Path) -> Path:
+    """Tile-compress a frame by strips; return the new file."""
+    packed = path.with_suffix(".fits.fz")
+    with fits.open(path, memmap=True) as hdus, packed.open("wb") as stream:
+        data, header = hdus[0].data, hdus[0].header
+        blocks = (np.array(data[start : start + BAND]) for start in range(0, len(data), BAND))
+        stream.write(own_primary())
+        write_packed(PackedForm(data.shape, np.dtype("f4"), header, "SCI"), blocks, stream)
+    path.unlink()
+    return packed
+
+
+def told_machine() -> str:
+    """Return date, processor and the versions that matter."""
+    names = re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text("utf-8"))
+    known = versions()
+    libraries = ("python", "astroclean", "numpy", "astropy", "scipy", "astroscrappy")
+    told = ", ".join(f"{name} {known[name]}" for name in libraries if name in known)
+    today = datetime.now(tz=UTC).date()
+    return f"{today}, {os.cpu_count()} cores of {names[0] if names else platform.machine()}; {told}"
+
+
 def main() -> None:
     """Make the frame, run the pipeline, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=20000)
     parser.add_argument("--max-memory", default="2GB")
+    parser.add_argument("--stages", default="lacosmic,interpolate")
+    parser.add_argument("--packed", action="store_true", help="tile-compressed input and output")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         frame, pipeline = Path(folder) / "giant.fits", Path(folder) / "pipeline.toml"
         make_frame(frame, arguments.side)
-        pipeline.write_text(PIPELINE)
+        frame = pack(frame) if arguments.packed else frame
+        stages = "".join(f'[[stage]]\nplugin = "{name}"\n' for name in arguments.stages.split(","))
+        pipeline.write_text(f"schema = 1\n{stages}{PRODUCTS}")
         words = ["run", str(pipeline), str(frame), "-o", str(Path(folder) / "out")]
         words += ["--max-memory", arguments.max_memory]
         start = time.perf_counter()
@@ -91,7 +115,8 @@ def main() -> None:
         seconds = time.perf_counter() - start
         peak = int(done.stdout.split()[-1]) * 1024 / 1e9
     pixels = arguments.side**2 / 1e6
-    print(f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}")
+    print(told_machine())
+    print(f"{arguments.stages}{', tile-compressed' if arguments.packed else ''}")
     print(f"{pixels:.0f} Mpix in {seconds:.0f} s: {pixels / seconds:.2f} Mpix/s")
     print(f"peak memory {peak:.2f} GB, limit {arguments.max_memory}")
 
