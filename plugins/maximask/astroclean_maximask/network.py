@@ -172,7 +172,7 @@ def build_compact_probabilities() -> keras.Model:
     """Return the compact network as it is shipped: calibrated probabilities at full resolution."""
     logits = build_compact()
     chances = layers.Activation("sigmoid", name="chances")(logits.outputs[0])
-    return keras.Model(logits.inputs, chances, name="maximask_compact")
+    return keras.Model(logits.input, chances, name="maximask_compact")
 
 
 def build_track(outputs: int = 4) -> keras.Model:

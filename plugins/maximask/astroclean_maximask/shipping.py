@@ -100,8 +100,7 @@ keras = "astroclean_maximask.network:build_track"
 
 [domain]
 coadd = false
-fwhm_pixels = [1.5, 8.0]
-description = "Simulated single exposures of CCDs with 10 to 1500 stars in 256 x 256 pixels"
+description = "Simulated exposures of CCDs: PSF of 1.5 to 8 pixels, 10 to 1500 stars a tile"
 
 [example]
 file = "maxitrack-astroclean.example.npz"
@@ -167,7 +166,7 @@ def as_probabilities(
             )
     head.set_weights([kernel, bias])
     chances = keras.layers.Activation("sigmoid", name="chances")(logits.outputs[0])
-    return keras.Model(logits.inputs, chances, name="maximask_compact"), classes
+    return keras.Model(logits.input, chances, name="maximask_compact"), classes
 
 
 def _counts(model: Any, samples: Mapping[str, NDArray[Any]]) -> list[Any]:

@@ -1,0 +1,140 @@
+"""The stages on frames: contracts, tiles, probabilities, real files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from astroclean.core.frame import Frame
+from astroclean.core.planes import MaskPlane
+from astroclean.errors import AstrocleanWarning, ConfigurationError
+from astroclean.inference.weights import MissingWeightsError
+from astroclean.registry.load import load_stage
+from astroclean.simulate.contaminated import simulate_contaminated
+from astroclean.simulate.tracking import TrackingConfig, simulate_tracking
+from astroclean.testing.contracts import MaskerContract, ScreenerContract
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class TestMaxiMask(MaskerContract):
+    plugin = "maximask"
+    options = {"tile": 256}  # noqa: RUF012 - as in the contract's example
+
+
+class TestMaxiMaskWithProbabilities(MaskerContract):
+    plugin = "maximask"
+    options = {"tile": 256, "probabilities": True, "classes": ["CR", "SAT"]}  # noqa: RUF012
+
+
+class TestMaxiTrack(ScreenerContract):
+    plugin = "maxitrack"
+
+
+@pytest.fixture(scope="module")
+def scene() -> Any:
+    return simulate_contaminated(seed=11, shape=(300, 420))
+
+
+def test_flags_are_probabilities_above_thresholds(scene: Any) -> None:
+    options = {"thresholds": {"CR": 0.2}, "classes": ["CR", "BRIGHT"]}
+    plain = load_stage("maximask", **options).run(scene.frame)
+    told = load_stage("maximask", **options, probabilities=True).run(scene.frame)
+    assert np.array_equal(plain.frame.flags, told.frame.flags)
+    hits = plain.frame.where(MaskPlane.COSMIC_RAY) & ~scene.frame.where(MaskPlane.COSMIC_RAY)
+    assert np.array_equal(hits, told.products["PROB_CR"] > 0.2)
+    assert set(told.products) == {"PROB_CR", "PROB_BBG"}
+
+
+def test_a_lower_prior_flags_less(scene: Any) -> None:
+    flagged = [
+        np.count_nonzero(
+            load_stage("maximask", classes=["CR"], priors={"CR": prior})
+            .run(scene.frame)
+            .frame.where(MaskPlane.COSMIC_RAY)
+        )
+        for prior in (1e-6, 1e-3, 0.1)
+    ]
+    assert flagged[0] < flagged[1] < flagged[2]
+
+
+def test_tiles_leave_no_seam(scene: Any) -> None:
+    """The answer for small tiles is that for one tile over the whole frame."""
+    small, whole = (
+        load_stage("maximask", probabilities=True, classes=["CR", "TRL"], tile=tile)
+        .run(scene.frame)
+        .products
+        for tile in (256, 1024)
+    )
+    for name in ("PROB_CR", "PROB_TRL"):
+        # What is left is the frame's rim, which a whole tile continues differently, and rounding.
+        apart = np.abs(small[name] - whole[name])
+        assert np.quantile(apart, 0.999) < 1e-3
+        assert apart.max() < 0.05
+
+
+def test_most_cosmic_rays_are_found_and_little_else() -> None:
+    found = true = wrong = untrue = 0
+    for seed in range(4):
+        frame = simulate_contaminated(seed=700 + seed, shape=(256, 256))
+        flags = load_stage("maximask", classes=["CR"]).run(frame.frame).frame.flags
+        hit = (flags & np.uint32(MaskPlane.COSMIC_RAY)) != 0
+        truth = (frame.planes & np.uint32(MaskPlane.COSMIC_RAY)) != 0
+        found, true = found + (hit & truth).sum(), true + truth.sum()
+        wrong, untrue = wrong + (hit & ~truth).sum(), untrue + (~truth).sum()
+    assert found / true > 0.6
+    assert wrong / untrue < 2e-3
+
+
+def test_a_coadd_is_reported_as_outside_the_domain() -> None:
+    frame = Frame(np.random.default_rng(1).normal(size=(64, 64)), unit="adu", meta={"NCOMBINE": 5})
+    with pytest.warns(AstrocleanWarning, match="5 exposures combined"):
+        load_stage("maximask").run(frame)
+
+
+def test_published_weights_that_are_missing_are_told_how_to_get(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ASTROCLEAN_WEIGHTS", str(tmp_path))
+    for plugin in ("maximask", "maxitrack"):
+        stage = load_stage(plugin, weights="published")
+        with pytest.raises(MissingWeightsError, match="astroclean weights import maximask"):
+            stage.fingerprint()
+
+
+def test_unknown_weights_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="weights"):
+        load_stage("maximask", weights="upstream")
+
+
+def test_the_resume_key_names_weights_engine_and_precision() -> None:
+    key = load_stage("maximask").fingerprint()
+    assert set(key) == {"weights", "engine", "precision"}
+    assert load_stage("maximask", precision="bf16").fingerprint() != key
+
+
+def test_spoiled_exposures_score_higher() -> None:
+    stage = load_stage("maxitrack", prior=0.5)
+    scores = []
+    for share in (0.0, 1.0):
+        config = TrackingConfig(share=share, extent=(4.0, 6.0), kinds=("jumps", "drift"))
+        frames = [simulate_tracking(seed=60 + s, config=config).frame for s in range(4)]
+        scores.append(np.mean([stage.score(frame).probability for frame in frames]))
+    assert scores[1] > scores[0] + 0.3
+
+
+def test_a_rejected_exposure_is_told_why() -> None:
+    config = TrackingConfig(share=1.0, extent=(5.0, 6.0), kinds=("defocus",))
+    frame = simulate_tracking(seed=80, config=config).frame
+    score = load_stage("maxitrack", prior=0.5, threshold=0.01).score(frame)
+    assert len(score.reasons) == 1
+    assert score.metrics["tiles"] == 1
+
+
+def test_frames_of_any_size_are_scored() -> None:
+    for shape in ((40, 700), (256, 257), (511, 300)):
+        frame = Frame(np.random.default_rng(2).normal(100, 5, shape), unit="adu")
+        assert 0 <= load_stage("maxitrack").score(frame).probability <= 1
