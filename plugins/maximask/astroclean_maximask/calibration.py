@@ -16,6 +16,7 @@ _LARGEST = 30.0
 _BINS = 6000
 _CENTERS = (np.arange(_BINS) + 0.5) / _BINS * 2 * _LARGEST - _LARGEST
 _STEPS = 50
+_EVEN, _LEARNED = 0.5, 0.2
 _RIDGE = 1e-3
 """Prior of one pixel or so on no change: a class that the samples hardly have stays as it is."""
 
@@ -98,15 +99,18 @@ def best_threshold(counts: LogitCounts, line: tuple[float, float]) -> float:
     Returns
     -------
     float
-        0.5 where a class has no true pixel.
+        0.5 where a class has no true pixel, or where no threshold reaches an MCC of 0.2: what was
+        not learned is not flagged.
     """
     if not counts.positives.any():
-        return 0.5
+        return _EVEN
     tp = np.cumsum(counts.positives[::-1])[::-1].astype(np.float64)
     fp = np.cumsum(counts.negatives[::-1])[::-1].astype(np.float64)
     fn, tn = tp[0] - tp, fp[0] - fp
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.sqrt((tp + fp) * (tp + fn)) * np.sqrt((tn + fp) * (tn + fn))
         mcc = np.nan_to_num((tp * tn - fp * fn) / found)
+    if mcc.max() < _LEARNED:
+        return _EVEN
     edge = _CENTERS[int(np.argmax(mcc))] - _LARGEST / _BINS
     return float(1 / (1 + np.exp(-(line[0] * edge + line[1]))))

@@ -43,3 +43,14 @@ def test_a_class_that_is_never_true_stays_as_it_is() -> None:
     counts = count_logits(np.linspace(-5, 5, 100, dtype=np.float32), np.zeros(100, dtype=bool))
     assert calibrate(counts) == (1.0, 0.0)
     assert best_threshold(counts, (1.0, 0.0)) == 0.5
+
+
+def test_a_class_that_was_not_learned_is_not_flagged() -> None:
+    """Else the best of bad thresholds would flag the whole frame."""
+    rng = np.random.default_rng(5)
+    truth = rng.random(100_000) < 1e-3
+    counts = count_logits(rng.normal(-5, 0.3, truth.size).astype(np.float32), truth)
+    line = calibrate(counts)
+    assert best_threshold(counts, line) == 0.5
+    logits = np.array([-6.0, -4.0])
+    assert (1 / (1 + np.exp(-(line[0] * logits + line[1]))) < 0.5).all()
