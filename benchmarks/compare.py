@@ -56,7 +56,7 @@ def run_contest(contest: Contest, data: Path, results: Path, *, again: bool) -> 
     """Score every entry and write the table after each."""
     path = results / f"{contest.name}.json"
     known = {} if again or not path.exists() else json.loads(path.read_text("utf-8"))["entries"]
-    kept = {entry.label: known[entry.label] for entry in contest.entries if entry.label in known}
+    kept = {label: found for label, found in known.items() if "failed" not in found}
     for entry in contest.entries:
         if entry.label not in kept:
             print(f"{contest.name}: {entry.label}", flush=True)

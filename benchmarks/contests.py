@@ -52,10 +52,11 @@ _LACOSMIC = Entry(
     ),
 )
 _MASKERS = (
-    _LACOSMIC,
     *_plain("saturation", "streaks", "badpix"),
     *_plain("peer-maximask", "peer-deepcr", "peer-cosmic-conn"),
 )
+# Simulated frames are raw: the network was made for frames without bias.
+_NO_BIAS = Entry("peer-deepcr without sky", "peer-deepcr", {"sky": "subtract"})
 _SPACE_NETWORKS = (
     Entry("peer-deepcr WFC3-UVIS", "peer-deepcr", {"model": "WFC3-UVIS", "threshold": 0.2}),
     Entry("peer-cosmic-conn HST", "peer-cosmic-conn", {"model": "HST_ACS_WFC"}),
@@ -73,8 +74,12 @@ _TUNED = (
 )
 
 CONTESTS = (
-    Contest("mask-stis", "mask", "stis-pair", (*_MASKERS, *_SPACE_NETWORKS), 2, (512, 1024)),
-    Contest("mask", "mask", "contaminated", _MASKERS, 10, (512, 512)),
+    Contest(
+        "mask-stis", "mask", "stis-pair", (_LACOSMIC, *_MASKERS, *_SPACE_NETWORKS), 2, (512, 1024)
+    ),
+    Contest(
+        "mask", "mask", "contaminated", (*_plain("lacosmic"), *_MASKERS, _NO_BIAS), 6, (512, 512)
+    ),
     Contest("remove", "remove", "cirrus", _REMOVERS, 6, (160, 160)),
     Contest(
         "remove-bright",
@@ -90,7 +95,7 @@ CONTESTS = (
         "deblend",
         "blends",
         (*_plain("sep", "photutils", "peer-sourceextractor"), *_TUNED, *_plain("peer-scarlet2")),
-        12,
+        8,
     ),
     Contest(
         "deconvolve",

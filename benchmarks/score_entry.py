@@ -11,6 +11,7 @@ import math
 import resource
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,8 @@ def score(contest: Contest, entry: Entry, data: Path) -> dict[str, Any]:
     before = peak_memory()
     begun = time.perf_counter()
     # The first run also loads libraries and weights and compiles; it does not count as speed.
-    stage.run(evaluation.present(first, stage))
+    catalogued = replace(first, frame=first.frame.replace(sources=first.sources))
+    stage.run(evaluation.present(catalogued, stage))
     loading = time.perf_counter() - begun
     sweep = tuple(load_stage(entry.plugin, **{**entry.options, **more}) for more in entry.sweep)
     contestant = Contestant(entry.label, stage, sweep)
