@@ -16,6 +16,7 @@ _LARGEST = 30.0
 _BINS = 6000
 _CENTERS = (np.arange(_BINS) + 0.5) / _BINS * 2 * _LARGEST - _LARGEST
 _STEPS = 50
+_FLATTEST = 0.05
 _EVEN, _LEARNED = 0.5, 0.2
 _RIDGE = 1e-3
 """Prior of one pixel or so on no change: a class that the samples hardly have stays as it is."""
@@ -76,14 +77,26 @@ def calibrate(counts: LogitCounts) -> tuple[float, float]:
     design = np.stack([_CENTERS, np.ones(_BINS)])
     line = np.array([1.0, 0.0])
     for _ in range(_STEPS):
-        expected = 1 / (1 + np.exp(-(line @ design)))
+        expected = _sigmoid(line @ design)
         slopes = design @ (counts.positives - total * expected) - _RIDGE * (line - [1.0, 0.0])
         curvature = (design * (total * expected * (1 - expected))) @ design.T + _RIDGE * np.eye(2)
         change = np.linalg.solve(curvature, slopes)
         line = line + np.clip(change, -1, 1)
         if np.abs(change).max() < 1e-6:  # noqa: PLR2004 - converged
             break
-    return float(max(line[0], 0.05)), float(line[1])
+    if line[0] < _FLATTEST:
+        # The logits say nothing of the class: its frequency is all that is known.
+        prior = counts.positives.sum() / total.sum()
+        return _FLATTEST, float(np.log(prior / (1 - prior)) - _FLATTEST * _typical(total))
+    return float(line[0]), float(line[1])
+
+
+def _typical(total: NDArray[np.float64]) -> float:
+    return float(_CENTERS @ total / total.sum())
+
+
+def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-np.clip(values, -500, 500))))
 
 
 def best_threshold(counts: LogitCounts, line: tuple[float, float]) -> float:
@@ -113,4 +126,4 @@ def best_threshold(counts: LogitCounts, line: tuple[float, float]) -> float:
     if mcc.max() < _LEARNED:
         return _EVEN
     edge = _CENTERS[int(np.argmax(mcc))] - _LARGEST / _BINS
-    return float(1 / (1 + np.exp(-(line[0] * edge + line[1]))))
+    return float(_sigmoid(np.array(line[0] * edge + line[1])))

@@ -36,6 +36,8 @@ _EXTRA = {2: 32, 3: 64, 4: 128}
 """Filters of the extra paths at each resolution below the full one."""
 _WIDTHS = (16, 32, 48, 64, 80)
 """Filters at full resolution, 1/2, 1/4, 1/8, 1/16."""
+_MIXED = 32
+"""Features from which the answer at full resolution is made."""
 _DEPTHS = (2, 2, 3, 2, 3)
 """Convolutions of the encoder at each resolution."""
 _TRACK_WIDTHS = (24, 32, 48, 64)
@@ -162,6 +164,10 @@ def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
         finer = layers.UpSampling2D(2, name=f"finer{level}")(narrow)
         summed = layers.Add(name=f"sum{level}")([finer, skips[level]])
         tensor = _convolve(summed, _WIDTHS[level], f"up{level}")
+        if level == 0:
+            # Single pixels are told at full resolution: the first features speak for themselves.
+            joined = layers.Concatenate(name="joined")([tensor, skips[0]])
+            tensor = layers.Conv2D(_MIXED, 1, activation="relu", name="mix")(joined)
         if level == 0 or auxiliary:
             head = layers.Conv2D(outputs, 1, dtype="float32", name=f"logits{level}")
             logits.append(head(tensor))

@@ -54,3 +54,13 @@ def test_a_class_that_was_not_learned_is_not_flagged() -> None:
     assert best_threshold(counts, line) == 0.5
     logits = np.array([-6.0, -4.0])
     assert (1 / (1 + np.exp(-(line[0] * logits + line[1]))) < 0.5).all()
+
+
+def test_logits_that_say_the_opposite_leave_the_frequency() -> None:
+    rng = np.random.default_rng(6)
+    truth = rng.random(50_000) < 0.01
+    logits = np.where(truth, -6.0, 2.0) + rng.normal(0, 1, truth.size)
+    slope, offset = calibrate(count_logits(logits.astype(np.float32), truth))
+    probability = 1 / (1 + np.exp(-(slope * logits + offset)))
+    assert slope > 0
+    assert abs(probability.mean() - 0.01) < 2e-3
