@@ -150,11 +150,13 @@ class Exposure:
     ) -> NDArray[np.uint32]:
         ny, nx = slot.science.shape[-2:]
         rows, columns = window or (slice(0, ny), slice(0, nx))
-        flags = np.zeros((ny, nx), dtype=np.uint32)
-        outside = _outside_section(header.get(self.instrument.trim_keyword or ""), (ny, nx))
-        if outside is not None:
-            flags[outside] |= np.uint32(MaskPlane.OVERSCAN)
-        flags = flags[rows, columns]
+        # Of the window alone: the frame may be larger than memory.
+        outside = _outside_section(
+            header.get(self.instrument.trim_keyword or ""),
+            np.arange(ny)[rows],
+            np.arange(nx)[columns],
+        )
+        flags = outside * np.uint32(MaskPlane.OVERSCAN)
         dq = slot.companions.get("dq")
         if dq is not None:
             convention = load_convention(self.instrument.dq or "boolean").with_bits(
@@ -185,15 +187,15 @@ def _integers(values: NDArray[Any]) -> NDArray[np.integer]:
     return whole
 
 
-def _outside_section(section: Any, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+def _outside_section(section: Any, y: NDArray[np.intp], x: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Return the pixels outside an IRAF section ``[x1:x2,y1:y2]`` (from 1, ends included)."""
     numbers = re.fullmatch(r"\s*\[(\d+):(\d+),(\d+):(\d+)\]\s*", re.sub(r"\s", "", str(section)))
     if numbers is None:
-        return None
+        return np.zeros((len(y), len(x)), dtype=bool)
     x1, x2, y1, y2 = (int(n) for n in numbers.groups())
-    outside = np.ones(shape, dtype=bool)
-    outside[max(y1 - 1, 0) : y2, max(x1 - 1, 0) : x2] = False
-    return outside if not outside.all() else None
+    rows, columns = (y < y1 - 1) | (y >= y2), (x < x1 - 1) | (x >= x2)
+    outside: NDArray[np.bool_] = rows[:, np.newaxis] | columns
+    return outside
 
 
 def _instrument_of(source: FitsSource, settings: ReadSettings) -> Instrument:
