@@ -97,11 +97,22 @@ def begin_with(model: Any, weights: Path) -> None:
             continue
         if values.ndim == len(_KERNEL_AXES):
             values = values.transpose(_KERNEL_AXES)
-        if values.shape == tuple(variable.shape):
-            variable.assign(values)
-            filled += 1
+        filled += _fill(variable, values)
     if not filled:
         raise ConfigurationError(f"start: {weights} has no parameter of this network")
+
+
+def _fill(variable: Any, values: NDArray[Any]) -> bool:
+    """Fill a variable; a kernel that has got more inputs begins by ignoring the new ones."""
+    shape = tuple(variable.shape)
+    is_kernel = values.ndim == len(_KERNEL_AXES) == len(shape)
+    if is_kernel and values.shape[2] < shape[2]:
+        wider = np.zeros((*shape[:2], shape[2] - values.shape[2], values.shape[3]), values.dtype)
+        values = np.concatenate([values, wider], axis=2)
+    if values.shape != shape:
+        return False
+    variable.assign(values)
+    return True
 
 
 class TrainedModel:

@@ -25,11 +25,43 @@ class Arcsinh(layers.Layer):  # type: ignore[misc]  # Keras is untyped
 
     def to_onnx(self, graph: Any, inputs: list[str]) -> list[str]:
         """Return the same in ONNX."""
-        # Not Asinh: log(x + sqrt(x^2 + 1)), as engines compute it, cancels where x is negative.
-        size = graph.add("Abs", *inputs)
-        squared = graph.add("Add", graph.add("Mul", size, size), graph.constant(1.0))
-        bent = graph.add("Log", graph.add("Add", size, graph.add("Sqrt", squared)))
-        return [graph.add("Mul", graph.add("Sign", *inputs), bent)]
+        return [_arcsinh(graph, *inputs)]
+
+
+def _arcsinh(graph: Any, values: str) -> str:
+    # Not Asinh: log(x + sqrt(x^2 + 1)), as engines compute it, cancels where x is negative.
+    size = graph.add("Abs", values)
+    squared = graph.add("Add", graph.add("Mul", size, size), graph.constant(1.0))
+    bent = graph.add("Log", graph.add("Add", size, graph.add("Sqrt", squared)))
+    return str(graph.add("Mul", graph.add("Sign", values), bent))
+
+
+@keras.saving.register_keras_serializable("astroclean")
+class LightAndDetail(layers.Layer):  # type: ignore[misc]  # Keras is untyped
+    """Dynamic compression of the light, and of how a pixel differs from its eight neighbors.
+
+    Compression makes the flank of a bright star flat. The difference, taken before it, keeps what
+    is sharper than any star: hits, hot and dead pixels.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Return (n, ny, nx, 2): arcsinh of the values, and of their differences."""
+        light = ops.cast(inputs, "float32")
+        padded = ops.pad(light, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+        mean = ops.average_pool(padded, 3, strides=1, padding="valid")
+        # The mean of nine has the pixel itself in it.
+        detail = (light - mean) * (9.0 / 8.0)
+        return ops.concatenate([ops.arcsinh(light), ops.arcsinh(detail)], axis=-1)
+
+    def to_onnx(self, graph: Any, inputs: list[str]) -> list[str]:
+        """Return the same in ONNX."""
+        pads = graph.constant([0, 0, 1, 1, 0, 0, 1, 1], _INT64)
+        padded = graph.add("Pad", inputs[0], pads, mode="reflect")
+        mean = graph.add("AveragePool", padded, kernel_shape=[3, 3])
+        differs = graph.add("Sub", inputs[0], mean)
+        detail = graph.add("Mul", differs, graph.constant(9.0 / 8.0))
+        parts = [_arcsinh(graph, inputs[0]), _arcsinh(graph, detail)]
+        return [graph.add("Concat", *parts, axis=1)]
 
 
 @keras.saving.register_keras_serializable("astroclean")

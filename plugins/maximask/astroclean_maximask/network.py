@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool
+from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool, LightAndDetail
 
 __all__ = [
     "build_compact",
@@ -151,7 +151,7 @@ def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
         multiples of 16.
     """
     pixels = keras.Input((None, None, 1), name="pixels")
-    tensor = Arcsinh(name="compress", dtype="float32")(pixels)
+    tensor = LightAndDetail(name="compress", dtype="float32")(pixels)
     skips = []
     for level, (width, depth) in enumerate(zip(_WIDTHS, _DEPTHS, strict=True)):
         for index in range(depth):
