@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from astropy import units as u
 
 from astroclean.errors import StageError
 
@@ -26,6 +29,16 @@ DETECTOR_KEYWORDS = {
     "filter": "ACFILTER",
 }
 """Field of `Detector` to the keyword under which the reader leaves it in ``Frame.meta``."""
+
+# What makes electrons of each unit. Data numbers are `adu` to some and `count` to others.
+_TO_ELECTRONS = (
+    (u.electron, frozenset[str]()),
+    (u.adu, frozenset({"gain"})),
+    (u.count, frozenset({"gain"})),
+    (u.electron / u.s, frozenset({"exposure"})),
+    (u.adu / u.s, frozenset({"gain", "exposure"})),
+    (u.count / u.s, frozenset({"gain", "exposure"})),
+)
 
 
 @dataclass(frozen=True)
@@ -82,3 +95,77 @@ class Detector:
                 remedy=f"Give it: `--set instrument.{name}=...`, or the option of the stage.",
             )
         return float(value)
+
+    def scale(self, unit: Any, to: Any = u.electron) -> float | None:
+        """Return what values in one unit are multiplied by to be in another.
+
+        Parameters
+        ----------
+        unit, to : astropy.units.Unit
+            Electrons or data numbers (``adu``, ``count``), per second or not.
+
+        Returns
+        -------
+        float or None
+            The factor; None where it is not known, or the units are no such units. Gain and
+            exposure time that are not positive are not known.
+        """
+        factors = _factors(unit, to)
+        if factors is None:
+            return None
+        values = [(getattr(self, name), power) for name, power in factors]
+        if not all(value is not None and float(value) > 0 for value, _ in values):
+            return None
+        return math.prod((float(value) ** power for value, power in values), start=1.0)
+
+    def require_scale(
+        self, to: Any = u.electron, *, frame: Frame, stage: str, otherwise: str = "Convert it."
+    ) -> float:
+        """Return the factor of :meth:`scale` from the unit of a frame, for a stage in need of it.
+
+        Parameters
+        ----------
+        to : astropy.units.Unit
+            Wanted.
+        frame : Frame
+            Its unit counts.
+        stage : str
+            The stage, for the message.
+        otherwise : str
+            What to do with a unit that cannot be turned into the other.
+
+        Returns
+        -------
+        float
+            The factor.
+
+        Raises
+        ------
+        StageError
+            The unit is another, or gain or exposure time are needed and nothing tells them.
+        """
+        scale = self.scale(frame.unit, to)
+        if scale is not None:
+            return scale
+        factors = _factors(frame.unit, to) or []
+        told = {name: self.require(name, frame=frame, stage=stage) for name, _ in factors}
+        if told:
+            otherwise = f"Give what is right: `--set instrument.{next(iter(told))}=...`."
+        raise StageError(
+            f"values in {frame.unit} cannot be turned into {u.Unit(to)}",
+            where=f"{frame.frame_id}, stage '{stage}'",
+            received=", ".join(f"{name} {value:g}" for name, value in told.items()) or None,
+            remedy=otherwise,
+        )
+
+
+def _factors(unit: Any, to: Any) -> list[tuple[str, int]] | None:
+    """Return fields of `Detector` with the power in which each takes one unit to another."""
+    needed = {}
+    for key, wanted in (("from", unit), ("to", to)):
+        found = [names for known, names in _TO_ELECTRONS if known == wanted]
+        if not found:
+            return None
+        needed[key] = found[0]
+    up, down = sorted(needed["from"] - needed["to"]), sorted(needed["to"] - needed["from"])
+    return [*((name, 1) for name in up), *((name, -1) for name in down)]

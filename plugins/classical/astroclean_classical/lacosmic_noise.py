@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,8 +69,8 @@ def noise_survey(options: LACosmicOptions, frame: Frame) -> Survey | None:
 
 
 def _has_detector(options: LACosmicOptions, frame: Frame) -> bool:
-    scale = _electrons_per_unit(options, frame)
-    return bool(scale) and Detector.of(frame.meta).read_noise is not None
+    detector = _detector(options, frame)
+    return bool(detector.scale(frame.unit)) and detector.read_noise is not None
 
 
 class _NoiseSurvey(Survey):
@@ -156,37 +156,20 @@ def noise_of(options: LACosmicOptions, frame: Frame, choice: _Choice | None, sta
     return _of_variance(options, frame, variance, choice)
 
 
-def _electrons_per_unit(options: LACosmicOptions, frame: Frame) -> float | None:
-    """Return electrons for a value of 1 in the unit of the frame; None where that is not known."""
+def _detector(options: LACosmicOptions, frame: Frame) -> Detector:
     detector = Detector.of(frame.meta)
-    gain = options.gain if options.gain is not None else detector.gain
-    time = detector.exposure
-    if frame.unit == u.electron:
-        return 1.0 if options.gain is None else options.gain
-    if frame.unit in (u.adu, u.count):
-        return gain
-    if frame.unit == u.electron / u.s:
-        return time
-    if frame.unit in (u.adu / u.s, u.count / u.s):
-        return None if gain is None or time is None else gain * time
-    return None
+    return detector if options.gain is None else replace(detector, gain=options.gain)
 
 
 def _of_detector(options: LACosmicOptions, frame: Frame, stage: str) -> Noise:
-    detector = Detector.of(frame.meta)
-    scale = _electrons_per_unit(options, frame)
-    if scale is None:
-        known = frame.unit in (u.adu, u.count, u.adu / u.s, u.count / u.s, u.electron / u.s)
-        if not known:
-            raise StageError(
-                f"values in {frame.unit} cannot be turned into electrons",
-                where=f"{frame.frame_id}, stage '{stage}'",
-                remedy='Use `noise = "background"`, or give the frame an uncertainty.',
-            )
-        for name in ("gain", "exposure"):
-            if not (name == "gain" and options.gain is not None):
-                detector.require(name, frame=frame, stage=stage)
-    electrons = float(scale or 1.0)
+    detector = _detector(options, frame)
+    electrons = detector.require_scale(
+        frame=frame,
+        stage=stage,
+        otherwise='Use `noise = "background"`, or give the frame an uncertainty.',
+    )
+    if frame.unit == u.electron and options.gain is not None:
+        electrons = options.gain  # the user knows better than the header
     read_noise = options.read_noise
     if read_noise is None:
         read_noise = detector.require("read_noise", frame=frame, stage=stage)
