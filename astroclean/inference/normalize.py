@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from astroclean.tiling.background import Background, MeshGatherer, MeshSettings
-from astroclean.tiling.sample import Gatherer, SampleGatherer
+from astroclean.tiling.sample import Gatherer, MomentsGatherer, SampleGatherer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +34,7 @@ __all__ = [
     "NormalizationState",
     "Scale",
     "SigmaClipZscore",
+    "Zscore",
 ]
 
 
@@ -191,6 +192,25 @@ class Scale(_Transform):
         return NormalizationState(self.offset, self.width)
 
 
+class Zscore(_Transform):
+    """``(pixel - mean) / deviation`` of all valid pixels, stars and hits among them.
+
+    For networks that were trained so. The mean stands for the sky where pixels are filled.
+    """
+
+    name: Literal["zscore"] = "zscore"
+
+    def gatherer(self, shape: tuple[int, int]) -> Gatherer:  # noqa: ARG002
+        """Return what takes the rows of a frame."""
+        return MomentsGatherer()
+
+    def measurement(self, found: Any) -> Measurement:
+        """Return mean and standard deviation."""
+        mean, deviation = found
+        # A constant image has no width; 1 keeps it finite and invertible.
+        return Measurement(NormalizationState(mean, deviation or 1.0))
+
+
 class _Clipped(_Transform):
     """Sky and noise by clipping (`astropy.stats.sigma_clipped_stats`)."""
 
@@ -269,7 +289,8 @@ class BackgroundSigma(_Transform):
 
 
 Normalization = Annotated[
-    Identity | Scale | SigmaClipZscore | Asinh | Log | BackgroundSigma, Field(discriminator="name")
+    Identity | Scale | Zscore | SigmaClipZscore | Asinh | Log | BackgroundSigma,
+    Field(discriminator="name"),
 ]
 """Any of the transforms, chosen by ``name``."""
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Gatherer", "SampleGatherer"]
+__all__ = ["Gatherer", "MomentsGatherer", "SampleGatherer"]
 
 _MOST_PIXELS = 1 << 22
 
@@ -53,3 +53,34 @@ class SampleGatherer:
     def finish(self) -> NDArray[np.float32]:
         """Return the pixels, in the order of the frame."""
         return np.concatenate(self._parts)
+
+
+class MomentsGatherer:
+    """Gathers mean and standard deviation of all valid pixels of a frame.
+
+    Each row is summed in float64 about its own mean, and the rows are put together at the end
+    (Chan, Golub & LeVeque 1983, The American Statistician 37, 242), so that neither a high sky
+    costs digits nor the height of bands changes them.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[NDArray[np.float64]] = []
+
+    def add(self, data: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        """Take the next rows."""
+        for values, believed in zip(data, valid, strict=True):
+            pixels = values[believed].astype(np.float64)
+            if pixels.size:
+                mean = pixels.mean()
+                squares = np.square(pixels - mean).sum()
+                self._rows.append(np.array([pixels.size, mean, squares]))
+
+    def finish(self) -> tuple[float, float]:
+        """Return mean and standard deviation; (0, 0) where no pixel was valid."""
+        if not self._rows:
+            return 0.0, 0.0
+        count, mean, squares = np.transpose(self._rows)
+        total = count.sum()
+        middle = (count * mean).sum() / total
+        variance = (squares + count * np.square(mean - middle)).sum() / total
+        return float(middle), float(np.sqrt(variance))

@@ -13,6 +13,7 @@ from astroclean.inference.normalize import Normalization
 ALL = [
     {"name": "identity"},
     {"name": "scale", "offset": 100.0, "width": 20.0},
+    {"name": "zscore"},
     {"name": "sigma_clip_zscore"},
     {"name": "asinh", "softening": 3.0},
     {"name": "log"},
@@ -88,6 +89,17 @@ def test_sky_becomes_zero_and_noise_becomes_one(name: str) -> None:
     quiet = normalized[normalized < 10]
     assert np.median(quiet) == pytest.approx(0, abs=0.05)
     assert np.std(quiet) == pytest.approx(1, abs=0.05)
+
+
+def test_zscore_takes_mean_and_deviation_of_all_pixels() -> None:
+    """Stars count, as in networks that were trained without clipping."""
+    data = sky((256, 256))
+    data[100:104, 100:104] += 1e5
+    data[0, :9] = np.nan
+    normalized, _ = made({"name": "zscore"}).forward(data, np.isfinite(data))
+    inside = normalized[np.isfinite(data)].astype(np.float64)
+    assert inside.mean() == pytest.approx(0, abs=1e-6)
+    assert inside.std() == pytest.approx(1, abs=1e-6)
 
 
 def test_background_follows_a_slope_that_one_number_does_not() -> None:
