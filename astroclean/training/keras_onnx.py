@@ -11,70 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.errors import PluginError
+from astroclean.inference.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
 
-__all__ = ["OnnxGraph", "export_keras"]
+__all__ = ["export_keras"]
 
-_OPSET, _IR = 17, 9
 _IMAGE_AXES = 4
 # Keras keeps kernels as (y, x, in, out), ONNX as (out, in, y, x).
 _KERNEL_TO_ONNX = (3, 2, 0, 1)
 _TO_NHWC = [0, 2, 3, 1]
 _ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softplus": "Softplus"}
 _HISTORY = "keras_history"
-
-
-class OnnxGraph:
-    """An ONNX graph in the making; images are (n, channels, ny, nx)."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.initializers: dict[str, NDArray[Any]] = {}
-
-    def add(self, operation: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node with one output.
-
-        Parameters
-        ----------
-        operation : str
-            Operator of ONNX.
-        *inputs : str
-            Names of tensors.
-        **attributes : object
-            Of the operator.
-
-        Returns
-        -------
-        str
-            Name of its output.
-        """
-        return self.add_many(operation, inputs, 1, **attributes)[0]
-
-    def add_many(
-        self, operation: str, inputs: Sequence[str], count: int, **attributes: Any
-    ) -> list[str]:
-        """Add a node with several outputs; return their names."""
-        from onnx import helper  # noqa: PLC0415 - only where networks are written
-
-        outputs = [f"t{len(self.nodes)}_{index}" for index in range(count)]
-        self.nodes.append(helper.make_node(operation, list(inputs), outputs, **attributes))
-        return outputs
-
-    def parameter(self, name: str, values: NDArray[Any]) -> str:
-        """Enter a parameter of the network under the path of its variable; return the name."""
-        self.initializers[name] = np.ascontiguousarray(values)
-        return name
-
-    def constant(self, values: Any, dtype: Any = np.float32) -> str:
-        """Enter a number or array that is no parameter; return its name."""
-        name = f"constant_{len(self.initializers)}"
-        self.initializers[name] = np.asarray(values, dtype=dtype)
-        return name
 
 
 def export_keras(
@@ -99,34 +50,21 @@ def export_keras(
     PluginError
         A layer has no counterpart here.
     """
-    import onnx  # noqa: PLC0415 - only where networks are written
-    from onnx import helper, numpy_helper  # noqa: PLC0415
-
     graph = OnnxGraph()
     walk = _Walk(model, graph, list(inputs))
     for name, source in zip(outputs, walk.outputs(), strict=True):
-        graph.nodes.append(helper.make_node("Identity", [source], [name]))
-    made = helper.make_graph(
-        graph.nodes,
-        model.name,
-        [_told(name, channels) for name, channels in inputs.items()],
-        [_told(name, None, output) for name, output in zip(outputs, model.outputs, strict=True)],
-        [numpy_helper.from_array(array, name) for name, array in graph.initializers.items()],
+        graph.answer(name, source)
+    graph.write(
+        path,
+        name=model.name,
+        inputs={name: ("n", channels, "ny", "nx") for name, channels in inputs.items()},
+        outputs={n: _shape(n, t) for n, t in zip(outputs, model.outputs, strict=True)},
     )
-    opsets = [helper.make_opsetid("", _OPSET)]
-    whole = helper.make_model(made, opset_imports=opsets, ir_version=_IR)
-    onnx.checker.check_model(whole, full_check=True)
-    onnx.save(whole, path)
 
 
-def _told(name: str, channels: int | None, tensor: Any = None) -> Any:
-    from onnx import TensorProto, helper  # noqa: PLC0415 - only where networks are written
-
-    shape: list[Any] = ["n", channels, "ny", "nx"]
-    if tensor is not None:
-        grid = [f"ny_{name}", f"nx_{name}"] if len(tensor.shape) == _IMAGE_AXES else []
-        shape = ["n", tensor.shape[-1], *grid]
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+def _shape(name: str, tensor: Any) -> list[int | str]:
+    grid = [f"ny_{name}", f"nx_{name}"] if len(tensor.shape) == _IMAGE_AXES else []
+    return ["n", int(tensor.shape[-1]), *grid]
 
 
 class _Walk:
@@ -281,6 +219,16 @@ def _prelu(graph: OnnxGraph, layer: Any, sources: list[str]) -> str:
     return graph.add("PRelu", sources[0], slope)
 
 
+def _normalization(graph: OnnxGraph, layer: Any, sources: list[str]) -> str:
+    count = int(layer.moving_mean.shape[0])
+    scale = _parameter(graph, layer.gamma) if layer.scale else graph.constant(np.ones(count))
+    shift = _parameter(graph, layer.beta) if layer.center else graph.constant(np.zeros(count))
+    statistics = [_parameter(graph, part) for part in (layer.moving_mean, layer.moving_variance)]
+    return graph.add(
+        "BatchNormalization", sources[0], scale, shift, *statistics, epsilon=layer.epsilon
+    )
+
+
 def _sum(graph: OnnxGraph, layer: Any, sources: list[str]) -> str:  # noqa: ARG001 - a converter
     made = sources[0]
     for source in sources[1:]:
@@ -291,6 +239,7 @@ def _sum(graph: OnnxGraph, layer: Any, sources: list[str]) -> str:  # noqa: ARG0
 _CONVERTERS: dict[str, Callable[[OnnxGraph, Any, list[str]], str]] = {
     "Activation": lambda graph, layer, sources: _activated(graph, layer, sources[0]),
     "Add": _sum,
+    "BatchNormalization": _normalization,
     "Concatenate": lambda graph, layer, sources: graph.add("Concat", *sources, axis=1),  # noqa: ARG005
     "Conv2D": _convolution,
     "Dense": _dense,
