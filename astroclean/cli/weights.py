@@ -162,8 +162,9 @@ def _import(arguments: Namespace) -> int:
     problems = []
     for path in files:
         digest = digest_of(path)
-        print(f"wrote {path}: SHA-256 {digest}")
         card = known.get(path.name)
+        license_ = "" if card is None else f", license {card.license}"
+        print(f"wrote {path}: SHA-256 {digest}{license_}")
         if card is not None and card.weights.sha256 != digest:
             problems.append(
                 f"{path} is not what the card of network '{card.name}' describes "

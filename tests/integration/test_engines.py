@@ -363,6 +363,8 @@ def test_weights_are_imported_and_compared_with_the_card(
     hooks = "[astroclean.weights]\ntoy = toy_hook:write\nother = toy_hook:write_other\n"
     info.write_text(info.read_text() + hooks)
     assert weights("import", "toy") == 0
-    assert f"wrote {folder / 'own' / 'toy.onnx'}: SHA-256 " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"wrote {folder / 'own' / 'toy.onnx'}: SHA-256 " in shown
+    assert shown.endswith(", license BSD-3-Clause\n")
     assert weights("import", "other") == 3
     assert "is not what the card of network 'toy' describes" in capsys.readouterr().err
