@@ -167,7 +167,12 @@ def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
         if level == 0:
             # Single pixels are told at full resolution: the first features speak for themselves.
             joined = layers.Concatenate(name="joined")([tensor, skips[0]])
-            tensor = layers.Conv2D(_MIXED, 1, activation="relu", name="mix")(joined)
+            mixed = layers.Conv2D(_MIXED, 1, activation="relu", name="mix")(joined)
+            # Features have large means in common. Along these the last layer would learn fast, and
+            # in all other directions, those that tell rare classes, hardly at all.
+            tensor = layers.BatchNormalization(
+                center=False, scale=False, dtype="float32", name="even"
+            )(mixed)
         if level == 0 or auxiliary:
             head = layers.Conv2D(outputs, 1, dtype="float32", name=f"logits{level}")
             logits.append(head(tensor))
