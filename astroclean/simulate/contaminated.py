@@ -11,6 +11,7 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.frame import Frame
+from astroclean.core.planes import MaskPlane
 from astroclean.simulate.composition import compose
 from astroclean.simulate.contaminants.bright import bright_planes
 from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange, add_cosmic_rays
@@ -86,6 +87,11 @@ class ContaminatedConfig:
     ones."""
 
 
+_DARK = 4.0
+"""Sky over its noise below which nobody could tell a dead pixel from a live one."""
+_DEAD_CLASSES = frozenset({"dead_pixels", "dead_lines", "dead_clusters"})
+
+
 def simulate_contaminated(
     *, seed: int, shape: tuple[int, int] = (256, 256), config: ContaminatedConfig | None = None
 ) -> Scene:
@@ -110,6 +116,8 @@ def simulate_contaminated(
     rng = np.random.default_rng(seed)
     camera, psf = draw_camera(rng, config.camera), draw_psf(rng, config.psf)
     chosen = frozenset(name for name, chance in config.chances.items() if rng.random() < chance)
+    if camera.sky < _DARK * camera.noise:
+        chosen -= _DEAD_CLASSES
     is_bright = "bright_star" in chosen
     light, scene, stars = draw_light(
         rng, shape, psf, noise=camera.noise, config=config, is_bright=is_bright
@@ -138,7 +146,29 @@ def simulate_contaminated(
         "sky": camera.sky,
     }
     notes |= {"gain": camera.gain, "noise": camera.noise / camera.gain, "bias": camera.bias}
-    return Scene(frame, planes.astype(np.uint32), clean, sources=scene.sources, notes=notes)
+    planes = planes.astype(np.uint32)
+    ignored = rims_of_hits(planes)
+    return Scene(frame, planes, clean, sources=scene.sources, notes=notes, ignored=ignored)
+
+
+def rims_of_hits(planes: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Return the pixels beside particle hits: some charge is there, but too little to be true.
+
+    Parameters
+    ----------
+    planes : (ny, nx) uint32
+        True planes.
+
+    Returns
+    -------
+    (ny, nx) bool
+        Neighbors of COSMIC_RAY that are not COSMIC_RAY themselves.
+    """
+    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - optional extra
+
+    hits = (planes & np.uint32(MaskPlane.COSMIC_RAY)) != 0
+    rims: NDArray[np.bool_] = binary_dilation(hits, np.ones((3, 3))) & ~hits
+    return rims
 
 
 def draw_light(

@@ -55,7 +55,7 @@ class CosmicRayRange:
     """Pixels, standard deviation, from the least to the greatest depth."""
     footprint: float = 50.0
     """Electrons above which a pixel belongs to a hit."""
-    threshold: float = 2.0
+    threshold: float = 3.0
     """Standard deviations of empty sky above which a pixel is true COSMIC_RAY."""
 
 

@@ -28,7 +28,7 @@ class CrosstalkRange:
     """Saturated stars that the other amplifier reads at the same time."""
     radius: Range = (4.0, 14.0)
     """Of their saturated cores, pixels."""
-    threshold: float = 0.5
+    threshold: float = 1.0
     """Standard deviations of empty sky above which a pixel is true CROSSTALK."""
 
 

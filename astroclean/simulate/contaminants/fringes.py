@@ -20,11 +20,11 @@ __all__ = ["FringeRange", "add_fringes"]
 class FringeRange:
     """What fringes are drawn from."""
 
-    amplitude: Range = (0.4, 4.0)
+    amplitude: Range = (0.8, 6.0)
     """Standard deviations of empty sky (the paper has 0.6 for the whole pattern's scatter)."""
     spacing: Range = (12.0, 60.0)
     """Pixels from crest to crest."""
-    threshold: float = 0.25
+    threshold: float = 0.5
     """Local amplitude, in standard deviations of empty sky, above which it is true FRINGE."""
 
 

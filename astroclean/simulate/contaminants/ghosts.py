@@ -30,7 +30,7 @@ class GhostRange:
     """Radius of the hole over that of the ghost."""
     brightness: Range = (0.6, 8.0)
     """Standard deviations of empty sky."""
-    threshold: float = 0.3
+    threshold: float = 0.5
     """Standard deviations of empty sky above which a pixel is true GHOST."""
 
 

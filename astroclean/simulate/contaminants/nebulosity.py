@@ -22,12 +22,12 @@ __all__ = ["NebulosityRange", "add_nebulosity"]
 class NebulosityRange:
     """What nebulosity is drawn from."""
 
-    brightness: Range = (1.0, 15.0)
+    brightness: Range = (3.0, 30.0)
     """The brightest percent, in standard deviations of empty sky."""
     cover: Range = (0.2, 0.9)
     """Share of the frame that it covers; what lies below counts as sky."""
     cloud: CloudRange = field(default_factory=lambda: CloudRange(contrast=(0.4, 1.0)))
-    threshold: float = 0.5
+    threshold: float = 1.0
     """Standard deviations of empty sky above which a pixel is true NEBULOSITY."""
 
 

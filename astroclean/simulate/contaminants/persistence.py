@@ -39,7 +39,7 @@ class PersistenceRange:
     """Seconds."""
     peak: Range = (1.5, 15.0)
     """Brightest persistence in standard deviations of empty sky (the paper has 5)."""
-    threshold: float = 0.5
+    threshold: float = 1.0
     """Standard deviations of empty sky above which a pixel is true PERSISTENCE."""
 
 

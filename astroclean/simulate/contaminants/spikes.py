@@ -34,7 +34,7 @@ class SpikeRange:
     """Stars below this flux over the noise have none that could be seen."""
     core: float = 3.0
     """Radius, in FWHM, inside which a spike is not told from the star."""
-    threshold: float = 1.0
+    threshold: float = 2.0
     """Standard deviations of empty sky above which a pixel is true SPIKE."""
 
 

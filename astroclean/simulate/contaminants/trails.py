@@ -37,7 +37,7 @@ class TrailRange:
     """Arcsec."""
     jitter: float = 0.5
     """Pixels by which the air moves the ridge, standard deviation."""
-    threshold: float = 0.5
+    threshold: float = 1.0
     """Standard deviations of empty sky above which a pixel is true TRAIL."""
 
 

@@ -20,7 +20,7 @@ from astroclean.simulate.contaminants.cosmic_rays import (
     simulate_hit,
 )
 from astroclean.simulate.contaminants.crosstalk import CrosstalkRange, add_crosstalk
-from astroclean.simulate.contaminants.fringes import add_fringes
+from astroclean.simulate.contaminants.fringes import FringeRange, add_fringes
 from astroclean.simulate.contaminants.ghosts import GhostRange, add_ghosts
 from astroclean.simulate.contaminants.lines import add_dead_lines, add_hot_lines
 from astroclean.simulate.contaminants.nebulosity import NebulosityRange, add_nebulosity
@@ -130,7 +130,7 @@ def test_fringes_are_true_where_their_amplitude_is() -> None:
     change = np.abs(image - SKY) / NOISE
     true = planes == MaskPlane.FRINGE
     assert 0.05 < true.mean() < 0.999
-    assert change[~true].max() <= 0.25 + 1e-9
+    assert change[~true].max() <= FringeRange().threshold + 1e-9
     assert np.mean(change[true] > 0.05) > 0.5
 
 

@@ -13,6 +13,7 @@ from astroclean.core.planes import MaskPlane
 from astroclean.errors import ConfigurationError, FitsReadError, OutputError
 from astroclean.simulate import contaminated
 from astroclean.simulate.composition import Layers, compose
+from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange
 from astroclean.simulate.contaminated import CHANCES, ContaminatedConfig, simulate_contaminated
 from astroclean.simulate.library import KINDS, Library, build_library, open_library
 from astroclean.simulate.torch_draws import DrawConfig, TileDraws
@@ -180,8 +181,9 @@ def test_hits_are_true_above_the_noise_of_the_camera(library: Library) -> None:
         hit = (planes & MaskPlane.COSMIC_RAY) != 0
         untouched = (planes & MaskPlane.SATURATED) == 0
         rounding = camera.gain
-        assert charge[hit & untouched].min(initial=np.inf) > 2 * camera.noise - rounding
-        assert charge[~hit & untouched].max() < 2 * camera.noise + rounding
+        limit = CosmicRayRange().threshold * camera.noise
+        assert charge[hit & untouched].min(initial=np.inf) > limit - rounding
+        assert charge[~hit & untouched].max() < limit + rounding
 
 
 def test_overscan_has_no_other_plane(library: Library) -> None:

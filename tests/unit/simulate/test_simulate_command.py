@@ -29,7 +29,7 @@ TARGETS = {
     "broken": "astroclean.no_such_module:simulate",
 }
 HDUS = {
-    "contaminated": ["TRUTH", "CLEAN", "PSF", "SOURCES"],
+    "contaminated": ["TRUTH", "IGNORED", "CLEAN", "PSF", "SOURCES"],
     "cirrus": ["CLEAN", "BACKGROUND", "PSF", "SOURCES", "STAMP"],
     "blends": ["TRUTH", "CLEAN", "PSF", "SEGMENTATION", "SOURCES", "STAMP"],
     "stamps": ["CLEAN", "SHARP", "PSF", "SOURCES", "STAMP"],

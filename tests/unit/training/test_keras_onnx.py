@@ -25,7 +25,7 @@ def answers(path: Path, **inputs: Any) -> list[Any]:
 def shaken(model: Any, seed: int = 3) -> Any:
     """Give every parameter a value that matters."""
     rng = np.random.default_rng(seed)
-    model.set_weights([w + rng.normal(0, 0.2, w.shape) for w in model.get_weights()])
+    model.set_weights([w + np.abs(rng.normal(0, 0.2, w.shape)) for w in model.get_weights()])
     return model
 
 
@@ -42,7 +42,8 @@ def pyramid() -> Any:
     smooth = layers.UpSampling2D(4, interpolation="bilinear")(wide)
     summed = layers.Add()([fine, back, smooth])
     slope = layers.PReLU(shared_axes=(1, 2), name="slope")(summed)
-    first = layers.Conv2D(3, 1, name="first")(slope)
+    even = layers.BatchNormalization(center=False, scale=False, name="even")(slope)
+    first = layers.Conv2D(3, 1, name="first")(layers.BatchNormalization(name="norm")(even))
     return keras.Model([image, mask], [layers.Activation("sigmoid")(first), coarse])
 
 
