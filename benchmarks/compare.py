@@ -116,7 +116,7 @@ def to_markdown(contest: Contest, told: dict[str, Any]) -> str:
         for column in find_evaluation(contest.kind).columns
         if any(row.get(column.name) is not None for row in _rows(told))
     ]
-    lines = [_heading(["plugin", "class", *(column.name for column in columns)])]
+    lines = [_caption(told), "", _heading(["plugin", "class", *(c.name for c in columns)])]
     for entry in told["entries"].values():
         for row in entry["rows"]:
             cells = [_cell(row, column) for column in columns]
@@ -127,6 +127,16 @@ def to_markdown(contest: Contest, told: dict[str, Any]) -> str:
         cells = [_cell(entry, column) for column in COSTS]
         lines.append(_line([f"`{entry['label']}`", speed, *cells]))
     return "\n".join(lines) + "\n"
+
+
+def _caption(told: dict[str, Any]) -> str:
+    """Return what was scored, when and on what, in one line."""
+    dates = sorted({entry["date"] for entry in told["entries"].values() if "date" in entry})
+    ny, nx = told["shape"]
+    scenes = f"{told['simulator']}, {told['count']} of {ny} x {nx}, from seed {told['seed']}"
+    settings = ", ".join(f"{key} = {value}" for key, value in told["settings"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    return "; ".join(filter(None, [scenes, settings, *dates, told["cpu"], versions]))
 
 
 def _rows(told: dict[str, Any]) -> list[dict[str, Any]]:
