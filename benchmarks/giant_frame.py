@@ -56,17 +56,17 @@ def make_band(rows: int, width: int, seed: int) -> np.ndarray:
     return band
 
 
-def make_frame(path: Path, side: int) -> None:
-    """Write a float32 frame of ``side`` x ``side`` pixels without holding it in memory."""
+def make_frame(path: Path, side: int, height: int) -> None:
+    """Write a float32 frame, ``side`` pixels wide, without holding it in memory."""
     header = fits.Header()
     header["SIMPLE"], header["BITPIX"], header["NAXIS"] = True, -32, 2
-    header["NAXIS1"] = header["NAXIS2"] = side
+    header["NAXIS1"], header["NAXIS2"] = side, height
     header["BUNIT"], header["GAIN"], header["RDNOISE"], header["SATURATE"] = "adu", 1.5, 5.0, 5e4
     written = 0
     with path.open("wb") as stream:
         stream.write(header.tostring(endcard=True, padding=True).encode("ascii"))
-        for start in range(0, side, BAND):
-            band = make_band(min(BAND, side - start), side, start)
+        for start in range(0, height, BAND):
+            band = make_band(min(BAND, height - start), side, start)
             written += stream.write(band.astype(">f4").tobytes())
         stream.write(b"\0" * (-written % 2880))
 
@@ -97,13 +97,15 @@ def main() -> None:
     """Make the frame, run the pipeline, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=20000)
+    parser.add_argument("--height", type=int, help="rows; as many as columns where not given")
     parser.add_argument("--max-memory", default="2GB")
     parser.add_argument("--stages", default="lacosmic,interpolate")
     parser.add_argument("--packed", action="store_true", help="tile-compressed input and output")
     arguments = parser.parse_args()
+    height = arguments.height or arguments.side
     with tempfile.TemporaryDirectory() as folder:
         frame, pipeline = Path(folder) / "giant.fits", Path(folder) / "pipeline.toml"
-        make_frame(frame, arguments.side)
+        make_frame(frame, arguments.side, height)
         frame = pack(frame) if arguments.packed else frame
         stages = "".join(f'[[stage]]\nplugin = "{name}"\n' for name in arguments.stages.split(","))
         pipeline.write_text(f"schema = 1\n{stages}{PRODUCTS}")
@@ -114,7 +116,7 @@ def main() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
         seconds = time.perf_counter() - start
         peak = int(done.stdout.split()[-1]) * 1024 / 1e9
-    pixels = arguments.side**2 / 1e6
+    pixels = arguments.side * height / 1e6
     print(told_machine())
     print(f"{arguments.stages}{', tile-compressed' if arguments.packed else ''}")
     print(f"{pixels:.0f} Mpix in {seconds:.0f} s: {pixels / seconds:.2f} Mpix/s")

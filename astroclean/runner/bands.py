@@ -29,7 +29,7 @@ from astroclean.runner.outputs import is_kept, kept_output
 from astroclean.runner.statestore import ImageStores, StateStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from astroclean.core.frame import Frame
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from astroclean.io.read import Exposure
     from astroclean.runner.plan import FilePlan
     from astroclean.runner.windows import Segment, WindowPlan
+
+    _Use = Callable[[slice, Frame, FrameState], None]
+    """Own rows, the band as it is in the file, its state after the segment."""
 
 __all__ = ["run_by_windows"]
 
@@ -81,12 +84,25 @@ def run_by_windows(
         group, todo = todo[: segment.stages], todo[segment.stages :]
         bands = _passed(bands, segment, group, sums, scratch / str(number))
     stores = ImageStores(scratch / "last", shape)
-    for own, before, state in _through(bands, last, todo, sums):
+    common: list[FrameWork] = []
+    keep = file_plan.pipeline.config.products.keep
+
+    def finish(own: slice, before: Frame, state: FrameState) -> None:
         work = finish_frame(before, state, slot, pictures=False)
-        output = kept_output(work.output, file_plan.pipeline.config.products.keep)
+        output = kept_output(work.output, keep)
         stores.append(_images(output, own))
         sums.add(before, output, own)
-    return _joined(work, stores, sums, file_plan.windows)
+        common[:] = [_without_pixels(work)]
+
+    _take_through(bands, last, todo, sums, finish)
+    return _joined(common[0], stores, sums, file_plan.windows)
+
+
+def _without_pixels(work: FrameWork) -> FrameWork:
+    """Return what all bands have in common."""
+    none = np.zeros((0, 0))
+    output = FrameOutput(work.output.slot, none, none, none, history=work.output.history)
+    return replace(work, output=output)
 
 
 @dataclass(frozen=True)
@@ -105,13 +121,9 @@ class _Bands:
         window = (rows, slice(0, self.shape[1]))
         return self.exposure.frame(self.slot, window).replace(part=part)
 
-    def read(
-        self, segment: Segment, measured: Mapping[str, Any]
-    ) -> Iterator[tuple[slice, Frame, FrameState]]:
-        """Yield own rows, the band as it is in the file, and its state before the segment."""
-        for rows, own in segment.bands(self.shape[0]):
-            frame = self.frame(rows, measured)
-            yield own, frame, FrameState(frame) if self.stored is None else self.stored.state(frame)
+    def state(self, frame: Frame) -> FrameState:
+        """Return the state before the segment of rows as they are in the file."""
+        return FrameState(frame) if self.stored is None else self.stored.state(frame)
 
 
 @dataclass
@@ -149,34 +161,42 @@ class _Sums:
         self.notes.update(dict.fromkeys(state.notes))
 
 
-def _through(
-    bands: _Bands, segment: Segment, stages: Sequence[Stage], sums: _Sums
-) -> Iterator[tuple[slice, Frame, FrameState]]:
-    """Yield own rows, the band as it is in the file, and its state after the segment."""
+def _take_through(
+    bands: _Bands, segment: Segment, stages: Sequence[Stage], sums: _Sums, use: _Use
+) -> None:
+    """Take each band through the stages of a segment, and use what comes out.
+
+    What belongs to a band lives in `one` alone, so that it is gone before the next is read.
+    """
     measured = _surveyed(bands, segment, stages, sums)
-    for own, before, state in bands.read(segment, measured):
+
+    def one(rows: slice, own: slice) -> None:
+        before = bands.frame(rows, measured)
         sources = {"": bands.file_plan.psf_source}
-        after = run_stages({"": state}, stages, psf_sources=sources)[""]
+        after = run_stages({"": bands.state(before)}, stages, psf_sources=sources)[""]
         sums.add_stages(after)
-        yield own, before, after
+        use(own, before, after)
+
+    for rows, own in segment.bands(bands.shape[0]):
+        one(rows, own)
 
 
 def _surveyed(
     bands: _Bands, segment: Segment, stages: Sequence[Stage], sums: _Sums
 ) -> dict[str, Any]:
     """Let the first stage of a segment measure the whole frame, as the stages before it left it."""
-    row = bands.frame(slice(0, 1), {})
-    row = row if bands.stored is None else bands.stored.state(row).frame
+    row = bands.state(bands.frame(slice(0, 1), {})).frame
     survey = stages[0].survey(row) if stages else None
     if survey is None:
         return {}
     stage, notes = stages[0], list[str]()
-    needs_psf = "psf" in stage.needs().fields
+    needs_psf, source = "psf" in stage.needs().fields, bands.file_plan.psf_source
 
     def frames() -> Iterator[tuple[Frame, slice]]:
-        for own, _, state in bands.read(segment, {}):
-            ready = with_psf(state, bands.file_plan.psf_source) if needs_psf else state
-            yield ready.frame, own
+        for rows, own in segment.bands(bands.shape[0]):
+            state = bands.state(bands.frame(rows, {}))
+            yield (with_psf(state, source) if needs_psf else state).frame, own
+            del state  # before the next is read
 
     start = time.perf_counter()
     with faults_named(stage, row.frame_id, notes):
@@ -192,9 +212,12 @@ def _passed(
     """Take the frame through one segment; return where its bands come from then."""
     store = StateStore(folder, bands.shape)
     keep = bands.file_plan.pipeline.config.products.keep
-    for own, _, state in _through(bands, segment, stages, sums):
+
+    def keep_state(own: slice, before: Frame, state: FrameState) -> None:  # noqa: ARG001
         kept = {name: image for name, image in state.products.items() if is_kept(name, keep)}
         store.append(state, own, kept)
+
+    _take_through(bands, segment, stages, sums, keep_state)
     return replace(bands, stored=store)
 
 
