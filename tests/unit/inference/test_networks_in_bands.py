@@ -17,8 +17,8 @@ from astroclean.core.survey import measure
 from astroclean.errors import ContractError
 from astroclean.inference.engine import open_engine
 from astroclean.inference.predictor import Predictor
-from astroclean.tiling.sample import SampleGatherer
 from astroclean.testing.bands import frame_bands, run_in_bands
+from astroclean.tiling.sample import SampleGatherer
 
 if TYPE_CHECKING:
     from pathlib import Path
