@@ -76,5 +76,6 @@ def measure(survey: Survey, bands: Callable[[], Iterable[tuple[Frame, slice]]]) 
     while isinstance(found, Survey):
         for frame, rows in bands():
             found.add(frame, rows)
+            del frame  # before the next is read
         found = found.finish()
     return found

@@ -186,7 +186,8 @@ def _surveyed(
 ) -> dict[str, Any]:
     """Let the first stage of a segment measure the whole frame, as the stages before it left it."""
     row = bands.state(bands.frame(slice(0, 1), {})).frame
-    survey = stages[0].survey(row) if stages else None
+    survey, frame_id = stages[0].survey(row) if stages else None, row.frame_id
+    del row
     if survey is None:
         return {}
     stage, notes = stages[0], list[str]()
@@ -199,7 +200,7 @@ def _surveyed(
             del state  # before the next is read
 
     start = time.perf_counter()
-    with faults_named(stage, row.frame_id, notes):
+    with faults_named(stage, frame_id, notes):
         found = measure(survey, frames)
     sums.survey_seconds = time.perf_counter() - start
     sums.notes.update(dict.fromkeys(notes))

@@ -6,6 +6,7 @@ import importlib
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from astropy.io import fits
 import astroclean
 from astroclean.config.load import load_pipeline
 from astroclean.errors import ConfigurationError, NeedError
+from astroclean.io.read import Exposure
 from astroclean.io.rowstore import RowStore
 from astroclean.runner.statestore import ImageStores
 from astroclean.runner.windows import BASE_BYTES, BYTES_PER_PIXEL
@@ -165,6 +167,31 @@ def test_a_file_compressed_in_one_tile_is_refused(tmp_path: Path) -> None:
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)
     with pytest.raises(NeedError, match="funpack"):
         cleaned(tmp_path / "out", path, max_memory=limit_for(2 * 81 + 90, 80))
+
+
+def test_a_band_is_gone_before_the_next_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or two bands would be in memory together."""
+    write_exposure(tmp_path / "raw.fits", seed=2, shape=(1200, 60))
+    seen: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+    read = Exposure.frame
+
+    def frame(self: Exposure, *arguments: Any) -> Any:
+        alive.append(sum(pixels() is not None for pixels in seen))
+        found = read(self, *arguments)
+        seen.append(weakref.ref(found.data))
+        return found
+
+    monkeypatch.setattr(Exposure, "frame", frame)
+    stages = [{"plugin": "lacosmic"}, {"plugin": "interpolate", "options": {"max_distance": 4}}]
+    pipeline = {**PIPELINE, "stage": [{"plugin": "saturation"}, *stages]}
+    cleaned(
+        tmp_path / "out", tmp_path / "raw.fits", pipeline, max_memory=limit_for(2 * 179 + 120, 60)
+    )
+    assert len(alive) > 2 * 10  # a survey, and the stages
+    assert set(alive) == {0}
 
 
 def test_cubes_go_plane_by_plane_and_band_by_band(tmp_path: Path) -> None:
