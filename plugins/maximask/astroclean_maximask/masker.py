@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +14,7 @@ from astroclean.core.stage import Provides
 from astroclean.inference.stage_network import NetworkOptions, StageNetwork
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES
 from astroclean_maximask.priors import known_alias, read_classes, update_priors, with_overrides
+from astroclean_maximask.shipped import card_path
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,16 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["MaxiMask", "MaxiMaskOptions"]
 
-_CARDS = Path(__file__).parent / "cards"
 _OUTPUT = "probabilities"
 
 
 class MaxiMaskOptions(NetworkOptions):
     """Settings of :class:`MaxiMask`."""
 
-    weights: Literal["astroclean", "published"] = "astroclean"
-    """Our own compact network, or the authors', imported with `astroclean weights import
-    maximask`."""
+    weights: str = "astroclean"
+    """``astroclean``, our own compact network; ``published``, the authors', imported with
+    `astroclean weights import maximask`; or the card that `astroclean train maximask` left."""
     classes: tuple[str, ...] = ()
     """Planes to flag, by name or alias; none: all that the network knows."""
     thresholds: dict[str, float] = Field(default_factory=dict)
@@ -60,9 +59,9 @@ class MaxiMask(Masker):
         self, options: MaxiMaskOptions | None = None, *, identity: Identity | None = None
     ) -> None:
         super().__init__(options, identity=identity)
-        name = f"maximask-{self.options.weights}"
-        self._network = StageNetwork(_CARDS / f"{name}.card.toml", self.options)
-        known = read_classes(_CARDS / f"{name}.classes.toml")
+        card = card_path("maximask", self.options.weights)
+        self._network = StageNetwork(card, self.options)
+        known = read_classes(card.with_name(card.name.replace(".card.", ".classes.")))
         with_priors = with_overrides(known, "prior", self.options.priors)
         self._classes = with_overrides(with_priors, "threshold", self.options.thresholds)
         chosen = [known_alias(name, known) for name in self.options.classes]

@@ -211,6 +211,9 @@ def build_track(outputs: int = 4) -> keras.Model:
     mean = layers.GlobalAveragePooling2D(dtype="float32")(tensor)
     most = layers.GlobalMaxPooling2D(dtype="float32")(tensor)
     joined = layers.Concatenate(dtype="float32")([mean, most])
-    hidden = layers.Dense(64, activation="relu", dtype="float32", name="hidden")(joined)
+    even = layers.BatchNormalization(center=False, scale=False, dtype="float32", name="even")(
+        joined
+    )
+    hidden = layers.Dense(64, activation="relu", dtype="float32", name="hidden")(even)
     chances = layers.Dense(outputs, dtype="float32", name="conditions")(hidden)
     return keras.Model(pixels, layers.Softmax(dtype="float32")(chances), name="maxitrack_compact")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +14,7 @@ from astroclean.inference.predictor import valid_pixels
 from astroclean.inference.stage_network import NetworkOptions, StageNetwork
 from astroclean_maximask.conditions import CONDITIONS, REASONS
 from astroclean_maximask.priors import update_priors
+from astroclean_maximask.shipped import card_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 __all__ = ["MaxiTrack", "MaxiTrackOptions"]
 
-_CARDS = Path(__file__).parent / "cards"
-_SIDES = {"astroclean": 256, "published": 400}
+_PUBLISHED = "published"
+_SIDE, _PUBLISHED_SIDE = 256, 400
 """Pixels of a tile; the published network takes no other."""
 _OUTPUT = "chances"
-_TRAINED = {"astroclean": 0.6, "published": 0.5}
+_TRAINED, _PUBLISHED_TRAINED = 0.6, 0.5
 """Part of the exposures of the training set that were spoiled."""
 
 
 class MaxiTrackOptions(NetworkOptions):
     """Settings of :class:`MaxiTrack`."""
 
-    weights: Literal["astroclean", "published"] = "astroclean"
-    """Our own compact network, or the authors', imported with `astroclean weights import
-    maximask`."""
+    weights: str = "published"
+    """``published``, the authors' network, imported with `astroclean weights import maximask`; or
+    the card that `astroclean train maxitrack` left."""
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Fraction of exposures that are expected to be spoiled."""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -52,8 +52,8 @@ class MaxiTrack(Screener):
     """Scores exposures with MaxiTrack (Paillassa, Bertin & Bouy 2020, A&A 634, A48).
 
     The frame is cut into tiles that do not overlap; the score is the mean over tiles and, by the
-    runner, over the frames of an exposure. Our own network also knows a telescope out of focus and
-    charge lost in the readout, and names them.
+    runner, over the frames of an exposure. The network that `astroclean train maxitrack` makes also
+    knows a telescope out of focus and charge lost in the readout, and names them.
     """
 
     Options = MaxiTrackOptions
@@ -62,8 +62,8 @@ class MaxiTrack(Screener):
         self, options: MaxiTrackOptions | None = None, *, identity: Identity | None = None
     ) -> None:
         super().__init__(options, identity=identity)
-        card = _CARDS / f"maxitrack-{self.options.weights}.card.toml"
-        self._network = StageNetwork(card, self.options)
+        self._network = StageNetwork(card_path("maxitrack", self.options.weights), self.options)
+        self._is_published = self.options.weights == _PUBLISHED
 
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine and precision."""
@@ -112,13 +112,13 @@ class MaxiTrack(Screener):
         if not valid.any():
             raise StageError("no pixel has a value", where=f"{frame.frame_id}, stage '{self.name}'")
         pixels, _ = card.normalization.forward(frame.data, valid)
-        tiles = list(_tiles(pixels, _SIDES[self.options.weights]))
+        tiles = list(_tiles(pixels, _PUBLISHED_SIDE if self._is_published else _SIDE))
         answers = []
         for start in range(0, len(tiles), self.options.batch):
             batch = np.stack(tiles[start : start + self.options.batch])[:, np.newaxis]
             answers.append(predictor.engine.infer({card.inputs[0].name: batch})[_OUTPUT])
         chances = np.concatenate(answers).astype(np.float64)
-        trained = _TRAINED[self.options.weights]
+        trained = _PUBLISHED_TRAINED if self._is_published else _TRAINED
         return _with_prior(chances, trained=trained, wanted=self.options.prior)
 
 

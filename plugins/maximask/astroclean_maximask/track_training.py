@@ -11,8 +11,9 @@ from astroclean.evaluation.metrics.mask import confusion, count_scores
 from astroclean.training.keras_model import KerasRecipe, TrainedModel, begin_with, built
 from astroclean.training.samples import SampleStream, StreamPlan
 from astroclean_maximask.conditions import CONDITIONS
+from astroclean_maximask.shipped import start_path
 from astroclean_maximask.track_samples import TrackSampleMaker
-from astroclean_maximask.training import turned, validation_samples, weights_file
+from astroclean_maximask.training import turned, validation_samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +69,7 @@ class MaxiTrackTraining:
         self._recipe = recipe
         model = built(lambda: build_track(len(CONDITIONS)), recipe)
         if recipe.start is not None:
-            begin_with(model, weights_file("maxitrack", recipe.start))
+            begin_with(model, start_path("maxitrack", recipe.start))
         self._trained = TrainedModel(model, ["sparse_categorical_crossentropy"], recipe)
         make = TrackSampleMaker(recipe.seed)
         self._validation = validation_samples(make, recipe, folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,9 +13,11 @@ from astroclean.training.keras_model import KerasRecipe, TrainedModel, begin_wit
 from astroclean.training.samples import SampleStream, StreamPlan
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES, OUTPUTS
 from astroclean_maximask.samples import SampleMaker, labels_of
+from astroclean_maximask.shipped import start_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -28,7 +29,6 @@ __all__ = [
     "MaxiMaskTraining",
     "turned",
     "validation_samples",
-    "weights_file",
 ]
 
 _AUXILIARY = (1.0, 0.2, 0.2, 0.2)
@@ -36,7 +36,6 @@ _AUXILIARY = (1.0, 0.2, 0.2, 0.2)
 _VALIDATION = 40_000_000
 """Numbers of validation samples begin here: no step reaches them."""
 _ORIENTATIONS = 8
-_CARDS = Path(__file__).parent / "cards"
 
 
 class MaxiMaskRecipe(KerasRecipe):
@@ -58,24 +57,6 @@ class MaxiMaskRecipe(KerasRecipe):
     """Processes that simulate."""
     validation: int = Field(default=40, ge=1)
     """Simulated exposures of the validation."""
-
-
-def weights_file(network: str, start: str) -> Path:
-    """Return the file that a recipe's ``start`` names.
-
-    Parameters
-    ----------
-    network : str
-        ``maximask`` or ``maxitrack``.
-    start : str
-        ``astroclean`` for the shipped weights, or an ONNX file.
-
-    Returns
-    -------
-    Path
-        It need not exist.
-    """
-    return Path(start) if start.endswith(".onnx") else _CARDS / f"{network}-{start}.onnx"
 
 
 class MaxiMaskTrainer:
@@ -103,7 +84,7 @@ class MaxiMaskTraining:
         count = len(OUTPUTS) + len(EXTRA_CLASSES)
         model = built(lambda: build_compact(count, auxiliary=True), recipe)
         if recipe.start is not None:
-            begin_with(model, weights_file("maximask", recipe.start))
+            begin_with(model, start_path("maximask", recipe.start))
         losses = [pooled_cross_entropy] * len(_AUXILIARY)
         self._trained = TrainedModel(model, losses, recipe, weights=_AUXILIARY)
         make = SampleMaker(recipe.seed, recipe.data)

@@ -1,0 +1,67 @@
+"""Where the networks lie: in this package, in the user's cache, or in the folder of a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from astroclean.core.suggest import did_you_mean
+from astroclean.errors import ConfigurationError
+
+__all__ = ["card_path", "start_path"]
+
+_CARDS = Path(__file__).parent / "cards"
+_SUFFIX = ".card.toml"
+
+
+def card_path(network: str, weights: str) -> Path:
+    """Return the card of a set of weights.
+
+    Parameters
+    ----------
+    network : str
+        ``maximask`` or ``maxitrack``.
+    weights : str
+        A name of weights that have a card here, or the path of a card that a training left.
+
+    Returns
+    -------
+    Path
+        An existing file.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such card.
+    """
+    if weights.endswith(_SUFFIX):
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise ConfigurationError(f"weights: there is no card {weights}")
+        return path
+    path = _CARDS / f"{network}-{weights}{_SUFFIX}"
+    if not path.is_file():
+        found = _CARDS.glob(f"{network}-*{_SUFFIX}")
+        known = [card.name.removesuffix(_SUFFIX).removeprefix(f"{network}-") for card in found]
+        hint = did_you_mean(weights, known)
+        raise ConfigurationError(
+            f"weights: {network} has none called '{weights}'. {hint} A path ends in {_SUFFIX}."
+        )
+    return path
+
+
+def start_path(network: str, start: str) -> Path:
+    """Return the ONNX file that a recipe's ``start`` names: shipped weights, or a path.
+
+    Parameters
+    ----------
+    network : str
+        ``maximask`` or ``maxitrack``.
+    start : str
+        ``astroclean``, or an ONNX file.
+
+    Returns
+    -------
+    Path
+        It need not exist.
+    """
+    return Path(start) if start.endswith(".onnx") else _CARDS / f"{network}-{start}.onnx"
