@@ -179,6 +179,7 @@ def _hits(frame: Frame, noise: Noise, settings: dict[str, Any]) -> NDArray[np.bo
         name: np.pad(plane, rim, mode="symmetric") if np.ndim(plane) else plane
         for name, plane in planes.items()
     }
+    # Each call loses one byte a pixel: `PyDilate5` of astroscrappy 1.3 does not free its buffer.
     found, _ = detect_cosmics(**padded, sepmed=True, **settings)
     hits: NDArray[np.bool_] = np.asarray(found, dtype=bool)[rim:-rim, rim:-rim] & ~bad
     return hits
