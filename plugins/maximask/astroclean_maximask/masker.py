@@ -13,7 +13,13 @@ from astroclean.core.results import Mask
 from astroclean.core.stage import Provides
 from astroclean.inference.stage_network import NetworkOptions, StageNetwork
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES
-from astroclean_maximask.priors import known_alias, read_classes, update_priors, with_overrides
+from astroclean_maximask.priors import (
+    known_alias,
+    raw_threshold,
+    read_classes,
+    update_priors,
+    with_overrides,
+)
 from astroclean_maximask.shipped import card_path
 
 if TYPE_CHECKING:
@@ -123,9 +129,11 @@ class MaxiMask(Masker):
         )
 
     def _flags_of(self, answer: NDArray[np.float32]) -> NDArray[np.uint32]:
+        channels = self._network.card.outputs[0].channels
         flags = np.zeros(answer.shape[1:], dtype=np.uint32)
-        for alias, values in zip(self._chosen, self._updated(answer), strict=True):
-            flags |= self._flagged(alias, values)
+        for alias in self._chosen:
+            limit = np.float32(raw_threshold(self._classes[alias]))
+            flags |= (answer[channels.index(alias)] > limit) * np.uint32(parse_planes(alias))
         return flags[np.newaxis]
 
     def _flagged(self, alias: str, values: NDArray[np.float32]) -> NDArray[np.uint32]:

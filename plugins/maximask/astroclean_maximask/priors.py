@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["ClassSettings", "read_classes", "update_priors", "with_overrides"]
+__all__ = ["ClassSettings", "raw_threshold", "read_classes", "update_priors", "with_overrides"]
 
 
 class ClassSettings(BaseModel):
@@ -106,6 +106,28 @@ def known_alias(name: str, classes: Iterable[str]) -> str:
         known = ", ".join(classes)
         raise ConfigurationError(f"the network has no class '{name}'; it has {known}")
     return alias
+
+
+def raw_threshold(settings: ClassSettings) -> float:
+    """Return the probability of the network that an update takes to the threshold.
+
+    The update is monotonic, so flags need no updated probabilities:
+    ``p' > T`` where ``p > T f / (1 - T + T f)``, with f as in `update_priors`.
+
+    Parameters
+    ----------
+    settings : ClassSettings
+        Of the class.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+    """
+    trained, wanted = settings.training_prior, settings.prior
+    factor = trained / (1 - trained) * ((1 - wanted) / wanted)
+    limit = settings.threshold
+    return limit * factor / (1 - limit + limit * factor)
 
 
 def update_priors(

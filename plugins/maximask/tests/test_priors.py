@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from astroclean_maximask.classes import CONTAMINANTS
 from astroclean_maximask.masker import MaxiMask, MaxiMaskOptions
-from astroclean_maximask.priors import read_classes, update_priors, with_overrides
+from astroclean_maximask.priors import (
+    ClassSettings,
+    raw_threshold,
+    read_classes,
+    update_priors,
+    with_overrides,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +48,17 @@ def test_an_update_keeps_the_order_of_pixels(
     got = update_priors(image, np.array([training]), np.array([wanted]))
     order = np.argsort(image[0], kind="stable")
     assert (np.diff(got[0][order]) >= 0).all()
+
+
+@given(p=chance, training=chance, wanted=chance, threshold=st.floats(0.01, 0.99))
+def test_flags_need_no_update(p: float, training: float, wanted: float, threshold: float) -> None:
+    settings = ClassSettings(training_prior=training, prior=wanted, threshold=threshold)
+    limit = raw_threshold(settings)
+    at_limit = update_priors(np.array([limit]), np.array([training]), np.array([wanted]))[0]
+    np.testing.assert_allclose(at_limit, threshold, rtol=1e-3)
+    updated = update_priors(np.array([p]), np.array([training]), np.array([wanted]))[0]
+    if abs(p - limit) > 1e-5 * limit:
+        assert (updated > threshold) == (p > limit) or abs(updated - threshold) < 1e-4
 
 
 def test_the_published_table_is_that_of_upstream() -> None:
