@@ -53,6 +53,9 @@ EXTRAS = {
     "regions": "regions",
     "onnxruntime": "onnx",
     "openvino": "openvino",
+    "torch": "torch",
+    "onnx": "keras",
+    "keras": "keras",
 }
 """Optional packages to the extra that brings them."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astroclean.core.configs import toml_value
-from astroclean.core.suggest import did_you_mean
+from astroclean.core.points import point_names
 from astroclean.errors import ConfigurationError, OutputError, PluginLoadError
+from astroclean.evaluation.evaluation import SIMULATORS_GROUP, find_simulator
 from astroclean.simulate.options import configured
 
 if TYPE_CHECKING:
@@ -18,17 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-GROUP = "astroclean.simulators"
 _SMALLEST, _LARGEST = 32, 16384
-
-
-def _points() -> dict[str, metadata.EntryPoint]:
-    return {point.name: point for point in metadata.entry_points(group=GROUP)}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    known = ", ".join(sorted(_points())) or "none installed"
+    known = ", ".join(point_names(SIMULATORS_GROUP)) or "none installed"
     parser.add_argument("kind", metavar="KIND", help=f"what to simulate: {known}")
     parser.add_argument(
         "-o",
@@ -66,7 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
     _check(arguments)
-    simulator = configured(_load(arguments.kind), _settings(arguments.settings))
+    simulator = configured(find_simulator(arguments.kind), _settings(arguments.settings))
     from astroclean.simulate.write import write_scene  # noqa: PLC0415 - needs astropy
 
     folder: Path = arguments.output
@@ -104,20 +99,6 @@ def _settings(given: list[str]) -> dict[str, Any]:
     if wrong:
         raise ConfigurationError(wrong)
     return {name.strip(): toml_value(value.strip()) for name, _, value in pairs}
-
-
-def _load(kind: str) -> Simulator:
-    points = _points()
-    if kind not in points:
-        hint = did_you_mean(kind, points)
-        raise ConfigurationError(f"no simulator '{kind}'. {hint}".rstrip())
-    try:
-        loaded: Simulator = points[kind].load()
-    except Exception as error:  # a third party's module may raise anything
-        raise PluginLoadError(
-            f"simulator cannot be loaded: {type(error).__name__}: {error}", where=kind
-        ) from error
-    return loaded
 
 
 def _simulate(simulator: Simulator, kind: str, seed: int, shape: tuple[int, int]) -> Scene:

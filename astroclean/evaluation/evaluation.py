@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from astroclean.registry.points import load_point, point_names
+from astroclean.core.points import load_point, point_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from astroclean.simulate.scene import Scene, Simulator
 
 __all__ = [
+    "SIMULATORS_GROUP",
     "Evaluation",
     "Trial",
     "evaluated_kinds",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from astroclean.config.schema import PsfConfig
 from astroclean.core.detector import Detector
+from astroclean.core.points import load_point
 from astroclean.evaluation.evaluation import find_simulator
 from astroclean.io.address import parse_address
 from astroclean.io.names import split_name
 from astroclean.io.read import ReadSettings, open_exposure
-from astroclean.registry.points import load_point
 from astroclean.runner.psf_source import PsfSource
 from astroclean.simulate.options import configured
 

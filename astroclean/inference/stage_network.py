@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.core.frame import Frame
+    from astroclean.core.survey import Survey
     from astroclean.inference.card import NetworkCard
     from astroclean.inference.engine import Engine
 
-__all__ = ["NetworkOptions", "StageNetwork"]
+__all__ = ["NetworkOptions", "NetworkTiles", "StageNetwork"]
 
 
 class NetworkOptions(StageOptions):
@@ -95,6 +96,31 @@ class StageNetwork:
         for told in check_domain(self.card, frame):
             text = f"{frame.frame_id}, network '{self.card.name}': {told}"
             warnings.warn(text, AstrocleanWarning, stacklevel=2)
+
+
+class NetworkTiles:
+    """What every stage answers of itself that takes a network over its frames tile by tile.
+
+    A mixin, before the base class of the kind; the stage sets ``_network`` in ``__init__``.
+    """
+
+    _network: StageNetwork
+
+    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - a network's is fixed
+        """Return the reach of the network in pixels."""
+        return self._network.predictor.halo
+
+    def row_step(self, frame: Frame) -> int:
+        """Return the height of tiles."""
+        return self._network.predictor.row_step(frame)
+
+    def survey(self, frame: Frame) -> Survey | None:
+        """Return what measures the whole frame for the normalization."""
+        return self._network.predictor.survey(frame)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return weights, engine and precision."""
+        return self._network.fingerprint()
 
 
 @functools.lru_cache(maxsize=16)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astroclean.core.points import point_names
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import PluginError, PluginLoadError, PluginNotFoundError
 
@@ -22,7 +24,9 @@ __all__ = [
     "find_weights",
     "import_weights",
     "importer_names",
+    "need_once",
     "own_weights_folder",
+    "published_folder",
     "weights_folders",
 ]
 
@@ -135,7 +139,7 @@ def _remedy(card: NetworkCard) -> str:
 
 def importer_names() -> tuple[str, ...]:
     """Return the names for which weights can be imported; imports nothing."""
-    return tuple(sorted({point.name for point in metadata.entry_points(group=WEIGHTS_GROUP)}))
+    return point_names(WEIGHTS_GROUP)
 
 
 def import_weights(name: str, folder: Path) -> list[Path]:
@@ -180,3 +184,68 @@ def import_weights(name: str, folder: Path) -> list[Path]:
     if lost:
         raise PluginLoadError("names files that it did not write", where=where, received=lost)
     return files
+
+
+def published_folder(package: tuple[str, str], inside: str, *, importer: str) -> Path:
+    """Return a folder of a package that brings published weights; none of its code is run.
+
+    Parameters
+    ----------
+    package : (str, str)
+        Name and version of the distribution.
+    inside : str
+        Folder in it.
+    importer : str
+        Name of the import, for the error.
+
+    Returns
+    -------
+    Path
+        An existing folder.
+
+    Raises
+    ------
+    PluginError
+        The package is not installed in this version.
+    """
+    name, version = package
+    try:
+        found = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        found = None
+    folder = None if found is None else Path(str(found.locate_file(inside)))
+    if found is None or folder is None or found.version != version or not folder.is_dir():
+        raise PluginError(
+            f"the published weights are taken from the package {name} {version}, "
+            "which is not installed",
+            where=f"import of weights '{importer}'",
+            received=found and f"version {found.version}",
+            remedy=f"`pip install {name}=={version}`; afterwards it can be removed.",
+        )
+    return folder
+
+
+def need_once(libraries: tuple[str, ...], *, importer: str, remedy: str) -> None:
+    """Raise where a library is missing that only an import of weights needs.
+
+    Parameters
+    ----------
+    libraries : tuple of str
+        Top-level modules.
+    importer : str
+        Name of the import, for the error.
+    remedy : str
+        What to do.
+
+    Raises
+    ------
+    PluginError
+        The first that is missing.
+    """
+    for library in libraries:
+        if importlib.util.find_spec(library) is None:
+            raise PluginError(
+                f"{library} is needed once, to read the published weights and write them anew",
+                where=f"import of weights '{importer}'",
+                remedy=remedy,
+            )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from astroclean.core.points import point_names
 from astroclean.errors import PluginLoadError
 from astroclean.registry.manifest import PluginManifest, find_manifest
 
@@ -40,7 +41,7 @@ class PluginEntry:
 
 def kind_names() -> tuple[str, ...]:
     """Return the names of all kinds, in order of installation metadata."""
-    return tuple(sorted({point.name for point in metadata.entry_points(group=KINDS_GROUP)}))
+    return point_names(KINDS_GROUP)
 
 
 def list_plugins(kind: str | None = None) -> tuple[PluginEntry, ...]:

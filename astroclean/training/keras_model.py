@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["KerasRecipe", "TrainedModel", "begin_with", "built"]
+    from astroclean.training.samples import SampleStream
+
+__all__ = ["KerasRecipe", "StreamTraining", "TrainedModel", "begin_with", "built"]
 
 _RISING = 300
 _LEAST = 0.01
@@ -214,3 +216,31 @@ class TrainedModel:
             "average": self.average,
             "optimizer": self.model.optimizer.variables,
         }
+
+
+class StreamTraining:
+    """Base of trainings of one Keras model on a stream of samples: all but what a step learns.
+
+    Parameters
+    ----------
+    trained : TrainedModel
+        The model.
+    stream : SampleStream
+        Its samples.
+    """
+
+    def __init__(self, trained: TrainedModel, stream: SampleStream) -> None:
+        self._trained = trained
+        self._stream = stream
+
+    def save(self, folder: Path) -> None:
+        """Write weights, their average, and the optimizer."""
+        self._trained.save(folder)
+
+    def restore(self, folder: Path) -> None:
+        """Take up what `save` wrote."""
+        self._trained.restore(folder)
+
+    def close(self) -> None:
+        """Stop the processes that simulate."""
+        self._stream.close()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Sample = Mapping[str, NDArray[Any]]
 
-__all__ = ["SampleStream", "StreamPlan"]
+__all__ = ["SampleStream", "StreamPlan", "fixed_samples"]
 
 _INDICES = "indices"
 _EMPTY = -1
@@ -114,6 +114,35 @@ class SampleStream:
     def close(self) -> None:
         """Stop the processes; what was made stays on disk."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def fixed_samples(
+    make: Callable[[int], Sample], folder: Path, *, count: int, workers: int = 1
+) -> dict[str, NDArray[Any]]:
+    """Return samples that stay the same for a whole training, such as those of its validation.
+
+    Parameters
+    ----------
+    make : callable
+        As for `SampleStream`.
+    folder : Path
+        For the arrays; what is there is used again.
+    count : int
+        Samples 0 to ``count - 1`` are made.
+    workers : int
+        Processes that make them.
+
+    Returns
+    -------
+    dict of str to array
+        The samples of each name, in a row.
+    """
+    stream = SampleStream(make, folder, plan=StreamPlan(count, 0.0, count), workers=workers)
+    try:
+        samples = stream.draw(1, (np.arange(count) + 0.5) / count)
+        return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+    finally:
+        stream.close()
 
 
 class _Store:

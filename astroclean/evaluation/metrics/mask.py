@@ -166,6 +166,11 @@ class ScoreCounts:
     def __add__(self, other: ScoreCounts) -> ScoreCounts:
         return ScoreCounts(self.positives + other.positives, self.negatives + other.negatives)
 
+    @property
+    def log_odds(self) -> NDArray[np.float64]:
+        """Log-odds in the middle of each bin, rising."""
+        return ((np.arange(_BINS) + 0.5) / _BINS * 2 - 1) * _LARGEST_LOGIT
+
     def roc(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return (FPR, TPR) for every threshold from "nothing is set" to "all is set".
 

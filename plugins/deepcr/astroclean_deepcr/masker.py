@@ -14,7 +14,7 @@ from astroclean.core.kinds.mask import Masker
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
 from astroclean.core.survey import Survey
-from astroclean.inference.stage_network import NetworkOptions, StageNetwork
+from astroclean.inference.stage_network import NetworkOptions, NetworkTiles, StageNetwork
 from astroclean_deepcr.network import OUTPUT
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class DeepCROptions(NetworkOptions):
     """Whether to return the probability of each pixel: 4 bytes a pixel of memory."""
 
 
-class DeepCR(Masker):
+class DeepCR(NetworkTiles, Masker):
     """Flags COSMIC_RAY with deepCR (Zhang & Bloom 2020, ApJ 889, 24).
 
     Networks for ACS/WFC (Kwon, Zhang & Bloom 2021, RNAAS 5, 98), WFC3/UVIS (Chen et al. 2024, ApJ
@@ -70,22 +70,10 @@ class DeepCR(Masker):
         chosen = self.options.threshold
         return _ADVISED[self.options.weights] if chosen is None else chosen
 
-    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - a network's is fixed
-        """Return the reach of the network in pixels."""
-        return self._network.predictor.halo
-
-    def row_step(self, frame: Frame) -> int:
-        """Return the height of tiles."""
-        return self._network.predictor.row_step(frame)
-
     def survey(self, frame: Frame) -> Survey | None:
         """Return what measures the whole frame, in the unit of the network."""
-        inner = self._network.predictor.survey(frame)
+        inner = super().survey(frame)
         return inner and _Converting(inner, self._converted)
-
-    def fingerprint(self) -> dict[str, str]:
-        """Return weights, engine and precision."""
-        return self._network.fingerprint()
 
     def find(self, frame: Frame) -> Mask:
         """Return the cosmic rays.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import PluginError
+from astroclean.inference.weights import need_once, published_folder
 from astroclean_deepcr.network import write_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -20,7 +19,6 @@ __all__ = ["NETWORKS", "import_published", "published_state"]
 NETWORKS = {"acs-wfc": "ACS-WFC", "wfc3-uvis": "WFC3-UVIS", "decam": "decam"}
 """Our name of the weights to the authors'."""
 _DISTRIBUTION, _VERSION = "deepCR", "0.3.1"
-_WHERE = "import of weights 'deepcr'"
 
 
 def import_published(folder: Path) -> Sequence[Path]:
@@ -64,14 +62,11 @@ def published_state(name: str) -> dict[str, NDArray[Any]]:
     PluginError
         As in :func:`import_published`.
     """
-    path = _weights_folder() / f"{NETWORKS[name]}.pth"
-    for library in ("torch", "onnx"):
-        if importlib.util.find_spec(library) is None:
-            raise PluginError(
-                f"{library} is needed once, to read the published weights and write them anew",
-                where=_WHERE,
-                remedy="`pip install 'astroclean-deepcr[import]'`.",
-            )
+    package = (_DISTRIBUTION, _VERSION)
+    folder = published_folder(package, "learned_models/mask", importer="deepcr")
+    remedy = "`pip install 'astroclean-deepcr[import]'`."
+    need_once(("torch", "onnx"), importer="deepcr", remedy=remedy)
+    path = folder / f"{NETWORKS[name]}.pth"
     import torch  # noqa: PLC0415 - only here
 
     try:
@@ -79,20 +74,3 @@ def published_state(name: str) -> dict[str, NDArray[Any]]:
     except Exception as error:  # what torch raises for a damaged file has no class of its own
         raise PluginError(f"cannot be read: {error}", where=str(path)) from error
     return {key: tensor.numpy() for key, tensor in state.items()}
-
-
-def _weights_folder() -> Path:
-    try:
-        found = metadata.distribution(_DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        found = None
-    folder = None if found is None else Path(str(found.locate_file("learned_models/mask")))
-    if found is None or folder is None or found.version != _VERSION or not folder.is_dir():
-        raise PluginError(
-            f"the published weights are taken from the package {_DISTRIBUTION} {_VERSION}, "
-            "which is not installed",
-            where=_WHERE,
-            received=found and f"version {found.version}",
-            remedy=f"`pip install {_DISTRIBUTION}=={_VERSION}`; afterwards it can be removed.",
-        )
-    return folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from astroclean.core.planes import MaskPlane
 
-__all__ = ["BACKGROUND", "CONTAMINANTS", "EXTRA_CLASSES", "OUTPUTS"]
+__all__ = ["BACKGROUND", "CHANNELS", "CONTAMINANTS", "EXTRA_CLASSES", "OUTPUTS"]
 
 
 CONTAMINANTS = (
@@ -29,3 +29,5 @@ EXTRA_CLASSES = (MaskPlane.GHOST, MaskPlane.CROSSTALK)
 """Outputs that the own network has after the 14."""
 OUTPUTS = (*(plane.alias for plane in CONTAMINANTS), BACKGROUND)
 """Names of the 14 outputs."""
+CHANNELS = (*OUTPUTS, *(plane.alias for plane in EXTRA_CLASSES))
+"""Names of the outputs of the own network."""

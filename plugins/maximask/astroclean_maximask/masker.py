@@ -11,7 +11,7 @@ from astroclean.core.kinds.mask import Masker
 from astroclean.core.planes import MaskPlane, parse_planes
 from astroclean.core.results import Mask
 from astroclean.core.stage import Provides
-from astroclean.inference.stage_network import NetworkOptions, StageNetwork
+from astroclean.inference.stage_network import NetworkOptions, NetworkTiles, StageNetwork
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES
 from astroclean_maximask.priors import (
     known_alias,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.stage import Identity
-    from astroclean.core.survey import Survey
 
 __all__ = ["MaxiMask", "MaxiMaskOptions"]
 
@@ -51,7 +50,7 @@ class MaxiMaskOptions(NetworkOptions):
     """Whether to return the probability of each class: 4 bytes a class and pixel of memory."""
 
 
-class MaxiMask(Masker):
+class MaxiMask(NetworkTiles, Masker):
     """Flags contaminants with MaxiMask (Paillassa, Bertin & Bouy 2020, A&A 634, A48).
 
     The sky of a mesh is subtracted and its noise divided by, so the unit does not matter. Pixels
@@ -76,22 +75,6 @@ class MaxiMask(Masker):
     def provides(self) -> Provides:
         """Return the planes of the chosen classes."""
         return Provides(planes=parse_planes(self._chosen))
-
-    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - a network's is fixed
-        """Return the reach of the network in pixels."""
-        return self._network.predictor.halo
-
-    def row_step(self, frame: Frame) -> int:
-        """Return the height of tiles."""
-        return self._network.predictor.row_step(frame)
-
-    def survey(self, frame: Frame) -> Survey | None:
-        """Return what measures the sky of the whole frame."""
-        return self._network.predictor.survey(frame)
-
-    def fingerprint(self) -> dict[str, str]:
-        """Return weights, engine and precision."""
-        return self._network.fingerprint()
 
     def find(self, frame: Frame) -> Mask:
         """Return the contaminants.

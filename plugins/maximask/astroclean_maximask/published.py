@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from astroclean.errors import PluginError
+from astroclean.inference.weights import need_once, published_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 __all__ = ["import_published", "published_maximask", "published_maxitrack"]
 
@@ -84,27 +82,10 @@ def _filled(model: Any, checkpoint: Any) -> Any:
 
 def _checkpoint(network: str) -> Any:
     """Open the variables of a network; no code of the package is run."""
-    try:
-        version = metadata.version(_DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        version = None
-    spec = importlib.util.find_spec(_PACKAGE) if version else None
-    if version != _VERSION or spec is None or not spec.submodule_search_locations:
-        raise PluginError(
-            f"the published weights are taken from the package {_DISTRIBUTION} {_VERSION}, "
-            "which is not installed",
-            where="import of weights 'maximask'",
-            received=version and f"version {version}",
-            remedy=f"`pip install {_DISTRIBUTION}=={_VERSION}`; afterwards it can be removed.",
-        )
-    for library in ("tensorflow", "keras", "onnx"):
-        if importlib.util.find_spec(library) is None:
-            raise PluginError(
-                f"{library} is needed once, to read the published weights and write them anew",
-                where="import of weights 'maximask'",
-                remedy="`pip install tensorflow 'astroclean-maximask[train]'`.",
-            )
+    inside = f"{_PACKAGE}/{network}/model/variables"
+    folder = published_folder((_DISTRIBUTION, _VERSION), inside, importer="maximask")
+    remedy = "`pip install 'astroclean-maximask[train]'`."
+    need_once(("tensorflow", "keras", "onnx"), importer="maximask", remedy=remedy)
     import tensorflow as tf  # noqa: PLC0415 - only here
 
-    folder = Path(spec.submodule_search_locations[0]) / network / "model" / "variables"
     return tf.train.load_checkpoint(str(folder / "variables"))

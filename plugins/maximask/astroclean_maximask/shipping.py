@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from astroclean_maximask.calibration import best_threshold, calibrate, count_logits
-from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES, OUTPUTS
+from astroclean_maximask.calibration import best_threshold, calibrate
+from astroclean_maximask.classes import BACKGROUND, CHANNELS
 from astroclean_maximask.conditions import CONDITIONS
 from astroclean_maximask.export import write_card, write_classes, write_network
 from astroclean_maximask.network import build_compact, build_track
 from astroclean_maximask.priors import ClassSettings
-from astroclean_maximask.samples import labels_of
+from astroclean_maximask.scoring import class_counts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["CHANNELS", "NAME", "as_probabilities", "export_compact", "export_track", "load_compact"]
+__all__ = ["NAME", "as_probabilities", "export_compact", "export_track", "load_compact"]
 
 NAME, TRACK_NAME = "maximask-astroclean", "maxitrack-astroclean"
-CHANNELS = (*OUTPUTS, *(plane.alias for plane in EXTRA_CLASSES))
 HALO = 96
 """Reach of the compact network in pixels, rounded up to its multiple."""
 _HEAD = "logits0"
@@ -148,16 +147,16 @@ def as_probabilities(
     classes : dict of str to ClassSettings
         With the threshold of the highest MCC, and the frequency in the samples as prior.
     """
-    counts = _counts(logits, samples)
+    counts = class_counts(logits, samples, batch=_BATCH)
     head = logits.get_layer(_HEAD)
     kernel, bias = (np.array(value) for value in head.get_weights())
     classes = {}
     for channel, alias in enumerate(CHANNELS):
-        found = counts[channel]
+        found = counts[alias]
         slope, offset = calibrate(found)
         kernel[..., channel] *= slope
         bias[channel] = slope * bias[channel] + offset
-        if alias in {plane.alias for plane in (*CONTAMINANTS, *EXTRA_CLASSES)}:
+        if alias != BACKGROUND:
             true = int(found.positives.sum())
             prior = max(true, 1) / int(true + found.negatives.sum())
             threshold = best_threshold(found, (slope, offset))
@@ -167,18 +166,6 @@ def as_probabilities(
     head.set_weights([kernel, bias])
     chances = keras.layers.Activation("sigmoid", name="chances")(logits.outputs[0])
     return keras.Model(logits.input, chances, name="maximask_compact"), classes
-
-
-def _counts(model: Any, samples: Mapping[str, NDArray[Any]]) -> list[Any]:
-    pooled: list[Any] = []
-    for start in range(0, len(samples["pixels"]), _BATCH):
-        part = slice(start, start + _BATCH)
-        pixels = np.sinh(samples["pixels"][part].astype(np.float32))[..., np.newaxis]
-        answers = np.asarray(model.predict_on_batch(pixels))
-        labels = labels_of(samples["planes"][part]) > 0
-        found = [count_logits(answers[..., k], labels[..., k]) for k in range(len(CHANNELS))]
-        pooled = [a + b for a, b in zip(pooled, found, strict=True)] if pooled else found
-    return pooled
 
 
 def export_compact(

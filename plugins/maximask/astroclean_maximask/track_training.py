@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from astroclean.evaluation.metrics.mask import confusion, count_scores
-from astroclean.training.keras_model import KerasRecipe, TrainedModel, begin_with, built
-from astroclean.training.samples import SampleStream, StreamPlan
+from astroclean.training.keras_model import (
+    KerasRecipe,
+    StreamTraining,
+    TrainedModel,
+    begin_with,
+    built,
+)
+from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
+from astroclean_maximask.augmentation import ORIENTATIONS, measured_anew, turned
 from astroclean_maximask.conditions import CONDITIONS
+from astroclean_maximask.scoring import answers_of
 from astroclean_maximask.shipped import start_path
 from astroclean_maximask.track_samples import TrackSampleMaker
-from astroclean_maximask.training import turned, validation_samples
+from astroclean_maximask.training import VALIDATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,8 +33,6 @@ if TYPE_CHECKING:
     from astroclean.training.trainer import Recipe
 
 __all__ = ["MaxiTrackRecipe", "MaxiTrackTrainer", "MaxiTrackTraining"]
-
-_ORIENTATIONS = 8
 
 
 class MaxiTrackRecipe(KerasRecipe):
@@ -60,7 +67,7 @@ class MaxiTrackTrainer:
         return MaxiTrackTraining(recipe, folder)
 
 
-class MaxiTrackTraining:
+class MaxiTrackTraining(StreamTraining):
     """The compact screening network, its optimizer, its samples."""
 
     def __init__(self, recipe: MaxiTrackRecipe, folder: Path) -> None:
@@ -70,24 +77,29 @@ class MaxiTrackTraining:
         model = built(lambda: build_track(len(CONDITIONS)), recipe)
         if recipe.start is not None:
             begin_with(model, start_path("maxitrack", recipe.start))
-        self._trained = TrainedModel(model, ["sparse_categorical_crossentropy"], recipe)
         make = TrackSampleMaker(recipe.seed)
-        self._validation = validation_samples(make, recipe, folder)
-        self._stream = SampleStream(
+        self._validation = fixed_samples(
+            replace(make, offset=VALIDATION),
+            folder / "validation",
+            count=recipe.validation,
+            workers=recipe.workers,
+        )
+        stream = SampleStream(
             make,
             folder / "samples",
             plan=StreamPlan(recipe.first, recipe.fresh, recipe.keep),
             workers=recipe.workers,
         )
+        losses = ["sparse_categorical_crossentropy"]
+        super().__init__(TrainedModel(model, losses, recipe), stream)
 
     def step(self, number: int) -> Mapping[str, float]:
         """Take one step; return its loss."""
         rng = np.random.default_rng((self._recipe.seed, number))
         pixels, conditions = [], []
         for sample in self._stream.draw(number, rng.random(self._recipe.batch)):
-            values = np.sinh(sample["pixels"].astype(np.float32))
-            values = values * np.float32(rng.uniform(0.9, 1.1)) + np.float32(rng.normal(0, 0.15))
-            pixels.append(turned(values, int(rng.integers(_ORIENTATIONS))))
+            values = measured_anew(sample["pixels"], rng)
+            pixels.append(turned(values, int(rng.integers(ORIENTATIONS))))
             conditions.append(int(sample["condition"]))
         batch = np.stack(pixels)[..., np.newaxis]
         losses = self._trained.learn(number, batch, [np.array(conditions)])
@@ -104,28 +116,13 @@ class MaxiTrackTraining:
         }
 
     def _chances(self) -> NDArray[np.float64]:
-        pixels = np.sinh(self._validation["pixels"].astype(np.float32))[..., np.newaxis]
         with self._trained.averaged() as model:
-            answers = [
-                np.asarray(model.predict_on_batch(pixels[start : start + self._recipe.batch]))
-                for start in range(0, len(pixels), self._recipe.batch)
-            ]
+            pixels = self._validation["pixels"]
+            answers = list(answers_of(model, pixels, batch=self._recipe.batch))
         return np.concatenate(answers).astype(np.float64)
-
-    def save(self, folder: Path) -> None:
-        """Write weights, their average, and the optimizer."""
-        self._trained.save(folder)
-
-    def restore(self, folder: Path) -> None:
-        """Take up what `save` wrote."""
-        self._trained.restore(folder)
 
     def export(self, folder: Path) -> Sequence[Path]:
         """Write ONNX file, card and example from the averaged weights."""
         from astroclean_maximask.shipping import export_track  # noqa: PLC0415 - imports keras
 
         return export_track(self._trained.average, folder)
-
-    def close(self) -> None:
-        """Stop the processes that simulate."""
-        self._stream.close()

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from astroclean.evaluation.metrics.mask import completeness_at, count_scores
-from astroclean.training.keras_model import KerasRecipe, TrainedModel, begin_with, built
-from astroclean.training.samples import SampleStream, StreamPlan
-from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES, OUTPUTS
+from astroclean.evaluation.metrics.mask import completeness_at
+from astroclean.training.keras_model import (
+    KerasRecipe,
+    StreamTraining,
+    TrainedModel,
+    begin_with,
+    built,
+)
+from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
+from astroclean_maximask.augmentation import ORIENTATIONS, measured_anew, turned
+from astroclean_maximask.classes import CHANNELS, CONTAMINANTS
 from astroclean_maximask.samples import SampleMaker, labels_of
+from astroclean_maximask.scoring import class_counts
 from astroclean_maximask.shipped import start_path
 
 if TYPE_CHECKING:
@@ -21,21 +29,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from astroclean.evaluation.metrics.mask import ScoreCounts
     from astroclean.training.trainer import Recipe
 
 __all__ = [
+    "VALIDATION",
     "MaxiMaskRecipe",
     "MaxiMaskTrainer",
     "MaxiMaskTraining",
-    "turned",
-    "validation_samples",
 ]
 
 _AUXILIARY = (1.0, 0.2, 0.2, 0.2)
 """Weights of the losses at full resolution, 1/2, 1/4 and 1/8 (paper, section 3.1.2)."""
-_VALIDATION = 40_000_000
+VALIDATION = 40_000_000
 """Numbers of validation samples begin here: no step reaches them."""
-_ORIENTATIONS = 8
 
 
 class MaxiMaskRecipe(KerasRecipe):
@@ -70,7 +77,7 @@ class MaxiMaskTrainer:
         return MaxiMaskTraining(recipe, folder)
 
 
-class MaxiMaskTraining:
+class MaxiMaskTraining(StreamTraining):
     """The compact network, its optimizer, its samples."""
 
     def __init__(self, recipe: MaxiMaskRecipe, folder: Path) -> None:
@@ -81,24 +88,29 @@ class MaxiMaskTraining:
         from astroclean_maximask.network import build_compact  # noqa: PLC0415 - imports keras
 
         self._recipe = recipe
-        count = len(OUTPUTS) + len(EXTRA_CLASSES)
+        count = len(CHANNELS)
         model = built(lambda: build_compact(count, auxiliary=True), recipe)
         if recipe.start is not None:
             begin_with(model, start_path("maximask", recipe.start))
         losses = [pooled_cross_entropy] * len(_AUXILIARY)
-        self._trained = TrainedModel(model, losses, recipe, weights=_AUXILIARY)
         make = SampleMaker(recipe.seed, recipe.data)
-        kept = validation_samples(make, recipe, folder)
+        kept = fixed_samples(
+            replace(make, offset=VALIDATION),
+            folder / "validation",
+            count=recipe.validation,
+            workers=recipe.workers,
+        )
         self._validation = {name: np.concatenate(list(tiles)) for name, tiles in kept.items()}
         labels = labels_of(self._validation["planes"])
         fractions = labels.reshape(-1, count).mean(axis=0, dtype=np.float64)
         self._weights = class_weights(fractions, power=recipe.weighting)
-        self._stream = SampleStream(
+        stream = SampleStream(
             make,
             folder / "samples",
             plan=StreamPlan(recipe.first, recipe.fresh, recipe.keep),
             workers=recipe.workers,
         )
+        super().__init__(TrainedModel(model, losses, recipe, weights=_AUXILIARY), stream)
 
     def step(self, number: int) -> Mapping[str, float]:
         """Take one step; return its losses."""
@@ -116,26 +128,15 @@ class MaxiMaskTraining:
         pixels, planes = [], []
         for sample in self._stream.draw(number, rng.random(self._recipe.batch)):
             tile = int(rng.integers(len(sample["pixels"])))
-            turn = int(rng.integers(_ORIENTATIONS))
-            values = np.sinh(sample["pixels"][tile].astype(np.float32))
-            # As if sky and noise had been measured a little wrong (paper, section 2.3.3).
-            values = values * np.float32(rng.uniform(0.9, 1.1)) + np.float32(rng.normal(0, 0.15))
-            pixels.append(turned(values, turn))
+            turn = int(rng.integers(ORIENTATIONS))
+            pixels.append(turned(measured_anew(sample["pixels"][tile], rng), turn))
             planes.append(turned(sample["planes"][tile], turn))
         return np.stack(pixels)[..., np.newaxis], np.stack(planes)
 
     def validate(self) -> Mapping[str, float]:
         """Score the averaged weights on exposures that no step sees."""
         with self._trained.averaged() as model:
-            return _scores(model, self._validation, batch=self._recipe.batch)
-
-    def save(self, folder: Path) -> None:
-        """Write weights, their average, and the optimizer."""
-        self._trained.save(folder)
-
-    def restore(self, folder: Path) -> None:
-        """Take up what `save` wrote."""
-        self._trained.restore(folder)
+            return _scores(class_counts(model, self._validation, batch=self._recipe.batch))
 
     def export(self, folder: Path) -> Sequence[Path]:
         """Write ONNX file, card and example from the averaged weights."""
@@ -143,58 +144,10 @@ class MaxiMaskTraining:
 
         return export_compact(self._trained.average, self._validation, folder)
 
-    def close(self) -> None:
-        """Stop the processes that simulate."""
-        self._stream.close()
 
-
-def turned(image: NDArray[Any], turn: int) -> NDArray[Any]:
-    """Return an image in one of its eight orientations."""
-    flipped = image[:, ::-1] if turn >= _ORIENTATIONS // 2 else image
-    return np.rot90(flipped, turn % 4)
-
-
-def validation_samples(make: Any, recipe: Any, folder: Path) -> dict[str, NDArray[Any]]:
-    """Return the samples of the validation, made once.
-
-    Parameters
-    ----------
-    make : dataclass with ``offset``
-        Makes the sample of a number.
-    recipe : Recipe
-        With ``validation`` and ``workers``.
-    folder : Path
-        Of the training.
-
-    Returns
-    -------
-    dict of str to array
-        The samples of each name, in a row.
-    """
-    plan = StreamPlan(recipe.validation, 0.0, recipe.validation)
-    apart = replace(make, offset=_VALIDATION)
-    stream = SampleStream(apart, folder / "validation", plan=plan, workers=recipe.workers)
-    try:
-        numbers = (np.arange(recipe.validation) + 0.5) / recipe.validation
-        samples = stream.draw(1, numbers)
-        return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
-    finally:
-        stream.close()
-
-
-def _scores(model: Any, samples: Mapping[str, NDArray[Any]], *, batch: int) -> dict[str, float]:
+def _scores(counts: Mapping[str, ScoreCounts]) -> dict[str, float]:
     """Return the mean over classes of the best MCC, and measures of cosmic rays."""
-    counts: dict[str, Any] = {}
-    for start in range(0, len(samples["pixels"]), batch):
-        part = slice(start, start + batch)
-        pixels = np.sinh(samples["pixels"][part].astype(np.float32))[..., np.newaxis]
-        logits = np.asarray(model.predict_on_batch(pixels)[0], dtype=np.float64)
-        labels = labels_of(samples["planes"][part]) > 0
-        for channel, plane in enumerate(CONTAMINANTS):
-            scores = 1 / (1 + np.exp(-logits[..., channel]))
-            found = count_scores(scores, labels[..., channel])
-            counts[plane.alias] = counts[plane.alias] + found if plane.alias in counts else found
-    best = {alias: found.best_mcc() for alias, found in counts.items()}
+    best = {plane.alias: counts[plane.alias].best_mcc() for plane in CONTAMINANTS}
     fpr, tpr = counts["CR"].roc()
     return {
         "mcc": float(np.nanmean(list(best.values()))),

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astroclean_maximask.calibration import best_threshold, calibrate, count_logits
+from astroclean_maximask.calibration import best_threshold, calibrate
 
-from astroclean.evaluation.metrics.mask import confusion
+from astroclean.evaluation.metrics.mask import ScoreCounts, confusion, count_scores
+
+
+def count_logits(logits: np.ndarray, truth: np.ndarray) -> ScoreCounts:
+    """Count by the probabilities that belong to logits."""
+    return count_scores(1 / (1 + np.exp(-logits.astype(np.float64))), truth)
 
 
 def drawn(seed: int, slope: float, offset: float) -> tuple[np.ndarray, np.ndarray]:

@@ -12,8 +12,10 @@ import pytest
 from astropy.io import fits
 
 from astroclean.cli import simulate as verb
+from astroclean.core import points as points_module
 from astroclean.core.frame import Frame
 from astroclean.errors import ConfigurationError, FitsReadError, OutputError, PluginLoadError
+from astroclean.evaluation.evaluation import SIMULATORS_GROUP
 from astroclean.simulate.contaminated import simulate_contaminated
 
 if TYPE_CHECKING:
@@ -39,10 +41,10 @@ HDUS = {
 
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = [metadata.EntryPoint(name, value, verb.GROUP) for name, value in TARGETS.items()]
+    points = [metadata.EntryPoint(name, value, SIMULATORS_GROUP) for name, value in TARGETS.items()]
     # Only as the verb sees it: pydantic asks for entry points too.
     found = SimpleNamespace(entry_points=lambda **_kwargs: points)
-    monkeypatch.setattr(verb, "metadata", found)
+    monkeypatch.setattr(points_module, "metadata", found)
 
 
 def _run(*words: object) -> int:
