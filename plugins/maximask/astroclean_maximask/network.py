@@ -49,7 +49,7 @@ def _convolve(tensor: Any, filters: int, name: str, *, stride: int = 1) -> Any:
     )
 
 
-def build_maximask(outputs: int = 14) -> keras.Model:
+def build_maximask(outputs: int = 14, *, logits: bool = False) -> keras.Model:
     """Return the network of the paper (5.7 M parameters; figure 10, table 5).
 
     Wired as the published weights are: the encoder's features are added to what is unpooled, and
@@ -59,11 +59,14 @@ def build_maximask(outputs: int = 14) -> keras.Model:
     ----------
     outputs : int
         Classes.
+    logits : bool
+        Whether to leave out the last sigmoid, for a loss that takes logits.
 
     Returns
     -------
     keras.Model
-        (n, ny, nx, 1) in units of the noise of the sky to (n, ny, nx, outputs) probabilities.
+        (n, ny, nx, 1) in units of the noise of the sky to (n, ny, nx, outputs) probabilities or
+        logits.
     """
     pixels = keras.Input((None, None, 1), name="pixels")
     tensor = Arcsinh(name="compress", dtype="float32")(pixels)
@@ -96,8 +99,9 @@ def build_maximask(outputs: int = 14) -> keras.Model:
             tensor = _convolve(unpooled(tensor, level, f"ucp{path}"), filters, name)
         ends.append(tensor)
     joined = layers.Concatenate(name="joined")(ends)
+    bend = None if logits else "sigmoid"
     final = layers.Conv2D(
-        outputs, 3, padding="same", activation="sigmoid", dtype="float32", name="final_conv"
+        outputs, 3, padding="same", activation=bend, dtype="float32", name="final_conv"
     )
     return keras.Model(pixels, final(joined), name="maximask")
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError
+from astroclean.inference.card import load_card
+from astroclean.inference.weights import find_weights
 
 __all__ = ["card_path", "start_path"]
 
@@ -50,18 +52,27 @@ def card_path(network: str, weights: str) -> Path:
 
 
 def start_path(network: str, start: str) -> Path:
-    """Return the ONNX file that a recipe's ``start`` names: shipped weights, or a path.
+    """Return the ONNX file that a recipe's ``start`` names: that of a card, or a path.
 
     Parameters
     ----------
     network : str
         ``maximask`` or ``maxitrack``.
     start : str
-        ``astroclean``, or an ONNX file.
+        ``astroclean``, ``published``, the path of a card, or an ONNX file.
 
     Returns
     -------
     Path
-        It need not exist.
+        Of a card, weights with its hash; an ONNX file need not exist.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such card.
+    MissingWeightsError
+        The published weights have not been imported.
     """
-    return Path(start) if start.endswith(".onnx") else _CARDS / f"{network}-{start}.onnx"
+    if start.endswith(".onnx"):
+        return Path(start).expanduser()
+    return find_weights(load_card(card_path(network, start)))

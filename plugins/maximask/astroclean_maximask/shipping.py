@@ -1,4 +1,4 @@
-"""What a training of the compact network leaves: weights made probabilities, card, classes."""
+"""What a training leaves: weights made probabilities, card, classes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import keras
 import numpy as np
 
 from astroclean_maximask.calibration import best_threshold, calibrate
-from astroclean_maximask.classes import BACKGROUND, CHANNELS
+from astroclean_maximask.classes import BACKGROUND, CHANNELS, OUTPUTS
 from astroclean_maximask.conditions import CONDITIONS
 from astroclean_maximask.export import write_card, write_classes, write_network
-from astroclean_maximask.network import build_compact, build_track
+from astroclean_maximask.network import build_compact, build_maximask, build_track
 from astroclean_maximask.priors import ClassSettings
 from astroclean_maximask.scoring import class_counts
 
@@ -21,32 +21,41 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["NAME", "as_probabilities", "export_compact", "export_track", "load_compact"]
+__all__ = [
+    "NAME",
+    "PAPER_NAME",
+    "as_probabilities",
+    "export_compact",
+    "export_paper",
+    "export_track",
+    "load_compact",
+]
 
 NAME, TRACK_NAME = "maximask-astroclean", "maxitrack-astroclean"
+PAPER_NAME = "maximask-paper"
 HALO = 96
 """Reach of the compact network in pixels, rounded up to its multiple."""
-_HEAD = "logits0"
+_HEAD, _PAPER_HEAD = "logits0", "final_conv"
 _BATCH = 8
 _CARD = """\
 schema = 1
-name = "maximask-astroclean"
-architecture = "U-Net with strided convolutions and sums, five resolutions, 0.38 M parameters"
+name = "{name}"
+architecture = "{architecture}"
 paper = "10.1051/0004-6361/201936345"
-license = "BSD-3-Clause"
+license = "{license}"
 unit = "any"
 halo = {halo}
-multiple = 16
+multiple = {multiple}
 valid_pixels = "finite"
 inputs = [{ name = "pixels" }]
-normalization = { name = "background_sigma", box = 128, filter_size = 3 }
+normalization = { name = "background_sigma", box = {box}, filter_size = 3 }
 
 [[outputs]]
 name = "probabilities"
 channels = [{channels}]
 
 [weights]
-file = "maximask-astroclean.onnx"
+file = "{name}.onnx"
 sha256 = "{sha256}"
 size = {size}
 
@@ -59,16 +68,37 @@ absolute = 0.1
 relative = 0
 
 [network]
-keras = "astroclean_maximask.network:build_compact_probabilities"
+keras = "astroclean_maximask.network:{build}"
 
 [domain]
 coadd = false
-fwhm_pixels = [1.3, 8.0]
-description = "Simulated single exposures of CCDs, sky noise of 2 to 80 electrons"
+fwhm_pixels = {fwhm}
+description = "{domain}"
 
 [example]
-file = "maximask-astroclean.example.npz"
+file = "{name}.example.npz"
 """
+_COMPACT_ENTRIES = {
+    "architecture": "U-Net with strided convolutions and sums, five resolutions, 0.38 M parameters",
+    "license": "BSD-3-Clause",
+    "halo": str(HALO),
+    "multiple": "16",
+    "box": "128",
+    "build": "build_compact_probabilities",
+    "fwhm": "[1.3, 8.0]",
+    "domain": "Simulated single exposures of CCDs, sky noise of 2 to 80 electrons",
+}
+_PAPER_ENTRIES = {
+    "architecture": "Encoder and decoder with arg-max unpooling and four extra paths, "
+    "5.7 M parameters, trained further from published weights",
+    "license": "MIT",
+    "halo": "128",
+    "multiple": "32",
+    "box": "200",
+    "build": "build_maximask",
+    "fwhm": "[1.3, 8.0]",
+    "domain": "Single exposures of CCDs: those of the authors, simulated ones, and the user's",
+}
 _TRACK_CARD = """\
 schema = 1
 name = "maxitrack-astroclean"
@@ -129,16 +159,18 @@ def load_compact(weights: Sequence[NDArray[Any]]) -> Any:
 
 
 def as_probabilities(
-    logits: Any, samples: Mapping[str, NDArray[Any]]
+    logits: Any, samples: Mapping[str, NDArray[Any]], *, head: str = _HEAD
 ) -> tuple[Any, dict[str, ClassSettings]]:
     """Return the network with calibrated probabilities, and its classes.
 
     Parameters
     ----------
     logits : keras.Model
-        From `load_compact`; modified: its last layer takes up the calibration.
+        Gives logits at full resolution alone; modified: its last layer takes up the calibration.
     samples : mapping of str to array
         Validation samples, as `SampleMaker` makes them.
+    head : str
+        Name of the last layer.
 
     Returns
     -------
@@ -148,10 +180,10 @@ def as_probabilities(
         With the threshold of the highest MCC, and the frequency in the samples as prior.
     """
     counts = class_counts(logits, samples, batch=_BATCH)
-    head = logits.get_layer(_HEAD)
-    kernel, bias = (np.array(value) for value in head.get_weights())
+    last = logits.get_layer(head)
+    kernel, bias = (np.array(value) for value in last.get_weights())
     classes = {}
-    for channel, alias in enumerate(CHANNELS):
+    for channel, alias in enumerate(counts):
         found = counts[alias]
         slope, offset = calibrate(found)
         kernel[..., channel] *= slope
@@ -163,9 +195,9 @@ def as_probabilities(
             classes[alias] = ClassSettings(
                 training_prior=prior, prior=prior, threshold=round(threshold, 4)
             )
-    head.set_weights([kernel, bias])
+    last.set_weights([kernel, bias])
     chances = keras.layers.Activation("sigmoid", name="chances")(logits.outputs[0])
-    return keras.Model(logits.input, chances, name="maximask_compact"), classes
+    return keras.Model(logits.input, chances, name=logits.name), classes
 
 
 def export_compact(
@@ -188,11 +220,53 @@ def export_compact(
         ONNX file, example, card, classes.
     """
     model, classes = as_probabilities(load_compact(weights), samples)
-    files = write_network(model, folder, name=NAME, outputs={"probabilities": CHANNELS})
-    listed = ", ".join(f'"{alias}"' for alias in CHANNELS)
-    template = _CARD.replace("{halo}", str(HALO)).replace("{channels}", f"\n    {listed},\n")
-    card = write_card(template, folder, name=NAME)
-    return [*files, card, write_classes(classes, folder / f"{NAME}.classes.toml")]
+    entries = {"name": NAME, **_COMPACT_ENTRIES}
+    return _written(model, classes, folder, channels=CHANNELS, entries=entries)
+
+
+def export_paper(
+    weights: Sequence[NDArray[Any]], samples: Mapping[str, NDArray[Any]], folder: Path
+) -> list[Path]:
+    """Write the network of the paper as it was trained further.
+
+    Parameters
+    ----------
+    weights : sequence of array
+        In the order of the variables of `build_maximask`.
+    samples : mapping of str to array
+        Validation samples: for calibration and thresholds.
+    folder : Path
+        Where.
+
+    Returns
+    -------
+    list of Path
+        ONNX file, example, card, classes.
+    """
+    logits = build_maximask(len(OUTPUTS), logits=True)
+    logits.set_weights(list(weights))
+    model, classes = as_probabilities(logits, samples, head=_PAPER_HEAD)
+    entries = {"name": PAPER_NAME, **_PAPER_ENTRIES}
+    return _written(model, classes, folder, channels=OUTPUTS, entries=entries)
+
+
+def _written(
+    model: Any,
+    classes: Mapping[str, ClassSettings],
+    folder: Path,
+    *,
+    channels: Sequence[str],
+    entries: Mapping[str, str],
+) -> list[Path]:
+    """Write a network with its card, its example and its classes."""
+    name = entries["name"]
+    files = write_network(model, folder, name=name, outputs={"probabilities": channels})
+    listed = ", ".join(f'"{alias}"' for alias in channels)
+    template = _CARD.replace("{channels}", f"\n    {listed},\n")
+    for key, value in entries.items():
+        template = template.replace(f"{{{key}}}", value)
+    card = write_card(template, folder, name=name)
+    return [*files, card, write_classes(classes, folder / f"{name}.classes.toml")]
 
 
 def export_track(weights: Sequence[NDArray[Any]], folder: Path) -> list[Path]:
