@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from contests import CONTESTS, Contest, Entry
+from machine import processor
 
 from astroclean.evaluation.contest import SPEED
 from astroclean.evaluation.evaluation import find_evaluation
@@ -97,16 +96,9 @@ def about(contest: Contest) -> dict[str, Any]:
         "seed": contest.seed,
         "count": contest.count,
         "shape": contest.shape,
-        "cpu": f"{os.cpu_count()} cores, {_cpu()}",
+        "cpu": processor(),
         "versions": found,
     }
-
-
-def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def to_markdown(contest: Contest, told: dict[str, Any]) -> str:

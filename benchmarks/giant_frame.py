@@ -10,23 +10,19 @@ the frame is tile-compressed.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import re
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from machine import told_machine
 from scipy.ndimage import gaussian_filter
 
 from astroclean.io.images import own_primary
 from astroclean.io.packing import PackedForm, write_packed
-from astroclean.report.environment import versions
 
 BAND = 500
 # VmHWM starts anew with the program; ru_maxrss would count the process that forked it.
@@ -83,16 +79,6 @@ def pack(path: Path) -> Path:
     return packed
 
 
-def told_machine() -> str:
-    """Return date, processor and the versions that matter."""
-    names = re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text("utf-8"))
-    known = versions()
-    libraries = ("python", "astroclean", "numpy", "astropy", "scipy", "astroscrappy")
-    told = ", ".join(f"{name} {known[name]}" for name in libraries if name in known)
-    today = datetime.now(tz=UTC).date()
-    return f"{today}, {os.cpu_count()} cores of {names[0] if names else platform.machine()}; {told}"
-
-
 def main() -> None:
     """Make the frame, run the pipeline, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -117,7 +103,7 @@ def main() -> None:
         seconds = time.perf_counter() - start
         peak = int(done.stdout.split()[-1]) * 1024 / 1e9
     pixels = arguments.side * height / 1e6
-    print(told_machine())
+    print(told_machine("numpy", "astropy", "scipy", "astroscrappy"))
     print(f"{arguments.stages}{', tile-compressed' if arguments.packed else ''}")
     print(f"{pixels:.0f} Mpix in {seconds:.0f} s: {pixels / seconds:.2f} Mpix/s")
     print(f"peak memory {peak:.2f} GB, limit {arguments.max_memory}")

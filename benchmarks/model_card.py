@@ -3,36 +3,33 @@
     python benchmarks/model_card.py plugins/maximask [--only NAME,NAME] [--print-only]
 
 ``metrics.toml`` of the plugin names tables, each with the words of an `astroclean` command that
-prints JSON, and the columns to show. What was measured goes into ``metrics.json`` with date,
+prints JSON, and the columns to show. The commands run in the folder of the plugin, so that figures
+are written there. What was measured goes into ``metrics.json`` with date,
 versions and processor; the tables of ``MODEL_CARD.md`` between ``<!-- table: NAME -->`` and
 ``<!-- end -->`` are written anew from there. ``--print-only`` measures nothing. Words may hold
-``$NAME`` of the environment, such as the folder of real data.
+``$NAME`` of the environment, such as the folder of real data,
+``$ASTROCLEAN_TEST_DATA`` (by default ``../shared/data`` beside the repository).
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime as dt
 import io
 import json
 import os
-import platform
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from machine import processor, today
+
 from astroclean.cli.main import main as astroclean
 from astroclean.report.environment import versions
 
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def processor() -> str:
-    """Return the processor's name and the number of cores."""
-    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text("utf-8"))
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def measure(words: list[str]) -> dict[str, Any]:
@@ -43,10 +40,12 @@ def measure(words: list[str]) -> dict[str, Any]:
         status = astroclean([*given, "--json"])
     if status:
         raise SystemExit(f"astroclean {' '.join(given)} ended with {status}")
-    table: dict[str, Any] = json.loads(printed.getvalue())
+    # The table repeats what it was given; where the data lay is nobody's business.
+    text = printed.getvalue().replace(os.environ["ASTROCLEAN_TEST_DATA"], "$ASTROCLEAN_TEST_DATA")
+    table: dict[str, Any] = json.loads(text)
     return {
         "command": "astroclean " + " ".join(words),
-        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
+        "date": today(),
         "versions": versions(),
         "processor": processor(),
         **table,
@@ -77,16 +76,21 @@ def main() -> None:
     plan = tomllib.loads((arguments.plugin / "metrics.toml").read_text("utf-8"))["table"]
     store = arguments.plugin / "metrics.json"
     known = json.loads(store.read_text("utf-8")) if store.is_file() else {}
+    os.environ.setdefault("ASTROCLEAN_TEST_DATA", str(DATA))
     wanted = [name for name in arguments.only.split(",") if name] or list(plan)
     if not arguments.print_only:
         for name in wanted:
-            known[name] = measure(plan[name]["command"])
+            print(name, flush=True)
+            with contextlib.chdir(arguments.plugin):
+                known[name] = measure(plan[name]["command"])
             store.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
     card = arguments.plugin / "MODEL_CARD.md"
     card.write_text(
         MARKED.sub(
             lambda m: (
-                m[1] + shown(known[m[2]], plan[m[2]]["columns"]) + m[3] if m[2] in known else m[0]
+                m[1] + shown(known[m[2]], plan[m[2]]["columns"]) + m[3]
+                if m[2] in known.keys() & plan
+                else m[0]
             ),
             card.read_text("utf-8"),
         ),

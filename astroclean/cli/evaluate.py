@@ -17,7 +17,7 @@ from astroclean.registry.load import find_plugin, load_stage
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from astroclean.core.stage import Stage
     from astroclean.evaluation.figure import Panel
@@ -29,7 +29,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.add_argument("kind", metavar="KIND", choices=evaluated_kinds(), help=_kinds_told())
     parser.add_argument(
-        "--plugins", required=True, metavar="A,B", help="plugins of that kind, side by side"
+        "--plugins",
+        required=True,
+        metavar="A,B",
+        help="plugins of that kind, side by side; NAME=PLUGIN to have one twice",
     )
     add_scene_arguments(parser)
     parser.add_argument(
@@ -50,7 +53,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--with", dest="catalogue", metavar="PLUGIN", help="deblender that gives the sources"
     )
-    parser.add_argument("--figure", type=Path, metavar="FILE.svg", help="draw what is scored")
+    parser.add_argument(
+        "--figure",
+        action="append",
+        default=[],
+        metavar="FILE.svg[=WORD]",
+        help="draw what is scored, or the panels with a word in their title; may be repeated",
+    )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
 
@@ -61,22 +70,38 @@ def _kinds_told() -> str:
 def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
     evaluation = find_evaluation(arguments.kind)
-    names = [name.strip() for name in arguments.plugins.split(",") if name.strip()]
+    plugins = _plugins(arguments.plugins)
     helper = [arguments.catalogue] if arguments.catalogue else []
-    options = _options(arguments.settings, [*names, *helper, *TABLES])
-    contestants = _contestants(arguments, names, options)
+    options = _options(arguments.settings, [*plugins, *helper, *TABLES])
+    contestants = _contestants(arguments, plugins, options)
     catalogue = None
     if arguments.catalogue:
         catalogue = _stage(arguments.catalogue, "deblend", options[arguments.catalogue])
-    _check_figure(arguments.figure)
+    figures = [_figure(text) for text in arguments.figure]
     source = source_of(arguments, evaluation, options)
     verdict = hold_contest(evaluation, contestants, source.scenes, catalogue=catalogue)
     columns = (*evaluation.columns, SPEED)
     table = Table(arguments.kind, columns, verdict.rows, source.about)
     print(table.to_json() if arguments.json else table.to_text())
-    if arguments.figure is not None:
-        _write_figure(arguments.figure, table, verdict.panels)
+    for path, word in figures:
+        _write_figure(path, table.caption, _with_word(word, verdict.panels))
     return 0
+
+
+def _plugins(text: str) -> dict[str, str]:
+    """Return name in the table to plugin; each is its own name unless another is given."""
+    names: dict[str, str] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        label, _, plugin = (word.strip() for word in part.partition("="))
+        if not label or label in names:
+            told = "a plugin is named twice; NAME=PLUGIN gives it another name"
+            raise ConfigurationError(f"--plugins {text}: {told if label else 'a name is empty'}")
+        if label in TABLES:
+            raise ConfigurationError(f"--plugins {text}: '{label}' is no name for a plugin")
+        names[label] = plugin or label
+    if not names:
+        raise ConfigurationError("--plugins: name at least one plugin")
+    return names
 
 
 def _options(settings: Sequence[str], targets: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -107,21 +132,18 @@ def _setting(argument: str, text: str, targets: Sequence[str]) -> tuple[str, str
 
 
 def _contestants(
-    arguments: Namespace, names: Sequence[str], options: dict[str, dict[str, Any]]
+    arguments: Namespace, plugins: Mapping[str, str], options: dict[str, dict[str, Any]]
 ) -> list[Contestant]:
-    if not names:
-        raise ConfigurationError("--plugins: name at least one plugin")
-    if len(set(names)) != len(names):
-        raise ConfigurationError(f"--plugins {arguments.plugins}: a plugin is named twice")
+    kind, names = arguments.kind, list(plugins)
     sweeps: dict[str, list[Stage]] = {name: [] for name in names}
     for text in arguments.sweep:
         name, key, values = _setting("--sweep", text, names)
         for value in values.split(","):
             varied = {**options[name], key: toml_value(value.strip())}
-            sweeps[name].append(_stage(name, arguments.kind, varied))
+            sweeps[name].append(_stage(plugins[name], kind, varied))
     return [
-        Contestant(name, _stage(name, arguments.kind, options[name]), tuple(sweeps[name]))
-        for name in names
+        Contestant(name, _stage(plugin, kind, options[name]), tuple(sweeps[name]))
+        for name, plugin in plugins.items()
     ]
 
 
@@ -132,23 +154,32 @@ def _stage(name: str, kind: str, options: dict[str, Any]) -> Stage:
     return load_stage(name, **options)
 
 
-def _check_figure(path: Path | None) -> None:
-    """Refuse before the work what could not be written after it."""
-    if path is None:
-        return
+def _figure(text: str) -> tuple[Path, str]:
+    """Return file and word; refuse before the work what could not be written after it."""
+    name, _, word = text.partition("=")
+    path = Path(name)
     if path.suffix.lower() != ".svg":
-        raise ConfigurationError(f"--figure {path}: the figure is an SVG file, named *.svg")
+        raise ConfigurationError(f"--figure {text}: the figure is an SVG file, named *.svg")
     if not path.parent.is_dir():
-        raise ConfigurationError(f"--figure {path}: there is no folder {path.parent}")
+        raise ConfigurationError(f"--figure {text}: there is no folder {path.parent}")
+    return path, word.strip()
 
 
-def _write_figure(path: Path, table: Table, panels: Sequence[Panel]) -> None:
+def _with_word(word: str, panels: Sequence[Panel]) -> list[Panel]:
+    found = [panel for panel in panels if word.lower() in panel.axes.title.lower()]
+    if panels and not found:
+        titles = ", ".join(panel.axes.title for panel in panels)
+        raise ConfigurationError(f"--figure: no panel is called '{word}'; there are {titles}")
+    return found
+
+
+def _write_figure(path: Path, caption: str, panels: Sequence[Panel]) -> None:
     if not panels:
         raise ConfigurationError(
             "--figure: nothing to draw, for the truth has none of what these plugins look for"
         )
     try:
-        path.write_text(draw_figure(panels, table.caption), "utf-8")
+        path.write_text(draw_figure(panels, caption), "utf-8")
     except OSError as error:
         problem = f"cannot be written: {error.strerror or error}"
         raise ConfigurationError(problem, where=str(path)) from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError, ConfigurationError, StageError
-from astroclean.evaluation.evaluation import Trial
+from astroclean.evaluation.evaluation import Poolable, Trial
 from astroclean.evaluation.figure import Panel, merged_panels
 from astroclean.evaluation.table import Column, Row
 
@@ -87,7 +87,7 @@ def hold_contest(
             seconds[index] += time.perf_counter() - begun
             sweep = tuple(_run(stage, frame) for stage in contestant.sweep)
             trial = Trial(scene, contestant.stage, frame, result, sweep)
-            measured[index].append(evaluation.measure(trial))
+            _keep(measured[index], evaluation.measure(trial))
     rows, panels = [], []
     for contestant, kept, spent in zip(contestants, measured, seconds, strict=True):
         speed = {SPEED.name: pixels / 1e6 / spent} if spent else {}
@@ -97,6 +97,14 @@ def hold_contest(
         ]
         panels += [panel.labeled(contestant.label) for panel in evaluation.panels(kept)]
     return Verdict(tuple(rows), merged_panels(panels))
+
+
+def _keep(kept: list[Any], new: Any) -> None:
+    """Keep what was measured; what can be pooled is, so that memory does not grow with scenes."""
+    if kept and isinstance(new, Poolable):
+        kept[:] = [kept[0].pooled(new)]
+    else:
+        kept.append(new)
 
 
 def _catalogued(scene: Scene, catalogue: Stage | None) -> Scene:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from astroclean.core.points import load_point, point_names
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SIMULATORS_GROUP",
     "Evaluation",
+    "Poolable",
     "Trial",
     "evaluated_kinds",
     "find_evaluation",
@@ -42,6 +43,14 @@ class Trial:
     """The same with other values of one option."""
 
 
+@runtime_checkable
+class Poolable(Protocol):
+    """What ``measure`` may return, so that memory does not grow with the number of scenes."""
+
+    def pooled(self, other: Self) -> Self:
+        """Return what was measured on the scenes of both."""
+
+
 class Evaluation(Protocol):
     """Scores the stages of one kind; entry points in group ``astroclean.evaluations``.
 
@@ -61,7 +70,7 @@ class Evaluation(Protocol):
         """Return a scene with known truth added to a frame of the user."""
 
     def measure(self, trial: Trial) -> Any:
-        """Return what is kept of a trial."""
+        """Return what is kept of a trial; what is `Poolable` is pooled scene by scene."""
 
     def rows(self, measured: Sequence[Any]) -> list[Row]:
         """Return the rows of one plugin from what was measured on all scenes."""

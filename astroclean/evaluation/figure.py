@@ -9,9 +9,11 @@ from xml.sax.saxutils import escape, quoteattr
 
 from astroclean.evaluation.figure_marks import (
     Boxes,
+    Counts,
     Curve,
     Style,
     draw_boxes,
+    draw_counts,
     draw_curve,
     draw_sample,
 )
@@ -20,13 +22,18 @@ from astroclean.evaluation.figure_scales import Axes, Axis
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Axes", "Axis", "Boxes", "Curve", "Panel", "draw_figure", "merged_panels"]
+__all__ = ["Axes", "Axis", "Boxes", "Counts", "Curve", "Panel", "draw_figure", "merged_panels"]
+
+_Mark = Boxes | Counts | Curve
 
 _NAMESPACE = "http://www.w3.org/2000/svg"
 _WIDTH, _HEIGHT = 560, 400
 """Of a panel."""
 _LEFT, _TOP, _RIGHT, _BOTTOM = 68, 40, 544, 340
-_COLUMNS = 2
+_COLUMNS, _FEW = 2, 6
+"""Columns of a figure, one more where it has more than a few panels."""
+_STRIP = 0.25
+"""Share of a panel's height in which counts are drawn."""
 _LEGEND_LINE, _LETTER = 22, 7.5
 _GRID, _INK = "#ddd", "#222"
 
@@ -36,7 +43,7 @@ class Panel:
     """Axes with what is drawn in them."""
 
     axes: Axes
-    marks: tuple[Curve | Boxes, ...]
+    marks: tuple[_Mark, ...]
 
     @property
     def is_told(self) -> bool:
@@ -50,7 +57,7 @@ class Panel:
 
 def merged_panels(panels: Sequence[Panel]) -> tuple[Panel, ...]:
     """Return panels with the marks of those that have the same axes together, in their order."""
-    together: dict[Axes, list[Curve | Boxes]] = {}
+    together: dict[Axes, list[_Mark]] = {}
     for panel in panels:
         together.setdefault(panel.axes, []).extend(panel.marks)
     return tuple(Panel(axes, tuple(marks)) for axes, marks in together.items())
@@ -62,7 +69,7 @@ def draw_figure(panels: Sequence[Panel], title: str) -> str:
     Parameters
     ----------
     panels : sequence of Panel
-        Drawn in two columns; values beyond an axis are drawn at its end.
+        Drawn in two columns, or three; values beyond an axis are drawn at its end.
     title : str
         For those who read the figure by ear; a description follows it.
 
@@ -74,8 +81,8 @@ def draw_figure(panels: Sequence[Panel], title: str) -> str:
     """
     labels = list(dict.fromkeys(mark.label for panel in panels for mark in panel.marks))
     styles = {label: Style.of(index) for index, label in enumerate(labels)}
-    columns = min(_COLUMNS, len(panels))
-    rows = -(-len(panels) // _COLUMNS)
+    columns = min(_COLUMNS + (len(panels) > _FEW), len(panels))
+    rows = -(-len(panels) // columns)
     legend, below = _legend(styles, columns * _WIDTH, rows * _HEIGHT + 8)
     width, height = columns * _WIDTH, below + 6
     box = f'viewBox="0 0 {width} {height}"'
@@ -87,7 +94,7 @@ def draw_figure(panels: Sequence[Panel], title: str) -> str:
         f'<rect width="{width}" height="{height}" fill="white"/>',
     ]
     for index, panel in enumerate(panels):
-        x, y = index % _COLUMNS * _WIDTH, index // _COLUMNS * _HEIGHT
+        x, y = index % columns * _WIDTH, index // columns * _HEIGHT
         label = quoteattr(panel.axes.title)
         parts.append(f'<g transform="translate({x} {y})" aria-label={label}>')
         parts += [*_drawn(panel, styles), "</g>"]
@@ -108,11 +115,17 @@ def _drawn(panel: Panel, styles: dict[str, Style]) -> list[str]:
         )
 
     parts = _frame(panel.axes.title, x_axis, y_axis)
+    if panel.axes.diagonal:
+        line = f"M{_LEFT} {_BOTTOM}L{_RIGHT} {_TOP}"
+        parts.append(f'<path d="{line}" stroke="{_INK}" stroke-dasharray="1 3"/>')
     seats = [mark.label for mark in panel.marks if isinstance(mark, Boxes)]
     for mark in panel.marks:
         style = styles[mark.label]
         if isinstance(mark, Boxes):
             parts += draw_boxes(mark, style, place, seat=(seats.index(mark.label), len(seats)))
+        elif isinstance(mark, Counts):
+            strip = (_BOTTOM, _STRIP * (_BOTTOM - _TOP))
+            parts += draw_counts(mark, style, place, strip=strip)
         else:
             parts += draw_curve(mark, style, place)
     return parts

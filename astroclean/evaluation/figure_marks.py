@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Boxes", "Curve", "Style", "draw_boxes", "draw_curve", "draw_sample"]
+__all__ = [
+    "Boxes",
+    "Counts",
+    "Curve",
+    "Style",
+    "draw_boxes",
+    "draw_counts",
+    "draw_curve",
+    "draw_sample",
+]
 
 # Okabe & Ito: told apart by color-blind readers too.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -22,6 +31,8 @@ _SYMBOLS = (
     "M-5 -1.5h3.5v-3.5h3v3.5h3.5v3h-3.5v3.5h-3v-3.5h-3.5Z",  # cross
 )
 _MOST_POINTS = 400
+_MOST_DECADES = 8
+"""Counts of ten to this power fill the strip that they are drawn in."""
 _GROUP = 0.8
 """Share of a class's width that its boxes fill."""
 
@@ -55,6 +66,21 @@ class Boxes:
         """Return all x and all y."""
         told = [(float(n), q) for n, q in enumerate(self.quantiles) if q is not None]
         return tuple(x for x, _ in told), tuple(v for _, q in told for v in q)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many values there are between edges: an outline at the foot of the panel, logarithmic."""
+
+    edges: tuple[float, ...]
+    """One more than counts, on the x axis."""
+    counts: tuple[float, ...]
+    label: str = ""
+    """The plugin; entered by the contest."""
+
+    def extent(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return nothing: the outline is on no axis but x, whose ends are given."""
+        return (), ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +122,23 @@ def draw_curve(
         return []
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in _thinned(points))
     return [f'<polyline points="{line}" fill="none" stroke-width="2" {style.stroke}/>']
+
+
+def draw_counts(
+    counts: Counts,
+    style: Style,
+    place: Callable[[float, float], tuple[float, float]],
+    *,
+    strip: tuple[float, float],
+) -> list[str]:
+    """Return the outline; ``strip`` is (foot, height), of which 10^8 fill all."""
+    foot, height = strip
+    points = []
+    for left, right, count in zip(counts.edges, counts.edges[1:], counts.counts, strict=False):
+        share = min(math.log10(max(count, 1.0)) / _MOST_DECADES, 1.0)
+        points += [(place(x, 0.0)[0], foot - height * share) for x in (left, right)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return [f'<polyline points="{line}" fill="none" stroke-width="1" {style.stroke}/>']
 
 
 def draw_boxes(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Axes", "Axis"]
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_LOGIT_TICKS = (1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
+_LOGIT_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 _MOST_DECADES = 7
 _PLAIN = 3
 """Powers of ten up to which a number is written out."""
@@ -61,7 +61,7 @@ class Axis:
         if self.scale == "log":
             return _decades(low, high)
         if self.scale == "logit":
-            return [(v, f"{v:g}") for v in _LOGIT_TICKS if low <= v <= high]
+            return [(v, _odd(v)) for v in _LOGIT_TICKS if low <= v <= high]
         step = _step(high - low)
         digits = max(0, -math.floor(math.log10(step)))
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -89,6 +89,8 @@ class Axes:
     title: str
     x: Axis
     y: Axis
+    diagonal: bool = False
+    """Whether to draw the line on which both are equal; both axes have the same ends."""
 
 
 def _step(span: float) -> float:
@@ -102,6 +104,12 @@ def _decades(low: float, high: float) -> list[tuple[float, str]]:
     last = math.floor(math.log10(high) + 1e-9)
     stride = (last - first) // _MOST_DECADES + 1
     return [(10.0**n, _power(n)) for n in range(first, last + 1, stride)]
+
+
+def _odd(value: float) -> str:
+    """Return a probability: written out, or where it is too small for that as a power of ten."""
+    exponent = round(math.log10(value))
+    return _power(exponent) if exponent < -_PLAIN else f"{value:g}"
 
 
 def _power(exponent: int) -> str:

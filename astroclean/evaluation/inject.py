@@ -12,7 +12,7 @@ from astroclean.core.planes import MaskPlane
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.light import add_stamp, boxes_of, local_sigma
-from astroclean.simulate.scene import Scene
+from astroclean.simulate.scene import ClassTruth, Scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,13 +53,18 @@ def inject_contaminants(frame: Frame, *, seed: int) -> Scene:
     charge = _hits(rng, frame.shape) * sigma
     trail = _trail(rng, frame.shape) * sigma
     planes, ignored = np.zeros(frame.shape, dtype=np.uint32), np.zeros(frame.shape, dtype=bool)
+    classes = {}
     for added, plane in ((charge, MaskPlane.COSMIC_RAY), (trail, MaskPlane.TRAIL)):
-        planes[added > _VISIBLE * sigma] |= np.uint32(plane)
+        shown = added > _VISIBLE * sigma
+        planes[shown] |= np.uint32(plane)
+        classes[plane.alias] = ClassTruth(shown, plane)
         # The wings of a trail never end: what is below a tenth of the noise is not there.
         ignored |= (added > 0.1 * sigma) & (added <= _VISIBLE * sigma)
     data = (frame.data + charge + trail).astype(np.float32)
     notes = {"injected": 1.0, "seed": float(seed)}
-    return Scene(frame.replace(data=data), planes=planes, ignored=ignored, notes=notes)
+    return Scene(
+        frame.replace(data=data), planes=planes, ignored=ignored, notes=notes, classes=classes
+    )
 
 
 def _hits(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import ConfigurationError
 from astroclean.io.address import parse_address
 from astroclean.io.read import open_exposure
-from astroclean.simulate.scene import Scene
+from astroclean.simulate.scene import ClassTruth, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,9 @@ def stis_pair(path: str, settings: ReadSettings) -> Iterator[Scene]:
         planes, unsure = difference_truth(frames[mine], frames[other], qualities[mine])
         hidden = frames[mine].flags & ~np.uint32(MaskPlane.COSMIC_RAY)
         frame = frames[mine].replace(flags=hidden)
-        yield Scene(frame, planes=planes, ignored=unsure)
+        hits = ClassTruth(planes != 0, MaskPlane.COSMIC_RAY)
+        classes = {MaskPlane.COSMIC_RAY.alias: hits}
+        yield Scene(frame, planes=planes, ignored=unsure, classes=classes)
 
 
 def _qualities(path: str) -> list[NDArray[np.integer]]:

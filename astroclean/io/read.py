@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from astroclean.core.conventions import Convention
+
 __all__ = ["Exposure", "ReadSettings", "open_exposure", "read_frame"]
 
 Window = tuple[slice, slice]
@@ -133,6 +135,32 @@ class Exposure:
             reject_bits=self.settings.reject_bits,
         )
 
+    def quality(
+        self, slot: FrameSlot, window: Window | None = None
+    ) -> tuple[Convention, NDArray[np.integer]] | None:
+        """Return the DQ of a frame as the file has it, with the convention of its values.
+
+        Parameters
+        ----------
+        slot : FrameSlot
+            One of :attr:`slots`.
+        window : (slice, slice), optional
+            (y, x) part to read.
+
+        Returns
+        -------
+        (Convention, (ny, nx) integer) or None
+            None where the frame has no DQ.
+        """
+        dq = slot.companions.get("dq")
+        if dq is None:
+            return None
+        convention = load_convention(self.instrument.dq or "boolean").with_bits(
+            _declared_bits(self.source.header(dq.index))
+        )
+        values = self.source.read(dq.index, plane=slot.plane, window=window)
+        return convention, _integers(values)
+
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
@@ -157,13 +185,10 @@ class Exposure:
             np.arange(nx)[columns],
         )
         flags = outside * np.uint32(MaskPlane.OVERSCAN)
-        dq = slot.companions.get("dq")
-        if dq is not None:
-            convention = load_convention(self.instrument.dq or "boolean").with_bits(
-                _declared_bits(self.source.header(dq.index))
-            )
-            values = self.source.read(dq.index, plane=slot.plane, window=window)
-            flags |= convention.to_planes(_integers(values))
+        quality = self.quality(slot, window)
+        if quality is not None:
+            convention, values = quality
+            flags |= convention.to_planes(values)
         own = slot.companions.get("flags")
         if own is not None:
             flags |= self.source.read(own.index, plane=slot.plane, window=window).astype(np.uint32)

@@ -12,9 +12,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.planes import MaskPlane
     from astroclean.core.sources import Sources
 
-__all__ = ["Scene", "Simulator"]
+__all__ = ["ClassTruth", "Scene", "Simulator"]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassTruth:
+    """Where one class of pixels is, in the words of those who tell the truth."""
+
+    true: NDArray[np.bool_]
+    """(ny, nx), pixels of the class."""
+    answers: MaskPlane
+    """Planes, any of which finds a pixel of the class."""
+    ignored: NDArray[np.bool_] | None = None
+    """(ny, nx), pixels that are not scored for this class alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +50,8 @@ class Scene:
     """The true catalogue (``flux`` in the unit of the frame), with the stamp of each source."""
     notes: Mapping[str, float | str] = field(default_factory=dict)
     """Parameters that were drawn, such as ``fwhm_pixels``."""
+    classes: Mapping[str, ClassTruth] | None = None
+    """What the truth tells, by name, where that is not every plane for itself."""
 
 
 class Simulator(Protocol):

@@ -152,6 +152,48 @@ def test_hits_of_stis_tell_their_own_truth(evaluate: Callable[..., str], real_da
     assert row["C(1e-3)"] is None
 
 
+def test_the_dq_of_an_observatory_is_truth(evaluate: Callable[..., str], real_data: Path) -> None:
+    cutouts = str(real_data / "decam_dq_cutouts_a.fits.gz")
+    words = ("mask", "--plugins", "saturation,lacosmic", "--frames", cutouts, "--truth", "dq")
+    rows = rows_of(evaluate(*words, "--json"))
+    # Each plugin has the rows that it can answer, and no other.
+    assert set(rows) == {
+        ("saturation", "saturated"),
+        ("saturation", "bleed"),
+        ("saturation", "saturated or bleed"),
+        ("lacosmic", "cosmic ray"),
+    }
+    assert rows["saturation", "saturated"]["TPR"] > 0.99
+    assert rows["saturation", "saturated or bleed"]["pixels"] == 5057
+    assert rows["lacosmic", "cosmic ray"]["purity"] > 0.8
+
+
+def test_a_plugin_takes_part_twice_under_another_name(evaluate: Callable[..., str]) -> None:
+    words = ("mask", "--plugins", "loose=lacosmic,lacosmic", "--simulator", "tiny-contaminated")
+    rows = rows_of(evaluate(*words, *SMALL, "--json", "--set", "loose.sigclip=2"))
+    assert rows["loose", "CR"]["FPR"] > rows["lacosmic", "CR"]["FPR"]
+    told = evaluate("mask", "--plugins", "lacosmic,lacosmic", status=2)
+    assert "named twice" in told
+    assert "no name" in evaluate("mask", "--plugins", "psf=lacosmic", status=2)
+
+
+def test_a_figure_of_chosen_panels(evaluate: Callable[..., str], tmp_path: Path) -> None:
+    words = ("mask", "--plugins", "lacosmic,saturation", "--simulator", "tiny-contaminated", *SMALL)
+    every, hits = tmp_path / "all.svg", tmp_path / "hits.svg"
+    evaluate(*words, "--figure", str(every), "--figure", f"{hits}=cr:")
+    titles = [
+        [
+            group.get("aria-label")
+            for group in ET.parse(path).iter("{http://www.w3.org/2000/svg}g")  # noqa: S314 - our own
+            if group.get("aria-label")
+        ]
+        for path in (every, hits)
+    ]
+    assert titles == [["CR: ROC", "SAT: ROC"], ["CR: ROC"]]
+    told = evaluate(*words, "--figure", f"{hits}=calibration", status=2)
+    assert "there are CR: ROC, SAT: ROC" in told
+
+
 def test_options_reach_the_simulator_and_are_told(evaluate: Callable[..., str]) -> None:
     simulator = ("--simulator", "tiny-contaminated", *SMALL)
     words = ("mask", "--plugins", "saturation", *simulator, "--json")

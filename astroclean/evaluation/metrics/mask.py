@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
-
-    from astroclean.core.planes import MaskPlane
 
 __all__ = [
     "Confusion",
@@ -21,7 +17,6 @@ __all__ = [
     "completeness_at",
     "confusion",
     "count_scores",
-    "plane_confusions",
 ]
 
 # Probabilities are counted in bins of equal width in log-odds: networks crowd at 0 and 1, where
@@ -119,37 +114,6 @@ def confusion(
     hits = int(np.count_nonzero(found & truth & used))
     all_found = int(np.count_nonzero(found & used))
     return Confusion(hits, all_found - hits, true - hits, total - all_found - true + hits)
-
-
-def plane_confusions(
-    found: NDArray[np.uint32],
-    truth: NDArray[np.uint32],
-    *,
-    planes: Iterable[MaskPlane],
-    ignored: NDArray[np.bool_] | None = None,
-) -> dict[MaskPlane, Confusion]:
-    """Count the pixels of each plane.
-
-    Parameters
-    ----------
-    found, truth : (ny, nx) uint32
-        Bits of :class:`MaskPlane`.
-    planes : iterable of MaskPlane
-        Single planes to score.
-    ignored : (ny, nx) bool, optional
-        As for :func:`confusion`.
-
-    Returns
-    -------
-    dict of MaskPlane to Confusion
-        In the order of ``planes``.
-    """
-    return {
-        plane: confusion(
-            (found & np.uint32(plane)) != 0, (truth & np.uint32(plane)) != 0, ignored=ignored
-        )
-        for plane in planes
-    }
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,6 +57,10 @@ class CosmicRayRange:
     """Electrons above which a pixel belongs to a hit."""
     threshold: float = 3.0
     """Standard deviations of empty sky above which a pixel is true COSMIC_RAY."""
+    real: float = 0.5
+    """Share of real hits, where a file of them is given."""
+    test: bool = False
+    """Whether these are the hits set apart for tests, which no training may see."""
 
 
 @functools.lru_cache(maxsize=4)
@@ -230,8 +234,7 @@ def add_cosmic_rays(
     limits : CosmicRayRange, optional
         Counts and shapes.
     data : Path, optional
-        Folder or file with real hits; half of the hits then come from there (never those for
-        tests).
+        Folder or file with real hits; ``limits`` has how many of the hits come from there.
 
     Returns
     -------
@@ -239,12 +242,12 @@ def add_cosmic_rays(
         COSMIC_RAY where the charge exceeds ``limits.threshold`` times the noise.
     """
     limits = limits or CosmicRayRange()
-    real = load_hits(data) if data is not None else ()
+    real = load_hits(data, test=limits.test) if data is not None else ()
     gain = log_uniform(rng, limits.gain)
     ny, nx = image.shape
     layer = np.zeros((ny, nx))
     for _ in range(rng.poisson(log_uniform(rng, limits.count) * image.size / _PER)):
-        if real and rng.random() < 0.5:  # noqa: PLR2004 - a coin
+        if real and rng.random() < limits.real:
             stamp = np.rot90(real[whole(rng, (0, len(real) - 1))], whole(rng, (0, 3)))
         else:
             stamp = simulate_hit(rng, limits)

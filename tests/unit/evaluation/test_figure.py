@@ -16,6 +16,7 @@ from astroclean.evaluation.figure import (
     Axes,
     Axis,
     Boxes,
+    Counts,
     Curve,
     Panel,
     draw_figure,
@@ -42,6 +43,7 @@ def line(x: Any, y: Any, label: str = "a") -> Curve:
         Axis("", -3.0, 7.0),
         Axis("", 1e-5, 1.0, "log"),
         Axis("", 1e-4, 1 - 1e-4, "logit"),
+        Axis("", 1e-6, 1 - 1e-4, "logit"),
         Axis("", names=("few", "many", "all")),
     ],
 )
@@ -54,7 +56,7 @@ def test_places_lie_on_the_axis_in_the_order_of_values(
     assert 0 <= fitted.place(low) <= fitted.place(high) <= 1
     places = [fitted.place(value) for value, _ in fitted.ticks()]
     assert places == sorted(set(places))
-    assert 3 <= len(places) <= 10
+    assert 3 <= len(places) <= 11
 
 
 @given(st.lists(FINITE, min_size=1, max_size=9))
@@ -90,6 +92,27 @@ def test_every_mark_lies_in_its_panel_and_is_named() -> None:
     texts = [e.text for e in root.iter(f"{SVG}text")]
     assert texts[-2:] == ["a", "b"]
     assert {"p", "q", "0.001", "0.4"} <= set(texts)
+
+
+def test_counts_are_an_outline_at_the_foot_of_the_panel() -> None:
+    axes = Axes("c", Axis("x", 1e-6, 1 - 1e-4, "logit"), Axis("y", 1e-6, 1 - 1e-4, "logit"), True)
+    counts = Counts((1e-6, 1e-3, 0.5, 0.9999), (1e8, 0.0, 1e4))
+    root = drawn(Panel(axes, (counts, line([0.5], [0.5]))))
+    (outline,) = (e.get("points") for e in root.iter(f"{SVG}polyline"))
+    heights = [float(point.split(",")[1]) for point in outline.split()]
+    assert heights == [265, 265, 340, 340, 302.5, 302.5]  # a quarter of the panel is 10^8
+    assert "M68 340L544 40" in _paths(root)  # the diagonal
+    assert "M68 340L544 40" not in _paths(drawn(Panel(AXES, (line([1], [1]),))))
+
+
+def _paths(root: ET.Element) -> list[str | None]:
+    return [e.get("d") for e in root.iter(f"{SVG}path")]
+
+
+def test_many_panels_stand_in_three_columns() -> None:
+    panel = Panel(AXES, (line([0.1], [0.5]),))
+    widths = [drawn(*[panel] * count).get("viewBox").split()[2] for count in (1, 6, 7)]
+    assert widths == ["560", "1120", "1680"]
 
 
 def test_the_same_panels_give_the_same_text_and_plugins_look_different() -> None:

@@ -23,13 +23,14 @@ from astroclean.errors import ConfigurationError, StageError
 from astroclean.evaluation.contest import Contestant, hold_contest
 from astroclean.evaluation.deblend import DeblendEvaluation
 from astroclean.evaluation.deconvolve import DeconvolveEvaluation
+from astroclean.evaluation.evaluation import Poolable, Trial
 from astroclean.evaluation.inject import inject_sources
 from astroclean.evaluation.mask import MaskEvaluation
 from astroclean.evaluation.remove import RemoveEvaluation
+from astroclean.simulate.scene import ClassTruth, Scene
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
-    from astroclean.simulate.scene import Scene
 
 SHAPE = (100, 120)
 
@@ -90,7 +91,10 @@ def test_a_perfect_masker_gets_one_and_a_blind_one_nothing() -> None:
     scene = contaminated()
     perfect = plugin(AnyMasker, lambda _: Mask(scene.planes & np.uint32(AnyMasker.sets)))
     rows = scored(MaskEvaluation(), perfect, scene)
-    assert set(rows) == {"CR", "HCL"}
+    assert set(rows) == {"CR", "HCL", "TRL"}
+    nothing = rows.pop("TRL")  # none there, and none found: that is a score as well
+    assert (nothing["pixels"], nothing["FPR"]) == (0, 0)
+    assert math.isnan(nothing["TPR"])
     for row in rows.values():
         assert (row["TPR"], row["FPR"], row["purity"]) == (1, 0, 1)
         assert row["MCC"] == pytest.approx(1)
@@ -117,7 +121,10 @@ def test_probabilities_make_the_curve() -> None:
     assert "masks" not in row
     assert row["best MCC"] == pytest.approx(1)
     panels = hold_contest(MaskEvaluation(), [Contestant("toy", stage)], [scene]).panels
-    assert [p.axes.title for p in panels] == ["CR: ROC", "CR: MCC", "HCL: ROC"]
+    assert [p.axes.title for p in panels] == [
+        *("CR: ROC", "CR: MCC", "CR: calibration"),
+        "HCL: ROC",
+    ]
     curve, point = panels[0].marks
     assert (point.joined, point.x, point.y) == (False, (0.0,), (0.0,))  # the mask is empty
     assert curve.joined
@@ -125,6 +132,51 @@ def test_probabilities_make_the_curve() -> None:
     (mcc,) = panels[1].marks
     best = [t for t, value in zip(mcc.x, mcc.y, strict=True) if value == max(mcc.y)]
     assert 0.1 < min(best) < max(best) < 0.401
+
+
+def test_memory_does_not_grow_with_scenes_and_the_order_does_not_matter() -> None:
+    evaluation, stage = MaskEvaluation(), plugin(AnyMasker, _every_tenth)
+    scenes = [tiny_scenes.contaminated(seed=seed, shape=SHAPE) for seed in (3, 4, 5)]
+    trials = [Trial(one, stage, one.frame, stage.run(one.frame)) for one in scenes]
+    first, second, third = (evaluation.measure(trial) for trial in trials)
+    listed = evaluation.rows([first, second, third])
+    kept = third.pooled(first).pooled(second)
+    assert isinstance(first, Poolable)
+    assert repr(listed) == repr(evaluation.rows([kept]))  # repr: NaN is not equal to itself
+    contest = scored(evaluation, stage, *scenes)
+    assert [row.of for row in listed] == list(contest)
+    for row in listed:
+        assert row.values["FPR"] == contest[row.of]["FPR"]
+        assert row.values["pixels"] == contest[row.of]["pixels"]
+
+
+def _every_tenth(frame: Frame) -> Mask:
+    flags = np.zeros(frame.shape, np.uint32)
+    flags[::10] = MaskPlane.COSMIC_RAY
+    return Mask(flags, {"CR": np.where(flags, 0.9, 0.2).astype(np.float32)})
+
+
+def test_classes_that_the_truth_names_are_answered_by_any_of_their_planes() -> None:
+    frame = contaminated().frame
+    lines, unsure = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    lines[:, 5], unsure[50:, 5] = True, True
+    answers = MaskPlane.HOT_LINE | MaskPlane.DEAD_LINE
+    classes = {
+        "line": ClassTruth(lines, answers),
+        "upper": ClassTruth(lines & ~unsure, answers, ignored=unsure),
+        "persistence": ClassTruth(lines, MaskPlane.PERSISTENCE),
+    }
+    flags = np.zeros(SHAPE, np.uint32)
+    flags[:, 5] = MaskPlane.HOT_LINE
+    flags[:, 7] = MaskPlane.COSMIC_RAY  # another class: no false alarm for lines
+    rows = scored(
+        MaskEvaluation(), plugin(AnyMasker, lambda _: Mask(flags)), Scene(frame, classes=classes)
+    )
+    assert set(rows) == {"line", "upper"}  # the plugin knows no persistence
+    assert rows["line"]["pixels"] == SHAPE[0]
+    assert rows["upper"]["pixels"] == 50
+    for row in rows.values():
+        assert (row["TPR"], row["FPR"], row["purity"]) == (1, 0, 1)
 
 
 def test_a_sweep_makes_the_curve_of_a_plugin_without_probabilities() -> None:

@@ -11,14 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from astroclean.core.planes import MaskPlane
 from astroclean.evaluation.metrics.mask import (
     Confusion,
     area_under,
     completeness_at,
     confusion,
     count_scores,
-    plane_confusions,
 )
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=2, min_side=2, max_side=12)
@@ -87,15 +85,6 @@ def test_rates_of_a_known_case() -> None:
     assert counts + counts == Confusion(12, 4, 8, 176)
     assert math.isnan(Confusion(0, 0, 0, 5).tpr)
     assert math.isnan(Confusion(0, 0, 3, 5).purity)
-
-
-def test_planes_are_counted_apart() -> None:
-    truth = np.array([[1, 9, 8, 0]], dtype=np.uint32)
-    found = np.array([[1, 1, 9, 0]], dtype=np.uint32)
-    planes = (MaskPlane.COSMIC_RAY, MaskPlane.HOT_PIXEL)
-    counts = plane_confusions(found, truth, planes=planes)
-    assert counts[MaskPlane.COSMIC_RAY] == Confusion(2, 1, 0, 1)
-    assert counts[MaskPlane.HOT_PIXEL] == Confusion(1, 0, 1, 2)
 
 
 @given(

@@ -212,6 +212,20 @@ def test_real_hits_for_tests_are_kept_apart() -> None:
 
 
 @pytest.mark.skipif(not (DATA / HITS_FILE).is_file(), reason="needs the real hits")
+@pytest.mark.parametrize("test", [False, True])
+def test_real_hits_alone_come_from_one_half_of_the_table(test: bool) -> None:
+    limits = CosmicRayRange(count=(1, 1.1), gain=(1.0, 1.0), real=1.0, test=test)
+    allowed = {tuple(sorted(hit[hit > 0])) for hit in load_hits(DATA, test=test)}
+    found = 0
+    for seed in range(40):
+        layer = np.zeros((256, 256))
+        add_cosmic_rays(layer, np.random.default_rng(seed), noise=NOISE, limits=limits, data=DATA)
+        charge = tuple(np.sort(layer[layer > 0]))
+        found += charge in allowed  # one hit, alone and within the frame
+    assert found > 8
+
+
+@pytest.mark.skipif(not (DATA / HITS_FILE).is_file(), reason="needs the real hits")
 def test_simulated_hits_resemble_real_ones() -> None:
     from scipy.stats import ks_2samp
 
