@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astroclean.errors import AstrocleanWarning, ConfigurationError, FitsReadError
+from astroclean.errors import AstrocleanError, AstrocleanWarning, ConfigurationError
 from astroclean.io.address import parse_address
 from astroclean.io.read import open_exposure
 from astroclean.runner.inputs import find_inputs
@@ -158,10 +158,14 @@ def _harvested(darks: list[str], library: Path | None, path: Path) -> Path:
 def _is_usable(file: str) -> bool:
     try:
         with open_exposure(file) as exposure:
-            if large_enough(exposure):
+            slots = large_enough(exposure)
+            for slot in slots:
+                # One pixel tells whether unit, DQ and header are understood.
+                exposure.frame(slot, (slice(0, 1), slice(0, 1)))
+            if slots:
                 return True
             reason = f"no frame of {TILE} x {TILE} pixels"
-    except FitsReadError as error:
+    except AstrocleanError as error:
         reason = str(error)
     warnings.warn(f"{file}: not trained with: {reason}", AstrocleanWarning, stacklevel=3)
     return False
