@@ -142,7 +142,8 @@ def _frame(title: str, x_axis: Axis, y_axis: Axis) -> list[str]:
         x = _LEFT + (_RIGHT - _LEFT) * x_axis.place(value)
         if not x_axis.names:
             parts.append(f'<path d="M{x:.1f} {_TOP}V{_BOTTOM}" stroke="{_GRID}"/>')
-        parts.append(_text(x, _BOTTOM + 19, name))
+        # The name of the last tick shall not leave the panel.
+        parts.append(_text(min(x, _WIDTH - _LETTER / 2 * len(name)), _BOTTOM + 19, name))
     for value, name in y_axis.ticks():
         y = _BOTTOM - (_BOTTOM - _TOP) * y_axis.place(value)
         parts.append(f'<path d="M{_LEFT} {y:.1f}H{_RIGHT}" stroke="{_GRID}"/>')
