@@ -156,18 +156,19 @@ def rims_of_hits(planes: NDArray[np.uint32]) -> NDArray[np.bool_]:
 
     Parameters
     ----------
-    planes : (ny, nx) uint32
+    planes : (..., ny, nx) uint32
         True planes.
 
     Returns
     -------
-    (ny, nx) bool
+    (..., ny, nx) bool
         Neighbors of COSMIC_RAY that are not COSMIC_RAY themselves.
     """
     from scipy.ndimage import binary_dilation  # noqa: PLC0415 - optional extra
 
     hits = (planes & np.uint32(MaskPlane.COSMIC_RAY)) != 0
-    rims: NDArray[np.bool_] = binary_dilation(hits, np.ones((3, 3))) & ~hits
+    beside = np.ones((1,) * (hits.ndim - 2) + (3, 3))
+    rims: NDArray[np.bool_] = binary_dilation(hits, beside) & ~hits
     return rims
 
 

@@ -56,7 +56,7 @@ class CosmicRayRange:
     footprint: float = 50.0
     """Electrons above which a pixel belongs to a hit."""
     threshold: float = 3.0
-    """Standard deviations of empty sky above which a pixel is true COSMIC_RAY."""
+    """Standard deviations of a pixel without it above which it is true COSMIC_RAY."""
     real: float = 0.5
     """Share of real hits, where a file of them is given."""
     test: bool = False
@@ -254,4 +254,4 @@ def add_cosmic_rays(
         height, width = stamp.shape
         y, x = whole(rng, (1 - height, ny - 1)), whole(rng, (1 - width, nx - 1))
         add_stamp(layer, gain * stamp, y, x)
-    return add_layer(image, layer, MaskPlane.COSMIC_RAY, threshold=limits.threshold * noise)
+    return add_layer(image, layer, MaskPlane.COSMIC_RAY, noise=noise, threshold=limits.threshold)

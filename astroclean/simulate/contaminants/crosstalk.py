@@ -29,7 +29,7 @@ class CrosstalkRange:
     radius: Range = (4.0, 14.0)
     """Of their saturated cores, pixels."""
     threshold: float = 1.0
-    """Standard deviations of empty sky above which a pixel is true CROSSTALK."""
+    """Standard deviations of a pixel without it above which it is true CROSSTALK."""
 
 
 def add_crosstalk(
@@ -76,4 +76,4 @@ def add_crosstalk(
     # It must show: a coupling that gives less than two sigma is raised to that.
     coupling = max(log_uniform(rng, limits.coupling), 2 * noise / full_well)
     layer = sign * coupling * other
-    return add_layer(image, layer, MaskPlane.CROSSTALK, threshold=limits.threshold * noise)
+    return add_layer(image, layer, MaskPlane.CROSSTALK, noise=noise, threshold=limits.threshold)

@@ -31,7 +31,7 @@ class GhostRange:
     brightness: Range = (0.6, 8.0)
     """Standard deviations of empty sky."""
     threshold: float = 0.5
-    """Standard deviations of empty sky above which a pixel is true GHOST."""
+    """Standard deviations of a pixel without it above which it is true GHOST."""
 
 
 def add_ghosts(
@@ -64,7 +64,7 @@ def add_ghosts(
     for _ in range(whole(rng, limits.count)):
         light = log_uniform(rng, limits.brightness) * noise
         layer += light * _ring(rng, (image.shape[0], image.shape[1]), limits)
-    return add_layer(image, layer, MaskPlane.GHOST, threshold=limits.threshold * noise)
+    return add_layer(image, layer, MaskPlane.GHOST, noise=noise, threshold=limits.threshold)
 
 
 def _ring(

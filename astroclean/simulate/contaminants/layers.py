@@ -24,25 +24,35 @@ def add_layer(
     layer: NDArray[np.float64],
     plane: MaskPlane,
     *,
+    noise: float,
     threshold: float,
+    contrast: float = 0.0,
 ) -> NDArray[np.uint32]:
-    """Add a layer to an image, in place, and return where it changed it by more than a threshold.
+    """Add a layer to an image, in place, and return where that can be seen.
+
+    The photons of what lies beneath hide a layer, as their noise does in the sky.
 
     Parameters
     ----------
     image : (ny, nx) float64
-        Electrons; changed.
+        Electrons, most of its pixels empty sky; changed.
     layer : (ny, nx) float64
         Electrons to add.
     plane : MaskPlane
         Plane of the truth.
+    noise : float
+        Standard deviation of empty sky, electrons.
     threshold : float
-        Electrons.
+        Least change, in standard deviations of the pixel without the layer.
+    contrast : float
+        Least change as a part of the light beneath, for what would be taken for that.
 
     Returns
     -------
     (ny, nx) uint32
-        `plane` where ``abs(layer) > threshold``, else 0.
+        `plane` where the layer changes the image by more than that, else 0.
     """
+    beneath = np.maximum(image - np.median(image), 0)
+    least = threshold * np.sqrt(noise**2 + beneath) + contrast * beneath
     image += layer
-    return np.where(np.abs(layer) > threshold, np.uint32(plane), np.uint32(0))
+    return np.where(np.abs(layer) > least, np.uint32(plane), np.uint32(0))

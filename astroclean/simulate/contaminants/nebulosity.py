@@ -28,7 +28,7 @@ class NebulosityRange:
     """Share of the frame that it covers; what lies below counts as sky."""
     cloud: CloudRange = field(default_factory=lambda: CloudRange(contrast=(0.4, 1.0)))
     threshold: float = 1.0
-    """Standard deviations of empty sky above which a pixel is true NEBULOSITY."""
+    """Standard deviations of a pixel without it above which it is true NEBULOSITY."""
 
 
 def add_nebulosity(
@@ -61,4 +61,4 @@ def add_nebulosity(
     cloud = np.clip(cloud - np.quantile(cloud, 1 - uniform(rng, limits.cover)), 0, None)
     scale = log_uniform(rng, limits.brightness) * noise
     layer = cloud * scale / max(float(np.quantile(cloud, 0.99)), 1e-12)
-    return add_layer(image, layer, MaskPlane.NEBULOSITY, threshold=limits.threshold * noise)
+    return add_layer(image, layer, MaskPlane.NEBULOSITY, noise=noise, threshold=limits.threshold)

@@ -40,7 +40,7 @@ class PersistenceRange:
     peak: Range = (1.5, 15.0)
     """Brightest persistence in standard deviations of empty sky (the paper has 5)."""
     threshold: float = 1.0
-    """Standard deviations of empty sky above which a pixel is true PERSISTENCE."""
+    """Standard deviations of a pixel without it above which it is true PERSISTENCE."""
 
 
 def fermi_charge(
@@ -117,7 +117,7 @@ def add_persistence(
     glow *= log_uniform(rng, limits.peak) * noise / max(glow.max(), 1e-12)
     # Beyond a hundredth of a sigma it is no contamination but arithmetic.
     glow[glow < 0.01 * noise] = 0
-    return add_layer(image, glow, MaskPlane.PERSISTENCE, threshold=limits.threshold * noise)
+    return add_layer(image, glow, MaskPlane.PERSISTENCE, noise=noise, threshold=limits.threshold)
 
 
 def _earlier(

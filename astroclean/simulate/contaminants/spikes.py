@@ -24,18 +24,20 @@ class SpikeRange:
     """What spikes are drawn from."""
 
     arms: tuple[int, ...] = (4, 4, 4, 6, 8)
-    share: Range = (0.001, 0.02)
+    share: Range = (0.005, 0.06)
     """Of the star's light in all arms."""
     length: Range = (40.0, 400.0)
     """Pixels at which an arm fades."""
     width: Range = (1.0, 4.0)
     """Full width at half maximum of an arm, pixels; it grows slowly outwards."""
-    faintest: float = 3e3
+    faintest: float = 1e4
     """Stars below this flux over the noise have none that could be seen."""
     core: float = 3.0
     """Radius, in FWHM, inside which a spike is not told from the star."""
     threshold: float = 2.0
-    """Standard deviations of empty sky above which a pixel is true SPIKE."""
+    """Standard deviations of the pixel without spikes above which it is true SPIKE."""
+    contrast: float = 0.25
+    """Part of the light beneath above which it is: fainter arms are lost in their star."""
 
 
 def add_spikes(
@@ -67,7 +69,7 @@ def add_spikes(
     Returns
     -------
     (ny, nx) uint32
-        SPIKE where the arms exceed ``limits.threshold`` times the noise outside the core.
+        SPIKE where the arms exceed threshold and contrast of ``limits`` outside the core.
     """
     limits = limits or SpikeRange()
     arms = _arms(rng, limits)
@@ -83,7 +85,8 @@ def add_spikes(
             light,
             (length, width, limits.core * fwhm),
         )
-    return add_layer(image, layer, MaskPlane.SPIKE, threshold=limits.threshold * noise)
+    least = {"threshold": limits.threshold, "contrast": limits.contrast}
+    return add_layer(image, layer, MaskPlane.SPIKE, noise=noise, **least)
 
 
 def _arms(rng: np.random.Generator, limits: SpikeRange) -> NDArray[np.float64]:

@@ -38,7 +38,7 @@ class TrailRange:
     jitter: float = 0.5
     """Pixels by which the air moves the ridge, standard deviation."""
     threshold: float = 1.0
-    """Standard deviations of empty sky above which a pixel is true TRAIL."""
+    """Standard deviations of a pixel without it above which it is true TRAIL."""
 
 
 def add_trails(
@@ -73,7 +73,7 @@ def add_trails(
     layer = np.zeros(image.shape)
     for _ in range(whole(rng, limits.count)):
         layer += _trail(rng, (image.shape[0], image.shape[1]), noise, fwhm, limits)
-    return add_layer(image, layer, MaskPlane.TRAIL, threshold=limits.threshold * noise)
+    return add_layer(image, layer, MaskPlane.TRAIL, noise=noise, threshold=limits.threshold)
 
 
 def _trail(
