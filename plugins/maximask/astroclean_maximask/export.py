@@ -14,47 +14,59 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from astroclean_maximask.priors import ClassSettings
 
-__all__ = ["write_card", "write_classes", "write_network"]
+__all__ = ["example_pixels", "write_card", "write_classes", "write_network"]
 
 _EXAMPLE_SIDE = 64
 
 
 def write_network(
-    model: Any, folder: Path, *, name: str, outputs: Mapping[str, Sequence[str]]
+    model: Any,
+    folder: Path,
+    *,
+    name: str,
+    outputs: Mapping[str, Sequence[str]],
+    example: NDArray[np.float32] | None = None,
 ) -> list[Path]:
     """Write the weights of a model and an input with its answer.
 
     Parameters
     ----------
     model : keras.Model
-        One input of one channel, in units of the noise of the sky.
+        One input.
     folder : Path
         Where.
     name : str
         Of the network.
     outputs : mapping of str to sequence of str
         Names of the outputs, with their channels.
+    example : (1, ny, nx, channels) float32, optional
+        An input whose answer is stored; without it, one of a network that takes pixels in units of
+        the noise of the sky.
 
     Returns
     -------
     list of Path
         ONNX file and example.
     """
-    weights, example = folder / f"{name}.onnx", folder / f"{name}.example.npz"
-    export_keras(model, weights, inputs={"pixels": 1}, outputs=tuple(outputs))
-    side = model.inputs[0].shape[1] or _EXAMPLE_SIDE
-    pixels = _example_pixels(side)
-    answers = model(pixels, training=False)
+    weights, stored = folder / f"{name}.onnx", folder / f"{name}.example.npz"
+    entry = model.inputs[0]
+    key = str(entry.name)
+    export_keras(model, weights, inputs={key: entry.shape[-1]}, outputs=tuple(outputs))
+    if example is None:
+        example = example_pixels(entry.shape[1] or _EXAMPLE_SIDE)
+    answers = model(example, training=False)
     answers = answers if isinstance(answers, (list, tuple)) else [answers]
     told = {n: _channels_first(a) for n, a in zip(outputs, answers, strict=True)}
-    write_example(example, {"pixels": _channels_first(pixels)}, told)
-    return [weights, example]
+    write_example(stored, {key: _channels_first(example)}, told)
+    return [weights, stored]
 
 
-def _example_pixels(side: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return a patch of sky with a star, a track and a dead column."""
+def example_pixels(side: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return a patch of sky with a star, a track and a dead column, (1, side, side, 1)."""
     rng = np.random.default_rng(7)
     y, x = np.mgrid[:side, :side]
     pixels = rng.normal(size=(side, side))

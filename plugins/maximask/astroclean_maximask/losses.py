@@ -14,6 +14,8 @@ __all__ = ["class_weights", "pooled_cross_entropy", "weight_map"]
 
 _RAREST = 3e-5
 """What is rarer counts as this: a class may be missing in a small set."""
+_DOUBTFUL = 0.1
+"""Part of its weight that a doubtful pixel keeps: enough to end a hit somewhere."""
 _KERNEL = np.exp(-0.5 * np.array([1.0, 0.0, 1.0]))
 _KERNEL /= _KERNEL.sum()
 
@@ -38,7 +40,9 @@ def class_weights(fractions: NDArray[np.float64], *, power: float) -> NDArray[np
     return np.asarray(raw / (raw * fractions).sum() * fractions.sum(), dtype=np.float32)
 
 
-def weight_map(labels: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def weight_map(
+    labels: NDArray[np.float32], weights: NDArray[np.float32], doubtful: NDArray[np.bool_]
+) -> NDArray[np.float32]:
     """Return the weight of each pixel, smoothed so that the rim of a rare thing counts as it does.
 
     Parameters
@@ -47,6 +51,8 @@ def weight_map(labels: NDArray[np.float32], weights: NDArray[np.float32]) -> NDA
         1 where a class is true, else 0.
     weights : (classes,) float32
         From `class_weights`.
+    doubtful : (n, ny, nx) bool
+        Pixels whose truth is a matter of taste, such as the rims of hits: they weigh little.
 
     Returns
     -------
@@ -58,7 +64,7 @@ def weight_map(labels: NDArray[np.float32], weights: NDArray[np.float32]) -> NDA
     padded = np.pad(raw, ((0, 0), (1, 1), (1, 1)), mode="edge")
     rows = sum(part * padded[:, i : i + raw.shape[1]] for i, part in enumerate(_KERNEL))
     smooth: Any = sum(part * rows[:, :, i : i + raw.shape[2]] for i, part in enumerate(_KERNEL))
-    return np.asarray(smooth, dtype=np.float32)
+    return np.asarray(np.where(doubtful, _DOUBTFUL * smooth, smooth), dtype=np.float32)
 
 
 def pooled_cross_entropy(target: Any, logits: Any) -> Any:

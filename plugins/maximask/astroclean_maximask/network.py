@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from astroclean_maximask.average_star import INPUT, SIDE
 from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool, LightAndDetail
 
 __all__ = [
@@ -40,7 +41,8 @@ _MIXED = 32
 """Features from which the answer at full resolution is made."""
 _DEPTHS = (2, 2, 3, 2, 3)
 """Convolutions of the encoder at each resolution."""
-_TRACK_WIDTHS = (24, 32, 48, 64)
+_TRACK_WIDTHS = (16, 24, 32, 48)
+"""Filters of the screening network, each level at half the resolution of the one before."""
 
 
 def _convolve(tensor: Any, filters: int, name: str, *, stride: int = 1) -> Any:
@@ -191,10 +193,10 @@ def build_compact_probabilities() -> keras.Model:
 
 
 def build_track(outputs: int = 4) -> keras.Model:
-    """Return the compact screening network: strided convolutions, then mean and maximum.
+    """Return the compact screening network: convolutions of what a star looks like on the tile.
 
-    Mean and maximum over the tile replace dense layers on the grid: a star counts alike wherever
-    it is, and tiles may have any size.
+    Given whole tiles, such a network must first learn what a star is, for which it needs many
+    times the exposures.
 
     Parameters
     ----------
@@ -204,20 +206,22 @@ def build_track(outputs: int = 4) -> keras.Model:
     Returns
     -------
     keras.Model
-        (n, ny, nx, 1) in units of the noise of the sky to (n, outputs) probabilities.
+        (n, 81, 81, 2), as `average_star` gives it, to (n, outputs) probabilities.
     """
-    pixels = keras.Input((None, None, 1), name="pixels")
-    tensor = Arcsinh(name="compress", dtype="float32")(pixels)
-    tensor = _convolve(tensor, 16, "first")
+    star = keras.Input((SIDE, SIDE, 2), name=INPUT)
+    tensor = star
     for level, filters in enumerate(_TRACK_WIDTHS):
-        tensor = _convolve(tensor, filters, f"down{level}", stride=2)
-        tensor = _convolve(tensor, filters, f"keep{level}")
-    mean = layers.GlobalAveragePooling2D(dtype="float32")(tensor)
-    most = layers.GlobalMaxPooling2D(dtype="float32")(tensor)
-    joined = layers.Concatenate(dtype="float32")([mean, most])
-    even = layers.BatchNormalization(center=False, scale=False, dtype="float32", name="even")(
-        joined
-    )
-    hidden = layers.Dense(64, activation="relu", dtype="float32", name="hidden")(even)
-    chances = layers.Dense(outputs, dtype="float32", name="conditions")(hidden)
-    return keras.Model(pixels, layers.Softmax(dtype="float32")(chances), name="maxitrack_compact")
+        made = layers.Conv2D(
+            filters,
+            3,
+            strides=2 if level else 1,
+            padding="same",
+            use_bias=False,
+            name=f"down{level}",
+        )(tensor)
+        even = layers.BatchNormalization(momentum=0.95, name=f"even{level}")(made)
+        tensor = layers.ReLU(name=f"bent{level}")(even)
+    tensor = layers.Dropout(0.4)(layers.Flatten()(tensor))
+    tensor = layers.Dropout(0.3)(layers.Dense(48, activation="relu", name="hidden")(tensor))
+    chances = layers.Dense(outputs, dtype="float32", name="conditions")(tensor)
+    return keras.Model(star, layers.Softmax(dtype="float32")(chances), name="maxitrack_compact")

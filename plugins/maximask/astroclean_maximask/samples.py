@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.planes import MaskPlane
 from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange
-from astroclean.simulate.contaminated import CHANCES, ContaminatedConfig, simulate_contaminated
+from astroclean.simulate.contaminated import (
+    CHANCES,
+    ContaminatedConfig,
+    rims_of_hits,
+    simulate_contaminated,
+)
 from astroclean.simulate.detector import CameraRange
 from astroclean.simulate.fields import FieldRange
 from astroclean.simulate.psfs import PsfRange
@@ -19,12 +25,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["SIDE", "TILE", "SampleMaker", "labels_of", "normalized"]
+__all__ = [
+    "SIDE",
+    "TILE",
+    "VALIDATION",
+    "SampleMaker",
+    "doubtful",
+    "labels_of",
+    "normalized",
+    "sample_of",
+]
 
 SIDE = 512
 """Pixels of a simulated exposure."""
 TILE = 256
 """Pixels of a training tile."""
+VALIDATION = 40_000_000
+"""Numbers of validation samples begin here: no step reaches them."""
 _BOXES = (64, 128, 256, 512)
 """Mesh cells of the background, in pixels: the network must not depend on the choice."""
 _LARGEST = 3e4
@@ -51,6 +68,14 @@ def _space(data: Path | None) -> ContaminatedConfig:
     )
 
 
+def _bright(data: Path | None) -> ContaminatedConfig:
+    """Beside the brightest stars: what they leave is rare elsewhere."""
+    more = {"bright_star": 1.0, "spikes": 1.0, "persistence": 0.6, "trails": 0.5, "crosstalk": 0.5}
+    return ContaminatedConfig(
+        chances=CHANCES | more, sources=FieldRange(stars=(5.0, 300.0)), data=data
+    )
+
+
 def _quiet(data: Path | None) -> ContaminatedConfig:
     """A good night: few contaminants or none, so that false alarms cost."""
     return ContaminatedConfig(
@@ -58,8 +83,8 @@ def _quiet(data: Path | None) -> ContaminatedConfig:
     )
 
 
-_KINDS = (_ground, _space, _quiet)
-_SHARES = (0.6, 0.28, 0.12)
+_KINDS = (_ground, _space, _quiet, _bright)
+_SHARES = (0.45, 0.25, 0.1, 0.2)
 
 
 @dataclass(frozen=True)
@@ -69,7 +94,7 @@ class SampleMaker:
     seed: int
     """Of the training."""
     data: Path | None = None
-    """Folder with real cosmic-ray hits."""
+    """Library of real cosmic-ray hits: a folder or a file."""
     offset: int = 0
     """Added to numbers, for a set of its own."""
 
@@ -87,14 +112,39 @@ class SampleMaker:
             ``pixels``, (4, 256, 256) float16: arcsinh of sky-subtracted values in units of the
             noise; ``planes``, (4, 256, 256) uint32: bits of `MaskPlane`.
         """
-        seed = _SEEDS + 50_000_000 * self.seed + self.offset + number
+        seed = self.seed_of(number)
         rng = np.random.default_rng(seed)
         kind = _KINDS[int(rng.choice(len(_KINDS), p=_SHARES))]
         scene = simulate_contaminated(seed=seed, shape=(SIDE, SIDE), config=kind(self.data))
         assert scene.planes is not None
-        box = int(rng.choice(_BOXES))
-        pixels = np.arcsinh(normalized(scene.frame.data, box=box)).astype(np.float16)
-        return {"pixels": _tiled(pixels), "planes": _tiled(scene.planes)}
+        return sample_of(scene.frame.data, scene.planes, rng)
+
+    def seed_of(self, number: int) -> int:
+        """Return the seed of a sample."""
+        return _SEEDS + 50_000_000 * self.seed + self.offset + number
+
+
+def sample_of(
+    data: NDArray[np.floating], planes: NDArray[np.uint32], rng: np.random.Generator
+) -> dict[str, NDArray[np.generic]]:
+    """Return the sample that is made of an exposure, as `SampleMaker` gives it.
+
+    Parameters
+    ----------
+    data : (ny, nx) float
+        Any unit; pixels that are not finite become sky.
+    planes : (ny, nx) uint32
+        Their truth.
+    rng : Generator
+        Draws the mesh in which the sky is measured.
+
+    Returns
+    -------
+    dict
+        ``pixels`` and ``planes`` of four tiles.
+    """
+    pixels = np.arcsinh(normalized(data, box=int(rng.choice(_BOXES)))).astype(np.float16)
+    return {"pixels": _tiled(pixels), "planes": _tiled(planes)}
 
 
 def normalized(data: NDArray[np.floating], *, box: int) -> NDArray[np.float32]:
@@ -103,7 +153,7 @@ def normalized(data: NDArray[np.floating], *, box: int) -> NDArray[np.float32]:
     Parameters
     ----------
     data : (ny, nx) float
-        Any unit; finite.
+        Any unit; pixels that are not finite become sky.
     box : int
         Side of a mesh cell in pixels.
 
@@ -115,7 +165,7 @@ def normalized(data: NDArray[np.floating], *, box: int) -> NDArray[np.float32]:
     from astroclean.inference.normalize import BackgroundSigma  # noqa: PLC0415 - cheap start
 
     pixels = np.ascontiguousarray(data, dtype=np.float32)
-    values, _ = BackgroundSigma(box=box).forward(pixels, np.ones(pixels.shape, dtype=bool))
+    values, _ = BackgroundSigma(box=box).forward(pixels, np.isfinite(pixels))
     return np.clip(values, -_LARGEST, _LARGEST)
 
 
@@ -142,7 +192,28 @@ def labels_of(planes: NDArray[np.uint32]) -> NDArray[np.float32]:
     return labels
 
 
+def doubtful(planes: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Return the pixels whose truth is a matter of taste, or not known.
+
+    Parameters
+    ----------
+    planes : (..., ny, nx) uint32
+        Bits of `MaskPlane`.
+
+    Returns
+    -------
+    (..., ny, nx) bool
+        Rims of hits; SUSPECT, which a real frame has where nothing tells what its pixels are.
+    """
+    unknown = (planes & np.uint32(MaskPlane.SUSPECT)) != 0
+    return np.asarray(rims_of_hits(planes) | unknown)
+
+
 def _tiled(image: NDArray[np.generic]) -> NDArray[np.generic]:
-    count = SIDE // TILE
-    blocks = image.reshape(count, TILE, count, TILE).swapaxes(1, 2)
-    return np.ascontiguousarray(blocks.reshape(count**2, TILE, TILE))
+    """Return the four corners; those of an exposure of two by two tiles are the whole of it."""
+    corners = [
+        (rows, columns)
+        for rows in (slice(TILE), slice(-TILE, None))
+        for columns in (slice(TILE), slice(-TILE, None))
+    ]
+    return np.stack([image[corner] for corner in corners])

@@ -8,7 +8,7 @@ import numpy as np
 
 from astroclean.evaluation.metrics.mask import count_scores
 from astroclean_maximask.classes import CHANNELS
-from astroclean_maximask.samples import labels_of
+from astroclean_maximask.samples import doubtful, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,6 +47,8 @@ def class_counts(
 ) -> dict[str, ScoreCounts]:
     """Count true and untrue pixels of each class by the score that a network gives them.
 
+    Rims of hits are left out, as in every evaluation, and what is not known of real frames.
+
     Parameters
     ----------
     model : keras.Model
@@ -64,9 +66,11 @@ def class_counts(
     pooled: dict[str, ScoreCounts] = {}
     for index, answer in enumerate(answers_of(model, samples["pixels"], batch=batch)):
         logits = np.asarray(answer[0] if isinstance(answer, list) else answer, dtype=np.float64)
-        labels = labels_of(samples["planes"][index * batch : (index + 1) * batch]) > 0
+        planes = samples["planes"][index * batch : (index + 1) * batch]
+        labels, unsure = labels_of(planes) > 0, doubtful(planes)
         scores = 1 / (1 + np.exp(-logits))
-        for channel, name in enumerate(CHANNELS):
-            found = count_scores(scores[..., channel], labels[..., channel])
+        # The paper's network has the first 14 of them.
+        for channel, name in enumerate(CHANNELS[: scores.shape[-1]]):
+            found = count_scores(scores[..., channel], labels[..., channel], ignored=unsure)
             pooled[name] = pooled[name] + found if name in pooled else found
     return pooled

@@ -12,6 +12,7 @@ from astroclean.core.results import Score
 from astroclean.errors import StageError
 from astroclean.inference.predictor import valid_pixels
 from astroclean.inference.stage_network import NetworkOptions, StageNetwork
+from astroclean_maximask.average_star import INPUT, average_star
 from astroclean_maximask.conditions import CONDITIONS, REASONS
 from astroclean_maximask.priors import update_priors
 from astroclean_maximask.shipped import card_path
@@ -112,14 +113,20 @@ class MaxiTrack(Screener):
         if not valid.any():
             raise StageError("no pixel has a value", where=f"{frame.frame_id}, stage '{self.name}'")
         pixels, _ = card.normalization.forward(frame.data, valid)
+        name = card.inputs[0].name
+        seen = average_star if name == INPUT else _alone
         tiles = list(_tiles(pixels, _PUBLISHED_SIDE if self._is_published else _SIDE))
         answers = []
         for start in range(0, len(tiles), self.options.batch):
-            batch = np.stack(tiles[start : start + self.options.batch])[:, np.newaxis]
-            answers.append(predictor.engine.infer({card.inputs[0].name: batch})[_OUTPUT])
+            batch = np.stack([seen(tile) for tile in tiles[start : start + self.options.batch]])
+            answers.append(predictor.engine.infer({name: batch})[_OUTPUT])
         chances = np.concatenate(answers).astype(np.float64)
         trained = _PUBLISHED_TRAINED if self._is_published else _TRAINED
         return _with_prior(chances, trained=trained, wanted=self.options.prior)
+
+
+def _alone(tile: NDArray[np.float32]) -> NDArray[np.float32]:
+    return tile[np.newaxis]
 
 
 def _tiles(pixels: NDArray[np.float32], side: int) -> Iterator[NDArray[np.float32]]:

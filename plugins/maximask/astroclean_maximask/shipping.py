@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from astroclean_maximask.average_star import average_star
 from astroclean_maximask.calibration import best_threshold, calibrate
 from astroclean_maximask.classes import BACKGROUND, CHANNELS, OUTPUTS
 from astroclean_maximask.conditions import CONDITIONS
-from astroclean_maximask.export import write_card, write_classes, write_network
+from astroclean_maximask.export import example_pixels, write_card, write_classes, write_network
 from astroclean_maximask.network import build_compact, build_maximask, build_track
 from astroclean_maximask.priors import ClassSettings
 from astroclean_maximask.scoring import class_counts
@@ -37,6 +38,7 @@ HALO = 96
 """Reach of the compact network in pixels, rounded up to its multiple."""
 _HEAD, _PAPER_HEAD = "logits0", "final_conv"
 _BATCH = 8
+_TRACK_TILE = 256
 _CARD = """\
 schema = 1
 name = "{name}"
@@ -102,13 +104,13 @@ _PAPER_ENTRIES = {
 _TRACK_CARD = """\
 schema = 1
 name = "maxitrack-astroclean"
-architecture = "Nine convolutions, mean and maximum over the tile, 0.13 M parameters"
+architecture = "Four convolutions of the average star of a tile, 0.31 M parameters"
 paper = "10.1051/0004-6361/201936345"
 license = "BSD-3-Clause"
 unit = "any"
 halo = 0
 valid_pixels = "finite"
-inputs = [{ name = "pixels" }]
+inputs = [{ name = "average_star" }]
 normalization = { name = "background_sigma", box = 128, filter_size = 3 }
 
 [[outputs]]
@@ -129,7 +131,7 @@ keras = "astroclean_maximask.network:build_track"
 
 [domain]
 coadd = false
-description = "Simulated exposures of CCDs: PSF of 1.5 to 8 pixels, 10 to 1500 stars a tile"
+description = "Simulated exposures of CCDs: PSF of 1.5 to 8 pixels, 10 to 1500 stars in 256 x 256"
 
 [example]
 file = "maxitrack-astroclean.example.npz"
@@ -286,7 +288,14 @@ def export_track(weights: Sequence[NDArray[Any]], folder: Path) -> list[Path]:
     """
     model = build_track(len(CONDITIONS))
     model.set_weights(list(weights))
-    files = write_network(model, folder, name=TRACK_NAME, outputs={"chances": CONDITIONS})
+    star = average_star(example_pixels(_TRACK_TILE)[0, ..., 0])
+    files = write_network(
+        model,
+        folder,
+        name=TRACK_NAME,
+        outputs={"chances": CONDITIONS},
+        example=np.moveaxis(star, 0, -1)[np.newaxis],
+    )
     listed = ", ".join(f'"{condition}"' for condition in CONDITIONS)
     template = _TRACK_CARD.replace("{channels}", listed)
     return [*files, write_card(template, folder, name=TRACK_NAME)]

@@ -16,6 +16,7 @@ from astroclean.simulate.tracking import (
     TrackingConfig,
     simulate_tracking,
 )
+from astroclean_maximask.average_star import average_star
 from astroclean_maximask.conditions import condition_of
 from astroclean_maximask.samples import normalized
 
@@ -30,9 +31,9 @@ _SEEDS = 3_000_000_000
 """Seeds of this training; those of evaluations and of the masks are others."""
 _EXPOSURES = TrackingConfig(
     share=0.6,
-    extent=(0.5, 6.0),
+    extent=(1.0, 6.0),
     kinds=(*KINDS, DEFOCUS, CHARGE),
-    psf=PsfRange(fwhm=(1.5, 8.0), kinds=("moffat", "kolmogorov", "airy")),
+    psf=PsfRange(fwhm=(1.5, 8.0), kinds=("moffat", "kolmogorov", "airy"), ellipticity=(0.0, 0.05)),
     sources=FieldRange(stars=(10.0, 1500.0)),
 )
 _BOXES = (64, 128, 256)
@@ -58,13 +59,13 @@ class TrackSampleMaker:
         Returns
         -------
         dict
-            ``pixels``, (256, 256) float16: arcsinh of sky-subtracted values in units of the noise;
+            ``star``, (81, 81, 2) float16: what `average_star` gives, channels last;
             ``condition``, uint8: place in `CONDITIONS`.
         """
         seed = _SEEDS + 50_000_000 * self.seed + self.offset + number
         shape = (TRACK_TILE, TRACK_TILE)
         scene = simulate_tracking(seed=seed, shape=shape, config=_EXPOSURES)
         box = int(np.random.default_rng(seed).choice(_BOXES))
-        pixels = np.arcsinh(normalized(scene.frame.data, box=box)).astype(np.float16)
+        star = average_star(normalized(scene.frame.data, box=box)).astype(np.float16)
         condition = np.array(condition_of(str(scene.notes["kind"])), dtype=np.uint8)
-        return {"pixels": pixels, "condition": condition}
+        return {"star": np.ascontiguousarray(np.moveaxis(star, 0, -1)), "condition": condition}

@@ -17,12 +17,11 @@ from astroclean.training.keras_model import (
     built,
 )
 from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
-from astroclean_maximask.augmentation import ORIENTATIONS, measured_anew, turned
+from astroclean_maximask.augmentation import ORIENTATIONS, turned
 from astroclean_maximask.conditions import CONDITIONS
-from astroclean_maximask.scoring import answers_of
+from astroclean_maximask.samples import VALIDATION
 from astroclean_maximask.shipped import start_path
 from astroclean_maximask.track_samples import TrackSampleMaker
-from astroclean_maximask.training import VALIDATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,21 +37,21 @@ __all__ = ["MaxiTrackRecipe", "MaxiTrackTrainer", "MaxiTrackTraining"]
 class MaxiTrackRecipe(KerasRecipe):
     """How the compact network of MaxiTrack is trained; a tile has 256 x 256 pixels."""
 
-    steps: int = Field(default=6_000, ge=1)
+    steps: int = Field(default=4_000, ge=1)
     """Steps of the optimizer, those before an interruption included."""
     validate_every: int = Field(default=500, ge=1)
     """Steps from one validation to the next."""
-    batch: int = Field(default=16, ge=1, le=4096)
+    batch: int = Field(default=64, ge=1, le=4096)
     """Tiles in a step."""
-    first: int = Field(default=1_000, ge=1)
+    first: int = Field(default=800, ge=1)
     """Simulated tiles before the first step."""
-    fresh: float = Field(default=1.5, ge=0)
+    fresh: float = Field(default=1.2, ge=0)
     """New tiles for each step."""
     keep: int = Field(default=10_000, ge=1)
-    """Tiles that a step draws from; 0.13 MB each on disk."""
-    workers: int = Field(default=2, ge=1, le=256)
+    """Tiles that a step draws from; 26 kB each on disk."""
+    workers: int = Field(default=1, ge=1, le=256)
     """Processes that simulate."""
-    validation: int = Field(default=800, ge=1)
+    validation: int = Field(default=600, ge=1)
     """Simulated tiles of the validation."""
 
 
@@ -96,13 +95,12 @@ class MaxiTrackTraining(StreamTraining):
     def step(self, number: int) -> Mapping[str, float]:
         """Take one step; return its loss."""
         rng = np.random.default_rng((self._recipe.seed, number))
-        pixels, conditions = [], []
+        stars, conditions = [], []
         for sample in self._stream.draw(number, rng.random(self._recipe.batch)):
-            values = measured_anew(sample["pixels"], rng)
-            pixels.append(turned(values, int(rng.integers(ORIENTATIONS))))
+            star = sample["star"].astype(np.float32)
+            stars.append(turned(star, int(rng.integers(ORIENTATIONS))))
             conditions.append(int(sample["condition"]))
-        batch = np.stack(pixels)[..., np.newaxis]
-        losses = self._trained.learn(number, batch, [np.array(conditions)])
+        losses = self._trained.learn(number, np.stack(stars), [np.array(conditions)])
         return {"loss": losses[0]}
 
     def validate(self) -> Mapping[str, float]:
@@ -117,9 +115,9 @@ class MaxiTrackTraining(StreamTraining):
 
     def _chances(self) -> NDArray[np.float64]:
         with self._trained.averaged() as model:
-            pixels = self._validation["pixels"]
-            answers = list(answers_of(model, pixels, batch=self._recipe.batch))
-        return np.concatenate(answers).astype(np.float64)
+            stars = self._validation["star"].astype(np.float32)
+            answers = model.predict(stars, batch_size=self._recipe.batch, verbose=0)
+        return np.asarray(answers, dtype=np.float64)
 
     def export(self, folder: Path) -> Sequence[Path]:
         """Write ONNX file, card and example from the averaged weights."""

@@ -1,8 +1,7 @@
-"""`astroclean train maximask`: the compact network, from simulated exposures."""
+"""`astroclean train maximask`: from simulated exposures, hits of darks, and the user's frames."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,9 +16,11 @@ from astroclean.training.keras_model import (
     built,
 )
 from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
+from astroclean_maximask.architectures import architecture_of
 from astroclean_maximask.augmentation import ORIENTATIONS, measured_anew, turned
-from astroclean_maximask.classes import CHANNELS, CONTAMINANTS
-from astroclean_maximask.samples import SampleMaker, labels_of
+from astroclean_maximask.classes import CONTAMINANTS
+from astroclean_maximask.instrument import gather, makers
+from astroclean_maximask.samples import doubtful, labels_of
 from astroclean_maximask.scoring import class_counts
 from astroclean_maximask.shipped import start_path
 
@@ -32,21 +33,16 @@ if TYPE_CHECKING:
     from astroclean.evaluation.metrics.mask import ScoreCounts
     from astroclean.training.trainer import Recipe
 
-__all__ = [
-    "VALIDATION",
-    "MaxiMaskRecipe",
-    "MaxiMaskTrainer",
-    "MaxiMaskTraining",
-]
-
-_AUXILIARY = (1.0, 0.2, 0.2, 0.2)
-"""Weights of the losses at full resolution, 1/2, 1/4 and 1/8 (paper, section 3.1.2)."""
-VALIDATION = 40_000_000
-"""Numbers of validation samples begin here: no step reaches them."""
+__all__ = ["MaxiMaskRecipe", "MaxiMaskTrainer", "MaxiMaskTraining"]
 
 
 class MaxiMaskRecipe(KerasRecipe):
-    """How the compact network of MaxiMask is trained; a tile has 256 x 256 pixels."""
+    """How MaxiMask is trained; a tile has 256 x 256 pixels.
+
+    The folder ``data`` may hold ``cosmic_rays_itl_even.fits.gz``, real hits; ``darks/``, dark
+    exposures from which hits are harvested; ``frames/``, exposures of the instrument. With
+    ``start = "published"`` the network is the paper's, else the compact one.
+    """
 
     steps: int = Field(default=7_500, ge=1)
     """Steps of the optimizer, those before an interruption included."""
@@ -63,11 +59,14 @@ class MaxiMaskRecipe(KerasRecipe):
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that simulate."""
     validation: int = Field(default=40, ge=1)
-    """Simulated exposures of the validation."""
+    """Exposures of the validation."""
+    frames_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of the exposures, those of the validation too, that are cut from ``frames/``; where
+    there are none, all are simulated."""
 
 
 class MaxiMaskTrainer:
-    """Trains the compact network; entry point ``maximask``."""
+    """Trains the compact network or the paper's; entry point ``maximask``."""
 
     recipe: ClassVar[type[Recipe]] = MaxiMaskRecipe
     monitor: ClassVar[str] = "mcc"
@@ -78,50 +77,57 @@ class MaxiMaskTrainer:
 
 
 class MaxiMaskTraining(StreamTraining):
-    """The compact network, its optimizer, its samples."""
+    """The network, its optimizer, its samples."""
 
     def __init__(self, recipe: MaxiMaskRecipe, folder: Path) -> None:
         from astroclean_maximask.losses import (  # noqa: PLC0415 - imports keras
             class_weights,
             pooled_cross_entropy,
         )
-        from astroclean_maximask.network import build_compact  # noqa: PLC0415 - imports keras
 
         self._recipe = recipe
-        count = len(CHANNELS)
-        model = built(lambda: build_compact(count, auxiliary=True), recipe)
-        if recipe.start is not None:
-            begin_with(model, start_path("maximask", recipe.start))
-        losses = [pooled_cross_entropy] * len(_AUXILIARY)
-        make = SampleMaker(recipe.seed, recipe.data)
+        start = None if recipe.start is None else start_path("maximask", recipe.start)
+        self._network = architecture_of(start)
+        count = len(self._network.channels)
+        model = built(self._network.build, recipe)
+        if start is not None:
+            begin_with(model, start)
+        losses = [pooled_cross_entropy] * len(self._network.weights)
+        data = gather(recipe.data, folder)
+        learned, held_out = makers(data, seed=recipe.seed, share=recipe.frames_share)
         kept = fixed_samples(
-            replace(make, offset=VALIDATION),
-            folder / "validation",
+            held_out,
+            folder / f"validation{data.suffix}",
             count=recipe.validation,
             workers=recipe.workers,
         )
         self._validation = {name: np.concatenate(list(tiles)) for name, tiles in kept.items()}
-        labels = labels_of(self._validation["planes"])
+        labels = self._labels(self._validation["planes"])
         fractions = labels.reshape(-1, count).mean(axis=0, dtype=np.float64)
         self._weights = class_weights(fractions, power=recipe.weighting)
         stream = SampleStream(
-            make,
-            folder / "samples",
+            learned,
+            folder / f"samples{data.suffix}",
             plan=StreamPlan(recipe.first, recipe.fresh, recipe.keep),
             workers=recipe.workers,
         )
-        super().__init__(TrainedModel(model, losses, recipe, weights=_AUXILIARY), stream)
+        trained = TrainedModel(model, losses, recipe, weights=self._network.weights)
+        super().__init__(trained, stream)
+
+    def _labels(self, planes: NDArray[np.uint32]) -> NDArray[np.float32]:
+        # The paper's network has the first 14 of the classes.
+        return labels_of(planes)[..., : len(self._network.channels)]
 
     def step(self, number: int) -> Mapping[str, float]:
         """Take one step; return its losses."""
         from astroclean_maximask.losses import weight_map  # noqa: PLC0415 - imports keras
 
         pixels, planes = self._batch(number)
-        labels = labels_of(planes)
-        weights = weight_map(labels, self._weights)[..., np.newaxis]
+        labels = self._labels(planes)
+        weights = weight_map(labels, self._weights, doubtful(planes))[..., np.newaxis]
         target = np.concatenate([labels, weights], axis=-1)
-        losses = self._trained.learn(number, pixels, [target] * len(_AUXILIARY))
-        return {"loss": losses[0], "main": losses[1]}
+        losses = self._trained.learn(number, pixels, [target] * len(self._network.weights))
+        return {"loss": losses[0], "main": losses[-len(self._network.weights)]}
 
     def _batch(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
         rng = np.random.default_rng((self._recipe.seed, number))
@@ -140,9 +146,7 @@ class MaxiMaskTraining(StreamTraining):
 
     def export(self, folder: Path) -> Sequence[Path]:
         """Write ONNX file, card and example from the averaged weights."""
-        from astroclean_maximask.shipping import export_compact  # noqa: PLC0415 - imports keras
-
-        return export_compact(self._trained.average, self._validation, folder)
+        return self._network.export(self._trained.average, self._validation, folder)
 
 
 def _scores(counts: Mapping[str, ScoreCounts]) -> dict[str, float]:
