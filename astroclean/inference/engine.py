@@ -56,7 +56,8 @@ class EngineSettings:
     device: str = "auto"
     """``auto``, ``cpu``, or what the library calls it, such as ``cuda:0``."""
     threads: int = 1
-    """CPU threads, fixed: a run has many workers, and sums depend on the number of threads."""
+    """CPU threads, fixed: a run has many workers. An engine that can gives each batch one of them,
+    so that no sum depends on their number."""
 
 
 @runtime_checkable
@@ -69,6 +70,9 @@ class Engine(Protocol):
     """As resolved, such as ``cpu`` or ``cuda:0``."""
     precision: str
     """As resolved: ``f32``, ``bf16`` or ``f16``."""
+    parallel: int
+    """Batches that it may be given at a time, each from a thread of its own; 1 where it shares its
+    threads among the pixels of one batch."""
 
     def infer(self, inputs: Mapping[str, NDArray[np.float32]]) -> Mapping[str, NDArray[np.float32]]:
         """Return the outputs of one batch.

@@ -36,6 +36,7 @@ class KerasEngine:
     name: str = "keras"
     libraries: ClassVar[tuple[str, ...]] = ("keras", "onnx")
     extra: ClassVar[str] = "astroclean[keras]"
+    parallel: int = 1
 
     def __init__(self, card: NetworkCard, model: Any, *, device: str) -> None:
         self.device = device

@@ -78,7 +78,7 @@ class _Transform(BaseModel):
 
     measures_sky: ClassVar[bool] = True
 
-    def gatherer(self, shape: tuple[int, int]) -> Gatherer:
+    def gatherer(self, shape: tuple[int, int], *, threads: int = 1) -> Gatherer:  # noqa: ARG002
         """Return what takes the rows of a frame of this shape, for :meth:`measurement`."""
         return SampleGatherer(shape)
 
@@ -200,7 +200,7 @@ class Zscore(_Transform):
 
     name: Literal["zscore"] = "zscore"
 
-    def gatherer(self, shape: tuple[int, int]) -> Gatherer:  # noqa: ARG002
+    def gatherer(self, shape: tuple[int, int], *, threads: int = 1) -> Gatherer:  # noqa: ARG002
         """Return what takes the rows of a frame."""
         return MomentsGatherer()
 
@@ -279,9 +279,10 @@ class BackgroundSigma(_Transform):
     filter_size: int = Field(default=3, ge=1)
     """Median filter over the mesh, in cells; an odd number has a middle."""
 
-    def gatherer(self, shape: tuple[int, int]) -> Gatherer:  # noqa: ARG002
+    def gatherer(self, shape: tuple[int, int], *, threads: int = 1) -> Gatherer:  # noqa: ARG002
         """Return a mesh that takes the rows of a frame."""
-        return MeshGatherer(MeshSettings(box=self.box, filter_size=self.filter_size))
+        settings = MeshSettings(box=self.box, filter_size=self.filter_size)
+        return MeshGatherer(settings, threads=threads)
 
     def measurement(self, found: Any) -> Measurement:
         """Return sky and noise of the mesh."""

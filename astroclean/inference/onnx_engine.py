@@ -28,8 +28,9 @@ class OnnxEngine:
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     extra: ClassVar[str] = "astroclean[onnx]"
 
-    def __init__(self, card: NetworkCard, session: Any, *, device: str) -> None:
+    def __init__(self, card: NetworkCard, session: Any, *, device: str, parallel: int = 1) -> None:
         self.device = device
+        self.parallel = parallel
         self.precision: str = "f32"
         self._card = card
         self._session = session
@@ -69,7 +70,7 @@ class OnnxEngine:
         onnxruntime.set_default_logger_severity(3)  # warnings about graphs help no user
         device, providers = _providers(onnxruntime.get_available_providers(), settings.device)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = settings.threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         # Many workers share the cores: a waiting thread must sleep.
@@ -87,7 +88,10 @@ class OnnxEngine:
                 )
             device = "cpu"
         _check_names(card, session)
-        return cls(card, session, device=device)
+        # A session may be run from several threads; a GPU has one queue.
+        return cls(
+            card, session, device=device, parallel=settings.threads if device == "cpu" else 1
+        )
 
     def infer(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Return the outputs of one batch; see `Engine.infer`."""

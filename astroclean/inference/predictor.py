@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.parallel import in_threads
 from astroclean.core.survey import Survey, part_of
 from astroclean.errors import ContractError
 from astroclean.inference.domain import check_unit
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Predictor", "valid_pixels"]
 
 _MASK_AXES = 2
+_BAND = 256
+"""Rows that are normalized together: they fit into the cache of a processor."""
 
 
 def valid_pixels(card: NetworkCard, frame: Frame) -> NDArray[np.bool_]:
@@ -65,9 +68,9 @@ def _unseen(output: Output, keep: Digest, grid: tuple[int, int]) -> NDArray[Any]
 class _FrameStatistics(Survey):
     """Measures what a normalization must know of the whole frame."""
 
-    def __init__(self, card: NetworkCard, shape: tuple[int, int]) -> None:
+    def __init__(self, card: NetworkCard, shape: tuple[int, int], threads: int) -> None:
         self._card = card
-        self._gatherer = card.normalization.gatherer(shape)
+        self._gatherer = card.normalization.gatherer(shape, threads=threads)
 
     def add(self, frame: Frame, rows: slice) -> None:
         """Take the next rows."""
@@ -126,7 +129,7 @@ class Predictor:
         """Return what measures a whole frame for the normalization; None where tiles do."""
         if self.card.normalization.scope == "tile":
             return None
-        return _FrameStatistics(self.card, part_of(frame).shape)
+        return _FrameStatistics(self.card, part_of(frame).shape, self.engine.parallel)
 
     def _tiles(self, shape: tuple[int, int]) -> tuple[Tile, ...]:
         return plan_tiles(shape, core=self._core, halo=self.card.halo, multiple=self.card.multiple)
@@ -154,7 +157,7 @@ class Predictor:
             What is kept of a tile: a function of the answer (channels, ty, tx) that returns (kept,
             ty, tx), such as flags from many probabilities; for networks whose outputs are no
             intensities. It spares the memory for what is not kept. Pixels that are not valid are
-            NaN, or 0 in whole numbers.
+            NaN, or 0 in whole numbers. It may be called from several threads at once.
 
         Returns
         -------
@@ -179,25 +182,51 @@ class Predictor:
         state: NormalizationState | None = None
         pixels = frame.data
         if self.card.normalization.scope == "frame":
-            if measured is None and part.shape != frame.shape:
-                raise ContractError(
-                    f"network '{self.card.name}' needs what was measured on the whole frame",
-                    where=frame.frame_id,
-                    remedy="The stage must survey, and pass on what was measured.",
-                )
-            pixels, state = self.card.normalization.forward(
-                frame.data, valid, measured=measured, origin=part.origin
-            )
+            measured = measured or self._measured(frame)
+            pixels = self._normalized(frame, valid, measured)
+            if any(output.content == "intensity" for output in self.card.outputs):
+                state = measured.state_of(part.origin, frame.shape)
         scale = self.card.scale
         fine = (frame.shape[0] * scale, frame.shape[1] * scale)
         keep = digest or _everything
         results = {output.name: _unseen(output, keep, fine) for output in self.card.outputs}
         tiles = tiles_within(self._tiles(part.shape), origin=part.origin, shape=frame.shape)
-        for batch in self._batches(tiles):
-            self._do_batch(batch, pixels, valid, planes, (keep, results))
+        in_threads(
+            lambda batch: self._do_batch(batch, pixels, valid, planes, (keep, results)),
+            self._batches(tiles),
+            self.engine.parallel,
+        )
         for output in self.card.outputs:
             self._finish(results, output, valid, state)
         return results
+
+    def _measured(self, frame: Frame) -> Measurement:
+        """Return what the normalization must know of a frame that is whole."""
+        if part_of(frame).shape != frame.shape:
+            raise ContractError(
+                f"network '{self.card.name}' needs what was measured on the whole frame",
+                where=frame.frame_id,
+                remedy="The stage must survey, and pass on what was measured.",
+            )
+        survey = _FrameStatistics(self.card, frame.shape, self.engine.parallel)
+        survey.add(frame, slice(None))
+        return survey.finish()
+
+    def _normalized(
+        self, frame: Frame, valid: NDArray[np.bool_], measured: Measurement
+    ) -> NDArray[np.float32]:
+        """Return what the network sees of a frame, normalized band by band."""
+        pixels = np.empty(frame.shape, dtype=np.float32)
+        y, x = part_of(frame).origin
+
+        def work(start: int) -> None:
+            rows = slice(start, start + _BAND)
+            pixels[rows], _ = self.card.normalization.forward(
+                frame.data[rows], valid[rows], measured=measured, origin=(y + start, x)
+            )
+
+        in_threads(work, range(0, frame.shape[0], _BAND), self.engine.parallel)
+        return pixels
 
     def _batches(self, tiles: tuple[Tile, ...]) -> Iterator[list[Tile]]:
         """Yield tiles of the same shape and row together, no more than a batch.

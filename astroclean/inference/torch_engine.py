@@ -28,6 +28,7 @@ class TorchEngine:
     name: str = "torch"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx")
     extra: ClassVar[str] = "astroclean[torch]"
+    parallel: int = 1
 
     def __init__(self, card: NetworkCard, module: Any, *, device: str, precision: str) -> None:
         self.device = device

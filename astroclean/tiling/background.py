@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.parallel import in_threads
 from astroclean.core.survey import Survey
 from astroclean.errors import PluginError
 
@@ -121,6 +122,8 @@ class MeshGatherer:
     ----------
     settings : MeshSettings
         Cells and clipping.
+    threads : int
+        Rows of cells that are measured at a time.
 
     Raises
     ------
@@ -128,9 +131,10 @@ class MeshGatherer:
         photutils or scipy is not installed.
     """
 
-    def __init__(self, settings: MeshSettings) -> None:
+    def __init__(self, settings: MeshSettings, *, threads: int = 1) -> None:
         _require_libraries()
         self._settings = settings
+        self._threads = threads
         self._pending: list[NDArray[np.float64]] = []
         self._waiting = 0
         self._height = 0
@@ -150,20 +154,33 @@ class MeshGatherer:
         box = self._settings.box
         self._width = data.shape[1]
         self._height += data.shape[0]
-        start = 0
-        while start < data.shape[0]:
-            stop = min(start + box - self._waiting, data.shape[0])
-            rows = slice(start, stop)
-            self._pending.append(np.where(valid[rows], data[rows].astype(np.float64), np.nan))
-            self._waiting += stop - start
-            if self._waiting == box:
-                self._close_row()
-            start = stop
+        start = min(box - self._waiting, data.shape[0]) if self._waiting else 0
+        if start:  # a row of cells was begun by earlier rows
+            self._keep(data[:start], valid[:start])
+        if self._waiting == box:
+            self._close_row()
+        end = start + (data.shape[0] - start) // box * box
+
+        def measured(top: int) -> tuple[NDArray[np.float64], ...]:
+            rows = slice(top, top + box)
+            return self._measured(_with_gaps(data[rows], valid[rows]))
+
+        self._rows += in_threads(measured, range(start, end, box), self._threads)
+        if end < data.shape[0]:
+            self._keep(data[end:], valid[end:])
+
+    def _keep(self, data: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        """Keep rows that end no row of cells."""
+        self._pending.append(_with_gaps(data, valid))
+        self._waiting += data.shape[0]
 
     def _close_row(self) -> None:
-        """Measure a row of cells."""
         rows = np.concatenate(self._pending)
         self._pending, self._waiting = [], 0
+        self._rows.append(self._measured(rows))
+
+    def _measured(self, rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        """Return sky, noise and share of good pixels of a row of cells."""
         box, whole = self._settings.box, self._width // self._settings.box
         height = rows.shape[0]
         blocks = rows[:, : whole * box].reshape(height, whole, box).transpose(1, 0, 2)
@@ -171,7 +188,7 @@ class MeshGatherer:
         if self._width % box:
             parts.append(rows[:, whole * box :].reshape(1, -1))
         told = [_cell_statistics(cells, self._settings) for cells in parts]
-        self._rows.append(tuple(np.concatenate(values) for values in zip(*told, strict=True)))
+        return tuple(np.concatenate(values) for values in zip(*told, strict=True))
 
     def finish(self) -> Background:
         """Return sky and noise."""
@@ -185,6 +202,10 @@ class MeshGatherer:
         centers = (_centers(shape[0], self._settings.box), _centers(shape[1], self._settings.box))
         meshes = (_smooth(mesh, good, self._settings.filter_size) for mesh in (level, rms))
         return Background(shape, centers, *meshes)
+
+
+def _with_gaps(data: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.where(valid, data.astype(np.float64), np.nan)
 
 
 def _cell_statistics(

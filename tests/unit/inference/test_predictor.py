@@ -103,6 +103,23 @@ def test_the_same_twice_to_the_bit(tmp_path: Path) -> None:
         assert np.array_equal(frame.data, before), "the frame is not modified"
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_number_of_threads_changes_no_bit(tmp_path: Path, engine: str) -> None:
+    card, path = toy_networks.save(
+        toy_networks.pooled(),
+        tmp_path,
+        halo=10,
+        multiple=4,
+        normalization={"name": "background_sigma", "box": 16},
+    )
+    frame = Frame(noise((297, 130)) * 5 + 300, unit="adu")
+    one, three = (
+        Predictor(card, open_engine(card, path, prefer=engine, threads=n), tile=48).predict(frame)
+        for n in (1, 3)
+    )
+    assert np.array_equal(one["answer"], three["answer"])
+
+
 def test_normalization_is_undone(tmp_path: Path) -> None:
     """A network that does nothing gives intensities back in the unit of the frame."""
     frame = Frame(300 + 5 * noise((60, 70)), unit="electron")

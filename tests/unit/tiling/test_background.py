@@ -36,9 +36,13 @@ def true_sky(shape: tuple[int, int]) -> np.ndarray:
 
 
 def gathered(
-    data: np.ndarray, valid: np.ndarray, heights: list[int], mesh: MeshSettings
+    data: np.ndarray,
+    valid: np.ndarray,
+    heights: list[int],
+    mesh: MeshSettings,
+    threads: int = 1,
 ) -> Background:
-    gatherer = MeshGatherer(mesh)
+    gatherer = MeshGatherer(mesh, threads=threads)
     start = 0
     for height in [*heights, data.shape[0]]:
         rows = slice(start, start + height)
@@ -72,6 +76,16 @@ def test_bands_of_any_height_give_the_same_mesh_and_any_part_the_same_map(
     part = ((y, x), (shape[0] - y, shape[1] - x))
     assert np.array_equal(bands.level(*part), level[y:, x:])
     assert np.array_equal(bands.rms(*part), rms[y:, x:])
+
+
+@pytest.mark.parametrize("heights", [[], [13, 40, 8, 8]])
+def test_threads_measure_the_same_mesh(heights: list[int]) -> None:
+    data = sky((150, 90))
+    valid = np.random.default_rng(2).random(data.shape) > 0.1
+    mesh = MeshSettings(box=16)
+    alone, together = (gathered(data, valid, heights, mesh, threads=n) for n in (1, 3))
+    assert np.array_equal(alone.level_mesh, together.level_mesh)
+    assert np.array_equal(alone.rms_mesh, together.rms_mesh)
 
 
 def test_sky_and_noise_are_those_that_were_put_in() -> None:
