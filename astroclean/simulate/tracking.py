@@ -44,8 +44,11 @@ class TrackingConfig:
     charge_length: Range = (2.0, 25.0)
     """Mean length of the trails of charge, pixels."""
     psf: PsfRange = field(
-        default_factory=lambda: PsfRange(fwhm=(2.0, 5.0), kinds=("moffat", "kolmogorov"))
+        default_factory=lambda: PsfRange(
+            fwhm=(2.0, 5.0), kinds=("moffat", "kolmogorov"), ellipticity=(0.0, 0.05)
+        )
     )
+    """Of exposures without error: their stars are round to a tenth of the axis."""
     camera: CameraRange = field(default_factory=CameraRange)
     sources: FieldRange = field(default_factory=FieldRange)
 
