@@ -37,8 +37,8 @@ class NetworkOptions(StageOptions):
     device: str = "auto"
     """``auto``, ``cpu``, or what the engine calls it, such as ``cuda:0``."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
-    """CPU threads of each process. OpenVINO and onnxruntime give each a tile of its own, so that the
-    answer does not depend on them; memory does."""
+    """CPU threads of each process. OpenVINO and onnxruntime give each a tile of its own: the answer
+    does not depend on their number, memory does."""
     tile: Annotated[int, Field(ge=64, le=8192)] = 1024
     """Side of a tile in pixels, its margin included. It changes memory and speed, not the answer
     but for rounding."""
