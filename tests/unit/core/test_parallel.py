@@ -21,7 +21,9 @@ def test_results_come_in_the_order_of_the_parts(threads: int) -> None:
 
 def test_parts_are_done_at_the_same_time() -> None:
     both = threading.Barrier(2, timeout=20)
-    in_threads(lambda part: both.wait(), range(2), 2)  # noqa: ARG005 - alone it would wait for ever
+    # Alone, the first would wait for ever.
+    places = in_threads(lambda part: both.wait(), range(2), 2)  # noqa: ARG005
+    assert sorted(places) == [0, 1]
 
 
 def test_one_thread_is_the_callers() -> None:
