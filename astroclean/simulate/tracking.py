@@ -10,6 +10,8 @@ from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.frame import Frame
 from astroclean.simulate.charge_transfer import trail_charge
+from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange, add_cosmic_rays
+from astroclean.simulate.contaminants.pixels import add_hot_pixels
 from astroclean.simulate.detector import CameraRange, draw_camera
 from astroclean.simulate.draws import Range, log_uniform, uniform, whole
 from astroclean.simulate.fields import FieldRange, draw_field
@@ -51,6 +53,9 @@ class TrackingConfig:
     """Of exposures without error: their stars are round to a tenth of the axis."""
     camera: CameraRange = field(default_factory=CameraRange)
     sources: FieldRange = field(default_factory=FieldRange)
+    particles: float = 0.6
+    """Of exposures with particle hits and hot pixels, which no error of the telescope smears."""
+    cosmic_rays: CosmicRayRange = field(default_factory=CosmicRayRange)
 
 
 def tracking_kernel(rng: np.random.Generator, *, kind: str, extent: float) -> NDArray[np.float64]:
@@ -177,7 +182,11 @@ def simulate_tracking(
             psf = psf.convolved(tracking_kernel(rng, kind=kind, extent=extent), kind=kind)
     scene = draw_field(rng, shape, psf, noise=camera.noise, limits=config.sources)
     expected = scene.image + camera.sky
-    electrons = np.minimum(camera.expose(expected, rng), camera.ceiling)
+    electrons = camera.expose(expected, rng)
+    if rng.random() < config.particles:
+        add_cosmic_rays(electrons, rng, noise=camera.noise, limits=config.cosmic_rays)
+        add_hot_pixels(electrons, rng, noise=camera.noise)
+    electrons = np.minimum(electrons, camera.ceiling)
     if kind == CHARGE:
         extent = log_uniform(rng, config.charge_length)
         electrons = trail_charge(

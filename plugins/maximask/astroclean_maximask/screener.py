@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.kinds.screen import Screener
+from astroclean.core.parallel import in_threads
 from astroclean.core.results import Score
 from astroclean.errors import StageError
 from astroclean.inference.predictor import valid_pixels
@@ -45,6 +46,8 @@ class MaxiTrackOptions(NetworkOptions):
     """Fraction of exposures that are expected to be spoiled."""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Probability above which an exposure is rejected."""
+    tiles: Annotated[int, Field(ge=1)] = 64
+    """Most tiles that are judged; of a larger frame these are spread evenly."""
     batch: Annotated[int, Field(ge=1, le=256)] = 8
     """Tiles given to the engine together."""
 
@@ -116,10 +119,14 @@ class MaxiTrack(Screener):
         name = card.inputs[0].name
         seen = average_star if name == INPUT else _alone
         tiles = list(_tiles(pixels, _PUBLISHED_SIDE if self._is_published else _SIDE))
-        answers = []
-        for start in range(0, len(tiles), self.options.batch):
-            batch = np.stack([seen(tile) for tile in tiles[start : start + self.options.batch]])
-            answers.append(predictor.engine.infer({name: batch})[_OUTPUT])
+        chosen = np.unique(np.linspace(0, len(tiles) - 1, self.options.tiles).astype(int))
+        batches = np.array_split(chosen, -(-chosen.size // self.options.batch))
+
+        def judged(batch: NDArray[np.intp]) -> NDArray[np.float32]:
+            stacked = np.stack([seen(tiles[index]) for index in batch])
+            return predictor.engine.infer({name: stacked})[_OUTPUT]
+
+        answers = in_threads(judged, batches, predictor.engine.parallel)
         chances = np.concatenate(answers).astype(np.float64)
         trained = _PUBLISHED_TRAINED if self._is_published else _TRAINED
         return _with_prior(chances, trained=trained, wanted=self.options.prior)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange
 from astroclean.simulate.fields import FieldRange
 from astroclean.simulate.psfs import PsfRange
 from astroclean.simulate.tracking import (
@@ -32,9 +33,11 @@ _SEEDS = 3_000_000_000
 _EXPOSURES = TrackingConfig(
     share=0.6,
     extent=(1.0, 6.0),
+    charge_loss=(0.12, 0.5),
     kinds=(*KINDS, DEFOCUS, CHARGE),
     psf=PsfRange(fwhm=(1.5, 8.0), kinds=("moffat", "kolmogorov", "airy"), ellipticity=(0.0, 0.05)),
     sources=FieldRange(stars=(10.0, 1500.0)),
+    cosmic_rays=CosmicRayRange(count=(3.0, 120.0)),
 )
 _BOXES = (64, 128, 256)
 
