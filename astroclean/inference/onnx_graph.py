@@ -64,6 +64,12 @@ class OnnxGraph:
         self.initializers[name] = np.asarray(values, dtype=dtype)
         return name
 
+    def inline(self, values: Any, dtype: Any = np.float32) -> str:
+        """Enter an array as a node of the graph: engines that fill parameters do not see it."""
+        from onnx import numpy_helper  # noqa: PLC0415 - only where networks are written
+
+        return self.add("Constant", value=numpy_helper.from_array(np.asarray(values, dtype=dtype)))
+
     def answer(self, name: str, source: str) -> None:
         """Give a tensor the name of an output of the network."""
         from onnx import helper  # noqa: PLC0415 - only where networks are written
