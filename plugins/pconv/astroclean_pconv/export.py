@@ -1,0 +1,116 @@
+"""Write a network with all that goes beside it: ONNX, card, stored answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from astroclean.inference.verify import write_example
+from astroclean.inference.weights import digest_of
+from astroclean.training.torch_onnx import export_torch
+from astroclean_pconv.network import CompactNetwork
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["SIDE", "export_network"]
+
+SIDE = 96
+"""Pixels of a cut-out (paper, section 2.4.1)."""
+_KINDS = {
+    True: ("U-Net of partial convolutions without bias, five resolutions", "build_compact", 16),
+    False: ("U-Net of partial convolutions, 11 + 11 blocks", "build_paper", 32),
+}
+_CARD = """\
+schema = 1
+name = "{name}"
+architecture = "{architecture}, {millions:.2g} M parameters"
+paper = "none"
+license = "BSD-3-Clause"
+unit = "any"
+halo = {halo}
+multiple = {multiple}
+inputs = [{{ name = "image" }}, {{ name = "mask", content = "valid" }}]
+normalization = {{ name = "sigma_clip_zscore", scope = "tile" }}
+
+[[outputs]]
+name = "background"
+channels = ["background"]
+content = "intensity"
+at_invalid = "keep"
+
+[weights]
+file = "{name}.onnx"
+sha256 = "{sha256}"
+size = {size}
+
+[precision.f32]
+absolute = 1e-4
+relative = 1e-4
+
+[network]
+torch = "astroclean_pconv.network:{builder}"
+
+[example]
+file = "{name}.example.npz"
+"""
+
+
+def export_network(network: Any, folder: Path, *, name: str) -> list[Path]:
+    """Write the weights of a network, its card, and an input with its answer.
+
+    Parameters
+    ----------
+    network : CompactNetwork or PaperNetwork
+        In evaluation.
+    folder : Path
+        Where.
+    name : str
+        Of the network.
+
+    Returns
+    -------
+    list of Path
+        ONNX file, card, example.
+    """
+    weights, card, stored = (
+        folder / f"{name}{suffix}" for suffix in (".onnx", ".card.toml", ".example.npz")
+    )
+    network.eval()
+    export_torch(network, weights, inputs={"image": 1, "mask": 1}, outputs={"background": 1})
+    architecture, builder, multiple = _KINDS[isinstance(network, CompactNetwork)]
+    count = sum(parameter.numel() for parameter in network.parameters())
+    text = _CARD.format(
+        name=name,
+        architecture=architecture,
+        millions=count / 1e6,
+        # A pixel in the middle of a hole is seen across the whole cut-out.
+        halo=SIDE // 2,
+        multiple=multiple,
+        sha256=digest_of(weights),
+        size=weights.stat().st_size,
+        builder=builder,
+    )
+    card.write_text(text, "utf-8")
+    inputs = example_cutout()
+    with torch.inference_mode():
+        answer = network(*(torch.from_numpy(values) for values in inputs.values()))
+    write_example(stored, inputs, {"background": answer.numpy()})
+    return [weights, card, stored]
+
+
+def example_cutout() -> dict[str, NDArray[np.float32]]:
+    """Return a cut-out with a slope, waves, noise, and a bright source in a round hole."""
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE // 2
+    image = np.random.default_rng(7).normal(size=(SIDE, SIDE))
+    image += 0.02 * x + np.sin(y / 12.0)
+    image += 300 * np.exp(-(x**2 + y**2) / 18)
+    mask = np.hypot(y, x) > 12  # noqa: PLR2004 - Full Mask of the paper's blue band
+    return {
+        name: values.astype(np.float32)[np.newaxis, np.newaxis]
+        for name, values in (("image", image), ("mask", mask))
+    }

@@ -1,0 +1,164 @@
+"""Networks keep their laws, in every engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+pytest.importorskip("onnx", reason="onnx is not installed")
+
+from astroclean_pconv.export import export_network  # noqa: E402 - imports torch
+from astroclean_pconv.network import build_compact, build_paper  # noqa: E402
+
+from astroclean.inference.card import load_card  # noqa: E402
+from astroclean.inference.engine import open_engine  # noqa: E402
+from astroclean.inference.initializers import read_initializers  # noqa: E402
+from astroclean.inference.verify import verify_network  # noqa: E402
+from astroclean.inference.weights import find_weights  # noqa: E402
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def network(kind: str = "compact") -> Any:
+    """A network whose parameters all matter, normalizations too."""
+    torch.manual_seed(5)
+    made = build_paper() if kind == "paper" else build_compact()
+    for name, values in made.state_dict().items():
+        if name.endswith(("running_mean", "bias")):
+            values.copy_(0.1 * torch.randn_like(values))
+        elif name.endswith(("running_var", "norm.weight")):
+            values.copy_(1 + 0.2 * torch.rand_like(values))
+    return made.eval()
+
+
+COMPACT = network()
+
+
+def holed(seed: int, *, side: int = 96, radius: float = 20.0, noisy: bool = True) -> Any:
+    """An image with structure, and a mask with a round hole and a column."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side]
+    image = np.sin(x / 9.0) + np.cos(y / 14.0) + noisy * rng.normal(size=(side, side))
+    cy, cx = rng.uniform(radius / 2, side - radius / 2, 2)
+    mask = np.hypot(y - cy, x - cx) > radius
+    mask[:, int(rng.integers(side))] = False
+    return [torch.from_numpy(a.astype(np.float32)[None, None]) for a in (image, mask)]
+
+
+def answer(made: Any, image: Any, mask: Any) -> Any:
+    with torch.inference_mode():
+        return made(image, mask).numpy()
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.integers(0, 1000), st.sampled_from([0.0, 1e6, -1e30, float("nan"), float("inf")]))
+def test_the_answer_does_not_depend_on_what_stands_in_the_hole(seed: int, inside: float) -> None:
+    image, mask = holed(seed)
+    other = torch.where(mask > 0, image, torch.tensor(inside))
+    np.testing.assert_array_equal(answer(COMPACT, image, mask), answer(COMPACT, other, mask))
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.integers(0, 1000), st.floats(1e-4, 1e4))
+def test_the_compact_network_knows_no_unit(seed: int, factor: float) -> None:
+    image, mask = holed(seed)
+    scaled, one = answer(COMPACT, factor * image, mask), answer(COMPACT, image, mask)
+    np.testing.assert_allclose(scaled / factor, one, rtol=0, atol=2e-5 * np.abs(one).max())
+
+
+@pytest.mark.parametrize("kind", ["compact", "paper"])
+def test_a_hole_of_forty_pixels_is_filled_from_around_it(kind: str) -> None:
+    """The middle of such a hole depends on pixels outside, so it is seen across the hole."""
+    image, mask = holed(1, radius=0.0)
+    mask[:] = 1
+    mask[..., 28:68, 28:68] = 0
+    image.requires_grad_(requires_grad=True)
+    network(kind)(image, mask)[0, 0, 47, 47].backward()
+    seen = image.grad[0, 0].abs().numpy()
+    assert not seen[28:68, 28:68].any()
+    sides = [seen[:28], seen[68:], seen[:, :28], seen[:, 68:]]
+    assert min(side.sum() for side in sides) > 0
+
+
+def test_the_paper_s_network_is_that_of_its_table() -> None:
+    made = network("paper")
+    shapes = {n: tuple(p.shape) for n, p in made.named_parameters() if n.endswith("conv.weight")}
+    # Table 4: inputs and outputs of every block.
+    down = [1, 32, 64, 64, 128, 128, 256, 256, 512, 512, 512, 512]
+    fed = [512, 1024, 1024, 1024, 512, 512, 256, 256, 128, 128, 64]
+    up = [512, 512, 512, 256, 256, 128, 128, 64, 64, 32, 1]
+    kernels = [3, 4] * 5 + [3]
+    for i in range(11):
+        assert shapes[f"down.{i}.conv.weight"] == (down[i + 1], down[i], kernels[i], kernels[i])
+        assert shapes[f"up.{i}.conv.weight"] == (fed[i], up[i], kernels[i], kernels[i])
+    biases = [n for n, _ in made.named_parameters() if n.endswith("bias") and "norm" not in n]
+    assert biases == ["up.10.bias"]
+    # For 96 pixels the encoder ends in a vector.
+    pair = made.entry(*holed(1))
+    for block in made.down:
+        pair = block(*pair)
+    assert tuple(pair[0].shape) == (1, 512, 1, 1)
+
+
+@pytest.mark.parametrize(("kind", "side"), [("paper", 128), ("compact", 128), ("compact", 256)])
+def test_other_sizes_are_taken(kind: str, side: int) -> None:
+    found = answer(network(kind), *holed(2, side=side))
+    assert found.shape == (1, 1, side, side)
+    assert np.isfinite(found).all()
+    assert found.std() > 0
+
+
+def test_the_compact_network_is_compact() -> None:
+    assert sum(p.numel() for p in COMPACT.parameters()) < 500_000
+
+
+def shipped(made: Any, folder: Path) -> Any:
+    files = export_network(made, folder, name="pconv-test")
+    return load_card(next(path for path in files if path.name.endswith(".card.toml")))
+
+
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino"])
+def test_engines_answer_as_the_module(tmp_path: Path, engine: str) -> None:
+    pytest.importorskip(engine, reason=f"{engine} is not installed")
+    card = shipped(COMPACT, tmp_path)
+    batch = [torch.cat(parts) for parts in zip(holed(3), holed(4), strict=True)]
+    expected = answer(COMPACT, *batch)
+    opened = open_engine(card, find_weights(card), prefer=engine)
+    names = [tensor.name for tensor in card.inputs]
+    found = opened.infer({n: t.numpy() for n, t in zip(names, batch, strict=True)})["background"]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    opened.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino"])
+def test_engines_answer_as_the_network_of_the_paper(tmp_path: Path, engine: str) -> None:
+    pytest.importorskip(engine, reason=f"{engine} is not installed")
+    made = network("paper")
+    card = shipped(made, tmp_path)
+    image, mask = holed(3)
+    expected = answer(made, image, mask)
+    opened = open_engine(card, find_weights(card), prefer=engine)
+    found = opened.infer({"image": image.numpy(), "mask": mask.numpy()})["background"]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    opened.close()
+
+
+def test_a_shipped_network_verifies_and_names_its_parameters_as_the_module(tmp_path: Path) -> None:
+    card = shipped(COMPACT, tmp_path)
+    assert all(finding.passed is not False for finding in verify_network(card))
+    found = read_initializers(find_weights(card))
+    for name, values in COMPACT.state_dict().items():
+        np.testing.assert_array_equal(found[name], values.numpy())
+    assert [(tensor.name, tensor.content) for tensor in card.inputs] == [
+        ("image", "data"),
+        ("mask", "valid"),
+    ]
+    first = (tmp_path / "pconv-test.onnx").read_bytes()
+    assert export_network(COMPACT, tmp_path, name="pconv-test")[0].read_bytes() == first
