@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import astropy.units as u
 import numpy as np
@@ -21,7 +21,7 @@ from astroclean.simulate.scene import Scene
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CirrusConfig", "simulate_cirrus"]
+__all__ = ["CirrusConfig", "Emission", "draw_emission", "mapping_noise", "simulate_cirrus"]
 
 UNIT = u.Unit("mJy / pix")
 _PER = 256 * 256
@@ -75,11 +75,9 @@ def simulate_cirrus(
     config = config or CirrusConfig()
     rng = np.random.default_rng(seed)
     psf = draw_psf(rng, config.psf)
-    level = log_uniform(rng, config.level)
-    sigma = level * log_uniform(rng, config.noise)
-    background = _through(psf, draw_cloud(rng, _padded(shape), config.cloud), shape) * level
+    background, sigma, level = draw_emission(rng, shape, psf, config)
     rows = _draw_sources(rng, shape, sigma * _noise_pixels(psf), config)
-    noise = sigma * _noise(rng, shape, uniform(rng, config.correlation))
+    noise = sigma * mapping_noise(rng, shape, uniform(rng, config.correlation))
     clean = background + render_stars(rows, psf, shape)
     header = _header(psf)
     frame = Frame(
@@ -101,6 +99,48 @@ def simulate_cirrus(
     )
 
 
+class Emission(NamedTuple):
+    """Extended emission of a map."""
+
+    background: NDArray[np.float64]
+    """(ny, nx) mJy a pixel, through the PSF, without noise."""
+    noise: float
+    """Standard deviation of the noise to add, mJy a pixel."""
+    level: float
+    """Mean of the emission, mJy a pixel."""
+
+
+def draw_emission(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    psf: PsfModel,
+    config: CirrusConfig | None = None,
+) -> Emission:
+    """Draw a cloud as a map shows it.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of chance.
+    shape : (int, int)
+        (ny, nx) in pixels.
+    psf : PsfModel
+        Of the map.
+    config : CirrusConfig, optional
+        Ranges.
+
+    Returns
+    -------
+    Emission
+        Without noise, and how much of it belongs there.
+    """
+    config = config or CirrusConfig()
+    level = log_uniform(rng, config.level)
+    sigma = level * log_uniform(rng, config.noise)
+    cloud = draw_cloud(rng, _padded(shape), config.cloud)
+    return Emission(_through(psf, cloud, shape) * level, sigma, level)
+
+
 def _padded(shape: tuple[int, int]) -> tuple[int, int]:
     return shape[0] + 2 * _BOX, shape[1] + 2 * _BOX
 
@@ -114,8 +154,25 @@ def _through(
     return np.asarray(seen[_BOX : _BOX + shape[0], _BOX : _BOX + shape[1]])
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, int], width: float) -> NDArray[np.float64]:
-    """Return noise of variance 1, correlated as a map maker that spreads samples does."""
+def mapping_noise(
+    rng: np.random.Generator, shape: tuple[int, int], width: float
+) -> NDArray[np.float64]:
+    """Return noise of variance 1, correlated over some pixels by a map maker that spreads samples.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of chance.
+    shape : (int, int)
+        (ny, nx) in pixels.
+    width : float
+        Standard deviation of the Gaussian that correlates it, pixels.
+
+    Returns
+    -------
+    (ny, nx) float64
+        A new array.
+    """
     from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - optional extra
 
     white = rng.standard_normal(shape)

@@ -44,7 +44,7 @@ class PsfRange:
     fwhm: Range = (1.5, 8.0)
     """Pixels."""
     kinds: tuple[str, ...] = ("moffat", "moffat", "kolmogorov", "optical")
-    """Drawn evenly: ``moffat``, ``kolmogorov``, ``airy``, ``optical``, ``pacs``."""
+    """Drawn evenly: ``moffat``, ``kolmogorov``, ``gaussian``, ``airy``, ``optical``, ``pacs``."""
     moffat_beta: Range = (2.3, 5.0)
     ellipticity: Range = (0.0, 0.12)
     """Reduced shear of the ground-based kinds."""
@@ -182,8 +182,9 @@ def make_psf(
     Parameters
     ----------
     kind : str
-        ``moffat``, ``kolmogorov``, ``airy`` (obscured aperture), ``optical`` (the same with
-        struts) or ``pacs`` (elongated core with three lobes, as of the Herschel telescope).
+        ``moffat``, ``kolmogorov``, ``gaussian``, ``airy`` (obscured aperture), ``optical`` (the
+        same with struts) or ``pacs`` (elongated core with three lobes, as of the Herschel
+        telescope).
     fwhm_pixels : float
         Full width at half maximum in pixels.
     beta : float
@@ -228,6 +229,7 @@ def _seeing(kind: str, fwhm: float, beta: float, shear: float, angle: float) -> 
     profiles = {
         "moffat": lambda: galsim.Moffat(beta=beta, fwhm=width),
         "kolmogorov": lambda: galsim.Kolmogorov(fwhm=width),
+        "gaussian": lambda: galsim.Gaussian(fwhm=width),
     }
     return _drawn(profiles[kind]().shear(g=shear, beta=angle * galsim.radians))
 

@@ -20,7 +20,7 @@ def _psf(fwhm: float = 3.0, kind: str = "moffat") -> PsfModel:
     return make_psf(kind, fwhm_pixels=fwhm, beta=3.0)
 
 
-@pytest.mark.parametrize("kind", ["moffat", "kolmogorov", "airy", "optical", "pacs"])
+@pytest.mark.parametrize("kind", ["moffat", "kolmogorov", "gaussian", "airy", "optical", "pacs"])
 @pytest.mark.parametrize("fwhm", [1.5, 3.3, 8.0])
 def test_psf_has_its_width(kind: str, fwhm: float) -> None:
     psf = make_psf(kind, fwhm_pixels=fwhm)
