@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     Box = tuple[slice, slice]
 
-__all__ = ["CutOut", "cut", "plan_cutouts"]
+__all__ = ["SIDE", "CutOut", "cut", "plan_cutouts"]
+
+SIDE = 96
+"""Pixels of a cut-out that networks are trained for (paper, section 2.4.1)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import torch
 from astroclean.inference.verify import write_example
 from astroclean.inference.weights import digest_of
 from astroclean.training.torch_onnx import export_torch
+from astroclean_pconv.cutouts import SIDE
 from astroclean_pconv.network import CompactNetwork
 
 if TYPE_CHECKING:
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["SIDE", "export_network"]
+__all__ = ["export_network"]
 
-SIDE = 96
-"""Pixels of a cut-out (paper, section 2.4.1)."""
 _KINDS = {
     True: ("U-Net of partial convolutions without bias, five resolutions", "build_compact", 16),
     False: ("U-Net of partial convolutions, 11 + 11 blocks", "build_paper", 32),

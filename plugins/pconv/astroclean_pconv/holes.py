@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 __all__ = [
     "HoleRule",
     "HoleSizes",
+    "Peaks",
     "SourceHoles",
     "disks",
-    "measure_snr",
+    "measure_peaks",
     "source_holes",
 ]
 
@@ -165,20 +166,36 @@ def source_holes(
     SourceHoles
         Their union, and S/N and radius of each.
     """
-    snr = measure_snr(data, usable, positions, sizes)
+    snr = measure_peaks(data, usable, positions, sizes).snr
     radii = sizes.radii_of(snr)
     return SourceHoles(disks(usable.shape, positions, radii), snr, radii)
 
 
-def measure_snr(
+class Peaks(NamedTuple):
+    """Peaks of sources, and the sky around them; NaN where no usable pixel tells."""
+
+    peak: NDArray[np.float64]
+    """(n,) greatest pixel of the source circle."""
+    mean: NDArray[np.float64]
+    """(n,) of the annulus."""
+    deviation: NDArray[np.float64]
+    """(n,) standard deviation in the annulus."""
+
+    @property
+    def snr(self) -> NDArray[np.float64]:
+        """``(peak - mean) / deviation`` (paper, equation 1); NaN without scatter."""
+        scatter = np.where(self.deviation > 0, self.deviation, np.nan)
+        return np.asarray((self.peak - self.mean) / scatter)
+
+
+def measure_peaks(
     data: NDArray[Any],
     usable: NDArray[np.bool_],
     positions: NDArray[np.float64],
     sizes: HoleSizes,
-) -> NDArray[np.float64]:
-    """Return ``(peak - mean) / deviation`` of each source (paper, equation 1).
+) -> Peaks:
+    """Measure each source in its circle and its annulus (paper, section 2.4.4).
 
-    The peak is that of the source circle, mean and standard deviation are those of the annulus.
     Unlike in the paper, the smallest holes of other sources are left out of the annulus, unless
     less than a quarter of it would be left: in a crowd their light would count as background.
 
@@ -189,12 +206,12 @@ def measure_snr(
 
     Returns
     -------
-    (n,) float64
-        NaN where circle or annulus have no usable pixel, or the annulus has no scatter.
+    Peaks
+        In the unit of the pixels.
     """
     crowd = disks(usable.shape, positions, np.full(len(positions), sizes.radii[0]))
     inner, outer = sizes.annulus
-    found = np.full(len(positions), np.nan)
+    found = np.full((3, len(positions)), np.nan)
     for index, box, distance in _boxes(usable.shape, positions, max(outer, sizes.source)):
         near = usable[box] & (distance <= sizes.source)
         ring = usable[box] & (distance >= inner) & (distance <= outer)
@@ -204,10 +221,8 @@ def measure_snr(
         if near.any() and ring.any():
             # In float64: on a high level the squares of float32 values lose the scatter.
             sky = data[box][ring].astype(np.float64)
-            deviation = sky.std()
-            if deviation > 0:
-                found[index] = (float(data[box][near].max()) - sky.mean()) / deviation
-    return found
+            found[:, index] = data[box][near].max(), sky.mean(), sky.std()
+    return Peaks(*found)
 
 
 def disks(
