@@ -159,9 +159,10 @@ def count_planes(flags: NDArray[np.uint32]) -> dict[str, int]:
     dict of str to int
         Plane name to number of pixels, in order of bits; planes without a pixel are left out.
     """
-    present = int(np.bitwise_or.reduce(flags, axis=None)) if flags.size else 0
+    marked = flags[flags != 0]  # most pixels are good, and looked at once
+    present = int(np.bitwise_or.reduce(marked)) if marked.size else 0
     return {
-        str(plane.name): int(np.count_nonzero(flags & np.uint32(plane)))
+        str(plane.name): int(np.count_nonzero(marked & np.uint32(plane)))
         for plane in MaskPlane
         if present & plane
     }
