@@ -1,16 +1,19 @@
-"""What every training of a Keras model shares: schedule, averaged weights, checkpoints."""
+"""What every training of a Keras model shares: averaged weights, checkpoints."""
 
 from __future__ import annotations
 
 import contextlib
-import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
 from astroclean.errors import ConfigurationError
-from astroclean.training.trainer import Recipe
+from astroclean.training.network import (
+    NetworkRecipe,
+    StreamTraining,
+    averaging_share,
+    learning_rate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,31 +21,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.training.samples import SampleStream
-
 __all__ = ["KerasRecipe", "StreamTraining", "TrainedModel", "begin_with", "built"]
 
-_RISING = 300
-_LEAST = 0.01
-"""Learning rate at the end, as a part of the highest."""
-_AVERAGING = 0.999
-"""Part of the averaged weights that a step leaves."""
 _KERNEL_AXES = (2, 3, 1, 0)
 """ONNX has kernels as (out, in, y, x), Keras as (y, x, in, out)."""
 _STATE = "state.npz"
 
 
-class KerasRecipe(Recipe):
+class KerasRecipe(NetworkRecipe):
     """Settings of every training of a Keras model."""
-
-    batch: int = Field(default=8, ge=1, le=4096)
-    """Tiles in a step."""
-    rate: float = Field(default=1.5e-3, gt=0)
-    """Highest learning rate; it rises over the first 300 steps and falls with a cosine."""
-    decay: float = Field(default=1e-4, ge=0)
-    """Weight decay."""
-    precision: Literal["f32", "bf16"] = "bf16"
-    """Of activations; weights are float32."""
 
 
 def built(build: Callable[[], Any], recipe: KerasRecipe) -> Any:
@@ -120,8 +107,6 @@ def _fill(variable: Any, values: NDArray[Any]) -> bool:
 class TrainedModel:
     """A Keras model with AdamW, a schedule, and a running average of its weights.
 
-    Averaged weights score better than the last ones: what single steps add is noise.
-
     Parameters
     ----------
     model : keras.Model
@@ -170,19 +155,14 @@ class TrainedModel:
         list of float
             The weighted sum of the losses, then each of them.
         """
-        self.model.optimizer.learning_rate = self._rate(number)
+        self.model.optimizer.learning_rate = learning_rate(self._recipe, number)
         losses = self.model.train_on_batch(inputs, list(targets))
-        share = np.float32(1 - min(_AVERAGING, (1 + number) / (10 + number)))
+        share = np.float32(averaging_share(number))
         self.average = [
             kept + share * (now - kept)
             for kept, now in zip(self.average, self.model.get_weights(), strict=True)
         ]
         return [float(loss) for loss in np.atleast_1d(losses)]
-
-    def _rate(self, number: int) -> float:
-        rising = min(1.0, number / _RISING)
-        falling = 0.5 * (1 + math.cos(math.pi * min(1.0, number / self._recipe.steps)))
-        return self._recipe.rate * rising * (_LEAST + (1 - _LEAST) * falling)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[Any]:
@@ -216,31 +196,3 @@ class TrainedModel:
             "average": self.average,
             "optimizer": self.model.optimizer.variables,
         }
-
-
-class StreamTraining:
-    """Base of trainings of one Keras model on a stream of samples: all but what a step learns.
-
-    Parameters
-    ----------
-    trained : TrainedModel
-        The model.
-    stream : SampleStream
-        Its samples.
-    """
-
-    def __init__(self, trained: TrainedModel, stream: SampleStream) -> None:
-        self._trained = trained
-        self._stream = stream
-
-    def save(self, folder: Path) -> None:
-        """Write weights, their average, and the optimizer."""
-        self._trained.save(folder)
-
-    def restore(self, folder: Path) -> None:
-        """Take up what `save` wrote."""
-        self._trained.restore(folder)
-
-    def close(self) -> None:
-        """Stop the processes that simulate."""
-        self._stream.close()
