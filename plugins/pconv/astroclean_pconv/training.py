@@ -1,0 +1,171 @@
+"""`astroclean train pconv`: from simulated maps with sources of known light."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, FilePath, model_validator
+
+from astroclean.training.network import StreamTraining
+from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
+from astroclean.training.torch_model import TorchRecipe, TrainedModule, begin_with, built
+from astroclean_pconv.samples import CUTS, ORIENTATIONS, VALIDATION, SampleMaker, turned
+from astroclean_pconv.scoring import hole_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from astroclean.training.trainer import Recipe
+
+__all__ = ["PconvRecipe", "PconvTrainer", "PconvTraining"]
+
+_IMAGES = ("image", "target", "sky", "valid", "hole")
+
+
+class PconvRecipe(TorchRecipe):
+    """How a network of partial convolutions is trained; a cut-out has 96 x 96 pixels."""
+
+    network: Literal["compact", "paper"] = "compact"
+    """``compact``: 0.4 M parameters; ``paper``: 35 M."""
+    batch: int = Field(default=32, ge=1, le=4096)
+    """Cut-outs in a step (the paper has 64)."""
+    steps: int = Field(default=20_000, ge=1)
+    """Steps of the optimizer, those before an interruption included."""
+    precision: Literal["f32", "bf16"] = "f32"
+    """Of activations; weights are float32."""
+    truth: Literal["noisy", "noiseless"] = "noisy"
+    """What is asked for in the holes: the map as it would be without sources (the paper), or the
+    emission without noise."""
+    weight_valid: float = Field(default=2.0, ge=0)
+    """Of the absolute error where the network sees pixels; 0 leaves a term out."""
+    weight_hole: float = Field(default=6.0, ge=0)
+    """Of the absolute error in the holes."""
+    weight_style: float = Field(default=0.0, ge=0)
+    """Of the style; the paper has 120. It needs ``style_network``."""
+    weight_ssim: float = Field(default=0.4, ge=0)
+    """Of the structural dissimilarity."""
+    weight_source: float = Field(default=1.0, ge=0)
+    """Of the error of the extracted source."""
+    style_network: FilePath | None = None
+    """ONNX file of MaxiMask's compact network, whose encoder gives the features of the style."""
+    first: int = Field(default=200, ge=1)
+    """Simulated maps before the first step; each has four cut-outs."""
+    fresh: float = Field(default=2.0, ge=0)
+    """New maps for each step."""
+    keep: int = Field(default=8_000, ge=1)
+    """Maps that a step draws from; 0.4 MB each on disk."""
+    workers: int = Field(default=1, ge=1, le=256)
+    """Processes that simulate."""
+    validation: int = Field(default=100, ge=1)
+    """Maps of the validation."""
+
+    @model_validator(mode="after")
+    def _style_has_features(self) -> Self:
+        if self.weight_style and self.style_network is None:
+            raise ValueError("weight_style needs style_network")
+        return self
+
+
+class PconvTrainer:
+    """Trains the compact network or the paper's; entry point ``pconv``."""
+
+    recipe: ClassVar[type[Recipe]] = PconvRecipe
+    monitor: ClassVar[str] = "score"
+
+    def begin(self, recipe: Any, folder: Path) -> PconvTraining:
+        """Return a new training."""
+        return PconvTraining(recipe, folder)
+
+
+class PconvTraining(StreamTraining):
+    """The network, its optimizer, its samples."""
+
+    def __init__(self, recipe: PconvRecipe, folder: Path) -> None:
+        from astroclean_pconv.losses import LossWeights  # noqa: PLC0415 - imports torch
+        from astroclean_pconv.network import build_compact, build_paper  # noqa: PLC0415
+        from astroclean_pconv.style import StyleFeatures  # noqa: PLC0415
+
+        self._recipe = recipe
+        module = built(build_paper if recipe.network == "paper" else build_compact, recipe)
+        if recipe.start is not None:
+            begin_with(module, Path(recipe.start).expanduser())
+        self._weights = LossWeights(
+            **{name: getattr(recipe, f"weight_{name}") for name in LossWeights.model_fields}
+        )
+        trained = TrainedModule(module, recipe)
+        self._features = None
+        if recipe.style_network is not None and self._weights.style:
+            self._features = StyleFeatures(recipe.style_network).to(trained.device)
+        self._validation = fixed_samples(
+            SampleMaker(recipe.seed, offset=VALIDATION),
+            folder / "validation",
+            count=recipe.validation,
+            workers=recipe.workers,
+        )
+        stream = SampleStream(
+            SampleMaker(recipe.seed),
+            folder / "samples",
+            plan=StreamPlan(recipe.first, recipe.fresh, recipe.keep),
+            workers=recipe.workers,
+        )
+        super().__init__(trained, stream)
+
+    def step(self, number: int) -> Mapping[str, float]:
+        """Take one step; return its losses."""
+        import torch  # noqa: PLC0415 - takes a second, and only training needs it
+
+        from astroclean_pconv.losses import Batch, losses_of  # noqa: PLC0415 - imports torch
+
+        drawn = {
+            name: torch.from_numpy(values).to(self._trained.device)
+            for name, values in self._batch(number).items()
+        }
+        batch = Batch(**drawn)
+
+        def losses(module: Any) -> Mapping[str, Any]:
+            found = module(batch.image, batch.valid).float()
+            # Sums over pixels need float32.
+            with torch.autocast(found.device.type, enabled=False):
+                return losses_of(found, batch, self._weights, features=self._features)
+
+        told: dict[str, float] = self._trained.learn(number, losses)
+        return told
+
+    def _batch(self, number: int) -> dict[str, NDArray[np.float32]]:
+        rng = np.random.default_rng((self._recipe.seed, number))
+        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _IMAGES}
+        for sample in self._stream.draw(number, rng.random(self._recipe.batch)):
+            one, turn = int(rng.integers(CUTS)), int(rng.integers(ORIENTATIONS))
+            for name in _IMAGES:
+                parts[name].append(turned(sample[name][one], turn))
+        stacked = {k: np.stack(v)[:, np.newaxis].astype(np.float32) for k, v in parts.items()}
+        sky = stacked.pop("sky")
+        if self._recipe.truth == "noiseless":
+            stacked["target"] = np.where(stacked["hole"] > 0, sky, stacked["target"])
+        return stacked
+
+    def validate(self) -> Mapping[str, float]:
+        """Score the averaged weights on maps that no step sees."""
+        return hole_scores(self._answer, self._validation, batch=self._recipe.batch)
+
+    def _answer(
+        self, image: NDArray[np.float32], valid: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        import torch  # noqa: PLC0415 - takes a second, and only training needs it
+
+        fed = [torch.from_numpy(part).to(self._trained.device) for part in (image, valid)]
+        with torch.inference_mode():
+            return np.asarray(self._trained.average(*fed).cpu().numpy())
+
+    def export(self, folder: Path) -> Sequence[Path]:
+        """Write ONNX file, card and example from the averaged weights."""
+        from astroclean_pconv.export import export_network  # noqa: PLC0415 - imports torch
+
+        names = {"compact": "pconv-astroclean", "paper": "pconv-paper"}
+        module = copy.deepcopy(self._trained.average).cpu()
+        return export_network(module, folder, name=names[self._recipe.network])
