@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from astroclean.inference.normalize import SigmaClipZscore
-from astroclean.simulate.cirrus import draw_emission, mapping_noise
 from astroclean.simulate.draws import log_uniform, uniform, whole
 from astroclean.simulate.fields import render_stars
-from astroclean.simulate.psfs import PsfRange, draw_psf
+from astroclean_pconv import grounds
 from astroclean_pconv.cutouts import SIDE, CutOut, cut
 from astroclean_pconv.holes import HoleRule, measure_peaks, source_holes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
+
+    from astroclean_pconv.grounds import Ground
 
 __all__ = [
     "CUTS",
-    "FAMILIES",
     "ORIENTATIONS",
     "SNR_CLASSES",
     "TABLE_1",
@@ -46,16 +48,7 @@ TABLE_1 = np.concatenate(
     ]
 ).astype(np.float64)
 """Fluxes of the paper's simulations, mJy."""
-_WIDTHS = (2.0, 5.0)
-FAMILIES = (
-    PsfRange(fwhm=_WIDTHS, kinds=("pacs",)),
-    PsfRange(fwhm=_WIDTHS, kinds=("gaussian",), ellipticity=(0.1, 0.3)),
-    PsfRange(fwhm=_WIDTHS, kinds=("airy",)),
-    PsfRange(fwhm=_WIDTHS, kinds=("gaussian",), ellipticity=(0.0, 0.05)),
-)
-"""Tri-lobed, elongated, Airy, Gaussian; each at any angle."""
-_GROUND = 192
-"""Pixels of the map that cut-outs are taken from."""
+_MAP = grounds.SIDE
 _BORDER = 24
 """Least distance of a source from its edge: some cut-outs reach beyond."""
 _SHIFT = 2.0
@@ -77,6 +70,10 @@ class SampleMaker:
     """Of the training."""
     offset: int = 0
     """Added to numbers, for a set of its own."""
+    maps: tuple[Path, ...] = ()
+    """Real maps; sources are put on them too."""
+    share: float = 0.5
+    """Part of the samples that are on real maps, where there are any."""
 
     def __call__(self, number: int) -> dict[str, NDArray[np.generic]]:
         """Return cut-outs of one map.
@@ -90,22 +87,27 @@ class SampleMaker:
         -------
         dict
             ``image``, (4, 96, 96) float32: normalized, with all sources; ``target``, float16: the
-            same without them; ``sky``, float16: without noise too; ``valid``, bool: what the
-            network may see; ``hole``, bool: what it is to fill; ``snr``, (4,) float32: of the
-            source in the middle, by the paper's equation 1. Beyond the border of the map images
-            are 0, and neither ``valid`` nor ``hole``.
+            same without them; ``sky``, float16: without noise too, where that is known; ``valid``,
+            bool: what the network may see; ``hole``, bool: what it is to fill; ``snr``, (4,)
+            float32: of the source in the middle, by the paper's equation 1. Beyond the border of
+            the map images are 0, and neither ``valid`` nor ``hole``.
         """
         rng = np.random.default_rng(self.seed_of(number))
-        scene = _draw_map(rng)
+        scene = _draw_map(rng, self._ground(rng))
         cuts = [_cut_out(scene, one) for one in _chosen(rng, scene)]
         return {name: np.stack([one[name] for one in cuts]) for name in cuts[0]}
+
+    def _ground(self, rng: np.random.Generator) -> Ground:
+        if self.maps and rng.random() < self.share:
+            return grounds.real_ground(rng, self.maps[int(rng.integers(len(self.maps)))])
+        return grounds.simulated_ground(rng)
 
     def seed_of(self, number: int) -> int:
         """Return the seed of a sample."""
         return _SEEDS + 50_000_000 * self.seed + self.offset + number
 
 
-class _Map(NamedTuple):
+class _Scene(NamedTuple):
     """A map with sources, and the truth of it."""
 
     image: NDArray[np.float64]
@@ -117,12 +119,8 @@ class _Map(NamedTuple):
     snr: NDArray[np.float64]
 
 
-def _draw_map(rng: np.random.Generator) -> _Map:
-    shape = (_GROUND, _GROUND)
-    psf = draw_psf(rng, FAMILIES[int(rng.integers(len(FAMILIES)))])
-    emission = draw_emission(rng, shape, psf)
-    noise = emission.noise * mapping_noise(rng, shape, uniform(rng, (0.0, 0.8)))
-    target = emission.background + noise
+def _draw_map(rng: np.random.Generator, ground: Ground) -> _Scene:
+    target, psf, shape = ground.target, ground.psf, ground.target.shape
     sizes = HoleRule().in_pixels(fwhm_pixels=psf.fwhm_pixels)
     places = _draw_places(rng, psf.fwhm_pixels)
     everywhere = np.ones(shape, dtype=bool)
@@ -134,11 +132,11 @@ def _draw_map(rng: np.random.Generator) -> _Map:
     holes = found.holes
     if rng.random() < _DEFECTS:
         holes = holes | draw_defects(rng, shape)
-    return _Map(image, target, emission.background, holes, catalogue, found.snr)
+    return _Scene(image, target, ground.sky, holes, catalogue, found.snr)
 
 
 def _draw_places(rng: np.random.Generator, fwhm: float) -> NDArray[np.float64]:
-    low, high = _BORDER, _GROUND - 1 - _BORDER
+    low, high = _BORDER, _MAP - 1 - _BORDER
     places: list[NDArray[np.float64]] = []
     for _ in range(whole(rng, _SOURCES)):
         place = rng.uniform(low, high, 2)
@@ -156,6 +154,8 @@ def _draw_flux(rng: np.random.Generator, unit: float) -> float:
     ``unit`` is the flux of a source whose peak is as high as the scatter around it.
     """
     index = int(rng.integers(len(SNR_CLASSES) - 1))
+    if not unit > 0:  # a flat part of a real map
+        return 0.0
     span = (SNR_CLASSES[index] * unit, SNR_CLASSES[index + 1] * unit)
     first, end = np.searchsorted(TABLE_1, span)
     return float(rng.choice(TABLE_1[first:end])) if first < end else log_uniform(rng, span)
@@ -195,7 +195,7 @@ def draw_defects(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np
     return found
 
 
-def _chosen(rng: np.random.Generator, scene: _Map) -> list[tuple[CutOut, float]]:
+def _chosen(rng: np.random.Generator, scene: _Scene) -> list[tuple[CutOut, float]]:
     """Return cut-outs around sources; one source twice where there are few."""
     count = len(scene.positions)
     order = rng.permutation(max(count, CUTS)) % count
@@ -207,7 +207,7 @@ def _chosen(rng: np.random.Generator, scene: _Map) -> list[tuple[CutOut, float]]
     return chosen
 
 
-def _cut_out(scene: _Map, chosen: tuple[CutOut, float]) -> dict[str, NDArray[np.generic]]:
+def _cut_out(scene: _Scene, chosen: tuple[CutOut, float]) -> dict[str, NDArray[np.generic]]:
     one, snr = chosen
     hole = cut(scene.holes, one, outside=False)
     valid = cut(~scene.holes, one, outside=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -12,6 +13,7 @@ from pydantic import Field, FilePath, model_validator
 from astroclean.training.network import StreamTraining
 from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
 from astroclean.training.torch_model import TorchRecipe, TrainedModule, begin_with, built
+from astroclean_pconv.grounds import find_maps
 from astroclean_pconv.samples import CUTS, ORIENTATIONS, VALIDATION, SampleMaker, turned
 from astroclean_pconv.scoring import hole_scores
 
@@ -28,7 +30,11 @@ _IMAGES = ("image", "target", "sky", "valid", "hole")
 
 
 class PconvRecipe(TorchRecipe):
-    """How a network of partial convolutions is trained; a cut-out has 96 x 96 pixels."""
+    """How a network of partial convolutions is trained; a cut-out has 96 x 96 pixels.
+
+    The folder ``data`` may hold ``maps/``, real maps with few sources, one FITS file each. The
+    validation is on simulated maps alone: it is for choosing weights, not for judging them.
+    """
 
     network: Literal["compact", "paper"] = "compact"
     """``compact``: 0.4 M parameters; ``paper``: 35 M."""
@@ -61,6 +67,8 @@ class PconvRecipe(TorchRecipe):
     """Maps that a step draws from; 0.4 MB each on disk."""
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that simulate."""
+    maps_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of the maps that are windows of those in ``data``; without it all are simulated."""
     validation: int = Field(default=100, ge=1)
     """Maps of the validation."""
 
@@ -91,6 +99,8 @@ class PconvTraining(StreamTraining):
         from astroclean_pconv.style import StyleFeatures  # noqa: PLC0415
 
         self._recipe = recipe
+        maps = () if recipe.data is None else find_maps(recipe.data)
+        maker = SampleMaker(recipe.seed, maps=maps, share=recipe.maps_share)
         module = built(build_paper if recipe.network == "paper" else build_compact, recipe)
         if recipe.start is not None:
             begin_with(module, Path(recipe.start).expanduser())
@@ -103,13 +113,13 @@ class PconvTraining(StreamTraining):
             self._features = StyleFeatures(recipe.style_network).to(trained.device)
         self._validation = fixed_samples(
             SampleMaker(recipe.seed, offset=VALIDATION),
-            folder / "validation",
+            folder / f"validation-{recipe.seed}",
             count=recipe.validation,
             workers=recipe.workers,
         )
         stream = SampleStream(
-            SampleMaker(recipe.seed),
-            folder / "samples",
+            maker,
+            folder / f"samples-{_key_of(maker)}",
             plan=StreamPlan(recipe.first, recipe.fresh, recipe.keep),
             workers=recipe.workers,
         )
@@ -169,3 +179,9 @@ class PconvTraining(StreamTraining):
         names = {"compact": "pconv-astroclean", "paper": "pconv-paper"}
         module = copy.deepcopy(self._trained.average).cpu()
         return export_network(module, folder, name=names[self._recipe.network])
+
+
+def _key_of(maker: SampleMaker) -> str:
+    """Return what tells samples from those that a training with other maps left."""
+    files = [(path.name, path.stat().st_size) for path in maker.maps]
+    return hashlib.sha256(repr((maker.seed, maker.share, files)).encode()).hexdigest()[:8]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from astroclean_pconv.samples import VALIDATION, SampleMaker
 from astroclean_pconv.scoring import hole_scores
-from astroclean_pconv.training import PconvTrainer
+from astroclean_pconv.training import PconvTrainer, _key_of
 from pydantic import ValidationError
 
 from astroclean.errors import ConfigurationError
@@ -120,3 +122,24 @@ def test_scores_are_of_the_holes_alone() -> None:
     assert found["flux"] < 0.2, "noise beneath the sources is not light"
     flat = hole_scores(lambda image, _: 0 * image, samples, batch=100)
     assert flat["score"] == -flat["error mean"] < -0.1
+
+
+def test_samples_of_other_maps_are_kept_apart(tmp_path: Path) -> None:
+    path = tmp_path / "one.fits"
+    path.write_bytes(b"map")
+    makers = [SampleMaker(1), SampleMaker(2), SampleMaker(1, maps=(path,))]
+    keys = {_key_of(maker) for maker in makers}
+    path.write_bytes(b"another map")
+    keys.add(_key_of(makers[2]))
+    assert len(keys) == 4
+    assert _key_of(SampleMaker(1)) in keys
+
+
+def test_processes_that_simulate_import_no_framework() -> None:
+    code = (
+        "import sys, astroclean_pconv.training, astroclean_pconv.samples as s\n"
+        "s.SampleMaker(1)(0)\n"
+        "assert not {'torch', 'onnx', 'keras', 'tensorflow'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
