@@ -33,6 +33,7 @@ _DOWN = (
 """Channels out and geometry of the blocks PCDown1 to PCDown11."""
 _UP = (512, 512, 512, 256, 256, 128, 128, 64, 64, 32, 1)
 """Channels out of the blocks PCUp1 to PCUp11; their geometry is that of the encoder, reversed."""
+_SMALL = 0.05
 _WIDTHS = (16, 24, 32, 48, 64)
 """Filters of the compact network at full resolution, 1/2, 1/4, 1/8, 1/16."""
 
@@ -114,6 +115,8 @@ class CompactNetwork(nn.Module):  # type: ignore[misc]  # torch is untyped
         )
         self.decoder = nn.ModuleList(PartialConv2d(2 * w, w, _FINE, **leaky) for w in widths[:-1])
         self.last = PartialConv2d(widths[0], 1, _FINE, **plain | {"activation": "none"})
+        # Begins near 0, the middle of what it sees: without normalizations features grow.
+        self.last.conv.weight.data.mul_(_SMALL)
 
     def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the background; see `PaperNetwork.forward`."""

@@ -63,7 +63,7 @@ class PconvRecipe(TorchRecipe):
     """Simulated maps before the first step; each has four cut-outs."""
     fresh: float = Field(default=2.0, ge=0)
     """New maps for each step."""
-    keep: int = Field(default=8_000, ge=1)
+    keep: int = Field(default=4_000, ge=1)
     """Maps that a step draws from; 0.4 MB each on disk."""
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that simulate."""
