@@ -86,6 +86,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, help="rows; as many as columns where not given")
     parser.add_argument("--max-memory", default="2GB")
     parser.add_argument("--stages", default="lacosmic,interpolate")
+    parser.add_argument("--set", action="append", default=[], help="as for `astroclean run`")
     parser.add_argument("--packed", action="store_true", help="tile-compressed input and output")
     arguments = parser.parse_args()
     height = arguments.height or arguments.side
@@ -97,6 +98,7 @@ def main() -> None:
         pipeline.write_text(f"schema = 1\n{stages}{PRODUCTS}")
         words = ["run", str(pipeline), str(frame), "-o", str(Path(folder) / "out")]
         words += ["--max-memory", arguments.max_memory]
+        words += [word for setting in arguments.set for word in ("--set", setting)]
         start = time.perf_counter()
         command = [sys.executable, "-c", RUN_AND_TELL, *words]
         done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603

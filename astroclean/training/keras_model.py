@@ -189,10 +189,19 @@ class TrainedModel:
             self.average = [kept[f"average_{i}"] for i in range(count)]
             for index, variable in enumerate(self.model.optimizer.variables):
                 variable.assign(kept[f"optimizer_{index}"])
+            for index, variable in enumerate(self._chance()):
+                variable.assign(kept[f"chance_{index}"])
+
+    def _chance(self) -> list[Any]:
+        """Return the states of random generators, such as those of dropout: no weights."""
+        weights = {id(variable) for variable in self.model.weights}
+        others = self.model.non_trainable_variables
+        return [v for v in others if id(v) not in weights and "seed_generator" in v.path]
 
     def _parts(self) -> dict[str, Sequence[Any]]:
         return {
             "weight": self.model.get_weights(),
             "average": self.average,
             "optimizer": self.model.optimizer.variables,
+            "chance": self._chance(),
         }

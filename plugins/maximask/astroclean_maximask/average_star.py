@@ -26,8 +26,8 @@ _SOFT = 3.0
 _PEAK = 5.0
 """Least mean of 3 x 3 pixels around a peak, in units of the noise of one pixel."""
 _SHARPEST = 0.25
-"""Least part of its highest pixel that the mean around a peak has: 0.3 for stars with an FWHM of 1.5
-pixels, 0.11 and 0.22 for charge in one pixel or two."""
+"""Least part of its highest pixel that the mean around a peak has: 0.3 for stars with an FWHM of
+1.5 pixels, 0.11 and 0.22 for charge in one pixel or two."""
 _APART = 7
 """No two peaks in a box of this side."""
 _MOST = 80

@@ -39,9 +39,9 @@ _TRAINED, _PUBLISHED_TRAINED = 0.6, 0.5
 class MaxiTrackOptions(NetworkOptions):
     """Settings of :class:`MaxiTrack`."""
 
-    weights: str = "published"
-    """``published``, the authors' network, imported with `astroclean weights import maximask`; or
-    the card that `astroclean train maxitrack` left."""
+    weights: str = "astroclean"
+    """``astroclean``, our own compact network; ``published``, the authors', imported with
+    `astroclean weights import maximask`; or the card that `astroclean train maxitrack` left."""
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Fraction of exposures that are expected to be spoiled."""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5

@@ -47,12 +47,12 @@ def test_every_kind_of_spoiled_exposure_has_a_condition() -> None:
 
 
 def test_samples_are_those_of_their_number() -> None:
-    for make in (SampleMaker(3), TrackSampleMaker(3)):
+    for make, seen in ((SampleMaker(3), "pixels"), (TrackSampleMaker(3), "star")):
         first, again, other = make(5), make(5), make(6)
         for name, array in first.items():
             np.testing.assert_array_equal(array, again[name])
-        assert not np.array_equal(first["pixels"], other["pixels"])
-        assert np.isfinite(first["pixels"]).all()
+        assert not np.array_equal(first[seen], other[seen])
+        assert np.isfinite(first[seen]).all()
 
 
 SMALL = {
