@@ -72,6 +72,10 @@ class MaskPlane(enum.IntFlag):
     USER_2 = (30, "U2", "third-party plugin", False)
     USER_3 = (31, "U3", "third-party plugin", False)
 
+    def __invert__(self) -> MaskPlane:
+        """Return all other planes; before Python 3.11.4 `enum` forgets those with large values."""
+        return MaskPlane.union(plane for plane in MaskPlane if not plane & self)
+
     @property
     def bit(self) -> int:
         """Number of the bit, 0 to 31 (single planes only)."""
@@ -84,7 +88,7 @@ class MaskPlane(enum.IntFlag):
 
 
 # An empty IntFlag value cannot be made through the custom constructor.
-NO_PLANE = MaskPlane.COSMIC_RAY & ~MaskPlane.COSMIC_RAY
+NO_PLANE = MaskPlane.COSMIC_RAY & MaskPlane.HOT_LINE
 
 REJECTING = MaskPlane.union(plane for plane in MaskPlane if plane.rejects)
 """The planes that make a pixel unusable unless the run says otherwise (``reject_bits``)."""

@@ -99,3 +99,11 @@ def test_the_table_holds_a_row_for_each_plane() -> None:
     assert list(table["value"]) == [int(p) for p in PLANES]
     assert list(table["alias"]) == [p.alias for p in PLANES]
     assert parse_planes([str(n) for n in table["name"][table["rejects"]]]) == REJECTING
+
+
+@pytest.mark.parametrize("plane", MaskPlane)
+def test_all_other_planes_are_the_inverse(plane: MaskPlane) -> None:
+    others = ~plane
+    assert not others & plane
+    assert others | plane == MaskPlane.union(MaskPlane)
+    assert ~(plane | MaskPlane.USER_3) == others & ~MaskPlane.USER_3
