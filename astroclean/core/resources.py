@@ -140,7 +140,10 @@ class ImageResource(Resource):
 
 
 class TableResource(Resource):
-    """A catalogue: ECSV, CSV, FITS table or VOTable."""
+    """A catalogue: ECSV, CSV, FITS table, VOTable or DS9 regions (``.reg``).
+
+    :func:`astroclean.core.catalogs.sources_of_table` makes the sources of a frame of it.
+    """
 
     format = "table"
 

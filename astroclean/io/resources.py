@@ -100,6 +100,10 @@ def _read_images(path: Path) -> tuple[ImageHdu, ...]:
 
 
 def _read_table(path: Path) -> Table:
+    if path.suffix.lower() == ".reg":
+        from astroclean.io.regions import read_regions  # noqa: PLC0415 - rarely needed
+
+        return read_regions(path)
     from astropy.table import QTable  # noqa: PLC0415 - heavy
 
     try:
@@ -108,7 +112,7 @@ def _read_table(path: Path) -> Table:
         raise FitsReadError(
             f"cannot be read as a table: {error}",
             where=str(path),
-            remedy="ECSV, CSV, FITS tables and VOTables are understood.",
+            remedy="ECSV, CSV, FITS tables, VOTables and DS9 regions (.reg) are understood.",
         ) from error
 
 

@@ -1,0 +1,153 @@
+"""Read DS9 region files as catalogues."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.errors import FitsReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from astropy.table import QTable
+
+__all__ = ["read_regions"]
+
+_REMEDY = "Points, circles, ellipses, boxes and annuli are understood, on the sky or in pixels."
+_DRAWING = (
+    "DS9 .* is (invalid|unsupported) and will be ignored",
+    "Found duplicate metadata",
+    "dashed lines are unsupported",
+    "facecolor and edgecolor are different",
+)
+"""What the package ``regions`` warns of that moves no region."""
+
+
+def read_regions(path: Path) -> QTable:
+    """Read a DS9 region file as a table of positions.
+
+    Parameters
+    ----------
+    path : Path
+        A text file of regions that have a centre: all on the sky, or all in pixels.
+
+    Returns
+    -------
+    astropy.table.QTable
+        One row a region, in the order of the file. Columns ``id`` (from 1); ``ra``, ``dec`` (deg,
+        ICRS) or ``x``, ``y`` (pixels, centre of the lower-left pixel is 0, 0); ``radius`` (arcsec
+        or pixels), NaN for what is no circle.
+
+    Raises
+    ------
+    FitsReadError
+        The package ``regions`` is not installed, the file cannot be read in full, has no regions,
+        mixes sky and pixels, excludes regions, or has one without a centre or that is a label.
+    """
+    try:
+        from regions import SkyRegion  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise FitsReadError(
+            "DS9 regions need the package regions",
+            where=str(path),
+            remedy="pip install 'astroclean[regions]'.",
+        ) from error
+    found = _parsed(path)
+    _refuse_shapes(found, path)
+    on_sky = sum(isinstance(region, SkyRegion) for region in found)
+    if 0 < on_sky < len(found):
+        raise FitsReadError(
+            "mixes regions on the sky and in pixels",
+            where=str(path),
+            received=f"{on_sky} on the sky, {len(found) - on_sky} in pixels",
+            remedy="Save all in one coordinate system, or in two files.",
+        )
+    return _sky_table(found) if on_sky else _pixel_table(found)
+
+
+def _parsed(path: Path) -> Sequence[Any]:
+    from astropy.utils.exceptions import AstropyUserWarning  # noqa: PLC0415 - heavy
+    from regions import Regions  # noqa: PLC0415 - optional
+
+    with warnings.catch_warnings():
+        # The package warns of a region that it skips; a source would be missing unseen.
+        warnings.filterwarnings("error", category=AstropyUserWarning)
+        for harmless in _DRAWING:
+            warnings.filterwarnings("ignore", message=harmless)
+        try:
+            found: list[Any] = list(Regions.parse(path.read_text("utf-8"), format="ds9"))
+        except Exception as error:  # the package raises many types
+            raise FitsReadError(
+                f"cannot be read as DS9 regions: {str(error).rstrip('.')}",
+                where=str(path),
+                remedy=_REMEDY,
+            ) from error
+    if not found:
+        raise FitsReadError("has no region", where=str(path), remedy=_REMEDY)
+    return found
+
+
+def _refuse_shapes(found: Sequence[Any], path: Path) -> None:
+    # A label is a point to the package, with the place of the text as its centre.
+    refused = Counter(
+        _shape(region)
+        for region in found
+        if not hasattr(region, "center") or _shape(region) == "text"
+    )
+    if refused:
+        raise FitsReadError(
+            "has regions without a centre of their own",
+            where=str(path),
+            received=", ".join(f"{count} {shape}" for shape, count in sorted(refused.items())),
+            remedy=_REMEDY,
+        )
+    # In DS9's language a minus before the shape takes its pixels away.
+    excluded = Counter(_shape(region) for region in found if not region.meta.get("include", True))
+    if excluded:
+        raise FitsReadError(
+            "has excluded regions, which are no sources",
+            where=str(path),
+            received=", ".join(f"{count} -{shape}" for shape, count in sorted(excluded.items())),
+            remedy="Remove them, or the minus before them.",
+        )
+
+
+def _shape(region: Any) -> str:
+    """Return the name of a shape, as `polygon` of PolygonPixelRegion."""
+    name = type(region).__name__
+    return name.removesuffix("SkyRegion").removesuffix("PixelRegion").lower()
+
+
+def _pixel_table(found: Sequence[Any]) -> QTable:
+    from astropy.table import QTable  # noqa: PLC0415 - heavy
+
+    radii = [float(r.radius) if _shape(r) == "circle" else np.nan for r in found]
+    return QTable(
+        {
+            "id": np.arange(1, len(found) + 1),
+            "x": np.array([float(region.center.x) for region in found]),
+            "y": np.array([float(region.center.y) for region in found]),
+            "radius": np.array(radii),
+        }
+    )
+
+
+def _sky_table(found: Sequence[Any]) -> QTable:
+    from astropy import units as u  # noqa: PLC0415 - heavy
+    from astropy.table import QTable  # noqa: PLC0415 - heavy
+
+    sky = [region.center.icrs for region in found]
+    radii = [r.radius.to_value(u.arcsec) if _shape(r) == "circle" else np.nan for r in found]
+    return QTable(
+        {
+            "id": np.arange(1, len(found) + 1),
+            "ra": [place.ra.deg for place in sky] * u.deg,
+            "dec": [place.dec.deg for place in sky] * u.deg,
+            "radius": radii * u.arcsec,
+        }
+    )
