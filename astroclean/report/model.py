@@ -15,6 +15,7 @@ __all__ = [
     "Histogram",
     "Preview",
     "RunReport",
+    "Spectrum",
     "StageRecord",
 ]
 
@@ -66,6 +67,18 @@ class Histogram(_Record):
     after: list[int]
 
 
+class Spectrum(_Record):
+    """Power spectra of a frame before and after, at the same frequencies."""
+
+    frequency: list[float]
+    """Cycles a pixel, rising."""
+    before: list[float]
+    """Power in the unit of the frame squared."""
+    after: list[float]
+    note: str = ""
+    """What was compared, for the caption; empty where it is the whole frame."""
+
+
 class Preview(_Record):
     """Pictures of a frame as PNG data URIs, all of one size."""
 
@@ -101,6 +114,7 @@ class FrameRecord(_Record):
     sources: int | None = None
     stages: list[StageRecord] = Field(default_factory=list)
     histogram: Histogram | None = None
+    spectrum: Spectrum | None = None
     previews: list[Preview] = Field(default_factory=list)
 
 
@@ -155,6 +169,6 @@ class RunReport(_Record):
 
     def to_json(self) -> str:
         """Return ``run.json``: everything but the pictures."""
-        frames = {"__all__": {"previews", "histogram"}}
+        frames = {"__all__": {"previews", "histogram", "spectrum"}}
         hidden = {"files": {"__all__": {"frames": frames}}}
         return self.model_dump_json(indent=2, exclude=hidden)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from astroclean.core.planes import REJECTING, MaskPlane
-from astroclean.report.model import Histogram, Preview
+from astroclean.report.model import Preview
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PLANE_COLORS", "make_histogram", "make_previews"]
+__all__ = ["PLANE_COLORS", "make_previews"]
 
 # After Okabe & Ito and Paul Tol: planes that usually meet in one frame differ in lightness as
 # well as in hue, so that they stay apart for color-blind readers.
@@ -62,8 +61,6 @@ _BLOCK = 16
 _MAX_ZOOM = 4
 _SOFTENING = 0.1
 _HEADROOM = 8.0
-_BINS = 64
-_SAMPLE = 4_000_000
 _NOWHERE = MaskPlane.NO_DATA | MaskPlane.OVERSCAN
 
 
@@ -152,52 +149,6 @@ def make_previews(
     if window is None or (max(ny, nx) <= _WINDOW and zoom == _MAX_ZOOM):
         return [overview]
     return [overview, _draw_detail((before, after, flags_after), usable, window, limit)]
-
-
-def make_histogram(before: NDArray[np.float32], after: NDArray[np.float32]) -> Histogram | None:
-    """Count pixel values before and after on the same bins.
-
-    Parameters
-    ----------
-    before, after : (ny, nx) float32
-        Pixel values in one unit. Not modified. Pixels that are not finite are left out.
-
-    Returns
-    -------
-    Histogram or None
-        About 64 bins between percentiles 0.1 and 99.9 of ``before``; values beyond are counted in
-        the first and last bin. None where no pixel of ``before`` is finite.
-    """
-    old, new = before[np.isfinite(before)], after[np.isfinite(after)]
-    if not old.size:
-        return None
-    sample = old[:: 1 + old.size // _SAMPLE].astype(np.float64)
-    edges = _bin_edges(sample)
-
-    def count(values: NDArray[np.float32]) -> list[int]:
-        span = (float(edges[0]), float(edges[-1]))
-        # In float64, since the span of float32 values may not fit into float32.
-        counts = np.histogram(values.astype(np.float64), bins=len(edges) - 1, range=span)[0]
-        below = np.count_nonzero(values < edges[0])
-        counts[0] += below
-        counts[-1] += values.size - counts.sum()
-        return [int(n) for n in counts]
-
-    return Histogram(edges=edges.tolist(), before=count(old), after=count(new))
-
-
-def _bin_edges(sample: NDArray[np.float64]) -> NDArray[np.float64]:
-    low, high = (float(p) for p in np.percentile(sample, [0.1, 99.9]))
-    if np.array_equal(sample, np.rint(sample)) and max(-low, high) < 2**52:
-        # A width that is no integer would give whole numbers a comb of empty bins.
-        low, high = math.floor(low), math.ceil(high)
-        width = math.ceil((high - low + 1) / _BINS)
-        count = math.ceil((high - low + 1) / width)
-        return np.asarray(low - 0.5 + width * np.arange(count + 1), dtype=np.float64)
-    if not low < high:
-        span = max(abs(low) * 1e-3, 1e-30)
-        low, high = low - span, high + span
-    return np.linspace(low, high, _BINS + 1)
 
 
 def _draw_detail(

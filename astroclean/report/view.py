@@ -14,13 +14,20 @@ from astroclean.report.preview import PLANE_COLORS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from astroclean.report.model import FileRecord, FrameRecord, Histogram, RunReport
+    from astroclean.report.model import FileRecord, FrameRecord, Histogram, RunReport, Spectrum
 
 __all__ = ["FILTERS", "FUNCTIONS", "number", "settings"]
 
 _PLOT = (420, 240)
 _MARGIN = (54, 14, 42, 10)  # left, right, bottom, top
 _FLOOR = -0.3  # log of half a pixel, so that a single one stands above the axis
+
+_DYNAMIC = 12  # decades of power that a page can show
+_DECADE_APART = 1.5  # decades of an axis above which 2 and 5 have no room beside 1
+
+_KEY = 0.1  # of the height of a plot, left to the key above lines that do not fall
+_NYQUIST = 0.5  # cycles a pixel
+_ROUNDING = 1e-9
 
 _NOTHING = "\N{EN DASH}"
 
@@ -204,9 +211,68 @@ def _plot_of(histogram: Histogram) -> dict[str, Any]:
     }
 
 
+def _spectrum_of(spectrum: Spectrum) -> dict[str, Any]:
+    """Return the geometry of power spectra with both axes logarithmic."""
+    (width, height), (left, right, bottom, top) = _PLOT, _MARGIN
+    first, last = math.log10(spectrum.frequency[0]), math.log10(_NYQUIST)
+    low, high = _power_range(spectrum)
+
+    def across(frequency: float) -> float:
+        return left + (width - left - right) * (math.log10(frequency) - first) / (last - first)
+
+    def up(power: float) -> float:
+        level = max(math.log10(power), low) if power > 0 else low
+        return height - bottom - (height - bottom - top) * (level - low) / (high - low)
+
+    def line(powers: list[float]) -> str:
+        points = zip(spectrum.frequency, powers, strict=True)
+        return "M" + "L".join(f"{across(f):.1f} {up(power):.1f}" for f, power in points)
+
+    decades = range(math.ceil(low), math.floor(high) + 1)
+    return {
+        "width": width,
+        "height": height,
+        "box": (left, top, width - right, height - bottom),
+        "before": line(spectrum.before),
+        "after": line(spectrum.after),
+        "x_ticks": [(across(f), label) for f, label in _frequency_ticks(first, last)],
+        "y_ticks": [(up(10.0**d), _power(d)) for d in decades[:: 1 + len(decades) // 6]],
+    }
+
+
+def _power_range(spectrum: Spectrum) -> tuple[float, float]:
+    """Return limits of an axis of log power that has two decades to read it by."""
+    levels = [math.log10(p) for p in (*spectrum.before, *spectrum.after) if p > 0]
+    high = max(levels) + 0.1
+    low = max(min(levels) - 0.1, high - _DYNAMIC)
+    if math.floor(high) - math.ceil(low) < 1:
+        low, high = math.floor(low), math.ceil(high)
+        high += low == high
+    return low, high + _KEY * (high - low)
+
+
+def _frequency_ticks(first: float, last: float) -> list[tuple[float, str]]:
+    """Return round frequencies between two logarithms, with their labels."""
+    wide = last - first >= _DECADE_APART
+    ticks: list[tuple[float, str]] = []
+    for place in range(math.floor(first), math.floor(last) + 1):
+        for digit in range(1, 10):
+            value = float(f"{digit}e{place}")
+            shown = digit == 1 or value == _NYQUIST or (digit in {2, 5} and not wide)
+            if first - _ROUNDING <= math.log10(value) <= last + _ROUNDING:
+                ticks.append((value, f"{value:g}" if shown else ""))
+    return ticks
+
+
+def _squared(unit: str) -> str:
+    return f"{unit}²" if unit.isalpha() else f"({unit})²"
+
+
 def _power(exponent: int) -> str:
-    digits = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-    return "10" + str(exponent).translate(digits) if exponent > 1 else str(10**exponent)
+    digits = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+    if exponent in {-1, 0, 1}:
+        return f"{10.0**exponent:g}"
+    return "10" + str(exponent).translate(digits)
 
 
 def _ticks(low: float, high: float, wanted: int = 5) -> list[tuple[float, str]]:
@@ -227,6 +293,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "moment": _moment,
     "percent": _percent,
     "href": _href,
+    "squared": _squared,
 }
 """Filters of the template."""
 
@@ -234,6 +301,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "planes_of": _planes_of,
     "statistics_of": _statistics_of,
     "plot_of": _plot_of,
+    "spectrum_of": _spectrum_of,
     "parts_of": _parts_of,
 }
 """Functions that the template calls."""

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.frameset import FrameSet
+from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.planes import count_planes
+from astroclean.core.stage import Outcome
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import AstrocleanError, AstrocleanWarning, StageError
 from astroclean.io.atomic import atomic_file
 from astroclean.io.output import BranchImage, FrameOutput
 from astroclean.report.model import FrameRecord, StageRecord
-from astroclean.report.preview import make_histogram, make_previews
+from astroclean.report.plots import make_histogram, make_spectrum
+from astroclean.report.preview import make_previews
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -285,7 +288,9 @@ def _record(
 ) -> FrameRecord:
     slot = output.slot
     sources = state.frame.sources
-    shown = make_previews(before.data, after.data, output.flags, output.changed) if pictures else []
+    images = before.data, after.data
+    shown = make_previews(*images, output.flags, output.changed) if pictures else []
+    removed = pictures and _removes(state.records)
     return FrameRecord(
         frame_id=before.frame_id,
         hdu=slot.science.label,
@@ -303,9 +308,15 @@ def _record(
         psf=state.psf_origin,
         sources=None if sources is None else len(sources),
         stages=list(state.records),
-        histogram=make_histogram(before.data, after.data) if pictures else None,
+        histogram=make_histogram(*images) if pictures else None,
+        spectrum=make_spectrum(*images, output.flags) if removed else None,
         previews=shown,
     )
+
+
+def _removes(records: Sequence[StageRecord]) -> bool:
+    """Whether a stage replaced pixels: those are judged by the power spectrum, too."""
+    return any(r.kind == SourceRemover.kind and r.outcome == Outcome.DONE for r in records)
 
 
 def _statistics(data: NDArray[np.float32], when: str) -> dict[str, float | None]:

@@ -183,7 +183,7 @@ def record() -> str:
         rows = (
             (f"`{name}`", field.description or "")
             for name, field in model.model_fields.items()
-            if name not in {"previews", "histogram"}
+            if name not in {"previews", "histogram", "spectrum"}
         )
         parts += [f"### {title}\n", table(("key", "meaning"), rows)]
     return "\n".join(parts)

@@ -17,7 +17,8 @@ import pytest
 from astroclean.core.planes import MaskPlane, count_planes
 from astroclean.report.html import render_report
 from astroclean.report.model import FileRecord, FileStatus, FrameRecord, RunReport, StageRecord
-from astroclean.report.preview import make_histogram, make_previews
+from astroclean.report.plots import make_histogram, make_spectrum
+from astroclean.report.preview import make_previews
 
 pytestmark = pytest.mark.browser
 
@@ -113,6 +114,7 @@ def frame_record(name: str, seed: int, shape: tuple[int, int] = (1024, 1024)) ->
             stage("sep", "deblend", 0.61, {"sources": 341.0, "seeing": None}),
         ],
         histogram=make_histogram(before, after),
+        spectrum=make_spectrum(before, after, flags),
         previews=make_previews(before, after, flags, changed),
     )
 
@@ -325,6 +327,28 @@ def test_filters(chromium: str, tmp_path: Path, report: RunReport) -> None:
     assert answer["failed"] == ["raw/n4823_r.fits"]
     assert answer["said"] == f"1 of {len(names)} files"
     assert answer["none"] == []
+
+
+def test_plots_stand_side_by_side(chromium: str, tmp_path: Path, report: RunReport) -> None:
+    answer = drive(
+        chromium,
+        tmp_path,
+        render_report(report),
+        """
+        document.querySelectorAll("details").forEach((d) => { d.open = true; });
+        const lines = document.querySelector(".line-after").closest("svg");
+        const steps = document.querySelector(".hist-after").closest("svg");
+        const [left, right] = [steps, lines].map((s) => s.getBoundingClientRect());
+        answer.level = Math.abs(left.top - right.top) < 2;
+        answer.apart = left.right < right.left;
+        const color = (name) => getComputedStyle(document.querySelector(name)).stroke;
+        answer.colors = [".line-before", ".hist-before", ".line-after", ".hist-after"].map(color);
+        """,
+    )
+    assert answer["level"]
+    assert answer["apart"]
+    before, before_too, after, after_too = answer["colors"]
+    assert before == before_too != after == after_too
 
 
 def test_link_opens_the_details_of_a_file(chromium: str, tmp_path: Path, report: RunReport) -> None:

@@ -623,6 +623,28 @@ class TestProducts:
         assert [n for n in report.files[0].notes if "assumed" in n and "adu" in n]
 
 
+@pytest.mark.parametrize(
+    ("stages", "drawn"),
+    [
+        (["toy-bright"], []),
+        (["toy-fill"], []),
+        (["toy-bright", "toy-fill"], [True, False]),
+        (["toy-bright", "toy-fill", "toy-sharpen"], [True, False]),
+        (["toy-sharpen", "toy-bright", "toy-fill"], []),
+    ],
+)
+def test_power_spectrum_is_drawn_where_pixels_were_replaced(
+    stages: list[str], drawn: list[bool], tmp_path: Path
+) -> None:
+    write_fits(tmp_path / "x.fits", sky(1), sky(2, hits=0))
+    report = run(tmp_path, *stages, products={"report": True}, psf={"fwhm": "3 pixel"})
+    frames = report.files[0].frames
+    assert [f.spectrum is not None for f in frames] == (drawn or [False, False])
+    assert all(f.histogram for f in frames)
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert page.count("Power spectrum before and after") == sum(drawn)
+
+
 def test_check_tells_what_a_run_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_fits(tmp_path / "x.fits", sky())
     (tmp_path / "y.fits").write_bytes(b"nothing")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.spectrum import power_spectrum
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -16,7 +18,6 @@ __all__ = [
     "hole_errors",
     "ks_distance",
     "local_scatter",
-    "power_spectrum",
     "power_spectrum_change",
     "spread",
     "wasserstein_distance",
@@ -136,37 +137,6 @@ def flux_ratios(
     lit = true > 0
     with np.errstate(divide="ignore"):
         return taken[lit] / true[lit], true[lit] / np.sqrt(variance[lit])
-
-
-def power_spectrum(image: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the azimuthal mean of the power of an image.
-
-    ``P(k) = <|FFT(w (image - mean))|^2>`` over rings one cycle a frame wide, with a Hann window w,
-    because the borders of a frame do not fit together.
-
-    Parameters
-    ----------
-    image : (ny, nx)
-        Finite.
-
-    Returns
-    -------
-    frequency : 1-D float64
-        Cycles a pixel, above 0 up to 0.5.
-    power : 1-D float64
-        In the unit of the image squared.
-    """
-    ny, nx = image.shape
-    window = np.outer(np.hanning(ny + 2)[1:-1], np.hanning(nx + 2)[1:-1])
-    values = np.asarray(image, dtype=np.float64)
-    power = np.abs(np.fft.fft2((values - values.mean()) * window)) ** 2
-    radius = np.hypot(np.fft.fftfreq(ny)[:, None], np.fft.fftfreq(nx)[None, :])
-    side = min(ny, nx)
-    ring = np.rint(radius * side).astype(int).ravel()
-    pixels = np.bincount(ring)
-    mean = np.bincount(ring, weights=power.ravel()) / np.maximum(pixels, 1)
-    rings = np.arange(1, side // 2 + 1)
-    return rings / side, mean[rings]
 
 
 def power_spectrum_change(

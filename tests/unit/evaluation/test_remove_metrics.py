@@ -15,7 +15,6 @@ from astroclean.evaluation.metrics.remove import (
     hole_errors,
     ks_distance,
     local_scatter,
-    power_spectrum,
     power_spectrum_change,
     spread,
     wasserstein_distance,
@@ -89,14 +88,6 @@ def test_holes_without_light_have_no_flux_ratio() -> None:
     assert snr.tolist() == [2.0]
 
 
-def test_power_of_a_wave_is_at_its_frequency() -> None:
-    x = np.arange(64)
-    image = np.broadcast_to(np.sin(2 * np.pi * 8 * x / 64), (64, 64))
-    frequency, power = power_spectrum(image)
-    assert frequency[np.argmax(power)] == 8 / 64
-    assert frequency[-1] == 0.5
-
-
 @given(st.floats(0.5, 4.0), st.integers(0, 50))
 def test_the_power_spectrum_changes_as_the_squares(factor: float, seed: int) -> None:
     image = np.random.default_rng(seed).normal(size=(24, 30))
@@ -106,13 +97,6 @@ def test_the_power_spectrum_changes_as_the_squares(factor: float, seed: int) -> 
     assert power_spectrum_change(image + 7, image)[1] == pytest.approx(0, abs=1e-9)
     expected = factor**2 - 1
     assert power_spectrum_change(factor * image, image)[1] == pytest.approx(expected, abs=1e-9)
-
-
-def test_white_noise_has_a_flat_spectrum() -> None:
-    image = np.random.default_rng(4).normal(size=(256, 256))
-    _, power = power_spectrum(image)
-    low, high = power[5:60].mean(), power[70:125].mean()
-    assert low / high == pytest.approx(1, abs=0.1)
 
 
 @given(SAMPLES, SAMPLES)

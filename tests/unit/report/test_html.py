@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -16,6 +17,7 @@ from astroclean.report.model import (
     Histogram,
     Preview,
     RunReport,
+    Spectrum,
     StageRecord,
 )
 
@@ -309,3 +311,31 @@ def test_configuration_says_who_set_what() -> None:
         'name "auto" pipeline',
     ):
         assert said in found.text
+
+
+POWER = Spectrum(frequency=[0.1, 0.2, 0.5], before=[9.0, 4.0, 2.0], after=[3.0, 2.0, 1.0])
+
+
+def test_spectrum_is_drawn_for_frames_that_have_one() -> None:
+    both = file("a.fits", frames=[frame("a[1]", spectrum=POWER), frame("a[2]")])
+    found = page(both)
+    assert_sound(found)
+    named = [svg["aria-labelledby"] for svg in found.all("svg", role="img")]
+    kinds = ["histogram", "spectrum", "histogram"]
+    assert [str(name).rpartition("-")[2] for name in named] == kinds
+    titles = {title["id"] for title in found.all("title") if title.get("id")}
+    assert set(named) == titles
+    assert found.text.count("Power spectrum before and after") == 1
+    assert "power (adu²)" in found.text
+    assert "cycles per pixel" in found.text
+
+
+def test_spectrum_says_what_was_compared() -> None:
+    noted = POWER.model_copy(update={"note": "Of the central 4096 pixels"})
+    assert "Of the central 4096 pixels." in page(file("a", frames=[frame(spectrum=noted)])).text
+
+
+def test_plots_are_not_in_the_record_for_programs() -> None:
+    report = RunReport(exit_code=0, files=[file("a.fits", frames=[frame(spectrum=POWER)])])
+    told = json.loads(report.to_json())["files"][0]["frames"][0]
+    assert not {"previews", "histogram", "spectrum"} & set(told)

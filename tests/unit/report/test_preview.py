@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from astroclean.core.planes import MaskPlane
-from astroclean.report.preview import PLANE_COLORS, make_histogram, make_previews
+from astroclean.report.preview import PLANE_COLORS, make_previews
 
 if TYPE_CHECKING:
-    from astroclean.report.model import Histogram, Preview
+    from astroclean.report.model import Preview
 
 CR = np.uint32(MaskPlane.COSMIC_RAY)
 
@@ -188,17 +188,10 @@ def test_odd_frames_are_drawn_without_a_warning(image: np.ndarray) -> None:
             assert opened(uri).shape[:2] == (preview.height, preview.width)
         assert max(preview.width, preview.height) <= 720
         assert preview.width <= 4 * image.shape[1]
-    histogram = make_histogram(image.astype(np.float32), image.astype(np.float32))
-    finite = int(np.isfinite(image.astype(np.float32)).sum())
-    assert (histogram is None) == (finite == 0)
-    if histogram is not None:
-        assert sum(histogram.before) == finite
-        assert (np.diff(histogram.edges) > 0).all()
 
 
 def test_frame_without_pixels_has_no_picture() -> None:
     assert previews(np.zeros((0, 5))) == []
-    assert make_histogram(np.zeros((0, 5), np.float32), np.zeros((0, 5), np.float32)) is None
 
 
 def test_pictures_of_noise_stay_small() -> None:
@@ -213,42 +206,3 @@ def test_same_input_gives_same_bytes_and_is_not_modified() -> None:
     assert previews(before, after, flags) == previews(before, after, flags)
     for used, copy in zip((before, after, flags), copies, strict=True):
         assert np.array_equal(used, copy)
-
-
-def counted(before: np.ndarray, after: np.ndarray) -> Histogram:
-    histogram = make_histogram(before.astype(np.float32), after.astype(np.float32))
-    assert histogram is not None
-    return histogram
-
-
-def test_histogram_counts_every_finite_pixel_once() -> None:
-    before, after = noise((200, 200)), noise((200, 200), 2)
-    before[0, :20] = 1e6
-    before[1, :30] = np.nan
-    found = counted(before, after)
-    assert sum(found.before) == 40_000 - 30
-    assert sum(found.after) == 40_000
-    assert len(found.edges) == len(found.before) + 1 == len(found.after) + 1
-    assert (np.diff(found.edges) > 0).all()
-    independent = np.histogram(before[np.isfinite(before)], bins=found.edges)[0]
-    assert np.array_equal(found.before[1:-1], independent[1:-1])
-
-
-def test_histogram_is_not_stretched_by_a_few_outliers() -> None:
-    before = noise((200, 200))
-    after = before.copy()
-    before[0, :10] = 1e6
-    found = counted(before, after)
-    assert found.edges[-1] < 150
-    assert found.before[-1] >= found.after[-1] + 9
-
-
-def test_whole_numbers_leave_no_comb() -> None:
-    counts = np.random.default_rng(3).poisson(900, (300, 300))
-    found = counted(counts, counts)
-    middle = np.array(found.before[len(found.before) // 4 : -len(found.before) // 4])
-    ratio = middle[1:] / middle[:-1]
-    assert (ratio > 0.6).all()
-    assert (ratio < 1.6).all()
-    width = np.diff(found.edges)
-    assert np.array_equal(width, np.rint(width))

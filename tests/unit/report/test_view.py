@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
+from typing import Any
 
 import pytest
 
-from astroclean.report.model import Histogram
+from astroclean.report.model import Histogram, Spectrum
 from astroclean.report.view import FILTERS, FUNCTIONS, number
 
 
@@ -72,3 +75,65 @@ def test_odd_axes_have_ticks_within(edges: list[float]) -> None:
     x0, _, x1, _ = plot["box"]
     assert plot["x_ticks"]
     assert all(x0 - 0.01 <= x <= x1 + 0.01 for x, _ in plot["x_ticks"])
+
+
+def drawn(frequency: list[float], before: list[float], after: list[float]) -> dict[str, Any]:
+    spectrum = Spectrum(frequency=frequency, before=before, after=after)
+    plot: dict[str, Any] = FUNCTIONS["spectrum_of"](spectrum)
+    return plot
+
+
+def points(path: str) -> list[tuple[float, float]]:
+    pairs = (point.split() for point in re.split("[ML]", path)[1:])
+    return [(float(x), float(y)) for x, y in pairs]
+
+
+def test_power_law_is_a_straight_line() -> None:
+    frequency = [0.5 * 0.9**n for n in range(40)][::-1]
+    law = [1e3 * f**-2.7 for f in frequency]
+    plot = drawn(frequency, law, [p / 10 for p in law])
+    x0, y0, x1, y1 = plot["box"]
+    before, after = points(plot["before"]), points(plot["after"])
+    assert before[0][0] == pytest.approx(x0)
+    assert before[-1][0] == pytest.approx(x1)
+    slope = (before[-1][1] - before[0][1]) / (x1 - x0)
+    for x, y in before:
+        assert y == pytest.approx(before[0][1] + slope * (x - x0), abs=0.2)
+        assert y0 <= y <= y1
+    decade = plot["y_ticks"][0][0] - plot["y_ticks"][1][0]
+    steps = round(math.log10(spelled(plot["y_ticks"][1][1]) / spelled(plot["y_ticks"][0][1])))
+    assert after[3][1] - before[3][1] == pytest.approx(decade / steps, abs=0.2)
+
+
+def spelled(label: str) -> float:
+    """Value of a label such as 0.1 or 10 with a superscript."""
+    digits = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+    raised = re.fullmatch("10([⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)", label)
+    return 10.0 ** int(raised[1].translate(digits)) if raised else float(label)
+
+
+@pytest.mark.parametrize("side", [4, 8, 32, 100, 512, 4096])
+@pytest.mark.parametrize("scale", [1e-38, 1.0, 3e20])
+@pytest.mark.parametrize("fall", [0.0, 1.0, 9.0])
+def test_axes_of_a_spectrum_have_ticks_within(side: int, scale: float, fall: float) -> None:
+    frequency = [n / side for n in range(1, side // 2 + 1)]
+    plot = drawn(frequency, [scale * f**-fall for f in frequency], [0.0] * len(frequency))
+    x0, y0, x1, y1 = plot["box"]
+    assert plot["x_ticks"][-1] == (pytest.approx(x1), "0.5")
+    assert all(x0 - 0.01 <= x <= x1 + 0.01 for x, _ in plot["x_ticks"])
+    assert all(y0 - 0.01 <= y <= y1 + 0.01 for y, _ in plot["y_ticks"])
+    assert 2 <= len(plot["y_ticks"]) <= 7
+    assert all(y0 <= y <= y1 + 0.05 for _, y in points(plot["before"]) + points(plot["after"]))
+    values = [spelled(label) for _, label in plot["y_ticks"]]
+    assert values == sorted(values)
+    # Labels have room beside each other: 12 px are about 7 px a character.
+    texts = [(x, label) for x, label in plot["x_ticks"] if label]
+    for (x, label), (after, other) in itertools.pairwise(texts):
+        assert after - x > 3.5 * (len(label) + len(other))
+
+
+@pytest.mark.parametrize(
+    ("unit", "text"), [("adu", "adu²"), ("electron / s", "(electron / s)²"), ("m2", "(m2)²")]
+)
+def test_units_are_squared_as_a_whole(unit: str, text: str) -> None:
+    assert FILTERS["squared"](unit) == text

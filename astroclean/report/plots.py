@@ -1,0 +1,137 @@
+"""Numbers of a frame before and after that are drawn as plots: values, and power spectra."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astroclean.core.planes import MaskPlane
+from astroclean.core.spectrum import power_spectrum
+from astroclean.report.model import Histogram, Spectrum
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["make_histogram", "make_spectrum"]
+
+_TIMES = "\N{MULTIPLICATION SIGN}"
+_BINS = 64
+_SAMPLE = 4_000_000
+_SIDE = 4096  # so many pixels squared take two seconds and 0.4 GB to transform
+_UNCOVERED = MaskPlane.NO_DATA | MaskPlane.OVERSCAN
+
+
+def make_histogram(before: NDArray[np.float32], after: NDArray[np.float32]) -> Histogram | None:
+    """Count pixel values before and after on the same bins.
+
+    Parameters
+    ----------
+    before, after : (ny, nx) float32
+        Pixel values in one unit. Not modified. Pixels that are not finite are left out.
+
+    Returns
+    -------
+    Histogram or None
+        About 64 bins between percentiles 0.1 and 99.9 of ``before``; values beyond are counted in
+        the first and last bin. None where no pixel of ``before`` is finite.
+    """
+    old, new = before[np.isfinite(before)], after[np.isfinite(after)]
+    if not old.size:
+        return None
+    sample = old[:: 1 + old.size // _SAMPLE].astype(np.float64)
+    edges = _bin_edges(sample)
+
+    def count(values: NDArray[np.float32]) -> list[int]:
+        span = (float(edges[0]), float(edges[-1]))
+        # In float64, since the span of float32 values may not fit into float32.
+        counts = np.histogram(values.astype(np.float64), bins=len(edges) - 1, range=span)[0]
+        below = np.count_nonzero(values < edges[0])
+        counts[0] += below
+        counts[-1] += values.size - counts.sum()
+        return [int(n) for n in counts]
+
+    return Histogram(edges=edges.tolist(), before=count(old), after=count(new))
+
+
+def make_spectrum(
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    flags_after: NDArray[np.uint32],
+    *,
+    limit: int = _SIDE,
+) -> Spectrum | None:
+    """Measure the power spectrum before and after.
+
+    Pixels that are not finite before or after, and those flagged as outside the coverage
+    (``NO_DATA``, ``OVERSCAN``), get one value in both images, the median of all others before. So
+    the spectra differ by what was changed, and not by how many pixels have a value; what was
+    filled in where there was none is not shown.
+
+    Parameters
+    ----------
+    before, after : (ny, nx) float32
+        Pixel values in one unit. Not modified.
+    flags_after : (ny, nx) uint32
+        Bits of :class:`~astroclean.core.planes.MaskPlane`. Not modified.
+    limit : int, optional
+        Longest side in pixels that is transformed; of a larger frame the middle is.
+
+    Returns
+    -------
+    Spectrum or None
+        `~astroclean.core.spectrum.power_spectrum` averaged in up to 64 bins of equal width in the
+        logarithm of the frequency. None where the images are equal, or where there is no line to
+        draw: fewer than two frequencies, or no power.
+    """
+    middle = tuple(_middle(n, limit) for n in before.shape)
+    old, new, flags = before[middle], after[middle], flags_after[middle]
+    unseen = ~np.isfinite(old) | ~np.isfinite(new) | ((flags & np.uint32(_UNCOVERED)) != 0)
+    if not np.any((old != new) & ~unseen):
+        return None
+    if unseen.any():
+        value = np.median(old[~unseen])
+        old, new = np.where(unseen, value, old), np.where(unseen, value, new)
+    (frequency, first), (_, second) = power_spectrum(old), power_spectrum(new)
+    if frequency.size < 2 or not max(first.max(), second.max()):  # noqa: PLR2004 - a line
+        return None
+    bins = _logarithmic_bins(frequency)
+    whole = old.shape == before.shape
+    return Spectrum(
+        frequency=_mean_of_bins(frequency, bins),
+        before=_mean_of_bins(first, bins),
+        after=_mean_of_bins(second, bins),
+        note="" if whole else f"Of the central {old.shape[1]} {_TIMES} {old.shape[0]} pixels",
+    )
+
+
+def _middle(length: int, limit: int) -> slice:
+    start = max(0, length - limit) // 2
+    return slice(start, start + min(length, limit))
+
+
+def _logarithmic_bins(frequency: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the bin of each frequency, numbered without gaps."""
+    edges = np.geomspace(frequency[0], frequency[-1], _BINS + 1)
+    # At low frequencies bins are narrower than their distance, and many are empty.
+    return np.unique(np.digitize(frequency, edges[1:-1]), return_inverse=True)[1]
+
+
+def _mean_of_bins(values: NDArray[np.float64], bins: NDArray[np.intp]) -> list[float]:
+    means: list[float] = (np.bincount(bins, weights=values) / np.bincount(bins)).tolist()
+    return means
+
+
+def _bin_edges(sample: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, high = (float(p) for p in np.percentile(sample, [0.1, 99.9]))
+    if np.array_equal(sample, np.rint(sample)) and max(-low, high) < 2**52:
+        # A width that is no integer would give whole numbers a comb of empty bins.
+        low, high = math.floor(low), math.ceil(high)
+        width = math.ceil((high - low + 1) / _BINS)
+        count = math.ceil((high - low + 1) / width)
+        return np.asarray(low - 0.5 + width * np.arange(count + 1), dtype=np.float64)
+    if not low < high:
+        span = max(abs(low) * 1e-3, 1e-30)
+        low, high = low - span, high + span
+    return np.linspace(low, high, _BINS + 1)
