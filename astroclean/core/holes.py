@@ -1,4 +1,4 @@
-"""Holes: how large each source's is, what they cover together, and the cut-outs that show them."""
+"""Holes of compact sources: how large each is by its S/N, and what they cover together."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from astroclean_pconv.cutouts import cut, plan_cutouts
-from astroclean_pconv.holes import HoleRule, HoleSizes, disks, measure_peaks, source_holes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from astroclean.core.holes import HoleRule, HoleSizes, disks, measure_peaks, source_holes
 from astroclean.errors import ConfigurationError, StageError
 from astroclean.io.instruments import load_instrument
 
