@@ -90,6 +90,7 @@ CONTESTS = (
         (160, 160),
         {"noise": (0.004, 0.004), "faintest": (100.0, 100.0), "sources": (20.0, 20.0)},
     ),
+    Contest("remove-classes", "remove", "cirrus", _REMOVERS, 6, (160, 160), {"classes": True}),
     Contest(
         "deblend",
         "deblend",

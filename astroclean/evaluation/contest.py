@@ -108,8 +108,9 @@ def _keep(kept: list[Any], new: Any) -> None:
 
 
 def _catalogued(scene: Scene, catalogue: Stage | None) -> Scene:
-    """Put the sources of a deblender into the frame, the true ones where there is none."""
-    sources = scene.sources if catalogue is None else _run(catalogue, scene.frame).frame.sources
+    """Put the sources of a deblender into the frame, those of the scene where there is none."""
+    told = scene.sources if scene.catalogue is None else scene.catalogue
+    sources = told if catalogue is None else _run(catalogue, scene.frame).frame.sources
     return replace(scene, frame=scene.frame.replace(sources=sources))
 
 

@@ -8,21 +8,28 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
+from astroclean.core.holes import HoleRule, disks
 from astroclean.core.planes import MaskPlane
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.light import add_stamp, boxes_of, local_sigma
+from astroclean.simulate.compact import draw_fluxes
 from astroclean.simulate.scene import ClassTruth, Scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.psf import Psf
 
 __all__ = ["inject_contaminants", "inject_sources"]
 
 _PIXELS_A_HIT = 2500
 _PIXELS_A_SOURCE = 1600
+_USABLE_SHARE = 0.9
+"""Least part of the largest hole of a source that must be pixels of the frame to believe."""
+_TRIES = 20
+"""Places tried for each source: in a small or ragged map most do not fit."""
 _VISIBLE = 3.0
 """Charge in local sigma from which a pixel counts as hit; below it, nothing is scored."""
 _SUBSTEPS = 8
@@ -92,11 +99,12 @@ def _trail(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float
     return profile
 
 
-def inject_sources(frame: Frame, *, seed: int) -> Scene:
-    """Add point sources with the frame's PSF.
+def inject_sources(frame: Frame, *, seed: int, classes: bool = False) -> Scene:
+    """Add point sources with the frame's PSF, at most one in 40 x 40 usable pixels.
 
-    Fluxes are log-uniform, so that the S/N of the best fit is 5 to 300. Positions are uniform.
-    The photons of a source add no noise: the noise is that of the frame.
+    Positions are uniform over the usable pixels around which at least 90 percent of the largest
+    hole of a source are usable. The photons of a source add no noise: the noise is that of the
+    frame.
 
     Parameters
     ----------
@@ -104,6 +112,11 @@ def inject_sources(frame: Frame, *, seed: int) -> Scene:
         A real one, with a PSF. Not modified.
     seed : int
         The same seed gives the same truth.
+    classes : bool
+        Draw fluxes evenly from six classes of S/N (equation 1 of the paper on compact source
+        removal, by the scatter around each place before anything is added; see
+        `astroclean.simulate.compact`), rather than so that the S/N of the best fit is log-uniform
+        from 5 to 300.
 
     Returns
     -------
@@ -114,7 +127,7 @@ def inject_sources(frame: Frame, *, seed: int) -> Scene:
     Raises
     ------
     ConfigurationError
-        The frame has no PSF.
+        The frame has no PSF, or no place for a source.
     """
     if frame.psf is None:
         raise ConfigurationError(
@@ -122,24 +135,81 @@ def inject_sources(frame: Frame, *, seed: int) -> Scene:
             "`--psf estimate` or `--psf-fwhm WIDTH`."
         )
     rng = np.random.default_rng(seed)
-    sigma = local_sigma(frame)
-    ny, nx = frame.shape
-    count = max(ny * nx // _PIXELS_A_SOURCE, 1)
-    x, y = rng.uniform(0, nx - 1, count), rng.uniform(0, ny - 1, count)
-    snr = 10 ** rng.uniform(np.log10(5), np.log10(300), count)
-    light, stamps, flux = np.zeros(frame.shape), [], np.zeros(count)
-    for index in range(count):
-        noise = float(sigma[round(y[index]), round(x[index])])
-        image, origin = _point_source(frame.psf.at(x[index], y[index]), x[index], y[index])
-        flux[index] = snr[index] * noise / float(np.sqrt(np.sum(image**2)))
-        stamps.append(SourceStamp(index + 1, origin, (image * flux[index]).astype(np.float32)))
-        add_stamp(light, stamps[-1])
-    table = QTable({"id": np.arange(1, count + 1), "x": x, "y": y})
+    sigma, usable = local_sigma(frame), ~frame.mask & np.isfinite(frame.data)
+    sizes = HoleRule().in_pixels(fwhm_pixels=frame.psf.fwhm_pixels)
+    places = _usable_places(rng, usable, sizes.radii[-1])
+    if classes:
+        peaks = np.array([frame.psf.at(x, y).max() for x, y in places])
+        flux = draw_fluxes(rng, frame.data, usable, places, sizes=sizes, peak=peaks)
+    else:
+        flux = _fluxes_of_fits(rng, frame.psf, places, sigma)
+    places, flux = places[flux > 0], flux[flux > 0]
+    if not flux.size:
+        raise ConfigurationError(
+            f"{frame.frame_id}: no place for a source: nowhere are nine tenths of its hole usable "
+            "pixels with some scatter around. Leave the frame out, or give a narrower PSF."
+        )
+    stamps = tuple(
+        _stamp(number, frame.psf, x, y, one)
+        for number, ((x, y), one) in enumerate(zip(places, flux, strict=True), start=1)
+    )
+    light = np.zeros(frame.shape)
+    for stamp in stamps:
+        add_stamp(light, stamp)
+    table = QTable({"id": np.arange(1, len(flux) + 1), "x": places[:, 0], "y": places[:, 1]})
     table["flux"] = u.Quantity(flux, frame.unit)
-    data = (frame.data + light).astype(np.float32)
-    sources = Sources(table, _segmentation(tuple(stamps), sigma), tuple(stamps))
-    notes = {"injected": 1.0, "seed": float(seed)}
-    return Scene(frame.replace(data=data), background=frame.data, sources=sources, notes=notes)
+    sources = Sources(table, _segmentation(stamps, sigma), stamps)
+    return Scene(
+        frame.replace(data=(frame.data + light).astype(np.float32)),
+        background=frame.data,
+        sources=sources,
+        notes={"injected": 1.0, "seed": float(seed)},
+    )
+
+
+def _usable_places(
+    rng: np.random.Generator, usable: NDArray[np.bool_], radius: float
+) -> NDArray[np.float64]:
+    """Return x, y of sources whose holes have enough usable pixels; beyond the frame are none."""
+    pixels = np.flatnonzero(usable)
+    if not pixels.size:
+        return np.empty((0, 2))
+    count = max(pixels.size // _PIXELS_A_SOURCE, 1)
+    y, x = np.divmod(rng.choice(pixels, _TRIES * count), usable.shape[1])
+    tried = np.column_stack([x, y]) + rng.uniform(-0.5, 0.5, (len(x), 2))
+    found: list[NDArray[np.float64]] = []
+    for place in tried:
+        if len(found) < count and _usable_share(usable, place, radius) >= _USABLE_SHARE:
+            found.append(place)
+    return np.array(found).reshape(-1, 2)
+
+
+def _usable_share(usable: NDArray[np.bool_], place: NDArray[np.float64], radius: float) -> float:
+    reach = int(np.ceil(radius)) + 1
+    column, row = (int(v) for v in np.rint(place))
+    side, first = 2 * reach + 1, np.array([column - reach, row - reach])
+    disk = disks((side, side), (place - first)[None], np.array([radius]))
+    box = SourceStamp(0, (row - reach, column - reach), disk.astype(np.float32))
+    on_frame, of_disk = boxes_of(box, usable.shape)
+    return float(np.count_nonzero(disk[of_disk] & usable[on_frame]) / np.count_nonzero(disk))
+
+
+def _fluxes_of_fits(
+    rng: np.random.Generator, psf: Psf, places: NDArray[np.float64], sigma: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Return fluxes whose S/N of the best fit is log-uniform from 5 to 300."""
+    snr = 10 ** rng.uniform(np.log10(5), np.log10(300), len(places))
+    flux = np.zeros(len(places))
+    for index, (x, y) in enumerate(places):
+        image, _ = _point_source(psf.at(x, y), x, y)
+        noise = float(sigma[round(y), round(x)])
+        flux[index] = snr[index] * noise / float(np.sqrt(np.sum(image**2)))
+    return flux
+
+
+def _stamp(number: int, psf: Psf, x: float, y: float, flux: float) -> SourceStamp:
+    image, origin = _point_source(psf.at(x, y), x, y)
+    return SourceStamp(number, origin, (image * flux).astype(np.float32))
 
 
 def _point_source(

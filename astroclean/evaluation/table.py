@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["Column", "Row", "Table"]
 
 _MISSING = "-"
+_WIDEST = 160
+"""Characters of a line; what does not fit is told in a further block below."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,20 @@ class Table:
         return f"{self.kind}: {about}"
 
     def to_text(self) -> str:
-        """Return aligned text with a legend; columns without any number are left out."""
+        """Return aligned text with a legend; columns without any number are left out.
+
+        A table too wide for a screen goes on in a further block, without the rows that tell there
+        no more than the first of their plugin.
+        """
         shown = [c for c in self.columns if any(_is_told(row, c) for row in self.rows)]
-        titles = [f"{c.name} [{c.unit}]" if c.unit else c.name for c in shown]
-        cells = [[row.plugin, row.of, *(_cell(row, c) for c in shown)] for row in self.rows]
-        lines = [["plugin", "class", *titles], *cells]
-        widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
-        text = [_aligned(line, widths) for line in lines]
-        text.insert(1, "  ".join("-" * width for width in widths))
+        text: list[str] = []
+        for columns in _folded(shown, self.rows):
+            rows = _telling(columns, self.rows) if text else self.rows
+            text += ["", *_block(columns, rows)]
         if not self.rows:
             text.append("(nothing to score: the truth has none of what these plugins look for)")
         legend = [f"  {column.name:<{_longest(shown)}}  {column.meaning}" for column in shown]
-        return "\n".join([self.caption, "", *text, "", *legend]).rstrip()
+        return "\n".join([self.caption, *text, "", *legend]).rstrip()
 
     def to_json(self) -> str:
         """Return the table as JSON; numbers in full, ``null`` where there is none."""
@@ -85,6 +89,41 @@ class Table:
         ]
         told = {"kind": self.kind, "about": dict(self.about), "columns": columns, "rows": rows}
         return json.dumps(told, indent=2, allow_nan=False)
+
+
+def _folded(columns: Sequence[Column], rows: Sequence[Row]) -> list[list[Column]]:
+    """Return the columns in blocks that are no wider than a line; one without any at least."""
+    blocks: list[list[Column]] = [[]]
+    for column in columns:
+        wide = len(_block([*blocks[-1], column], rows)[1]) > _WIDEST
+        if wide and blocks[-1]:
+            blocks.append([])
+        blocks[-1].append(column)
+    return blocks
+
+
+def _telling(columns: Sequence[Column], rows: Sequence[Row]) -> list[Row]:
+    """Return the first row of each plugin, and those with a number of their own."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(row.plugin, row)
+
+    def tells(row: Row) -> bool:
+        other = first[row.plugin]
+        own = (_is_told(row, c) and _cell(row, c) != _cell(other, c) for c in columns)
+        return row is other or any(own)
+
+    return [row for row in rows if tells(row)]
+
+
+def _block(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
+    """Return titles, a line, and rows."""
+    titles = [f"{c.name} [{c.unit}]" if c.unit else c.name for c in columns]
+    cells = [[row.plugin, row.of, *(_cell(row, c) for c in columns)] for row in rows]
+    lines = [["plugin", "class", *titles], *cells]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
+    text = [_aligned(line, widths) for line in lines]
+    return [text[0], "  ".join("-" * width for width in widths), *text[1:]]
 
 
 def _is_told(row: Row, column: Column) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import astropy.units as u
@@ -11,8 +12,10 @@ from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.detector import DETECTOR_KEYWORDS
 from astroclean.core.frame import Frame
+from astroclean.core.holes import HoleRule
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.simulate.clouds import CloudRange, draw_cloud
+from astroclean.simulate.compact import draw_fluxes
 from astroclean.simulate.draws import Range, log_uniform, uniform
 from astroclean.simulate.fields import draw_stars, power_law_flux, render_stars
 from astroclean.simulate.psfs import OVERSAMPLING, PsfModel, PsfRange, draw_psf
@@ -49,6 +52,14 @@ class CirrusConfig:
     slope: Range = (0.7, 1.3)
     """Cumulative counts fall as flux to this power, negative."""
     psf: PsfRange = field(default_factory=lambda: PsfRange(fwhm=(2.0, 5.0), kinds=("pacs",)))
+    classes: bool = False
+    """Sources drawn evenly from six classes of S/N of their peak (eq. 1 of the paper on compact
+    source removal) instead of number counts: ``faintest``, ``brightest``, ``slope`` are not used.
+    """
+    psf_turn: float = 0.0
+    """Angle by which the PSF that the frame carries is turned against the true one, degrees."""
+    catalog_error: float = 0.0
+    """Error of the positions that stages are given, standard deviation along an axis, pixels."""
 
 
 def simulate_cirrus(
@@ -69,34 +80,68 @@ def simulate_cirrus(
     -------
     Scene
         ``frame`` in mJy a pixel with uncertainty and PSF; ``background`` the cirrus through the
-        PSF, ``clean`` the same with the sources, ``sources`` with total flux (mJy), ``snr`` and
-        stamps.
+        PSF, ``clean`` the same with the sources, ``sources`` with total flux (mJy), ``snr`` (of
+        a matched filter) and stamps. ``psf`` is the true PSF where that of the frame is turned,
+        ``catalogue`` what stages are given where positions err.
     """
     config = config or CirrusConfig()
     rng = np.random.default_rng(seed)
+    # The same draw, turned: everything else of the map stays as it is.
+    turned = _turned_psf(copy.deepcopy(rng), config)
     psf = draw_psf(rng, config.psf)
     background, sigma, level = draw_emission(rng, shape, psf, config)
-    rows = _draw_sources(rng, shape, sigma * _noise_pixels(psf), config)
-    noise = sigma * mapping_noise(rng, shape, uniform(rng, config.correlation))
+    if config.classes:
+        rows = _draw_places(rng, shape, config)
+        noise = sigma * mapping_noise(rng, shape, uniform(rng, config.correlation))
+        rows[:, 2] = _fluxes_of_classes(rng, background + noise, psf, rows[:, :2])
+    else:
+        rows = _draw_sources(rng, shape, sigma * _noise_pixels(psf), config)
+        noise = sigma * mapping_noise(rng, shape, uniform(rng, config.correlation))
     clean = background + render_stars(rows, psf, shape)
     header = _header(psf)
     frame = Frame(
         clean + noise,
         unit=UNIT,
         uncertainty=StdDevUncertainty(np.full(shape, sigma, dtype=np.float32)),
-        psf=psf.psf,
+        psf=psf.psf if turned is None else turned.psf,
         meta=header,
         frame_id=f"cirrus {seed}",
     )
     sources = _catalog(rows, psf, shape, sigma * _noise_pixels(psf))
-    notes = {"fwhm_pixels": psf.fwhm_pixels, "noise": sigma, "level": level}
+    notes = {
+        "fwhm_pixels": psf.fwhm_pixels,
+        "noise": sigma,
+        "level": level,
+        "psf_turn": config.psf_turn,
+        "catalog_error": config.catalog_error,
+    }
     return Scene(
         frame,
         clean=clean.astype(np.float32),
         background=background.astype(np.float32),
         sources=sources,
+        catalogue=_moved(rng, sources, shape, config.catalog_error),
+        psf=None if turned is None else psf.psf,
         notes=notes,
     )
+
+
+def _turned_psf(rng: np.random.Generator, config: CirrusConfig) -> PsfModel | None:
+    if not config.psf_turn:
+        return None
+    return draw_psf(rng, config.psf, turn=float(np.deg2rad(config.psf_turn)))
+
+
+def _moved(
+    rng: np.random.Generator, sources: Sources, shape: tuple[int, int], error: float
+) -> Sources | None:
+    """Return a catalogue whose positions err, within the frame; without stamps, which do not."""
+    if not error > 0:
+        return None
+    table = sources.table.copy()
+    for name, side in (("x", shape[1]), ("y", shape[0])):
+        table[name] = np.clip(table[name] + rng.normal(0, error, len(table)), 0, side - 1)
+    return replace(sources, table=table, segmentation=None, stamps=())
 
 
 class Emission(NamedTuple):
@@ -188,16 +233,48 @@ def _noise_pixels(psf: PsfModel) -> float:
 def _draw_sources(
     rng: np.random.Generator, shape: tuple[int, int], noise: float, config: CirrusConfig
 ) -> NDArray[np.float64]:
-    ny, nx = shape
     faintest = uniform(rng, config.faintest) * noise
-    count = max(int(rng.poisson(log_uniform(rng, config.sources) * ny * nx / _PER)), 1)
+    count = _draw_count(rng, shape, config)
     slope = uniform(rng, config.slope)
     flux = power_law_flux(rng, count, (faintest, faintest * config.brightest), slope)
-    rows = draw_stars(rng, shape, flux=flux)
-    # All lie in the frame: what lies beyond would be light without a row in the catalogue.
+    return _in_frame(rng, shape, draw_stars(rng, shape, flux=flux))
+
+
+def _in_frame(
+    rng: np.random.Generator, shape: tuple[int, int], rows: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Draw the places of rows (x, y, flux) anew, in place, in fifths of a pixel.
+
+    All lie in the frame: what lies beyond would be light without a row in the catalogue.
+    """
+    ny, nx = shape
     for column, side in ((0, nx), (1, ny)):
-        rows[:, column] = rng.integers(0, (side - 1) * OVERSAMPLING + 1, count) / OVERSAMPLING
+        rows[:, column] = rng.integers(0, (side - 1) * OVERSAMPLING + 1, len(rows)) / OVERSAMPLING
     return rows
+
+
+def _draw_places(
+    rng: np.random.Generator, shape: tuple[int, int], config: CirrusConfig
+) -> NDArray[np.float64]:
+    """Return rows (x, y, 0)."""
+    return _in_frame(rng, shape, np.zeros((_draw_count(rng, shape, config), 3)))
+
+
+def _draw_count(rng: np.random.Generator, shape: tuple[int, int], config: CirrusConfig) -> int:
+    ny, nx = shape
+    return max(int(rng.poisson(log_uniform(rng, config.sources) * ny * nx / _PER)), 1)
+
+
+def _fluxes_of_classes(
+    rng: np.random.Generator,
+    beneath: NDArray[np.float64],
+    psf: PsfModel,
+    places: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    sizes = HoleRule().in_pixels(fwhm_pixels=psf.fwhm_pixels)
+    usable = np.ones(beneath.shape, dtype=bool)
+    peak = float(psf.stamp().max())
+    return draw_fluxes(rng, beneath, usable, places, sizes=sizes, peak=peak)
 
 
 def _catalog(

@@ -143,7 +143,9 @@ class PsfModel:
         return PsfModel(kind, blurred / blurred.sum())
 
 
-def draw_psf(rng: np.random.Generator, limits: PsfRange | None = None) -> PsfModel:
+def draw_psf(
+    rng: np.random.Generator, limits: PsfRange | None = None, *, turn: float = 0.0
+) -> PsfModel:
     """Draw a PSF.
 
     Parameters
@@ -152,6 +154,8 @@ def draw_psf(rng: np.random.Generator, limits: PsfRange | None = None) -> PsfMod
         Source of chance.
     limits : PsfRange, optional
         Kinds and widths.
+    turn : float
+        Added to the angle that is drawn, radians: the same draw gives the same PSF, turned.
 
     Returns
     -------
@@ -165,7 +169,7 @@ def draw_psf(rng: np.random.Generator, limits: PsfRange | None = None) -> PsfMod
         fwhm_pixels=log_uniform(rng, limits.fwhm),
         beta=uniform(rng, limits.moffat_beta),
         shear=uniform(rng, limits.ellipticity),
-        angle=uniform(rng, (0.0, np.pi)),
+        angle=uniform(rng, (0.0, np.pi)) + turn,
     )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.planes import MaskPlane
+    from astroclean.core.psf import Psf
     from astroclean.core.sources import Sources
 
 __all__ = ["ClassTruth", "Scene", "Simulator"]
@@ -48,10 +49,19 @@ class Scene:
     """(ny, nx), pixels of which the truth is not known: no plane and no hole is scored there."""
     sources: Sources | None = None
     """The true catalogue (``flux`` in the unit of the frame), with the stamp of each source."""
+    catalogue: Sources | None = None
+    """What stages that ask for sources are given, where it errs; None: the true one."""
+    psf: Psf | None = None
+    """The true PSF, where the frame carries a wrong one; None: see `true_psf`."""
     notes: Mapping[str, float | str] = field(default_factory=dict)
     """Parameters that were drawn, such as ``fwhm_pixels``."""
     classes: Mapping[str, ClassTruth] | None = None
     """What the truth tells, by name, where that is not every plane for itself."""
+
+    @property
+    def true_psf(self) -> Psf | None:
+        """The PSF that the sources truly have: that of the frame, unless another is told."""
+        return self.frame.psf if self.psf is None else self.psf
 
 
 class Simulator(Protocol):

@@ -38,7 +38,8 @@ class TrackingConfig:
     share: float = 0.5
     """Of exposures that have an error."""
     extent: Range = (0.8, 6.0)
-    """How far the image moves, in FWHM; of ``defocus``, the diameter of the pupil's image."""
+    """How long the image is drawn out, in FWHM, as `tracking_kernel` counts it; of ``defocus``, the
+    diameter of the pupil's image."""
     kinds: tuple[str, ...] = KINDS
     """Drawn evenly: tracking errors, ``defocus``, ``charge-transfer``."""
     charge_loss: Range = (0.05, 0.4)
@@ -69,7 +70,9 @@ def tracking_kernel(rng: np.random.Generator, *, kind: str, extent: float) -> ND
         ``walk`` (guiding), ``jumps`` (guide star lost and found, earthquake), ``shake`` (wind),
         ``drift`` (no guiding), ``defocus`` (the image of a pupil with a hole).
     extent : float
-        Greatest distance between two places, pixels; at most 60.
+        Length of an even drift that blurs as much along the direction of the most motion, pixels;
+        at most 60. (A guiding walk is seldom at its ends: by its greatest distance it would blur
+        a fifth as much.)
 
     Returns
     -------
@@ -80,7 +83,8 @@ def tracking_kernel(rng: np.random.Generator, *, kind: str, extent: float) -> ND
         return _pupil(rng, extent)
     y, x = _PATHS[kind](rng)
     y, x = y - y.mean(), x - x.mean()
-    span = 2 * float(np.hypot(y, x).max())
+    # An even drift of length L has a variance of L^2 / 12.
+    span = float(np.sqrt(12 * np.linalg.eigvalsh(np.cov(y, x))[-1]))
     scale = min(extent, 60.0) * OVERSAMPLING / max(span, 1e-9)
     edges = np.arange(-_REACH, _REACH + 2) - 0.5
     kernel, _, _ = np.histogram2d(y * scale, x * scale, bins=(edges, edges))

@@ -55,7 +55,8 @@ def write_scene(scene: Scene, folder: Path, *, name: str, seed: int) -> tuple[Pa
         ``<name>.fits``: the image in the primary HDU, ``ERR`` where there is an uncertainty.
         ``<name>_truth.fits``: of ``TRUTH`` (bits of the mask planes), ``IGNORED`` (1 where
         the truth is not known), ``CLEAN``, ``BACKGROUND``, ``SHARP``, ``SEGMENTATION``, ``PSF``
-        and ``SOURCES`` those that the scene has. It carries
+        and ``SOURCES`` those that the scene has; ``GIVEN_PSF`` and ``GIVEN_SOURCES`` are what
+        stages are told, where that is wrong. It carries
         the card of astroclean's own files, so that no run takes it for an input.
     """
     frame_path, truth_path = folder / f"{name}.fits", folder / f"{name}_truth.fits"
@@ -113,16 +114,26 @@ def _truth_hdus(scene: Scene, seed: int) -> list[fits.ImageHDU | fits.BinTableHD
             header = _unit_card(scene.frame)
             data = np.asarray(image, dtype=np.float32)
             hdus.append(fits.ImageHDU(data, header, name=name.upper()))
-    if scene.frame.psf is not None:
-        header = fits.Header()
-        header["OVERSAMP"] = (1, "pixels of the PSF along one of the frame")
-        hdus.append(fits.ImageHDU(scene.frame.psf.stamps[0], header, name="PSF"))
+    hdus += _psf_hdus(scene)
     if scene.sources is not None:
         hdus += _source_hdus(scene.sources)
+    if scene.catalogue is not None:
+        hdus.append(_table_hdu(scene.catalogue, "GIVEN_SOURCES"))
     for hdu in hdus:
         hdu.header["SIMSEED"] = (seed, "seed of the simulation")
     _note(hdus, scene)
     return hdus
+
+
+def _psf_hdus(scene: Scene) -> list[fits.ImageHDU]:
+    told = {"PSF": scene.true_psf, "GIVEN_PSF": scene.frame.psf if scene.psf else None}
+    header = fits.Header()
+    header["OVERSAMP"] = (1, "pixels of the PSF along one of the frame")
+    return [
+        fits.ImageHDU(psf.stamps[0], header.copy(), name=name)
+        for name, psf in told.items()
+        if psf is not None
+    ]
 
 
 def _source_hdus(sources: Sources) -> list[fits.ImageHDU | fits.BinTableHDU]:
@@ -139,18 +150,18 @@ def _source_hdus(sources: Sources) -> list[fits.ImageHDU | fits.BinTableHDU]:
     return hdus
 
 
-def _table_hdu(sources: Sources) -> fits.BinTableHDU:
+def _table_hdu(sources: Sources, name: str = "SOURCES") -> fits.BinTableHDU:
     from astropy.table import Table  # noqa: PLC0415 - half a second to import
 
     # Electrons are no unit of the FITS standard: columns go without, their cards with one.
     columns = {name: sources.table[name] for name in sources.table.colnames}
     plain = Table({name: getattr(column, "value", column) for name, column in columns.items()})
     hdu = fits.table_to_hdu(plain)
-    hdu.name = "SOURCES"
-    for name, column in columns.items():
+    hdu.name = name
+    for title, column in columns.items():
         unit = getattr(column, "unit", None)
         if unit is not None:
-            hdu.columns[name].unit = str(unit)
+            hdu.columns[title].unit = str(unit)
     return hdu
 
 

@@ -101,7 +101,7 @@ def test_options_reach_their_plugin(evaluate: Callable[..., str]) -> None:
 
 def test_removers_deblenders_and_deconvolvers(evaluate: Callable[..., str], tmp_path: Path) -> None:
     tiny = {
-        "remove": ("tiny-cirrus", "interpolate", "err median", 0.0, 0.6),
+        "remove": ("tiny-cirrus", "interpolate", "hole median", 0.0, 0.6),
         "deblend": ("tiny-blends", "sep", "F1", 0.6, 1.0),
         "deconvolve": ("tiny-stamps", "richardson-lucy", "gain", 2.0, 30.0),
     }

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Spread",
+    "bootstrap_iqr_error",
+    "distribution_change",
     "flux_ratios",
     "hole_errors",
     "ks_distance",
@@ -104,39 +106,59 @@ def local_scatter(image: NDArray[Any], *, box: int = 32) -> NDArray[np.float64]:
 
 
 def flux_ratios(
-    removed: NDArray[Any], light: NDArray[Any], *, sigma: Any, labels: NDArray[np.integer]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return for each hole the share of the true light that was taken out, and its S/N.
+    removed: NDArray[Any], light: NDArray[Any], *, labels: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Return for each hole the share of the true light that was taken out.
 
-    With h the pixels of a hole: ``ratio = sum_h removed / sum_h light`` and
-    ``S/N = sum_h light / sqrt(sum_h sigma^2)``. Sources whose holes touch are judged together, for
-    only their sum is defined by the pixels.
+    With h the pixels of a hole: ``sum_h removed / sum_h light``. Sources whose holes touch are
+    judged together, for only their sum is defined by the pixels.
 
     Parameters
     ----------
     removed, light : (ny, nx)
         Taken out; true light of the sources; in one unit.
-    sigma : float or (ny, nx)
-        Noise of a pixel, same unit.
     labels : (ny, nx) int
         Number of the hole from 1, 0 outside.
 
     Returns
     -------
-    ratio, snr : 1-D float64
-        One a hole, in order of labels; holes without light are left out.
+    1-D float64
+        One a hole, in order of labels; NaN for holes without light.
     """
     count = int(labels.max(initial=0)) + 1
-    flat = labels.ravel()
+    inside = labels > 0
+    true, taken = (
+        np.bincount(labels[inside], weights=values[inside].astype(np.float64), minlength=count)[1:]
+        for values in (light, removed)
+    )
+    return np.asarray(taken / np.where(true > 0, true, np.nan))
 
-    def summed(values: Any) -> NDArray[np.float64]:
-        weights = np.broadcast_to(np.asarray(values, dtype=np.float64), labels.shape).ravel()
-        return np.asarray(np.bincount(flat, weights=weights, minlength=count)[1:], np.float64)
 
-    true, taken, variance = summed(light), summed(removed), summed(np.square(sigma))
-    lit = true > 0
-    with np.errstate(divide="ignore"):
-        return taken[lit] / true[lit], true[lit] / np.sqrt(variance[lit])
+def bootstrap_iqr_error(values: Any, *, resamples: int = 200, seed: int = 0) -> float:
+    """Return the standard error of the interquartile range of a sample.
+
+    Parameters
+    ----------
+    values : array_like
+        Those that are not finite are left out.
+    resamples : int
+        Samples of the same size drawn from it with replacement.
+    seed : int
+        The same seed gives the same error.
+
+    Returns
+    -------
+    float
+        Standard deviation of the range over the resamples; NaN for fewer than two values.
+    """
+    sample = np.asarray(values, dtype=np.float64).ravel()
+    sample = sample[np.isfinite(sample)]
+    if sample.size < 2:  # noqa: PLR2004 - one value has no spread
+        return float("nan")
+    rng = np.random.default_rng(seed)
+    drawn = sample[rng.integers(sample.size, size=(resamples, sample.size))]
+    low, high = np.percentile(drawn, [25, 75], axis=1)
+    return float(np.std(high - low, ddof=1))
 
 
 def power_spectrum_change(
@@ -180,3 +202,38 @@ def _cumulative_difference(
     values = np.sort(np.concatenate([a, b]))
     below = [np.searchsorted(s, values, side="right") / s.size for s in (a, b)]
     return values, below[0] - below[1]
+
+
+def distribution_change(values: Any, truth: Any) -> dict[str, float]:
+    """Return by how much the moments of a distribution differ from the true one.
+
+    Parameters
+    ----------
+    values, truth : array_like
+        Samples in one unit; those that are not finite are left out.
+
+    Returns
+    -------
+    dict of str to float
+        ``mean``, ``median``, ``std``, ``IQR``: value over truth minus 1. ``skew``: the difference
+        of the skewnesses, which are often near 0. NaN where a sample is empty, or the truth 0.
+    """
+    found, true = _moments(values), _moments(truth)
+    change = {name: found[name] / true[name] - 1 if true[name] else float("nan") for name in found}
+    return {**change, "skew": found["skew"] - true["skew"]}
+
+
+def _moments(values: Any) -> dict[str, float]:
+    sample = np.asarray(values, dtype=np.float64).ravel()
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return dict.fromkeys(("mean", "median", "std", "skew", "IQR"), float("nan"))
+    about, deviation, middle = sample - sample.mean(), float(sample.std()), spread(sample)
+    skew = float(np.mean(about**3)) / deviation**3 if deviation else float("nan")
+    return {
+        "mean": middle.mean,
+        "median": middle.median,
+        "std": deviation,
+        "skew": skew,
+        "IQR": middle.iqr,
+    }

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from astroclean.core.holes import HoleRule, measure_peaks, source_holes
 from astroclean.inference.normalize import SigmaClipZscore
+from astroclean.simulate.compact import SNR_CLASSES, TABLE_1, draw_flux
 from astroclean.simulate.draws import log_uniform, uniform, whole
 from astroclean.simulate.fields import render_stars
 from astroclean_pconv import grounds
 from astroclean_pconv.cutouts import SIDE, CutOut, cut
-from astroclean_pconv.holes import HoleRule, measure_peaks, source_holes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,6 +33,7 @@ __all__ = [
     "draw_defects",
     "normalized",
     "turned",
+    "windowed",
 ]
 
 CUTS = 4
@@ -38,16 +41,6 @@ CUTS = 4
 VALIDATION = 40_000_000
 """Numbers of validation samples begin here: no step reaches them."""
 ORIENTATIONS = 8
-SNR_CLASSES = (2.0, 4.0, 8.0, 13.0, 140.0, 300.0, 3000.0)
-"""Edges of the six classes of S/N that are drawn evenly (paper, table 3; its ends are ours)."""
-TABLE_1 = np.concatenate(
-    [
-        [10, *range(20, 100, 20), *range(100, 200, 25), *range(200, 400, 50)],
-        [*range(400, 1000, 100), *range(1000, 2000, 250), *range(2000, 5000, 500)],
-        [*range(5000, 16000, 1000), 16000, 18000, 20000, *range(22500, 42500, 2500)],
-    ]
-).astype(np.float64)
-"""Fluxes of the paper's simulations, mJy."""
 _MAP = grounds.SIDE
 _BORDER = 24
 """Least distance of a source from its edge: some cut-outs reach beyond."""
@@ -74,6 +67,8 @@ class SampleMaker:
     """Real maps; sources are put on them too."""
     share: float = 0.5
     """Part of the samples that are on real maps, where there are any."""
+    stars: float = 0.0
+    """Part of the samples that are fields of stars with defects."""
 
     def __call__(self, number: int) -> dict[str, NDArray[np.generic]]:
         """Return cut-outs of one map.
@@ -89,15 +84,19 @@ class SampleMaker:
             ``image``, (4, 96, 96) float32: normalized, with all sources; ``target``, float16: the
             same without them; ``sky``, float16: without noise too, where that is known; ``valid``,
             bool: what the network may see; ``hole``, bool: what it is to fill; ``snr``, (4,)
-            float32: of the source in the middle, by the paper's equation 1. Beyond the border of
-            the map images are 0, and neither ``valid`` nor ``hole``.
+            float32: of the source in the middle, by the paper's equation 1 (NaN where there is
+            none); ``known``, (4,) bool: whether ``sky`` is free of noise. Beyond the border of the
+            map images are 0, and neither ``valid`` nor ``hole``.
         """
         rng = np.random.default_rng(self.seed_of(number))
-        scene = _draw_map(rng, self._ground(rng))
+        ground = self._ground(rng)
+        scene = _draw_defects(rng, ground) if ground.bare else _draw_map(rng, ground)
         cuts = [_cut_out(scene, one) for one in _chosen(rng, scene)]
         return {name: np.stack([one[name] for one in cuts]) for name in cuts[0]}
 
     def _ground(self, rng: np.random.Generator) -> Ground:
+        if self.stars and rng.random() < self.stars:
+            return grounds.star_ground(rng)
         if self.maps and rng.random() < self.share:
             return grounds.real_ground(rng, self.maps[int(rng.integers(len(self.maps)))])
         return grounds.simulated_ground(rng)
@@ -115,8 +114,9 @@ class _Scene(NamedTuple):
     sky: NDArray[np.float64]
     holes: NDArray[np.bool_]
     positions: NDArray[np.float64]
-    """x, y of the catalogue, which errs."""
+    """x, y of the catalogue, which errs, or of defects."""
     snr: NDArray[np.float64]
+    known: bool
 
 
 def _draw_map(rng: np.random.Generator, ground: Ground) -> _Scene:
@@ -125,14 +125,27 @@ def _draw_map(rng: np.random.Generator, ground: Ground) -> _Scene:
     places = _draw_places(rng, psf.fwhm_pixels)
     everywhere = np.ones(shape, dtype=bool)
     scatter = measure_peaks(target, everywhere, places, sizes).deviation
-    flux = [_draw_flux(rng, unit) for unit in scatter / psf.stamp().max()]
+    flux = [draw_flux(rng, unit) for unit in scatter / psf.stamp().max()]
     image = target + render_stars(np.column_stack([places, flux]), psf, shape)
     catalogue = places + rng.uniform(-_SHIFT, _SHIFT, places.shape)
     found = source_holes(image, everywhere, catalogue, sizes)
     holes = found.holes
     if rng.random() < _DEFECTS:
         holes = holes | draw_defects(rng, shape)
-    return _Scene(image, target, ground.sky, holes, catalogue, found.snr)
+    return _Scene(image, target, ground.sky, holes, catalogue, found.snr, ground.known)
+
+
+def _draw_defects(rng: np.random.Generator, ground: Ground) -> _Scene:
+    """Return a field with holes by defects, and places to look at: half of them in bright light."""
+    shape = ground.target.shape
+    holes = draw_defects(rng, shape)
+    y, x = np.nonzero(holes)
+    light = np.maximum(ground.sky[y, x], 0)
+    chance = 1 / len(y) + light / max(float(light.sum()), 1.0)
+    index = rng.choice(len(y), CUTS, p=chance / chance.sum())
+    places = np.column_stack([x[index], y[index]]).astype(np.float64)
+    unknown = np.full(CUTS, np.nan)
+    return _Scene(ground.target, ground.target, ground.sky, holes, places, unknown, ground.known)
 
 
 def _draw_places(rng: np.random.Generator, fwhm: float) -> NDArray[np.float64]:
@@ -146,19 +159,6 @@ def _draw_places(rng: np.random.Generator, fwhm: float) -> NDArray[np.float64]:
             place = other + distance * np.array([np.cos(angle), np.sin(angle)])
         places.append(np.clip(place, low, high))
     return np.array(places)
-
-
-def _draw_flux(rng: np.random.Generator, unit: float) -> float:
-    """Return a flux of table 1 of a class of S/N; where it has none, any of that class.
-
-    ``unit`` is the flux of a source whose peak is as high as the scatter around it.
-    """
-    index = int(rng.integers(len(SNR_CLASSES) - 1))
-    if not unit > 0:  # a flat part of a real map
-        return 0.0
-    span = (SNR_CLASSES[index] * unit, SNR_CLASSES[index + 1] * unit)
-    first, end = np.searchsorted(TABLE_1, span)
-    return float(rng.choice(TABLE_1[first:end])) if first < end else log_uniform(rng, span)
 
 
 def draw_defects(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -225,6 +225,7 @@ def _cut_out(scene: _Scene, chosen: tuple[CutOut, float]) -> dict[str, NDArray[n
         "valid": valid,
         "hole": hole,
         "snr": np.array(snr, dtype=np.float32),
+        "known": np.array(scene.known),
     }
 
 
@@ -265,3 +266,37 @@ def turned(image: NDArray[np.generic], turn: int) -> NDArray[np.generic]:
     """
     flipped = image[..., ::-1] if turn >= ORIENTATIONS // 2 else image
     return np.rot90(flipped, turn % (ORIENTATIONS // 2), axes=(-2, -1))
+
+
+def windowed(
+    sample: Mapping[str, NDArray[np.generic]], side: int
+) -> dict[str, NDArray[np.generic]]:
+    """Return the middle of a cut-out, without the holes that its border cuts.
+
+    Parameters
+    ----------
+    sample : mapping of str to (96, 96) array
+        ``image``, ``target``, ``sky``, ``valid`` and ``hole``; not modified.
+    side : int
+        Of the middle, even.
+
+    Returns
+    -------
+    dict of str to (side, side) array
+        Pixels of holes that touch the border are neither valid nor to be filled.
+    """
+    from scipy.ndimage import label  # noqa: PLC0415 - optional extra
+
+    first = (SIDE - side) // 2
+    middle = slice(first, first + side)
+    part = {name: image[middle, middle] for name, image in sample.items()}
+    if side == SIDE:
+        return part
+    labels, count = label(part["hole"], np.ones((3, 3)))
+    cut_off = np.zeros(count + 1, dtype=bool)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        cut_off[edge] = True
+    # The one in the middle counts whatever it touches: a bad column crosses every cut-out.
+    cut_off[labels[side // 2, side // 2]] = False
+    part["hole"] = part["hole"] & ~cut_off[labels]
+    return part

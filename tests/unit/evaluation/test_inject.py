@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import tiny_scenes
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.frame import Frame
+from astroclean.core.holes import HoleRule
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf import Psf
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.inject import inject_contaminants, inject_sources
 from astroclean.evaluation.light import boxes_of, light_of, local_sigma, source_snr
+from astroclean.simulate.compact import SNR_CLASSES
 from astroclean.testing.frames import frame_digest, synthetic_frame
 
 SHAPE = (120, 150)
@@ -79,6 +83,52 @@ def test_added_sources_lie_where_the_catalogue_says() -> None:
         assert stamp.origin[0] + np.sum(yy * stamp.data) / total == pytest.approx(
             row["y"], abs=0.02
         )
+
+
+@pytest.mark.parametrize("classes", [False, True])
+def test_added_sources_lie_on_usable_pixels(classes: bool) -> None:
+    frame, bad = plain_frame(), np.zeros(SHAPE, bool)
+    bad[:, 70:] = True
+    bad[40:60, 20:40] = True
+    flagged = np.zeros(SHAPE, bool)
+    flagged[90:, :70] = True
+    ragged = frame.replace(data=np.where(bad, np.nan, frame.data)).add_planes(flagged, "BAD_PIXEL")
+    usable = ~(bad | flagged)
+    radius = HoleRule().in_pixels(fwhm_pixels=frame.psf.fwhm_pixels).radii[-1]
+    yy, xx = np.indices(SHAPE)
+    for seed in range(8):
+        scene = inject_sources(ragged, seed=seed, classes=classes)
+        assert 1 <= len(scene.sources) <= max(usable.sum() / 1600, 1)
+        for row in scene.sources.table:
+            assert usable[round(row["y"]), round(row["x"])]
+            hole = np.hypot(yy - row["y"], xx - row["x"]) <= radius
+            assert np.count_nonzero(hole & usable) >= 0.9 * (math.pi * radius**2 - 2 * radius)
+        np.testing.assert_array_equal(np.isnan(scene.frame.data), bad)
+
+
+def test_a_frame_without_a_place_for_a_source_is_refused() -> None:
+    frame = plain_frame()
+    for nowhere in (np.full(SHAPE, np.nan), np.where(np.arange(SHAPE[1]) % 8, np.nan, frame.data)):
+        with pytest.raises(ConfigurationError, match="no place for a source"):
+            inject_sources(frame.replace(data=nowhere), seed=1)
+    flat = frame.replace(data=np.ones(SHAPE))
+    with pytest.raises(ConfigurationError, match="no place for a source"):
+        inject_sources(flat, seed=1, classes=True)
+
+
+def test_classes_of_snr_are_added_evenly() -> None:
+    noise = np.random.default_rng(2).normal(50, 3, (400, 400))
+    frame = Frame(noise, unit="adu", psf=Psf.gaussian(fwhm_pixels=3.0))
+    snr = []
+    for seed in range(4):
+        scene = inject_sources(frame, seed=seed, classes=True)
+        peaks = [stamp.data.max() for stamp in scene.sources.stamps]
+        snr += list(np.array(peaks) / 3.0)
+    counts = np.histogram(snr, SNR_CLASSES)[0]
+    # Peaks between pixels are lower than that of a centered source, by up to a quarter.
+    assert len(snr) > 300
+    assert counts.min() > 0.5 * len(snr) / 6
+    assert counts.max() < 1.6 * len(snr) / 6
 
 
 def test_sources_need_a_psf() -> None:

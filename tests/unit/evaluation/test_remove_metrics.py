@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from astroclean.evaluation.metrics.remove import (
+    bootstrap_iqr_error,
+    distribution_change,
     flux_ratios,
     hole_errors,
     ks_distance,
@@ -76,16 +78,41 @@ def test_flux_ratio_is_the_share_taken(share: float, seed: int) -> None:
     light = rng.uniform(1, 2, (6, 8))
     labels = np.zeros((6, 8), dtype=int)
     labels[1:3, 1:3], labels[4:, 5:] = 1, 2
-    ratio, snr = flux_ratios(share * light, light, sigma=0.5, labels=labels)
-    np.testing.assert_allclose(ratio, share)
-    np.testing.assert_allclose(snr[0], light[1:3, 1:3].sum() / math.sqrt(4 * 0.25))
+    removed = np.where(labels > 0, share * light, np.nan)  # what is outside does not matter
+    np.testing.assert_allclose(flux_ratios(removed, light, labels=labels), [share, share])
 
 
 def test_holes_without_light_have_no_flux_ratio() -> None:
     labels = np.array([[1, 0, 2]])
-    ratio, snr = flux_ratios(np.ones((1, 3)), np.array([[0.0, 0, 4]]), sigma=2.0, labels=labels)
-    assert ratio.tolist() == [0.25]
-    assert snr.tolist() == [2.0]
+    ratio = flux_ratios(np.ones((1, 3)), np.array([[0.0, 0, 4]]), labels=labels)
+    np.testing.assert_array_equal(ratio, [np.nan, 0.25])
+    assert flux_ratios(np.ones((1, 3)), np.ones((1, 3)), labels=0 * labels).size == 0
+
+
+def test_the_bootstrap_error_of_the_range_is_the_analytic_one() -> None:
+    sample = np.random.default_rng(5).normal(0, 2.0, 1500)
+    # Of quartiles of a normal distribution: 1.573 sigma / sqrt(n).
+    expected = 1.573 * 2.0 / math.sqrt(sample.size)
+    assert bootstrap_iqr_error(sample, resamples=400) == pytest.approx(expected, rel=0.25)
+    gaps = np.append(sample, [np.nan, np.inf])
+    assert bootstrap_iqr_error(gaps) == bootstrap_iqr_error(sample)
+    assert bootstrap_iqr_error(np.full(9, 3.0)) == 0
+    assert math.isnan(bootstrap_iqr_error([1.0]))
+
+
+@given(st.integers(0, 100), st.floats(0.2, 5.0))
+def test_moments_of_a_distribution_follow_scale_and_mirror(seed: int, scale: float) -> None:
+    truth = np.random.default_rng(seed).gamma(3.0, size=300)
+    assert distribution_change(truth, truth) == dict.fromkeys(
+        ("mean", "median", "std", "skew", "IQR"), 0
+    )
+    scaled = distribution_change(scale * truth, truth)
+    assert scaled.pop("skew") == pytest.approx(0, abs=1e-9)
+    assert list(scaled.values()) == pytest.approx([scale - 1] * 4)
+    mirrored = distribution_change(-truth, truth)
+    assert mirrored["skew"] == pytest.approx(-2 * stats.skew(truth))
+    assert mirrored["std"] == pytest.approx(0)
+    assert math.isnan(distribution_change([np.nan], truth)["mean"])
 
 
 @given(st.floats(0.5, 4.0), st.integers(0, 50))

@@ -29,6 +29,25 @@ def test_text_aligns_names_left_and_numbers_right() -> None:
     assert "AUC" not in TABLE.to_text()
 
 
+def test_a_wide_table_goes_on_below_without_rows_that_tell_nothing_new() -> None:
+    columns = [Column(f"measure {index:02d}", "something") for index in range(20)]
+    every = {column.name: 1.25 for column in columns}
+    rows = (
+        Row("all", every, "one"),
+        Row("bright", {"measure 00": 7.0, "measure 19": 1.25}, "one"),
+        Row("all", every, "two"),
+        Row("faint", {"measure 19": 8.5}, "two"),
+    )
+    text = Table("remove", tuple(columns), rows).to_text()
+    lines = text.splitlines()
+    assert max(len(line) for line in lines) <= 160
+    titles = [line for line in lines if line.startswith("plugin")]
+    assert sum(line.count("measure") for line in titles) == 20
+    last = lines[lines.index(titles[-1]) + 2 :][:3]
+    assert [line.split()[:2] for line in last] == [["one", "all"], ["two", "all"], ["two", "faint"]]
+    assert text.count("bright") == 1
+
+
 def test_json_has_every_column_and_no_number_that_json_lacks() -> None:
     told = json.loads(TABLE.to_json())
     assert told["rows"][0] == {

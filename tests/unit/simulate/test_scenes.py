@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
+from astroclean.core.holes import HoleRule, measure_peaks
 from astroclean.core.planes import MaskPlane
 from astroclean.simulate.blends import simulate_blends
-from astroclean.simulate.cirrus import simulate_cirrus
+from astroclean.simulate.cirrus import CirrusConfig, simulate_cirrus
+from astroclean.simulate.compact import SNR_CLASSES
 from astroclean.simulate.contaminated import CHANCES, ContaminatedConfig, simulate_contaminated
+from astroclean.simulate.psfs import PsfRange
 from astroclean.simulate.stamps import StampConfig, simulate_stamp
 from astroclean.simulate.tracking import (
     KINDS,
@@ -18,8 +22,11 @@ from astroclean.simulate.tracking import (
     simulate_tracking,
     tracking_kernel,
 )
+from astroclean.simulate.write import write_scene
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from astroclean.simulate.scene import Scene, Simulator
 
 pytest.importorskip("galsim")
@@ -134,6 +141,71 @@ def test_cirrus_apertures_recover_flux() -> None:
     assert 0.9 < inside <= 1.0001
 
 
+def test_classes_of_snr_come_evenly() -> None:
+    config = CirrusConfig(classes=True, sources=(80.0, 80.0))
+    snr: list[float] = []
+    for seed in range(12):
+        scene = simulate_cirrus(seed=seed, shape=(128, 128), config=config)
+        psf, table = scene.frame.psf, scene.sources.table
+        sizes = HoleRule().in_pixels(fwhm_pixels=psf.fwhm_pixels)
+        beneath = scene.frame.data - (scene.clean.astype(float) - scene.background)
+        places = np.column_stack([table["x"], table["y"]])
+        scatter = measure_peaks(beneath, np.ones(beneath.shape, bool), places, sizes).deviation
+        snr += list(table["flux"].value * psf.stamps[0].max() / scatter)
+    counts = np.histogram(snr, SNR_CLASSES)[0]
+    assert counts.sum() >= 0.98 * len(snr) > 200
+    # Six standard deviations of an even draw.
+    assert np.abs(counts - len(snr) / 6).max() < 6 * np.sqrt(len(snr) / 6)
+    assert _bytes(scene) == _bytes(simulate_cirrus(seed=11, shape=(128, 128), config=config))
+
+
+def test_a_turned_psf_is_only_what_the_frame_is_told() -> None:
+    plain = simulate_cirrus(seed=3, shape=SHAPE)
+    scene = simulate_cirrus(seed=3, shape=SHAPE, config=CirrusConfig(psf_turn=20.0))
+    assert _bytes(scene) == _bytes(plain)
+    assert plain.psf is None
+    true, told = scene.true_psf.stamps, scene.frame.psf.stamps
+    np.testing.assert_array_equal(true, plain.frame.psf.stamps)
+    assert np.abs(told - true).max() > 0.02 * true.max()
+    assert scene.frame.psf.fwhm_pixels == pytest.approx(scene.true_psf.fwhm_pixels, rel=0.03)
+    assert scene.notes["psf_turn"] == 20
+    around = simulate_cirrus(seed=3, shape=SHAPE, config=CirrusConfig(psf_turn=360.0))
+    np.testing.assert_allclose(around.frame.psf.stamps, true, atol=1e-12)
+
+
+def test_what_stages_are_told_wrong_is_written_beside_the_truth(tmp_path: Path) -> None:
+    config = CirrusConfig(psf_turn=20.0, catalog_error=0.5)
+    scene = simulate_cirrus(seed=3, shape=SHAPE, config=config)
+    _, truth = write_scene(scene, tmp_path, name="wrong", seed=3)
+    with fits.open(truth) as hdus:
+        np.testing.assert_array_equal(hdus["PSF"].data, scene.psf.stamps[0])
+        np.testing.assert_array_equal(hdus["GIVEN_PSF"].data, scene.frame.psf.stamps[0])
+        np.testing.assert_array_equal(hdus["SOURCES"].data["x"], scene.sources.table["x"])
+        np.testing.assert_array_equal(hdus["GIVEN_SOURCES"].data["x"], scene.catalogue.table["x"])
+        assert "psf_turn = 20" in str(hdus[1].header["COMMENT"])
+
+
+def test_a_round_psf_does_not_turn() -> None:
+    psf = PsfRange(fwhm=(2.0, 5.0), kinds=("gaussian",), ellipticity=(0.0, 0.0))
+    scene = simulate_cirrus(seed=3, shape=SHAPE, config=CirrusConfig(psf=psf, psf_turn=120.0))
+    np.testing.assert_allclose(scene.frame.psf.stamps, scene.true_psf.stamps, atol=1e-9)
+
+
+def test_positions_that_err_are_only_what_stages_are_given() -> None:
+    plain = simulate_cirrus(seed=3, shape=(256, 256))
+    config = CirrusConfig(catalog_error=0.5)
+    scene = simulate_cirrus(seed=3, shape=(256, 256), config=config)
+    assert _bytes(scene) == _bytes(plain)
+    assert plain.catalogue is None
+    assert not scene.catalogue.stamps
+    moves = [scene.catalogue.table[n] - scene.sources.table[n] for n in ("x", "y")]
+    assert np.std(moves) == pytest.approx(0.5, abs=0.12)
+    for name in ("x", "y"):
+        assert scene.catalogue.table[name].min() >= 0
+        assert scene.catalogue.table[name].max() <= 255
+    assert scene.notes["catalog_error"] == 0.5
+
+
 def test_blends_are_the_sum_of_their_stamps() -> None:
     scene = simulate_blends(seed=4, shape=SHAPE)
     total = np.zeros(SHAPE)
@@ -182,8 +254,10 @@ def test_tracking_kernels(kind: str) -> None:
         assert kernel.sum() == pytest.approx(1)
         assert np.sum(kernel * rows) == pytest.approx(middle, abs=0.6)
         assert np.sum(kernel * columns) == pytest.approx(middle, abs=0.6)
-        y, x = np.nonzero(kernel)
-        assert np.hypot(y - middle, x - middle).max() <= 26
+        # All blur as an even drift of this length, in fifths of a pixel, along the main direction.
+        away = np.stack([rows - middle, columns - middle]).reshape(2, -1)
+        variance = np.linalg.eigvalsh((away * kernel.ravel()) @ away.T)[-1]
+        assert variance == pytest.approx((10.0 * 5) ** 2 / 12, rel=0.05)
 
 
 def test_tracking_errors_widen_stars() -> None:
