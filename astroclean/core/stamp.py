@@ -11,7 +11,13 @@ from astroclean.errors import PsfError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FWHM_PER_SIGMA", "checked_stamp", "core_centroid", "half_maximum_width"]
+__all__ = [
+    "FWHM_PER_SIGMA",
+    "checked_stamp",
+    "core_centroid",
+    "finer_stamp",
+    "half_maximum_width",
+]
 
 FWHM_PER_SIGMA = 2.3548200450309493  # 2 sqrt(2 ln 2)
 
@@ -72,3 +78,30 @@ def core_centroid(array: NDArray[np.float64]) -> tuple[float, float]:
         if abs(dy) + abs(dx) < 1e-4:  # noqa: PLR2004 - pixels
             break
     return float(y0), float(x0)
+
+
+def finer_stamp(stamp: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
+    """Return a stamp interpolated by its Fourier series; the first and last pixels stay so.
+
+    Parameters
+    ----------
+    stamp : (ky, kx) float64
+        Image of a point source. Not modified.
+    factor : int
+        New samples along one pixel.
+
+    Returns
+    -------
+    (factor (ky - 1) + 1, factor (kx - 1) + 1) float64
+        Brightness per pixel of the stamp, at finer places.
+    """
+    from scipy.signal import resample  # noqa: PLC0415 - optional extra
+
+    fine = stamp
+    for axis in (0, 1):
+        side = stamp.shape[axis]
+        pads = [(1, 1) if a == axis else (0, 0) for a in (0, 1)]  # the series is periodic
+        fine = resample(np.pad(fine, pads), factor * (side + 2), axis=axis)
+        kept = slice(factor, factor * side + 1)
+        fine = fine[kept] if axis == 0 else fine[:, kept]
+    return np.ascontiguousarray(fine)

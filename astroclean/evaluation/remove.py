@@ -9,6 +9,7 @@ import numpy as np
 
 from astroclean.core.holes import HoleRule
 from astroclean.core.planes import MaskPlane
+from astroclean.core.uncertainty import deviation_of
 from astroclean.evaluation.binning import class_quantiles, cumulative_share, log_means
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
 from astroclean.evaluation.holes import HoleTruth, truth_of_holes
@@ -69,6 +70,8 @@ class _Measured:
     """Errors of the pixels in the holes, in units of the local scatter."""
     fit: NDArray[np.float64]
     """The same against the frame without its sources, with its noise."""
+    stated: NDArray[np.float64]
+    """Errors against the noiseless truth over the standard deviation that the stage gave them."""
     pixel_snr: NDArray[np.float64]
     """S/N of the hole of each of these pixels."""
     ratio: NDArray[np.float64]
@@ -100,6 +103,8 @@ class RemoveEvaluation:
         Column("flux IQR", "interquartile range of that", form=".4f"),
         Column("IQR error", "its standard error by bootstrap over the holes", form=".4f"),
         Column("flux error", "|flux - 1|, median", form=".4f"),
+        Column("stated", "(value - noiseless truth) over its stated deviation, rms (1 is right)"),
+        Column("within", "share of the pixels within one stated deviation (0.68 is right)"),
         Column("power", "|relative difference of the power spectrum|, median", form=".4f"),
         Column("PDF mean", "values in the holes: |relative difference of the mean|"),
         Column("PDF median", "of the median"),
@@ -142,6 +147,7 @@ class RemoveEvaluation:
         return _Measured(
             errors(truth.beneath if truth.sky is None else truth.sky),
             errors(truth.observed),
+            _over_stated(trial, truth),
             np.concatenate([[np.nan], truth.snr])[truth.labels[truth.holes]],
             ratio,
             truth.snr,
@@ -168,7 +174,7 @@ class RemoveEvaluation:
         """Return flux by S/N, change of the power spectrum, and errors in the holes."""
         if not measured:
             return []
-        (hole, fit), _, ratio, snr = _together(measured)
+        (hole, fit, _), _, ratio, snr = _together(measured)
         spectra = zip(*(one.spectrum for one in measured), strict=True)
         frequency, change = (np.concatenate(parts) for parts in spectra)
         power = log_means(change, frequency, _FREQUENCIES, bins=24)
@@ -182,10 +188,19 @@ class RemoveEvaluation:
 
 
 def _together(measured: Sequence[_Measured]) -> tuple[NDArray[np.float64], ...]:
-    """Return errors (two rows) and S/N of the pixels, flux ratio and S/N of the holes."""
-    names = ("hole", "fit", "pixel_snr", "ratio", "snr")
+    """Return errors (three rows) and S/N of the pixels, flux ratio and S/N of the holes."""
+    names = ("hole", "fit", "stated", "pixel_snr", "ratio", "snr")
     joined = [np.concatenate([getattr(one, name) for one in measured]) for name in names]
-    return np.stack(joined[:2]), *joined[2:]
+    return np.stack(joined[:3]), *joined[3:]
+
+
+def _over_stated(trial: Trial, truth: HoleTruth) -> NDArray[np.float64]:
+    """Return errors over what the stage states of them; NaN where it, or the truth, tells none."""
+    deviation = deviation_of(trial.result.frame.uncertainty)
+    if truth.sky is None or deviation is None:
+        return np.full(np.count_nonzero(truth.holes), np.nan)
+    new = trial.result.frame.data
+    return hole_errors(new, truth.sky, sigma=deviation, holes=truth.holes)
 
 
 def _of_frame(
@@ -210,7 +225,8 @@ def _of_frame(
 
 
 def _values(errors: NDArray[np.float64], ratio: NDArray[np.float64]) -> dict[str, float]:
-    hole, fit, flux = (spread(values) for values in (*errors, ratio))
+    hole, fit, flux = (spread(values) for values in (*errors[:2], ratio))
+    stated = errors[2][np.isfinite(errors[2])]
     return {
         "holes": float(ratio.size),
         "hole mean": hole.mean,
@@ -221,4 +237,6 @@ def _values(errors: NDArray[np.float64], ratio: NDArray[np.float64]) -> dict[str
         "flux IQR": flux.iqr,
         "IQR error": bootstrap_iqr_error(ratio),
         "flux error": spread(np.abs(ratio - 1)).median,
+        "stated": float(np.sqrt(np.mean(stated**2))) if stated.size else np.nan,
+        "within": float(np.mean(stated < 1)) if stated.size else np.nan,
     }

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from astroclean.core.configs import read_toml
+from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError, PluginLoadError
 from astroclean.inference.normalize import Identity, Normalization
 
@@ -24,11 +25,13 @@ __all__ = [
     "WeightsFile",
     "find_cards",
     "load_card",
+    "named_card",
 ]
 
 Precision = Literal["f32", "bf16", "f16"]
 Range = tuple[float, float]
 _PLAIN_NAME = r"^[\w.-]+$"
+_SUFFIX = ".card.toml"
 _TARGET = r"^[\w.]+:\w+$"
 
 
@@ -57,8 +60,9 @@ class Output(_Declared):
     """Name in the ONNX file."""
     channels: tuple[str, ...] = Field(default=("image",), min_length=1)
     """What each channel is, such as the plane that it finds."""
-    content: Literal["intensity", "plain"] = "plain"
-    """``intensity``: the normalization is undone; ``plain``: as it is, such as probabilities."""
+    content: Literal["intensity", "width", "plain"] = "plain"
+    """``intensity``: the normalization is undone; ``width``: the same for a difference of
+    intensities, such as an expected error; ``plain``: as it is, such as probabilities."""
     at_invalid: Literal["nan", "keep"] = "nan"
     """What stands where the pixel was not valid: NaN, or the answer (a network that fills)."""
 
@@ -236,3 +240,41 @@ def find_cards(package: str) -> tuple[Path, ...]:
         for path in Path(folder).rglob(pattern)
     }
     return tuple(sorted(found))
+
+
+def named_card(folder: Path, network: str, weights: str) -> Path:
+    """Return the card that a stage's option ``weights`` names.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the cards of a plugin, ``<network>-<weights>.card.toml``.
+    network : str
+        Name of the network, such as ``maximask``.
+    weights : str
+        A name of weights that have a card there, or the path of a card that a training left.
+
+    Returns
+    -------
+    Path
+        An existing file.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such card.
+    """
+    if weights.endswith(_SUFFIX):
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise ConfigurationError(f"weights: there is no card {weights}")
+        return path
+    path = folder / f"{network}-{weights}{_SUFFIX}"
+    if not path.is_file():
+        found = folder.glob(f"{network}-*{_SUFFIX}")
+        known = [card.name.removesuffix(_SUFFIX).removeprefix(f"{network}-") for card in found]
+        hint = did_you_mean(weights, known)
+        raise ConfigurationError(
+            f"weights: {network} has none called '{weights}'. {hint} A path ends in {_SUFFIX}."
+        )
+    return path

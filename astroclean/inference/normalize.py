@@ -155,6 +155,23 @@ class _Transform(BaseModel):
         offset, width = _on_grid(state.offset, grid), _on_grid(state.width, grid)
         return np.asarray(self._unbend(values) * width + offset, dtype=np.float32)
 
+    def inverse_width(
+        self, values: NDArray[np.float32], state: NormalizationState
+    ) -> NDArray[np.float32]:
+        """Return differences of intensities for what the network answered.
+
+        Parameters
+        ----------
+        values, state
+            As for :meth:`inverse`. What bends is undone as at the sky, where it is straight.
+
+        Returns
+        -------
+        (..., ny * scale, nx * scale) float32
+            A new array in the unit of the pixels; of the sign of the values.
+        """
+        return np.asarray(values * _on_grid(state.width, values.shape[-2:]), dtype=np.float32)
+
     def _state_from(
         self,
         pixels: NDArray[np.float32],  # noqa: ARG002 - some transforms measure nothing

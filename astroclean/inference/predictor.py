@@ -184,7 +184,7 @@ class Predictor:
         if self.card.normalization.scope == "frame":
             measured = measured or self._measured(frame)
             pixels = self._normalized(frame, valid, measured)
-            if any(output.content == "intensity" for output in self.card.outputs):
+            if any(output.content != "plain" for output in self.card.outputs):
                 state = measured.state_of(part.origin, frame.shape)
         scale = self.card.scale
         fine = (frame.shape[0] * scale, frame.shape[1] * scale)
@@ -268,9 +268,7 @@ class Predictor:
         for output in self.card.outputs:
             answer = self._checked(answers[output.name], output, batch)
             for tile, state, part in zip(batch, states, answer, strict=True):
-                undone = part
-                if state is not None and output.content == "intensity":
-                    undone = self.card.normalization.inverse(part, state)
+                undone = part if state is None else self._undone(part, output, state)
                 put_core(results[output.name], tile, keep(undone), scale=self.card.scale)
 
     def _finish(
@@ -281,15 +279,25 @@ class Predictor:
         state: NormalizationState | None,
     ) -> None:
         """Undo the normalization of the whole frame and mark what was not seen."""
-        if state is not None and output.content == "intensity":
+        if state is not None and output.content != "plain":
             values = results[output.name]
             for channel, image in enumerate(values):  # one at a time: a frame may be large
-                values[channel] = self.card.normalization.inverse(image, state)
+                values[channel] = self._undone(image, output, state)
         if output.at_invalid == "nan" and not valid.all():
             scale = self.card.scale
             unseen = np.repeat(np.repeat(~valid, scale, axis=0), scale, axis=1)
             values = results[output.name]
             values[:, unseen] = np.nan if np.issubdtype(values.dtype, np.floating) else 0
+
+    def _undone(
+        self, values: NDArray[np.float32], output: Output, state: NormalizationState
+    ) -> NDArray[np.float32]:
+        """Return an answer in the unit of the frame, where it is one of intensities."""
+        if output.content == "plain":
+            return values
+        if output.content == "width":
+            return self.card.normalization.inverse_width(values, state)
+        return self.card.normalization.inverse(values, state)
 
     def _checked(
         self, answer: NDArray[np.float32], output: Output, batch: list[Tile]

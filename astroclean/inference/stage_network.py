@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from astroclean.inference.card import NetworkCard
     from astroclean.inference.engine import Engine
 
-__all__ = ["NetworkOptions", "NetworkTiles", "StageNetwork"]
+__all__ = ["EngineOptions", "NetworkOptions", "NetworkTiles", "StageNetwork"]
 
 
-class NetworkOptions(StageOptions):
-    """Settings of every stage with a network; subclass it as ``Options`` of the stage."""
+class EngineOptions(StageOptions):
+    """Settings of every stage with a network."""
 
     engine: str = "auto"
     """Engine that runs the network: ``auto`` or a name that `astroclean doctor` lists."""
@@ -39,6 +39,11 @@ class NetworkOptions(StageOptions):
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of each process. OpenVINO and onnxruntime give each a tile of its own: the answer
     does not depend on their number, memory does."""
+
+
+class NetworkOptions(EngineOptions):
+    """Settings of a stage that takes a network over its frames tile by tile."""
+
     tile: Annotated[int, Field(ge=64, le=8192)] = 1024
     """Side of a tile in pixels, its margin included. It changes memory and speed, not the answer
     but for rounding."""
@@ -53,8 +58,8 @@ class StageNetwork:
     ----------
     card : Path
         Its card.
-    options : NetworkOptions
-        Of the stage.
+    options : EngineOptions
+        Of the stage; `NetworkOptions` for one that asks for a :attr:`predictor`.
 
     Raises
     ------
@@ -62,7 +67,7 @@ class StageNetwork:
         The card cannot be used.
     """
 
-    def __init__(self, card: Path, options: NetworkOptions) -> None:
+    def __init__(self, card: Path, options: EngineOptions) -> None:
         self.card: NetworkCard = _card(card)
         self._path = card
         self._options = options
@@ -84,13 +89,19 @@ class StageNetwork:
         }
 
     @property
-    def predictor(self) -> Predictor:
+    def engine(self) -> Engine:
         """The network in its engine; opened at first use, then the same for the process."""
         options = self._options
-        engine = _engine(
+        return _engine(
             self._path, options.engine, options.precision, options.device, options.threads
         )
-        return Predictor(self.card, engine, tile=options.tile, batch=options.batch)
+
+    @property
+    def predictor(self) -> Predictor:
+        """The network on whole frames."""
+        options = self._options
+        assert isinstance(options, NetworkOptions)  # else there are no tiles
+        return Predictor(self.card, self.engine, tile=options.tile, batch=options.batch)
 
     def warn_outside_domain(self, frame: Frame) -> None:
         """Warn where a frame is not of the kind that the network was trained on."""

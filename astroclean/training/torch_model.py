@@ -91,7 +91,8 @@ class TrainedModule:
 
         usual = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = usual if recipe.device == "auto" else recipe.device
-        self.module = module.to(self.device).train()
+        # On CPUs convolutions are faster when the channels of a pixel lie together.
+        self.module = module.to(self.device, memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(self.module).eval().requires_grad_(requires_grad=False)
         self._recipe = recipe
         parameters = list(self.module.parameters())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.sources import SourceStamp
+from astroclean.core.stamp import finer_stamp
 
 if TYPE_CHECKING:
     from typing import Any
@@ -140,25 +141,11 @@ def psf_model(psf: Psf) -> Any:
     from astropy.nddata import NDData  # noqa: PLC0415 - heavy
     from photutils.psf import GriddedPSFModel, ImagePSF  # noqa: PLC0415 - heavy
 
-    fine = np.stack([_finer(stamp) for stamp in psf.stamps])
+    fine = np.stack([finer_stamp(stamp, _OVERSAMPLING) for stamp in psf.stamps])
     if psf.positions is None:
         return ImagePSF(fine[0], oversampling=_OVERSAMPLING)
     meta = {"grid_xypos": [tuple(p) for p in psf.positions], "oversampling": _OVERSAMPLING}
     return GriddedPSFModel(NDData(fine, meta=meta))
-
-
-def _finer(stamp: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Interpolate a stamp by its Fourier series; the first and last pixels stay so."""
-    from scipy.signal import resample  # noqa: PLC0415 - heavy
-
-    fine = stamp
-    for axis in (0, 1):
-        side = stamp.shape[axis]
-        pads = [(1, 1) if a == axis else (0, 0) for a in (0, 1)]  # the series is periodic
-        fine = resample(np.pad(fine, pads), _OVERSAMPLING * (side + 2), axis=axis)
-        kept = slice(_OVERSAMPLING, _OVERSAMPLING * side + 1)
-        fine = fine[kept] if axis == 0 else fine[:, kept]
-    return np.ascontiguousarray(fine)
 
 
 def fitted(scene: Scene, table: Table) -> list[Fit]:

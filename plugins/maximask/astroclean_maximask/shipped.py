@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from astroclean.core.suggest import did_you_mean
-from astroclean.errors import ConfigurationError
-from astroclean.inference.card import load_card
+from astroclean.inference.card import load_card, named_card
 from astroclean.inference.weights import find_weights
 
 __all__ = ["card_path", "start_path"]
 
 _CARDS = Path(__file__).parent / "cards"
-_SUFFIX = ".card.toml"
 
 
 def card_path(network: str, weights: str) -> Path:
@@ -35,20 +32,7 @@ def card_path(network: str, weights: str) -> Path:
     ConfigurationError
         There is no such card.
     """
-    if weights.endswith(_SUFFIX):
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            raise ConfigurationError(f"weights: there is no card {weights}")
-        return path
-    path = _CARDS / f"{network}-{weights}{_SUFFIX}"
-    if not path.is_file():
-        found = _CARDS.glob(f"{network}-*{_SUFFIX}")
-        known = [card.name.removesuffix(_SUFFIX).removeprefix(f"{network}-") for card in found]
-        hint = did_you_mean(weights, known)
-        raise ConfigurationError(
-            f"weights: {network} has none called '{weights}'. {hint} A path ends in {_SUFFIX}."
-        )
-    return path
+    return named_card(_CARDS, network, weights)
 
 
 def start_path(network: str, start: str) -> Path:

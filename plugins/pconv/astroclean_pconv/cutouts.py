@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.errors import ConfigurationError
-
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Box = tuple[slice, slice]
 
-__all__ = ["SIDE", "CutOut", "cut", "plan_cutouts"]
+__all__ = ["REACH", "SIDE", "SIDES", "CutOut", "cut", "plan_cutouts"]
 
 SIDE = 96
 """Pixels of a cut-out that networks are trained for (paper, section 2.4.1)."""
+SIDES = {64: 28, 96: 48, 128: 64, 256: 128}
+"""Sides of cut-outs, each with the largest hole that it shows with enough around it, pixels."""
+REACH = 2 * max(SIDES)
+"""Pixels around a pixel within which lies all that decides how it is filled."""
+_CELL = SIDES[64] // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,77 +37,94 @@ class CutOut:
     own: NDArray[np.bool_]
     """(side, side): pixels that are filled from this cut-out, and from no other."""
 
+    @property
+    def side(self) -> int:
+        """Pixels along a side."""
+        return int(self.own.shape[0])
+
     def put(self, target: NDArray[Any], values: NDArray[Any]) -> None:
         """Write the pixels that this cut-out fills into a frame."""
         rows, columns = np.nonzero(self.own)
         target[rows + self.y, columns + self.x] = values[rows, columns]
 
 
-def plan_cutouts(fill: NDArray[np.bool_], *, side: int, margin: int) -> list[CutOut]:
+def plan_cutouts(fill: NDArray[np.bool_], *, origin: tuple[int, int] = (0, 0)) -> list[CutOut]:
     """Return cut-outs that together fill each pixel of holes once.
 
     Holes that touch are one hole, and lie whole in one cut-out where they fit: centered, or, where
     they are small, with others of their neighbourhood. Larger ones (a bad column) are shared among
-    cut-outs. The plan depends on the holes alone, not on the order in which they were found.
+    cut-outs on a fixed grid. The plan depends on the holes alone, not on the order in which they
+    were found, nor on where a part of a larger frame begins.
 
     Parameters
     ----------
     fill : (ny, nx) bool
         Pixels to fill, of any shape.
-    side : int
-        Of a cut-out, in pixels.
-    margin : int
-        Pixels that a cut-out shows around those that it fills, at least; less than half a side.
+    origin : (int, int)
+        (y, x) of the first pixel in a larger frame.
 
     Returns
     -------
     list of CutOut
-        In the order of rows.
-
-    Raises
-    ------
-    ConfigurationError
-        The margins leave nothing of the cut-out.
+        By side, then in the order of rows. Sides are those of `SIDES`.
     """
     from scipy.ndimage import find_objects, label  # noqa: PLC0415 - costs a fifth of a second
 
-    core = side - 2 * margin
-    if core < 1 or margin < 0:
-        raise ConfigurationError(f"margins of {margin} pixels leave nothing of {side}")
     labels, _ = label(fill, np.ones((3, 3)))
     groups: dict[tuple[int, ...], list[tuple[int, Box]]] = {}
     for number, box in enumerate(find_objects(labels), start=1):
-        lengths = [part.stop - part.start for part in box]
-        if max(lengths) <= core // 2:
-            # Two such boxes that begin in one cell fit into one core together.
-            cell = (core + 1) // 2
-            key: tuple[int, ...] = tuple(part.start // cell for part in box)
+        longest = max(part.stop - part.start for part in box)
+        if longest <= _CELL:
+            # Two such boxes that begin in one cell fit into the smallest cut-out together.
+            place = (part.start + first for part, first in zip(box, origin, strict=True))
+            key: tuple[int, ...] = tuple(first // _CELL for first in place)
         else:
             key = (-number, 0)
         groups.setdefault(key, []).append((number, box))
-    made = [one for members in groups.values() for one in _of_group(labels, members, side, core)]
-    return sorted(made, key=lambda one: (one.y, one.x))
+    made = [one for members in groups.values() for one in _of_group(labels, members, origin)]
+    return sorted(made, key=lambda one: (one.side, one.y, one.x))
 
 
 def _of_group(
-    labels: NDArray[np.integer], members: list[tuple[int, Box]], side: int, core: int
+    labels: NDArray[np.integer], members: list[tuple[int, Box]], origin: tuple[int, int]
 ) -> list[CutOut]:
     """Return the cut-outs of holes that are filled together."""
     numbers = [number for number, _ in members]
     low = [min(box[axis].start for _, box in members) for axis in (0, 1)]
     high = [max(box[axis].stop for _, box in members) for axis in (0, 1)]
+    longest = max(last - first for first, last in zip(low, high, strict=True))
+    side = next((side for side, core in SIDES.items() if core >= longest), None)
+    if side is not None:
+        boxes = [(tuple(low), tuple(high))]
+    else:
+        side = max(SIDES)
+        boxes = list(_cells(low, high, SIDES[side], origin))
     found = []
-    for top in range(low[0], high[0], core):
-        for left in range(low[1], high[1], core):
-            bottom, right = min(top + core, high[0]), min(left + core, high[1])
-            inside = np.isin(labels[top:bottom, left:right], numbers)
-            if not inside.any():
-                continue
-            y, x = ((first + last - side) // 2 for first, last in ((top, bottom), (left, right)))
-            own = np.zeros((side, side), dtype=bool)
-            own[top - y : bottom - y, left - x : right - x] = inside
-            found.append(CutOut(y, x, own))
+    for (top, left), (bottom, right) in boxes:
+        # The cut-out is that of the whole cell, of which the frame may hold a part.
+        y, x = ((first + last - side) // 2 for first, last in ((top, bottom), (left, right)))
+        rows = slice(max(top, 0), min(bottom, labels.shape[0]))
+        columns = slice(max(left, 0), min(right, labels.shape[1]))
+        inside = np.isin(labels[rows, columns], numbers)
+        if not inside.any():
+            continue
+        own = np.zeros((side, side), dtype=bool)
+        place = (rows.start - y, columns.start - x)
+        own[tuple(slice(p, p + n) for p, n in zip(place, inside.shape, strict=True))] = inside
+        found.append(CutOut(y, x, own))
     return found
+
+
+def _cells(
+    low: list[int], high: list[int], core: int, origin: tuple[int, int]
+) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Yield first pixels and ends of the cells of a grid that a box touches."""
+    firsts = [
+        range((first + start) // core * core - start, last, core)
+        for first, last, start in zip(low, high, origin, strict=True)
+    ]
+    for top, left in itertools.product(*firsts):
+        yield (top, left), (top + core, left + core)
 
 
 def cut(image: NDArray[Any], one: CutOut, *, outside: Any) -> NDArray[Any]:
@@ -121,7 +144,7 @@ def cut(image: NDArray[Any], one: CutOut, *, outside: Any) -> NDArray[Any]:
     (side, side) array
         A new array of the type of the image.
     """
-    side = one.own.shape[0]
+    side = one.side
     shown = np.full((side, side), outside, dtype=image.dtype)
     ny, nx = image.shape
     top, left = max(one.y, 0), max(one.x, 0)

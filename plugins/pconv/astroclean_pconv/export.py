@@ -21,9 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["export_network"]
 
 _KINDS = {
-    True: ("U-Net of partial convolutions without bias, five resolutions", "build_compact", 16),
+    True: ("U-Net of partial convolutions without bias, five resolutions", "build_compact", 32),
     False: ("U-Net of partial convolutions, 11 + 11 blocks", "build_paper", 32),
 }
+_SPREAD = """
+[[outputs]]
+name = "spread"
+channels = ["spread"]
+content = "width"
+at_invalid = "keep"
+"""
 _CARD = """\
 schema = 1
 name = "{name}"
@@ -41,7 +48,7 @@ name = "background"
 channels = ["background"]
 content = "intensity"
 at_invalid = "keep"
-
+{spread}
 [weights]
 file = "{name}.onnx"
 sha256 = "{sha256}"
@@ -80,8 +87,10 @@ def export_network(network: Any, folder: Path, *, name: str) -> list[Path]:
         folder / f"{name}{suffix}" for suffix in (".onnx", ".card.toml", ".example.npz")
     )
     network.eval()
-    export_torch(network, weights, inputs={"image": 1, "mask": 1}, outputs={"background": 1})
-    architecture, builder, multiple = _KINDS[isinstance(network, CompactNetwork)]
+    compact = isinstance(network, CompactNetwork)
+    outputs = {"background": 1, "spread": 1} if compact else {"background": 1}
+    export_torch(network, weights, inputs={"image": 1, "mask": 1}, outputs=outputs)
+    architecture, builder, multiple = _KINDS[compact]
     count = sum(parameter.numel() for parameter in network.parameters())
     text = _CARD.format(
         name=name,
@@ -93,12 +102,15 @@ def export_network(network: Any, folder: Path, *, name: str) -> list[Path]:
         sha256=digest_of(weights),
         size=weights.stat().st_size,
         builder=builder,
+        spread=_SPREAD if compact else "",
     )
     card.write_text(text, "utf-8")
     inputs = example_cutout()
     with torch.inference_mode():
         answer = network(*(torch.from_numpy(values) for values in inputs.values()))
-    write_example(stored, inputs, {"background": answer.numpy()})
+    answers = answer if compact else [answer]
+    told = {name: values.numpy() for name, values in zip(outputs, answers, strict=True)}
+    write_example(stored, inputs, told)
     return [weights, card, stored]
 
 

@@ -1,4 +1,4 @@
-"""Maps without the sources of a sample: simulated emission, or windows of real maps."""
+"""What lies beneath the holes of a sample: simulated emission, real maps, fields of stars."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from astroclean.core.detector import Detector
 from astroclean.core.frame import Frame
 from astroclean.errors import ConfigurationError
 from astroclean.simulate.cirrus import draw_emission, mapping_noise
-from astroclean.simulate.draws import uniform
+from astroclean.simulate.draws import log_uniform, uniform
+from astroclean.simulate.fields import FieldRange, draw_field
 from astroclean.simulate.psfs import PsfModel, PsfRange, draw_psf
 
 if TYPE_CHECKING:
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FAMILIES", "SIDE", "Ground", "find_maps", "real_ground", "simulated_ground"]
+__all__ = [
+    "FAMILIES",
+    "SIDE",
+    "Ground",
+    "find_maps",
+    "real_ground",
+    "simulated_ground",
+    "star_ground",
+]
 
 SIDE = 192
 """Pixels of a ground."""
@@ -32,6 +41,9 @@ FAMILIES = (
     PsfRange(fwhm=_WIDTHS, kinds=("gaussian",), ellipticity=(0.0, 0.05)),
 )
 """Tri-lobed, elongated, Airy, Gaussian; each at any angle."""
+_FIELD = FieldRange(stars=(40.0, 600.0), galaxies=(2.0, 20.0))
+_ELECTRONS = (3.0, 300.0)
+"""Standard deviation of the sky in electrons."""
 _FOLDER = "maps"
 _NARROWEST, _WIDEST = 1.5, 8.0
 """Pixels; a PSF beyond is drawn instead."""
@@ -46,6 +58,10 @@ class Ground(NamedTuple):
     """The same without noise, where that is known."""
     psf: PsfModel
     """For the sources."""
+    known: bool = True
+    """Whether ``sky`` is free of noise."""
+    bare: bool = False
+    """Whether sources stay away: what is to be filled are the defects of a detector."""
 
 
 class _Map(NamedTuple):
@@ -73,6 +89,27 @@ def simulated_ground(rng: np.random.Generator) -> Ground:
     emission = draw_emission(rng, shape, psf)
     noise = emission.noise * mapping_noise(rng, shape, uniform(rng, (0.0, 0.8)))
     return Ground(emission.background + noise, emission.background, psf)
+
+
+def star_ground(rng: np.random.Generator) -> Ground:
+    """Draw a field of stars and galaxies as a CCD sees it, for holes by defects.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of chance.
+
+    Returns
+    -------
+    Ground
+        In units of the noise of the sky; photons of the sources add noise of their own.
+    """
+    shape = (SIDE, SIDE)
+    psf = draw_psf(rng)
+    light = draw_field(rng, shape, psf, noise=1.0, limits=_FIELD).image
+    electrons = log_uniform(rng, _ELECTRONS)
+    noise = np.sqrt(1 + light / electrons) * rng.standard_normal(shape)
+    return Ground(light + noise, light, psf, bare=True)
 
 
 def real_ground(rng: np.random.Generator, path: Path) -> Ground:
@@ -103,7 +140,7 @@ def real_ground(rng: np.random.Generator, path: Path) -> Ground:
     family = FAMILIES[int(rng.integers(len(FAMILIES)))]
     if found.fwhm_pixels is not None and _NARROWEST <= found.fwhm_pixels <= _WIDEST:
         family = replace(family, fwhm=(found.fwhm_pixels, found.fwhm_pixels))
-    return Ground(window, window, draw_psf(rng, family))
+    return Ground(window, window, draw_psf(rng, family), known=False)
 
 
 def find_maps(data: Path) -> tuple[Path, ...]:

@@ -16,7 +16,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from astroclean.inference.onnx_graph import OnnxGraph
 
-__all__ = ["Entry", "Geometry", "PartialConv2d", "joined"]
+__all__ = ["Entry", "Geometry", "PartialConv2d", "PullPush", "joined"]
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 _SLOPE = 0.2
@@ -26,6 +26,7 @@ _FLOAT = 1
 """ONNX's number for float32."""
 _KNOWN = 0.01
 """Mean coverage of a window from which it is known: engines may round a zero to something else."""
+_LEAST = 1e-12
 
 
 class Geometry(NamedTuple):
@@ -62,6 +63,72 @@ class Entry(nn.Module):  # type: ignore[misc]  # torch is untyped
         return [values, graph.add("Cast", known, to=_FLOAT)]
 
 
+class PullPush(nn.Module):  # type: ignore[misc]  # torch is untyped
+    """Fills holes with means of what is known, from the finest resolution that knows anything.
+
+    The image is averaged over 2 x 2 known pixels again and again; then each hole takes the linear
+    interpolation of the next coarser resolution (Gortler et al. 1996, the lumigraph's pull-push).
+    Nothing is learned. What no resolution knows becomes 0.
+
+    Parameters
+    ----------
+    levels : int
+        Times that the resolution is halved.
+    """
+
+    def __init__(self, levels: int = 5) -> None:
+        super().__init__()
+        self.levels = levels
+        line = torch.tensor([0.25, 0.75, 0.75, 0.25])
+        self.register_buffer("mean", torch.full((1, 1, 2, 2), 0.25), persistent=False)
+        self.register_buffer("tent", torch.outer(line, line)[None, None], persistent=False)
+
+    def forward(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the filled image.
+
+        Parameters
+        ----------
+        values : (n, 1, ny, nx) tensor
+            0 in the holes; sides are multiples of 2 to the power of the levels. Beyond the border
+            counts as 0 where a hole touches it.
+        mask : (n, 1, ny, nx) tensor
+            1 where known.
+        """
+        known = [(values, mask)]
+        for _ in range(self.levels):
+            values, mask = known[-1]
+            part = functional.conv2d(mask, self.mean, stride=2)
+            summed = functional.conv2d(values, self.mean, stride=2)
+            mask = (part > _KNOWN).to(values.dtype)
+            known.append((summed / torch.clamp(part, min=_KNOWN), mask))
+        filled = known.pop()[0]
+        while known:
+            values, mask = known.pop()
+            finer = functional.conv_transpose2d(filled, self.tent, stride=2, padding=1)
+            filled = values + (1 - mask) * finer
+        return filled
+
+    def to_onnx(self, graph: OnnxGraph, name: str, sources: list[str]) -> str:  # noqa: ARG002
+        """Write the same in ONNX."""
+        mean, tent = (graph.inline(kernel.numpy()) for kernel in (self.mean, self.tent))
+        known, (values, mask) = [tuple(sources)], sources
+        for _ in range(self.levels):
+            part = graph.add("Conv", mask, mean, strides=[2, 2])
+            summed = graph.add("Conv", values, mean, strides=[2, 2])
+            mask = graph.add("Cast", graph.add("Greater", part, graph.constant(_KNOWN)), to=_FLOAT)
+            least = graph.add("Max", part, graph.constant(_KNOWN))
+            values = graph.add("Div", summed, least)
+            known.append((values, mask))
+        filled = known.pop()[0]
+        while known:
+            values, mask = known.pop()
+            told = {"strides": [2, 2], "pads": [1] * 4}
+            finer = graph.add("ConvTranspose", filled, tent, **told)
+            unknown = graph.add("Sub", graph.constant(1.0), mask)
+            filled = graph.add("Add", values, graph.add("Mul", unknown, finer))
+        return filled
+
+
 def joined(one: Pair, other: Pair) -> Pair:
     """Return the channels of two pairs as one; holes of one alone are half covered.
 
@@ -96,9 +163,12 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
     normalized : bool
         Whether a batch normalization follows; without it there is none.
     activation : str
-        ``relu``, ``leaky`` or ``none``.
+        ``relu``, ``leaky``, ``abs`` or ``none``.
     bias : bool
         Whether there is a b.
+    balanced : bool
+        Whether the kernels of each output have a fixed norm, so that features keep their size
+        through a network without normalizations; only their directions are learned.
     """
 
     def __init__(
@@ -110,10 +180,12 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
         normalized: bool = True,
         activation: str = "relu",
         bias: bool = False,
+        balanced: bool = False,
     ) -> None:
         super().__init__()
         kernel, self.stride, self.padding, self.transposed = geometry
         self.activation = activation
+        self.balanced = balanced
         told = {"stride": self.stride, "padding": self.padding, "bias": False}
         kind = nn.ConvTranspose2d if self.transposed else nn.Conv2d
         self.conv = kind(inputs, outputs, kernel, **told)
@@ -127,9 +199,10 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
     def forward(self, values: torch.Tensor, coverage: torch.Tensor) -> Pair:
         """Return values and coverage on the new grid."""
         convolve = functional.conv_transpose2d if self.transposed else functional.conv2d
-        part = convolve(coverage, self.mean, stride=self.stride, padding=self.padding)
+        told = {"stride": self.stride, "padding": self.padding}
+        part = convolve(coverage, self.mean, **told)
         mask = (part > _KNOWN).to(values.dtype)
-        made = self.conv(values) / torch.clamp(part, min=_KNOWN)
+        made = convolve(values, self.weight, **told) / torch.clamp(part, min=_KNOWN)
         if self.bias is not None:
             made = made + self.bias.reshape(1, -1, 1, 1)
         if self.norm is not None:
@@ -138,7 +211,21 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
             made = functional.relu(made)
         elif self.activation == "leaky":
             made = functional.leaky_relu(made, _SLOPE)
+        elif self.activation == "abs":
+            made = torch.abs(made)
         return made * mask, mask
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The kernels in force."""
+        kernels = self.conv.weight
+        if not self.balanced:
+            return kernels
+        others = (0, 2, 3) if self.transposed else (1, 2, 3)
+        # ReLU halves the mean square; of the taps of a transposed kernel one in stride^2 is met.
+        wanted = 2.0 * (self.stride**2 if self.transposed else 1)
+        squared = (kernels * kernels).sum(others, keepdim=True)
+        return kernels * torch.sqrt(wanted / squared.clamp(min=_LEAST))
 
     def to_onnx(self, graph: OnnxGraph, name: str, sources: list[str]) -> list[str]:
         """Write the layer; return the names of values and coverage."""
@@ -148,7 +235,7 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
         part = graph.add(operation, coverage, graph.inline(self.mean.numpy()), **pads)
         known = graph.add("Greater", part, graph.constant(_KNOWN))
         mask = graph.add("Cast", known, to=_FLOAT)
-        weight = _parameter(graph, name, "conv.weight", self.conv.weight)
+        weight = _parameter(graph, name, "conv.weight", self.weight)
         made = graph.add(operation, values, weight, **pads)
         made = graph.add("Div", made, graph.add("Max", part, graph.constant(_KNOWN)))
         if self.bias is not None:
@@ -163,6 +250,8 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
             made = graph.add("Relu", made)
         elif self.activation == "leaky":
             made = graph.add("LeakyRelu", made, alpha=_SLOPE)
+        elif self.activation == "abs":
+            made = graph.add("Abs", made)
         return [graph.add("Mul", made, mask), mask]
 
 

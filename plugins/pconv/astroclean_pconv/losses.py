@@ -13,10 +13,25 @@ if TYPE_CHECKING:
 
     Features = Callable[[torch.Tensor], Sequence[torch.Tensor]]
 
-__all__ = ["RELEASE", "Batch", "LossWeights", "gram_matrix", "losses_of", "ssim", "style_loss"]
+__all__ = [
+    "RELEASE",
+    "Batch",
+    "LossWeights",
+    "gram_matrix",
+    "losses_of",
+    "simple_error",
+    "ssim",
+    "style_loss",
+]
 
 _SSIM_WINDOW, _SSIM_SIGMA = 5, 1.5
 _K1, _K2 = 0.01, 0.03
+_BRIGHT = 5.0
+"""Normalized values from which relative errors count."""
+_NARROW = 1e-3
+"""Least expected error."""
+_LEAST = 0.02
+"""Least unit of errors."""
 
 
 class LossWeights(BaseModel):
@@ -34,6 +49,8 @@ class LossWeights(BaseModel):
     """Of the structural dissimilarity."""
     source: float = Field(default=1.0, ge=0)
     """Of the absolute error of the source that is taken out."""
+    spread: float = Field(default=0.0, ge=0)
+    """Of the expected error that the network tells, for one that does (not in the paper)."""
 
 
 RELEASE = LossWeights(valid=6.0)
@@ -51,6 +68,10 @@ class Batch(NamedTuple):
     """1 where the network sees pixels, else 0."""
     hole: torch.Tensor
     """1 where it fills pixels, else 0; beyond the border of a map neither is 1."""
+    known: torch.Tensor
+    """(n, 1, 1, 1): 1 where the target in the holes has no noise, so that errors are errors."""
+    unit: torch.Tensor
+    """(n, 1, 1, 1): errors count in this unit; 1 for those of the paper, see `simple_error`."""
 
 
 def losses_of(
@@ -58,6 +79,7 @@ def losses_of(
     batch: Batch,
     weights: LossWeights,
     *,
+    spread: torch.Tensor | None = None,
     features: Features | None = None,
 ) -> dict[str, torch.Tensor]:
     """Return the weighted sum of the losses as ``loss``, and each term that has a weight.
@@ -70,6 +92,8 @@ def losses_of(
         Truth.
     weights : LossWeights
         Which terms, and how much of each.
+    spread : (n, 1, ny, nx) tensor, optional
+        The error that the network expects; without it that term is left out.
     features : callable, optional
         A frozen network that gives feature maps of an image, for the style loss.
 
@@ -89,16 +113,64 @@ def losses_of(
     # Beyond the border of a map nothing is known, and nothing is asked.
     out = found * inside
     filled = torch.where(batch.hole > 0, out, batch.target)
+    error = _softened(out - batch.target, batch)
     terms: dict[str, Callable[[], torch.Tensor]] = {
-        "valid": lambda: (batch.valid * (out - batch.target)).abs().mean(),
-        "hole": lambda: (batch.hole * (out - batch.target)).abs().mean(),
+        "valid": (batch.valid * error).mean,
+        "hole": (batch.hole * error).mean,
         "style": lambda: style_loss(out, filled, batch.target, features),
         "ssim": lambda: 1 - ssim(batch.target, out).mean(),
         "source": lambda: _source_loss(filled, batch),
     }
+    if spread is not None:
+        terms["spread"] = lambda: _spread_loss(spread, out, batch)
     made = {name: term() for name, term in terms.items() if getattr(weights, name)}
     total = sum((getattr(weights, name) * value for name, value in made.items()), out.new_zeros(()))
     return {"loss": total, **made}
+
+
+def _softened(difference: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Return absolute errors in their unit; where much light lies beneath, relative ones.
+
+    Without this a batch with one bright star teaches nothing else. Emission is fainter than that.
+    """
+    return difference.abs() / (batch.unit * torch.sqrt(1 + (batch.target / _BRIGHT) ** 2))
+
+
+def simple_error(simple: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Return how far a simple filling is off in the holes of each cut-out.
+
+    As a unit of errors it makes cut-outs alike: smooth emission, where a tenth of the scatter is
+    much, and fields of stars or maps of noise, where nobody can do better than its multiple.
+
+    Parameters
+    ----------
+    simple : (n, 1, ny, nx) tensor
+        The filling.
+    batch : Batch
+        Truth; its unit is not read.
+
+    Returns
+    -------
+    (n, 1, 1, 1) tensor
+        Mean absolute error, and a little more, so that it is never 0.
+    """
+    axes = (1, 2, 3)
+    plain = batch._replace(unit=torch.ones_like(batch.known))
+    error = batch.hole * _softened(simple - batch.target, plain)
+    mean = error.sum(axes, keepdim=True) / batch.hole.sum(axes, keepdim=True).clamp(min=1)
+    return (mean + _LEAST).detach()
+
+
+def _spread_loss(spread: torch.Tensor, out: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Return the negative logarithm of the likelihood of the errors under a Laplace distribution.
+
+    Its scale is the expected absolute error. The background does not feel this term.
+    """
+    error = (out - batch.target).detach().abs()
+    scale = spread.clamp(min=_NARROW)
+    told = batch.hole * batch.known
+    lost = told * (torch.log(scale) + error / scale)
+    return lost.sum() / told.sum().clamp(min=1)
 
 
 def _source_loss(filled: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -106,7 +178,7 @@ def _source_loss(filled: torch.Tensor, batch: Batch) -> torch.Tensor:
 
     The image cancels, so this is the error of the composite: that of the holes once more.
     """
-    return ((batch.image - batch.target) - (batch.image - filled)).abs().mean()
+    return _softened((batch.image - batch.target) - (batch.image - filled), batch).mean()
 
 
 def style_loss(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from torch import nn
 
-from astroclean_pconv.layers import Entry, Geometry, PartialConv2d, joined
-
-if TYPE_CHECKING:
-    import torch
+from astroclean_pconv.layers import Entry, Geometry, PartialConv2d, PullPush, joined
 
 __all__ = ["CompactNetwork", "PaperNetwork", "build_compact", "build_paper"]
 
@@ -93,18 +91,19 @@ class PaperNetwork(nn.Module):  # type: ignore[misc]  # torch is untyped
 class CompactNetwork(nn.Module):  # type: ignore[misc]  # torch is untyped
     """A U-Net of partial convolutions with five resolutions and 0.4 M parameters.
 
-    Nothing is added anywhere: no bias, no batch normalization. So twice the image gives twice the
-    background (a bias-free network, Mohan et al. 2020, arXiv:1906.05478), and the best linear
-    interpolation, which knows no absolute level either, is among what it can learn. Sides are
-    multiples of 16.
+    It corrects a simple filling (`PullPush`), which it sees beside the image. Nothing is added
+    anywhere: no bias, no batch normalization. So twice the image gives twice the background (a
+    bias-free network, Mohan et al. 2020, arXiv:1906.05478), and the best linear interpolation is
+    among what it can learn. A second answer tells how far the first is off, in the same unit; it
+    is positive, and doubles with the image too. Sides are multiples of 32.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.entry = Entry()
-        plain: dict[str, Any] = {"normalized": False}
+        self.entry, self.simple = Entry(), PullPush()
+        plain: dict[str, Any] = {"normalized": False, "balanced": True}
         widths = _WIDTHS
-        self.first = PartialConv2d(1, widths[0], _FINE, **plain)
+        self.first = PartialConv2d(2, widths[0], _FINE, **plain)
         self.encoder = nn.ModuleList(PartialConv2d(w, w, _FINE, **plain) for w in widths)
         steps = list(itertools.pairwise(widths))
         self.coarser = nn.ModuleList(PartialConv2d(a, b, _HALVE, **plain) for a, b in steps)
@@ -114,13 +113,19 @@ class CompactNetwork(nn.Module):  # type: ignore[misc]  # torch is untyped
             PartialConv2d(b, a, _HALVE._replace(transposed=True), **leaky) for a, b in steps
         )
         self.decoder = nn.ModuleList(PartialConv2d(2 * w, w, _FINE, **leaky) for w in widths[:-1])
-        self.last = PartialConv2d(widths[0], 1, _FINE, **plain | {"activation": "none"})
-        # Begins near 0, the middle of what it sees: without normalizations features grow.
+        free: dict[str, Any] = {"normalized": False}
+        self.last = PartialConv2d(widths[0], 1, _FINE, **free, activation="none")
+        self.spread = PartialConv2d(widths[0], 1, _FINE, **free, activation="abs")
+        # The correction begins near 0, the expected error small.
         self.last.conv.weight.data.mul_(_SMALL)
+        self.spread.conv.weight.data.mul_(0.5)
 
-    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return the background; see `PaperNetwork.forward`."""
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the background, see `PaperNetwork.forward`, and the expected error of it."""
         pair = self.entry(image, mask)
+        simple = self.simple(pair[0], pair[1])
+        # Zeros in the holes, and the filling, which has none.
+        pair = (torch.cat([pair[0], simple], 1), 0.5 * pair[1] + 0.5)
         pair = self.first(pair[0], pair[1])
         skips = []
         for level, block in enumerate(self.encoder):
@@ -133,7 +138,7 @@ class CompactNetwork(nn.Module):  # type: ignore[misc]  # torch is untyped
             pair = self.finer[level](pair[0], pair[1])
             pair = joined(pair, skips[level])
             pair = self.decoder[level](pair[0], pair[1])
-        return self.last(pair[0], pair[1])[0]
+        return simple + self.last(pair[0], pair[1])[0], self.spread(pair[0], pair[1])[0]
 
 
 def build_paper() -> PaperNetwork:

@@ -13,8 +13,16 @@ from pydantic import Field, FilePath, model_validator
 from astroclean.training.network import StreamTraining
 from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
 from astroclean.training.torch_model import TorchRecipe, TrainedModule, begin_with, built
+from astroclean_pconv.cutouts import SIDE
 from astroclean_pconv.grounds import find_maps
-from astroclean_pconv.samples import CUTS, ORIENTATIONS, VALIDATION, SampleMaker, turned
+from astroclean_pconv.samples import (
+    CUTS,
+    ORIENTATIONS,
+    VALIDATION,
+    SampleMaker,
+    turned,
+    windowed,
+)
 from astroclean_pconv.scoring import hole_scores
 
 if TYPE_CHECKING:
@@ -40,40 +48,51 @@ class PconvRecipe(TorchRecipe):
     """``compact``: 0.4 M parameters; ``paper``: 35 M."""
     batch: int = Field(default=32, ge=1, le=4096)
     """Cut-outs in a step (the paper has 64)."""
-    steps: int = Field(default=20_000, ge=1)
+    steps: int = Field(default=6_000, ge=1)
     """Steps of the optimizer, those before an interruption included."""
     precision: Literal["f32", "bf16"] = "f32"
     """Of activations; weights are float32."""
-    truth: Literal["noisy", "noiseless"] = "noisy"
+    truth: Literal["noisy", "noiseless"] = "noiseless"
     """What is asked for in the holes: the map as it would be without sources (the paper), or the
-    emission without noise."""
-    weight_valid: float = Field(default=2.0, ge=0)
-    """Of the absolute error where the network sees pixels; 0 leaves a term out."""
+    emission without noise, where that is known."""
+    weight_valid: float = Field(default=0.0, ge=0)
+    """Of the absolute error where the network sees pixels (the paper has 2); 0: left out."""
     weight_hole: float = Field(default=6.0, ge=0)
     """Of the absolute error in the holes."""
     weight_style: float = Field(default=0.0, ge=0)
     """Of the style; the paper has 120. It needs ``style_network``."""
-    weight_ssim: float = Field(default=0.4, ge=0)
-    """Of the structural dissimilarity."""
+    weight_ssim: float = Field(default=0.0, ge=0)
+    """Of the structural dissimilarity (the paper has 0.4)."""
     weight_source: float = Field(default=1.0, ge=0)
-    """Of the error of the extracted source."""
+    """Of the error of the extracted source, which is that of the holes once more."""
+    relative: bool = True
+    """Whether errors count in units of those of a simple filling (not in the paper)."""
+    weight_spread: float = Field(default=0.05, ge=0)
+    """Of the error that the compact network expects of itself."""
     style_network: FilePath | None = None
     """ONNX file of MaxiMask's compact network, whose encoder gives the features of the style."""
     first: int = Field(default=200, ge=1)
     """Simulated maps before the first step; each has four cut-outs."""
-    fresh: float = Field(default=2.0, ge=0)
+    fresh: float = Field(default=0.5, ge=0)
     """New maps for each step."""
     keep: int = Field(default=4_000, ge=1)
     """Maps that a step draws from; 0.4 MB each on disk."""
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that simulate."""
-    maps_share: float = Field(default=0.5, ge=0, le=1)
+    maps_share: float = Field(default=0.2, ge=0, le=1)
     """Share of the maps that are windows of those in ``data``; without it all are simulated."""
+    window: int = Field(default=64, ge=48, le=SIDE, multiple_of=16)
+    """Side of the part of a cut-out that a step sees, around its middle: fewer pixels, more steps.
+    Holes that its border cuts are left out."""
+    stars_share: float = Field(default=0.12, ge=0, le=1)
+    """Share of the samples that are fields of stars with defects of a detector."""
     validation: int = Field(default=100, ge=1)
     """Maps of the validation."""
 
     @model_validator(mode="after")
-    def _style_has_features(self) -> Self:
+    def _agree(self) -> Self:
+        if self.network == "paper" and self.window != SIDE:
+            raise ValueError(f"the paper's network needs window = {SIDE}")
         if self.weight_style and self.style_network is None:
             raise ValueError("weight_style needs style_network")
         return self
@@ -94,13 +113,16 @@ class PconvTraining(StreamTraining):
     """The network, its optimizer, its samples."""
 
     def __init__(self, recipe: PconvRecipe, folder: Path) -> None:
+        from astroclean_pconv.layers import PullPush  # noqa: PLC0415 - imports torch
         from astroclean_pconv.losses import LossWeights  # noqa: PLC0415 - imports torch
         from astroclean_pconv.network import build_compact, build_paper  # noqa: PLC0415
         from astroclean_pconv.style import StyleFeatures  # noqa: PLC0415
 
         self._recipe = recipe
         maps = () if recipe.data is None else find_maps(recipe.data)
-        maker = SampleMaker(recipe.seed, maps=maps, share=recipe.maps_share)
+        maker = SampleMaker(
+            recipe.seed, maps=maps, share=recipe.maps_share, stars=recipe.stars_share
+        )
         module = built(build_paper if recipe.network == "paper" else build_compact, recipe)
         if recipe.start is not None:
             begin_with(module, Path(recipe.start).expanduser())
@@ -108,6 +130,7 @@ class PconvTraining(StreamTraining):
             **{name: getattr(recipe, f"weight_{name}") for name in LossWeights.model_fields}
         )
         trained = TrainedModule(module, recipe)
+        self._simple = PullPush().to(trained.device)
         self._features = None
         if recipe.style_network is not None and self._weights.style:
             self._features = StyleFeatures(recipe.style_network).to(trained.device)
@@ -129,19 +152,29 @@ class PconvTraining(StreamTraining):
         """Take one step; return its losses."""
         import torch  # noqa: PLC0415 - takes a second, and only training needs it
 
-        from astroclean_pconv.losses import Batch, losses_of  # noqa: PLC0415 - imports torch
+        from astroclean_pconv.losses import (  # noqa: PLC0415 - imports torch
+            Batch,
+            losses_of,
+            simple_error,
+        )
 
         drawn = {
             name: torch.from_numpy(values).to(self._trained.device)
             for name, values in self._batch(number).items()
         }
-        batch = Batch(**drawn)
+        batch = Batch(**drawn, unit=torch.ones_like(drawn["known"]))
+        if self._recipe.relative:
+            with torch.no_grad():
+                simple = self._simple(batch.image * batch.valid, batch.valid)
+            batch = batch._replace(unit=simple_error(simple, batch))
 
         def losses(module: Any) -> Mapping[str, Any]:
-            found = module(batch.image, batch.valid).float()
+            found, spread = _both(module(batch.image, batch.valid))
             # Sums over pixels need float32.
             with torch.autocast(found.device.type, enabled=False):
-                return losses_of(found, batch, self._weights, features=self._features)
+                return losses_of(
+                    found, batch, self._weights, spread=spread, features=self._features
+                )
 
         told: dict[str, float] = self._trained.learn(number, losses)
         return told
@@ -149,14 +182,18 @@ class PconvTraining(StreamTraining):
     def _batch(self, number: int) -> dict[str, NDArray[np.float32]]:
         rng = np.random.default_rng((self._recipe.seed, number))
         parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _IMAGES}
+        known = []
         for sample in self._stream.draw(number, rng.random(self._recipe.batch)):
             one, turn = int(rng.integers(CUTS)), int(rng.integers(ORIENTATIONS))
-            for name in _IMAGES:
-                parts[name].append(turned(sample[name][one], turn))
+            seen = windowed({name: sample[name][one] for name in _IMAGES}, self._recipe.window)
+            for name, image in seen.items():
+                parts[name].append(turned(image, turn))
+            known.append(sample["known"][one])
         stacked = {k: np.stack(v)[:, np.newaxis].astype(np.float32) for k, v in parts.items()}
         sky = stacked.pop("sky")
         if self._recipe.truth == "noiseless":
             stacked["target"] = np.where(stacked["hole"] > 0, sky, stacked["target"])
+        stacked["known"] = np.array(known, dtype=np.float32).reshape(-1, 1, 1, 1)
         return stacked
 
     def validate(self) -> Mapping[str, float]:
@@ -170,7 +207,7 @@ class PconvTraining(StreamTraining):
 
         fed = [torch.from_numpy(part).to(self._trained.device) for part in (image, valid)]
         with torch.inference_mode():
-            return np.asarray(self._trained.average(*fed).cpu().numpy())
+            return np.asarray(_both(self._trained.average(*fed))[0].cpu().numpy())
 
     def export(self, folder: Path) -> Sequence[Path]:
         """Write ONNX file, card and example from the averaged weights."""
@@ -181,7 +218,16 @@ class PconvTraining(StreamTraining):
         return export_network(module, folder, name=names[self._recipe.network])
 
 
+def _both(answer: Any) -> tuple[Any, Any]:
+    """Return background and expected error in float32; None where the network tells none."""
+    if isinstance(answer, tuple):
+        return answer[0].float(), answer[1].float()
+    return answer.float(), None
+
+
 def _key_of(maker: SampleMaker) -> str:
     """Return what tells samples from those that a training with other maps left."""
     files = [(path.name, path.stat().st_size) for path in maker.maps]
-    return hashlib.sha256(repr((maker.seed, maker.share, files)).encode()).hexdigest()[:8]
+    return hashlib.sha256(repr((maker.seed, maker.share, maker.stars, files)).encode()).hexdigest()[
+        :8
+    ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_pconv.grounds import SIDE, find_maps, real_ground, simulated_ground
+from astroclean_pconv.grounds import SIDE, find_maps, real_ground, simulated_ground, star_ground
 from astroclean_pconv.samples import SampleMaker
 from astropy.io import fits
 
@@ -56,8 +56,10 @@ def test_a_window_of_a_map_lies_in_it_and_has_its_psf(tmp_path: Path) -> None:
 def test_samples_are_on_real_maps_where_there_are_any(tmp_path: Path) -> None:
     path = write_map(tmp_path)
     real = SampleMaker(1, maps=(path,), share=1.0)(3)
+    assert not real["known"].any()
     np.testing.assert_array_equal(real["target"], real["sky"])
     simulated = SampleMaker(1, maps=(path,), share=0.0)(3)
+    assert simulated["known"].all()
     assert (simulated["target"] != simulated["sky"]).any()
     assert set(real) == set(simulated)
     assert (real["image"] - real["target"].astype(np.float32)).max() > 1
@@ -84,3 +86,20 @@ def test_simulated_grounds_have_noise_of_their_own() -> None:
     noise = ground.target - ground.sky
     assert abs(noise.mean()) < 0.1 * noise.std()
     assert noise.std() > 0
+    assert ground.known
+    assert not ground.bare
+
+
+def test_fields_of_stars_are_in_units_of_the_noise_of_their_sky() -> None:
+    quiet, loud = [], []
+    for seed in range(4):
+        ground = star_ground(np.random.default_rng(seed))
+        assert ground.bare
+        assert ground.known
+        assert ground.target.shape == (SIDE, SIDE)
+        noise, dark = ground.target - ground.sky, ground.sky < np.percentile(ground.sky, 20)
+        bright = ground.sky > np.percentile(ground.sky, 99.5)
+        quiet.append(noise[dark].std())
+        loud.append(noise[bright].std())
+    assert np.mean(quiet) == pytest.approx(1, rel=0.15)
+    assert np.mean(loud) > 1.2 * np.mean(quiet), "photons have noise of their own"

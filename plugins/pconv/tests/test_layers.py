@@ -132,3 +132,43 @@ def test_what_stands_in_a_hole_is_not_read() -> None:
     values, coverage = Entry()(image, torch.tensor([[[[0.0, 0.0, 0.0, 1.0]]]]))
     assert values.tolist() == [[[[0, 0, 0, 2]]]]
     assert coverage.tolist() == [[[[0, 0, 0, 1]]]]
+
+
+@pytest.mark.parametrize("geometry", [(3, 1, 1, False), (4, 2, 1, False), (4, 2, 1, True)])
+def test_balanced_kernels_have_a_norm_and_keep_the_size_of_features(
+    geometry: tuple[int, int, int, bool],
+) -> None:
+    torch.manual_seed(2)
+    told: dict[str, Any] = {"normalized": False, "balanced": True}
+    layer = PartialConv2d(24, 32, Geometry(*geometry), **told)
+    with torch.no_grad():
+        layer.conv.weight.mul_(17.0)
+        squared = (layer.weight**2).sum((0, 2, 3) if geometry[3] else (1, 2, 3))
+        # Of the taps of a transposed kernel an output meets a quarter.
+        np.testing.assert_allclose(squared, 2.0 * (4 if geometry[3] else 1), rtol=1e-5)
+        values = torch.relu(torch.randn(4, 24, 32, 32))
+        made, _ = layer(values, torch.ones(4, 1, 32, 32))
+        inner = made[..., 2:-2, 2:-2]
+        assert float((inner**2).mean() / (values**2).mean()) == pytest.approx(1, rel=0.3)
+
+
+def test_only_the_directions_of_balanced_kernels_count_and_refilling_keeps_them() -> None:
+    torch.manual_seed(3)
+    layer = PartialConv2d(3, 5, normalized=False, balanced=True)
+    with torch.no_grad():
+        before = layer.weight.clone()
+        layer.conv.weight.mul_(torch.rand(5, 1, 1, 1) + 0.1)
+        torch.testing.assert_close(layer.weight, before)
+        layer.conv.weight.copy_(before)  # as from an ONNX file
+        torch.testing.assert_close(layer.weight, before, rtol=1e-6, atol=1e-7)
+        plain = PartialConv2d(3, 5, normalized=False)
+        assert plain.weight is plain.conv.weight
+
+
+def test_the_size_of_the_answer_is_positive_where_it_is_asked_for() -> None:
+    values, mask = drawn(4, 0.7)
+    layer = PartialConv2d(2, 1, normalized=False, activation="abs")
+    bare = PartialConv2d(2, 1, normalized=False, activation="none")
+    bare.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        np.testing.assert_array_equal(layer(values, mask)[0], bare(values, mask)[0].abs())

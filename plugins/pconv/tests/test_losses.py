@@ -18,6 +18,7 @@ from astroclean_pconv.losses import (  # noqa: E402 - imports torch
     LossWeights,
     gram_matrix,
     losses_of,
+    simple_error,
     ssim,
 )
 from astroclean_pconv.style import StyleFeatures  # noqa: E402
@@ -28,15 +29,20 @@ ENCODER = Path(__file__).parents[2] / "maximask/astroclean_maximask/cards/maxima
 TERMS = ("valid", "hole", "style", "ssim", "source")
 
 
-def drawn(seed: int, side: int = 16, *, border: int = 0) -> tuple[Any, Batch]:
-    """An answer and a batch; some rows may lie beyond the border of the map."""
+def drawn(seed: int, side: int = 16, *, border: int = 0, light: float = 1e-3) -> tuple[Any, Batch]:
+    """An answer and a batch; some rows may lie beyond the border of the map.
+
+    The truth is faint: errors beneath much light count as parts of it, unlike in the paper.
+    """
     torch.manual_seed(seed)
     out, target = torch.randn(2, 2, 1, side, side)
+    target = light * target
     hole = (torch.rand(2, 1, side, side) < 0.3).float()
     valid = 1 - hole
     for part in (hole, valid, target):
         part[..., :border, :] = 0
-    return out, Batch(target + 5 * hole, target, valid, hole)
+    one = torch.ones(2, 1, 1, 1)
+    return out, Batch(target + 5 * hole, target, valid, hole, known=one, unit=one)
 
 
 def features(image: Any) -> list[Any]:
@@ -60,6 +66,78 @@ def test_terms_are_the_equations(seed: int, border: int) -> None:
     weights = {"valid": 2, "hole": 6, "style": 120, "ssim": 0.4, "source": 1}
     total = sum(weights[name] * float(found[name]) for name in TERMS)
     assert float(found["loss"]) == pytest.approx(total, rel=1e-5)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1000), st.floats(0.1, 10), st.floats(0.1, 1e4))
+def test_errors_count_in_their_unit_and_beneath_much_light_as_parts_of_it(
+    seed: int, unit: float, light: float
+) -> None:
+    out, batch = drawn(seed, light=light)
+    batch = batch._replace(unit=torch.tensor([unit, 3 * unit]).reshape(2, 1, 1, 1))
+    weights = LossWeights(style=0, ssim=0)
+    found = losses_of(out, batch, weights)
+    gt = batch.target.numpy().astype(np.float64)
+    units = np.array([unit, 3 * unit]).reshape(2, 1, 1, 1)
+    # As of a Gaussian sky below 5 widths, as a part of the light above.
+    error = np.abs(out.numpy() - gt) / np.hypot(1, gt / 5) / units
+    for name, where in (("hole", batch.hole), ("valid", batch.valid), ("source", batch.hole)):
+        expected = (where.numpy() * error).mean()
+        assert float(found[name]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_unit_is_the_error_of_a_simple_filling() -> None:
+    simple, batch = drawn(8, border=3)
+    found = simple_error(simple, batch._replace(unit=0 * batch.unit)).numpy().ravel()
+    for index, hole in enumerate(batch.hole.numpy() > 0):
+        error = np.abs(simple.numpy() - batch.target.numpy())[index][hole].mean()
+        assert found[index] == pytest.approx(error, abs=0.021)
+        assert found[index] > error, "never 0"
+    assert (simple_error(batch.target, batch) > 0).all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1000), st.floats(0.05, 5))
+def test_an_expected_error_costs_least_where_it_is_the_mean_error(seed: int, scale: float) -> None:
+    out, batch = drawn(seed)
+    out = scale * out
+    mean = float(((out - batch.target).abs() * batch.hole).sum() / batch.hole.sum())
+    weights = LossWeights(style=0, ssim=0, source=0, valid=0, hole=0, spread=1)
+
+    def cost(spread: float) -> float:
+        told = torch.full_like(out, spread)
+        return float(losses_of(out, batch, weights, spread=told)["spread"])
+
+    least = cost(mean)
+    assert least < min(cost(1.1 * mean), cost(0.9 * mean))
+    # The negative logarithm of a Laplace distribution, less log 2.
+    assert least == pytest.approx(np.log(mean) + 1, abs=1e-4)
+
+
+def test_the_expected_error_teaches_the_background_nothing() -> None:
+    out, batch = drawn(9)
+    out.requires_grad_(requires_grad=True)
+    spread = torch.full_like(out, 0.5, requires_grad=True)
+    weights = LossWeights(style=0, ssim=0, source=0, valid=0, hole=0, spread=1)
+    losses_of(out, batch, weights, spread=spread)["loss"].backward()
+    assert out.grad is None or not out.grad.any()
+    assert spread.grad[batch.hole > 0].all()
+    assert not spread.grad[batch.hole == 0].any()
+    assert "spread" not in losses_of(out, batch, weights), "a network that tells none"
+
+
+def test_errors_of_a_truth_with_noise_are_not_to_be_expected() -> None:
+    out, batch = drawn(10)
+    spread = torch.full_like(out, 0.5, requires_grad=True)
+    weights = LossWeights(style=0, spread=1)
+    batch = batch._replace(known=torch.tensor([1.0, 0.0]).reshape(2, 1, 1, 1))
+    losses_of(out, batch, weights, spread=spread)["spread"].backward()
+    assert spread.grad[0].any()
+    assert not spread.grad[1].any()
+    nothing = batch._replace(known=torch.zeros(2, 1, 1, 1))
+    found = losses_of(out, nothing, weights, spread=spread.detach())
+    assert float(found["spread"]) == 0
+    assert torch.isfinite(found["loss"])
 
 
 def test_the_style_is_that_of_products_of_channels() -> None:

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("onnx", reason="onnx is not installed")
 
 from astroclean_pconv.export import export_network  # noqa: E402 - imports torch
+from astroclean_pconv.layers import PartialConv2d, PullPush  # noqa: E402
 from astroclean_pconv.network import build_compact, build_paper  # noqa: E402
 
 from astroclean.inference.card import load_card  # noqa: E402
@@ -20,6 +21,7 @@ from astroclean.inference.engine import open_engine  # noqa: E402
 from astroclean.inference.initializers import read_initializers  # noqa: E402
 from astroclean.inference.verify import verify_network  # noqa: E402
 from astroclean.inference.weights import find_weights  # noqa: E402
+from astroclean.training.torch_model import begin_with  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,14 +54,16 @@ def holed(seed: int, *, side: int = 96, radius: float = 20.0, noisy: bool = True
 
 
 def answer(made: Any, image: Any, mask: Any) -> Any:
+    """The background, (n, 1, ny, nx); of the compact network also its error: (2, n, 1, ny, nx)."""
     with torch.inference_mode():
-        return made(image, mask).numpy()
+        found = made(image, mask)
+    return np.stack(found) if isinstance(found, tuple) else found.numpy()
 
 
 @settings(deadline=None, max_examples=8)
 @given(st.integers(0, 1000), st.sampled_from([0.0, 1e6, -1e30, float("nan"), float("inf")]))
-def test_the_answer_does_not_depend_on_what_stands_in_the_hole(seed: int, inside: float) -> None:
-    image, mask = holed(seed)
+def test_the_answers_do_not_depend_on_what_stands_in_the_hole(seed: int, inside: float) -> None:
+    image, mask = holed(seed, side=64)
     other = torch.where(mask > 0, image, torch.tensor(inside))
     np.testing.assert_array_equal(answer(COMPACT, image, mask), answer(COMPACT, other, mask))
 
@@ -67,9 +71,26 @@ def test_the_answer_does_not_depend_on_what_stands_in_the_hole(seed: int, inside
 @settings(deadline=None, max_examples=8)
 @given(st.integers(0, 1000), st.floats(1e-4, 1e4))
 def test_the_compact_network_knows_no_unit(seed: int, factor: float) -> None:
-    image, mask = holed(seed)
-    scaled, one = answer(COMPACT, factor * image, mask), answer(COMPACT, image, mask)
-    np.testing.assert_allclose(scaled / factor, one, rtol=0, atol=2e-5 * np.abs(one).max())
+    image, mask = holed(seed, side=64)
+    pairs = zip(answer(COMPACT, factor * image, mask), answer(COMPACT, image, mask), strict=True)
+    for scaled, one in pairs:
+        np.testing.assert_allclose(scaled / factor, one, rtol=0, atol=2e-5 * np.abs(one).max())
+        assert one.std() > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_expected_error_is_never_negative_and_nothing_gives_nothing(seed: int) -> None:
+    image, mask = holed(seed, side=64)
+    assert answer(COMPACT, image, mask)[1].min() >= 0
+    assert not answer(COMPACT, 0 * image, mask).any()
+
+
+def test_a_compact_network_without_correction_fills_simply() -> None:
+    made = network()
+    torch.nn.init.zeros_(made.last.conv.weight)
+    image, mask = holed(2, side=64)
+    simple = PullPush()(image * mask, mask)
+    np.testing.assert_array_equal(answer(made, image, mask)[0], simple)
 
 
 @pytest.mark.parametrize("kind", ["compact", "paper"])
@@ -79,7 +100,9 @@ def test_a_hole_of_forty_pixels_is_filled_from_around_it(kind: str) -> None:
     mask[:] = 1
     mask[..., 28:68, 28:68] = 0
     image.requires_grad_(requires_grad=True)
-    network(kind)(image, mask)[0, 0, 47, 47].backward()
+    found = network(kind)(image, mask)
+    background = found[0] if isinstance(found, tuple) else found
+    background[0, 0, 47, 47].backward()
     seen = image.grad[0, 0].abs().numpy()
     assert not seen[28:68, 28:68].any()
     sides = [seen[:28], seen[68:], seen[:, :28], seen[:, 68:]]
@@ -106,10 +129,12 @@ def test_the_paper_s_network_is_that_of_its_table() -> None:
     assert tuple(pair[0].shape) == (1, 512, 1, 1)
 
 
-@pytest.mark.parametrize(("kind", "side"), [("paper", 128), ("compact", 128), ("compact", 256)])
+@pytest.mark.parametrize(
+    ("kind", "side"), [("paper", 128), ("compact", 64), ("compact", 128), ("compact", 256)]
+)
 def test_other_sizes_are_taken(kind: str, side: int) -> None:
     found = answer(network(kind), *holed(2, side=side))
-    assert found.shape == (1, 1, side, side)
+    assert found.shape[-4:] == (1, 1, side, side)
     assert np.isfinite(found).all()
     assert found.std() > 0
 
@@ -131,8 +156,9 @@ def test_engines_answer_as_the_module(tmp_path: Path, engine: str) -> None:
     expected = answer(COMPACT, *batch)
     opened = open_engine(card, find_weights(card), prefer=engine)
     names = [tensor.name for tensor in card.inputs]
-    found = opened.infer({n: t.numpy() for n, t in zip(names, batch, strict=True)})["background"]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    found = opened.infer({n: t.numpy() for n, t in zip(names, batch, strict=True)})
+    for name, wanted in zip(("background", "spread"), expected, strict=True):
+        np.testing.assert_allclose(found[name], wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
     opened.close()
 
 
@@ -154,11 +180,31 @@ def test_a_shipped_network_verifies_and_names_its_parameters_as_the_module(tmp_p
     card = shipped(COMPACT, tmp_path)
     assert all(finding.passed is not False for finding in verify_network(card))
     found = read_initializers(find_weights(card))
-    for name, values in COMPACT.state_dict().items():
-        np.testing.assert_array_equal(found[name], values.numpy())
+    for name, layer in COMPACT.named_modules():
+        if isinstance(layer, PartialConv2d):  # balanced kernels are written as they are in force
+            kernels = layer.weight.detach().numpy()
+            np.testing.assert_array_equal(found[f"{name}.conv.weight"], kernels)
+    assert {name for name in found if name.endswith("weight")} == set(COMPACT.state_dict())
+    assert [(one.name, one.content, one.at_invalid) for one in card.outputs] == [
+        ("background", "intensity", "keep"),
+        ("spread", "width", "keep"),
+    ]
     assert [(tensor.name, tensor.content) for tensor in card.inputs] == [
         ("image", "data"),
         ("mask", "valid"),
     ]
     first = (tmp_path / "pconv-test.onnx").read_bytes()
     assert export_network(COMPACT, tmp_path, name="pconv-test")[0].read_bytes() == first
+
+
+def test_a_network_filled_from_what_it_left_is_the_same(tmp_path: Path) -> None:
+    path = export_network(COMPACT, tmp_path, name="pconv-test")[0]
+    again = build_compact()
+    begin_with(again, path)
+    image, mask = holed(6, side=64)
+    one, two = answer(COMPACT, image, mask), answer(again.eval(), image, mask)
+    np.testing.assert_allclose(two, one, rtol=0, atol=1e-5 * np.abs(one).max())
+    (tmp_path / "second").mkdir()
+    second = read_initializers(export_network(again, tmp_path / "second", name="pconv-test")[0])
+    for name, values in read_initializers(path).items():
+        np.testing.assert_allclose(second[name], values, rtol=1e-6, atol=1e-7)

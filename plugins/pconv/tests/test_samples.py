@@ -13,12 +13,16 @@ from astroclean_pconv.samples import (
     draw_defects,
     normalized,
     turned,
+    windowed,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.ndimage import label
 
 SAMPLES = [SampleMaker(3)(number) for number in range(6)]
+STARS = [SampleMaker(3, stars=1.0)(number) for number in range(4)]
+IMAGES = ("image", "target", "sky", "valid", "hole")
 EVERY = {name: np.concatenate([one[name] for one in SAMPLES]) for name in SAMPLES[0]}
 
 
@@ -114,3 +118,53 @@ def test_defects_are_columns_rows_and_tracks() -> None:
     assert any(mask.all(axis=0).any() for mask in masks)
     assert any(mask.all(axis=1).any() for mask in masks)
     assert all(0 < mask.mean() < 0.5 for mask in masks)
+
+
+def test_fields_of_stars_have_no_source_removed_and_holes_by_defects_alone() -> None:
+    every = {name: np.concatenate([one[name] for one in STARS]) for name in STARS[0]}
+    inside = every["hole"] | every["valid"]
+    np.testing.assert_array_equal(every["image"].astype(np.float16), every["target"])
+    assert np.isnan(every["snr"]).all()
+    assert every["known"].all()
+    noise = (every["image"] - every["sky"].astype(np.float32))[inside]
+    assert noise.std() > 0.1, "the sky has no noise, the image has"
+    assert every["hole"].any(axis=(1, 2)).all()
+    assert 0 < every["hole"].mean() < 0.5
+    assert set(STARS[0]) == set(SAMPLES[0])
+
+
+def test_a_share_of_the_samples_are_fields_of_stars() -> None:
+    maker = SampleMaker(5, stars=0.5)
+    stars = [bool(np.isnan(maker(number)["snr"]).all()) for number in range(10)]
+    assert 1 <= sum(stars) <= 9
+    assert not any(np.isnan(one["snr"]).all() for one in SAMPLES)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 6 * CUTS - 1), st.sampled_from([48, 64, 80]), st.integers(0, 7))
+def test_a_window_keeps_the_middle_hole_and_those_that_it_does_not_cut(
+    index: int, side: int, turn: int
+) -> None:
+    sample = {name: turned(EVERY[name][index], turn) for name in IMAGES}
+    first = (96 - side) // 2
+    whole = {
+        name: image[first : first + side, first : first + side] for name, image in sample.items()
+    }
+    part = windowed(sample, side)
+    for name in ("image", "target", "sky", "valid"):
+        np.testing.assert_array_equal(part[name], whole[name])
+    assert not (part["hole"] & part["valid"]).any()
+    assert not (part["hole"] & ~whole["hole"]).any()
+    labels, count = label(whole["hole"], np.ones((3, 3)))
+    edges = {*labels[0], *labels[-1], *labels[:, 0], *labels[:, -1]}
+    middle = labels[side // 2, side // 2]
+    for number in range(1, count + 1):
+        kept = part["hole"][labels == number]
+        assert kept.all() if number == middle or number not in edges else not kept.any()
+
+
+def test_a_window_as_large_as_the_cutout_leaves_everything() -> None:
+    for index in range(CUTS):
+        sample = {name: EVERY[name][index] for name in IMAGES}
+        for name, image in windowed(sample, 96).items():
+            np.testing.assert_array_equal(image, sample[name])

@@ -65,23 +65,26 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(tmp_path: Path) -> 
 @pytest.mark.skipif(not ENCODER.is_file(), reason="MaxiMask's weights are not here")
 def test_steps_lower_the_loss_with_every_term(tmp_path: Path) -> None:
     settings = {"weight_style": 120.0, "style_network": str(ENCODER), "rate": 0.05}
+    settings |= {"weight_valid": 2.0, "weight_ssim": 0.4, "relative": False}
     trainer, recipe, place = prepared(tmp_path, truth="noiseless", steps=30, **settings)
     training = trainer.begin(recipe, place.path)
     try:
         losses = [training.step(number) for number in range(1, 31)]
     finally:
         training.close()
-    assert set(losses[0]) == {"loss", "valid", "hole", "style", "ssim", "source"}
+    assert set(losses[0]) == {"loss", "valid", "hole", "style", "ssim", "source", "spread"}
     first, last = (np.mean([told["loss"] for told in part]) for part in (losses[:5], losses[-5:]))
-    assert last < 0.7 * first
+    assert last < 0.95 * first
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["compact", "paper"])
 def test_a_training_begins_with_what_another_left(tmp_path: Path, network: str) -> None:
-    trainer, recipe, place = prepared(tmp_path / "one", network=network, steps=1, validate_every=1)
+    # The paper's network needs cut-outs of 96 pixels.
+    told = {"network": network, "window": 96}
+    trainer, recipe, place = prepared(tmp_path / "one", **told, steps=1, validate_every=1)
     onnx = run_training(trainer, recipe, place, silent)[0]
-    start = {"network": network, "start": str(onnx), "precision": "bf16"}
+    start = {**told, "start": str(onnx), "precision": "bf16"}
     trainer, recipe, place = prepared(tmp_path / "two", **start)
     training = trainer.begin(recipe, place.path)
     try:
@@ -128,10 +131,11 @@ def test_samples_of_other_maps_are_kept_apart(tmp_path: Path) -> None:
     path = tmp_path / "one.fits"
     path.write_bytes(b"map")
     makers = [SampleMaker(1), SampleMaker(2), SampleMaker(1, maps=(path,))]
+    makers.append(SampleMaker(1, stars=0.3))
     keys = {_key_of(maker) for maker in makers}
     path.write_bytes(b"another map")
     keys.add(_key_of(makers[2]))
-    assert len(keys) == 4
+    assert len(keys) == 5
     assert _key_of(SampleMaker(1)) in keys
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from toy_networks import CARD
 
-from astroclean.errors import PluginLoadError
-from astroclean.inference.card import find_cards, load_card
+from astroclean.errors import ConfigurationError, PluginLoadError
+from astroclean.inference.card import find_cards, load_card, named_card
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,3 +81,37 @@ def test_cards_are_found_without_an_import(tmp_path: Path, monkeypatch: pytest.M
     assert find_cards("toy_of_cards") == tuple(sorted(paths))
     assert "toy_of_cards" not in sys.modules
     assert find_cards("toy_of_nothing") == ()
+
+
+def test_weights_are_a_name_beside_the_plugin_or_the_path_of_a_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = tmp_path / "cards"
+    shipped.mkdir()
+    for name in ("toy-first", "toy-second", "other-third"):
+        (shipped / f"{name}.card.toml").write_text(TEXT)
+    assert named_card(shipped, "toy", "second") == shipped / "toy-second.card.toml"
+    own = tmp_path / "toy-mine.card.toml"
+    own.write_text(TEXT)
+    assert named_card(shipped, "toy", str(own)) == own
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert named_card(shipped, "toy", "~/toy-mine.card.toml") == own
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ("secnd", "toy has none called 'secnd'. Did you mean 'second'?"),
+        ("third", "Known: first, second."),
+        ("no/such.card.toml", "there is no card no/such.card.toml"),
+        ("../cards/toy-first", "A path ends in .card.toml."),
+    ],
+)
+def test_weights_that_are_not_there_are_told_with_those_that_are(
+    tmp_path: Path, weights: str, told: str
+) -> None:
+    for name in ("toy-first", "toy-second", "other-third"):
+        (tmp_path / f"{name}.card.toml").write_text(TEXT)
+    with pytest.raises(ConfigurationError) as caught:
+        named_card(tmp_path, "toy", weights)
+    assert told in str(caught.value)

@@ -137,6 +137,47 @@ def test_a_map_follows_to_a_finer_grid() -> None:
     assert (np.diff(fine[90, middle]) > 0).all(), "no steps of three pixels"
 
 
+STRAIGHT = [content for content in ALL if content["name"] not in {"asinh", "log"}]
+
+
+@pytest.mark.parametrize("content", STRAIGHT, ids=named)
+def test_a_width_is_undone_as_a_difference_of_intensities(content: dict[str, Any]) -> None:
+    data = sky()
+    transform = made(content)
+    normalized, state = transform.forward(data, np.ones(data.shape, bool))
+    width = np.abs(np.random.default_rng(1).normal(size=data.shape)).astype(np.float32)
+    found = transform.inverse_width(width, state)
+    assert found.dtype == np.float32
+    upper, lower = (transform.inverse(v, state) for v in (normalized + width, normalized))
+    np.testing.assert_allclose(found, upper - lower, rtol=1e-3, atol=1e-3)
+    assert not transform.inverse_width(0 * width, state).any()
+    cube = transform.inverse_width(np.stack([width, 2 * width]), state)
+    np.testing.assert_allclose(cube[1], 2 * found, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["asinh", "log"])
+def test_what_bends_gives_a_width_as_at_the_sky(name: str) -> None:
+    transform, data = made({"name": name}), sky()
+    _, state = transform.forward(data, np.ones(data.shape, bool))
+    width = np.full(data.shape, 1e-3, np.float32)
+    upper, lower = (transform.inverse(sign * width, state) for sign in (0.5, -0.5))
+    difference = upper.astype(np.float64) - lower
+    # float32 values of 300 are 3e-5 apart.
+    np.testing.assert_allclose(transform.inverse_width(width, state), difference, atol=1e-4)
+
+
+def test_a_map_of_widths_follows_to_a_finer_grid() -> None:
+    rng, growth = np.random.default_rng(1), np.linspace(1, 9, 200)
+    data = (rng.normal(size=(64, 200)) * growth).astype(np.float32)
+    transform = made({"name": "background_sigma", "box": 16})
+    _, state = transform.forward(data, np.ones(data.shape, bool))
+    fine = transform.inverse_width(np.ones((192, 600), np.float32), state)
+    assert fine.shape == (192, 600)
+    middle = slice(60, -60)
+    expected = np.interp((np.arange(600) + 0.5) / 3 - 0.5, np.arange(200), growth)
+    np.testing.assert_allclose(fine[90, middle], expected[middle], rtol=0.3)
+
+
 def test_wrong_names_and_numbers_are_refused() -> None:
     with pytest.raises(ValidationError, match="asinh"):
         made({"name": "assinh"})

@@ -138,6 +138,29 @@ def test_normalization_is_undone(tmp_path: Path) -> None:
     assert np.std(answer) == pytest.approx(1, abs=0.05), "plain answers are not undone"
 
 
+@pytest.mark.parametrize("scope", ["frame", "tile"])
+@pytest.mark.parametrize("name", ["sigma_clip_zscore", "background_sigma"])
+def test_an_expected_error_is_undone_without_the_level_of_the_sky(
+    tmp_path: Path, name: str, scope: str
+) -> None:
+    """A network that gives its input: undone as a width, that is the frame less its sky."""
+    frame = Frame(300 + 5 * noise((60, 70)), unit="electron")
+    answers = {}
+    for content in ("width", "intensity"):
+        card, network = opened(
+            tmp_path,
+            "identity",
+            outputs=[{"name": "answer", "content": content}],
+            normalization={"name": name, "scope": scope},
+        )
+        answers[content] = Predictor(card, network, tile=64).predict(frame)["answer"][0]
+    sky = answers["intensity"] - answers["width"]
+    assert np.median(sky) == pytest.approx(300, abs=2)
+    assert sky.std() < 3
+    assert answers["width"].std() == pytest.approx(5, rel=0.1)
+    assert abs(np.median(answers["width"])) < 1
+
+
 def test_statistics_of_tiles_differ_from_those_of_the_frame(tmp_path: Path) -> None:
     half = np.hstack([noise((64, 64)), 100 + 10 * noise((64, 64))])
     frame = Frame(half, unit="adu")

@@ -1,0 +1,57 @@
+"""Halves of real maps: the lower ones to train with, the upper ones to judge by.
+
+    python benchmarks/halve_maps.py DATA OUT
+
+``OUT/train/maps`` and ``OUT/test/maps`` get one FITS file a map. A strip between both stays out, so
+that no cut-out of one reaches into the other. The maps of `HELD_OUT` are for judging alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+HALVED = (
+    "herschel_pacs100_ngc5584.fits.gz",
+    "herschel_spire250_ngc5584.fits.gz",
+    "wise12_ngc5584.fits.gz",
+    "wise12_w5_nebula.fits.gz",
+)
+HELD_OUT = ("spitzer_irac_galplane.fits.gz", "jcmt_scuba850_l1551.fits")
+STRIP = 48
+"""Rows on either side of the middle that stay out."""
+
+
+def halves(path: Path) -> dict[str, fits.PrimaryHDU]:
+    """Return the lower half of a map as ``train``, the upper one as ``test``."""
+    with fits.open(path) as hdus:
+        hdu = next(hdu for hdu in hdus if hdu.data is not None)
+        data, header = np.squeeze(hdu.data).astype(np.float32), hdu.header.copy()
+    middle = len(data) // 2
+    made = {}
+    for name, rows in (("train", slice(0, middle - STRIP)), ("test", slice(middle + STRIP, None))):
+        part = header.copy()
+        if "CRPIX2" in part:
+            part["CRPIX2"] -= rows.start
+        made[name] = fits.PrimaryHDU(data[rows], part)
+    return made
+
+
+def main() -> None:
+    """Write both folders."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("data", type=Path, help="folder of the maps")
+    parser.add_argument("out", type=Path, help="folder to write")
+    told = parser.parse_args()
+    for name in HALVED:
+        for part, hdu in halves(told.data / name).items():
+            folder = told.out / part / "maps"
+            folder.mkdir(parents=True, exist_ok=True)
+            hdu.writeto(folder / name, overwrite=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Fill holes of a frame with the network: cut-out by cut-out, the same whatever the order."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.core.parallel import in_threads
+from astroclean_pconv.cutouts import cut, plan_cutouts
+from astroclean_pconv.noise import draw_noise, measure_noise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from astroclean.inference.stage_network import StageNetwork
+    from astroclean_pconv.cutouts import CutOut
+
+__all__ = ["Filled", "Surroundings", "fill_holes"]
+
+_BATCH = 16
+_LEAST_SEEN = 0.05
+"""Part of a cut-out that must be seen, else its holes stay as they are."""
+_DEVIATION = 1.2533141373155003
+"""Standard deviation over mean absolute error, of a Gaussian."""
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What is known of a frame around its holes."""
+
+    data: NDArray[Any]
+    """(ny, nx); what stands in holes is not read."""
+    usable: NDArray[np.bool_]
+    """(ny, nx): pixels to believe, in holes too."""
+    holes: NDArray[np.bool_]
+    """(ny, nx): pixels to fill; they are not looked at."""
+    origin: tuple[int, int] = (0, 0)
+    """(y, x) of the first pixel in a larger frame."""
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """What lies in the holes, each (ny, nx) float32, in the unit of the frame; NaN elsewhere."""
+
+    background: NDArray[np.float32]
+    """Without noise, unless ``noisy`` says otherwise."""
+    deviation: NDArray[np.float32]
+    """Standard deviation of what is truly there, without noise, about ``background``."""
+    sigma: NDArray[np.float32]
+    """Standard deviation of the noise of the surroundings."""
+    correlation: NDArray[np.float32]
+    """Of the noise of neighboring pixels."""
+    noise: NDArray[np.float32]
+    """Noise as that of the surroundings; drawn where it was asked for, else 0."""
+    noisy: NDArray[np.float32]
+    """Part of ``sigma`` that is in ``background`` with it, 0 to 1."""
+
+    @property
+    def uncertainty(self) -> NDArray[np.float32]:
+        """Standard deviation of ``background`` and ``noise`` about what is there without noise."""
+        # What is drawn takes the place of the noise that is not there.
+        noise = np.where(self.noise != 0, 1.0, self.noisy) * self.sigma
+        return np.asarray(np.hypot(self.deviation, noise), dtype=np.float32)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Pixels that were filled."""
+        return np.isfinite(self.background)
+
+
+def fill_holes(network: StageNetwork, around: Surroundings, *, seed: int | None = None) -> Filled:
+    """Fill holes from what surrounds them.
+
+    Parameters
+    ----------
+    network : StageNetwork
+        Takes ``image`` and ``mask``, gives ``background`` and ``spread``.
+    around : Surroundings
+        The frame. Not modified.
+    seed : int, optional
+        Of the noise that is drawn; without it there is none. Each cut-out has noise of its own,
+        which depends on the pixels that it shows.
+
+    Returns
+    -------
+    Filled
+        New arrays. Holes with next to nothing around them stay NaN.
+    """
+    shape = around.data.shape
+    planes = [np.full(shape, np.nan, dtype=np.float32) for _ in range(6)]
+    filled = Filled(*planes)
+    cutouts = plan_cutouts(around.holes, origin=around.origin)
+    engine = network.engine
+
+    def work(batch: Sequence[CutOut]) -> None:
+        shown = [_show(one, around) for one in batch]
+        normalization = network.card.normalization
+        prepared = [normalization.forward(image, valid) for image, valid in shown]
+        answers = engine.infer(
+            {
+                "image": np.stack([image for image, _ in prepared])[:, np.newaxis],
+                "mask": np.stack([v for _, v in shown])[:, np.newaxis].astype(np.float32),
+            }
+        )
+        for index, one in enumerate(batch):
+            image, valid = shown[index]
+            if valid.mean() < _LEAST_SEEN:
+                continue
+            state = prepared[index][1]
+            noise = measure_noise(image, valid)
+            drawn = np.zeros(image.shape)
+            if seed is not None:
+                place = one.y + around.origin[0], one.x + around.origin[1]
+                drawn = draw_noise(_generator(seed, place, image, valid), noise, image.shape)
+            width = normalization.inverse_width(answers["spread"][index, 0], state)
+            values = (
+                normalization.inverse(answers["background"][index, 0], state),
+                _DEVIATION * width,
+                np.full(image.shape, noise.sigma),
+                np.full(image.shape, noise.correlation),
+                drawn,
+                np.zeros(image.shape),
+            )
+            for plane, value in zip(planes, values, strict=True):
+                one.put(plane, value)
+
+    in_threads(work, _batches(cutouts), engine.parallel)
+    return filled
+
+
+def _show(one: CutOut, around: Surroundings) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    valid = cut(around.usable, one, outside=False) & ~cut(around.holes, one, outside=False)
+    image = np.where(valid, cut(around.data, one, outside=0), 0).astype(np.float32)
+    return image, valid
+
+
+def _batches(cutouts: Sequence[CutOut]) -> Iterator[Sequence[CutOut]]:
+    """Yield cut-outs of one side together."""
+    alike: dict[int, list[CutOut]] = {}
+    for one in cutouts:
+        alike.setdefault(one.side, []).append(one)
+    for group in alike.values():
+        for first in range(0, len(group), _BATCH):
+            yield group[first : first + _BATCH]
+
+
+def _generator(
+    seed: int, place: tuple[int, int], image: NDArray[np.float32], valid: NDArray[np.bool_]
+) -> np.random.Generator:
+    """Return a source of chance of a cut-out; exposures that are stacked must not share noise."""
+    shown = zlib.crc32(image[valid].tobytes())
+    return np.random.default_rng([seed, shown, *(abs(value) for value in place)])

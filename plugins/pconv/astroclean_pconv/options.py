@@ -1,0 +1,75 @@
+"""Settings of the stage `pconv`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from astroclean.core.holes import HoleRule
+from astroclean.core.planes import parse_planes
+from astroclean.core.resources import TableResource  # noqa: TC001 - pydantic needs it
+from astroclean.errors import PlaneError
+from astroclean.inference.stage_network import EngineOptions
+
+__all__ = ["PconvOptions"]
+
+_Positive = Annotated[float, Field(gt=0)]
+
+
+class PconvOptions(HoleRule, EngineOptions):
+    """Settings of :class:`~astroclean_pconv.remover.PartialConvolution`."""
+
+    fill: Literal["sources", "flags"] = "sources"
+    """What is taken out: the sources of a catalogue or of an earlier stage, or flagged pixels."""
+    mode: Literal["inpaint", "separate"] = "inpaint"
+    """``inpaint``: holes are filled from their surroundings alone (the paper). ``separate``: the
+    PSF, each source and what lies beneath are solved together, which needs a PSF."""
+    catalog: TableResource | None = None
+    """Catalogue of the sources: ECSV, CSV, FITS table, VOTable, DS9 regions; positions in pixels or
+    on the sky. None: those that an earlier stage found."""
+    planes: Literal["reject"] | tuple[str, ...] = "reject"
+    """Planes whose pixels ``fill = "flags"`` fills, by name or alias; ``reject``: those that the
+    run rejects, OVERSCAN and NO_DATA apart."""
+    noise: Literal["match", "none"] = "match"
+    """``match``: what is filled gets noise as that of its surroundings; ``none``: it has none."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of that noise (no unit); each hole of each frame gets noise of its own."""
+    centroid: bool = False
+    """Whether positions are refined first, on the peak of each source."""
+    position_error: Annotated[float, Field(gt=0, le=5)] = 0.1
+    """Standard deviation of the positions along an axis, pixels; of ``separate``."""
+    psf_turn: Annotated[float, Field(ge=0, le=180)] = 30.0
+    """Most degrees by which the PSF may be turned, if the frame's bright sources say so."""
+    psf_width: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    """Most part by which the PSF may be wider or narrower, if they say so."""
+    apertures: tuple[_Positive, ...] = ()
+    """Radii of the apertures of the table, in ``hole_unit``; none: those of the two smallest
+    holes."""
+    aperture_corrections: tuple[tuple[_Positive, _Positive], ...] = ()
+    """Radii in arcsec, each with the part of a point source's light within it; where there are
+    none the PSF of the frame tells it."""
+    weights: str = "astroclean"
+    """``astroclean``, our compact network, or the card that `astroclean train pconv` left."""
+
+    @field_validator("planes")
+    @classmethod
+    def _known(cls, planes: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if planes == "reject":
+            return planes
+        if not planes:
+            raise ValueError("name at least one plane")
+        try:
+            parse_planes(planes)
+        except PlaneError as error:
+            # pydantic collects ValueErrors into one report.
+            raise ValueError(str(error)) from error
+        return planes
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.fill == "flags" and self.mode == "separate":
+            raise ValueError('mode: "separate" is for sources; flagged pixels tell nothing')
+        if self.fill == "flags" and self.catalog is not None:
+            raise ValueError('catalog: fill = "flags" takes no sources')
+        return self

@@ -1,0 +1,254 @@
+"""Fluxes of the sources that were taken out: a table with apertures, annulus and quality."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from astropy.table import QTable
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+    from astroclean.core.holes import HoleSizes
+    from astroclean.core.psf import Psf
+    from astroclean_pconv.psf_image import PsfImage
+
+__all__ = ["Apertures", "Measured", "Quality", "encircled", "photometry"]
+
+
+class Quality(IntFlag):
+    """What to know of a source; 0 for nothing."""
+
+    NOT_FILLED = 1
+    """Its hole stayed as it was: outside the frame, or nothing around it to fill it from."""
+    BAD_PIXELS = 2
+    """The frame rejects pixels in its hole."""
+    CROWDED = 4
+    """Its hole touches that of another source."""
+    AT_BORDER = 8
+    """Part of its hole lies beyond the border."""
+    NEGATIVE = 16
+    """Its flux is not positive."""
+
+
+class Apertures(NamedTuple):
+    """Circles in which fluxes are summed."""
+
+    radii: tuple[float, ...]
+    """Pixels."""
+    fractions: tuple[float, ...]
+    """Part of the light of a point source within each; NaN where it is not known."""
+    names: tuple[str, ...]
+    """Of the columns."""
+
+
+class Measured(NamedTuple):
+    """What is known of the sources of a frame, n of them."""
+
+    positions: NDArray[np.float64]
+    """(n, 2) x, y, pixels."""
+    snr: NDArray[np.float64]
+    radii: NDArray[np.float64]
+    """Of the holes, pixels."""
+    light: NDArray[np.float64]
+    """(ny, nx): taken out, without the noise of the frame where that is known; 0 elsewhere."""
+    deviation: NDArray[np.float64]
+    """(ny, nx): of what was filled in."""
+    sigma: float
+    """Noise of a pixel."""
+    holes: NDArray[np.bool_]
+    """(ny, nx): filled."""
+    psfs: Sequence[PsfImage] | None
+    flux: NDArray[np.float64] | None = None
+    """(n,): of the fit, where sources were separated."""
+    flux_error: NDArray[np.float64] | None = None
+
+
+def photometry(frame: Frame, measured: Measured, sizes: HoleSizes, apertures: Apertures) -> QTable:
+    """Return the table of the sources.
+
+    Parameters
+    ----------
+    frame : Frame
+        As it was, with its sources. Not modified.
+    measured : Measured
+        What was found.
+    sizes : HoleSizes
+        Annulus, pixels.
+    apertures : Apertures
+        Circles.
+
+    Returns
+    -------
+    QTable
+        Columns ``x``, ``y``, ``snr`` (peak, equation 1 of the paper), ``mask_radius`` (pixels),
+        ``flux`` and ``flux_err``: the sum over the hole over the part of the PSF in it, or of the
+        fit; ``aperture_<r>`` on the extracted source and ``annulus_<r>`` on the frame, background
+        from the annulus, both corrected for the light beyond; ``quality``. Fluxes are in the unit
+        of a pixel, times pixels.
+    """
+    from astropy.table import QTable  # noqa: PLC0415 - half a second to import
+
+    table = QTable()
+    table["x"], table["y"] = measured.positions[:, 0], measured.positions[:, 1]
+    table["snr"], table["mask_radius"] = measured.snr, measured.radii
+    flux, error = (
+        _of_holes(measured) if measured.flux is None else (measured.flux, measured.flux_error)
+    )
+    columns: dict[str, Any] = {"flux": flux, "flux_err": error}
+    columns |= _in_apertures(frame, measured, sizes, apertures)
+    unit = _flux_unit(frame.unit)
+    for name, values in columns.items():
+        table[name] = np.asarray(values, dtype=np.float64) * unit
+    table["quality"] = _quality(frame, measured, flux)
+    for name in table.colnames:
+        table[name].info.description = _MEANINGS.get(name, _MEANINGS.get(name.split("_")[0]))
+    return table
+
+
+_MEANINGS = {
+    "x": "position in pixels; the first pixel's center is 0",
+    "y": "position in pixels; the first pixel's center is 0",
+    "snr": "peak less mean over deviation in the annulus",
+    "mask_radius": "radius of the hole, pixels",
+    "flux": "of the whole source",
+    "flux_err": "standard deviation",
+    "aperture": "within a radius, on the extracted source, corrected for the light beyond",
+    "annulus": "the same on the frame, background from the annulus",
+    "quality": "sum of: 1 not filled, 2 bad pixels, 4 crowded, 8 at border, 16 negative",
+}
+
+
+def _flux_unit(unit: Any) -> Any:
+    from astropy import units as u  # noqa: PLC0415 - heavy
+
+    known = u.dimensionless_unscaled if unit is None else unit
+    # Per pixel, summed over pixels; per solid angle or beam, the sum stays as it is.
+    return known * u.pix if u.pix in getattr(known, "bases", ()) else known
+
+
+def _of_holes(measured: Measured) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return light in the holes over the part of the PSF in it, and its error."""
+    count = len(measured.positions)
+    found = np.full((2, count), np.nan)
+    for index in range(count):
+        rows, columns = _disk(measured, index)
+        if not len(rows):
+            continue
+        weight = np.ones(len(rows))
+        if measured.psfs is not None:
+            x, y = measured.positions[index]
+            weight = measured.psfs[index].at(rows - y, columns - x)
+        part = float(weight.sum()) if measured.psfs is not None else 1.0
+        errors = measured.deviation[rows, columns]
+        # Errors of a filling go together; noise does not.
+        spread = np.hypot(float(errors.sum()), measured.sigma * np.sqrt(len(rows)))
+        if part > 0:
+            light = float(measured.light[rows, columns].sum())
+            found[:, index] = light / part, spread / part
+    return found[0], found[1]
+
+
+def _disk(measured: Measured, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the filled pixels of the hole of a source."""
+    (x, y), radius = measured.positions[index], measured.radii[index]
+    ny, nx = measured.holes.shape
+    top, bottom = max(int(np.ceil(y - radius)), 0), min(int(y + radius) + 1, ny)
+    left, right = max(int(np.ceil(x - radius)), 0), min(int(x + radius) + 1, nx)
+    if top >= bottom or left >= right:
+        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
+    rows, columns = np.mgrid[top:bottom, left:right]
+    inside = np.hypot(rows - y, columns - x) <= radius
+    inside &= measured.holes[top:bottom, left:right]
+    return rows[inside], columns[inside]
+
+
+def _in_apertures(
+    frame: Frame, measured: Measured, sizes: HoleSizes, apertures: Apertures
+) -> dict[str, NDArray[np.float64]]:
+    if not len(measured.positions):
+        every = [f"{kind}_{name}" for name in apertures.names for kind in ("aperture", "annulus")]
+        return {name: np.empty(0) for name in every}
+    from photutils.aperture import (  # noqa: PLC0415 - heavy
+        ApertureStats,
+        CircularAnnulus,
+        CircularAperture,
+        aperture_photometry,
+    )
+
+    bad = frame.mask | ~np.isfinite(frame.data)
+    data = np.where(bad, 0.0, frame.data.astype(np.float64))
+    annulus = CircularAnnulus(measured.positions, *sizes.annulus)
+    sky = np.atleast_1d(ApertureStats(data, annulus, mask=bad).mean)
+    found = {}
+    for radius, fraction, name in zip(*apertures, strict=True):
+        circle = CircularAperture(measured.positions, radius)
+        alone = aperture_photometry(measured.light, circle)["aperture_sum"]
+        whole = aperture_photometry(data, circle, mask=bad)["aperture_sum"]
+        area = circle.area_overlap(data, mask=bad)
+        found[f"aperture_{name}"] = np.asarray(alone) / fraction
+        found[f"annulus_{name}"] = (np.asarray(whole) - sky * np.asarray(area)) / fraction
+    return found
+
+
+def _quality(frame: Frame, measured: Measured, flux: NDArray[np.float64]) -> NDArray[np.int32]:
+    positions, radii = measured.positions, measured.radii
+    quality = np.zeros(len(positions), dtype=np.int32)
+    if not len(positions):
+        return quality
+    for index in range(len(positions)):
+        rows, columns = _disk(measured, index)
+        if not len(rows):
+            quality[index] |= Quality.NOT_FILLED
+        elif frame.mask[rows, columns].any():
+            quality[index] |= Quality.BAD_PIXELS
+    quality[_crowded(positions, radii)] |= Quality.CROWDED
+    ny, nx = frame.shape
+    reach = [positions[:, 0] - radii, positions[:, 1] - radii]
+    ends = [positions[:, 0] + radii - nx + 1, positions[:, 1] + radii - ny + 1]
+    beyond = np.any([low < 0 for low in reach] + [high > 0 for high in ends], axis=0)
+    quality[beyond] |= Quality.AT_BORDER
+    quality[~(flux > 0)] |= Quality.NEGATIVE
+    return quality
+
+
+def _crowded(positions: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which holes touch another."""
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - costs a fifth of a second
+
+    touching = np.zeros(len(positions), dtype=bool)
+    pairs = cKDTree(positions).query_pairs(2 * float(radii.max()) + 1, output_type="ndarray")
+    if len(pairs):
+        first, second = pairs.T
+        apart = np.hypot(*(positions[first] - positions[second]).T)
+        close = apart < radii[first] + radii[second] + 1
+        touching[first[close]] = touching[second[close]] = True
+    return touching
+
+
+def encircled(psf: Psf, radius: float) -> float:
+    """Return the part of the light of a point source within a radius.
+
+    Parameters
+    ----------
+    psf : Psf
+        Where it varies, the first of its stamps counts.
+    radius : float
+        Pixels.
+
+    Returns
+    -------
+    float
+        0 to 1; 1 beyond the stamp.
+    """
+    from photutils.aperture import CircularAperture  # noqa: PLC0415 - heavy
+
+    stamp = psf.stamps[0]
+    ky, kx = stamp.shape
+    circle = CircularAperture((kx // 2, ky // 2), radius)
+    return float(np.sum(circle.to_mask(method="exact").multiply(stamp)))

@@ -1,0 +1,272 @@
+"""`pconv`: what lies under compact sources and bad pixels, by partial convolutions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astroclean.core.catalogs import sources_of_table
+from astroclean.core.detector import Detector
+from astroclean.core.holes import source_holes
+from astroclean.core.kinds.remove import SourceRemover
+from astroclean.core.planes import MaskPlane, parse_planes
+from astroclean.core.results import Removal
+from astroclean.core.stage import Needs
+from astroclean.core.survey import part_of
+from astroclean.errors import StageError
+from astroclean.inference.card import named_card
+from astroclean.inference.stage_network import StageNetwork
+from astroclean_pconv.cutouts import REACH
+from astroclean_pconv.filling import Filled, Surroundings, fill_holes
+from astroclean_pconv.options import PconvOptions
+from astroclean_pconv.photometry import Apertures, Measured, encircled, photometry
+from astroclean_pconv.positions import refined
+from astroclean_pconv.psf_image import psf_images
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from astropy.table import QTable
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+    from astroclean.core.holes import HoleRule, HoleSizes
+    from astroclean.core.sources import Sources
+    from astroclean.core.stage import Identity
+    from astroclean_pconv.psf_image import PsfImage
+    from astroclean_pconv.separating import Separated
+
+__all__ = ["PartialConvolution"]
+
+_CARDS = Path(__file__).parent / "cards"
+
+
+class PartialConvolution(SourceRemover):
+    """Takes compact sources out, or fills flagged pixels; sets INPAINTED.
+
+    After Madarasz et al., "A Deep Neural Network Approach to Compact Source Removal". Every hole is
+    measured and filled on the frame as it was, so the order of the catalogue does not matter.
+    Pixels outside the holes stay as they are, to the bit.
+    """
+
+    reason = MaskPlane.INPAINTED
+    Options = PconvOptions
+
+    def __init__(
+        self, options: PconvOptions | None = None, *, identity: Identity | None = None
+    ) -> None:
+        super().__init__(options, identity=identity)
+        self._network = StageNetwork(
+            named_card(_CARDS, "pconv", self.options.weights), self.options
+        )
+
+    def needs(self) -> Needs:
+        """Return the sources of an earlier stage, unless there is a catalogue; planes; the PSF."""
+        options = self.options
+        if options.fill == "flags":
+            return Needs() if options.planes == "reject" else Needs(planes=_planes(options))
+        wanted = set() if options.catalog is not None else {"sources"}
+        return Needs(frozenset(wanted | ({"psf"} if options.mode == "separate" else set())))
+
+    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - the same for every frame
+        """Return the reach for flagged pixels; None where sources or their PSF are of all."""
+        return REACH if self.options.fill == "flags" else None
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return weights, engine and precision."""
+        return self._network.fingerprint()
+
+    def remove(self, frame: Frame) -> Removal:
+        """Return what lies in the holes.
+
+        Parameters
+        ----------
+        frame : Frame
+            Any unit. Not modified.
+
+        Returns
+        -------
+        Removal
+            ``uncertainty``: standard deviation of the values in the holes about what is truly
+            there; that of the frame elsewhere. ``sources``: the table of `photometry`, with the
+            ids of the catalogue. Metrics ``pixels left``, and for sources ``sources removed``,
+            ``sources outside``, ``psf turned`` (degrees), ``psf widened`` (times).
+        """
+        if self.options.fill == "flags":
+            return self._of_flags(frame)
+        return self._of_sources(frame)
+
+    def _of_flags(self, frame: Frame) -> Removal:
+        planes = _planes(self.options, frame)
+        holes = frame.where(planes)
+        around = self._surroundings(frame, holes, planes=planes)
+        filled = self._filled(around)
+        where = filled.known
+        left = {"pixels left": float(np.count_nonzero(holes & ~where))}
+        data = np.where(where, filled.background + filled.noise, frame.data)
+        return Removal(data, where, filled.uncertainty, metrics=left)
+
+    def _of_sources(self, frame: Frame) -> Removal:
+        found = self._catalog(frame)
+        around = self._surroundings(frame, found.holes)
+        separated = None
+        if self.options.mode == "separate":
+            separated = self._separated(frame, around, found)
+            filled = separated.filled
+        else:
+            filled = self._filled(around)
+        where = filled.known
+        data = np.where(where, filled.background + filled.noise, frame.data)
+        metrics = {
+            "pixels left": float(np.count_nonzero(found.holes & ~where)),
+            "sources outside": float(found.outside),
+            **({} if separated is None else separated.metrics),
+        }
+        table = self._photometry(frame, found, filled, separated)
+        removed = float(np.count_nonzero((table["quality"] & 1) == 0))
+        return Removal(
+            data,
+            where,
+            filled.uncertainty,
+            _with_table(found.sources, table, frame),
+            metrics={"sources removed": removed, **metrics},
+        )
+
+    def _surroundings(
+        self, frame: Frame, holes: NDArray[np.bool_], *, planes: Any = MaskPlane.NO_DATA
+    ) -> Surroundings:
+        valid = np.isfinite(frame.data) & ~frame.mask & ~frame.where(planes)
+        # What is outside the coverage is no hole, nor is overscan: no sky would be beneath.
+        holes = holes & ~frame.where(MaskPlane.NO_DATA | MaskPlane.OVERSCAN)
+        return Surroundings(frame.data, valid, holes, part_of(frame).origin)
+
+    def _filled(self, around: Surroundings) -> Filled:
+        seed = self.options.seed if self.options.noise == "match" else None
+        return fill_holes(self._network, around, seed=seed)
+
+    def _catalog(self, frame: Frame) -> _Found:
+        options, outside = self.options, 0
+        if options.catalog is not None:
+            where = f"{frame.frame_id}, stage '{self.name}', option 'catalog'"
+            sources, outside = sources_of_table(options.catalog.table, frame, where=where)
+        else:
+            assert frame.sources is not None  # needed, hence checked by the base class
+            sources = frame.sources
+        positions = _positions(sources)
+        sizes = self._sizes(frame)
+        usable = np.isfinite(frame.data) & ~frame.mask
+        if options.centroid and len(positions):
+            positions = refined(frame.data, usable, positions, sizes)
+        holes = source_holes(frame.data, usable, positions, sizes)
+        return _Found(sources, positions, sizes, *holes, outside)
+
+    def _sizes(self, frame: Frame) -> HoleSizes:
+        detector = Detector.of(frame.meta)
+        scale, width = detector.pixel_scale, detector.psf_fwhm
+        fwhm = None if not (scale and width) else width / scale
+        if frame.psf is not None:
+            fwhm = frame.psf.fwhm_pixels
+        rule: HoleRule = self.options
+        try:
+            return rule.in_pixels(fwhm_pixels=fwhm, pixel_scale=scale)
+        except StageError as error:
+            raise StageError(
+                error.problem,
+                where=f"{frame.frame_id}, stage '{self.name}', {error.where}",
+                remedy=error.remedy,
+            ) from error
+
+    def _separated(self, frame: Frame, around: Surroundings, found: _Found) -> Separated:
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415 - only where it is used
+
+        from astroclean_pconv.separating import Separation  # noqa: PLC0415 - scipy's solvers
+
+        assert frame.psf is not None  # needed, hence checked by the base class
+        options = self.options
+        separation = Separation(
+            fill=lambda surroundings, seed: fill_holes(self._network, surroundings, seed=seed),
+            position_error=options.position_error,
+            limits=(float(np.radians(options.psf_turn)), options.psf_width),
+            seed=options.seed if options.noise == "match" else None,
+        )
+        # Systems of some hundred equations: threads that wait for each other cost far more.
+        with threadpool_limits(1, user_api="blas"):
+            return separation.of(around, found.positions, found.radii, frame.psf)
+
+    def _photometry(
+        self, frame: Frame, found: _Found, filled: Filled, separated: Separated | None
+    ) -> QTable:
+        known = filled.known
+        under = filled.background if separated is None else separated.beneath
+        light = np.where(known & ~frame.mask, frame.data.astype(np.float64) - under, 0.0)
+        psfs: list[PsfImage] | None = None
+        if frame.psf is not None:
+            psfs = psf_images(frame.psf, found.positions)
+        measured = Measured(
+            found.positions,
+            found.snr,
+            found.radii,
+            light,
+            np.where(known, filled.deviation, 0).astype(np.float64),
+            float(np.nanmedian(filled.sigma[known])) if known.any() else 0.0,
+            known,
+            psfs,
+            None if separated is None else separated.flux,
+            None if separated is None else separated.flux_error,
+        )
+        return photometry(frame, measured, found.sizes, self._apertures(frame, found.sizes))
+
+    def _apertures(self, frame: Frame, sizes: HoleSizes) -> Apertures:
+        options = self.options
+        factor = sizes.source / options.hole_source
+        told = options.apertures or options.hole_radii[:2]
+        radii = tuple(factor * radius for radius in told)
+        names = tuple(f"{radius:g}_{options.hole_unit}" for radius in told)
+        scale = Detector.of(frame.meta).pixel_scale
+        if options.aperture_corrections and scale:
+            arcsec, parts = np.array(sorted(options.aperture_corrections)).T
+            wanted = np.array(radii) * scale
+            fractions = np.interp(wanted, arcsec, parts, left=np.nan, right=np.nan)
+        elif frame.psf is not None:
+            fractions = np.array([encircled(frame.psf, radius) for radius in radii])
+        else:
+            fractions = np.full(len(radii), np.nan)
+        return Apertures(radii, tuple(float(part) for part in fractions), names)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Sources of a frame and their holes."""
+
+    sources: Sources
+    positions: NDArray[np.float64]
+    sizes: HoleSizes
+    holes: NDArray[np.bool_]
+    snr: NDArray[np.float64]
+    radii: NDArray[np.float64]
+    outside: int
+    """Rows of the catalogue that do not lie in the frame."""
+
+
+def _planes(options: PconvOptions, frame: Frame | None = None) -> MaskPlane:
+    """Return the planes to fill."""
+    if options.planes != "reject":
+        return parse_planes(options.planes)
+    rejected = MaskPlane(0) if frame is None else frame.reject_bits
+    # Overscan has no sky to restore, and beyond the coverage there is nothing.
+    return rejected & ~(MaskPlane.OVERSCAN | MaskPlane.NO_DATA)
+
+
+def _positions(sources: Sources) -> NDArray[np.float64]:
+    columns = [np.asarray(sources.table[name], dtype=np.float64) for name in ("x", "y")]
+    return np.column_stack(columns)
+
+
+def _with_table(sources: Sources, table: QTable, frame: Frame) -> Sources:
+    """Return the sources with what was measured, in the order of the catalogue."""
+    table.add_column(np.asarray(sources.table["id"]), name="id", index=0)
+    table["id"].info.description = "as in the catalogue"
+    return replace(sources, table=table, stamps=()).with_sky(frame.wcs)

@@ -1,0 +1,111 @@
+"""The image of a point source is the PSF, wherever it lies, however it is turned or widened."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astroclean_pconv.psf_image import PsfImage, psf_images
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import erf
+
+from astroclean.core.psf import Psf
+from astroclean.simulate.psfs import make_psf
+
+PACS = make_psf("pacs", fwhm_pixels=3.2)
+STAMP = PACS.psf.stamps[0]
+DY, DX = np.mgrid[-25:26, -25:26].astype(float)
+
+
+def gaussian(x: float, y: float, fwhm: float = 3.2) -> np.ndarray:
+    """A Gaussian of flux 1 at (x, y), integrated over pixels."""
+    width = fwhm / 2.3548200450309493 * np.sqrt(2)
+    edges = np.arange(-25, 27) - 0.5
+    lines = [np.diff(erf((edges - place) / width)) / 2 for place in (y, x)]
+    return np.outer(*lines)
+
+
+def test_on_whole_pixels_it_is_the_stamp() -> None:
+    image = PsfImage(STAMP)
+    half = STAMP.shape[0] // 2
+    dy, dx = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
+    np.testing.assert_allclose(image.at(dy, dx), STAMP, atol=1e-9)
+    assert not image.at(np.array([half + 2.0, 0]), np.array([0, -half - 2.0])).any()
+    assert image.reach > half
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
+def test_between_pixels_a_gaussian_is_itself(x: float, y: float) -> None:
+    image = PsfImage(Psf.gaussian(fwhm_pixels=3.2).stamps[0])
+    truth = gaussian(x, y)
+    np.testing.assert_allclose(image.at(DY - y, DX - x), truth, atol=1e-3 * truth.max())
+
+
+@pytest.mark.parametrize("place", [(0.2, 0.4), (-0.4, 0.2), (0.4, -0.4)])
+def test_between_pixels_the_psf_of_a_map_is_itself(place: tuple[float, float]) -> None:
+    x, y = place
+    drawn = PACS.stamp((round(5 * y), round(5 * x)), half=25)
+    found = PsfImage(STAMP).at(DY - y, DX - x)
+    np.testing.assert_allclose(found, drawn, atol=2e-3 * drawn.max())
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5), st.floats(-np.pi, np.pi), st.floats(0.85, 1.15))
+def test_no_light_is_lost(x: float, y: float, turn: float, width: float) -> None:
+    image = PsfImage(STAMP).changed(turn=turn, width=width)
+    half = image.reach + 1
+    dy, dx = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
+    assert image.at(dy - y, dx - x).sum() == pytest.approx(1, abs=5e-3)
+
+
+@pytest.mark.parametrize("angle", [20.0, -35.0])
+def test_turned_it_is_the_psf_drawn_at_that_angle(angle: float) -> None:
+    turned = make_psf("pacs", fwhm_pixels=3.2, angle=np.radians(angle)).stamp(half=25)
+    found = PsfImage(STAMP).changed(turn=np.radians(angle)).at(DY, DX)
+    np.testing.assert_allclose(found, turned, atol=0.01 * turned.max())
+    assert np.abs(PsfImage(STAMP).at(DY, DX) - turned).max() > 0.05 * turned.max()
+
+
+@pytest.mark.parametrize("width", [0.88, 1.1])
+def test_widened_it_is_the_wider_psf(width: float) -> None:
+    # The pixel itself is not widened.
+    own = np.sqrt(3.2**2 + 8 * np.log(2) / 12)
+    wider = np.sqrt((width * own) ** 2 - 8 * np.log(2) / 12)
+    found = PsfImage(Psf.gaussian(fwhm_pixels=3.2).stamps[0]).changed(width=width).at(DY, DX)
+    truth = gaussian(0, 0, fwhm=wider)
+    np.testing.assert_allclose(found, truth, atol=0.01 * truth.max())
+
+
+@pytest.mark.parametrize(("turn", "width"), [(0.0, 1.0), (0.3, 1.08)])
+def test_slopes_are_finite_differences(turn: float, width: float) -> None:
+    image, step = PsfImage(STAMP).changed(turn=turn, width=width), 1e-3
+    dy, dx = DY - 0.3, DX + 0.2
+    found = image.slopes(dy, dx)
+    changes = [
+        (image.at(dy, dx - step), image.at(dy, dx + step)),
+        (image.at(dy - step, dx), image.at(dy + step, dx)),
+        tuple(image.changed(turn=s * step).at(dy, dx) for s in (1, -1)),
+        tuple(image.changed(width=1 + s * step).at(dy, dx) for s in (1, -1)),
+    ]
+    assert found.shape == (4, *dy.shape)
+    for slope, (more, less) in zip(found, changes, strict=True):
+        expected = (more - less) / (2 * step)
+        np.testing.assert_allclose(slope, expected, atol=0.01 * np.abs(expected).max())
+
+
+def test_changes_add_up() -> None:
+    one = PsfImage(STAMP).changed(turn=0.1, width=1.1).changed(turn=0.2, width=0.95)
+    other = PsfImage(STAMP).changed(turn=0.3, width=1.1 * 0.95)
+    np.testing.assert_allclose(one.at(DY, DX), other.at(DY, DX), atol=1e-12)
+
+
+def test_a_varying_psf_is_taken_at_each_source() -> None:
+    positions = np.array([[10.0, 20.0], [90.0, 80.0]])
+    constant = psf_images(Psf(STAMP), positions)
+    assert constant[0] is constant[1]
+    wide = make_psf("gaussian", fwhm_pixels=5.0).psf.stamps[0]
+    nodes = np.array([[0.0, 0.0], [100, 0], [0, 100], [100, 100]])
+    psf = Psf(np.stack([STAMP, wide, STAMP, wide]), positions=nodes)
+    for image, (x, y) in zip(psf_images(psf, positions), positions, strict=True):
+        np.testing.assert_array_equal(image.stamp, psf.at(x, y))
