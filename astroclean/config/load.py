@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from astroclean.config.explain import explain
 from astroclean.config.schema import SECTIONS, PipelineConfig
-from astroclean.core.configs import find_config, read_toml, toml_value
+from astroclean.core.configs import config_folders, find_config, is_name, read_toml, toml_value
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError
 
@@ -76,7 +76,7 @@ def load_pipeline(
     """
     if isinstance(pipeline, (str, Path)):
         path = find_config("pipelines", str(pipeline))
-        raw, base, where = read_toml(path), path.resolve().parent, str(path)
+        raw, base, where = read_toml(path), _base_of(str(pipeline), path), str(path)
     else:
         raw, base, where = dict(pipeline), Path.cwd(), "pipeline"
     raw = _with_stage_list(raw)
@@ -97,6 +97,15 @@ def load_pipeline(
     if problems:
         raise ConfigurationError(problems, where=where)
     return LoadedPipeline(config, base, origins, tuple(notes))
+
+
+def _base_of(pipeline: str, path: Path) -> Path:
+    """Return the folder to which the paths of a pipeline refer.
+
+    A bundled one that goes by its name has nothing beside it: what a user sets lies where they are.
+    """
+    is_bundled = is_name(pipeline) and path.is_relative_to(config_folders()[-1])
+    return Path.cwd() if is_bundled else path.resolve().parent
 
 
 def _with_stage_list(raw: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,14 @@ from typing import Any
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError
 
-__all__ = ["config_folders", "find_config", "list_configs", "read_toml", "toml_value"]
+__all__ = [
+    "config_folders",
+    "find_config",
+    "is_name",
+    "list_configs",
+    "read_toml",
+    "toml_value",
+]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -69,7 +76,7 @@ def find_config(category: str, name: str) -> Path:
     ConfigurationError
         No such file.
     """
-    if "/" in name or name.endswith(".toml"):
+    if not is_name(name):
         path = Path(name)
         if not path.is_file():
             raise ConfigurationError("no such file; check the path", where=name)
@@ -79,6 +86,11 @@ def find_config(category: str, name: str) -> Path:
         hint = did_you_mean(name, known)
         raise ConfigurationError(f"no configuration '{name}' in {category}. {hint}")
     return known[name]
+
+
+def is_name(text: str) -> bool:
+    """Whether a text names a configuration; one with ``/`` or ``.toml`` is a path."""
+    return "/" not in text and not text.endswith(".toml")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

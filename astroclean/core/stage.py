@@ -48,6 +48,13 @@ class Needs:
     """Planes of which at least one must be found earlier, or come with the file."""
     bands: tuple[str, ...] = ()
     """Bands of the set."""
+    wishes: frozenset[str] = frozenset()
+    """Frame fields that the stage uses where they are told; it can do without. Only ``psf``."""
+
+    @property
+    def uses_psf(self) -> bool:
+        """Whether the frame is to have its PSF, if one is told."""
+        return "psf" in self.fields | self.wishes
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ def _surveyed(
     if survey is None:
         return {}
     stage, notes = stages[0], list[str]()
-    needs_psf, source = "psf" in stage.needs().fields, bands.file_plan.psf_source
+    needs_psf, source = stage.needs().uses_psf, bands.file_plan.psf_source
 
     def frames() -> Iterator[tuple[Frame, slice]]:
         for rows, own in segment.bands(bands.shape[0]):

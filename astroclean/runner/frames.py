@@ -130,7 +130,7 @@ def _one_stage(
     first = next(iter(states.values()))
     notes: list[str] = []
     with faults_named(stage, first.frame.frame_id, notes):
-        if "psf" in stage.needs().fields:
+        if stage.needs().uses_psf:
             states = {b: with_psf(state, psf_sources[b]) for b, state in states.items()}
         if len(states) == 1:
             results = {band: stage.run(state.frame) for band, state in states.items()}

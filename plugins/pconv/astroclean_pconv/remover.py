@@ -69,7 +69,10 @@ class PartialConvolution(SourceRemover):
         if options.fill == "flags":
             return Needs() if options.planes == "reject" else Needs(planes=_planes(options))
         wanted = set() if options.catalog is not None else {"sources"}
-        return Needs(frozenset(wanted | ({"psf"} if options.mode == "separate" else set())))
+        if options.mode == "separate":
+            return Needs(frozenset(wanted | {"psf"}))
+        # It tells how large holes are, and what part of the light apertures hold.
+        return Needs(frozenset(wanted), wishes=frozenset({"psf"}))
 
     def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - the same for every frame
         """Return the reach for flagged pixels; None where sources or their PSF are of all."""
