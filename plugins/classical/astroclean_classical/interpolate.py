@@ -7,14 +7,14 @@ import zlib
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.options import StageOptions
-from astroclean.core.planes import MaskPlane, parse_planes
+from astroclean.core.plane_choice import PlaneChoice, chosen_planes
+from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Removal
 from astroclean.core.stage import Needs
-from astroclean.errors import PlaneError
 from astroclean_classical.filling import (
     KERNEL_REACH,
     convolution_filled,
@@ -38,7 +38,7 @@ _NOISE_BOX = 32
 class InterpolateOptions(StageOptions):
     """Settings of :class:`Interpolate`."""
 
-    planes: Literal["reject"] | tuple[str, ...] = "reject"
+    planes: PlaneChoice = "reject"
     """Planes to fill, by name or alias; ``reject``: those that the run rejects,
     OVERSCAN apart."""
     method: Literal["convolve", "maskfill"] = "convolve"
@@ -55,20 +55,6 @@ class InterpolateOptions(StageOptions):
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of that noise (no unit); each frame gets noise of its own."""
 
-    @field_validator("planes")
-    @classmethod
-    def _known(cls, planes: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        if planes == "reject":
-            return planes
-        if not planes:
-            raise ValueError("name at least one plane")
-        try:
-            parse_planes(planes)
-        except PlaneError as error:
-            # pydantic collects ValueErrors into one report.
-            raise ValueError(str(error)) from error
-        return planes
-
 
 class Interpolate(SourceRemover):
     """Fills holes from measured pixels around them; sets INTERPOLATED.
@@ -81,9 +67,7 @@ class Interpolate(SourceRemover):
 
     def needs(self) -> Needs:
         """Return the planes that are named; ``reject`` needs none, for it may find nothing."""
-        if self.options.planes == "reject":
-            return Needs()
-        return Needs(planes=parse_planes(self.options.planes))
+        return Needs(planes=chosen_planes(self.options.planes))
 
     def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - the same for every frame
         """Return the reach in pixels; None with ``noise = "match"``, measured on the frame."""
@@ -110,7 +94,7 @@ class Interpolate(SourceRemover):
             Metrics ``pixels left`` (all that stay as they were), ``pixels left outside coverage``
             and ``pixels left too deep``.
         """
-        target = self._target(frame)
+        target = frame.where(chosen_planes(self.options.planes, frame))
         bad = frame.mask | target | ~np.isfinite(frame.data)
         outside = target & _outside_coverage(frame, self.options.max_distance)
         deep = target & ~outside & _deep(bad, self.options.max_distance)
@@ -125,12 +109,6 @@ class Interpolate(SourceRemover):
             "pixels left too deep": float(np.count_nonzero(deep)),
         }
         return Removal(data, where, metrics=metrics)
-
-    def _target(self, frame: Frame) -> NDArray[np.bool_]:
-        planes = self.options.planes
-        # Overscan has no sky to restore; it is what calibration measures.
-        rejected = frame.reject_bits & ~MaskPlane.OVERSCAN
-        return frame.where(rejected if planes == "reject" else planes)
 
     def _filled(
         self, frame: Frame, holes: NDArray[np.bool_], bad: NDArray[np.bool_]

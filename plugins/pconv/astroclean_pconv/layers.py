@@ -160,15 +160,14 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
         Channels.
     geometry : Geometry
         Of the windows.
-    normalized : bool
-        Whether a batch normalization follows; without it there is none.
+    scaling : str
+        ``batch``: a batch normalization follows; ``balanced``: the kernels of each output have a
+        fixed norm, so that features keep their size through a network without normalizations, and
+        only directions are learned; ``none``.
     activation : str
         ``relu``, ``leaky``, ``abs`` or ``none``.
     bias : bool
         Whether there is a b.
-    balanced : bool
-        Whether the kernels of each output have a fixed norm, so that features keep their size
-        through a network without normalizations; only their directions are learned.
     """
 
     def __init__(
@@ -177,15 +176,14 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
         outputs: int,
         geometry: Geometry = Geometry(),  # noqa: B008 - a tuple
         *,
-        normalized: bool = True,
+        scaling: str = "batch",
         activation: str = "relu",
         bias: bool = False,
-        balanced: bool = False,
     ) -> None:
         super().__init__()
         kernel, self.stride, self.padding, self.transposed = geometry
         self.activation = activation
-        self.balanced = balanced
+        self.scaling = scaling
         told = {"stride": self.stride, "padding": self.padding, "bias": False}
         kind = nn.ConvTranspose2d if self.transposed else nn.Conv2d
         self.conv = kind(inputs, outputs, kernel, **told)
@@ -193,7 +191,7 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
         met = (kernel / self.stride if self.transposed else kernel) ** 2
         nn.init.normal_(self.conv.weight, std=(2 / (inputs * met)) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
-        self.norm = nn.BatchNorm2d(outputs) if normalized else None
+        self.norm = nn.BatchNorm2d(outputs) if scaling == "batch" else None
         self.register_buffer("mean", torch.full((1, 1, kernel, kernel), 1 / met), persistent=False)
 
     def forward(self, values: torch.Tensor, coverage: torch.Tensor) -> Pair:
@@ -219,7 +217,7 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
     def weight(self) -> torch.Tensor:
         """The kernels in force."""
         kernels = self.conv.weight
-        if not self.balanced:
+        if self.scaling != "balanced":
             return kernels
         others = (0, 2, 3) if self.transposed else (1, 2, 3)
         # ReLU halves the mean square; of the taps of a transposed kernel one in stride^2 is met.

@@ -54,7 +54,7 @@ class PaperNetwork(nn.Module):  # type: ignore[misc]  # torch is untyped
             width = channels
         for index, (channels, (_, geometry)) in enumerate(zip(_UP, _DOWN[::-1], strict=True)):
             fed = width if index == 0 else 2 * width
-            plain = {"normalized": False, "activation": "none", "bias": True}
+            plain = {"scaling": "none", "activation": "none", "bias": True}
             told: dict[str, Any] = plain if channels == 1 else {"activation": "leaky"}
             finer = geometry._replace(transposed=True)
             self.up.append(PartialConv2d(fed, channels, finer, **told))
@@ -101,7 +101,7 @@ class CompactNetwork(nn.Module):  # type: ignore[misc]  # torch is untyped
     def __init__(self) -> None:
         super().__init__()
         self.entry, self.simple = Entry(), PullPush()
-        plain: dict[str, Any] = {"normalized": False, "balanced": True}
+        plain: dict[str, Any] = {"scaling": "balanced"}
         widths = _WIDTHS
         self.first = PartialConv2d(2, widths[0], _FINE, **plain)
         self.encoder = nn.ModuleList(PartialConv2d(w, w, _FINE, **plain) for w in widths)
@@ -113,7 +113,7 @@ class CompactNetwork(nn.Module):  # type: ignore[misc]  # torch is untyped
             PartialConv2d(b, a, _HALVE._replace(transposed=True), **leaky) for a, b in steps
         )
         self.decoder = nn.ModuleList(PartialConv2d(2 * w, w, _FINE, **leaky) for w in widths[:-1])
-        free: dict[str, Any] = {"normalized": False}
+        free: dict[str, Any] = {"scaling": "none"}
         self.last = PartialConv2d(widths[0], 1, _FINE, **free, activation="none")
         self.spread = PartialConv2d(widths[0], 1, _FINE, **free, activation="abs")
         # The correction begins near 0, the expected error small.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from astroclean.core.holes import HoleRule
-from astroclean.core.planes import parse_planes
+from astroclean.core.plane_choice import PlaneChoice  # noqa: TC001 - pydantic needs it
 from astroclean.core.resources import TableResource  # noqa: TC001 - pydantic needs it
-from astroclean.errors import PlaneError
 from astroclean.inference.stage_network import EngineOptions
 
 __all__ = ["PconvOptions"]
@@ -28,7 +27,7 @@ class PconvOptions(HoleRule, EngineOptions):
     catalog: TableResource | None = None
     """Catalogue of the sources: ECSV, CSV, FITS table, VOTable, DS9 regions; positions in pixels or
     on the sky. None: those that an earlier stage found."""
-    planes: Literal["reject"] | tuple[str, ...] = "reject"
+    planes: PlaneChoice = "reject"
     """Planes whose pixels ``fill = "flags"`` fills, by name or alias; ``reject``: those that the
     run rejects, OVERSCAN and NO_DATA apart."""
     noise: Literal["match", "none"] = "match"
@@ -51,20 +50,6 @@ class PconvOptions(HoleRule, EngineOptions):
     none the PSF of the frame tells it."""
     weights: str = "astroclean"
     """``astroclean``, our compact network, or the card that `astroclean train pconv` left."""
-
-    @field_validator("planes")
-    @classmethod
-    def _known(cls, planes: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        if planes == "reject":
-            return planes
-        if not planes:
-            raise ValueError("name at least one plane")
-        try:
-            parse_planes(planes)
-        except PlaneError as error:
-            # pydantic collects ValueErrors into one report.
-            raise ValueError(str(error)) from error
-        return planes
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

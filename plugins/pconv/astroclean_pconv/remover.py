@@ -12,7 +12,8 @@ from astroclean.core.catalogs import sources_of_table
 from astroclean.core.detector import Detector
 from astroclean.core.holes import source_holes
 from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.planes import MaskPlane, parse_planes
+from astroclean.core.plane_choice import chosen_planes
+from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Removal
 from astroclean.core.stage import Needs
 from astroclean.core.survey import part_of
@@ -67,7 +68,7 @@ class PartialConvolution(SourceRemover):
         """Return the sources of an earlier stage, unless there is a catalogue; planes; the PSF."""
         options = self.options
         if options.fill == "flags":
-            return Needs() if options.planes == "reject" else Needs(planes=_planes(options))
+            return Needs(planes=chosen_planes(options.planes))
         wanted = set() if options.catalog is not None else {"sources"}
         if options.mode == "separate":
             return Needs(frozenset(wanted | {"psf"}))
@@ -103,7 +104,7 @@ class PartialConvolution(SourceRemover):
         return self._of_sources(frame)
 
     def _of_flags(self, frame: Frame) -> Removal:
-        planes = _planes(self.options, frame)
+        planes = chosen_planes(self.options.planes, frame)
         holes = frame.where(planes)
         around = self._surroundings(frame, holes, planes=planes)
         filled = self._filled(around)
@@ -252,15 +253,6 @@ class _Found:
     radii: NDArray[np.float64]
     outside: int
     """Rows of the catalogue that do not lie in the frame."""
-
-
-def _planes(options: PconvOptions, frame: Frame | None = None) -> MaskPlane:
-    """Return the planes to fill."""
-    if options.planes != "reject":
-        return parse_planes(options.planes)
-    rejected = MaskPlane(0) if frame is None else frame.reject_bits
-    # Overscan has no sky to restore, and beyond the coverage there is nothing.
-    return rejected & ~(MaskPlane.OVERSCAN | MaskPlane.NO_DATA)
 
 
 def _positions(sources: Sources) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ GEOMETRIES = [(3, 1, 1), (4, 2, 1), (3, 1, 0)]
 
 def plain(kernel: int, stride: int, padding: int, *, transposed: bool = False) -> Any:
     """A layer of two inputs and three outputs without normalization and activation."""
-    told: dict[str, Any] = {"normalized": False, "activation": "none", "bias": True}
+    told: dict[str, Any] = {"scaling": "none", "activation": "none", "bias": True}
     layer = PartialConv2d(2, 3, Geometry(kernel, stride, padding, transposed), **told)
     torch.nn.init.normal_(layer.bias)
     return layer.eval()
@@ -119,7 +119,7 @@ def test_a_transposed_layer_knows_what_any_of_its_inputs_knows(seed: int, share:
 
 def test_a_flat_image_stays_flat_where_any_pixel_is_known() -> None:
     """The point of the division: holes do not darken what is beside them."""
-    layer = PartialConv2d(1, 1, normalized=False, activation="none")
+    layer = PartialConv2d(1, 1, scaling="none", activation="none")
     torch.nn.init.constant_(layer.conv.weight, 1 / 9)
     _, mask = drawn(3, 0.3, side=16)
     with torch.no_grad():
@@ -139,7 +139,7 @@ def test_balanced_kernels_have_a_norm_and_keep_the_size_of_features(
     geometry: tuple[int, int, int, bool],
 ) -> None:
     torch.manual_seed(2)
-    told: dict[str, Any] = {"normalized": False, "balanced": True}
+    told: dict[str, Any] = {"scaling": "balanced"}
     layer = PartialConv2d(24, 32, Geometry(*geometry), **told)
     with torch.no_grad():
         layer.conv.weight.mul_(17.0)
@@ -154,21 +154,21 @@ def test_balanced_kernels_have_a_norm_and_keep_the_size_of_features(
 
 def test_only_the_directions_of_balanced_kernels_count_and_refilling_keeps_them() -> None:
     torch.manual_seed(3)
-    layer = PartialConv2d(3, 5, normalized=False, balanced=True)
+    layer = PartialConv2d(3, 5, scaling="balanced")
     with torch.no_grad():
         before = layer.weight.clone()
         layer.conv.weight.mul_(torch.rand(5, 1, 1, 1) + 0.1)
         torch.testing.assert_close(layer.weight, before)
         layer.conv.weight.copy_(before)  # as from an ONNX file
         torch.testing.assert_close(layer.weight, before, rtol=1e-6, atol=1e-7)
-        plain = PartialConv2d(3, 5, normalized=False)
+        plain = PartialConv2d(3, 5, scaling="none")
         assert plain.weight is plain.conv.weight
 
 
 def test_the_size_of_the_answer_is_positive_where_it_is_asked_for() -> None:
     values, mask = drawn(4, 0.7)
-    layer = PartialConv2d(2, 1, normalized=False, activation="abs")
-    bare = PartialConv2d(2, 1, normalized=False, activation="none")
+    layer = PartialConv2d(2, 1, scaling="none", activation="abs")
+    bare = PartialConv2d(2, 1, scaling="none", activation="none")
     bare.load_state_dict(layer.state_dict())
     with torch.no_grad():
         np.testing.assert_array_equal(layer(values, mask)[0], bare(values, mask)[0].abs())
