@@ -2,8 +2,9 @@
 
     python benchmarks/halve_maps.py DATA OUT
 
-``OUT/train/maps`` and ``OUT/test/maps`` get one FITS file a map. A strip between both stays out, so
-that no cut-out of one reaches into the other. The maps of `HELD_OUT` are for judging alone.
+``OUT/train/maps`` and ``OUT/test/maps`` get one FITS file a map, ``OUT/test`` two PSFs. A strip
+between both halves stays out, so that no cut-out of one reaches into the other. Maps of `HELD_OUT`
+are for judging alone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ HALVED = (
     "wise12_w5_nebula.fits.gz",
 )
 HELD_OUT = ("spitzer_irac_galplane.fits.gz", "jcmt_scuba850_l1551.fits")
+PSFS = {
+    "pacs_green.fits": ("psf_model_herschel_pacs.fits.gz", "GREEN"),
+    "irac_2.fits": ("psf_spitzer_irac_flight_ch1-4.fits.gz", "IRAC2"),
+}
+"""PSFs that lie with others in one file, each to a file of its own."""
 STRIP = 48
 """Rows on either side of the middle that stay out."""
 
@@ -51,6 +57,10 @@ def main() -> None:
             folder = told.out / part / "maps"
             folder.mkdir(parents=True, exist_ok=True)
             hdu.writeto(folder / name, overwrite=True)
+    for name, (source, extension) in PSFS.items():
+        with fits.open(told.data / source) as hdus:
+            hdu = fits.PrimaryHDU(hdus[extension].data, hdus[extension].header)
+        hdu.writeto(told.out / "test" / name, overwrite=True)
 
 
 if __name__ == "__main__":

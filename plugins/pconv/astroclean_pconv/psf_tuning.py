@@ -21,8 +21,8 @@ _GAIN = 30.0
 """Fall of chi squared from which another PSF is believed."""
 _DOUBTS = (float(np.radians(2.0)), 0.02)
 """Standard deviations of turn and width of a PSF of which no source tells."""
-_SURE = (float(np.radians(0.1)), 0.001)
-"""Least of them."""
+_SURE = (float(np.radians(0.005)), 5e-5)
+"""Least of them: less does not show in the brightest sources."""
 _STEPS = (float(np.radians(2.0)), 0.02)
 """Over which the curvature of chi squared is measured."""
 

@@ -27,7 +27,7 @@ _SWEEPS = 4
 """Over the sources of a crowd that is too large to be solved at once."""
 _CORE = 0.7
 """Radius of a core in FWHM; beyond, most of the light is gone."""
-_UNSURE = 0.02
+_UNSURE = 0.1
 """Part of a source's light that may be left where it is taken away."""
 _FAINT = 0.3
 """Light in deviations of the filling that does no harm in the surroundings."""

@@ -239,6 +239,25 @@ def test_the_true_background_is_a_perfect_filling() -> None:
     assert sum(r["holes"] for name, r in rows.items() if name != "all") == rows["all"]["holes"]
 
 
+@pytest.mark.parametrize("stated", [0.5, 1.0, 2.0])
+def test_a_stated_uncertainty_is_held_against_the_errors(stated: float) -> None:
+    scene = tiny_scenes.cirrus(seed=2, shape=SHAPE)
+    rng = np.random.default_rng(1)
+
+    def filled(frame: Frame) -> Removal:
+        holes = frame.where("BAD_PIXEL")
+        error = tiny_scenes.SIGMA * rng.standard_normal(SHAPE)
+        told = np.full(SHAPE, stated * tiny_scenes.SIGMA)
+        return Removal(np.where(holes, scene.background + error, frame.data), holes, told)
+
+    row = scored(RemoveEvaluation(), plugin(AnyRemover, filled), scene)["all"]
+    assert row["stated"] == pytest.approx(1 / stated, rel=0.1)
+    assert row["within"] == pytest.approx(math.erf(stated / math.sqrt(2)), abs=0.05)
+    silent = plugin(AnyRemover, lambda frame: Removal(frame.data, np.zeros(SHAPE, bool)))
+    bare = replace(scene, frame=scene.frame.replace(uncertainty=None))
+    assert math.isnan(scored(RemoveEvaluation(), silent, bare)["all"]["stated"])
+
+
 def test_a_filler_that_leaves_the_sources_has_taken_out_nothing() -> None:
     scene = tiny_scenes.cirrus(seed=2, shape=SHAPE)
     idle = plugin(AnyRemover, lambda frame: Removal(frame.data, np.zeros(SHAPE, bool)))
