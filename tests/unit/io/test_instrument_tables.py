@@ -335,7 +335,11 @@ def test_ccds_of_a_mosaic_are_grouped_by_name() -> None:
 def test_options_are_for_plugins_that_have_such_numbers(name: str) -> None:
     instrument = load_instrument(name)
     holes = {"unit", "limits", "radii", "source", "annulus"}
-    known = {"lacosmic": {"sigclip", "objlim"}, "pconv": {f"hole_{key}" for key in holes}}
+    apertures = {"apertures", "aperture_corrections"}
+    known = {
+        "lacosmic": {"sigclip", "objlim"},
+        "pconv": {f"hole_{key}" for key in holes} | apertures,
+    }
     for table in [instrument.options, *(variant.options for variant in instrument.variant)]:
         for plugin, options in table.items():
             assert set(options) <= known[plugin]
