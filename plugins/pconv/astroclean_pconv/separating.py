@@ -144,7 +144,7 @@ def _cores(
         if box is None:
             continue
         rows, columns = box
-        image, _ = sources.image_of(index, rows, columns)
+        image = sources.image_of(index, rows, columns)
         x, y = sources.positions[index] + sources.shape[index, :2]
         near = np.hypot(rows - y, columns - x) <= _CORE * fwhm
         unsure = max(_UNSURE * abs(sources.flux[index]), np.sqrt(sources.variance[index]))
@@ -198,9 +198,8 @@ def _solve_all(
             foreign = np.zeros(len(clump.rows))
             for other in neighbors[index]:
                 member = clumps[other].members[0]
-                foreign += (
-                    sources.flux[member] * sources.image_of(member, clump.rows, clump.columns)[0]
-                )
+                image = sources.image_of(member, clump.rows, clump.columns)
+                foreign += sources.flux[member] * image
             alone = stretch._replace(data=stretch.data - foreign)
             solutions[index] = solve(clump, alone, sources, doubts)
     return solutions
@@ -241,7 +240,7 @@ def _light(
     for index, flux in enumerate(sources.flux if fluxes is None else fluxes):
         box = _box(around, sources, index)
         if flux and box is not None:
-            light[box] += flux * sources.image_of(index, *box)[0]
+            light[box] += flux * sources.image_of(index, *box)
     return light
 
 

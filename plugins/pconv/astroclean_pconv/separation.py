@@ -75,14 +75,27 @@ class Sources:
 
     def image_of(
         self, index: int, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Return the image of flux 1 of a source at some pixels, (n,)."""
+        psf, dy, dx = self._seen_from(index, rows, columns)
+        return psf.at(dy, dx)
+
+    def drawn(
+        self, index: int, rows: NDArray[np.intp], columns: NDArray[np.intp]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return image of flux 1, (n,), and slopes, (4, n), of a source at some pixels."""
+        psf, dy, dx = self._seen_from(index, rows, columns)
+        return psf.at(dy, dx), psf.slopes(dy, dx)
+
+    def _seen_from(
+        self, index: int, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    ) -> tuple[PsfImage, NDArray[np.float64], NDArray[np.float64]]:
+        """Return the PSF of a source, and where pixels lie from it."""
         x, y = self.positions[index] + self.shape[index, :2]
         psf = self.psfs[index].changed(
             turn=self.shape[index, 2], width=1 + float(self.shape[index, 3])
         )
-        dy, dx = rows - y, columns - x
-        return psf.at(dy, dx), psf.slopes(dy, dx)
+        return psf, rows - y, columns - x
 
 
 class Stretch(NamedTuple):
@@ -190,7 +203,7 @@ class _Drawn(NamedTuple):
 
     @classmethod
     def of(cls, clump: Clump, sources: Sources) -> _Drawn:
-        made = [sources.image_of(member, clump.rows, clump.columns) for member in clump.members]
+        made = [sources.drawn(member, clump.rows, clump.columns) for member in clump.members]
         images, slopes = zip(*made, strict=True)
         return cls(np.stack(images, axis=1), np.stack([slope.T for slope in slopes], axis=1))
 
