@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
     from numpy.typing import NDArray
 
+    from astroclean.core.planes import MaskPlane
     from astroclean.core.psf import Psf
     from astroclean.core.sources import Sources
 
@@ -67,6 +68,9 @@ class Removal(Answer):
     """Standard deviation of the replaced values; NaN is recorded where the method gives none."""
     sources: Sources | None = None
     """What was removed."""
+    reasons: Mapping[MaskPlane, NDArray[Any]] | None = None
+    """bool masks: which plane tells why a pixel was replaced, where that differs from pixel to
+    pixel; together they are ``where``. None: everywhere the `SourceRemover.reason` of the stage."""
 
 
 @dataclass(frozen=True, eq=False)

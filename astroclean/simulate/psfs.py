@@ -48,6 +48,10 @@ class PsfRange:
     moffat_beta: Range = (2.3, 5.0)
     ellipticity: Range = (0.0, 0.12)
     """Reduced shear of the ground-based kinds."""
+    halo: Range = (0.0, 0.0)
+    """Part of the light that a halo has, for which the core gives way; none by default."""
+    halo_width: Range = (3.0, 7.0)
+    """FWHM of that halo over that of the core."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +139,25 @@ class PsfModel:
             self._kernels[key] = sampled / sampled.sum()
         return self._kernels[key]
 
+    def with_halo(self, share: float, width: float) -> PsfModel:
+        """Return this PSF with a round Gaussian halo.
+
+        Parameters
+        ----------
+        share : float
+            Part of the light in the halo, 0 to 1.
+        width : float
+            FWHM of the halo over that of this PSF.
+
+        Returns
+        -------
+        PsfModel
+            Of sum 1.
+        """
+        offsets = (np.arange(_SIDE) - _SIDE // 2) / (OVERSAMPLING * self.fwhm_pixels)
+        halo = _gauss(offsets[np.newaxis, :], offsets[:, np.newaxis], width, width) * _window()
+        return PsfModel(self.kind, (1 - share) * self.fine + share * halo / halo.sum())
+
     def convolved(self, kernel: NDArray[np.float64], *, kind: str) -> PsfModel:
         """Return this PSF convolved with a kernel on the same fine pixels."""
         from scipy.signal import fftconvolve  # noqa: PLC0415 - optional extra
@@ -164,13 +187,16 @@ def draw_psf(
     """
     limits = limits or PsfRange()
     kind = str(rng.choice(limits.kinds))
-    return make_psf(
+    psf = make_psf(
         kind,
         fwhm_pixels=log_uniform(rng, limits.fwhm),
         beta=uniform(rng, limits.moffat_beta),
         shear=uniform(rng, limits.ellipticity),
         angle=uniform(rng, (0.0, np.pi)) + turn,
     )
+    if limits.halo[1] > 0:
+        psf = psf.with_halo(uniform(rng, limits.halo), log_uniform(rng, limits.halo_width))
+    return psf
 
 
 def make_psf(

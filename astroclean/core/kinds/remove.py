@@ -49,7 +49,9 @@ class SourceRemover(Stage):
             data=new,
             uncertainty=self._uncertainty(frame, answer.uncertainty, where),
             sources=frame.sources if answer.sources is None else answer.sources,
-        ).add_planes(where, self.reason)
+        )
+        for plane, pixels in self._reasons(frame, answer, where).items():
+            result = result.add_planes(pixels, plane)
         count = int(np.count_nonzero(where))
         metrics = {
             "pixels replaced": float(count),
@@ -59,6 +61,25 @@ class SourceRemover(Stage):
         products = {"REMOVED": removed.astype(np.float32), **answer.products}
         outcome = Outcome.DONE if count else Outcome.NO_WORK
         return StageResult(result, products, metrics, outcome)
+
+    def _reasons(
+        self, frame: Frame, answer: Removal, where: NDArray[np.bool_]
+    ) -> dict[MaskPlane, NDArray[np.bool_]]:
+        if answer.reasons is None:
+            return {self.reason: where}
+        told = {
+            plane: self._checked(frame, f"reasons[{plane.name}]", pixels).astype(bool, copy=False)
+            for plane, pixels in answer.reasons.items()
+        }
+        named = np.logical_or.reduce([np.zeros_like(where), *told.values()])
+        if not np.array_equal(named, where):
+            raise ContractError(
+                "the reasons of a removal together are the pixels of `where`",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                received=f"{np.count_nonzero(named != where)} pixels that are in one of them alone",
+                remedy="This is a fault of the plugin.",
+            )
+        return told
 
     def _check_remit(
         self, frame: Frame, data: NDArray[np.float32], where: NDArray[np.bool_]

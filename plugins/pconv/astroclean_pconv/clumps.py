@@ -12,10 +12,16 @@ if TYPE_CHECKING:
 
     from astroclean_pconv.filling import Filled
 
-__all__ = ["Clump", "find_clumps"]
+__all__ = ["Clump", "Places", "find_clumps"]
 
 _MOST_PIXELS = 1200
 """Pixels that are solved together: the work grows with their cube."""
+_REACH = 2.0
+"""Radius in FWHM within which pixels tell of a source, be they in its hole or not."""
+_SAMPLED = 1.8
+"""FWHM in pixels from which pixels tell a PSF."""
+_RIM = 2
+"""Pixels around a hole that are solved with it in any case."""
 _LENGTH = 0.7
 """Correlation length of the errors of a filling, in radii of a circle as large as the hole; with
 the correlation of `separation` the likeliest for simulated maps that no training has seen."""
@@ -27,6 +33,8 @@ class Clump:
 
     rows: NDArray[np.intp]
     columns: NDArray[np.intp]
+    inside: NDArray[np.bool_]
+    """(n,): pixels of the hole; the others surround it."""
     own: NDArray[np.bool_]
     """(n,): pixels whose value is taken from this clump."""
     members: NDArray[np.intp]
@@ -34,33 +42,58 @@ class Clump:
     length: float
     """Correlation length of the errors of the filling, pixels."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether other clumps have pixels of the same hole."""
+        return not np.array_equal(self.own, self.inside)
+
     def of(self, image: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the values of an image, (n,) float64."""
         return image[self.rows, self.columns].astype(np.float64)
 
-    def squared(self) -> NDArray[np.float64]:
-        """Return squared distances of all pixels, (n, n), pixels squared."""
+    @property
+    def squared(self) -> NDArray[np.intp]:
+        """Squared distances of all pixels, (n, n), pixels squared."""
         dy = self.rows[:, None] - self.rows[None, :]
         dx = self.columns[:, None] - self.columns[None, :]
-        return np.asarray(dy * dy + dx * dx, dtype=np.float64)
+        return np.asarray(dy * dy + dx * dx, dtype=np.intp)
 
 
-def find_clumps(
-    filled: Filled, positions: NDArray[np.float64], radii: NDArray[np.float64]
-) -> list[Clump]:
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where the sources of a frame are."""
+
+    positions: NDArray[np.float64]
+    """(k, 2) x, y, pixels."""
+    radii: NDArray[np.float64]
+    """(k,) of their holes, pixels."""
+    beam: float
+    """FWHM of the PSF, pixels."""
+
+    @property
+    def reach(self) -> float:
+        """Distance in pixels up to which pixels around a source are solved with it.
+
+        What a PSF is between its pixels is not known where they do not sample it: then pixels
+        around would make fluxes worse, not better.
+        """
+        return _REACH * self.beam if self.beam >= _SAMPLED else 0.0
+
+
+def find_clumps(filled: Filled, places: Places, seen: NDArray[np.bool_]) -> list[Clump]:
     """Return the clumps of a frame.
 
-    Holes that touch are solved together. A crowd too large for that is shared among its sources:
-    each has the pixels nearest to it, and sees those of its own hole.
+    Holes that touch are solved together, with what surrounds them. A crowd too large for that is
+    shared among its sources: each has the pixels nearest to it, and sees those of its own hole.
 
     Parameters
     ----------
     filled : Filled
         What was filled.
-    positions : (n, 2) float64
-        x, y of the sources, pixels.
-    radii : (n,) float64
-        Of their holes.
+    places : Places
+        Of the sources.
+    seen : (ny, nx) bool
+        Pixels that are usable and in no hole.
 
     Returns
     -------
@@ -69,6 +102,7 @@ def find_clumps(
     """
     from scipy.ndimage import find_objects, label  # noqa: PLC0415 - costs a fifth of a second
 
+    positions = places.positions
     labels, count = label(filled.known, np.ones((3, 3)))
     members: list[list[int]] = [[] for _ in range(count + 1)]
     for index, (x, y) in enumerate(np.rint(positions).astype(int)):
@@ -84,25 +118,64 @@ def find_clumps(
         ordered = sorted(members[number], key=lambda i: tuple(positions[i, ::-1]))
         chosen = np.array(ordered, dtype=np.intp)
         if len(rows) <= _MOST_PIXELS:
-            everything = np.ones(len(rows), dtype=bool)
             length = _LENGTH * float(np.sqrt(len(rows) / len(chosen) / np.pi))
-            clumps.append(Clump(rows, columns, everything, chosen, max(length, 1.0)))
+            around = _around((rows, columns), positions[chosen], places.reach, seen)
+            clumps.append(_whole((rows, columns), around, chosen, max(length, 1.0)))
         else:
-            clumps += _shared((rows, columns), chosen, positions, radii)
+            clumps += _shared((rows, columns), chosen, places)
     return clumps
+
+
+def _whole(
+    pixels: tuple[NDArray[np.intp], NDArray[np.intp]],
+    around: tuple[NDArray[np.intp], NDArray[np.intp]],
+    members: NDArray[np.intp],
+    length: float,
+) -> Clump:
+    """Return the clump of a hole; with what surrounds it unless that is too much."""
+    if len(pixels[0]) + len(around[0]) > _MOST_PIXELS:
+        around = (around[0][:0], around[1][:0])
+    rows, columns = (np.concatenate(axis) for axis in zip(pixels, around, strict=True))
+    inside = np.arange(len(rows)) < len(pixels[0])
+    return Clump(rows, columns, inside, inside, members, length)
+
+
+def _around(
+    pixels: tuple[NDArray[np.intp], NDArray[np.intp]],
+    centers: NDArray[np.float64],
+    reach: float,
+    seen: NDArray[np.bool_],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the pixels next to a hole, and those near its sources."""
+    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - costs a fifth of a second
+
+    margin = int(np.ceil(reach)) + _RIM
+    first = [max(int(axis.min()) - margin, 0) for axis in pixels]
+    box = tuple(
+        slice(start, int(axis.max()) + margin + 1)
+        for start, axis in zip(first, pixels, strict=True)
+    )
+    part = seen[box]
+    hole = np.zeros(part.shape, dtype=bool)
+    hole[pixels[0] - first[0], pixels[1] - first[1]] = True
+    near = binary_dilation(hole, iterations=_RIM) if reach else hole
+    y, x = np.ogrid[: part.shape[0], : part.shape[1]]
+    for center_x, center_y in centers:
+        near |= np.hypot(y + first[0] - center_y, x + first[1] - center_x) <= reach
+    rows, columns = np.nonzero(near & part & ~hole)
+    return rows + first[0], columns + first[1]
 
 
 def _shared(
     pixels: tuple[NDArray[np.intp], NDArray[np.intp]],
     members: NDArray[np.intp],
-    positions: NDArray[np.float64],
-    radii: NDArray[np.float64],
+    sources: Places,
 ) -> list[Clump]:
     """Return a clump for each source of a crowd."""
     from scipy.spatial import cKDTree  # noqa: PLC0415 - costs a fifth of a second
 
     places = np.column_stack(pixels).astype(np.float64)
-    centers = positions[members][:, ::-1]
+    centers, radii = sources.positions[members][:, ::-1], sources.radii
     _, nearest = cKDTree(centers).query(places)
     tree = cKDTree(places)
     found = []
@@ -115,7 +188,8 @@ def _shared(
             rows, columns = (axis[seen] for axis in pixels)
             alone = np.array([member])
             length = max(_LENGTH * float(radii[member]), 1.0)
-            found.append(Clump(rows, columns, nearest[seen] == index, alone, length))
+            inside = np.ones(len(seen), dtype=bool)
+            found.append(Clump(rows, columns, inside, nearest[seen] == index, alone, length))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
     from astroclean.inference.stage_network import StageNetwork
     from astroclean_pconv.cutouts import CutOut
+    from astroclean_pconv.noise import Noise
 
 __all__ = ["Filled", "Surroundings", "fill_holes"]
 
 _BATCH = 16
 _LEAST_SEEN = 0.05
 """Part of a cut-out that must be seen, else its holes stay as they are."""
+_MEASURED = 0.5
+"""Part of the noise from which a value counts as measured."""
 _DEVIATION = 1.2533141373155003
 """Standard deviation over mean absolute error, of a Gaussian."""
 
@@ -68,6 +71,11 @@ class Filled:
         return np.asarray(np.hypot(self.deviation, noise), dtype=np.float32)
 
     @property
+    def made_up(self) -> NDArray[np.bool_]:
+        """Pixels of whose own noise next to nothing is left: they were not measured."""
+        return self.known & (self.noisy < _MEASURED)
+
+    @property
     def known(self) -> NDArray[np.bool_]:
         """Pixels that were filled."""
         return np.isfinite(self.background)
@@ -92,45 +100,64 @@ def fill_holes(network: StageNetwork, around: Surroundings, *, seed: int | None 
         New arrays. Holes with next to nothing around them stay NaN.
     """
     shape = around.data.shape
-    planes = [np.full(shape, np.nan, dtype=np.float32) for _ in range(6)]
-    filled = Filled(*planes)
-    cutouts = plan_cutouts(around.holes, origin=around.origin)
-    engine = network.engine
+    filled = Filled(*(np.full(shape, np.nan, dtype=np.float32) for _ in fields(Filled)))
 
     def work(batch: Sequence[CutOut]) -> None:
-        shown = [_show(one, around) for one in batch]
-        normalization = network.card.normalization
-        prepared = [normalization.forward(image, valid) for image, valid in shown]
-        answers = engine.infer(
-            {
-                "image": np.stack([image for image, _ in prepared])[:, np.newaxis],
-                "mask": np.stack([v for _, v in shown])[:, np.newaxis].astype(np.float32),
-            }
-        )
-        for index, one in enumerate(batch):
-            image, valid = shown[index]
-            if valid.mean() < _LEAST_SEEN:
-                continue
-            state = prepared[index][1]
-            noise = measure_noise(image, valid)
-            drawn = np.zeros(image.shape)
-            if seed is not None:
-                place = one.y + around.origin[0], one.x + around.origin[1]
-                drawn = draw_noise(_generator(seed, place, image, valid), noise, image.shape)
-            width = normalization.inverse_width(answers["spread"][index, 0], state)
-            values = (
-                normalization.inverse(answers["background"][index, 0], state),
-                _DEVIATION * width,
-                np.full(image.shape, noise.sigma),
-                np.full(image.shape, noise.correlation),
-                drawn,
-                np.zeros(image.shape),
-            )
-            for plane, value in zip(planes, values, strict=True):
-                one.put(plane, value)
+        for one, answer in zip(batch, _answers(network, around, batch), strict=True):
+            if answer is not None:
+                _put(filled, one, answer, _noise_of(one, around, seed))
 
-    in_threads(work, _batches(cutouts), engine.parallel)
+    cutouts = plan_cutouts(around.holes, origin=around.origin)
+    in_threads(work, _batches(cutouts), network.engine.parallel)
     return filled
+
+
+def _answers(
+    network: StageNetwork, around: Surroundings, batch: Sequence[CutOut]
+) -> Iterator[tuple[NDArray[Any], NDArray[Any]] | None]:
+    """Yield background and its deviation of each cut-out; None where too little is seen."""
+    normalization = network.card.normalization
+    shown = [_show(one, around) for one in batch]
+    prepared = [normalization.forward(image, valid) for image, valid in shown]
+    answers = network.engine.infer(
+        {
+            "image": np.stack([image for image, _ in prepared])[:, np.newaxis],
+            "mask": np.stack([v for _, v in shown])[:, np.newaxis].astype(np.float32),
+        }
+    )
+    for index, ((_, valid), (_, state)) in enumerate(zip(shown, prepared, strict=True)):
+        if valid.mean() < _LEAST_SEEN:
+            yield None
+            continue
+        width = normalization.inverse_width(answers["spread"][index, 0], state)
+        yield normalization.inverse(answers["background"][index, 0], state), _DEVIATION * width
+
+
+def _noise_of(
+    one: CutOut, around: Surroundings, seed: int | None
+) -> tuple[Noise, NDArray[np.float64]]:
+    """Return the noise around a hole, and more of it, or zeros."""
+    image, valid = _show(one, around)
+    noise = measure_noise(image, valid)
+    if seed is None:
+        return noise, np.zeros(image.shape)
+    place = one.y + around.origin[0], one.x + around.origin[1]
+    return noise, draw_noise(_generator(seed, place, image, valid), noise, image.shape)
+
+
+def _put(
+    filled: Filled,
+    one: CutOut,
+    answer: tuple[NDArray[Any], NDArray[Any]],
+    drawn: tuple[Noise, NDArray[np.float64]],
+) -> None:
+    (background, deviation), (kind, noise) = answer, drawn
+    one.put(filled.background, background)
+    one.put(filled.deviation, deviation)
+    one.put(filled.sigma, np.full(noise.shape, kind.sigma))
+    one.put(filled.correlation, np.full(noise.shape, kind.correlation))
+    one.put(filled.noise, noise)
+    one.put(filled.noisy, np.zeros(noise.shape))
 
 
 def _show(one: CutOut, around: Surroundings) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -34,13 +34,15 @@ __all__ = [
 SIDE = 192
 """Pixels of a ground."""
 _WIDTHS = (2.0, 5.0)
+_HALO = (0.0, 0.2)
 FAMILIES = (
     PsfRange(fwhm=_WIDTHS, kinds=("pacs",)),
-    PsfRange(fwhm=_WIDTHS, kinds=("gaussian",), ellipticity=(0.1, 0.3)),
-    PsfRange(fwhm=_WIDTHS, kinds=("airy",)),
-    PsfRange(fwhm=_WIDTHS, kinds=("gaussian",), ellipticity=(0.0, 0.05)),
+    PsfRange(fwhm=_WIDTHS, kinds=("gaussian",), ellipticity=(0.1, 0.3), halo=_HALO),
+    PsfRange(fwhm=_WIDTHS, kinds=("airy",), halo=_HALO),
+    PsfRange(fwhm=_WIDTHS, kinds=("gaussian",), ellipticity=(0.0, 0.05), halo=_HALO),
 )
-"""Tri-lobed, elongated, Airy, Gaussian; each at any angle."""
+"""Tri-lobed, elongated, Airy, Gaussian; each at any angle, with the halo of a real telescope: the
+three-lobed one has its own."""
 _FIELD = FieldRange(stars=(40.0, 600.0), galaxies=(2.0, 20.0))
 _ELECTRONS = (3.0, 300.0)
 """Standard deviation of the sky in electrons."""

@@ -200,7 +200,7 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
         told = {"stride": self.stride, "padding": self.padding}
         part = convolve(coverage, self.mean, **told)
         mask = (part > _KNOWN).to(values.dtype)
-        made = convolve(values, self.weight, **told) / torch.clamp(part, min=_KNOWN)
+        made = convolve(values, self.weight, **told) * (mask / torch.clamp(part, min=_KNOWN))
         if self.bias is not None:
             made = made + self.bias.reshape(1, -1, 1, 1)
         if self.norm is not None:
@@ -211,7 +211,12 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
             made = functional.leaky_relu(made, _SLOPE)
         elif self.activation == "abs":
             made = torch.abs(made)
-        return made * mask, mask
+        return (made * mask if self._adds else made), mask
+
+    @property
+    def _adds(self) -> bool:
+        """Whether something may be added in the holes, which must be 0."""
+        return self.bias is not None or self.norm is not None
 
     @property
     def weight(self) -> torch.Tensor:
@@ -235,7 +240,8 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
         mask = graph.add("Cast", known, to=_FLOAT)
         weight = _parameter(graph, name, "conv.weight", self.weight)
         made = graph.add(operation, values, weight, **pads)
-        made = graph.add("Div", made, graph.add("Max", part, graph.constant(_KNOWN)))
+        share = graph.add("Div", mask, graph.add("Max", part, graph.constant(_KNOWN)))
+        made = graph.add("Mul", made, share)
         if self.bias is not None:
             axes = graph.constant([0, 2, 3], "int64")
             bias = _parameter(graph, name, "bias", self.bias)
@@ -250,7 +256,7 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
             made = graph.add("LeakyRelu", made, alpha=_SLOPE)
         elif self.activation == "abs":
             made = graph.add("Abs", made)
-        return [graph.add("Mul", made, mask), mask]
+        return [graph.add("Mul", made, mask) if self._adds else made, mask]
 
 
 def _parameter(graph: OnnxGraph, layer: str, name: str, values: Any) -> str:

@@ -28,8 +28,8 @@ _SSIM_WINDOW, _SSIM_SIGMA = 5, 1.5
 _K1, _K2 = 0.01, 0.03
 _BRIGHT = 5.0
 """Normalized values from which relative errors count."""
-_NARROW = 1e-3
-"""Least expected error."""
+_NARROW = 1e-2
+"""Least expected error; the gradients of a smaller one are too large for the rest."""
 _LEAST = 0.02
 """Least unit of errors."""
 

@@ -36,12 +36,17 @@ class PconvOptions(HoleRule, EngineOptions):
     """Seed of that noise (no unit); each hole of each frame gets noise of its own."""
     centroid: bool = False
     """Whether positions are refined first, on the peak of each source."""
-    position_error: Annotated[float, Field(gt=0, le=5)] = 0.1
-    """Standard deviation of the positions along an axis, pixels; of ``separate``."""
+    position_error: Annotated[float, Field(ge=0, le=5)] = 0.1
+    """Standard deviation of the positions along an axis, pixels; of ``separate``. 0: they are
+    exact."""
     psf_turn: Annotated[float, Field(ge=0, le=180)] = 30.0
     """Most degrees by which the PSF may be turned, if the frame's bright sources say so."""
     psf_width: Annotated[float, Field(ge=0, lt=1)] = 0.15
-    """Most part by which the PSF may be wider or narrower, if they say so."""
+    """Most part by which the PSF may be wider or narrower, if they say so. With 0 for this and for
+    the turn the PSF is taken for exact."""
+    wings: bool = True
+    """Whether ``separate`` takes light out beyond the holes too, where it is more than a tenth of
+    the noise; then those pixels change as well."""
     apertures: tuple[_Positive, ...] = ()
     """Radii of the apertures of the table, in ``hole_unit``; none: those of the two smallest
     holes."""

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     from astroclean_pconv.clumps import Clump
-    from astroclean_pconv.separation import Sources, Stretch
+    from astroclean_pconv.field import Field
+    from astroclean_pconv.separation import Pixels, Sources
 
 __all__ = ["Tuning", "tuned"]
 
@@ -50,16 +51,18 @@ class Tuning(NamedTuple):
 class _Star:
     """A source that stands alone, with all that does not depend on the PSF."""
 
-    def __init__(self, clump: Clump, stretch: Stretch, sources: Sources) -> None:
+    def __init__(self, pixels: Pixels, sources: Sources) -> None:
         from scipy.linalg import cho_factor  # noqa: PLC0415 - costs a tenth of a second
 
-        used = stretch.used
+        clump, stretch, data = pixels
         self._index = int(clump.members[0])
-        self._rows, self._columns = clump.rows[used], clump.columns[used]
-        covariance = stretch.prior[np.ix_(used, used)]
-        self._factor = cho_factor(covariance, lower=True, check_finite=False)[0]
-        self._rest = self._whiten((stretch.data - stretch.mean)[used])
-        self._sources = sources
+        (x, y) = sources.positions[self._index]
+        self._dy, self._dx, self._sources = clump.rows - y, clump.columns - x, sources
+        psf = sources.psfs[self._index]
+        stretch = stretch.fitted(data, psf.at(self._dy, self._dx)[:, np.newaxis])
+        self._factor = cho_factor(stretch.covariance, lower=True, check_finite=False)[0]
+        self._stretch = stretch
+        self._seen = self._whiten(stretch.seen(data))
 
     def _whiten(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return values whose errors are independent, of variance 1."""
@@ -70,30 +73,23 @@ class _Star:
 
     def chi_squared(self, turn: float, width: float) -> float:
         """Return what is left with a PSF, flux and place free."""
-        x, y = self._sources.positions[self._index]
         psf = self._sources.psfs[self._index].changed(turn=turn, width=width)
-        dy, dx = self._rows - y, self._columns - x
-        design = np.column_stack([psf.at(dy, dx), *psf.slopes(dy, dx)[:2]])
-        left = self._whiten(design)
-        solution = np.linalg.lstsq(left, self._rest, rcond=None)[0]
-        return float(np.sum((self._rest - left @ solution) ** 2))
+        dy, dx = self._dy, self._dx
+        images = np.column_stack([psf.at(dy, dx), *psf.slopes(dy, dx)[:2]])
+        left = self._whiten(
+            np.concatenate([self._stretch.rows_of(images), self._stretch.level], axis=1)
+        )
+        solution = np.linalg.lstsq(left, self._seen, rcond=None)[0]
+        return float(np.sum((self._seen - left @ solution) ** 2))
 
 
-def tuned(
-    clumps: Sequence[Clump],
-    stretches: Sequence[Stretch],
-    sources: Sources,
-    *,
-    limits: tuple[float, float],
-) -> Tuning:
+def tuned(field: Field, *, limits: tuple[float, float]) -> Tuning:
     """Return turn and width of the PSF that fit the brightest lonely sources best.
 
     Parameters
     ----------
-    clumps, stretches : sequence
-        With one source each; the brightest twelve by S/N are taken.
-    sources : Sources
-        With fluxes.
+    field : Field
+        Solved. Of the clumps with one source each the brightest twelve by S/N tell.
     limits : (float, float)
         Most turn in radians, and most part by which the width may differ.
 
@@ -104,18 +100,20 @@ def tuned(
     """
     from scipy.optimize import minimize  # noqa: PLC0415 - heavy
 
-    def brightness(pair: tuple[Clump, Stretch]) -> tuple[float, ...]:
-        member = pair[0].members[0]
+    sources = field.sources
+
+    def brightness(clump: Clump) -> tuple[float, ...]:
+        member = clump.members[0]
         error = float(np.sqrt(max(sources.variance[member], np.finfo(float).tiny)))
         return -float(sources.flux[member]) / error, *sources.positions[member]
 
-    lonely = [p for p in zip(clumps, stretches, strict=True) if len(p[0].members) == 1]
-    lonely = sorted((p for p in lonely if p[1].used.sum() > _MOST), key=brightness)[:_MOST]
+    lonely = [c for c in field.clumps if len(c.members) == 1 and len(c.rows) > _MOST]
+    lonely = sorted(lonely, key=brightness)[:_MOST]
     if not any(limits):  # the user is sure
-        return Tuning(turn_error=_SURE[0], width_error=_SURE[1])
+        return Tuning(turn_error=0.0, width_error=0.0)
     if not lonely:
         return Tuning()
-    stars = [_Star(clump, stretch, sources) for clump, stretch in lonely]
+    stars = [_Star(field.pixels(clump), sources) for clump in lonely]
 
     def left(change: NDArray[np.float64]) -> float:
         turn, width = (float(v * limit) for v, limit in zip(change, limits, strict=True))
@@ -137,7 +135,7 @@ def tuned(
 
     if chi_squared(0.0, 1.0) - chi_squared(turn, 1 + width) < _GAIN:
         turn, width = 0.0, 0.0
-    pixels = sum(len(pair[0].rows) for pair in lonely)
+    pixels = sum(len(clump.rows) for clump in lonely)
     errors = _errors(chi_squared, turn, 1 + width, pixels)
     return Tuning(turn, 1 + width, *errors, len(stars))
 

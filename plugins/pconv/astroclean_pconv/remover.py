@@ -46,14 +46,15 @@ _CARDS = Path(__file__).parent / "cards"
 
 
 class PartialConvolution(SourceRemover):
-    """Takes compact sources out, or fills flagged pixels; sets INPAINTED.
+    """Takes compact sources out (REMOVED), or fills flagged pixels; INPAINTED is made up.
 
     After Madarasz et al., "A Deep Neural Network Approach to Compact Source Removal". Every hole is
     measured and filled on the frame as it was, so the order of the catalogue does not matter.
-    Pixels outside the holes stay as they are, to the bit.
+    Pixels outside the holes, and beyond the wings that ``separate`` takes out, stay as they are, to
+    the bit.
     """
 
-    reason = MaskPlane.INPAINTED
+    reason = MaskPlane.REMOVED | MaskPlane.INPAINTED
     Options = PconvOptions
 
     def __init__(
@@ -111,7 +112,8 @@ class PartialConvolution(SourceRemover):
         where = filled.known
         left = {"pixels left": float(np.count_nonzero(holes & ~where))}
         data = np.where(where, filled.background + filled.noise, frame.data)
-        return Removal(data, where, filled.uncertainty, metrics=left)
+        reasons = {MaskPlane.INPAINTED: where}
+        return Removal(data, where, filled.uncertainty, metrics=left, reasons=reasons)
 
     def _of_sources(self, frame: Frame) -> Removal:
         found = self._catalog(frame)
@@ -137,6 +139,7 @@ class PartialConvolution(SourceRemover):
             filled.uncertainty,
             _with_table(found.sources, table, frame),
             metrics={"sources removed": removed, **metrics},
+            reasons={MaskPlane.REMOVED: where, MaskPlane.INPAINTED: filled.made_up},
         )
 
     def _surroundings(
@@ -195,6 +198,7 @@ class PartialConvolution(SourceRemover):
             position_error=options.position_error,
             limits=(float(np.radians(options.psf_turn)), options.psf_width),
             seed=options.seed if options.noise == "match" else None,
+            wings=options.wings,
         )
         # Systems of some hundred equations: threads that wait for each other cost far more.
         with threadpool_limits(1, user_api="blas"):

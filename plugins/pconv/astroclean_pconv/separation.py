@@ -1,41 +1,40 @@
-"""Sources and what lies beneath them, solved together under what the network expects.
+"""Sources and what lies beneath them, solved together.
 
-In the pixels of a hole ``d = m + e + n + sum_k A_k p_k``: m is what the network fills in, e how far
-it is off, n noise, A_k and p_k flux and image of source k. e and n are taken for Gaussian, with the
-deviations that the network tells and the noise of the surroundings. Fluxes are free; places, turn
-and width of the PSF lie around what is given. Then all of them, and ``m + e + n``, have a best
-estimate in closed form (generalized least squares; Rasmussen & Williams 2006, section 2.7). Where
-the PSF is known that is the frame without the fitted source; the less it fits, the more the filling
-counts.
+In the pixels of a clump ``d = b + n + sum_k A_k p_k``, where of b, what is beneath, and n, noise, a
+`Stretch` knows what to expect, and A_k and p_k are flux and image of source k. Fluxes are free, and
+so is the level of b; places, turn and width of the PSF lie around what is given. Then all of them,
+and ``b + n``, have a best estimate in closed form (generalized least squares; Rasmussen & Williams
+2006, section 2.7). Where the PSF is known that is the frame without the fitted source; the less it
+fits, the more counts what is expected.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from astroclean_pconv.noise import Noise
+from astroclean_pconv.stretches import evidence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean_pconv.clumps import Clump
-    from astroclean_pconv.filling import Filled
     from astroclean_pconv.psf_image import PsfImage
+    from astroclean_pconv.stretches import Stretch
 
-__all__ = ["Doubts", "Solution", "Sources", "Stretch", "solve"]
+__all__ = ["Doubts", "Pixels", "Solution", "Sources", "solve"]
 
 _ROUNDS = 3
 _MISFITS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3)
 """Errors of the image of a source, in parts of its brightness; the likeliest is taken."""
-_ROUGH = 1e-3
-"""Part of the variance of the errors of a filling that neighbors do not share."""
 _SHAPES = 4
 """Shifts in x and y, turn, width."""
 _STILL = 0.02
 """Change of a shape, in standard deviations of what is told, after which it is found."""
+_SURE = 1e-7
+"""Least standard deviation of a shape: what is certain moves no further."""
 _FARTHEST = 3.0
 """Standard deviations that a place may move."""
 
@@ -56,7 +55,8 @@ class Doubts:
     @property
     def precision(self) -> NDArray[np.float64]:
         """Of the four changes of shape: 1 / variance."""
-        return np.array([self.place, self.place, self.turn, self.width]) ** -2.0
+        doubts = np.array([self.place, self.place, self.turn, self.width])
+        return np.asarray(np.maximum(doubts, _SURE) ** -2.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +87,18 @@ class Sources:
         psf, dy, dx = self._seen_from(index, rows, columns)
         return psf.at(dy, dx), psf.slopes(dy, dx)
 
+    def box_of(
+        self, index: int, shape: tuple[int, ...]
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
+        """Return rows and columns, (my, mx) each, of the pixels that a source reaches."""
+        (x, y), reach = self.positions[index], self.psfs[index].reach
+        rows = np.arange(max(round(y) - reach, 0), min(round(y) + reach + 1, shape[0]))
+        columns = np.arange(max(round(x) - reach, 0), min(round(x) + reach + 1, shape[1]))
+        if not (len(rows) and len(columns)):
+            return None
+        found: tuple[Any, Any] = np.meshgrid(rows, columns, indexing="ij")
+        return found
+
     def _seen_from(
         self, index: int, rows: NDArray[np.intp], columns: NDArray[np.intp]
     ) -> tuple[PsfImage, NDArray[np.float64], NDArray[np.float64]]:
@@ -96,52 +108,6 @@ class Sources:
             turn=self.shape[index, 2], width=1 + float(self.shape[index, 3])
         )
         return psf, rows - y, columns - x
-
-
-class Stretch(NamedTuple):
-    """Pixels of a clump in numbers; n of them."""
-
-    data: NDArray[np.float64]
-    """Less the light of sources that are solved elsewhere."""
-    used: NDArray[np.bool_]
-    """Pixels whose data is to be believed."""
-    mean: NDArray[np.float64]
-    """What the network fills in."""
-    prior: NDArray[np.float64]
-    """(n, n): covariance of what is truly there, noise included, about it."""
-    squared: NDArray[np.float64]
-    """(n, n): squared distances, pixels squared."""
-
-    @classmethod
-    def of(
-        cls,
-        clump: Clump,
-        filled: Filled,
-        data: NDArray[np.float64],
-        usable: NDArray[np.bool_],
-    ) -> Stretch:
-        """Collect what is known of the pixels of a clump."""
-        squared = clump.squared()
-        noise = Noise(
-            float(np.median(clump.of(filled.sigma))), float(np.median(clump.of(filled.correlation)))
-        )
-        deviation = clump.of(filled.deviation)
-        smooth = _correlation(np.sqrt(squared) / clump.length)
-        prior = deviation[:, None] * deviation * smooth + noise.covariance(squared)
-        # What is rougher than that; rounding alone would make smooth covariances indefinite.
-        rough = _ROUGH * deviation**2 + np.finfo(np.float64).tiny
-        prior[np.diag_indices(len(prior))] += rough
-        used = usable[clump.rows, clump.columns]
-        return cls(data, used, clump.of(filled.background), prior, squared)
-
-
-def _correlation(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Matern's correlation of index 5/2: power falls as the seventh power of frequency.
-
-    Clouds fall as the third, and the PSF smooths them.
-    """
-    scaled = np.sqrt(5.0) * distance
-    return np.asarray((1 + scaled + scaled**2 / 3) * np.exp(-scaled))
 
 
 class Solution(NamedTuple):
@@ -158,15 +124,24 @@ class Solution(NamedTuple):
     """Error of the image, as a part."""
 
 
-def solve(clump: Clump, stretch: Stretch, sources: Sources, doubts: Doubts) -> Solution:
+class Pixels(NamedTuple):
+    """Pixels that are solved together, and what is known of them."""
+
+    clump: Clump
+    """Where."""
+    stretch: Stretch
+    """What is expected."""
+    data: NDArray[np.float64]
+    """(n,): what is seen, less the light of sources that are not of the clump."""
+
+
+def solve(pixels: Pixels, sources: Sources, doubts: Doubts) -> Solution:
     """Find fluxes and shapes of the sources of a clump, and what lies beneath.
 
     Parameters
     ----------
-    clump : Clump
-        Where.
-    stretch : Stretch
-        What is known of its pixels.
+    pixels : Pixels
+        A clump, and what is known of it.
     sources : Sources
         Those of the clump are brought up to date.
     doubts : Doubts
@@ -177,20 +152,23 @@ def solve(clump: Clump, stretch: Stretch, sources: Sources, doubts: Doubts) -> S
     Solution
         In the pixels of the clump.
     """
+    clump, stretch, data = pixels
     drawn = _Drawn.of(clump, sources)
-    _first_fluxes(clump, stretch, sources, drawn)
+    stretch = stretch.fitted(data, drawn.images)
+    problem = _Problem(clump, stretch, stretch.seen(data), sources)
+    _first_fluxes(problem, drawn)
     misfit, best = 0.0, -np.inf
     for part in _MISFITS if doubts.misfit else _MISFITS[:1]:
-        told = _System(clump, stretch, sources, drawn, part).evidence()
+        told = _System(problem, drawn, part).evidence()
         if told < best:
             break  # the likelihood has one maximum along this line
         misfit, best = part, told
     for _ in range(_ROUNDS):
-        moved = _System(clump, stretch, sources, drawn, misfit).step(doubts)
+        moved = _System(problem, drawn, misfit).step(doubts)
         drawn = _Drawn.of(clump, sources)
         if moved < _STILL:
             break
-    return _System(clump, stretch, sources, drawn, misfit).solution(doubts)
+    return _System(problem, drawn, misfit).solution(doubts)
 
 
 class _Drawn(NamedTuple):
@@ -208,84 +186,96 @@ class _Drawn(NamedTuple):
         return cls(np.stack(images, axis=1), np.stack([slope.T for slope in slopes], axis=1))
 
 
-def _first_fluxes(clump: Clump, stretch: Stretch, sources: Sources, drawn: _Drawn) -> None:
+class _Problem(NamedTuple):
+    """What is to be solved."""
+
+    clump: Clump
+    stretch: Stretch
+    seen: NDArray[np.float64]
+    """(rows,)"""
+    sources: Sources
+
+    @property
+    def fluxes(self) -> NDArray[np.float64]:
+        """Of the sources of the clump, as known by now."""
+        return np.asarray(self.sources.flux[self.clump.members])
+
+
+def _first_fluxes(problem: _Problem, drawn: _Drawn) -> None:
     """Set fluxes, where there are none, as they are if all that is told is right."""
-    if np.any(sources.flux[clump.members]):
+    if np.any(problem.fluxes):
         return
-    system = _System(clump, stretch, sources, drawn, 0.0)
-    weighted = system.solved(system.images)
-    normal = system.images.T @ weighted
-    sources.flux[clump.members] = np.linalg.lstsq(normal, weighted.T @ system.rest, rcond=None)[0]
+    system = _System(problem, drawn, 0.0)
+    design = np.concatenate([system.images, problem.stretch.level], axis=1)
+    weighted = system.solved(design)
+    best = np.linalg.lstsq(design.T @ weighted, weighted.T @ problem.seen, rcond=None)[0]
+    problem.sources.flux[problem.clump.members] = best[: system.images.shape[1]]
 
 
 class _System:
     """The equations of a clump at what is known of its sources by now."""
 
-    def __init__(
-        self, clump: Clump, stretch: Stretch, sources: Sources, drawn: _Drawn, misfit: float
-    ) -> None:
+    def __init__(self, problem: _Problem, drawn: _Drawn, misfit: float) -> None:
         from scipy.linalg import cho_factor  # noqa: PLC0415 - costs a tenth of a second
 
-        self._clump, self._stretch, self._sources, self._misfit = clump, stretch, sources, misfit
-        used, flux = stretch.used, sources.flux[clump.members]
+        self._problem, self._misfit = problem, misfit
+        stretch, flux = problem.stretch, problem.fluxes
         count, (pixels, _) = len(flux), drawn.images.shape
-        self._slopes = (drawn.slopes * flux[:, None]).reshape(pixels, count * _SHAPES)
-        light = drawn.images @ flux
-        self.images = drawn.images[used]
-        self.rest = (stretch.data - stretch.mean - light)[used]
-        covariance = stretch.prior[np.ix_(used, used)]
+        self._slopes = stretch.rows_of(
+            (drawn.slopes * flux[:, None]).reshape(pixels, count * _SHAPES)
+        )
+        self.images = stretch.rows_of(drawn.images)
+        light = self.images @ flux
+        self.rest = problem.seen - light
+        covariance = stretch.covariance
         if misfit:
-            narrow = np.exp(-stretch.squared[np.ix_(used, used)])
-            covariance = covariance + misfit**2 * light[used, None] * light[used] * narrow
-        factor = cho_factor(covariance, lower=True, check_finite=False) if used.any() else None
-        self._factor = factor
+            squared = problem.clump.squared[np.ix_(stretch.usable, stretch.usable)]
+            narrow = np.exp(-squared.astype(np.float64))
+            seen = light[: len(narrow)]
+            covariance = covariance.copy()
+            covariance[: len(narrow), : len(narrow)] += misfit**2 * seen[:, None] * seen * narrow
+        self._factor = cho_factor(covariance, lower=True, check_finite=False)
 
     def solved(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the inverse covariance times a matrix or vector."""
         from scipy.linalg import cho_solve  # noqa: PLC0415 - costs a tenth of a second
 
-        if self._factor is None:
-            return right
         return np.asarray(cho_solve(self._factor, right, check_finite=False))
 
     def evidence(self) -> float:
-        """Return the logarithm of the likelihood of what is left, fluxes free, less a constant."""
-        if self._factor is None:
-            return 0.0
-        weighted = self.solved(self.images)
-        rest = (
-            self.rest
-            - self.images
-            @ np.linalg.lstsq(self.images.T @ weighted, weighted.T @ self.rest, rcond=None)[0]
-        )
-        spread = float(np.log(np.diag(self._factor[0])).sum())
-        return -0.5 * float(rest @ self.solved(rest)) - spread
+        """Return the logarithm of the likelihood, fluxes free, less a constant."""
+        design = np.concatenate([self.images, self._problem.stretch.level], axis=1)
+        return evidence(self._factor[0], self._problem.seen, design)
 
     def step(self, doubts: Doubts) -> float:
         """Bring fluxes and shapes up to date; return the most that a shape changed.
 
         In standard deviations of what is told.
         """
-        members, sources = self._clump.members, self._sources
+        members, sources = self._problem.clump.members, self._problem.sources
         count = len(members)
         change, covariance = self._changes(doubts)
         sources.flux[members] += change[:count]
         sources.variance[members] = np.diag(covariance)[:count]
-        shape = sources.shape[members] + change[count:].reshape(count, _SHAPES)
+        shape = sources.shape[members] + change[count:-1].reshape(count, _SHAPES)
         limits = _FARTHEST / np.sqrt(doubts.precision)
         before = sources.shape[members]
         sources.shape[members] = np.clip(shape, -limits, limits)
         moved = np.abs(sources.shape[members] - before) * np.sqrt(doubts.precision)
         return float(moved.max(initial=0.0))
 
+    @property
+    def _design(self) -> NDArray[np.float64]:
+        """Columns of what is free: fluxes, shapes, the level."""
+        return np.concatenate([self.images, self._slopes, self._problem.stretch.level], axis=1)
+
     def _changes(self, doubts: Doubts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return changes of fluxes and shapes for the best, and their covariance."""
-        members = self._clump.members
-        design = np.concatenate([self.images, self._slopes[self._stretch.used]], axis=1)
-        precision = np.concatenate(
-            [np.zeros(len(members)), np.tile(doubts.precision, len(members))]
-        )
-        now = np.concatenate([np.zeros(len(members)), self._sources.shape[members].ravel()])
+        """Return changes of fluxes and shapes for the best, the level, and their covariance."""
+        members, design = self._problem.clump.members, self._design
+        nothing, told = np.zeros(len(members)), np.tile(doubts.precision, len(members))
+        precision = np.concatenate([nothing, told, [0.0]])
+        shapes = self._problem.sources.shape[members].ravel()
+        now = np.concatenate([nothing, shapes, [0.0]])
         weighted = self.solved(design)
         normal = design.T @ weighted + np.diag(precision)
         # Fluxes and shapes have units of their own, which must not decide what counts as zero.
@@ -297,16 +287,19 @@ class _System:
 
     def solution(self, doubts: Doubts) -> Solution:
         """Return what lies beneath, at the shapes found; fluxes are taken anew."""
-        stretch, used = self._stretch, self._stretch.used
+        stretch = self._problem.stretch
         change, covariance = self._changes(doubts)
-        design = np.concatenate([self.images, self._slopes[used]], axis=1)
-        rest = self.rest - design @ change
+        rest = self.rest - self._design @ change
+        gain = self.solved(stretch.towards.T).T
+        values = change[-1] + gain @ rest
+        # A pixel that is not measured has the level that the others have.
+        spread = gain @ self._design
+        spread[:, -1] -= 1
         self.step(doubts)
-        towards = stretch.prior[:, used]
-        gain = self.solved(towards.T).T
-        values = stretch.mean + gain @ rest
-        spread = gain @ design
-        variance = np.diag(stretch.prior) - np.sum(gain * towards, axis=1)
-        lost = np.clip(variance / np.diag(stretch.prior), 0, 1)
-        variance = np.clip(variance, 0, None) + np.sum((spread @ covariance) * spread, axis=1)
-        return Solution(values, np.sqrt(variance), np.sqrt(lost), self._misfit)
+        variance = np.clip(
+            np.diag(stretch.beneath) - np.sum(gain * stretch.towards, axis=1), 0, None
+        )
+        noise = np.maximum(np.diag(stretch.noise), np.finfo(np.float64).tiny)
+        lost = np.sqrt(np.clip(variance / noise, 0, 1))
+        variance = variance + np.sum((spread @ covariance) * spread, axis=1)
+        return Solution(values, np.sqrt(variance), lost, self._misfit)

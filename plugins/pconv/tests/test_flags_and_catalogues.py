@@ -181,7 +181,7 @@ def test_a_catalogue_in_memory_and_one_that_is_not_there(tmp_path: Path) -> None
         ({"hole_radii": (1.0, 2.0)}, "need 6 radii"),
         ({"hole_radii": (2.0, 1.0), "hole_limits": (3.0,)}, "must rise"),
         ({"apertures": (-1.0,)}, "greater than 0"),
-        ({"position_error": 0.0}, "greater than 0"),
+        ({"position_error": -0.1}, "greater than or equal to 0"),
         ({"tile": 512}, "no such option"),
         ({"noise": "none", "seed": -1}, "greater than or equal to 0"),
     ],

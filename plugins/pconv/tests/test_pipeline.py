@@ -40,7 +40,7 @@ def test_a_map_is_split_into_emission_and_sources(
     assert main(["run", "compact-sources", "map.fits", "-o", "out", *words]) == 0
     with fits.open("out/map_clean.fits") as hdus:
         clean, removed = hdus[0].data, hdus["REMOVED"].data
-        changed = hdus["FLAGS"].data & np.uint32(MaskPlane.INPAINTED) != 0
+        changed = hdus["FLAGS"].data & np.uint32(MaskPlane.REMOVED) != 0
         deviation = hdus["UNCERT"].data
     np.testing.assert_allclose(clean + removed, scene.frame.data, rtol=1e-5)
     np.testing.assert_array_equal(clean[~changed], scene.frame.data[~changed])

@@ -74,10 +74,11 @@ class TestContractFlags(SourceRemoverContract):
 @pytest.mark.parametrize("options", MODES, ids=lambda told: told["mode"])
 def test_outside_the_holes_everything_stays_to_the_bit(options: dict[str, Any]) -> None:
     frame = frame_of()
-    result = run(frame, **options)
+    beyond = {"wings": False} if options["mode"] == "separate" else {}
+    result = run(frame, **options, **beyond)
     sizes = HoleRule().in_pixels(fwhm_pixels=frame.psf.fwhm_pixels)
     holes = source_holes(frame.data, ~frame.mask, ROWS[:, :2], sizes)
-    where = result.frame.where("INPAINTED")
+    where = result.frame.where("REMOVED")
     np.testing.assert_array_equal(where, holes.holes)
     assert result.frame.data[~where].tobytes() == frame.data[~where].tobytes()
     assert (deviation_of(result.frame.uncertainty)[~where] == np.float32(NOISE)).all()
@@ -113,7 +114,7 @@ def test_no_hole_sees_what_stands_in_another_or_in_itself(source: int) -> None:
     for strength in (1.0, 1e3, 1e8):
         brighter = np.where(own, image + strength * rng.random(SHAPE), image)
         second = run(frame_of(brighter), **ONE_SIZE).frame
-        where = first.where("INPAINTED")
+        where = first.where("REMOVED")
         assert second.data[where].tobytes() == first.data[where].tobytes()
         ours, theirs = deviation_of(first.uncertainty), deviation_of(second.uncertainty)
         assert ours.tobytes() == theirs.tobytes()
@@ -124,7 +125,7 @@ def test_pixels_without_data_stay_and_are_not_read() -> None:
     image[28:33, 31] = image[60:64, 100:] = np.nan
     result = run(frame_of(image))
     np.testing.assert_array_equal(np.isnan(result.frame.data), np.isnan(image))
-    assert not result.frame.where("INPAINTED")[np.isnan(image)].any()
+    assert not result.frame.where("REMOVED")[np.isnan(image)].any()
     assert np.abs(result.frame.data - sky())[np.isfinite(image)].max() < 10
 
 
@@ -135,7 +136,7 @@ def test_rejected_pixels_in_a_hole_are_filled_and_around_it_are_not_read() -> No
     for rubbish in (-1e6, 1e9):
         frame = frame_of(np.where(bad, rubbish, image_of())).add_planes(bad, "CR")
         results.append(run(frame))
-    where = results[0].frame.where("INPAINTED")
+    where = results[0].frame.where("REMOVED")
     assert where[29, 31]
     assert not where[30, 50]
     one, two = (result.frame.data[where] for result in results)
@@ -148,7 +149,7 @@ def test_rejected_pixels_in_a_hole_are_filled_and_around_it_are_not_read() -> No
 def test_sources_at_and_beyond_the_border() -> None:
     rows = np.array([[0.0, 0, 50], [-3, 60, 80], [129.4, 50, 30], [60, -40, 9], [200, 300, 9]])
     result = run(frame_of(image_of(rows), rows), **ONE_SIZE)
-    where = result.frame.where("INPAINTED")
+    where = result.frame.where("REMOVED")
     np.testing.assert_array_equal(where, disks(SHAPE, rows[:, :2], np.full(5, 7.0)))
     table = result.frame.sources.table
     assert (np.asarray(table["quality"]) & 8).astype(bool).tolist() == [True] * 5
@@ -186,7 +187,7 @@ def test_a_width_from_the_header_serves_where_there_is_no_psf() -> None:
     scale = 3.2
     keys = {DETECTOR_KEYWORDS["pixel_scale"]: scale, DETECTOR_KEYWORDS["psf_fwhm"]: scale * FWHM}
     frame = frame_of(psf=None, meta=keys)
-    where = run(frame).frame.where("INPAINTED")
+    where = run(frame).frame.where("REMOVED")
     sizes = HoleRule().in_pixels(fwhm_pixels=FWHM)
     holes = source_holes(frame.data, ~frame.mask, ROWS[:, :2], sizes).holes
     np.testing.assert_array_equal(where, holes)
@@ -196,7 +197,7 @@ def test_noise_is_like_that_of_the_surroundings_or_there_is_none() -> None:
     rows = np.array([[x, y, 40.0] for x in (22, 50, 78, 106) for y in (24, 54, 84)])
     frame = frame_of(image_of(rows), rows)
     matched, none = (run(frame, noise=kind, **ONE_SIZE).frame for kind in ("match", "none"))
-    where = matched.where("INPAINTED")
+    where = matched.where("REMOVED")
     added = (matched.data - none.data)[where]
     assert added.std() == pytest.approx(NOISE, rel=0.15)
     assert abs(added.mean()) < 0.2 * NOISE
@@ -217,7 +218,7 @@ def test_a_seed_changes_the_noise_and_nothing_else(options: dict[str, Any]) -> N
         np.testing.assert_array_equal(*pair, err_msg=name)
     ours, theirs = (deviation_of(found.frame.uncertainty) for found in (one, two))
     assert ours.tobytes() == theirs.tobytes()
-    kept = ~one.frame.where("INPAINTED")
+    kept = ~one.frame.where("REMOVED")
     assert one.frame.data[kept].tobytes() == two.frame.data[kept].tobytes()
 
 
@@ -226,14 +227,14 @@ def test_exposures_that_are_stacked_do_not_share_their_noise() -> None:
     for seed in (1, 2):
         frame = frame_of(image_of(seed=seed))
         matched, none = (run(frame, noise=kind, **ONE_SIZE).frame for kind in ("match", "none"))
-        noises.append((matched.data - none.data)[matched.where("INPAINTED")])
+        noises.append((matched.data - none.data)[matched.where("REMOVED")])
     assert abs(np.corrcoef(noises)[0, 1]) < 0.15
 
 
 def test_uncertainty_is_made_where_the_frame_has_none() -> None:
     result = run(frame_of(uncertainty=None))
     deviation = deviation_of(result.frame.uncertainty)
-    np.testing.assert_array_equal(np.isfinite(deviation), result.frame.where("INPAINTED"))
+    np.testing.assert_array_equal(np.isfinite(deviation), result.frame.where("REMOVED"))
 
 
 @pytest.mark.parametrize("options", MODES, ids=lambda told: told["mode"])

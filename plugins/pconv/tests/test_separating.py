@@ -49,8 +49,9 @@ def separated(
     places: np.ndarray = PLACES,
     limits: tuple[float, float] = (np.radians(30), 0.15),
     usable: np.ndarray | None = None,
+    wings: bool = False,
 ) -> Separated:
-    separation = Separation(fill=fill, position_error=0.1, limits=limits, seed=None)
+    separation = Separation(fill, position_error=0.1, limits=limits, seed=None, wings=wings)
     holes = disks(SHAPE, places, RADII[: len(places)])
     seen = np.ones(SHAPE, dtype=bool) if usable is None else usable
     around = Surroundings(data, seen, holes)
@@ -90,6 +91,20 @@ def test_a_psf_that_may_not_change_does_not() -> None:
     found = separated(frame(TURNED, 60.0), PACS.psf, limits=(0.0, 0.0))
     assert found.metrics == {"psf turned": 0.0, "psf widened": 1.0, "psf sources": 0.0}
     assert separated(np.full(SHAPE, SKY), PACS.psf, places=PLACES[:0]).flux.shape == (0,)
+
+
+def test_wings_beyond_the_holes_are_taken_out_on_request() -> None:
+    data, bare = frame(PACS, np.linspace(2, 80, len(PLACES))), frame(PACS, 0.0)
+    found = separated(data, PACS.psf, wings=True).filled
+    holes = disks(SHAPE, PLACES, RADII)
+    wings = found.known & ~holes
+    assert found.known[holes].all()
+    left = np.abs(data - bare)
+    assert left[wings].min() > 0.05 * NOISE
+    assert left[~found.known].max() < 0.2 * NOISE
+    assert np.abs(found.background - bare)[wings].mean() < 0.1 * left[wings].mean()
+    assert not found.made_up[wings].any()
+    np.testing.assert_allclose(found.sigma[wings], NOISE, rtol=0.1)
 
 
 def test_what_is_beneath_is_the_frame_less_the_sources() -> None:

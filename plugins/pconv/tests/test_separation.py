@@ -6,9 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from astroclean_pconv.clumps import find_clumps
-from astroclean_pconv.separation import Doubts, solve
-from model_worlds import CERTAIN, PSF, SHAPE, filling, light, told, world_of
+from astroclean_pconv.clumps import Places, find_clumps
+from astroclean_pconv.separation import Doubts
+from model_worlds import (
+    FWHM,
+    PSF,
+    SHAPE,
+    STRENGTH,
+    TOLD,
+    Draw,
+    filling,
+    light,
+    world_of,
+)
 
 from astroclean.core.holes import disks
 
@@ -21,29 +31,61 @@ def test_one_source_is_that_of_generalized_least_squares() -> None:
     """An implementation of its own, dense, with the equations of the model."""
     world = world_of(ONE, [40.0])
     (clump,), draw = world.clumps, world.drawn(1)
-    sources, (solution,) = world.solved(draw.data)
+    sources, (solution,) = world.solved(draw)
     y, x = clump.rows.astype(float), clump.columns.astype(float)
-    squared = np.subtract.outer(y, y) ** 2 + np.subtract.outer(x, x) ** 2
-    scaled = np.sqrt(5 * squared) / clump.length
-    smooth = (1 + scaled + scaled**2 / 3) * np.exp(-scaled)
-    covariance = 0.3**2 * (smooth + 1e-3 * np.eye(len(y))) + 0.1**2 * 0.3**squared
-    inverse = np.linalg.inv(covariance)
     image = PSF.at(y - ONE[0, 1], x - ONE[0, 0])
-    mean = 10 + 0.1 * x - 0.05 * y
-    rest = draw.data[clump.rows, clump.columns] - mean
-    flux = (image @ inverse @ rest) / (image @ inverse @ image)
-    assert sources.flux[0] == pytest.approx(flux, rel=1e-5)
-    assert sources.variance[0] == pytest.approx(1 / (image @ inverse @ image), rel=1e-4)
-    np.testing.assert_allclose(solution.values, mean + rest - flux * image, atol=1e-3)
-    np.testing.assert_allclose(
-        solution.deviation, np.abs(image) * np.sqrt(sources.variance[0]), atol=2e-4
-    )
+    data = draw.data[clump.rows, clump.columns]
+    stretch = world.stretch(clump, draw.filled)
+    told = stretch.told
+    strength = stretch.fitted(data, image[:, None]).strength
+    emission = strength**2 * _emission(np.hypot(np.subtract.outer(y, y), np.subtract.outer(x, x)))
+    squared = np.subtract.outer(y, y) ** 2 + np.subtract.outer(x, x) ** 2
+    noise = 0.1**2 * 0.3**squared
+    scaled = np.sqrt(5 * squared[np.ix_(told, told)]) / clump.length
+    doubt = 0.3**2 * ((1 + scaled + scaled**2 / 3) * np.exp(-scaled) + 1e-5 * np.eye(len(told)))
+    answers = emission[np.ix_(told, told)] + doubt
+    covariance = np.block([[emission + noise, emission[:, told]], [emission[told], answers]])
+    covariance += strength**2 * 1e-5 * np.eye(len(covariance))
+    inverse = np.linalg.inv(covariance)
+    nothing = np.zeros(len(told))
+    design = np.column_stack([np.r_[image, nothing], np.ones(len(covariance))])
+    seen = np.r_[data, draw.filled.background[clump.rows[told], clump.columns[told]]]
+    normal = np.linalg.inv(design.T @ inverse @ design)
+    flux = (normal @ design.T @ inverse @ seen)[0]
+    assert sources.flux[0] == pytest.approx(flux, rel=1e-4)
+    assert sources.variance[0] == pytest.approx(normal[0, 0], rel=1e-3)
+    np.testing.assert_allclose(solution.values, data - flux * image, atol=2e-3)
+    # What is left of the noise that the model takes for rough emission.
+    np.testing.assert_allclose(solution.deviation, np.abs(image) * np.sqrt(normal[0, 0]), atol=3e-3)
+
+
+def _emission(distance: np.ndarray) -> np.ndarray:
+    """A power law of slope 4 through a beam: Gaussians from 1.3 to 4 FWHM, ten of them."""
+    beam = FWHM / 2.354820045
+    scales = np.geomspace(1.3, 4, 10) * FWHM
+    widths = scales**2 + 2 * beam**2
+    weights = scales**4 / widths
+    parts = weights * np.exp(-0.5 * distance[..., None] ** 2 / widths)
+    return parts.sum(-1) / weights.sum()
+
+
+def test_the_strength_of_the_emission_is_found() -> None:
+    world = world_of(ONE, [40.0])
+    (clump,) = world.clumps
+    found = []
+    for seed in range(40):
+        draw = world.drawn(seed)
+        image = PSF.at(clump.rows - ONE[0, 1], clump.columns - ONE[0, 0])
+        stretch = world.stretch(clump, draw.filled)
+        data = draw.data[clump.rows, clump.columns]
+        found.append(stretch.fitted(data, image[:, None]).strength)
+    assert 0.5 * STRENGTH < np.median(found) < 2 * STRENGTH
 
 
 def test_with_the_true_psf_what_is_beneath_is_the_frame_less_the_sources() -> None:
     world = world_of(TWO, [40.0, 15.0])
     (clump,), draw = world.clumps, world.drawn(2)
-    sources, (solution,) = world.solved(draw.data)
+    sources, (solution,) = world.solved(draw)
     less = draw.data - light(TWO, sources.flux)
     np.testing.assert_allclose(solution.values, less[clump.rows, clump.columns], atol=1e-3)
     assert solution.misfit == 0
@@ -58,7 +100,7 @@ def test_fluxes_are_unbiased_and_their_errors_are_those_told(positions: np.ndarr
     core = np.hypot(clump.rows - positions[0, 1], clump.columns - positions[0, 0]) < 2
     for seed in range(DRAWS):
         draw = world.drawn(seed)
-        sources, (solution,) = world.solved(draw.data)
+        sources, (solution,) = world.solved(draw)
         pulls.append((sources.flux - fluxes) / np.sqrt(sources.variance))
         off = solution.values - draw.truth[clump.rows, clump.columns]
         scores.append((off / solution.deviation)[core])
@@ -78,7 +120,7 @@ def test_positions_that_err_cost_what_is_told(flux: float) -> None:
     for seed in range(DRAWS):
         draw = world.drawn(seed)
         wrong = ONE + np.random.default_rng(1000 + seed).normal(0, 0.15, (1, 2))
-        sources, (solution,) = world.solved(draw.data, doubts=doubts, positions=wrong)
+        sources, (solution,) = world.solved(draw, doubts=doubts, positions=wrong)
         pulls.append((sources.flux[0] - flux) / np.sqrt(sources.variance[0]))
         moved.append(wrong[0] + sources.shape[0, :2] - ONE[0])
         off = solution.values - draw.truth[clump.rows, clump.columns]
@@ -96,7 +138,7 @@ def test_a_pixel_that_is_not_usable_is_predicted() -> None:
     index = np.flatnonzero((clump.rows == place[0]) & (clump.columns == place[1]))[0]
     for seed in range(DRAWS):
         draw = world.drawn(seed)
-        sources, (solution,) = world.solved(draw.data)
+        sources, (solution,) = world.solved(draw)
         scores.append((solution.values[index] - draw.truth[place]) / solution.deviation[index])
         lost.append(solution.noise_lost[index])
         assert np.isfinite(sources.flux).all()
@@ -108,9 +150,10 @@ def test_a_pixel_that_is_not_usable_is_predicted() -> None:
 
 def test_what_stands_in_a_pixel_that_is_not_usable_is_not_read() -> None:
     world = world_of(ONE, [20.0], bad=((29, 31), (27, 30)))
-    data = world.drawn(3).data
+    draw = world.drawn(3)
     (one, first), (two, second) = (
-        world.solved(np.where(world.usable, data, rubbish)) for rubbish in (0, -1e30)
+        world.solved(draw._replace(data=np.where(world.usable, draw.data, rubbish)))
+        for rubbish in (0, -1e30)
     )
     np.testing.assert_array_equal(one.flux, two.flux)
     np.testing.assert_array_equal(first[0].values, second[0].values)
@@ -122,9 +165,9 @@ def test_the_order_of_sources_changes_no_bit() -> None:
     doubts = Doubts(place=0.1, turn=0.02, width=0.02)
     order = np.array([3, 0, 4, 2, 1])
     world, shuffled = world_of(positions, fluxes), world_of(positions[order], fluxes[order])
-    data = world.drawn(4).data
-    one, first = world.solved(data, doubts=doubts)
-    two, second = shuffled.solved(data, doubts=doubts)
+    draw = world.drawn(4)
+    one, first = world.solved(draw, doubts=doubts)
+    two, second = shuffled.solved(draw, doubts=doubts)
     np.testing.assert_array_equal(one.flux[order], two.flux)
     np.testing.assert_array_equal(one.shape[order], two.shape)
     for a, b in zip(first, second, strict=True):
@@ -137,10 +180,10 @@ def test_the_unit_does_not_matter(scale: float) -> None:
     doubts = Doubts(place=0.1, turn=0.02, width=0.02)
     world = world_of(TWO, [20.0, 9.0])
     planes = ("background", "deviation", "sigma")
-    filled = replace(world.filled, **{n: scale * getattr(world.filled, n) for n in planes})
-    data = world.drawn(5).data
-    one, first = world.solved(data, doubts=doubts)
-    two, second = replace(world, filled=filled).solved(scale * data, doubts=doubts)
+    draw = world.drawn(5)
+    filled = replace(draw.filled, **{n: scale * getattr(draw.filled, n) for n in planes})
+    one, first = world.solved(draw, doubts=doubts)
+    two, second = world.solved(Draw(draw.truth, scale * draw.data, filled), doubts=doubts)
     np.testing.assert_allclose(two.flux / scale, one.flux, rtol=1e-6)
     np.testing.assert_allclose(two.shape, one.shape, atol=1e-7)
     np.testing.assert_allclose(second[0].values / scale, first[0].values, rtol=1e-6)
@@ -156,7 +199,7 @@ def test_an_image_that_does_not_fit_leaves_more_to_the_filling() -> None:
     strict = Doubts(place=0.05, turn=1e-4, width=1e-4, misfit=False)
     errors, misfits = [], []
     for doubts in (strict, replace(strict, misfit=True)):
-        _, (solution,) = world.solved(wrong, doubts=doubts)
+        _, (solution,) = world.solved(draw._replace(data=wrong), doubts=doubts)
         off = solution.values - draw.truth[clump.rows, clump.columns]
         errors.append(np.sqrt(np.mean(off**2)))
         misfits.append(solution.misfit)
@@ -170,12 +213,19 @@ def test_clumps_are_holes_that_touch() -> None:
     holes = disks(SHAPE, positions, radii)
     holes[50:55, 5:8] = True  # a hole without a source
     filled = filling(holes, deviation=1.0, sigma=0.1, correlation=0.0)
-    clumps = find_clumps(filled, positions, radii)
+    clumps = find_clumps(filled, Places(positions, radii, FWHM), ~holes)
     members = sorted(sorted(clump.members.tolist()) for clump in clumps)
     assert members == [[0, 1], [2]]
     for clump in clumps:
-        assert clump.own.all()
-        assert len(clump.rows) == disks(SHAPE, positions[clump.members], radii[clump.members]).sum()
+        assert not clump.shared
+        own = disks(SHAPE, positions[clump.members], radii[clump.members])
+        assert clump.inside.sum() == own.sum()
+        # Around them lie pixels of no hole, those within two FWHM of a source among them.
+        near = disks(SHAPE, positions[clump.members], np.full(len(clump.members), 2 * FWHM))
+        seen = np.zeros(SHAPE, dtype=bool)
+        seen[clump.rows, clump.columns] = True
+        assert not (seen & holes & ~own).any()
+        assert seen[near & ~holes].all()
 
 
 def test_a_crowd_is_shared_among_its_sources() -> None:
@@ -185,23 +235,34 @@ def test_a_crowd_is_shared_among_its_sources() -> None:
     radii = np.full(60, 9.0)
     holes = disks(shape, positions, radii)
     filled = filling(holes, deviation=1.0, sigma=0.1, correlation=0.0)
-    clumps = find_clumps(filled, positions, radii)
+    clumps = find_clumps(filled, Places(positions, radii, FWHM), ~holes)
     owned = np.zeros(shape, dtype=int)
     for clump in clumps:
         np.add.at(owned, (clump.rows[clump.own], clump.columns[clump.own]), 1)
     np.testing.assert_array_equal(owned, holes.astype(int))
-    crowd = [clump for clump in clumps if not clump.own.all()]
+    crowd = [clump for clump in clumps if clump.shared]
     assert len(crowd) > 20
     assert max(len(clump.rows) for clump in clumps) <= 1200
     assert sorted(int(m) for clump in clumps for m in clump.members) == list(range(60))
 
 
-def test_a_clump_without_a_usable_pixel_stays_as_it_was_filled() -> None:
+def test_a_clump_without_a_usable_pixel_is_what_the_network_says() -> None:
     world = replace(world_of(ONE, [20.0]), usable=np.zeros(SHAPE, dtype=bool))
-    (clump,), (stretch,) = world.clumps, world.stretches
-    sources = told(ONE)
-    solution = solve(clump, stretch, sources, CERTAIN)
-    np.testing.assert_allclose(solution.values, stretch.mean)
-    np.testing.assert_allclose(solution.deviation, np.sqrt(np.diag(stretch.prior)), rtol=1e-6)
-    np.testing.assert_allclose(solution.noise_lost, 1)
+    (clump,), draw = world.clumps, world.drawn(7)
+    sources, (solution,) = world.solved(draw)
+    told = world.stretch(clump, draw.filled).told
+    off = solution.values[told] - draw.filled.background[clump.rows[told], clump.columns[told]]
+    assert np.abs(off).mean() < TOLD["deviation"]
+    np.testing.assert_allclose(solution.noise_lost[clump.inside], 1)
     assert sources.flux[0] == 0
+
+
+def test_pixels_around_are_left_out_where_they_do_not_sample_the_psf() -> None:
+    positions, radii = np.array([[20.0, 20.0]]), np.array([5.0])
+    holes = disks(SHAPE, positions, radii)
+    filled = filling(holes, deviation=1.0, sigma=0.1, correlation=0.0)
+    (coarse,), (fine,) = (
+        find_clumps(filled, Places(positions, radii, fwhm), ~holes) for fwhm in (1.5, 3.0)
+    )
+    assert coarse.inside.all()
+    assert len(fine.rows) > len(coarse.rows)

@@ -122,6 +122,22 @@ def test_remover_keeps_the_old_flag_beside_the_reason() -> None:
     assert result.products["REMOVED"].sum() == 5
 
 
+def test_remover_may_tell_the_reason_of_each_pixel() -> None:
+    frame = frame_of()
+    where, filled = np.zeros((2, *frame.shape), dtype=bool)
+    where[2:4, 2:4], filled[2, 2] = True, True
+    told = {MaskPlane.REMOVED: where, MaskPlane.INPAINTED: filled}
+    Filler.answer = Removal(np.where(where, 1, frame.data), where, reasons=told)
+    result = Filler().run(frame).frame
+    for plane, pixels in told.items():
+        np.testing.assert_array_equal(result.where(plane), pixels)
+    assert not result.where("INTERPOLATED").any()
+    told = {MaskPlane.INPAINTED: filled}
+    Filler.answer = Removal(np.where(where, 1, frame.data), where, reasons=told)
+    with pytest.raises(ContractError, match="3 pixels"):
+        Filler().run(frame)
+
+
 def test_remover_may_give_uncertainties() -> None:
     where = flags_of((8, 9), MaskPlane.COSMIC_RAY) != 0
     frame = frame_of()

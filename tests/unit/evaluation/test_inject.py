@@ -71,6 +71,26 @@ def test_added_sources_are_the_difference_of_the_frames() -> None:
     assert 4.9 < snr[inside].min() < snr.max() < 301
 
 
+@pytest.mark.parametrize("fwhm", [1.4, 2.0, 3.0])
+def test_an_added_source_is_the_psf_at_its_place(fwhm: float) -> None:
+    """Against a Gaussian drawn there; what is not sampled well is interpolated roughly."""
+    y, x = np.mgrid[-12:13, -12:13].astype(float)
+
+    def drawn(dx: float, dy: float) -> np.ndarray:
+        image = np.exp(-4 * np.log(2) * ((x - dx) ** 2 + (y - dy) ** 2) / fwhm**2)
+        return image / image.sum()
+
+    scene = inject_sources(plain_frame().replace(psf=Psf(drawn(0, 0))), seed=5)
+    assert scene.sources is not None
+    table = scene.sources.table
+    errors = []
+    for stamp, row in zip(scene.sources.stamps, table, strict=True):
+        dx, dy = row["x"] - round(row["x"]), row["y"] - round(row["y"])
+        image = stamp.data[1:-1, 1:-1] / row["flux"].value
+        errors.append(np.abs(image - drawn(dx, dy)).max() / image.max())
+    assert max(errors) < {1.4: 0.2, 2.0: 0.01, 3.0: 1e-4}[fwhm]
+
+
 def test_added_sources_lie_where_the_catalogue_says() -> None:
     scene = inject_sources(plain_frame(), seed=3)
     assert scene.sources is not None

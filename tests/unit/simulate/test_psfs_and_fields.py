@@ -51,6 +51,22 @@ def test_drawn_psfs_lie_in_the_range() -> None:
     assert 1.9 < min(widths) < max(widths) < 4.15
 
 
+def test_a_halo_has_its_light_and_leaves_the_core_where_it_is() -> None:
+    bare = make_psf("gaussian", fwhm_pixels=3.0)
+    haloed = bare.with_halo(0.15, 5.0)
+    assert haloed.fine.sum() == pytest.approx(1)
+    assert haloed.fwhm_pixels == pytest.approx(3.0, rel=0.03)
+    half = bare.fine.shape[0] // 2
+    y, x = np.indices(bare.fine.shape) - half
+    # Half of a round Gaussian's light lies beyond half its FWHM.
+    beyond = np.hypot(x, y) > 7.5 * 5
+    assert haloed.fine[beyond].sum() == pytest.approx(0.15 / 2, rel=0.1)
+    rng = np.random.default_rng(1)
+    limits = PsfRange(fwhm=(3.0, 3.0), kinds=("gaussian",), ellipticity=(0, 0), halo=(0.15, 0.15))
+    drawn = draw_psf(rng, limits).fine
+    assert 0.1 < drawn[np.hypot(x, y) > 7.5 * 3].sum() < 0.15
+
+
 @pytest.mark.parametrize(("x", "y"), [(60, 70), (60.4, 69.8), (59.6, 70.2)])
 @pytest.mark.parametrize("bright", [0.0, np.inf])
 def test_stars_have_their_flux_and_place(x: float, y: float, bright: float) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from astroclean_pconv.clumps import find_clumps
+from astroclean_pconv.clumps import Places, find_clumps
 from astroclean_pconv.filling import Filled
 from astroclean_pconv.psf_image import PsfImage
-from astroclean_pconv.separation import Doubts, Sources, Stretch, solve
+from astroclean_pconv.separation import Doubts, Pixels, Sources, solve
+from astroclean_pconv.stretches import Stretch
 
 from astroclean.core.holes import disks
 from astroclean.simulate.psfs import make_psf
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 SHAPE = (60, 70)
 FWHM = 3.2
+LEVEL = 10.0
+STRENGTH = 0.8
 TOLD = {"deviation": 0.3, "sigma": 0.1, "correlation": 0.3}
 PSF = PsfImage(make_psf("pacs", fwhm_pixels=FWHM).psf.stamps[0])
 CERTAIN = Doubts(place=1e-4, turn=1e-4, width=1e-4, misfit=False)
@@ -33,46 +36,55 @@ class World:
     positions: np.ndarray
     fluxes: np.ndarray
     filled: Filled
+    """What is told of the filling; each draw has a background of its own."""
     clumps: list[Clump]
     usable: np.ndarray
     radii: np.ndarray
 
     @functools.cached_property
-    def stretches(self) -> list[Stretch]:
-        """The model of each clump, without data."""
-        return [
-            Stretch.of(clump, self.filled, np.zeros(len(clump.rows)), self.usable)
-            for clump in self.clumps
-        ]
-
-    @functools.cached_property
-    def _roots(self) -> list[np.ndarray]:
-        return [np.linalg.cholesky(stretch.prior) for stretch in self.stretches]
+    def _roots(self) -> list[tuple[np.ndarray, ...]]:
+        """What makes emission, noise and errors of the answers of white noise."""
+        found = []
+        for clump in self.clumps:
+            stretch = self.stretch(clump, self.filled)
+            whole = replace(stretch, strength=STRENGTH)
+            least = 1e-9 * np.eye(len(clump.rows))
+            emission = np.linalg.cholesky(whole.beneath - whole.noise + least)
+            errors = np.linalg.cholesky(stretch.doubt)
+            found.append((emission, np.linalg.cholesky(whole.noise + least), errors))
+        return found
 
     @functools.cached_property
     def _light(self) -> np.ndarray:
         return light(self.positions, self.fluxes)
 
+    def stretch(self, clump: Clump, filled: Filled) -> Stretch:
+        """What is expected of a clump, but for the strength of the emission."""
+        return Stretch.of(clump, filled, self.usable, fwhm=FWHM)
+
     def drawn(self, seed: int) -> Draw:
         """Draw what is beneath as the model says that it is distributed; sources come on top."""
         rng = np.random.default_rng(seed)
-        truth = np.zeros(SHAPE)
-        for clump, stretch, root in zip(self.clumps, self.stretches, self._roots, strict=True):
-            errors = root @ rng.standard_normal(len(root))
-            truth[clump.rows, clump.columns] = stretch.mean + errors
-        return Draw(truth, np.where(self.usable, truth + self._light, 1e6))
+        truth = np.full(SHAPE, LEVEL)
+        background = self.filled.background.copy()
+        for clump, roots in zip(self.clumps, self._roots, strict=True):
+            told = self.stretch(clump, self.filled).told
+            emission, noise, errors = (root @ rng.standard_normal(len(root)) for root in roots)
+            truth[clump.rows, clump.columns] += emission + noise
+            background[clump.rows[told], clump.columns[told]] = LEVEL + emission[told] + errors
+        data = np.where(self.usable, truth + self._light, 1e6)
+        return Draw(truth, data, replace(self.filled, background=background))
 
     def solved(
-        self, data: np.ndarray, *, doubts: Doubts = CERTAIN, positions: np.ndarray | None = None
+        self, draw: Draw, *, doubts: Doubts = CERTAIN, positions: np.ndarray | None = None
     ) -> tuple[Sources, list[Solution]]:
         """Separate the sources, at their true positions or at others."""
         sources = told(self.positions if positions is None else positions)
-        stretches = [
-            stretch._replace(data=data[clump.rows, clump.columns])
-            for clump, stretch in zip(self.clumps, self.stretches, strict=True)
+        everything = [
+            Pixels(c, self.stretch(c, draw.filled), draw.data[c.rows, c.columns].astype(float))
+            for c in self.clumps
         ]
-        pairs = zip(self.clumps, stretches, strict=True)
-        return sources, [solve(clump, stretch, sources, doubts) for clump, stretch in pairs]
+        return sources, [solve(pixels, sources, doubts) for pixels in everything]
 
 
 class Draw(NamedTuple):
@@ -81,6 +93,8 @@ class Draw(NamedTuple):
     truth: np.ndarray
     """Beneath, with its noise."""
     data: np.ndarray
+    filled: Filled
+    """What the network says of it."""
 
 
 def filling(holes: np.ndarray, *, deviation: float, sigma: float, correlation: float) -> Filled:
@@ -113,7 +127,8 @@ def world_of(
     usable = np.ones(SHAPE, dtype=bool)
     for place in bad:
         usable[place] = False
-    clumps = find_clumps(filled, positions, radii)
+    seen = usable & ~disks(SHAPE, positions, radii)
+    clumps = find_clumps(filled, Places(np.asarray(positions, float), radii, FWHM), seen)
     return World(positions, np.array(fluxes, dtype=float), filled, clumps, usable, radii)
 
 

@@ -1,0 +1,118 @@
+"""A frame less the light of its sources, kept up to date while they are solved clump by clump."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astroclean_pconv.clumps import find_clumps
+from astroclean_pconv.separation import Pixels, solve
+from astroclean_pconv.stretches import Stretch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean_pconv.clumps import Clump, Places
+    from astroclean_pconv.filling import Filled, Surroundings
+    from astroclean_pconv.separation import Doubts, Solution, Sources
+
+__all__ = ["Field"]
+
+_SWEEPS = 4
+"""Over the sources of a crowd that is too large to be solved at once."""
+
+
+class Field:
+    """The sources of a frame, and what is left of it without them.
+
+    Parameters
+    ----------
+    around : Surroundings
+        The frame. Not modified.
+    sources : Sources
+        Brought up to date.
+    places : Places
+        Of the sources.
+    """
+
+    def __init__(self, around: Surroundings, sources: Sources, places: Places) -> None:
+        self.sources, self._places = sources, places
+        self._usable = around.usable & np.isfinite(around.data)
+        self._data = np.where(self._usable, around.data, 0).astype(np.float64)
+        self.left = self._data.copy()
+        """(ny, nx) float64: the frame less the light; 0 where it is not usable."""
+        self.clumps: list[Clump] = []
+        """Pixels that are solved together."""
+
+    def light(self, fluxes: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Return the light of all sources, (ny, nx), with their fluxes or with others."""
+        light = np.zeros(self._data.shape)
+        fluxes = self.sources.flux if fluxes is None else fluxes
+        # Sums in another order round differently: sources go by their place.
+        for index in np.lexsort(self._places.positions.T):
+            self._add(light, int(index), float(fluxes[index]))
+        return light
+
+    def _add(self, image: NDArray[np.float64], index: int, flux: float) -> None:
+        box = self.sources.box_of(index, image.shape)
+        if flux and box is not None:
+            image[box] += flux * self.sources.image_of(index, *box)
+
+    def divide(self, filled: Filled, holes: NDArray[np.bool_]) -> None:
+        """Divide the pixels among the sources.
+
+        Parameters
+        ----------
+        filled : Filled
+            Of the holes.
+        holes : (ny, nx) bool
+            Those of the frame as it is looked at.
+        """
+        self._filled = filled
+        self.clumps = find_clumps(filled, self._places, self._usable & ~holes)
+
+    def pixels(self, clump: Clump) -> Pixels:
+        """Return what is known of a clump, and what is seen there less all other sources' light.
+
+        Its matrices are large: those of one clump at a time are kept.
+        """
+        stretch = Stretch.of(clump, self._filled, self._usable, fwhm=self._places.beam)
+        seen = self.left[clump.rows, clump.columns]
+        for member in clump.members:
+            flux = self.sources.flux[member]
+            seen = seen + flux * self.sources.image_of(member, clump.rows, clump.columns)
+        return Pixels(clump, stretch, np.asarray(seen))
+
+    def solve(self, doubts: Doubts) -> list[Solution]:
+        """Solve all clumps.
+
+        Clumps with a hole of their own see the light of all others as it was; those that share one
+        are solved again and again, each with what the others have become.
+        """
+        known = {
+            index: solve(self.pixels(clump), self.sources, doubts)
+            for index, clump in enumerate(self.clumps)
+            if not clump.shared
+        }
+        crowds = [index for index, clump in enumerate(self.clumps) if clump.shared]
+        if crowds:
+            self.update()
+        for _ in range(_SWEEPS if crowds else 0):
+            for index in crowds:
+                known[index] = self._solve_one(self.clumps[index], doubts)
+        self.update()
+        return [known[index] for index in range(len(self.clumps))]
+
+    def update(self) -> None:
+        """Take the light away as the sources are now."""
+        self.left = self._data - self.light()
+
+    def _solve_one(self, clump: Clump, doubts: Doubts) -> Solution:
+        pixels = self.pixels(clump)
+        for member in clump.members:
+            self._add(self.left, int(member), float(self.sources.flux[member]))
+        solution = solve(pixels, self.sources, doubts)
+        for member in clump.members:
+            self._add(self.left, int(member), -float(self.sources.flux[member]))
+        return solution
