@@ -54,7 +54,7 @@ def main() -> None:
     told = parser.parse_args()
     frame = large_map(told.side, told.sources)
     stage = load_stage("pconv", mode=told.mode, threads=told.threads)
-    stage.run(frame.replace(data=frame.data))  # the engine is opened once a process
+    stage.run(large_map(TILE, 50))  # the engine is opened once a process
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     start = time.perf_counter()
     stage.run(frame)
