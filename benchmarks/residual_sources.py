@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from astropy.stats import mad_std
+from astropy.visualization import AsinhStretch, ManualInterval, PercentileInterval
 from machine import processor, today
-from scipy.ndimage import median_filter
+from PIL import Image
+from scipy.ndimage import maximum_filter, median_filter
 from scipy.signal import fftconvolve
 
 from astroclean.config.schema import PsfConfig
@@ -105,7 +107,7 @@ def main() -> None:
         near = np.zeros(frame.shape, dtype=bool)
         near[rows, columns] = True
         reach = int(2 * frame.psf.fwhm_pixels)
-        apart = ~bad & ~(fftconvolve(near, np.ones((2 * reach + 1,) * 2), mode="same") > 0.5)
+        apart = ~bad & ~maximum_filter(near, 2 * reach + 1)
         images = {}
         for name, stage in REMOVERS.items():
             left = frame if stage is None else load_stage(stage[0], **stage[1]).run(frame).frame
@@ -125,9 +127,6 @@ def main() -> None:
 
 def draw(images: dict[str, np.ndarray], path: Path) -> None:
     """Draw the map as it was and what each remover left, in one stretch."""
-    from astropy.visualization import AsinhStretch, ManualInterval, PercentileInterval
-    from PIL import Image
-
     path.parent.mkdir(parents=True, exist_ok=True)
     first = images["as it is"]
     limits = ManualInterval(*PercentileInterval(99.5).get_limits(first[np.isfinite(first)]))

@@ -55,10 +55,10 @@ class Measured(NamedTuple):
     snr: NDArray[np.float64]
     radii: NDArray[np.float64]
     """Of the holes, pixels."""
-    light: NDArray[np.float64]
+    light: NDArray[np.float32]
     """(ny, nx): taken out, without the noise of the frame where that is known; 0 elsewhere."""
-    deviation: NDArray[np.float64]
-    """(ny, nx): of what was filled in."""
+    deviation: NDArray[np.float32]
+    """(ny, nx): of what was filled in; read in the holes alone."""
     sigma: float
     """Noise of a pixel."""
     holes: NDArray[np.bool_]
@@ -145,11 +145,11 @@ def _of_holes(measured: Measured) -> tuple[NDArray[np.float64], NDArray[np.float
             x, y = measured.positions[index]
             weight = measured.psfs[index].at(rows - y, columns - x)
         part = float(weight.sum()) if measured.psfs is not None else 1.0
-        errors = measured.deviation[rows, columns]
+        errors = measured.deviation[rows, columns].astype(np.float64)
         # Errors of a filling go together; noise does not.
         spread = np.hypot(float(errors.sum()), measured.sigma * np.sqrt(len(rows)))
         if part > 0:
-            light = float(measured.light[rows, columns].sum())
+            light = float(measured.light[rows, columns].sum(dtype=np.float64))
             found[:, index] = light / part, spread / part
     return found[0], found[1]
 
@@ -182,7 +182,7 @@ def _in_apertures(
     )
 
     bad = frame.mask | ~np.isfinite(frame.data)
-    data = np.where(bad, 0.0, frame.data.astype(np.float64))
+    data = np.where(bad, np.float32(0), frame.data)
     annulus = CircularAnnulus(measured.positions, *sizes.annulus)
     sky = np.atleast_1d(ApertureStats(data, annulus, mask=bad).mean)
     found = {}

@@ -199,6 +199,7 @@ class PartialConvolution(SourceRemover):
             limits=(float(np.radians(options.psf_turn)), options.psf_width),
             seed=options.seed if options.noise == "match" else None,
             wings=options.wings,
+            threads=self._network.engine.parallel,
         )
         # Systems of some hundred equations: threads that wait for each other cost far more.
         with threadpool_limits(1, user_api="blas"):
@@ -209,7 +210,7 @@ class PartialConvolution(SourceRemover):
     ) -> QTable:
         known = filled.known
         under = filled.background if separated is None else separated.beneath
-        light = np.where(known & ~frame.mask, frame.data.astype(np.float64) - under, 0.0)
+        light = np.where(known & ~frame.mask, frame.data - under, np.float32(0))
         psfs: list[PsfImage] | None = None
         if frame.psf is not None:
             psfs = psf_images(frame.psf, found.positions)
@@ -218,7 +219,7 @@ class PartialConvolution(SourceRemover):
             found.snr,
             found.radii,
             light,
-            np.where(known, filled.deviation, 0).astype(np.float64),
+            filled.deviation,
             float(np.nanmedian(filled.sigma[known])) if known.any() else 0.0,
             known,
             psfs,

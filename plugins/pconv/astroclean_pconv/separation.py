@@ -10,7 +10,7 @@ fits, the more counts what is expected.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -70,8 +70,15 @@ class Sources:
     flux: NDArray[np.float64]
     """(k,), 0 until they are solved."""
     variance: NDArray[np.float64]
-    shape: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, _SHAPES)))
+    shape: NDArray[np.float64]
     """(k, 4): how far from what is told: x, y (pixels), turn (radians), width (a part)."""
+
+    @classmethod
+    def told(cls, positions: NDArray[np.float64], psfs: list[PsfImage]) -> Sources:
+        """Return sources of which nothing else is known yet."""
+        count = len(positions)
+        unknown = np.full(count, np.nan)
+        return cls(positions, psfs, np.zeros(count), unknown, np.zeros((count, _SHAPES)))
 
     def image_of(
         self, index: int, rows: NDArray[np.intp], columns: NDArray[np.intp]

@@ -134,11 +134,4 @@ def world_of(
 
 def told(positions: np.ndarray) -> Sources:
     """Sources of which nothing is solved yet."""
-    count = len(positions)
-    return Sources(
-        np.array(positions, dtype=float),
-        [PSF] * count,
-        np.zeros(count),
-        np.full(count, np.nan),
-        np.zeros((count, 4)),
-    )
+    return Sources.told(np.array(positions, dtype=float), [PSF] * len(positions))
