@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from astroclean.config.explain import explain
-from astroclean.config.schema import SECTIONS, PipelineConfig
+from astroclean.config.schema import PSF_SOURCES, SECTIONS, PipelineConfig
 from astroclean.core.configs import config_folders, find_config, is_name, read_toml, toml_value
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError
@@ -87,6 +87,7 @@ def load_pipeline(
     environ = os.environ if environment is None else environment
     layers = [*_from_environment(environ, names, notes), *_from_settings(settings, names, problems)]
     for layer in layers:
+        _displace(raw, layer, origins)
         _apply(raw, layer)
         origins[f"{layer.target}.{layer.key}"] = layer.origin
     try:
@@ -180,6 +181,17 @@ def _from_settings(
         else:
             found.append(_Setting(target, key.strip(), toml_value(value.strip()), "--set"))
     return found
+
+
+def _displace(raw: dict[str, Any], setting: _Setting, origins: dict[str, str]) -> None:
+    """Drop another source of the PSF that a lower layer gave: a higher layer's takes its place."""
+    table = raw.get(setting.target)
+    if setting.target != "psf" or not isinstance(table, dict) or setting.value is False:
+        return
+    for key in PSF_SOURCES if setting.key in PSF_SOURCES else ():
+        lower = origins.get(f"psf.{key}", setting.origin).split()[0] != setting.origin.split()[0]
+        if key != setting.key and key in table and lower:
+            del table[key], origins[f"psf.{key}"]
 
 
 def _apply(raw: dict[str, Any], setting: _Setting) -> None:

@@ -137,8 +137,15 @@ class InputConfig(_Table):
     """Make the input."""
 
 
+PSF_SOURCES = ("file", "fwhm", "estimate", "instrument")
+"""Keys of the table ``psf`` of which one is given."""
+
+
 class PsfConfig(_Table):
-    """Where the PSF comes from, for stages that need one: exactly one of the keys."""
+    """Where the PSF comes from, for stages that need one: exactly one of the keys.
+
+    One that the environment or ``--set`` gives takes the place of the pipeline's.
+    """
 
     file: str | None = None
     """FITS file with the PSF, relative to the pipeline file; ``{stem}`` for one per input."""

@@ -19,7 +19,10 @@ __all__ = ["Tuning", "tuned"]
 
 _MOST = 12
 _GAIN = 30.0
-"""Fall of chi squared from which another PSF is believed."""
+"""Fall of chi squared from which another turn, or another width, is believed."""
+_FREE = ((False, True), (True, False), (True, True))
+_STARTS = (9, 3)
+"""Turns and widths from which the search may begin."""
 _DOUBTS = (float(np.radians(2.0)), 0.02)
 """Standard deviations of turn and width of a PSF of which no source tells."""
 _SURE = (float(np.radians(0.005)), 5e-5)
@@ -98,8 +101,6 @@ def tuned(field: Field, *, limits: tuple[float, float]) -> Tuning:
     Tuning
         No change where that does not fit better by far.
     """
-    from scipy.optimize import minimize  # noqa: PLC0415 - heavy
-
     sources = field.sources
 
     def brightness(clump: Clump) -> tuple[float, ...]:
@@ -115,29 +116,45 @@ def tuned(field: Field, *, limits: tuple[float, float]) -> Tuning:
         return Tuning()
     stars = [_Star(field.pixels(clump), sources) for clump in lonely]
 
-    def left(change: NDArray[np.float64]) -> float:
-        turn, width = (float(v * limit) for v, limit in zip(change, limits, strict=True))
-        # Robust: a star that is double, or saturated, must not decide for all.
-        return float(sum(2 * np.sqrt(1 + s.chi_squared(turn, 1 + width)) for s in stars))
-
-    ends = [np.linspace(-1, 1, 9 if limits[0] else 1), np.linspace(-1, 1, 3 if limits[1] else 1)]
-    starts = [np.array([a, b]) for a in ends[0] for b in ends[1]]
-    best = min(starts, key=left)
-    simplex = best + np.array([[0.0, 0.0], [0.2, 0.0], [0.0, 0.4]])
-    told = {"initial_simplex": simplex, "xatol": 0.01, "fatol": 0.01, "maxiter": 60}
-    found = minimize(left, best, method="Nelder-Mead", options=told)
-    turn, width = (
-        float(v * limit) for v, limit in zip(np.clip(found.x, -1, 1), limits, strict=True)
-    )
-
     def chi_squared(turn: float, width: float) -> float:
         return sum(star.chi_squared(turn, width) for star in stars)
 
-    if chi_squared(0.0, 1.0) - chi_squared(turn, 1 + width) < _GAIN:
-        turn, width = 0.0, 0.0
+    def left(turn: float, width: float) -> float:
+        # Robust: a star that is double, or saturated, must not decide for all.
+        return float(sum(2 * np.sqrt(1 + star.chi_squared(turn, width)) for star in stars))
+
+    # What is free must be worth it: a round PSF may be turned as one likes.
+    tried = [(0.0, 1.0), *(_best(left, limits, free) for free in _FREE)]
+    costs = [chi_squared(*place) + _GAIN * _changed(place) for place in tried]
+    turn, width = tried[int(np.argmin(costs))]
     pixels = sum(len(clump.rows) for clump in lonely)
-    errors = _errors(chi_squared, turn, 1 + width, pixels)
-    return Tuning(turn, 1 + width, *errors, len(stars))
+    errors = _errors(chi_squared, turn, width, pixels)
+    return Tuning(turn, width, *errors, len(stars))
+
+
+def _changed(place: tuple[float, float]) -> int:
+    return sum(value != usual for value, usual in zip(place, (0.0, 1.0), strict=True))
+
+
+def _best(
+    left: Callable[[float, float], float], limits: tuple[float, float], free: tuple[bool, bool]
+) -> tuple[float, float]:
+    """Return turn and width with the least left, of which one may be held."""
+    from scipy.optimize import minimize  # noqa: PLC0415 - heavy
+
+    most = np.array([limit if told else 0.0 for limit, told in zip(limits, free, strict=True)])
+
+    def place_of(change: NDArray[np.float64]) -> tuple[float, float]:
+        turn, width = most * np.clip(change, -1, 1)
+        return float(turn), 1 + float(width)
+
+    ends = [np.linspace(-1, 1, n) if m else np.zeros(1) for n, m in zip(_STARTS, most, strict=True)]
+    starts = [np.array([a, b]) for a in ends[0] for b in ends[1]]
+    best = min(starts, key=lambda change: left(*place_of(change)))
+    simplex = best + np.array([[0.0, 0.0], [0.2, 0.0], [0.0, 0.4]])
+    told = {"initial_simplex": simplex, "xatol": 0.01, "fatol": 0.01, "maxiter": 60}
+    found = minimize(lambda c: left(*place_of(c)), best, method="Nelder-Mead", options=told)
+    return place_of(found.x)
 
 
 def _errors(

@@ -109,11 +109,12 @@ class Separation:
         field.solve(doubts)
         tuning = tuned(field, limits=self.limits)
         doubts = Doubts(self.position_error, tuning.turn_error, tuning.width_error, misfit=False)
+        # Blindly a flux may hide in a width: all once more, with the doubts that are left.
         sources.shape[:] = 0
         if tuning.changes:
             sources.psfs[:] = _changed(sources.psfs, tuning)
-            field.solve(doubts)
         field.update()
+        field.solve(doubts)
         doubts = replace(doubts, misfit=any(self.limits))
         for last in (False, True):
             core = _cores(around, filled, sources, psf.fwhm_pixels) & around.holes

@@ -164,7 +164,9 @@ class Stretch:
         chosen = np.r_[:count:step, count : count + len(self.told)]
         seen = self.seen(data)[chosen]
         design = np.concatenate([self.rows_of(images), self.level], axis=1)[chosen]
-        unit = float(seen.std()) if count else 0.0
+        # A bright source must not make the sky beneath it seem strong.
+        rest = seen - design @ np.linalg.lstsq(design, seen, rcond=None)[0]
+        unit = float(rest.std()) if count else 0.0
         if not unit > 0:
             return self
         emission, errors = (part[np.ix_(chosen, chosen)] for part in self._parts)

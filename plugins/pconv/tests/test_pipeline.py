@@ -31,7 +31,6 @@ def test_a_map_is_split_into_emission_and_sources(
     QTable({"x": true["x"], "y": true["y"]}).write("sources.csv")
     # No header tells how wide the PSF is: the pipeline does, in either mode.
     settings = {
-        "psf.instrument": "false",
         "psf.fwhm": f"{scene.frame.psf.fwhm_pixels:.2f} pixel",
         "pconv.catalog": "sources.csv",
         "pconv.mode": mode,

@@ -81,6 +81,20 @@ def test_tables_are_set_too() -> None:
     assert loaded.notes == ()
 
 
+def test_a_psf_that_is_set_takes_the_place_of_the_pipelines() -> None:
+    pipeline = {"schema": 1, "psf": {"instrument": True}, "stage": [{"plugin": "lacosmic"}]}
+    loaded = load_pipeline(pipeline, settings=["psf.file=a.fits"], environment={})
+    assert loaded.config.psf is not None
+    assert (loaded.config.psf.file, loaded.config.psf.instrument) == ("a.fits", False)
+    assert {k: v for k, v in loaded.origins.items() if k.startswith("psf")} == {"psf.file": "--set"}
+    told = {"ASTROCLEAN_PSF__FWHM": "2 pixel"}
+    loaded = load_pipeline(pipeline, settings=["psf.estimate=true"], environment=told)
+    assert loaded.config.psf is not None
+    assert (loaded.config.psf.estimate, loaded.config.psf.fwhm) == (True, None)
+    with pytest.raises(ConfigurationError, match="exactly one"):
+        load_pipeline(pipeline, settings=["psf.estimate=true", "psf.file=a.fits"], environment={})
+
+
 def test_instrument_by_name_and_its_values() -> None:
     given_ = {**pipeline(), "instrument": "decam"}
     loaded = load_pipeline(given_, settings=["instrument.gain=2"], environment={})
