@@ -126,15 +126,13 @@ def main() -> None:
 
 
 def draw(images: dict[str, np.ndarray], path: Path) -> None:
-    """Draw the map as it was and what each remover left, in one stretch."""
+    """Draw the map as it was and what each remover left, side by side in one stretch."""
     path.parent.mkdir(parents=True, exist_ok=True)
     first = images["as it is"]
     limits = ManualInterval(*PercentileInterval(99.5).get_limits(first[np.isfinite(first)]))
     shown = AsinhStretch(0.1) + limits
     parts = [shown(np.nan_to_num(image)[::-1]) for image in images.values()]
-    half = (len(parts) + 1) // 2
-    lines = [np.concatenate(parts[:half], axis=1), np.concatenate(parts[half:], axis=1)]
-    picture = np.clip(255 * np.concatenate(lines, axis=0), 0, 255).astype(np.uint8)
+    picture = np.clip(255 * np.concatenate(parts, axis=1), 0, 255).astype(np.uint8)
     Image.fromarray(picture).save(path)
 
 

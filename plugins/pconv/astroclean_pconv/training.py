@@ -48,8 +48,10 @@ class PconvRecipe(TorchRecipe):
     """``compact``: 0.4 M parameters; ``paper``: 35 M."""
     batch: int = Field(default=32, ge=1, le=4096)
     """Cut-outs in a step (the paper has 64)."""
-    steps: int = Field(default=6_000, ge=1)
+    steps: int = Field(default=12_000, ge=1)
     """Steps of the optimizer, those before an interruption included."""
+    rate: float = Field(default=4e-3, gt=0)
+    """Highest learning rate; it rises over the first 300 steps and falls with a cosine."""
     precision: Literal["f32", "bf16"] = "f32"
     """Of activations; weights are float32."""
     truth: Literal["noisy", "noiseless"] = "noiseless"
@@ -71,11 +73,11 @@ class PconvRecipe(TorchRecipe):
     """Of the error that the compact network expects of itself."""
     style_network: FilePath | None = None
     """ONNX file of MaxiMask's compact network, whose encoder gives the features of the style."""
-    first: int = Field(default=200, ge=1)
+    first: int = Field(default=300, ge=1)
     """Simulated maps before the first step; each has four cut-outs."""
     fresh: float = Field(default=0.5, ge=0)
     """New maps for each step."""
-    keep: int = Field(default=4_000, ge=1)
+    keep: int = Field(default=6_000, ge=1)
     """Maps that a step draws from; 0.4 MB each on disk."""
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that simulate."""
