@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.parallel import in_threads
 from astroclean_pconv.clumps import find_clumps
 from astroclean_pconv.separation import Pixels, solve
 from astroclean_pconv.stretches import Stretch
@@ -35,14 +34,10 @@ class Field:
         Brought up to date.
     places : Places
         Of the sources.
-    threads : int
-        Clumps that are solved at once.
     """
 
-    def __init__(
-        self, around: Surroundings, sources: Sources, places: Places, *, threads: int = 1
-    ) -> None:
-        self.sources, self._places, self._threads = sources, places, threads
+    def __init__(self, around: Surroundings, sources: Sources, places: Places) -> None:
+        self.sources, self._places = sources, places
         self._usable = around.usable & np.isfinite(around.data)
         self._data = np.where(self._usable, around.data, 0).astype(np.float64)
         self.left = self._data.copy()
@@ -95,15 +90,12 @@ class Field:
         Clumps with a hole of their own see the light of all others as it was; those that share one
         are solved again and again, each with what the others have become.
         """
-        alone, crowds = (
-            [index for index, clump in enumerate(self.clumps) if clump.shared is shared]
-            for shared in (False, True)
-        )
-
-        def work(index: int) -> Solution:
-            return solve(self.pixels(self.clumps[index]), self.sources, doubts)
-
-        known = dict(zip(alone, in_threads(work, alone, self._threads), strict=True))
+        known = {
+            index: solve(self.pixels(clump), self.sources, doubts)
+            for index, clump in enumerate(self.clumps)
+            if not clump.shared
+        }
+        crowds = [index for index, clump in enumerate(self.clumps) if clump.shared]
         if crowds:
             self.update()
         for _ in range(_SWEEPS if crowds else 0):

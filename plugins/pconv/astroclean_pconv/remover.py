@@ -199,7 +199,6 @@ class PartialConvolution(SourceRemover):
             limits=(float(np.radians(options.psf_turn)), options.psf_width),
             seed=options.seed if options.noise == "match" else None,
             wings=options.wings,
-            threads=self._network.engine.parallel,
         )
         # Systems of some hundred equations: threads that wait for each other cost far more.
         with threadpool_limits(1, user_api="blas"):

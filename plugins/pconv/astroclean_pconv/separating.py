@@ -64,8 +64,6 @@ class Separation:
         Of the noise where a value is the filling's; None for no such noise.
     wings : bool
         Whether light beyond the holes is taken out too.
-    threads : int
-        Holes that are solved at once.
     """
 
     fill: Callable[[Surroundings, int | None], Filled]
@@ -73,7 +71,6 @@ class Separation:
     limits: tuple[float, float]
     seed: int | None
     wings: bool = True
-    threads: int = 1
 
     def of(
         self,
@@ -100,8 +97,7 @@ class Separation:
             As told.
         """
         sources = Sources.told(positions, psf_images(psf, positions))
-        places = Places(positions, radii, psf.fwhm_pixels)
-        field = Field(around, sources, places, threads=self.threads)
+        field = Field(around, sources, Places(positions, radii, psf.fwhm_pixels))
         filled = self.fill(around, None)
         blind = Tuning()
         doubts = Doubts(self.position_error, blind.turn_error, blind.width_error, misfit=False)
