@@ -47,6 +47,10 @@ def checked_stamp(stamp: NDArray[np.float64]) -> NDArray[np.float64]:
     return normalized
 
 
+WELL_SAMPLED = 1.8
+"""FWHM in pixels from which a PSF has next to nothing beyond what its pixels tell."""
+
+
 def half_maximum_width(stamp: NDArray[np.float64]) -> float:
     """Return the diameter, in pixels, of the circle with the area above half maximum."""
     from scipy.ndimage import zoom  # noqa: PLC0415 - optional extra

@@ -11,7 +11,7 @@ from astropy.table import QTable
 from astroclean.core.holes import HoleRule, disks
 from astroclean.core.planes import MaskPlane
 from astroclean.core.sources import Sources, SourceStamp
-from astroclean.core.stamp import half_maximum_width
+from astroclean.core.stamp import WELL_SAMPLED, half_maximum_width
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.light import add_stamp, boxes_of, local_sigma
 from astroclean.simulate.compact import draw_fluxes
@@ -34,8 +34,6 @@ _TRIES = 20
 _VISIBLE = 3.0
 """Charge in local sigma from which a pixel counts as hit; below it, nothing is scored."""
 _SUBSTEPS = 8
-_WELL_SAMPLED = 1.8
-"""FWHM in pixels from which a PSF has next to nothing beyond what its pixels tell."""
 
 
 def inject_contaminants(frame: Frame, *, seed: int) -> Scene:
@@ -228,7 +226,7 @@ def _point_source(
     ky, kx = stamp.shape
     row, column = round(y), round(x)
     padded, step = np.pad(stamp, 1), (y - row, x - column)
-    if half_maximum_width(stamp) >= _WELL_SAMPLED:
+    if half_maximum_width(stamp) >= WELL_SAMPLED:
         moved = np.fft.ifft2(fourier_shift(np.fft.fft2(padded), step)).real
     else:
         moved = shift(padded, step, order=3, mode="constant")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.stamp import WELL_SAMPLED
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -18,8 +20,6 @@ _MOST_PIXELS = 1200
 """Pixels that are solved together: the work grows with their cube."""
 _REACH = 2.0
 """Radius in FWHM within which pixels tell of a source, be they in its hole or not."""
-_SAMPLED = 1.8
-"""FWHM in pixels from which pixels tell a PSF."""
 _RIM = 2
 """Pixels around a hole that are solved with it in any case."""
 _LENGTH = 0.7
@@ -77,7 +77,7 @@ class Places:
         What a PSF is between its pixels is not known where they do not sample it: then pixels
         around would make fluxes worse, not better.
         """
-        return _REACH * self.beam if self.beam >= _SAMPLED else 0.0
+        return _REACH * self.beam if self.beam >= WELL_SAMPLED else 0.0
 
 
 def find_clumps(filled: Filled, places: Places, seen: NDArray[np.bool_]) -> list[Clump]:

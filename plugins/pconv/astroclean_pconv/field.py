@@ -41,7 +41,7 @@ class Field:
         self._usable = around.usable & np.isfinite(around.data)
         self._data = np.where(self._usable, around.data, 0).astype(np.float64)
         self.left = self._data.copy()
-        """(ny, nx) float64: the frame less the light; 0 where it is not usable."""
+        """(ny, nx) float64: the frame less the light; of no meaning where it is not usable."""
         self.clumps: list[Clump] = []
         """Pixels that are solved together."""
 
@@ -103,6 +103,11 @@ class Field:
                 known[index] = self._solve_one(self.clumps[index], doubts)
         self.update()
         return [known[index] for index in range(len(self.clumps))]
+
+    @property
+    def taken(self) -> NDArray[np.float64]:
+        """(ny, nx): the light that is taken away."""
+        return np.asarray(self._data - self.left)
 
     def update(self) -> None:
         """Take the light away as the sources are now."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from astroclean_pconv.cutouts import CutOut
     from astroclean_pconv.noise import Noise
 
+    _View = tuple[NDArray[np.float32], NDArray[np.bool_]]
+
 __all__ = ["Filled", "Surroundings", "fill_holes"]
 
 _BATCH = 16
@@ -76,6 +78,11 @@ class Filled:
         return self.known & (self.noisy < _MEASURED)
 
     @property
+    def usual_sigma(self) -> float:
+        """Median of ``sigma`` over the pixels that were filled; 0 where none was."""
+        return float(np.median(self.sigma[self.known])) if self.known.any() else 0.0
+
+    @property
     def known(self) -> NDArray[np.bool_]:
         """Pixels that were filled."""
         return np.isfinite(self.background)
@@ -103,9 +110,11 @@ def fill_holes(network: StageNetwork, around: Surroundings, *, seed: int | None 
     filled = Filled(*(np.full(shape, np.nan, dtype=np.float32) for _ in fields(Filled)))
 
     def work(batch: Sequence[CutOut]) -> None:
-        for one, answer in zip(batch, _answers(network, around, batch), strict=True):
+        shown = [_show(one, around) for one in batch]
+        for one, view, answer in zip(batch, shown, _answers(network, shown), strict=True):
             if answer is not None:
-                _put(filled, one, answer, _noise_of(one, around, seed))
+                place = one.y + around.origin[0], one.x + around.origin[1]
+                _put(filled, one, answer, _noise_of(view, place, seed))
 
     cutouts = plan_cutouts(around.holes, origin=around.origin)
     in_threads(work, _batches(cutouts), network.engine.parallel)
@@ -113,11 +122,10 @@ def fill_holes(network: StageNetwork, around: Surroundings, *, seed: int | None 
 
 
 def _answers(
-    network: StageNetwork, around: Surroundings, batch: Sequence[CutOut]
+    network: StageNetwork, shown: Sequence[_View]
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]] | None]:
     """Yield background and its deviation of each cut-out; None where too little is seen."""
     normalization = network.card.normalization
-    shown = [_show(one, around) for one in batch]
     prepared = [normalization.forward(image, valid) for image, valid in shown]
     answers = network.engine.infer(
         {
@@ -134,14 +142,13 @@ def _answers(
 
 
 def _noise_of(
-    one: CutOut, around: Surroundings, seed: int | None
+    view: _View, place: tuple[int, int], seed: int | None
 ) -> tuple[Noise, NDArray[np.float64]]:
     """Return the noise around a hole, and more of it, or zeros."""
-    image, valid = _show(one, around)
+    image, valid = view
     noise = measure_noise(image, valid)
     if seed is None:
         return noise, np.zeros(image.shape)
-    place = one.y + around.origin[0], one.x + around.origin[1]
     return noise, draw_noise(_generator(seed, place, image, valid), noise, image.shape)
 
 
@@ -160,7 +167,7 @@ def _put(
     one.put(filled.noisy, np.zeros(noise.shape))
 
 
-def _show(one: CutOut, around: Surroundings) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _show(one: CutOut, around: Surroundings) -> _View:
     valid = cut(around.usable, one, outside=False) & ~cut(around.holes, one, outside=False)
     image = np.where(valid, cut(around.data, one, outside=0), 0).astype(np.float32)
     return image, valid

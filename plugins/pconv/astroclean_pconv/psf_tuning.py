@@ -124,7 +124,8 @@ def tuned(field: Field, *, limits: tuple[float, float]) -> Tuning:
         return float(sum(2 * np.sqrt(1 + star.chi_squared(turn, width)) for star in stars))
 
     # What is free must be worth it: a round PSF may be turned as one likes.
-    tried = [(0.0, 1.0), *(_best(left, limits, free) for free in _FREE)]
+    may = [free for free in _FREE if all(limits[axis] for axis in (0, 1) if free[axis])]
+    tried = [(0.0, 1.0), *(_best(left, limits, free) for free in may)]
     costs = [chi_squared(*place) + _GAIN * _changed(place) for place in tried]
     turn, width = tried[int(np.argmin(costs))]
     pixels = sum(len(clump.rows) for clump in lonely)

@@ -219,7 +219,7 @@ class PartialConvolution(SourceRemover):
             found.radii,
             light,
             filled.deviation,
-            float(np.nanmedian(filled.sigma[known])) if known.any() else 0.0,
+            filled.usual_sigma,
             known,
             psfs,
             None if separated is None else separated.flux,

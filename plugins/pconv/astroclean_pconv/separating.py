@@ -128,7 +128,7 @@ class Separation:
         doubt = field.light(np.nan_to_num(errors))
         bare = filled.known & ~seen.known
         if self.wings and filled.known.any():
-            bare |= ~filled.known & (np.abs(field.light()) > _WINGS * np.nanmedian(filled.sigma))
+            bare |= ~filled.known & (np.abs(field.taken) > _WINGS * filled.usual_sigma)
         measured = _measured((filled, seen), bare & np.isfinite(beneath), beneath, doubt)
         found = _put(measured, field.clumps, solutions)
         return Separated(found, beneath, sources.flux, errors, metrics)
@@ -161,11 +161,12 @@ def _measured(
 ) -> Filled:
     """Return the filling of holes and of their cores, with the frame less the light where bare."""
     filled, seen = fillings
-    noise = np.nanmedian(filled.sigma) if filled.known.any() else 0.0
     planes = {
         "background": np.where(bare, beneath, filled.background),
         "deviation": np.where(bare, doubt, filled.deviation).astype(np.float32),
-        "sigma": np.where(bare & ~filled.known, noise, filled.sigma).astype(np.float32),
+        "sigma": np.where(bare & ~filled.known, filled.usual_sigma, filled.sigma).astype(
+            np.float32
+        ),
         "noise": np.where(bare, 0, seen.noise).astype(np.float32),
         "noisy": np.where(bare, 1, 0).astype(np.float32),
     }

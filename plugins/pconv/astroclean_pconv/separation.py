@@ -11,6 +11,7 @@ fits, the more counts what is expected.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -193,7 +194,8 @@ class _Drawn(NamedTuple):
         return cls(np.stack(images, axis=1), np.stack([slope.T for slope in slopes], axis=1))
 
 
-class _Problem(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Problem:
     """What is to be solved."""
 
     clump: Clump
@@ -201,6 +203,12 @@ class _Problem(NamedTuple):
     seen: NDArray[np.float64]
     """(rows,)"""
     sources: Sources
+
+    @cached_property
+    def nearby(self) -> NDArray[np.float64]:
+        """Correlation of misfits of the usable pixels: of neighbors, no further."""
+        usable = self.stretch.usable
+        return np.exp(-self.clump.squared[np.ix_(usable, usable)].astype(np.float64))
 
     @property
     def fluxes(self) -> NDArray[np.float64]:
@@ -236,8 +244,7 @@ class _System:
         self.rest = problem.seen - light
         covariance = stretch.covariance
         if misfit:
-            squared = problem.clump.squared[np.ix_(stretch.usable, stretch.usable)]
-            narrow = np.exp(-squared.astype(np.float64))
+            narrow = problem.nearby
             seen = light[: len(narrow)]
             covariance = covariance.copy()
             covariance[: len(narrow), : len(narrow)] += misfit**2 * seen[:, None] * seen * narrow

@@ -175,7 +175,10 @@ class Stretch:
             factor = cho_factor(strength**2 * emission + errors, lower=True, check_finite=False)
             return evidence(factor[0], seen, design)
 
-        return replace(self, strength=max((unit * _STRENGTHS).tolist(), key=likelihood))
+        found = replace(self, strength=max((unit * _STRENGTHS).tolist(), key=likelihood))
+        # They do not depend on the strength.
+        found.__dict__["_parts"] = self._parts
+        return found
 
 
 def evidence(
