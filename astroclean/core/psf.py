@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from astroclean.core.stamp import (
+    FINER,
     FWHM_PER_SIGMA,
+    WELL_SAMPLED,
     checked_stamp,
     core_centroid,
+    finer_stamp,
     half_maximum_width,
+    sampled_stamp,
 )
 from astroclean.errors import PsfError
 
@@ -35,20 +40,24 @@ class Psf:
         centre. Scaled here to sum 1.
     positions : (n, 2) array_like, optional
         (x, y) in pixels of each stamp: all nodes of a rectangular grid, in any order.
+    fine : (n, FINER (ky - 1) + 1, FINER (kx - 1) + 1) array_like, optional
+        The same at a quarter of a pixel from each other (`astroclean.core.stamp.FINER`), integrated
+        over the frame's pixels, where a finer image than the stamps tells it.
 
     Raises
     ------
     PsfError
-        A stamp is not finite, has an even side, no positive sum, a peak off its centre, or the
-        positions form no grid.
+        A stamp is not finite, has an even side, no positive sum, a peak off its centre, the
+        positions form no grid, or ``fine`` does not fit the stamps.
     """
 
     stamps: NDArray[np.float64]
     """(n, ky, kx), each of sum 1."""
     positions: NDArray[np.float64] | None
     """(n, 2) pixel positions (x, y), or None for a constant PSF."""
+    _fine: NDArray[np.float64] | None
 
-    def __init__(self, stamps: Any, positions: Any = None) -> None:
+    def __init__(self, stamps: Any, positions: Any = None, *, fine: Any = None) -> None:
         array = np.asarray(stamps, dtype=np.float64)
         if array.ndim == _STAMP:
             array = array[np.newaxis]
@@ -59,6 +68,22 @@ class Psf:
         normalized = np.stack([checked_stamp(stamp) for stamp in array])
         object.__setattr__(self, "stamps", normalized)
         object.__setattr__(self, "positions", places)
+        object.__setattr__(self, "_fine", None if fine is None else _checked_fine(fine, array))
+
+    @cached_property
+    def fine(self) -> NDArray[np.float64]:
+        """(n, FINER (ky - 1) + 1, FINER (kx - 1) + 1): the stamps at quarters of a pixel.
+
+        As measured, or by their Fourier series, which is exact if they are sampled well.
+        """
+        if self._fine is not None:
+            return self._fine
+        return np.stack([finer_stamp(stamp) for stamp in self.stamps])
+
+    @property
+    def is_known_between_pixels(self) -> bool:
+        """Whether ``fine`` can be relied on: measured, or told by stamps that are sampled well."""
+        return self._fine is not None or self.fwhm_pixels >= WELL_SAMPLED
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -92,11 +117,18 @@ class Psf:
         (ky, kx) float64
             Sum 1. A new array.
         """
+        return self._of_nodes(self.stamps, x, y)
+
+    def fine_at(self, x: float, y: float) -> NDArray[np.float64]:
+        """Return ``fine`` at a position, as `at` does the stamp; a new array."""
+        return self._of_nodes(self.fine, x, y)
+
+    def _of_nodes(self, images: NDArray[np.float64], x: float, y: float) -> NDArray[np.float64]:
         if self.positions is None:
-            return np.array(self.stamps[0])
+            return np.array(images[0])
         weights = _node_weights(self.positions, x, y)
-        stamp: NDArray[np.float64] = np.tensordot(weights, self.stamps, axes=1)
-        return stamp
+        image: NDArray[np.float64] = np.tensordot(weights, images, axes=1)
+        return image
 
     @classmethod
     def gaussian(cls, *, fwhm_pixels: float) -> Psf:
@@ -210,29 +242,21 @@ class Psf:
         Returns
         -------
         Psf
-            Centred on the centroid of the core, integrated over the frame's pixels.
+            Centred on the centroid of the core, integrated over the frame's pixels; between them
+            as the stamp tells it.
 
         Raises
         ------
         PsfError
             The stamp is not finite or has no positive peak, or ``scale`` is not positive.
         """
-        from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
-
         array = np.asarray(stamp, dtype=np.float64)
         if array.ndim != _STAMP or not np.isfinite(array).all() or array.max(initial=0) <= 0:
             raise PsfError("a PSF stamp is a finite 2-D image with a peak", received=array.shape)
         if not scale > 0:
             raise PsfError("pixel scale of a PSF must be positive", received=scale)
-        y0, x0 = core_centroid(array)
-        reach = min(y0, x0, array.shape[0] - 1 - y0, array.shape[1] - 1 - x0)
-        half = max(int(reach / scale - 0.5), 0)
-        sub = max(int(np.ceil(scale)) | 1, 5)
-        offsets = (np.arange(-half, half + 1)[:, None] + (np.arange(sub) - sub // 2) / sub).ravel()
-        grid = np.meshgrid(y0 + offsets * scale, x0 + offsets * scale, indexing="ij")
-        fine = map_coordinates(array, grid, order=3, mode="constant")
-        side = 2 * half + 1
-        return cls(fine.reshape(side, sub, side, sub).mean(axis=(1, 3)))
+        fine = sampled_stamp(array, core_centroid(array), scale)
+        return cls(fine[::FINER, ::FINER], fine=fine)
 
     @classmethod
     def from_model(
@@ -276,6 +300,17 @@ class Psf:
             return cls(placed(x, y))
         stamps = [model.evaluate(x + px, y + py, 1.0, px, py) for px, py in nodes]
         return cls(np.stack(stamps), positions=nodes)
+
+
+def _checked_fine(fine: Any, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return fine images, each scaled as its stamp is."""
+    array = np.asarray(fine, dtype=np.float64)
+    array = array[np.newaxis] if array.ndim == _STAMP else array
+    count, ky, kx = stamps.shape
+    wanted = (count, FINER * (ky - 1) + 1, FINER * (kx - 1) + 1)
+    if array.shape != wanted or not np.isfinite(array).all():
+        raise PsfError(f"fine images must be finite, of shape {wanted}", received=array.shape)
+    return np.asarray(array / stamps.sum(axis=(1, 2), keepdims=True))
 
 
 def _check_positions(count: int, positions: NDArray[np.float64] | None) -> None:

@@ -11,7 +11,7 @@ from astropy.table import QTable
 from astroclean.core.holes import HoleRule, disks
 from astroclean.core.planes import MaskPlane
 from astroclean.core.sources import Sources, SourceStamp
-from astroclean.core.stamp import WELL_SAMPLED, half_maximum_width
+from astroclean.core.stamp import FINER
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.light import add_stamp, boxes_of, local_sigma
 from astroclean.simulate.compact import draw_fluxes
@@ -202,34 +202,26 @@ def _fluxes_of_fits(
     snr = 10 ** rng.uniform(np.log10(5), np.log10(300), len(places))
     flux = np.zeros(len(places))
     for index, (x, y) in enumerate(places):
-        image, _ = _point_source(psf.at(x, y), x, y)
+        image, _ = _point_source(psf, x, y)
         noise = float(sigma[round(y), round(x)])
         flux[index] = snr[index] * noise / float(np.sqrt(np.sum(image**2)))
     return flux
 
 
 def _stamp(number: int, psf: Psf, x: float, y: float, flux: float) -> SourceStamp:
-    image, origin = _point_source(psf.at(x, y), x, y)
+    image, origin = _point_source(psf, x, y)
     return SourceStamp(number, origin, (image * flux).astype(np.float32))
 
 
-def _point_source(
-    stamp: NDArray[np.float64], x: float, y: float
-) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """Return the PSF moved by a fraction of a pixel, of sum 1, and its first pixel (y, x).
+def _point_source(psf: Psf, x: float, y: float) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Return the PSF moved by a fraction of a pixel, of sum 1, and its first pixel (y, x)."""
+    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
 
-    A PSF that is sampled well is moved by its Fourier series, which is exact; splines err by a
-    hundredth of its peak, which bright sources show. The series of one that is not would ring.
-    """
-    from scipy.ndimage import fourier_shift, shift  # noqa: PLC0415 - optional extra
-
-    ky, kx = stamp.shape
+    ky, kx = psf.shape
     row, column = round(y), round(x)
-    padded, step = np.pad(stamp, 1), (y - row, x - column)
-    if half_maximum_width(stamp) >= WELL_SAMPLED:
-        moved = np.fft.ifft2(fourier_shift(np.fft.fft2(padded), step)).real
-    else:
-        moved = shift(padded, step, order=3, mode="constant")
+    places = (np.arange(ky + 2) - 1 + row - y, np.arange(kx + 2) - 1 + column - x)
+    grid = np.meshgrid(*(FINER * place for place in places), indexing="ij")
+    moved = map_coordinates(psf.fine_at(x, y), grid, order=3)
     return moved / moved.sum(), (row - ky // 2 - 1, column - kx // 2 - 1)
 
 

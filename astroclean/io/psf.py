@@ -9,6 +9,7 @@ import astropy.units as u
 import numpy as np
 
 from astroclean.core.psf import Psf
+from astroclean.core.stamp import FINER
 from astroclean.errors import PsfError
 from astroclean.io.source import FitsSource
 from astroclean.io.values import frame_wcs
@@ -65,18 +66,20 @@ def read_psf(
         count = info.shape[0] if len(info.shape) == _GRID else 1
         planes = [source.read(info.index, plane=n) for n in range(count)]
     scale = _ratio(header, wcs, frame_pixel_scale, file_pixel_scale, str(path))
-    stamps = [_sampled(plane, scale) for plane in planes]
-    side = min(stamp.shape[0] for stamp in stamps)
-    cut = [_central(stamp, side) for stamp in stamps]
-    positions = [_position(header, n, str(path)) for n in range(count)] if count > 1 else None
-    return Psf(np.stack(cut), positions)
+    psfs = [_sampled(plane, scale) for plane in planes]
+    if count == 1:
+        return psfs[0]
+    side = min(psf.shape[0] for psf in psfs)
+    stamps = np.stack([_central(psf.stamps[0], side) for psf in psfs])
+    fine = np.stack([_central(psf.fine[0], FINER * (side - 1) + 1) for psf in psfs])
+    return Psf(stamps, [_position(header, n, str(path)) for n in range(count)], fine=fine)
 
 
-def _sampled(plane: Any, scale: float) -> Any:
+def _sampled(plane: Any, scale: float) -> Psf:
     odd = plane.shape[0] % 2 == 1 and plane.shape[1] % 2 == 1
     if odd and abs(scale - 1) < _SAME_SCALE and plane.shape[0] == plane.shape[1]:
-        return np.asarray(plane, dtype=np.float64)
-    return Psf.resampled(plane, scale=scale).stamps[0]
+        return Psf(np.asarray(plane, dtype=np.float64))
+    return Psf.resampled(plane, scale=scale)
 
 
 def _central(stamp: Any, side: int) -> Any:

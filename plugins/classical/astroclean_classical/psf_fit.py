@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.sources import SourceStamp
-from astroclean.core.stamp import finer_stamp
+from astroclean.core.stamp import FINER
 
 if TYPE_CHECKING:
     from typing import Any
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Fit", "Scene", "Settings", "fitted", "psf_model"]
 
-# Cubic splines between the pixels of a PSF of 3 pixels err by 0.2 % of the peak; at four times the
-# sampling, by a thousandth of that.
-_OVERSAMPLING = 4
 # Sweeps over all sources; each starts from the last.
 _SWEEPS = 5
 # Sources fainter than this stay where they are; a step of the fit is not longer, in pixels.
@@ -141,11 +138,10 @@ def psf_model(psf: Psf) -> Any:
     from astropy.nddata import NDData  # noqa: PLC0415 - heavy
     from photutils.psf import GriddedPSFModel, ImagePSF  # noqa: PLC0415 - heavy
 
-    fine = np.stack([finer_stamp(stamp, _OVERSAMPLING) for stamp in psf.stamps])
     if psf.positions is None:
-        return ImagePSF(fine[0], oversampling=_OVERSAMPLING)
-    meta = {"grid_xypos": [tuple(p) for p in psf.positions], "oversampling": _OVERSAMPLING}
-    return GriddedPSFModel(NDData(fine, meta=meta))
+        return ImagePSF(psf.fine[0], oversampling=FINER)
+    meta = {"grid_xypos": [tuple(p) for p in psf.positions], "oversampling": FINER}
+    return GriddedPSFModel(NDData(psf.fine, meta=meta))
 
 
 def fitted(scene: Scene, table: Table) -> list[Fit]:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.stamp import WELL_SAMPLED
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -69,15 +67,16 @@ class Places:
     """(k,) of their holes, pixels."""
     beam: float
     """FWHM of the PSF, pixels."""
+    sampled: bool = True
+    """Whether the PSF is known between its pixels."""
 
     @property
     def reach(self) -> float:
         """Distance in pixels up to which pixels around a source are solved with it.
 
-        What a PSF is between its pixels is not known where they do not sample it: then pixels
-        around would make fluxes worse, not better.
+        Where the PSF is not known between its pixels those would make fluxes worse, not better.
         """
-        return _REACH * self.beam if self.beam >= WELL_SAMPLED else 0.0
+        return _REACH * self.beam if self.sampled else 0.0
 
 
 def find_clumps(filled: Filled, places: Places, seen: NDArray[np.bool_]) -> list[Clump]:

@@ -45,20 +45,6 @@ class Field:
         self.clumps: list[Clump] = []
         """Pixels that are solved together."""
 
-    def light(self, fluxes: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """Return the light of all sources, (ny, nx), with their fluxes or with others."""
-        light = np.zeros(self._data.shape)
-        fluxes = self.sources.flux if fluxes is None else fluxes
-        # Sums in another order round differently: sources go by their place.
-        for index in np.lexsort(self._places.positions.T):
-            self._add(light, int(index), float(fluxes[index]))
-        return light
-
-    def _add(self, image: NDArray[np.float64], index: int, flux: float) -> None:
-        box = self.sources.box_of(index, image.shape)
-        if flux and box is not None:
-            image[box] += flux * self.sources.image_of(index, *box)
-
     def divide(self, filled: Filled, holes: NDArray[np.bool_]) -> None:
         """Divide the pixels among the sources.
 
@@ -71,6 +57,12 @@ class Field:
         """
         self._filled = filled
         self.clumps = find_clumps(filled, self._places, self._usable & ~holes)
+
+    def doubt_at(self, index: int) -> float:
+        """Return the standard deviation of a pixel of the filling, at a source."""
+        x, y = np.rint(self.sources.positions[index]).astype(int)
+        filled = self._filled
+        return float(np.hypot(filled.deviation[y, x], filled.sigma[y, x]))
 
     def pixels(self, clump: Clump) -> Pixels:
         """Return what is known of a clump, and what is seen there less all other sources' light.
@@ -111,13 +103,13 @@ class Field:
 
     def update(self) -> None:
         """Take the light away as the sources are now."""
-        self.left = self._data - self.light()
+        self.left = self._data - self.sources.light(self._data.shape)
 
     def _solve_one(self, clump: Clump, doubts: Doubts) -> Solution:
         pixels = self.pixels(clump)
         for member in clump.members:
-            self._add(self.left, int(member), float(self.sources.flux[member]))
+            self.sources.add(self.left, int(member), float(self.sources.flux[member]))
         solution = solve(pixels, self.sources, doubts)
         for member in clump.members:
-            self._add(self.left, int(member), -float(self.sources.flux[member]))
+            self.sources.add(self.left, int(member), -float(self.sources.flux[member]))
         return solution

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.stamp import finer_stamp
+from astroclean.core.stamp import FINER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,17 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["PsfImage", "psf_images"]
 
-# Cubic splines between the pixels of a PSF of 3 pixels err by 0.2 % of the peak; at four times the
-# sampling, by a thousandth of that.
-_FINER = 4
+_STEP = 0.02
+"""Pixels over which a slope is measured."""
 
 
 @dataclass(frozen=True, eq=False)
 class PsfImage:
     """A PSF as a function of the place, and of two things that PSFs are told wrongly by."""
 
-    stamp: NDArray[np.float64]
-    """(ky, kx), odd, of sum 1."""
+    fine: NDArray[np.float64]
+    """(FINER (ky - 1) + 1, FINER (kx - 1) + 1): as `astroclean.core.psf.Psf.fine`."""
     turn: float = 0.0
     """Radians by which it is turned, from x to y."""
     width: float = 1.0
@@ -37,17 +36,17 @@ class PsfImage:
     def _spline(self) -> NDArray[np.float64]:
         from scipy.ndimage import spline_filter  # noqa: PLC0415 - costs a fifth of a second
 
-        return np.asarray(spline_filter(finer_stamp(self.stamp, _FINER), order=3))
+        return np.asarray(spline_filter(self.fine, order=3))
 
     @property
     def reach(self) -> int:
         """Pixels from the middle beyond which there is nothing."""
-        return int(self.width * max(self.stamp.shape)) // 2 + 1
+        return int(self.width * (max(self.fine.shape) // FINER + 1)) // 2 + 1
 
     def changed(self, *, turn: float = 0.0, width: float = 1.0) -> PsfImage:
         """Return the same, further turned and widened."""
         new = replace(self, turn=self.turn + turn, width=self.width * width)
-        # The splines are those of the stamp, which has not changed.
+        # The splines are those of the PSF, which has not changed.
         new.__dict__["_spline"] = self._spline
         return new
 
@@ -68,28 +67,45 @@ class PsfImage:
 
         cos, sin = np.cos(self.turn), np.sin(self.turn)
         x, y = (cos * dx + sin * dy) / self.width, (cos * dy - sin * dx) / self.width
-        ky, kx = self.stamp.shape
-        places = [_FINER * (y + ky // 2), _FINER * (x + kx // 2)]
+        ky, kx = self.fine.shape
+        places = [FINER * y + ky // 2, FINER * x + kx // 2]
         values = map_coordinates(self._spline, places, order=3, prefilter=False)
         return np.asarray(values) / self.width**2
 
-    def slopes(self, dy: NDArray[np.float64], dx: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return how the values change with x, y (pixels), turn (radians) and width of the source.
+    def moved(
+        self, dy: NDArray[np.float64], dx: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the values, and how they change with x and y of the source.
 
         Returns
         -------
-        (4, ...) float64
-            Derivatives.
+        values : (...) float64
+            Of a source of flux 1.
+        slopes : (2, ...) float64
+            Derivatives by x and by y, per pixel.
         """
-        step = 0.02
-        ends = [
-            (self.at(dy, dx - sign * step), self.at(dy - sign * step, dx)) for sign in (1.0, -1.0)
-        ]
-        moved = [(after - before) / (2 * step) for after, before in zip(*ends, strict=True)]
+        steps = _STEP * np.array([[0, 0], [0, 1], [0, -1], [1, 0], [-1, 0]])
+        shape = (-1, *(1,) * dy.ndim)
+        values = self.at(dy - steps[:, 0].reshape(shape), dx - steps[:, 1].reshape(shape))
+        return values[0], (values[1::2] - values[2::2]) / (2 * _STEP)
+
+    def drawn(
+        self, dy: NDArray[np.float64], dx: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the values, and how they change with all that is told of the source.
+
+        Returns
+        -------
+        values : (...) float64
+            Of a source of flux 1.
+        slopes : (4, ...) float64
+            Derivatives by x, y (pixels), turn (radians) and width.
+        """
+        values, (by_x, by_y) = self.moved(dy, dx)
         # d p(x / w) / w^2 by w at 1, and a rotation, are combinations of both.
-        turned = dx * moved[1] - dy * moved[0]
-        widened = dx * moved[0] + dy * moved[1] - 2 * self.at(dy, dx)
-        return np.stack([*moved, turned, widened])
+        turned = dx * by_y - dy * by_x
+        widened = dx * by_x + dy * by_y - 2 * values
+        return values, np.stack([by_x, by_y, turned, widened])
 
 
 def psf_images(psf: Psf, positions: NDArray[np.float64]) -> list[PsfImage]:
@@ -108,5 +124,5 @@ def psf_images(psf: Psf, positions: NDArray[np.float64]) -> list[PsfImage]:
         n of them; one and the same where the PSF is constant.
     """
     if psf.is_constant:
-        return [PsfImage(psf.stamps[0])] * len(positions)
-    return [PsfImage(psf.at(float(x), float(y))) for x, y in positions]
+        return [PsfImage(psf.fine[0])] * len(positions)
+    return [PsfImage(psf.fine_at(float(x), float(y))) for x, y in positions]

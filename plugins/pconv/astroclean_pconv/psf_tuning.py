@@ -78,7 +78,8 @@ class _Star:
         """Return what is left with a PSF, flux and place free."""
         psf = self._sources.psfs[self._index].changed(turn=turn, width=width)
         dy, dx = self._dy, self._dx
-        images = np.column_stack([psf.at(dy, dx), *psf.slopes(dy, dx)[:2]])
+        image, slopes = psf.moved(dy, dx)
+        images = np.column_stack([image, *slopes])
         left = self._whiten(
             np.concatenate([self._stretch.rows_of(images), self._stretch.level], axis=1)
         )
@@ -105,7 +106,7 @@ def tuned(field: Field, *, limits: tuple[float, float]) -> Tuning:
 
     def brightness(clump: Clump) -> tuple[float, ...]:
         member = clump.members[0]
-        error = float(np.sqrt(max(sources.variance[member], np.finfo(float).tiny)))
+        error = max(field.doubt_at(member), np.finfo(float).tiny)
         return -float(sources.flux[member]) / error, *sources.positions[member]
 
     lonely = [c for c in field.clumps if len(c.members) == 1 and len(c.rows) > _MOST]

@@ -123,7 +123,7 @@ class PartialConvolution(SourceRemover):
             separated = self._separated(frame, around, found)
             filled = separated.filled
         else:
-            filled = self._filled(around)
+            filled = self._filled(self._freed(frame, around, found))
         where = filled.known
         data = np.where(where, filled.background + filled.noise, frame.data)
         metrics = {
@@ -149,6 +149,14 @@ class PartialConvolution(SourceRemover):
         # What is outside the coverage is no hole, nor is overscan: no sky would be beneath.
         holes = holes & ~frame.where(MaskPlane.NO_DATA | MaskPlane.OVERSCAN)
         return Surroundings(frame.data, valid, holes, part_of(frame).origin)
+
+    def _freed(self, frame: Frame, around: Surroundings, found: _Found) -> Surroundings:
+        """Return the surroundings without the light of the sources, where the PSF tells it."""
+        if frame.psf is None or not self.options.wings:
+            return around
+        from astroclean_pconv.wings import without_wings  # noqa: PLC0415 - scipy's solvers
+
+        return without_wings(around, found.positions, (found.snr, found.radii), frame.psf)
 
     def _filled(self, around: Surroundings) -> Filled:
         seed = self.options.seed if self.options.noise == "match" else None

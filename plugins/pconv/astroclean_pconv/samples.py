@@ -51,6 +51,10 @@ _COMPANION = 0.35
 """Chance of a source to lie near an earlier one, so that their holes touch."""
 _DEFECTS = 0.3
 """Chance of bad columns and hits besides the sources."""
+_FLUX_ERROR = 0.03
+"""Error, as a part, of the light that was taken away beyond the holes."""
+_PLACE_ERROR = 0.15
+"""Error of its place along an axis, pixels."""
 _SEEDS = 3_000_000_000
 """Seeds of training; those of evaluations and validation are others."""
 
@@ -69,6 +73,9 @@ class SampleMaker:
     """Part of the samples that are on real maps, where there are any."""
     stars: float = 0.0
     """Part of the samples that are fields of stars with defects."""
+    freed: float = 0.0
+    """Part of the others from which light of the sources beyond their holes was taken away, as is
+    done where the PSF is known."""
 
     def __call__(self, number: int) -> dict[str, NDArray[np.generic]]:
         """Return cut-outs of one map.
@@ -81,7 +88,8 @@ class SampleMaker:
         Returns
         -------
         dict
-            ``image``, (4, 96, 96) float32: normalized, with all sources; ``target``, float16: the
+            ``image``, (4, 96, 96) float32: normalized, with all sources, or with what is left
+            of them; ``target``, float16: the
             same without them; ``sky``, float16: without noise too, where that is known; ``valid``,
             bool: what the network may see; ``hole``, bool: what it is to fill; ``snr``, (4,)
             float32: of the source in the middle, by the paper's equation 1 (NaN where there is
@@ -90,7 +98,10 @@ class SampleMaker:
         """
         rng = np.random.default_rng(self.seed_of(number))
         ground = self._ground(rng)
-        scene = _draw_defects(rng, ground) if ground.bare else _draw_map(rng, ground)
+        if ground.bare:
+            scene = _draw_defects(rng, ground)
+        else:
+            scene = _draw_map(rng, ground, freed=rng.random() < self.freed)
         cuts = [_cut_out(scene, one) for one in _chosen(rng, scene)]
         return {name: np.stack([one[name] for one in cuts]) for name in cuts[0]}
 
@@ -119,7 +130,7 @@ class _Scene(NamedTuple):
     known: bool
 
 
-def _draw_map(rng: np.random.Generator, ground: Ground) -> _Scene:
+def _draw_map(rng: np.random.Generator, ground: Ground, *, freed: bool) -> _Scene:
     target, psf, shape = ground.target, ground.psf, ground.target.shape
     sizes = HoleRule().in_pixels(fwhm_pixels=psf.fwhm_pixels)
     places = _draw_places(rng, psf.fwhm_pixels)
@@ -132,6 +143,10 @@ def _draw_map(rng: np.random.Generator, ground: Ground) -> _Scene:
     holes = found.holes
     if rng.random() < _DEFECTS:
         holes = holes | draw_defects(rng, shape)
+    if freed:
+        told = places + _PLACE_ERROR * rng.standard_normal(places.shape)
+        taken = np.array(flux) * (1 + _FLUX_ERROR * rng.standard_normal(len(flux)))
+        image = image - render_stars(np.column_stack([told, taken]), psf, shape)
     return _Scene(image, target, ground.sky, holes, catalogue, found.snr, ground.known)
 
 

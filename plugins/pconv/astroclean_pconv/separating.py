@@ -12,6 +12,7 @@ from astroclean_pconv.field import Field
 from astroclean_pconv.psf_image import psf_images
 from astroclean_pconv.psf_tuning import Tuning, tuned
 from astroclean_pconv.separation import Doubts, Sources
+from astroclean_pconv.wings import first_fluxes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,9 +82,9 @@ class Separation:
     ) -> Separated:
         """Return what lies beneath the sources of a frame.
 
-        First the holes are filled as if nothing were known of the sources. What their light is by
-        then is taken away, and where little of it can be left the pixels count as surroundings: the
-        network sees more of what it is to fill, and all is done once more, and again.
+        First the holes are filled as in `inpaint`. What the light of the sources is by then is
+        taken away, and where little of it can be left the pixels count as surroundings: the network
+        sees more of what it is to fill, and all is done once more.
 
         Parameters
         ----------
@@ -97,27 +98,23 @@ class Separation:
             As told.
         """
         sources = Sources.told(positions, psf_images(psf, positions))
-        field = Field(around, sources, Places(positions, radii, psf.fwhm_pixels))
-        filled = self.fill(around, None)
-        blind = Tuning()
-        doubts = Doubts(self.position_error, blind.turn_error, blind.width_error, misfit=False)
+        sources.flux[:] = first_fluxes(around, sources, radii)
+        places = Places(positions, radii, psf.fwhm_pixels, psf.is_known_between_pixels)
+        field = Field(around, sources, places)
+        field.update()
+        filled = self.fill(replace(around, data=field.left), None)
         field.divide(filled, around.holes)
-        field.solve(doubts)
         tuning = tuned(field, limits=self.limits)
-        doubts = Doubts(self.position_error, tuning.turn_error, tuning.width_error, misfit=False)
-        # Blindly a flux may hide in a width: all once more, with the doubts that are left.
-        sources.shape[:] = 0
         if tuning.changes:
             sources.psfs[:] = _changed(sources.psfs, tuning)
-        field.update()
+            field.update()
+        doubts = Doubts(self.position_error, tuning.turn_error, tuning.width_error, misfit=False)
         field.solve(doubts)
         doubts = replace(doubts, misfit=any(self.limits))
-        for last in (False, True):
-            core = _cores(around, filled, sources, psf.fwhm_pixels) & around.holes
-            looked = replace(around, data=field.left, holes=core)
-            seen = self.fill(looked, self.seed if last else None)
-            field.divide(seen, core)
-            solutions = field.solve(doubts)
+        core = _cores(around, filled, sources, psf.fwhm_pixels) & around.holes
+        seen = self.fill(replace(around, data=field.left, holes=core), self.seed)
+        field.divide(seen, core)
+        solutions = field.solve(doubts)
         metrics = {
             "psf turned": float(np.degrees(tuning.turn)),
             "psf widened": tuning.width,
@@ -125,7 +122,7 @@ class Separation:
         }
         errors = np.sqrt(sources.variance)
         beneath = np.where(around.usable, field.left, np.nan).astype(np.float32)
-        doubt = field.light(np.nan_to_num(errors))
+        doubt = sources.light(around.data.shape, np.nan_to_num(errors))
         bare = filled.known & ~seen.known
         if self.wings and filled.known.any():
             bare |= ~filled.known & (np.abs(field.taken) > _WINGS * filled.usual_sigma)

@@ -93,7 +93,24 @@ class Sources:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return image of flux 1, (n,), and slopes, (4, n), of a source at some pixels."""
         psf, dy, dx = self._seen_from(index, rows, columns)
-        return psf.at(dy, dx), psf.slopes(dy, dx)
+        return psf.drawn(dy, dx)
+
+    def light(
+        self, shape: tuple[int, ...], fluxes: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Return the light of all sources in a frame, (ny, nx), or that of other fluxes."""
+        light = np.zeros(shape)
+        fluxes = self.flux if fluxes is None else fluxes
+        # Sums in another order round differently: sources go by their place.
+        for index in np.lexsort(self.positions.T):
+            self.add(light, int(index), float(fluxes[index]))
+        return light
+
+    def add(self, image: NDArray[np.float64], index: int, flux: float) -> None:
+        """Add the light of a source to an image of the frame."""
+        box = self.box_of(index, image.shape)
+        if flux and box is not None:
+            image[box] += flux * self.image_of(index, *box)
 
     def box_of(
         self, index: int, shape: tuple[int, ...]

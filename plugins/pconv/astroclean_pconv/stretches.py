@@ -19,6 +19,8 @@ import numpy as np
 from astroclean_pconv.noise import Noise
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from astroclean_pconv.clumps import Clump
@@ -175,10 +177,27 @@ class Stretch:
             factor = cho_factor(strength**2 * emission + errors, lower=True, check_finite=False)
             return evidence(factor[0], seen, design)
 
-        found = replace(self, strength=max((unit * _STRENGTHS).tolist(), key=likelihood))
+        found = replace(self, strength=_highest(likelihood, unit * _STRENGTHS))
         # They do not depend on the strength.
         found.__dict__["_parts"] = self._parts
         return found
+
+
+def _highest(function: Callable[[float], float], places: NDArray[np.float64]) -> float:
+    """Return the place with the highest value, of a function with one maximum."""
+    known: dict[int, float] = {}
+
+    def value(index: int) -> float:
+        if index not in known:
+            inside = 0 <= index < len(places)
+            known[index] = function(float(places[index])) if inside else -np.inf
+        return known[index]
+
+    best = len(places) // 2
+    step = 1 if value(best + 1) > value(best) else -1
+    while value(best + step) > value(best):
+        best += step
+    return float(places[best])
 
 
 def evidence(

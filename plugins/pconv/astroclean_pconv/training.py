@@ -88,6 +88,9 @@ class PconvRecipe(TorchRecipe):
     Holes that its border cuts are left out."""
     stars_share: float = Field(default=0.12, ge=0, le=1)
     """Share of the samples that are fields of stars with defects of a detector."""
+    freed_share: float = Field(default=0.75, ge=0, le=1)
+    """Share of the maps with sources whose light beyond the holes was taken away, as is done where
+    the PSF is known."""
     validation: int = Field(default=100, ge=1)
     """Maps of the validation."""
 
@@ -123,7 +126,11 @@ class PconvTraining(StreamTraining):
         self._recipe = recipe
         maps = () if recipe.data is None else find_maps(recipe.data)
         maker = SampleMaker(
-            recipe.seed, maps=maps, share=recipe.maps_share, stars=recipe.stars_share
+            recipe.seed,
+            maps=maps,
+            share=recipe.maps_share,
+            stars=recipe.stars_share,
+            freed=recipe.freed_share,
         )
         module = built(build_paper if recipe.network == "paper" else build_compact, recipe)
         if recipe.start is not None:
@@ -137,7 +144,7 @@ class PconvTraining(StreamTraining):
         if recipe.style_network is not None and self._weights.style:
             self._features = StyleFeatures(recipe.style_network).to(trained.device)
         self._validation = fixed_samples(
-            SampleMaker(recipe.seed, offset=VALIDATION),
+            SampleMaker(recipe.seed, offset=VALIDATION, freed=recipe.freed_share),
             folder / f"validation-{recipe.seed}",
             count=recipe.validation,
             workers=recipe.workers,
@@ -230,6 +237,5 @@ def _both(answer: Any) -> tuple[Any, Any]:
 def _key_of(maker: SampleMaker) -> str:
     """Return what tells samples from those that a training with other maps left."""
     files = [(path.name, path.stat().st_size) for path in maker.maps]
-    return hashlib.sha256(repr((maker.seed, maker.share, maker.stars, files)).encode()).hexdigest()[
-        :8
-    ]
+    told = (maker.seed, maker.share, maker.stars, maker.freed, files)
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:8]

@@ -262,7 +262,8 @@ def test_pixels_around_are_left_out_where_they_do_not_sample_the_psf() -> None:
     holes = disks(SHAPE, positions, radii)
     filled = filling(holes, deviation=1.0, sigma=0.1, correlation=0.0)
     (coarse,), (fine,) = (
-        find_clumps(filled, Places(positions, radii, fwhm), ~holes) for fwhm in (1.5, 3.0)
+        find_clumps(filled, Places(positions, radii, 3.0, sampled), ~holes)
+        for sampled in (False, True)
     )
     assert coarse.inside.all()
     assert len(fine.rows) > len(coarse.rows)

@@ -11,8 +11,10 @@ from astropy.nddata import NDData
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from photutils.psf import CircularGaussianPRF, GriddedPSFModel, ImagePSF, MoffatPSF
+from scipy.special import erf
 
 from astroclean.core.psf import Psf
+from astroclean.core.stamp import FINER, FWHM_PER_SIGMA
 from astroclean.errors import PsfError
 
 
@@ -123,6 +125,52 @@ def test_resampling_centres_and_keeps_the_width(
 def test_what_cannot_be_resampled_is_refused(stamp: np.ndarray, scale: float) -> None:
     with pytest.raises(PsfError):
         Psf.resampled(stamp, scale=scale)
+
+
+# ----------------------------------------------------------------- between pixels
+
+
+def integrated(x: float, y: float, fwhm: float, reach: int) -> np.ndarray:
+    """A Gaussian of flux 1 at (x, y), integrated over pixels."""
+    edges = (np.arange(-reach, reach + 2) - 0.5)[:, None] - np.array([x, y])
+    columns, rows = np.diff(erf(edges / (fwhm / FWHM_PER_SIGMA * np.sqrt(2))), axis=0).T / 2
+    return np.outer(rows, columns)
+
+
+@pytest.mark.parametrize("fwhm", [1.2, 2.5])
+@pytest.mark.parametrize("scale", [3.0, 4.0, 7.5])
+def test_a_finer_image_tells_what_is_between_the_pixels(fwhm: float, scale: float) -> None:
+    side = 2 * int(8 * scale) + 1
+    psf = Psf.resampled(blob((side, side), fwhm * scale), scale=scale)
+    assert psf.is_known_between_pixels
+    reach = psf.shape[0] // 2
+    for row, column in [(0, 0), (1, 2), (3, 1)]:
+        found = psf.fine[0][row::FINER, column::FINER]
+        # The point source lies above and left of the pixels by as much as these lie below.
+        truth = integrated(-column / FINER, -row / FINER, fwhm, reach)
+        ky, kx = found.shape
+        np.testing.assert_allclose(found, truth[:ky, :kx], atol=4e-3 * truth.max())
+
+
+def test_stamps_alone_tell_it_if_they_sample_the_psf() -> None:
+    narrow, wide = (Psf.gaussian(fwhm_pixels=fwhm) for fwhm in (1.2, 3.0))
+    assert (narrow.is_known_between_pixels, wide.is_known_between_pixels) == (False, True)
+    reach = wide.shape[0] // 2
+    truth = integrated(-0.25, 0, 3.0, reach)
+    np.testing.assert_allclose(wide.fine[0][::FINER, 1::FINER], truth[:, :-1], atol=1e-4)
+
+
+@given(x=st.floats(0, 100), y=st.floats(0, 50))
+def test_every_fourth_pixel_of_the_fine_image_is_the_stamp(x: float, y: float) -> None:
+    for psf in (grid(), Psf.resampled(blob((41, 41), 5.0), scale=3.0)):
+        fine = psf.fine_at(x, y)
+        np.testing.assert_allclose(fine[::FINER, ::FINER], psf.at(x, y), atol=1e-12)
+
+
+@pytest.mark.parametrize("fine", [np.ones((17, 17)), np.full((33, 33), np.nan), np.ones(33)])
+def test_fine_images_that_do_not_fit_are_refused(fine: np.ndarray) -> None:
+    with pytest.raises(PsfError, match=r"\(1, 33, 33\)"):
+        Psf(blob((9, 9), 3.0), fine=fine)
 
 
 # ------------------------------------------------------------------------- grids

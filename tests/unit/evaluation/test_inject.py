@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import tiny_scenes
 from astropy.nddata import StdDevUncertainty
+from scipy.special import erf
 
 from astroclean.core.frame import Frame
 from astroclean.core.holes import HoleRule
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf import Psf
+from astroclean.core.stamp import FWHM_PER_SIGMA
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.inject import inject_contaminants, inject_sources
 from astroclean.evaluation.light import boxes_of, light_of, local_sigma, source_snr
 from astroclean.simulate.compact import SNR_CLASSES
 from astroclean.testing.frames import frame_digest, synthetic_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHAPE = (120, 150)
 
@@ -74,21 +80,39 @@ def test_added_sources_are_the_difference_of_the_frames() -> None:
 @pytest.mark.parametrize("fwhm", [1.4, 2.0, 3.0])
 def test_an_added_source_is_the_psf_at_its_place(fwhm: float) -> None:
     """Against a Gaussian drawn there; what is not sampled well is interpolated roughly."""
-    y, x = np.mgrid[-12:13, -12:13].astype(float)
-
-    def drawn(dx: float, dy: float) -> np.ndarray:
-        image = np.exp(-4 * np.log(2) * ((x - dx) ** 2 + (y - dy) ** 2) / fwhm**2)
-        return image / image.sum()
-
-    scene = inject_sources(plain_frame().replace(psf=Psf(drawn(0, 0))), seed=5)
-    assert scene.sources is not None
-    table = scene.sources.table
-    errors = []
-    for stamp, row in zip(scene.sources.stamps, table, strict=True):
-        dx, dy = row["x"] - round(row["x"]), row["y"] - round(row["y"])
-        image = stamp.data[1:-1, 1:-1] / row["flux"].value
-        errors.append(np.abs(image - drawn(dx, dy)).max() / image.max())
+    errors = errors_of_added(Psf(gaussian(0, 0, fwhm)), lambda x, y: gaussian(x, y, fwhm))
     assert max(errors) < {1.4: 0.2, 2.0: 0.01, 3.0: 1e-4}[fwhm]
+
+
+def test_a_psf_with_finer_pixels_is_added_well_however_narrow() -> None:
+    """Against a Gaussian integrated over pixels."""
+    y, x = np.mgrid[-60:61, -60:61] / 5
+    psf = Psf.resampled(np.exp(-4 * np.log(2) * (x**2 + y**2) / 1.4**2), scale=5)
+    reach, width = psf.shape[0] // 2, 1.4 / FWHM_PER_SIGMA * np.sqrt(2)
+    edges = np.arange(-reach, reach + 2) - 0.5
+
+    def integrated(x: float, y: float) -> np.ndarray:
+        return np.outer(*(np.diff(erf((edges - place) / width)) / 2 for place in (y, x)))
+
+    assert max(errors_of_added(psf, integrated)) < 4e-3
+
+
+def gaussian(x: float, y: float, fwhm: float) -> np.ndarray:
+    rows, columns = np.mgrid[-12:13, -12:13].astype(float)
+    image = np.exp(-4 * np.log(2) * ((columns - x) ** 2 + (rows - y) ** 2) / fwhm**2)
+    return image / image.sum()
+
+
+def errors_of_added(psf: Psf, drawn: Callable[[float, float], np.ndarray]) -> list[float]:
+    """Greatest errors of sources that were added, in parts of their peaks."""
+    scene = inject_sources(plain_frame().replace(psf=psf), seed=5)
+    assert scene.sources is not None
+    errors = []
+    for stamp, row in zip(scene.sources.stamps, scene.sources.table, strict=True):
+        x, y = row["x"] - round(row["x"]), row["y"] - round(row["y"])
+        image = stamp.data[1:-1, 1:-1] / row["flux"].value
+        errors.append(np.abs(image - drawn(x, y)).max() / image.max())
+    return errors
 
 
 def test_added_sources_lie_where_the_catalogue_says() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from astroclean.core.stamp import FINER
 from astroclean.errors import FitsReadError, PsfError
 from astroclean.io.psf import read_psf
 
@@ -90,6 +91,8 @@ def test_a_grid_has_the_positions_of_its_cards(tmp_path: Path) -> None:
     psf = read_psf(path, None)
     np.testing.assert_array_equal(psf.positions, [(0, 0), (90, 0), (0, 40), (90, 40)])
     np.testing.assert_allclose(psf.at(90, 0), psf.stamps[1], atol=1e-12)
+    assert psf.is_known_between_pixels
+    np.testing.assert_allclose(psf.fine[:, ::FINER, ::FINER], psf.stamps, atol=1e-12)
     check(psf, 11 / 4)
 
 

@@ -25,7 +25,7 @@ FWHM = 3.2
 LEVEL = 10.0
 STRENGTH = 0.8
 TOLD = {"deviation": 0.3, "sigma": 0.1, "correlation": 0.3}
-PSF = PsfImage(make_psf("pacs", fwhm_pixels=FWHM).psf.stamps[0])
+PSF = PsfImage(make_psf("pacs", fwhm_pixels=FWHM).psf.fine[0])
 CERTAIN = Doubts(place=1e-4, turn=1e-4, width=1e-4, misfit=False)
 
 
