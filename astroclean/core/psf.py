@@ -155,9 +155,10 @@ class Psf:
 
         sigma = fwhm_pixels / FWHM_PER_SIGMA
         half = int(np.ceil(5 * sigma))
-        edges = (np.arange(-half, half + 2) - 0.5) / (sigma * np.sqrt(2))
-        profile = np.diff(erf(edges))
-        return cls(np.outer(profile, profile))
+        steps = np.arange(-half * FINER, half * FINER + 1) / FINER
+        ends = (steps + 0.5, steps - 0.5)
+        high, low = (erf(end / (sigma * np.sqrt(2))) for end in ends)
+        return cls._of_fine(np.outer(high - low, high - low))
 
     @classmethod
     def from_fwhm(cls, fwhm: Any, *, pixel_scale_arcsec: float | None = None) -> Psf:
@@ -255,8 +256,7 @@ class Psf:
             raise PsfError("a PSF stamp is a finite 2-D image with a peak", received=array.shape)
         if not scale > 0:
             raise PsfError("pixel scale of a PSF must be positive", received=scale)
-        fine = sampled_stamp(array, core_centroid(array), scale)
-        return cls(fine[::FINER, ::FINER], fine=fine)
+        return cls._of_fine(sampled_stamp(array, core_centroid(array), scale))
 
     @classmethod
     def from_model(
@@ -292,14 +292,20 @@ class Psf:
         if not hasattr(model, "x_0"):
             raise PsfError("not a GalSim or photutils PSF", received=type(model).__name__)
         half = size // 2
-        y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
+        steps = np.arange(-half * FINER, half * FINER + 1) / FINER
+        y, x = np.meshgrid(steps, steps, indexing="ij")
         nodes = getattr(model, "grid_xypos", None)
         if nodes is None:
             placed = model.copy()
             placed.x_0, placed.y_0 = 0.0, 0.0
-            return cls(placed(x, y))
-        stamps = [model.evaluate(x + px, y + py, 1.0, px, py) for px, py in nodes]
-        return cls(np.stack(stamps), positions=nodes)
+            return cls._of_fine(placed(x, y))
+        fine = [model.evaluate(x + px, y + py, 1.0, px, py) for px, py in nodes]
+        return cls._of_fine(np.stack(fine), nodes)
+
+    @classmethod
+    def _of_fine(cls, fine: NDArray[np.float64], positions: Any = None) -> Psf:
+        """Return a PSF from its images at quarters of a pixel."""
+        return cls(fine[..., ::FINER, ::FINER], positions, fine=fine)
 
 
 def _checked_fine(fine: Any, stamps: NDArray[np.float64]) -> NDArray[np.float64]:

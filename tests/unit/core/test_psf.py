@@ -153,11 +153,22 @@ def test_a_finer_image_tells_what_is_between_the_pixels(fwhm: float, scale: floa
 
 
 def test_stamps_alone_tell_it_if_they_sample_the_psf() -> None:
-    narrow, wide = (Psf.gaussian(fwhm_pixels=fwhm) for fwhm in (1.2, 3.0))
+    narrow, wide = (Psf(Psf.gaussian(fwhm_pixels=fwhm).stamps) for fwhm in (1.2, 3.0))
     assert (narrow.is_known_between_pixels, wide.is_known_between_pixels) == (False, True)
     reach = wide.shape[0] // 2
     truth = integrated(-0.25, 0, 3.0, reach)
     np.testing.assert_allclose(wide.fine[0][::FINER, 1::FINER], truth[:, :-1], atol=1e-4)
+
+
+@pytest.mark.parametrize("fwhm", [0.8, 3.0])
+def test_a_gaussian_is_known_everywhere(fwhm: float) -> None:
+    models = (Psf.gaussian(fwhm_pixels=fwhm), Psf.from_model(CircularGaussianPRF(fwhm=fwhm)))
+    for psf in models:
+        assert psf.is_known_between_pixels
+        reach = psf.shape[0] // 2
+        found = psf.fine[0][2::FINER, 1::FINER]
+        truth = integrated(-0.25, -0.5, fwhm, reach)[:-1, :-1]
+        np.testing.assert_allclose(found, truth, atol=1e-6)
 
 
 @given(x=st.floats(0, 100), y=st.floats(0, 50))
