@@ -131,6 +131,24 @@ class Psf:
         return image
 
     @classmethod
+    def from_fine(cls, fine: NDArray[np.float64], positions: Any = None) -> Psf:
+        """Return a PSF from its images at quarters of a pixel, integrated over pixels.
+
+        Parameters
+        ----------
+        fine : ([n,] FINER (ky - 1) + 1, FINER (kx - 1) + 1) float64
+            One image, or one for each position; every fourth pixel is one of the stamp.
+        positions : (n, 2) array_like, optional
+            As for the class.
+
+        Returns
+        -------
+        Psf
+            Of sum 1.
+        """
+        return cls(fine[..., ::FINER, ::FINER], positions, fine=fine)
+
+    @classmethod
     def gaussian(cls, *, fwhm_pixels: float) -> Psf:
         """Return a circular Gaussian.
 
@@ -158,7 +176,7 @@ class Psf:
         steps = np.arange(-half * FINER, half * FINER + 1) / FINER
         ends = (steps + 0.5, steps - 0.5)
         high, low = (erf(end / (sigma * np.sqrt(2))) for end in ends)
-        return cls._of_fine(np.outer(high - low, high - low))
+        return cls.from_fine(np.outer(high - low, high - low))
 
     @classmethod
     def from_fwhm(cls, fwhm: Any, *, pixel_scale_arcsec: float | None = None) -> Psf:
@@ -256,7 +274,7 @@ class Psf:
             raise PsfError("a PSF stamp is a finite 2-D image with a peak", received=array.shape)
         if not scale > 0:
             raise PsfError("pixel scale of a PSF must be positive", received=scale)
-        return cls._of_fine(sampled_stamp(array, core_centroid(array), scale))
+        return cls.from_fine(sampled_stamp(array, core_centroid(array), scale))
 
     @classmethod
     def from_model(
@@ -298,14 +316,9 @@ class Psf:
         if nodes is None:
             placed = model.copy()
             placed.x_0, placed.y_0 = 0.0, 0.0
-            return cls._of_fine(placed(x, y))
+            return cls.from_fine(placed(x, y))
         fine = [model.evaluate(x + px, y + py, 1.0, px, py) for px, py in nodes]
-        return cls._of_fine(np.stack(fine), nodes)
-
-    @classmethod
-    def _of_fine(cls, fine: NDArray[np.float64], positions: Any = None) -> Psf:
-        """Return a PSF from its images at quarters of a pixel."""
-        return cls(fine[..., ::FINER, ::FINER], positions, fine=fine)
+        return cls.from_fine(np.stack(fine), nodes)
 
 
 def _checked_fine(fine: Any, stamps: NDArray[np.float64]) -> NDArray[np.float64]:

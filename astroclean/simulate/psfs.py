@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.psf import Psf
-from astroclean.core.stamp import half_maximum_width
+from astroclean.core.stamp import FINER, half_maximum_width
 from astroclean.simulate.draws import Range, log_uniform, uniform
 
 if TYPE_CHECKING:
@@ -111,8 +111,13 @@ class PsfModel:
 
     @functools.cached_property
     def psf(self) -> Psf:
-        """The PSF as a frame carries it."""
-        return Psf(self.stamp(half=PSF_HALF))
+        """The PSF as a frame carries it, known between pixels."""
+        from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
+
+        steps = np.arange(-PSF_HALF * FINER, PSF_HALF * FINER + 1) / FINER
+        places = _SIDE // 2 + OVERSAMPLING * steps
+        fine = map_coordinates(self._integrated, np.meshgrid(places, places, indexing="ij"))
+        return Psf.from_fine(fine)
 
     def kernel(self, *, per_pixel: int, half: int) -> NDArray[np.float64]:
         """Return the PSF sampled for a convolution on other pixels than the fine ones.

@@ -235,13 +235,22 @@ def _cut_out(scene: _Scene, chosen: tuple[CutOut, float]) -> dict[str, NDArray[n
     image, target, sky = (np.where(inside, (part - offset) / width, 0) for part in images)
     return {
         "image": image.astype(np.float32),
-        "target": target.astype(np.float16),
-        "sky": sky.astype(np.float16),
+        "target": _half(target),
+        "sky": _half(sky),
         "valid": valid,
         "hole": hole,
         "snr": np.array(snr, dtype=np.float32),
         "known": np.array(scene.known),
     }
+
+
+def _half(image: NDArray[np.floating]) -> NDArray[np.float16]:
+    """Return an image in half precision; one infinite pixel would end a training.
+
+    The middle of a bright star in a faint sky may be more than that holds.
+    """
+    most = float(np.finfo(np.float16).max)
+    return np.clip(image, -most, most).astype(np.float16)
 
 
 def normalized(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[float, float]:

@@ -10,6 +10,9 @@ from astroclean_pconv.samples import (
     SNR_CLASSES,
     TABLE_1,
     SampleMaker,
+    _chosen,
+    _cut_out,
+    _Scene,
     draw_defects,
     normalized,
     turned,
@@ -42,6 +45,34 @@ def test_what_the_network_sees_has_hardly_any_light_of_sources() -> None:
     inside = (light * EVERY["hole"]).sum(axis=(1, 2))
     outside = (light * EVERY["valid"]).sum(axis=(1, 2))
     assert np.median(inside / (inside + outside)) > 0.8
+
+
+def test_of_maps_that_are_freed_the_network_sees_hardly_any_light_beyond_the_holes() -> None:
+    """And the same maps, sources and holes as without."""
+    seen = {}
+    for freed in (0.0, 1.0):
+        samples = [SampleMaker(3, freed=freed)(number) for number in range(4)]
+        every = {name: np.concatenate([one[name] for one in samples]) for name in samples[0]}
+        light = every["image"] - every["target"].astype(np.float32)
+        seen[freed] = np.abs(light[every["valid"]]).mean()
+    assert seen[1.0] < 0.5 * seen[0.0]
+
+
+def test_pixels_too_bright_for_half_precision_stay_finite() -> None:
+    """A training once ended at such a star."""
+    scene = _Scene(
+        image=np.full((192, 192), 1.0) + np.random.default_rng(1).normal(0, 1e-4, (192, 192)),
+        target=np.full((192, 192), 1e6),
+        sky=np.full((192, 192), -1e6),
+        holes=np.zeros((192, 192), dtype=bool),
+        positions=np.array([[96.0, 96.0]]),
+        snr=np.array([5.0]),
+        known=True,
+    )
+    found = _cut_out(scene, _chosen(np.random.default_rng(1), scene)[0])
+    assert np.isfinite(found["target"]).all()
+    assert np.isfinite(found["sky"]).all()
+    assert found["target"].max() == -found["sky"].min() == np.finfo(np.float16).max
 
 
 def test_holes_and_what_is_seen_are_apart_and_in_the_map() -> None:
