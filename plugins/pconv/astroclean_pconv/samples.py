@@ -250,7 +250,7 @@ def _half(image: NDArray[np.floating]) -> NDArray[np.float16]:
     The middle of a bright star in a faint sky may be more than that holds.
     """
     most = float(np.finfo(np.float16).max)
-    return np.clip(image, -most, most).astype(np.float16)
+    return np.asarray(np.clip(image, -most, most), dtype=np.float16)
 
 
 def normalized(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[float, float]:

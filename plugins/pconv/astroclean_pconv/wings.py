@@ -7,6 +7,7 @@ source in again. What the PSF says of that light is taken from the surroundings 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from astroclean_pconv.separation import Sources
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
     from astroclean.core.psf import Psf
     from astroclean_pconv.filling import Surroundings
@@ -30,6 +32,9 @@ _SEEN = 0.1
 """Least part of the light that these must have."""
 _FAINT = 0.03
 """Light at the rim in deviations of the annulus that does no harm."""
+_UNLIKE = 0.5
+"""Part of its light that a fit leaves of what is no point source: a galaxy, a pixel gone wrong. The
+PSF tells nothing of its wings."""
 
 
 def without_wings(
@@ -57,10 +62,10 @@ def without_wings(
         Of the same holes.
     """
     snr, radii = found
-    sources = Sources.told(positions, psf_images(psf, positions))
-    fluxes = first_fluxes(around, sources, radii)
-    sources.flux[:] = np.where(_at_rim(sources, radii) * np.abs(snr) > _FAINT, fluxes, 0)
-    light = sources.light(around.data.shape)
+    fit = _Fit(around, Sources.told(positions, psf_images(psf, positions)), radii)
+    seen = _at_rim(fit.sources, radii) * np.abs(snr) > _FAINT
+    fit.sources.flux[:] = np.where(seen & (fit.misfits < _UNLIKE), fit.fluxes, 0)
+    light = fit.sources.light(around.data.shape)
     return replace(around, data=(around.data - light).astype(np.float32))
 
 
@@ -73,17 +78,6 @@ def _at_rim(sources: Sources, radii: NDArray[np.float64]) -> NDArray[np.float64]
             rim = psf.at(radius * np.sin(angles), radius * np.cos(angles))
             made[id(psf), radius] = float(np.abs(rim).max() / psf.at(np.zeros(1), np.zeros(1))[0])
     return np.array([made[id(p), r] for p, r in zip(sources.psfs, radii, strict=True)])
-
-
-class _Row(NamedTuple):
-    """A source in m pixels of its hole and around it."""
-
-    pixels: NDArray[np.intp]
-    """(m,): indices in the flat frame."""
-    image: NDArray[np.float64]
-    """(m,): of flux 1."""
-    weight: NDArray[np.float64]
-    """(m,): whose sum with pixels is the flux, on a plane, of a source that is alone."""
 
 
 def first_fluxes(
@@ -107,28 +101,80 @@ def first_fluxes(
     (n,) float64
         0 where too little is seen, and where it would be negative: a compact source emits.
     """
-    from scipy.sparse import csr_array  # noqa: PLC0415 - costs a fifth of a second
-    from scipy.sparse.linalg import lsmr  # noqa: PLC0415 - the same
+    return _Fit(around, sources, radii).fluxes
 
-    usable = around.usable & np.isfinite(around.data)
-    # Sums in another order round differently: sources go by their place.
-    order = np.lexsort(sources.positions.T)
-    rows = [_row_of(index, sources, radii[index], usable) for index in order]
-    ends = np.r_[0, np.cumsum([len(row.pixels) for row in rows])]
-    columns = np.concatenate([np.empty(0, dtype=np.intp), *(row.pixels for row in rows)])
 
-    def matrix(values: list[NDArray[np.float64]]) -> csr_array:
+class _Row(NamedTuple):
+    """A source in m pixels of its hole and around it."""
+
+    pixels: NDArray[np.intp]
+    """(m,): indices in the flat frame."""
+    image: NDArray[np.float64]
+    """(m,): of flux 1."""
+    plane: NDArray[np.float64]
+    """(m, 3): orthonormal columns that make any plane."""
+
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """(m,): its sum with pixels is the flux of a source that is alone on a plane."""
+        part = self.flat(self.image)
+        power = part @ part
+        return part / power if power > 0 else part
+
+    def flat(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values less the plane that fits them best."""
+        return np.asarray(values - self.plane @ (self.plane.T @ values))
+
+
+class _Fit:
+    """All sources of a frame, fitted together, each on a plane of its own."""
+
+    def __init__(self, around: Surroundings, sources: Sources, radii: NDArray[np.float64]) -> None:
+        self.sources = sources
+        usable = around.usable & np.isfinite(around.data)
+        self._seen = np.where(usable, around.data, 0).ravel().astype(np.float64)
+        # Sums in another order round differently: sources go by their place.
+        self._order = np.lexsort(sources.positions.T)
+        self._rows = [_row_of(index, sources, radii[index], usable) for index in self._order]
+
+    @cached_property
+    def _images(self) -> csr_array:
+        return self._matrix([row.image for row in self._rows])
+
+    def _matrix(self, values: list[NDArray[np.float64]]) -> csr_array:
+        """Return values of the rows' pixels, (sources, pixels of the frame)."""
+        from scipy.sparse import csr_array  # noqa: PLC0415 - costs a fifth of a second
+
+        ends = np.r_[0, np.cumsum([len(row.pixels) for row in self._rows])]
+        columns = [np.empty(0, dtype=np.intp), *(row.pixels for row in self._rows)]
         filled = np.concatenate([np.empty(0), *values])
-        return csr_array((filled, columns, ends), shape=(len(rows), usable.size))
+        shape = len(self._rows), self._seen.size
+        return csr_array((filled, np.concatenate(columns), ends), shape=shape)
 
-    weights = matrix([row.weight for row in rows])
-    images = matrix([row.image for row in rows])
-    seen = weights @ np.where(usable, around.data, 0).ravel().astype(np.float64)
-    fluxes = np.zeros(len(rows))
-    if rows:
-        # Of sources at one place each gets its part: the least norm.
-        fluxes[order] = lsmr(weights @ images.T, seen, atol=1e-9, btol=1e-9)[0]
-    return np.maximum(fluxes, 0)
+    @cached_property
+    def fluxes(self) -> NDArray[np.float64]:
+        """(n,): not negative."""
+        from scipy.sparse.linalg import lsmr  # noqa: PLC0415 - costs a fifth of a second
+
+        fluxes = np.zeros(len(self._rows))
+        if self._rows:
+            weights = self._matrix([row.weight for row in self._rows])
+            # Of sources at one place each gets its part: the least norm.
+            told = lsmr(weights @ self._images.T, weights @ self._seen, atol=1e-9, btol=1e-9)
+            fluxes[self._order] = np.maximum(told[0], 0)
+        return fluxes
+
+    @property
+    def misfits(self) -> NDArray[np.float64]:
+        """(n,): what the fit leaves around each source, over the light of it."""
+        fluxes = self.fluxes[self._order]
+        left = self._seen - self._images.T @ fluxes
+        found = np.zeros(len(fluxes))
+        for row, flux, index in zip(self._rows, fluxes, self._order, strict=True):
+            light = flux * float(np.linalg.norm(row.image))
+            rest = float(np.linalg.norm(row.flat(left[row.pixels])))
+            found[index] = rest / light if light > 0 else np.inf
+        return found
 
 
 def _row_of(index: int, sources: Sources, radius: float, usable: NDArray[np.bool_]) -> _Row:
@@ -143,8 +189,6 @@ def _row_of(index: int, sources: Sources, radius: float, usable: NDArray[np.bool
     dy, dx = ((part[near] - middle) for part, middle in zip(grid, (y, x), strict=True))
     image = sources.psfs[index].at(dy, dx)
     if len(image) < _FEWEST or image.sum() < _SEEN:
-        return _Row(np.empty(0, dtype=np.intp), np.empty(0), np.empty(0))
-    peak = float(np.abs(image).max())
-    design = np.column_stack([image / peak, np.ones(len(image)), dy / reach, dx / reach])
-    pixels = grid[0][near] * usable.shape[1] + grid[1][near]
-    return _Row(pixels, image, np.linalg.pinv(design)[0] / peak)
+        return _Row(np.empty(0, dtype=np.intp), np.empty(0), np.empty((0, 3)))
+    plane = np.linalg.qr(np.column_stack([np.ones(len(image)), dy / reach, dx / reach]))[0]
+    return _Row(grid[0][near] * usable.shape[1] + grid[1][near], image, plane)

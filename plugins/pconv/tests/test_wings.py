@@ -101,6 +101,19 @@ def test_faint_sources_are_not_worth_it() -> None:
     np.testing.assert_array_equal(freed(image, snr=0.01), image.astype(np.float32))
 
 
+@pytest.mark.parametrize("strength", [1e4, 1e8])
+@pytest.mark.parametrize("what", ["pixel", "galaxy"])
+def test_what_is_no_point_source_has_no_wings(what: str, strength: float) -> None:
+    """A PSF as bright would darken all around it, other holes too."""
+    y, x = np.indices(SHAPE)
+    apart = np.hypot(y - 28, x - 90.6)
+    image = sky() + strength * {"pixel": apart < 0.8, "galaxy": np.exp(-apart / 8)}[what]
+    one = slice(2, 3)
+    found = np.full(1, 1e4), RADII[one]
+    left = without_wings(around(image), PLACES[one], found, PSF.psf).data
+    np.testing.assert_array_equal(left, image.astype(np.float32))
+
+
 def test_inpaint_fills_without_them_and_leaves_them() -> None:
     """A hole in the light of a bright source, whose wings reach beyond it."""
     rows = np.array([[60.4, 50.2, 40000.0]])
