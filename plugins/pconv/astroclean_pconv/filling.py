@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,6 +76,29 @@ class Filled:
     def made_up(self) -> NDArray[np.bool_]:
         """Pixels of whose own noise next to nothing is left: they were not measured."""
         return self.known & (self.noisy < _MEASURED)
+
+    def with_measured(
+        self, where: NDArray[np.bool_], values: NDArray[Any], doubt: NDArray[Any]
+    ) -> Filled:
+        """Return the same, but for pixels of which light alone was taken away.
+
+        Parameters
+        ----------
+        where : (ny, nx) bool
+            Those pixels; they keep their noise.
+        values : (ny, nx)
+            The frame less that light.
+        doubt : (ny, nx)
+            Standard deviation of that light.
+        """
+        planes = {
+            "background": np.where(where, values, self.background),
+            "deviation": np.where(where, doubt, self.deviation),
+            "sigma": np.where(where & ~self.known, self.usual_sigma, self.sigma),
+            "noise": np.where(where, 0, self.noise),
+            "noisy": np.where(where, 1, self.noisy),
+        }
+        return replace(self, **{n: np.asarray(p, dtype=np.float32) for n, p in planes.items()})
 
     @property
     def usual_sigma(self) -> float:

@@ -45,9 +45,9 @@ class PconvOptions(HoleRule, EngineOptions):
     """Most part by which the PSF may be wider or narrower, if they say so. With 0 for this and for
     the turn the PSF is taken for exact."""
     wings: bool = True
-    """Whether the light of sources beyond their holes counts, where the PSF is known: ``inpaint``
-    fills the holes as if it were not there, and leaves it; ``separate`` takes it out too where it
-    is more than a tenth of the noise, and then those pixels change as well."""
+    """Whether the light of sources beyond their holes is taken out too, where the PSF is known and
+    it is more than a tenth of the noise; then those pixels change as well, and ``inpaint`` fills
+    the holes as if that light were not there. False: nothing changes outside the holes."""
     apertures: tuple[_Positive, ...] = ()
     """Radii of the apertures of the table, in ``hole_unit``; none: those of the two smallest
     holes."""

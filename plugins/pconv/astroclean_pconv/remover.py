@@ -123,7 +123,7 @@ class PartialConvolution(SourceRemover):
             separated = self._separated(frame, around, found)
             filled = separated.filled
         else:
-            filled = self._filled(self._freed(frame, around, found))
+            filled = self._inpainted(frame, around, found)
         where = filled.known
         data = np.where(where, filled.background + filled.noise, frame.data)
         metrics = {
@@ -150,13 +150,13 @@ class PartialConvolution(SourceRemover):
         holes = holes & ~frame.where(MaskPlane.NO_DATA | MaskPlane.OVERSCAN)
         return Surroundings(frame.data, valid, holes, part_of(frame).origin)
 
-    def _freed(self, frame: Frame, around: Surroundings, found: _Found) -> Surroundings:
-        """Return the surroundings without the light of the sources, where the PSF tells it."""
+    def _inpainted(self, frame: Frame, around: Surroundings, found: _Found) -> Filled:
         if frame.psf is None or not self.options.wings:
-            return around
-        from astroclean_pconv.wings import without_wings  # noqa: PLC0415 - scipy's solvers
+            return self._filled(around)
+        from astroclean_pconv.wings import light_of, without_wings  # noqa: PLC0415 - scipy's solvers
 
-        return without_wings(around, found.positions, (found.snr, found.radii), frame.psf)
+        light = light_of(around, found.positions, (found.snr, found.radii), frame.psf)
+        return without_wings(self._filled, around, light)
 
     def _filled(self, around: Surroundings) -> Filled:
         seed = self.options.seed if self.options.noise == "match" else None

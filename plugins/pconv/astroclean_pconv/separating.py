@@ -12,7 +12,7 @@ from astroclean_pconv.field import Field
 from astroclean_pconv.psf_image import psf_images
 from astroclean_pconv.psf_tuning import Tuning, tuned
 from astroclean_pconv.separation import Doubts, Sources
-from astroclean_pconv.wings import first_fluxes
+from astroclean_pconv.wings import beyond, first_fluxes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,8 +31,6 @@ _UNSURE = 0.1
 """Part of a source's light that may be left where it is taken away."""
 _FAINT = 0.3
 """Light in deviations of the filling that does no harm in the surroundings."""
-_WINGS = 0.1
-"""Light in deviations of the noise from which it is taken out beyond the holes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +122,10 @@ class Separation:
         beneath = np.where(around.usable, field.left, np.nan).astype(np.float32)
         doubt = sources.light(around.data.shape, np.nan_to_num(errors))
         bare = filled.known & ~seen.known
-        if self.wings and filled.known.any():
-            bare |= ~filled.known & (np.abs(field.taken) > _WINGS * filled.usual_sigma)
-        measured = _measured((filled, seen), bare & np.isfinite(beneath), beneath, doubt)
+        if self.wings:
+            bare |= beyond(filled, field.taken)
+        bare &= np.isfinite(beneath)
+        measured = replace(filled, noise=seen.noise).with_measured(bare, beneath, doubt)
         found = _put(measured, field.clumps, solutions)
         return Separated(found, beneath, sources.flux, errors, metrics)
 
@@ -148,26 +147,6 @@ def _cores(
         limit = _FAINT * filled.deviation[rows, columns]
         core[rows, columns] |= near | (np.abs(unsure * image) > limit)
     return core
-
-
-def _measured(
-    fillings: tuple[Filled, Filled],
-    bare: NDArray[np.bool_],
-    beneath: NDArray[np.float32],
-    doubt: NDArray[np.float64],
-) -> Filled:
-    """Return the filling of holes and of their cores, with the frame less the light where bare."""
-    filled, seen = fillings
-    planes = {
-        "background": np.where(bare, beneath, filled.background),
-        "deviation": np.where(bare, doubt, filled.deviation).astype(np.float32),
-        "sigma": np.where(bare & ~filled.known, filled.usual_sigma, filled.sigma).astype(
-            np.float32
-        ),
-        "noise": np.where(bare, 0, seen.noise).astype(np.float32),
-        "noisy": np.where(bare, 1, 0).astype(np.float32),
-    }
-    return replace(filled, **planes)
 
 
 def _changed(psfs: Sequence[Any], tuning: Tuning) -> list[Any]:

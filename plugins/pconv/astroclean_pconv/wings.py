@@ -1,7 +1,7 @@
-"""The light of sources beyond their holes, so that holes are not filled from it.
+"""The light of sources beyond their holes: holes are not filled from it, and it goes with them.
 
 A bright source lights the rim of its hole, and what fills the hole from there fills part of the
-source in again. What the PSF says of that light is taken from the surroundings beforehand.
+source in again. What the PSF says of that light is taken away beforehand.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from astroclean_pconv.psf_image import psf_images
 from astroclean_pconv.separation import Sources
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
     from astroclean.core.psf import Psf
-    from astroclean_pconv.filling import Surroundings
+    from astroclean_pconv.filling import Filled, Surroundings
 
-__all__ = ["first_fluxes", "without_wings"]
+__all__ = ["beyond", "first_fluxes", "light_of", "without_wings"]
 
 _RIM = 2.0
 """Pixels around a hole that tell of the level it stands on."""
@@ -32,23 +34,27 @@ _SEEN = 0.1
 """Least part of the light that these must have."""
 _FAINT = 0.03
 """Light at the rim in deviations of the annulus that does no harm."""
+_WINGS = 0.1
+"""Light in deviations of the noise from which it is taken out."""
+_UNSURE = 0.05
+"""Standard deviation of that light, as a part."""
 _UNLIKE = 0.5
 """Part of its light that a fit leaves of what is no point source: a galaxy, a pixel gone wrong. The
 PSF tells nothing of its wings."""
 
 
-def without_wings(
+def light_of(
     around: Surroundings,
     positions: NDArray[np.float64],
     found: tuple[NDArray[np.float64], NDArray[np.float64]],
     psf: Psf,
-) -> Surroundings:
-    """Return the surroundings without the light of the sources, as far as the PSF tells it.
+) -> NDArray[np.float64]:
+    """Return the light of the sources of a frame, as far as the PSF tells it.
 
     Parameters
     ----------
     around : Surroundings
-        Of a frame. Not modified.
+        Of the frame. Not modified.
     positions : (n, 2) float64
         x, y of the sources, pixels.
     found : ((n,), (n,)) float64
@@ -58,15 +64,46 @@ def without_wings(
 
     Returns
     -------
-    Surroundings
-        Of the same holes.
+    (ny, nx) float64
+        Without sources that have next to no light beyond their holes, and those that are no points.
     """
     snr, radii = found
     fit = _Fit(around, Sources.told(positions, psf_images(psf, positions)), radii)
     seen = _at_rim(fit.sources, radii) * np.abs(snr) > _FAINT
     fit.sources.flux[:] = np.where(seen & (fit.misfits < _UNLIKE), fit.fluxes, 0)
-    light = fit.sources.light(around.data.shape)
-    return replace(around, data=(around.data - light).astype(np.float32))
+    return fit.sources.light(around.data.shape)
+
+
+def without_wings(
+    fill: Callable[[Surroundings], Filled], around: Surroundings, light: NDArray[np.float64]
+) -> Filled:
+    """Fill holes as if there were no light of sources around them, and take it away there.
+
+    Parameters
+    ----------
+    fill : callable
+        Fills holes.
+    around : Surroundings
+        Of a frame. Not modified.
+    light : (ny, nx) float64
+        Of the sources.
+
+    Returns
+    -------
+    Filled
+        Of the holes, and of pixels beyond from which light was taken.
+    """
+    left = (around.data - light).astype(np.float32)
+    filled = fill(replace(around, data=left))
+    wings = beyond(filled, light) & around.usable & np.isfinite(left)
+    return filled.with_measured(wings, left, _UNSURE * np.abs(light))
+
+
+def beyond(filled: Filled, light: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return the pixels, (ny, nx), that are in no hole, with light that shows in their noise."""
+    if not filled.known.any():
+        return np.zeros(light.shape, dtype=bool)
+    return ~filled.known & (np.abs(light) > _WINGS * filled.usual_sigma)
 
 
 def _at_rim(sources: Sources, radii: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ import pytest
 from astroclean_pconv.filling import Surroundings
 from astroclean_pconv.psf_image import psf_images
 from astroclean_pconv.separation import Sources
-from astroclean_pconv.wings import first_fluxes, without_wings
+from astroclean_pconv.wings import first_fluxes, light_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from maps_of_sources import NOISE, PSF, ROWS, SHAPE, frame_of, image_of, run, sky
@@ -31,7 +31,7 @@ def told(places: np.ndarray = PLACES) -> Sources:
 
 def freed(image: np.ndarray, snr: float = 100.0, radius: float = 7.0) -> np.ndarray:
     found = (np.full(len(ROWS), snr), np.full(len(ROWS), radius))
-    return without_wings(around(image), PLACES, found, PSF.psf).data
+    return image - light_of(around(image), PLACES, found, PSF.psf)
 
 
 def test_fluxes_are_those_of_the_sources_though_their_holes_touch() -> None:
@@ -98,7 +98,7 @@ def test_light_beyond_the_holes_is_gone() -> None:
 
 def test_faint_sources_are_not_worth_it() -> None:
     image = image_of()
-    np.testing.assert_array_equal(freed(image, snr=0.01), image.astype(np.float32))
+    np.testing.assert_array_equal(freed(image, snr=0.01), image)
 
 
 @pytest.mark.parametrize("strength", [1e4, 1e8])
@@ -110,20 +110,37 @@ def test_what_is_no_point_source_has_no_wings(what: str, strength: float) -> Non
     image = sky() + strength * {"pixel": apart < 0.8, "galaxy": np.exp(-apart / 8)}[what]
     one = slice(2, 3)
     found = np.full(1, 1e4), RADII[one]
-    left = without_wings(around(image), PLACES[one], found, PSF.psf).data
-    np.testing.assert_array_equal(left, image.astype(np.float32))
+    assert not light_of(around(image), PLACES[one], found, PSF.psf).any()
 
 
-def test_inpaint_fills_without_them_and_leaves_them() -> None:
+def test_inpaint_takes_them_out_and_fills_without_them() -> None:
     """A hole in the light of a bright source, whose wings reach beyond it."""
     rows = np.array([[60.4, 50.2, 40000.0]])
     frame = frame_of(image_of(rows), rows)
     y, x = np.indices(SHAPE)
-    near = np.hypot(y - 50.2, x - 60.4) < 6
+    apart = np.hypot(y - 50.2, x - 60.4)
+    near, rim = apart < 6, (apart > 10.5) & (apart < 14)
+    light = render_stars(rows, PSF, SHAPE)[rim]
     errors = {}
     for wings in (True, False):
-        result = run(frame, hole_unit="fwhm", noise="none", wings=wings)
-        changed = result.frame.data != frame.data
-        assert not changed[np.hypot(y - 50.2, x - 60.4) > 10.5].any()
-        errors[wings] = np.abs(result.frame.data - sky())[near].mean()
+        left = run(frame, noise="none", wings=wings).frame
+        errors[wings] = np.abs(left.data - sky())[near].mean()
+        assert left.where("REMOVED")[rim].all() == wings
+        assert not left.where("INPAINTED")[rim].any()
+        assert np.mean((left.data - sky())[rim]) == pytest.approx(
+            0 if wings else light.mean(), abs=0.05 * light.mean() + 0.02
+        )
     assert errors[True] < 0.5 * errors[False]
+
+
+def test_pixels_beyond_the_holes_keep_their_noise_and_are_a_little_less_sure() -> None:
+    rows = np.array([[60.4, 50.2, 40000.0]])
+    frame = frame_of(image_of(rows), rows)
+    left = run(frame).frame
+    apart = np.hypot(*(np.indices(SHAPE) - np.array([50.2, 60.4])[:, None, None]))
+    rim = left.where("REMOVED") & (apart > 13)
+    assert np.count_nonzero(rim) > 100
+    assert np.std((left.data - sky())[rim]) == pytest.approx(NOISE, rel=0.15)
+    error = left.uncertainty.array[rim]
+    assert (error > 0.8 * NOISE).all()
+    assert np.median(error) < 2 * NOISE
