@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.psf_grid import check_nodes, node_weights
 from astroclean.core.stamp import (
     FINER,
     FWHM_PER_SIGMA,
@@ -64,7 +65,7 @@ class Psf:
         if array.ndim != _GRID or array.size == 0:
             raise PsfError("a PSF is a stamp (ky, kx) or a set (n, ky, kx)", received=array.shape)
         places = None if positions is None else np.asarray(positions, dtype=np.float64)
-        _check_positions(len(array), places)
+        check_nodes(len(array), places)
         normalized = np.stack([checked_stamp(stamp) for stamp in array])
         object.__setattr__(self, "stamps", normalized)
         object.__setattr__(self, "positions", places)
@@ -126,7 +127,7 @@ class Psf:
     def _of_nodes(self, images: NDArray[np.float64], x: float, y: float) -> NDArray[np.float64]:
         if self.positions is None:
             return np.array(images[0])
-        weights = _node_weights(self.positions, x, y)
+        weights = node_weights(self.positions, x, y)
         image: NDArray[np.float64] = np.tensordot(weights, images, axes=1)
         return image
 
@@ -330,25 +331,3 @@ def _checked_fine(fine: Any, stamps: NDArray[np.float64]) -> NDArray[np.float64]
     if array.shape != wanted or not np.isfinite(array).all():
         raise PsfError(f"fine images must be finite, of shape {wanted}", received=array.shape)
     return np.asarray(array / stamps.sum(axis=(1, 2), keepdims=True))
-
-
-def _check_positions(count: int, positions: NDArray[np.float64] | None) -> None:
-    if positions is None:
-        if count != 1:
-            raise PsfError("several PSF stamps need a position each", received=count)
-        return
-    if positions.shape != (count, 2):
-        raise PsfError(f"need {count} positions (x, y)", received=positions.shape)
-    nodes = len(np.unique(positions[:, 0])) * len(np.unique(positions[:, 1]))
-    if nodes != count or len(np.unique(positions, axis=0)) != count:
-        raise PsfError("positions of PSF stamps must be all nodes of a rectangular grid")
-
-
-def _node_weights(positions: NDArray[np.float64], x: float, y: float) -> NDArray[np.float64]:
-    """Return the bilinear weight of each node."""
-    weights = np.ones(len(positions))
-    for axis, value in enumerate((x, y)):
-        nodes = np.unique(positions[:, axis])
-        hats = np.array([np.interp(value, nodes, row) for row in np.eye(len(nodes))])
-        weights *= hats[np.searchsorted(nodes, positions[:, axis])]
-    return weights

@@ -146,7 +146,8 @@ def _draw_map(rng: np.random.Generator, ground: Ground, *, freed: bool) -> _Scen
     if freed:
         told = places + _PLACE_ERROR * rng.standard_normal(places.shape)
         taken = np.array(flux) * (1 + _FLUX_ERROR * rng.standard_normal(len(flux)))
-        image = image - render_stars(np.column_stack([told, taken]), psf, shape)
+        light = render_stars(np.column_stack([told, taken]), psf, shape)
+        image = np.where(holes, image, image - light)
     return _Scene(image, target, ground.sky, holes, catalogue, found.snr, ground.known)
 
 
