@@ -9,7 +9,6 @@ import astropy.units as u
 import numpy as np
 
 from astroclean.core.psf import Psf
-from astroclean.core.stamp import FINER
 from astroclean.errors import PsfError
 from astroclean.io.source import FitsSource
 from astroclean.io.values import frame_wcs
@@ -66,25 +65,23 @@ def read_psf(
         count = info.shape[0] if len(info.shape) == _GRID else 1
         planes = [source.read(info.index, plane=n) for n in range(count)]
     scale = _ratio(header, wcs, frame_pixel_scale, file_pixel_scale, str(path))
-    psfs = [_sampled(plane, scale) for plane in planes]
-    if count == 1:
-        return psfs[0]
-    side = min(psf.shape[0] for psf in psfs)
-    stamps = np.stack([_central(psf.stamps[0], side) for psf in psfs])
-    fine = np.stack([_central(psf.fine[0], FINER * (side - 1) + 1) for psf in psfs])
-    return Psf(stamps, [_position(header, n, str(path)) for n in range(count)], fine=fine)
+    positions = [_position(header, n, str(path)) for n in range(count)] if count > 1 else None
+    if _fits(planes[0].shape, scale):
+        return Psf(np.stack(planes), positions)
+    images = [Psf.resampled(plane, scale=scale).fine[0] for plane in planes]
+    # Their centroids differ, so they may not reach equally far.
+    side = min(image.shape[0] for image in images)
+    return Psf.from_fine(np.stack([_central(image, side) for image in images]), positions)
 
 
-def _sampled(plane: Any, scale: float) -> Psf:
-    odd = plane.shape[0] % 2 == 1 and plane.shape[1] % 2 == 1
-    if odd and abs(scale - 1) < _SAME_SCALE and plane.shape[0] == plane.shape[1]:
-        return Psf(np.asarray(plane, dtype=np.float64))
-    return Psf.resampled(plane, scale=scale)
+def _fits(shape: tuple[int, ...], scale: float) -> bool:
+    """Return whether a stamp is on the frame's pixels, with one in its middle."""
+    return abs(scale - 1) < _SAME_SCALE and shape[0] == shape[1] and shape[0] % 2 == 1
 
 
-def _central(stamp: Any, side: int) -> Any:
-    margin = (stamp.shape[0] - side) // 2
-    return stamp[margin : margin + side, margin : margin + side]
+def _central(image: Any, side: int) -> Any:
+    margin = (image.shape[0] - side) // 2
+    return image[margin : margin + side, margin : margin + side]
 
 
 def _ratio(

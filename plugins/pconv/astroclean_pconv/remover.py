@@ -26,6 +26,8 @@ from astroclean_pconv.options import PconvOptions
 from astroclean_pconv.photometry import Apertures, Measured, encircled, photometry
 from astroclean_pconv.positions import refined
 from astroclean_pconv.psf_image import psf_images
+from astroclean_pconv.separation import Sources as FittedSources
+from astroclean_pconv.wings import light_of, without_wings
 
 if TYPE_CHECKING:
     from typing import Any
@@ -123,7 +125,7 @@ class PartialConvolution(SourceRemover):
             separated = self._separated(frame, around, found)
             filled = separated.filled
         else:
-            filled = self._inpainted(frame, around, found)
+            filled = self._inpainted(around, found)
         where = filled.known
         data = np.where(where, filled.background + filled.noise, frame.data)
         metrics = {
@@ -150,12 +152,11 @@ class PartialConvolution(SourceRemover):
         holes = holes & ~frame.where(MaskPlane.NO_DATA | MaskPlane.OVERSCAN)
         return Surroundings(frame.data, valid, holes, part_of(frame).origin)
 
-    def _inpainted(self, frame: Frame, around: Surroundings, found: _Found) -> Filled:
-        if frame.psf is None or not self.options.wings:
+    def _inpainted(self, around: Surroundings, found: _Found) -> Filled:
+        if found.psfs is None or not self.options.wings:
             return self._filled(around)
-        from astroclean_pconv.wings import light_of, without_wings  # noqa: PLC0415 - scipy's solvers
-
-        light = light_of(around, found.positions, (found.snr, found.radii), frame.psf)
+        sources = FittedSources.told(found.positions, found.psfs)
+        light = light_of(around, sources, found.snr, found.radii)
         return without_wings(self._filled, around, light)
 
     def _filled(self, around: Surroundings) -> Filled:
@@ -176,7 +177,8 @@ class PartialConvolution(SourceRemover):
         if options.centroid and len(positions):
             positions = refined(frame.data, usable, positions, sizes)
         holes = source_holes(frame.data, usable, positions, sizes)
-        return _Found(sources, positions, sizes, *holes, outside)
+        psfs = None if frame.psf is None else psf_images(frame.psf, positions)
+        return _Found(sources, positions, sizes, *holes, outside, psfs)
 
     def _sizes(self, frame: Frame) -> HoleSizes:
         detector = Detector.of(frame.meta)
@@ -218,9 +220,6 @@ class PartialConvolution(SourceRemover):
         known = filled.known
         under = filled.background if separated is None else separated.beneath
         light = np.where(known & ~frame.mask, frame.data - under, np.float32(0))
-        psfs: list[PsfImage] | None = None
-        if frame.psf is not None:
-            psfs = psf_images(frame.psf, found.positions)
         measured = Measured(
             found.positions,
             found.snr,
@@ -229,7 +228,7 @@ class PartialConvolution(SourceRemover):
             filled.deviation,
             filled.usual_sigma,
             known,
-            psfs,
+            found.psfs,
             None if separated is None else separated.flux,
             None if separated is None else separated.flux_error,
         )
@@ -265,6 +264,8 @@ class _Found:
     radii: NDArray[np.float64]
     outside: int
     """Rows of the catalogue that do not lie in the frame."""
+    psfs: list[PsfImage] | None
+    """The image of each, where the PSF is known."""
 
 
 def _positions(sources: Sources) -> NDArray[np.float64]:

@@ -113,10 +113,11 @@ class Sources:
             image[box] += flux * self.image_of(index, *box)
 
     def box_of(
-        self, index: int, shape: tuple[int, ...]
+        self, index: int, shape: tuple[int, ...], reach: int | None = None
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
-        """Return rows and columns, (my, mx) each, of the pixels that a source reaches."""
-        (x, y), reach = self.positions[index], self.psfs[index].reach
+        """Return rows and columns, (my, mx) each, of the pixels that a source, or less, reaches."""
+        x, y = self.positions[index]
+        reach = self.psfs[index].reach if reach is None else reach
         rows = np.arange(max(round(y) - reach, 0), min(round(y) + reach + 1, shape[0]))
         columns = np.arange(max(round(x) - reach, 0), min(round(x) + reach + 1, shape[1]))
         if not (len(rows) and len(columns)):

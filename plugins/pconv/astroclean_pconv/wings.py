@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from astroclean_pconv.psf_image import psf_images
-from astroclean_pconv.separation import Sources
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
-    from astroclean.core.psf import Psf
     from astroclean_pconv.filling import Filled, Surroundings
+    from astroclean_pconv.separation import Sources
 
 __all__ = ["beyond", "first_fluxes", "light_of", "without_wings"]
 
@@ -44,10 +41,7 @@ PSF tells nothing of its wings."""
 
 
 def light_of(
-    around: Surroundings,
-    positions: NDArray[np.float64],
-    found: tuple[NDArray[np.float64], NDArray[np.float64]],
-    psf: Psf,
+    around: Surroundings, sources: Sources, snr: NDArray[np.float64], radii: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the light of the sources of a frame, as far as the PSF tells it.
 
@@ -55,23 +49,20 @@ def light_of(
     ----------
     around : Surroundings
         Of the frame. Not modified.
-    positions : (n, 2) float64
-        x, y of the sources, pixels.
-    found : ((n,), (n,)) float64
+    sources : Sources
+        n of them; those that count get their flux, others 0.
+    snr, radii : (n,) float64
         S/N of the peaks, and radii of the holes in pixels.
-    psf : Psf
-        Of the frame.
 
     Returns
     -------
     (ny, nx) float64
         Without sources that have next to no light beyond their holes, and those that are no points.
     """
-    snr, radii = found
-    fit = _Fit(around, Sources.told(positions, psf_images(psf, positions)), radii)
-    seen = _at_rim(fit.sources, radii) * np.abs(snr) > _FAINT
-    fit.sources.flux[:] = np.where(seen & (fit.misfits < _UNLIKE), fit.fluxes, 0)
-    return fit.sources.light(around.data.shape)
+    fit = _Fit(around, sources, radii)
+    seen = _at_rim(sources, radii) * np.abs(snr) > _FAINT
+    sources.flux[:] = np.where(seen & (fit.misfits < _UNLIKE), fit.fluxes, 0)
+    return sources.light(around.data.shape)
 
 
 def without_wings(
@@ -167,7 +158,6 @@ class _Fit:
     """All sources of a frame, fitted together, each on a plane of its own."""
 
     def __init__(self, around: Surroundings, sources: Sources, radii: NDArray[np.float64]) -> None:
-        self.sources = sources
         usable = around.usable & np.isfinite(around.data)
         self._seen = np.where(usable, around.data, 0).ravel().astype(np.float64)
         # Sums in another order round differently: sources go by their place.
@@ -217,15 +207,15 @@ class _Fit:
 def _row_of(index: int, sources: Sources, radius: float, usable: NDArray[np.bool_]) -> _Row:
     x, y = sources.positions[index]
     reach = radius + _RIM
-    rows, columns = (
-        np.arange(max(int(np.ceil(middle - reach)), 0), min(int(middle + reach) + 1, size))
-        for middle, size in zip((y, x), usable.shape, strict=True)
-    )
-    grid = np.meshgrid(rows, columns, indexing="ij")
-    near = (np.hypot(grid[0] - y, grid[1] - x) <= reach) & usable[tuple(grid)]
-    dy, dx = ((part[near] - middle) for part, middle in zip(grid, (y, x), strict=True))
-    image = sources.psfs[index].at(dy, dx)
+    nothing = _Row(np.empty(0, dtype=np.intp), np.empty(0), np.empty((0, 3)))
+    box = sources.box_of(index, usable.shape, int(np.ceil(reach)) + 1)
+    if box is None:
+        return nothing
+    near = (np.hypot(box[0] - y, box[1] - x) <= reach) & usable[box]
+    rows, columns = box[0][near], box[1][near]
+    image = sources.image_of(index, rows, columns)
     if len(image) < _FEWEST or image.sum() < _SEEN:
-        return _Row(np.empty(0, dtype=np.intp), np.empty(0), np.empty((0, 3)))
-    plane = np.linalg.qr(np.column_stack([np.ones(len(image)), dy / reach, dx / reach]))[0]
-    return _Row(grid[0][near] * usable.shape[1] + grid[1][near], image, plane)
+        return nothing
+    slopes = (rows - y) / reach, (columns - x) / reach
+    plane = np.linalg.qr(np.column_stack([np.ones(len(image)), *slopes]))[0]
+    return _Row(rows * usable.shape[1] + columns, image, plane)

@@ -30,8 +30,8 @@ def told(places: np.ndarray = PLACES) -> Sources:
 
 
 def freed(image: np.ndarray, snr: float = 100.0, radius: float = 7.0) -> np.ndarray:
-    found = (np.full(len(ROWS), snr), np.full(len(ROWS), radius))
-    return image - light_of(around(image), PLACES, found, PSF.psf)
+    each = np.ones(len(ROWS))
+    return image - light_of(around(image), told(), snr * each, radius * each)
 
 
 def test_fluxes_are_those_of_the_sources_though_their_holes_touch() -> None:
@@ -110,7 +110,7 @@ def test_what_is_no_point_source_has_no_wings(what: str, strength: float) -> Non
     image = sky() + strength * {"pixel": apart < 0.8, "galaxy": np.exp(-apart / 8)}[what]
     one = slice(2, 3)
     found = np.full(1, 1e4), RADII[one]
-    assert not light_of(around(image), PLACES[one], found, PSF.psf).any()
+    assert not light_of(around(image), told(PLACES[one]), *found).any()
 
 
 def test_inpaint_takes_them_out_and_fills_without_them() -> None:

@@ -96,6 +96,14 @@ def test_a_grid_has_the_positions_of_its_cards(tmp_path: Path) -> None:
     check(psf, 11 / 4)
 
 
+def test_a_grid_on_the_pixels_of_the_frame_tells_no_more_than_they_do(tmp_path: Path) -> None:
+    stamps = np.stack([blob((21, 21), 1.2)] * 2)
+    cards = {"DET_YX0": "(0, 0)", "DET_YX1": "(0, 90)"}
+    psf = read_psf(written(tmp_path / "psf.fits", stamps, OVERSAMP=1, **cards), None)
+    np.testing.assert_allclose(psf.stamps[1], stamps[1] / stamps[1].sum(), atol=1e-8)
+    assert not psf.is_known_between_pixels
+
+
 def test_a_grid_without_positions_is_refused(tmp_path: Path) -> None:
     stamps = np.stack([blob((21, 21), 4.0)] * 2)
     path = written(tmp_path / "psf.fits", stamps, OVERSAMP=1, DET_YX0="(0, 0)")
