@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from astroclean.core.configs import read_toml
 from astroclean.core.suggest import did_you_mean
@@ -30,6 +30,7 @@ __all__ = [
 
 Precision = Literal["f32", "bf16", "f16"]
 Range = tuple[float, float]
+Batch = tuple[PositiveInt, PositiveInt, PositiveInt]
 _PLAIN_NAME = r"^[\w.-]+$"
 _SUFFIX = ".card.toml"
 _TARGET = r"^[\w.]+:\w+$"
@@ -144,6 +145,9 @@ class NetworkCard(_Declared):
     """Pixels around a pixel that influence its answer."""
     multiple: int = Field(default=1, ge=1)
     """Sides of an input are multiples of this."""
+    batches: tuple[Batch, ...] = ()
+    """Shapes (n, ny, nx) of the batches that the stage feeds, where they are few and always the
+    same: engines may compile for each of them, which is faster."""
     scale: int = Field(default=1, ge=1)
     """Output pixels for each input pixel along an axis."""
     valid_pixels: Literal["unrejected", "finite"] = "unrejected"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from threading import Lock
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from astroclean.inference.card import NetworkCard
     from astroclean.inference.engine import EngineSettings
 
+    Batch = tuple[int, int, int]
+    Requests = SimpleQueue[Any]
+
 __all__ = ["OpenVinoEngine"]
 
 _TYPES = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
@@ -31,16 +35,27 @@ class OpenVinoEngine:
     libraries: ClassVar[tuple[str, ...]] = ("openvino",)
     extra: ClassVar[str] = "astroclean[openvino]"
 
-    def __init__(
-        self, card: NetworkCard, compiled: Any, *, device: str, settings: EngineSettings
-    ) -> None:
-        self.device = device
+    def __init__(self, card: NetworkCard, network: _Network, *, settings: EngineSettings) -> None:
+        self.device = network.device.lower()
         self.precision: str = settings.precision
-        self.parallel = settings.threads if device == "cpu" else 1
+        self.parallel = settings.threads if self.device == "cpu" else 1
         self._card = card
-        self._requests: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(self.parallel):
-            self._requests.put(compiled.create_infer_request())
+        self._network = network
+        self._lock = Lock()
+        self._requests: dict[Batch | None, Requests] = {}
+        # A file that cannot be run is told of now, not at the first batch.
+        self._requests_for(next(iter(card.batches), None))
+
+    def _requests_for(self, batch: Batch | None) -> Requests:
+        """Return the requests that take batches of a shape, or of any."""
+        with self._lock:
+            if batch not in self._requests:
+                compiled = self._network.compiled(batch)
+                queue: Requests = SimpleQueue()
+                for _ in range(self.parallel):
+                    queue.put(compiled.create_infer_request())
+                self._requests[batch] = queue
+            return self._requests[batch]
 
     @classmethod
     def unfit(cls, card: NetworkCard, settings: EngineSettings) -> str | None:  # noqa: ARG003
@@ -77,31 +92,26 @@ class OpenVinoEngine:
 
         device = "CPU" if settings.device in {"auto", "cpu"} else settings.device
         wanted = _TYPES[settings.precision]
-        config = {
-            "INFERENCE_NUM_THREADS": settings.threads,
-            # One thread for each stream: batches side by side, none shared.
-            "NUM_STREAMS": settings.threads,
-            "INFERENCE_PRECISION_HINT": wanted,
-            # Many workers share the cores: pinning would put them all on the same ones.
-            "ENABLE_CPU_PINNING": False,
-        }
+        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": wanted}
+        if device == "CPU":
+            config |= {
+                "INFERENCE_NUM_THREADS": settings.threads,
+                # One thread for each stream: batches side by side, none shared.
+                "NUM_STREAMS": settings.threads,
+                # Many workers share the cores: pinning would put them all on the same ones.
+                "ENABLE_CPU_PINNING": False,
+            }
         try:
             core = openvino.Core()
             model = core.read_model(weights)
             _check_names(card, model)
             if wanted == _TYPES["bf16"]:
                 model = _with_short_answers(card, model)
-            compiled = core.compile_model(
-                model, device, config if device == "CPU" else {"INFERENCE_PRECISION_HINT": wanted}
-            )
+            return cls(card, _Network(core, model, device, config), settings=settings)
         except RuntimeError as error:
             # An operator that OpenVINO does not know is no fault of the file.
             kind = EngineUnfitError if "No conversion rule" in str(error) else EngineError
             raise kind(f"cannot load {weights.name}: {_short(error)}") from error
-        used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        if used != wanted:
-            raise EngineUnfitError(f"this processor computes in {used}, not in {wanted}")
-        return cls(card, compiled, device=device.lower(), settings=settings)
 
     def infer(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Return the outputs of one batch; see `Engine.infer`."""
@@ -109,7 +119,10 @@ class OpenVinoEngine:
         contiguous = {
             name: np.ascontiguousarray(value, dtype=np.float32) for name, value in fed.items()
         }
-        request = self._requests.get()
+        count, _, ny, nx = next(iter(contiguous.values())).shape
+        batch = (count, ny, nx)
+        requests = self._requests_for(batch if batch in self._card.batches else None)
+        request = requests.get()
         try:
             request.infer(contiguous)
             # The request owns its output memory and uses it again: hence copies.
@@ -119,11 +132,35 @@ class OpenVinoEngine:
                 f"openvino failed: {_short(error)}", where=f"network '{self._card.name}'"
             ) from error
         finally:
-            self._requests.put(request)
+            requests.put(request)
 
     def close(self) -> None:
         """Give the compiled network's memory back."""
-        self._requests = SimpleQueue()
+        self._requests = {}
+
+
+class _Network(NamedTuple):
+    """A file that was read, to be compiled."""
+
+    core: Any
+    model: Any
+    device: str
+    config: Mapping[str, Any]
+
+    def compiled(self, batch: Batch | None) -> Any:
+        """Return the network compiled for batches of a shape, or of any, which may be slower."""
+        model = self.model
+        if batch is not None:
+            count, *sides = batch
+            model = model.clone()
+            shapes = {port: port.partial_shape for port in model.inputs}
+            model.reshape({port: [count, old[1], *sides] for port, old in shapes.items()})
+        compiled = self.core.compile_model(model, self.device, self.config)
+        wanted = self.config["INFERENCE_PRECISION_HINT"]
+        used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if used != wanted:
+            raise EngineUnfitError(f"this processor computes in {used}, not in {wanted}")
+        return compiled
 
 
 def _with_short_answers(card: NetworkCard, model: Any) -> Any:

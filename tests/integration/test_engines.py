@@ -107,6 +107,23 @@ def test_a_fixed_number_of_threads_gives_the_same_bits_twice(
     assert np.array_equal(*answers)
 
 
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+def test_batches_that_the_card_names_are_answered_as_all_others(
+    tmp_path: Path, engine: str
+) -> None:
+    needed(engine)
+    card, path = toy_networks.save(toy_networks.three_convolutions(), tmp_path, network=TORCH)
+    count, _, *sides = IMAGES.shape
+    named = card.model_copy(update={"batches": ((1, 16, 16), (count, *sides))})
+    tolerance = card.precision["f32"]
+    opened, other = (open_engine(told, path, prefer=engine) for told in (named, card))
+    for images in (IMAGES, IMAGES[:1], IMAGES[:, :, :16, :16], IMAGES[:1, :, :16, :16]):
+        found, expected = (one.infer({"image": images})["answer"] for one in (opened, other))
+        np.testing.assert_allclose(
+            found, expected, rtol=tolerance.relative, atol=tolerance.absolute
+        )
+
+
 def test_an_answer_stays_when_the_engine_is_asked_again(tmp_path: Path) -> None:
     card, path = toy_networks.save(toy_networks.three_convolutions(), tmp_path, network=TORCH)
     for name in ("openvino", "onnxruntime", "torch"):

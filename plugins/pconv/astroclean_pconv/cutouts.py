@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     Box = tuple[slice, slice]
 
-__all__ = ["REACH", "SIDE", "SIDES", "CutOut", "cut", "plan_cutouts"]
+__all__ = ["BATCHES", "REACH", "SIDE", "SIDES", "CutOut", "cut", "plan_cutouts"]
 
 SIDE = 96
 """Pixels of a cut-out that networks are trained for (paper, section 2.4.1)."""
 SIDES = {64: 28, 96: 48, 128: 64, 256: 128}
 """Sides of cut-outs, each with the largest hole that it shows with enough around it, pixels."""
+BATCHES = {64: 4, 96: 4, 128: 2, 256: 1}
+"""Cut-outs of each side that a network is fed at once, neither more nor fewer, where its card names
+no batches."""
 REACH = 2 * max(SIDES)
 """Pixels around a pixel within which lies all that decides how it is filled."""
-_CELL = SIDES[64] // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +47,21 @@ class CutOut:
 
     def put(self, target: NDArray[Any], values: NDArray[Any]) -> None:
         """Write the pixels that this cut-out fills into a frame."""
-        rows, columns = np.nonzero(self.own)
+        rows, columns = self._filled
         target[rows + self.y, columns + self.x] = values[rows, columns]
 
+    @cached_property
+    def _filled(self) -> tuple[NDArray[np.intp], ...]:
+        """Rows and columns of what is filled."""
+        return np.nonzero(self.own)
 
-def plan_cutouts(fill: NDArray[np.bool_], *, origin: tuple[int, int] = (0, 0)) -> list[CutOut]:
+
+def plan_cutouts(
+    fill: NDArray[np.bool_],
+    *,
+    origin: tuple[int, int] = (0, 0),
+    sides: Iterable[int] = tuple(SIDES),
+) -> list[CutOut]:
     """Return cut-outs that together fill each pixel of holes once.
 
     Holes that touch are one hole, and lie whole in one cut-out where they fit: centered, or, where
@@ -62,43 +75,50 @@ def plan_cutouts(fill: NDArray[np.bool_], *, origin: tuple[int, int] = (0, 0)) -
         Pixels to fill, of any shape.
     origin : (int, int)
         (y, x) of the first pixel in a larger frame.
+    sides : iterable of int
+        That the network takes, of those of `SIDES`.
 
     Returns
     -------
     list of CutOut
-        By side, then in the order of rows. Sides are those of `SIDES`.
+        By side, then in the order of rows.
     """
     from scipy.ndimage import find_objects, label  # noqa: PLC0415 - costs a fifth of a second
 
+    cores = {side: SIDES[side] for side in sorted(sides)}
+    cell = next(iter(cores.values())) // 2
     labels, _ = label(fill, np.ones((3, 3)))
     groups: dict[tuple[int, ...], list[tuple[int, Box]]] = {}
     for number, box in enumerate(find_objects(labels), start=1):
         longest = max(part.stop - part.start for part in box)
-        if longest <= _CELL:
+        if longest <= cell:
             # Two such boxes that begin in one cell fit into the smallest cut-out together.
             place = (part.start + first for part, first in zip(box, origin, strict=True))
-            key: tuple[int, ...] = tuple(first // _CELL for first in place)
+            key: tuple[int, ...] = tuple(first // cell for first in place)
         else:
             key = (-number, 0)
         groups.setdefault(key, []).append((number, box))
-    made = [one for members in groups.values() for one in _of_group(labels, members, origin)]
+    made = [one for members in groups.values() for one in _of_group(labels, members, origin, cores)]
     return sorted(made, key=lambda one: (one.side, one.y, one.x))
 
 
 def _of_group(
-    labels: NDArray[np.integer], members: list[tuple[int, Box]], origin: tuple[int, int]
+    labels: NDArray[np.integer],
+    members: list[tuple[int, Box]],
+    origin: tuple[int, int],
+    cores: Mapping[int, int],
 ) -> list[CutOut]:
     """Return the cut-outs of holes that are filled together."""
     numbers = [number for number, _ in members]
     low = [min(box[axis].start for _, box in members) for axis in (0, 1)]
     high = [max(box[axis].stop for _, box in members) for axis in (0, 1)]
     longest = max(last - first for first, last in zip(low, high, strict=True))
-    side = next((side for side, core in SIDES.items() if core >= longest), None)
+    side = next((side for side, core in cores.items() if core >= longest), None)
     if side is not None:
         boxes = [(tuple(low), tuple(high))]
     else:
-        side = max(SIDES)
-        boxes = list(_cells(low, high, SIDES[side], origin))
+        side = max(cores)
+        boxes = list(_cells(low, high, cores[side], origin))
     found = []
     for (top, left), (bottom, right) in boxes:
         # The cut-out is that of the whole cell, of which the frame may hold a part.

@@ -10,7 +10,7 @@ import torch
 from astroclean.inference.verify import write_example
 from astroclean.inference.weights import digest_of
 from astroclean.training.torch_onnx import export_torch
-from astroclean_pconv.cutouts import SIDE
+from astroclean_pconv.cutouts import BATCHES, SIDE
 from astroclean_pconv.network import CompactNetwork
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ license = "BSD-3-Clause"
 unit = "any"
 halo = {halo}
 multiple = {multiple}
+batches = {batches}
 inputs = [{{ name = "image" }}, {{ name = "mask", content = "valid" }}]
 normalization = {{ name = "sigma_clip_zscore", scope = "tile" }}
 
@@ -99,6 +100,7 @@ def export_network(network: Any, folder: Path, *, name: str) -> list[Path]:
         # A pixel in the middle of a hole is seen across the whole cut-out.
         halo=SIDE // 2,
         multiple=multiple,
+        batches=[[count, side, side] for side, count in BATCHES.items() if compact or side >= SIDE],
         sha256=digest_of(weights),
         size=weights.stat().st_size,
         builder=builder,

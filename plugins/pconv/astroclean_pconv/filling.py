@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.parallel import in_threads
-from astroclean_pconv.cutouts import cut, plan_cutouts
+from astroclean_pconv.cutouts import BATCHES, cut, plan_cutouts
 from astroclean_pconv.noise import draw_noise, measure_noise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Filled", "Surroundings", "fill_holes"]
 
-_BATCH = 16
 _LEAST_SEEN = 0.05
 """Part of a cut-out that must be seen, else its holes stay as they are."""
 _MEASURED = 0.5
@@ -55,7 +54,8 @@ class Filled:
     background: NDArray[np.float32]
     """Without noise, unless ``noisy`` says otherwise."""
     deviation: NDArray[np.float32]
-    """Standard deviation of what is truly there, without noise, about ``background``."""
+    """Standard deviation of what is truly there, without noise, about ``background``; NaN of a
+    network that does not tell it."""
     sigma: NDArray[np.float32]
     """Standard deviation of the noise of the surroundings."""
     correlation: NDArray[np.float32]
@@ -117,7 +117,7 @@ def fill_holes(network: StageNetwork, around: Surroundings, *, seed: int | None 
     Parameters
     ----------
     network : StageNetwork
-        Takes ``image`` and ``mask``, gives ``background`` and ``spread``.
+        Takes ``image`` and ``mask``, gives ``background`` and, if it knows, ``spread``.
     around : Surroundings
         The frame. Not modified.
     seed : int, optional
@@ -134,34 +134,41 @@ def fill_holes(network: StageNetwork, around: Surroundings, *, seed: int | None 
 
     def work(batch: Sequence[CutOut]) -> None:
         shown = [_show(one, around) for one in batch]
-        for one, view, answer in zip(batch, shown, _answers(network, shown), strict=True):
+        answers = _answers(network, shown, counts[batch[0].side])
+        for one, view, answer in zip(batch, shown, answers, strict=True):
             if answer is not None:
                 place = one.y + around.origin[0], one.x + around.origin[1]
                 _put(filled, one, answer, _noise_of(view, place, seed))
 
-    cutouts = plan_cutouts(around.holes, origin=around.origin)
-    in_threads(work, _batches(cutouts), network.engine.parallel)
+    counts = {side: count for count, side, _ in network.card.batches} or BATCHES
+    cutouts = plan_cutouts(around.holes, origin=around.origin, sides=counts)
+    in_threads(work, _batches(cutouts, counts), network.engine.parallel)
     return filled
 
 
 def _answers(
-    network: StageNetwork, shown: Sequence[_View]
+    network: StageNetwork, shown: Sequence[_View], count: int
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]] | None]:
-    """Yield background and its deviation of each cut-out; None where too little is seen."""
+    """Yield background and its deviation of each cut-out; None where too little is seen.
+
+    Engines compile for batches of one length: what is missing of it stays empty.
+    """
     normalization = network.card.normalization
     prepared = [normalization.forward(image, valid) for image, valid in shown]
-    answers = network.engine.infer(
-        {
-            "image": np.stack([image for image, _ in prepared])[:, np.newaxis],
-            "mask": np.stack([v for _, v in shown])[:, np.newaxis].astype(np.float32),
-        }
-    )
+    side = shown[0][1].shape[0]
+    images, masks = np.zeros((2, count, 1, side, side), dtype=np.float32)
+    for index, ((image, _), (_, valid)) in enumerate(zip(prepared, shown, strict=True)):
+        images[index, 0], masks[index, 0] = image, valid
+    answers = network.engine.infer({"image": images, "mask": masks})
     for index, ((_, valid), (_, state)) in enumerate(zip(shown, prepared, strict=True)):
         if valid.mean() < _LEAST_SEEN:
             yield None
             continue
-        width = normalization.inverse_width(answers["spread"][index, 0], state)
-        yield normalization.inverse(answers["background"][index, 0], state), _DEVIATION * width
+        background = answers["background"][index, 0]
+        width = np.full_like(background, np.nan)  # of a network that tells no error
+        if "spread" in answers:
+            width = normalization.inverse_width(answers["spread"][index, 0], state)
+        yield normalization.inverse(background, state), _DEVIATION * width
 
 
 def _noise_of(
@@ -196,14 +203,14 @@ def _show(one: CutOut, around: Surroundings) -> _View:
     return image, valid
 
 
-def _batches(cutouts: Sequence[CutOut]) -> Iterator[Sequence[CutOut]]:
-    """Yield cut-outs of one side together."""
+def _batches(cutouts: Sequence[CutOut], counts: Mapping[int, int]) -> Iterator[Sequence[CutOut]]:
+    """Yield cut-outs of one side together, at most so many as are told for it."""
     alike: dict[int, list[CutOut]] = {}
     for one in cutouts:
         alike.setdefault(one.side, []).append(one)
-    for group in alike.values():
-        for first in range(0, len(group), _BATCH):
-            yield group[first : first + _BATCH]
+    for side, group in alike.items():
+        for first in range(0, len(group), counts[side]):
+            yield group[first : first + counts[side]]
 
 
 def _generator(

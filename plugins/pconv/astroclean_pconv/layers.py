@@ -14,6 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from astroclean.inference.onnx_graph import OnnxGraph
 
 __all__ = ["Entry", "Geometry", "PartialConv2d", "PullPush", "joined"]
@@ -235,7 +237,7 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
         values, coverage = sources
         pads = {"strides": [self.stride] * 2, "pads": [self.padding] * 4}
         operation = "ConvTranspose" if self.transposed else "Conv"
-        part = graph.add(operation, coverage, graph.inline(self.mean.numpy()), **pads)
+        part = self._part_to_onnx(graph, coverage, pads)
         known = graph.add("Greater", part, graph.constant(_KNOWN))
         mask = graph.add("Cast", known, to=_FLOAT)
         weight = _parameter(graph, name, "conv.weight", self.weight)
@@ -257,6 +259,13 @@ class PartialConv2d(nn.Module):  # type: ignore[misc]  # torch is untyped
         elif self.activation == "abs":
             made = graph.add("Abs", made)
         return [graph.add("Mul", made, mask) if self._adds else made, mask]
+
+    def _part_to_onnx(self, graph: OnnxGraph, coverage: str, pads: Mapping[str, list[int]]) -> str:
+        """Write the mean coverage of each window; engines are slow at convolving one channel."""
+        if self.transposed:
+            return graph.add("ConvTranspose", coverage, graph.inline(self.mean.numpy()), **pads)
+        window = {"kernel_shape": list(self.mean.shape[-2:]), "count_include_pad": 1}
+        return graph.add("AveragePool", coverage, **window, **pads)
 
 
 def _parameter(graph: OnnxGraph, layer: str, name: str, values: Any) -> str:

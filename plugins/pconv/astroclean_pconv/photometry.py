@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from astroclean.core.psf import Psf
     from astroclean_pconv.psf_image import PsfImage
 
+    _Disk = tuple[NDArray[np.intp], NDArray[np.intp]]
+
 __all__ = ["Apertures", "Measured", "Quality", "encircled", "photometry"]
 
 
@@ -97,15 +99,18 @@ def photometry(frame: Frame, measured: Measured, sizes: HoleSizes, apertures: Ap
     table = QTable()
     table["x"], table["y"] = measured.positions[:, 0], measured.positions[:, 1]
     table["snr"], table["mask_radius"] = measured.snr, measured.radii
+    disks = [_disk(measured, index) for index in range(len(measured.positions))]
     flux, error = (
-        _of_holes(measured) if measured.flux is None else (measured.flux, measured.flux_error)
+        _of_holes(measured, disks)
+        if measured.flux is None
+        else (measured.flux, measured.flux_error)
     )
     columns: dict[str, Any] = {"flux": flux, "flux_err": error}
     columns |= _in_apertures(frame, measured, sizes, apertures)
     unit = _flux_unit(frame.unit)
     for name, values in columns.items():
         table[name] = np.asarray(values, dtype=np.float64) * unit
-    table["quality"] = _quality(frame, measured, flux)
+    table["quality"] = _quality(frame, measured, disks, flux)
     for name in table.colnames:
         table[name].info.description = _MEANINGS.get(name, _MEANINGS.get(name.split("_")[0]))
     return table
@@ -132,12 +137,12 @@ def _flux_unit(unit: Any) -> Any:
     return known * u.pix if u.pix in getattr(known, "bases", ()) else known
 
 
-def _of_holes(measured: Measured) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _of_holes(
+    measured: Measured, disks: Sequence[_Disk]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return light in the holes over the part of the PSF in it, and its error."""
-    count = len(measured.positions)
-    found = np.full((2, count), np.nan)
-    for index in range(count):
-        rows, columns = _disk(measured, index)
+    found = np.full((2, len(disks)), np.nan)
+    for index, (rows, columns) in enumerate(disks):
         if not len(rows):
             continue
         weight = np.ones(len(rows))
@@ -154,7 +159,7 @@ def _of_holes(measured: Measured) -> tuple[NDArray[np.float64], NDArray[np.float
     return found[0], found[1]
 
 
-def _disk(measured: Measured, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _disk(measured: Measured, index: int) -> _Disk:
     """Return the filled pixels of the hole of a source."""
     (x, y), radius = measured.positions[index], measured.radii[index]
     ny, nx = measured.holes.shape
@@ -196,13 +201,14 @@ def _in_apertures(
     return found
 
 
-def _quality(frame: Frame, measured: Measured, flux: NDArray[np.float64]) -> NDArray[np.int32]:
+def _quality(
+    frame: Frame, measured: Measured, disks: Sequence[_Disk], flux: NDArray[np.float64]
+) -> NDArray[np.int32]:
     positions, radii = measured.positions, measured.radii
     quality = np.zeros(len(positions), dtype=np.int32)
     if not len(positions):
         return quality
-    for index in range(len(positions)):
-        rows, columns = _disk(measured, index)
+    for index, (rows, columns) in enumerate(disks):
         if not len(rows):
             quality[index] |= Quality.NOT_FILLED
         elif frame.mask[rows, columns].any():

@@ -43,6 +43,19 @@ class PsfImage:
         """Pixels from the middle beyond which there is nothing."""
         return int(self.width * (max(self.fine.shape) // FINER + 1)) // 2 + 1
 
+    @cached_property
+    def _rings(self) -> NDArray[np.float64]:
+        """(n,): the most brightness at 0, 1, ... pixels from the middle or farther, as a part."""
+        pixels = np.abs(self.fine[::FINER, ::FINER])
+        away = [np.abs(np.arange(n) - n // 2) for n in pixels.shape]
+        rings = np.zeros(max(pixels.shape) // 2 + 1)
+        np.maximum.at(rings, np.maximum(away[0][:, None], away[1]), pixels)
+        return np.asarray(np.maximum.accumulate(rings[::-1])[::-1] / rings.max())
+
+    def reach_of(self, part: float) -> int:
+        """Return the pixels from the middle beyond which it is fainter than a part of its peak."""
+        return min(int(self.width * (np.count_nonzero(self._rings > part) + 1)), self.reach)
+
     def changed(self, *, turn: float = 0.0, width: float = 1.0) -> PsfImage:
         """Return the same, further turned and widened."""
         new = replace(self, turn=self.turn + turn, width=self.width * width)

@@ -118,14 +118,18 @@ class PartialConvolution(SourceRemover):
         return Removal(data, where, filled.uncertainty, metrics=left, reasons=reasons)
 
     def _of_sources(self, frame: Frame) -> Removal:
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415 - only where it is used
+
         found = self._catalog(frame)
         around = self._surroundings(frame, found.holes)
         separated = None
-        if self.options.mode == "separate":
-            separated = self._separated(frame, around, found)
-            filled = separated.filled
-        else:
-            filled = self._inpainted(around, found)
+        # Systems of some hundred equations: threads that wait for each other cost far more.
+        with threadpool_limits(1, user_api="blas"):
+            if self.options.mode == "separate":
+                separated = self._separated(frame, around, found)
+                filled = separated.filled
+            else:
+                filled = self._inpainted(around, found)
         where = filled.known
         data = np.where(where, filled.background + filled.noise, frame.data)
         metrics = {
@@ -197,12 +201,16 @@ class PartialConvolution(SourceRemover):
             ) from error
 
     def _separated(self, frame: Frame, around: Surroundings, found: _Found) -> Separated:
-        from threadpoolctl import threadpool_limits  # noqa: PLC0415 - only where it is used
-
         from astroclean_pconv.separating import Separation  # noqa: PLC0415 - scipy's solvers
 
         assert frame.psf is not None  # needed, hence checked by the base class
         options = self.options
+        if "spread" not in {tensor.name for tensor in self._network.card.outputs}:
+            raise StageError(
+                f"network '{self._network.card.name}' does not tell how far off it is",
+                where=f"{frame.frame_id}, stage '{self.name}', option 'weights'",
+                remedy='take mode = "inpaint", or weights of the compact network',
+            )
         separation = Separation(
             fill=lambda surroundings, seed: fill_holes(self._network, surroundings, seed=seed),
             position_error=options.position_error,
@@ -210,9 +218,7 @@ class PartialConvolution(SourceRemover):
             seed=options.seed if options.noise == "match" else None,
             wings=options.wings,
         )
-        # Systems of some hundred equations: threads that wait for each other cost far more.
-        with threadpool_limits(1, user_api="blas"):
-            return separation.of(around, found.positions, found.radii, frame.psf)
+        return separation.of(around, found.positions, found.radii, frame.psf)
 
     def _photometry(
         self, frame: Frame, found: _Found, filled: Filled, separated: Separated | None

@@ -96,20 +96,39 @@ class Sources:
         return psf.drawn(dy, dx)
 
     def light(
-        self, shape: tuple[int, ...], fluxes: NDArray[np.float64] | None = None
+        self,
+        shape: tuple[int, ...],
+        fluxes: NDArray[np.float64] | None = None,
+        *,
+        faintest: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
-        """Return the light of all sources in a frame, (ny, nx), or that of other fluxes."""
+        """Return the light of all sources in a frame, (ny, nx).
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Of the frame.
+        fluxes : (k,) float64, optional
+            Other fluxes than those of the sources.
+        faintest : (k,) float64, optional
+            Parts of their peaks below which sources are not drawn.
+        """
         light = np.zeros(shape)
         fluxes = self.flux if fluxes is None else fluxes
+        parts = np.zeros(len(fluxes)) if faintest is None else faintest
         # Sums in another order round differently: sources go by their place.
         for index in np.lexsort(self.positions.T):
-            self.add(light, int(index), float(fluxes[index]))
+            self.add(light, int(index), float(fluxes[index]), faintest=float(parts[index]))
         return light
 
-    def add(self, image: NDArray[np.float64], index: int, flux: float) -> None:
-        """Add the light of a source to an image of the frame."""
-        box = self.box_of(index, image.shape)
-        if flux and box is not None:
+    def add(
+        self, image: NDArray[np.float64], index: int, flux: float, *, faintest: float = 0.0
+    ) -> None:
+        """Add the light of a source to an image of the frame, but where it is fainter than that."""
+        if not flux:
+            return
+        box = self.box_of(index, image.shape, self.psfs[index].reach_of(faintest))
+        if box is not None:
             image[box] += flux * self.image_of(index, *box)
 
     def box_of(

@@ -31,6 +31,8 @@ _SEEN = 0.1
 """Least part of the light that these must have."""
 _FAINT = 0.03
 """Light at the rim in deviations of the annulus that does no harm."""
+_UNSEEN = 0.01
+"""Light in deviations of the annulus that is not drawn."""
 _WINGS = 0.1
 """Light in deviations of the noise from which it is taken out."""
 _UNSURE = 0.05
@@ -62,7 +64,8 @@ def light_of(
     fit = _Fit(around, sources, radii)
     seen = _at_rim(sources, radii) * np.abs(snr) > _FAINT
     sources.flux[:] = np.where(seen & (fit.misfits < _UNLIKE), fit.fluxes, 0)
-    return sources.light(around.data.shape)
+    parts = _UNSEEN / np.maximum(np.abs(snr), _UNSEEN)
+    return sources.light(around.data.shape, faintest=parts)
 
 
 def without_wings(

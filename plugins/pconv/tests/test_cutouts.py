@@ -116,6 +116,7 @@ def test_small_holes_of_a_neighborhood_share_a_cutout_and_large_ones_are_alone()
     assert [one.side for one in plan_cutouts(mask)] == [64, 96]
     mask[300:350, 300:301] = True
     assert [one.side for one in plan_cutouts(mask)] == [64, 96, 128]
+    assert [one.side for one in plan_cutouts(mask, sides=[96, 256])] == [96, 96, 256]
     assert plan_cutouts(np.zeros((50, 60), dtype=bool)) == []
 
 

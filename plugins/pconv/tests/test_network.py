@@ -15,7 +15,10 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 from astroclean_pconv.export import export_network  # noqa: E402 - imports torch
 from astroclean_pconv.layers import PartialConv2d, PullPush  # noqa: E402
 from astroclean_pconv.network import build_compact, build_paper  # noqa: E402
+from maps_of_sources import ROWS, frame_of, run  # noqa: E402
 
+from astroclean.core.uncertainty import deviation_of  # noqa: E402
+from astroclean.errors import StageError  # noqa: E402
 from astroclean.inference.card import load_card  # noqa: E402
 from astroclean.inference.engine import open_engine  # noqa: E402
 from astroclean.inference.initializers import read_initializers  # noqa: E402
@@ -174,6 +177,22 @@ def test_engines_answer_as_the_network_of_the_paper(tmp_path: Path, engine: str)
     found = opened.infer({"image": image.numpy(), "mask": mask.numpy()})["background"]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     opened.close()
+
+
+@pytest.mark.slow
+def test_the_stage_takes_a_network_that_needs_wide_views_and_tells_no_error(
+    tmp_path: Path,
+) -> None:
+    shipped(network("paper"), tmp_path)
+    weights = str(tmp_path / "pconv-test.card.toml")
+    frame = frame_of(rows=ROWS[:2])
+    result = run(frame, weights=weights, wings=False)
+    filled = result.frame.where("REMOVED")
+    assert filled.sum() > 50
+    assert np.isfinite(result.frame.data).all()
+    assert np.isnan(deviation_of(result.frame.uncertainty)[filled]).all(), "nobody knows"
+    with pytest.raises(StageError, match="does not tell how far off it is"):
+        run(frame, weights=weights, mode="separate")
 
 
 def test_a_shipped_network_verifies_and_names_its_parameters_as_the_module(tmp_path: Path) -> None:
