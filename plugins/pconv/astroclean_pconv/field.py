@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from astroclean_pconv.clumps import find_clumps
-from astroclean_pconv.separation import Pixels, solve
+from astroclean_pconv.separation import Pixels, measure, solve
 from astroclean_pconv.stretches import Stretch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from astroclean_pconv.clumps import Clump, Places
     from astroclean_pconv.filling import Filled, Surroundings
-    from astroclean_pconv.separation import Doubts, Solution, Sources
+    from astroclean_pconv.separation import Doubts, Solution
+    from astroclean_pconv.sources import Sources
+
+    Found = TypeVar("Found")
 
 __all__ = ["Field"]
 
@@ -76,14 +81,25 @@ class Field:
             seen = seen + flux * self.sources.image_of(member, clump.rows, clump.columns)
         return Pixels(clump, stretch, np.asarray(seen))
 
+    def measure(self, doubts: Doubts) -> None:
+        """Find fluxes and shapes of the sources alone; see `solve`."""
+        self._work(measure, doubts)
+
     def solve(self, doubts: Doubts) -> list[Solution]:
         """Solve all clumps.
 
         Clumps with a hole of their own see the light of all others as it was; those that share one
         are solved again and again, each with what the others have become.
         """
+        known = self._work(solve, doubts)
+        return [known[index] for index in range(len(self.clumps))]
+
+    def _work(
+        self, way: Callable[[Pixels, Sources, Doubts], Found], doubts: Doubts
+    ) -> dict[int, Found]:
+        """Bring all sources up to date; return what was found of each clump."""
         known = {
-            index: solve(self.pixels(clump), self.sources, doubts)
+            index: way(self.pixels(clump), self.sources, doubts)
             for index, clump in enumerate(self.clumps)
             if not clump.shared
         }
@@ -92,9 +108,18 @@ class Field:
             self.update()
         for _ in range(_SWEEPS if crowds else 0):
             for index in crowds:
-                known[index] = self._solve_one(self.clumps[index], doubts)
+                clump = self.clumps[index]
+                pixels = self.pixels(clump)
+                self._light(clump, 1.0)
+                known[index] = way(pixels, self.sources, doubts)
+                self._light(clump, -1.0)
         self.update()
-        return [known[index] for index in range(len(self.clumps))]
+        return known
+
+    def _light(self, clump: Clump, factor: float) -> None:
+        """Add the light of the sources of a clump to what is left, as they are now."""
+        for member in clump.members:
+            self.sources.add(self.left, int(member), factor * float(self.sources.flux[member]))
 
     @property
     def taken(self) -> NDArray[np.float64]:
@@ -104,12 +129,3 @@ class Field:
     def update(self) -> None:
         """Take the light away as the sources are now."""
         self.left = self._data - self.sources.light(self._data.shape)
-
-    def _solve_one(self, clump: Clump, doubts: Doubts) -> Solution:
-        pixels = self.pixels(clump)
-        for member in clump.members:
-            self.sources.add(self.left, int(member), float(self.sources.flux[member]))
-        solution = solve(pixels, self.sources, doubts)
-        for member in clump.members:
-            self.sources.add(self.left, int(member), -float(self.sources.flux[member]))
-        return solution

@@ -73,8 +73,12 @@ def _difference(image: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 
 def _deviation(values: NDArray[np.float64]) -> float:
     """Return a standard deviation that sources hardly touch; NaN of too few values."""
-    known = values[np.isfinite(values)]
-    return _MAD * float(np.median(np.abs(known))) if known.size >= _FEWEST else float("nan")
+    known = np.abs(values[np.isfinite(values)])
+    if known.size < _FEWEST:
+        return float("nan")
+    # Of two in the middle the larger one: half the time of a median, for each hole.
+    middle = known.size // 2
+    return _MAD * float(np.partition(known, middle)[middle])
 
 
 def _correlation(quotient: float) -> float:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from astroclean_pconv.clumps import Clump
     from astroclean_pconv.field import Field
-    from astroclean_pconv.separation import Pixels, Sources
+    from astroclean_pconv.separation import Pixels
+    from astroclean_pconv.sources import Sources
 
 __all__ = ["Tuning", "tuned"]
 
@@ -29,6 +30,8 @@ _SURE = (float(np.radians(0.005)), 5e-5)
 """Least of them: less does not show in the brightest sources."""
 _STEPS = (float(np.radians(2.0)), 0.02)
 """Over which the curvature of chi squared is measured."""
+_SLIGHT = 3e-4
+"""Change over which a slope is measured, in parts of the limits."""
 
 
 class Tuning(NamedTuple):
@@ -147,15 +150,15 @@ def _best(
     most = np.array([limit if told else 0.0 for limit, told in zip(limits, free, strict=True)])
 
     def place_of(change: NDArray[np.float64]) -> tuple[float, float]:
-        turn, width = most * np.clip(change, -1, 1)
+        turn, width = most * change
         return float(turn), 1 + float(width)
 
     ends = [np.linspace(-1, 1, n) if m else np.zeros(1) for n, m in zip(_STARTS, most, strict=True)]
     starts = [np.array([a, b]) for a in ends[0] for b in ends[1]]
     best = min(starts, key=lambda change: left(*place_of(change)))
-    simplex = best + np.array([[0.0, 0.0], [0.2, 0.0], [0.0, 0.4]])
-    told = {"initial_simplex": simplex, "xatol": 0.01, "fatol": 0.01, "maxiter": 60}
-    found = minimize(lambda c: left(*place_of(c)), best, method="Nelder-Mead", options=told)
+    bounds = [(-1.0, 1.0) if limit else (0.0, 0.0) for limit in most]
+    told = {"eps": _SLIGHT, "ftol": 1e-7, "gtol": 1e-3, "maxiter": 40}
+    found = minimize(lambda c: left(*place_of(c)), best, bounds=bounds, options=told)
     return place_of(found.x)
 
 

@@ -26,7 +26,7 @@ from astroclean_pconv.options import PconvOptions
 from astroclean_pconv.photometry import Apertures, Measured, encircled, photometry
 from astroclean_pconv.positions import refined
 from astroclean_pconv.psf_image import psf_images
-from astroclean_pconv.separation import Sources as FittedSources
+from astroclean_pconv.sources import Sources as FittedSources
 from astroclean_pconv.wings import light_of, without_wings
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from astroclean_pconv.clumps import Places
 from astroclean_pconv.field import Field
 from astroclean_pconv.psf_image import psf_images
 from astroclean_pconv.psf_tuning import Tuning, tuned
-from astroclean_pconv.separation import Doubts, Sources
+from astroclean_pconv.separation import Doubts
+from astroclean_pconv.sources import Sources
 from astroclean_pconv.wings import beyond, first_fluxes
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Separation:
             sources.psfs[:] = _changed(sources.psfs, tuning)
             field.update()
         doubts = Doubts(self.position_error, tuning.turn_error, tuning.width_error, misfit=False)
-        field.solve(doubts)
+        field.measure(doubts)
         doubts = replace(doubts, misfit=any(self.limits))
         core = _cores(around, filled, sources, psf.fwhm_pixels) & around.holes
         seen = self.fill(replace(around, data=field.left, holes=core), self.seed)

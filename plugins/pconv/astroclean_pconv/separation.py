@@ -12,26 +12,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from astroclean_pconv.sources import SHAPES
 from astroclean_pconv.stretches import evidence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean_pconv.clumps import Clump
-    from astroclean_pconv.psf_image import PsfImage
+    from astroclean_pconv.sources import Sources
     from astroclean_pconv.stretches import Stretch
 
-__all__ = ["Doubts", "Pixels", "Solution", "Sources", "solve"]
+__all__ = ["Doubts", "Pixels", "Solution", "measure", "solve"]
 
 _ROUNDS = 3
 _MISFITS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3)
 """Errors of the image of a source, in parts of its brightness; the likeliest is taken."""
-_SHAPES = 4
-"""Shifts in x and y, turn, width."""
 _STILL = 0.02
 """Change of a shape, in standard deviations of what is told, after which it is found."""
 _SURE = 1e-7
@@ -58,101 +57,6 @@ class Doubts:
         """Of the four changes of shape: 1 / variance."""
         doubts = np.array([self.place, self.place, self.turn, self.width])
         return np.asarray(np.maximum(doubts, _SURE) ** -2.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Sources:
-    """Sources of a frame; k of them. Arrays are written to as they become known."""
-
-    positions: NDArray[np.float64]
-    """(k, 2) x, y as told, pixels."""
-    psfs: list[PsfImage]
-    """One each."""
-    flux: NDArray[np.float64]
-    """(k,), 0 until they are solved."""
-    variance: NDArray[np.float64]
-    shape: NDArray[np.float64]
-    """(k, 4): how far from what is told: x, y (pixels), turn (radians), width (a part)."""
-
-    @classmethod
-    def told(cls, positions: NDArray[np.float64], psfs: list[PsfImage]) -> Sources:
-        """Return sources of which nothing else is known yet."""
-        count = len(positions)
-        unknown = np.full(count, np.nan)
-        return cls(positions, psfs, np.zeros(count), unknown, np.zeros((count, _SHAPES)))
-
-    def image_of(
-        self, index: int, rows: NDArray[np.intp], columns: NDArray[np.intp]
-    ) -> NDArray[np.float64]:
-        """Return the image of flux 1 of a source at some pixels, (n,)."""
-        psf, dy, dx = self._seen_from(index, rows, columns)
-        return psf.at(dy, dx)
-
-    def drawn(
-        self, index: int, rows: NDArray[np.intp], columns: NDArray[np.intp]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return image of flux 1, (n,), and slopes, (4, n), of a source at some pixels."""
-        psf, dy, dx = self._seen_from(index, rows, columns)
-        return psf.drawn(dy, dx)
-
-    def light(
-        self,
-        shape: tuple[int, ...],
-        fluxes: NDArray[np.float64] | None = None,
-        *,
-        faintest: NDArray[np.float64] | None = None,
-    ) -> NDArray[np.float64]:
-        """Return the light of all sources in a frame, (ny, nx).
-
-        Parameters
-        ----------
-        shape : (int, int)
-            Of the frame.
-        fluxes : (k,) float64, optional
-            Other fluxes than those of the sources.
-        faintest : (k,) float64, optional
-            Parts of their peaks below which sources are not drawn.
-        """
-        light = np.zeros(shape)
-        fluxes = self.flux if fluxes is None else fluxes
-        parts = np.zeros(len(fluxes)) if faintest is None else faintest
-        # Sums in another order round differently: sources go by their place.
-        for index in np.lexsort(self.positions.T):
-            self.add(light, int(index), float(fluxes[index]), faintest=float(parts[index]))
-        return light
-
-    def add(
-        self, image: NDArray[np.float64], index: int, flux: float, *, faintest: float = 0.0
-    ) -> None:
-        """Add the light of a source to an image of the frame, but where it is fainter than that."""
-        if not flux:
-            return
-        box = self.box_of(index, image.shape, self.psfs[index].reach_of(faintest))
-        if box is not None:
-            image[box] += flux * self.image_of(index, *box)
-
-    def box_of(
-        self, index: int, shape: tuple[int, ...], reach: int | None = None
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
-        """Return rows and columns, (my, mx) each, of the pixels that a source, or less, reaches."""
-        x, y = self.positions[index]
-        reach = self.psfs[index].reach if reach is None else reach
-        rows = np.arange(max(round(y) - reach, 0), min(round(y) + reach + 1, shape[0]))
-        columns = np.arange(max(round(x) - reach, 0), min(round(x) + reach + 1, shape[1]))
-        if not (len(rows) and len(columns)):
-            return None
-        found: tuple[Any, Any] = np.meshgrid(rows, columns, indexing="ij")
-        return found
-
-    def _seen_from(
-        self, index: int, rows: NDArray[np.intp], columns: NDArray[np.intp]
-    ) -> tuple[PsfImage, NDArray[np.float64], NDArray[np.float64]]:
-        """Return the PSF of a source, and where pixels lie from it."""
-        x, y = self.positions[index] + self.shape[index, :2]
-        psf = self.psfs[index].changed(
-            turn=self.shape[index, 2], width=1 + float(self.shape[index, 3])
-        )
-        return psf, rows - y, columns - x
 
 
 class Solution(NamedTuple):
@@ -197,13 +101,23 @@ def solve(pixels: Pixels, sources: Sources, doubts: Doubts) -> Solution:
     Solution
         In the pixels of the clump.
     """
+    return _settled(pixels, sources, doubts).solution(doubts)
+
+
+def measure(pixels: Pixels, sources: Sources, doubts: Doubts) -> None:
+    """Find fluxes and shapes alone; see `solve`."""
+    _settled(pixels, sources, doubts).step(doubts)
+
+
+def _settled(pixels: Pixels, sources: Sources, doubts: Doubts) -> _System:
+    """Return the equations of a clump at the fluxes and shapes that solve them."""
     clump, stretch, data = pixels
     drawn = _Drawn.of(clump, sources)
     stretch = stretch.fitted(data, drawn.images)
     problem = _Problem(clump, stretch, stretch.seen(data), sources)
     _first_fluxes(problem, drawn)
     misfit, best = 0.0, -np.inf
-    for part in _MISFITS if doubts.misfit else _MISFITS[:1]:
+    for part in _MISFITS if doubts.misfit else ():
         told = _System(problem, drawn, part).evidence()
         if told < best:
             break  # the likelihood has one maximum along this line
@@ -213,7 +127,7 @@ def solve(pixels: Pixels, sources: Sources, doubts: Doubts) -> Solution:
         drawn = _Drawn.of(clump, sources)
         if moved < _STILL:
             break
-    return _System(problem, drawn, misfit).solution(doubts)
+    return _System(problem, drawn, misfit)
 
 
 class _Drawn(NamedTuple):
@@ -274,7 +188,7 @@ class _System:
         stretch, flux = problem.stretch, problem.fluxes
         count, (pixels, _) = len(flux), drawn.images.shape
         self._slopes = stretch.rows_of(
-            (drawn.slopes * flux[:, None]).reshape(pixels, count * _SHAPES)
+            (drawn.slopes * flux[:, None]).reshape(pixels, count * SHAPES)
         )
         self.images = stretch.rows_of(drawn.images)
         light = self.images @ flux
@@ -308,7 +222,7 @@ class _System:
         change, covariance = self._changes(doubts)
         sources.flux[members] += change[:count]
         sources.variance[members] = np.diag(covariance)[:count]
-        shape = sources.shape[members] + change[count:-1].reshape(count, _SHAPES)
+        shape = sources.shape[members] + change[count:-1].reshape(count, SHAPES)
         limits = _FARTHEST / np.sqrt(doubts.precision)
         before = sources.shape[members]
         sources.shape[members] = np.clip(shape, -limits, limits)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from astroclean_pconv.filling import Filled, Surroundings
-    from astroclean_pconv.separation import Sources
+    from astroclean_pconv.sources import Sources
 
 __all__ = ["beyond", "first_fluxes", "light_of", "without_wings"]
 

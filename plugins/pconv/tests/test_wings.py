@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astroclean_pconv.filling import Surroundings
 from astroclean_pconv.psf_image import psf_images
-from astroclean_pconv.separation import Sources
+from astroclean_pconv.sources import Sources
 from astroclean_pconv.wings import first_fluxes, light_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
