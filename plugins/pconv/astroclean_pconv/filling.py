@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,7 +49,10 @@ class Surroundings:
 
 @dataclass(frozen=True, eq=False)
 class Filled:
-    """What lies in the holes, each (ny, nx) float32, in the unit of the frame; NaN elsewhere."""
+    """What lies in the holes, each (ny, nx) float32, in the unit of the frame; NaN elsewhere.
+
+    Arrays are written to until all is known.
+    """
 
     background: NDArray[np.float32]
     """Without noise, unless ``noisy`` says otherwise."""
@@ -77,10 +80,12 @@ class Filled:
         """Pixels of whose own noise next to nothing is left: they were not measured."""
         return self.known & (self.noisy < _MEASURED)
 
-    def with_measured(
+    def put_measured(
         self, where: NDArray[np.bool_], values: NDArray[Any], doubt: NDArray[Any]
-    ) -> Filled:
-        """Return the same, but for pixels of which light alone was taken away.
+    ) -> None:
+        """Enter pixels of which light alone was taken away.
+
+        Written in place: maps are large.
 
         Parameters
         ----------
@@ -91,14 +96,12 @@ class Filled:
         doubt : (ny, nx)
             Standard deviation of that light.
         """
-        planes = {
-            "background": np.where(where, values, self.background),
-            "deviation": np.where(where, doubt, self.deviation),
-            "sigma": np.where(where & ~self.known, self.usual_sigma, self.sigma),
-            "noise": np.where(where, 0, self.noise),
-            "noisy": np.where(where, 1, self.noisy),
-        }
-        return replace(self, **{n: np.asarray(p, dtype=np.float32) for n, p in planes.items()})
+        sigma = self.usual_sigma
+        self.sigma[where & ~self.known] = sigma
+        self.background[where] = values[where]
+        self.deviation[where] = doubt[where]
+        self.noise[where] = 0
+        self.noisy[where] = 1
 
     @property
     def usual_sigma(self) -> float:

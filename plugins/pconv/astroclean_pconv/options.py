@@ -55,7 +55,9 @@ class PconvOptions(HoleRule, EngineOptions):
     """Radii in arcsec, each with the part of a point source's light within it; where there are
     none the PSF of the frame tells it."""
     weights: str = "astroclean"
-    """``astroclean``, our compact network, or the card that `astroclean train pconv` left."""
+    """``astroclean``, our compact networks: one, and another for holes in the light of sources of
+    which no PSF is known or whose wings stay. ``astroclean-lit``, the other alone; or the card that
+    `astroclean train pconv` left."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["Apertures", "Measured", "Quality", "encircled", "photometry"]
 
 
+_BAND = 512
+"""Rows of a map that are measured at once."""
+
+
 class Quality(IntFlag):
     """What to know of a source; 0 for nothing."""
 
@@ -176,9 +180,31 @@ def _disk(measured: Measured, index: int) -> _Disk:
 def _in_apertures(
     frame: Frame, measured: Measured, sizes: HoleSizes, apertures: Apertures
 ) -> dict[str, NDArray[np.float64]]:
-    if not len(measured.positions):
-        every = [f"{kind}_{name}" for name in apertures.names for kind in ("aperture", "annulus")]
-        return {name: np.empty(0) for name in every}
+    positions = measured.positions
+    every = [f"{kind}_{name}" for name in apertures.names for kind in ("aperture", "annulus")]
+    found = {name: np.empty(len(positions)) for name in every}
+    reach = int(np.ceil(max(*sizes.annulus, *apertures.radii))) + 1
+    rows = np.clip(positions[:, 1].astype(int), 0, len(frame.data) - 1)
+    # photutils makes copies of what it is given: of a large map it gets a band at a time.
+    for band in np.unique(rows // _BAND):
+        part = np.flatnonzero(rows // _BAND == band)
+        first = max(band * _BAND - reach, 0)
+        seen = slice(first, (band + 1) * _BAND + reach)
+        places = positions[part] - (0, first)
+        images = frame.data[seen], frame.mask[seen], measured.light[seen]
+        for name, values in _in_band(*images, places, sizes, apertures).items():
+            found[name][part] = values
+    return found
+
+
+def _in_band(
+    data: NDArray[Any],
+    mask: NDArray[np.bool_],
+    light: NDArray[np.float32],
+    positions: NDArray[np.float64],
+    sizes: HoleSizes,
+    apertures: Apertures,
+) -> dict[str, NDArray[np.float64]]:
     from photutils.aperture import (  # noqa: PLC0415 - heavy
         ApertureStats,
         CircularAnnulus,
@@ -186,14 +212,14 @@ def _in_apertures(
         aperture_photometry,
     )
 
-    bad = frame.mask | ~np.isfinite(frame.data)
-    data = np.where(bad, np.float32(0), frame.data)
-    annulus = CircularAnnulus(measured.positions, *sizes.annulus)
+    bad = mask | ~np.isfinite(data)
+    data = np.where(bad, np.float32(0), data)
+    annulus = CircularAnnulus(positions, *sizes.annulus)
     sky = np.atleast_1d(ApertureStats(data, annulus, mask=bad).mean)
     found = {}
     for radius, fraction, name in zip(*apertures, strict=True):
-        circle = CircularAperture(measured.positions, radius)
-        alone = aperture_photometry(measured.light, circle)["aperture_sum"]
+        circle = CircularAperture(positions, radius)
+        alone = aperture_photometry(light, circle)["aperture_sum"]
         whole = aperture_photometry(data, circle, mask=bad)["aperture_sum"]
         area = circle.area_overlap(data, mask=bad)
         found[f"aperture_{name}"] = np.asarray(alone) / fraction

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["PartialConvolution"]
 
 _CARDS = Path(__file__).parent / "cards"
+_OURS = "astroclean"
+_OURS_LIT = "astroclean-lit"
+"""For holes in the light of their own sources, of which no PSF tells."""
 
 
 class PartialConvolution(SourceRemover):
@@ -63,9 +66,13 @@ class PartialConvolution(SourceRemover):
         self, options: PconvOptions | None = None, *, identity: Identity | None = None
     ) -> None:
         super().__init__(options, identity=identity)
-        self._network = StageNetwork(
-            named_card(_CARDS, "pconv", self.options.weights), self.options
-        )
+        self._network = self._named(self.options.weights)
+        self._lit_network = self._network
+        if self.options.weights == _OURS:
+            self._lit_network = self._named(_OURS_LIT)
+
+    def _named(self, weights: str) -> StageNetwork:
+        return StageNetwork(named_card(_CARDS, "pconv", weights), self.options)
 
     def needs(self) -> Needs:
         """Return the sources of an earlier stage, unless there is a catalogue; planes; the PSF."""
@@ -84,7 +91,8 @@ class PartialConvolution(SourceRemover):
 
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine and precision."""
-        return self._network.fingerprint()
+        lit = self._lit_network.fingerprint()["weights"]
+        return {**self._network.fingerprint(), "weights in light": lit}
 
     def remove(self, frame: Frame) -> Removal:
         """Return what lies in the holes.
@@ -158,14 +166,14 @@ class PartialConvolution(SourceRemover):
 
     def _inpainted(self, around: Surroundings, found: _Found) -> Filled:
         if found.psfs is None or not self.options.wings:
-            return self._filled(around)
+            return self._filled(around, self._lit_network)
         sources = FittedSources.told(found.positions, found.psfs)
         light = light_of(around, sources, found.snr, found.radii)
         return without_wings(self._filled, around, light)
 
-    def _filled(self, around: Surroundings) -> Filled:
+    def _filled(self, around: Surroundings, network: StageNetwork | None = None) -> Filled:
         seed = self.options.seed if self.options.noise == "match" else None
-        return fill_holes(self._network, around, seed=seed)
+        return fill_holes(network or self._network, around, seed=seed)
 
     def _catalog(self, frame: Frame) -> _Found:
         options, outside = self.options, 0

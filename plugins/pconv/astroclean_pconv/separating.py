@@ -126,7 +126,8 @@ class Separation:
         if self.wings:
             bare |= beyond(filled, field.taken)
         bare &= np.isfinite(beneath)
-        measured = replace(filled, noise=seen.noise).with_measured(bare, beneath, doubt)
+        measured = replace(filled, noise=seen.noise)
+        measured.put_measured(bare, beneath, doubt)
         found = _put(measured, field.clumps, solutions)
         return Separated(found, beneath, sources.flux, errors, metrics)
 

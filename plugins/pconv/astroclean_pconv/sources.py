@@ -59,7 +59,8 @@ class Sources:
         fluxes: NDArray[np.float64] | None = None,
         *,
         faintest: NDArray[np.float64] | None = None,
-    ) -> NDArray[np.float64]:
+        dtype: type[np.floating] = np.float64,
+    ) -> NDArray[Any]:
         """Return the light of all sources in a frame, (ny, nx).
 
         Parameters
@@ -70,8 +71,10 @@ class Sources:
             Other fluxes than those of the sources.
         faintest : (k,) float64, optional
             Parts of their peaks below which sources are not drawn.
+        dtype : type
+            Of the answer.
         """
-        light = np.zeros(shape)
+        light = np.zeros(shape, dtype=dtype)
         fluxes = self.flux if fluxes is None else fluxes
         parts = np.zeros(len(fluxes)) if faintest is None else faintest
         # Sums in another order round differently: sources go by their place.
@@ -79,9 +82,7 @@ class Sources:
             self.add(light, int(index), float(fluxes[index]), faintest=float(parts[index]))
         return light
 
-    def add(
-        self, image: NDArray[np.float64], index: int, flux: float, *, faintest: float = 0.0
-    ) -> None:
+    def add(self, image: NDArray[Any], index: int, flux: float, *, faintest: float = 0.0) -> None:
         """Add the light of a source to an image of the frame, but where it is fainter than that."""
         if not flux:
             return

@@ -222,9 +222,12 @@ class PconvTraining(StreamTraining):
         """Write ONNX file, card and example from the averaged weights."""
         from astroclean_pconv.export import export_network  # noqa: PLC0415 - imports torch
 
-        names = {"compact": "pconv-astroclean", "paper": "pconv-paper"}
+        recipe = self._recipe
+        name = {"compact": "pconv-astroclean", "paper": "pconv-paper"}[recipe.network]
+        # One that saw light of the sources in all surroundings is for such alone.
+        name = name if recipe.freed_share else f"{name}-lit"
         module = copy.deepcopy(self._trained.average).cpu()
-        return export_network(module, folder, name=names[self._recipe.network])
+        return export_network(module, folder, name=name)
 
 
 def _both(answer: Any) -> tuple[Any, Any]:

@@ -44,7 +44,7 @@ PSF tells nothing of its wings."""
 
 def light_of(
     around: Surroundings, sources: Sources, snr: NDArray[np.float64], radii: NDArray[np.float64]
-) -> NDArray[np.float64]:
+) -> NDArray[np.float32]:
     """Return the light of the sources of a frame, as far as the PSF tells it.
 
     Parameters
@@ -58,18 +58,18 @@ def light_of(
 
     Returns
     -------
-    (ny, nx) float64
+    (ny, nx) float32
         Without sources that have next to no light beyond their holes, and those that are no points.
     """
     fit = _Fit(around, sources, radii)
     seen = _at_rim(sources, radii) * np.abs(snr) > _FAINT
     sources.flux[:] = np.where(seen & (fit.misfits < _UNLIKE), fit.fluxes, 0)
     parts = _UNSEEN / np.maximum(np.abs(snr), _UNSEEN)
-    return sources.light(around.data.shape, faintest=parts)
+    return sources.light(around.data.shape, faintest=parts, dtype=np.float32)
 
 
 def without_wings(
-    fill: Callable[[Surroundings], Filled], around: Surroundings, light: NDArray[np.float64]
+    fill: Callable[[Surroundings], Filled], around: Surroundings, light: NDArray[np.float32]
 ) -> Filled:
     """Fill holes as if there were no light of sources around them, and take it away there.
 
@@ -79,7 +79,7 @@ def without_wings(
         Fills holes.
     around : Surroundings
         Of a frame. Not modified.
-    light : (ny, nx) float64
+    light : (ny, nx) float32
         Of the sources.
 
     Returns
@@ -87,17 +87,18 @@ def without_wings(
     Filled
         Of the holes, and of pixels beyond from which light was taken.
     """
-    left = (around.data - light).astype(np.float32)
+    left = np.asarray(around.data - light, dtype=np.float32)
     filled = fill(replace(around, data=left))
     wings = beyond(filled, light) & around.usable & np.isfinite(left)
-    return filled.with_measured(wings, left, _UNSURE * np.abs(light))
+    filled.put_measured(wings, left, _UNSURE * np.abs(light))
+    return filled
 
 
-def beyond(filled: Filled, light: NDArray[np.float64]) -> NDArray[np.bool_]:
+def beyond(filled: Filled, light: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return the pixels, (ny, nx), that are in no hole, with light that shows in their noise."""
     if not filled.known.any():
         return np.zeros(light.shape, dtype=bool)
-    return ~filled.known & (np.abs(light) > _WINGS * filled.usual_sigma)
+    return np.asarray(~filled.known & (np.abs(light) > _WINGS * filled.usual_sigma))
 
 
 def _at_rim(sources: Sources, radii: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -162,24 +163,27 @@ class _Fit:
 
     def __init__(self, around: Surroundings, sources: Sources, radii: NDArray[np.float64]) -> None:
         usable = around.usable & np.isfinite(around.data)
-        self._seen = np.where(usable, around.data, 0).ravel().astype(np.float64)
         # Sums in another order round differently: sources go by their place.
         self._order = np.lexsort(sources.positions.T)
         self._rows = [_row_of(index, sources, radii[index], usable) for index in self._order]
+        ends = np.cumsum([len(row.pixels) for row in self._rows], dtype=np.intp)
+        every = np.concatenate([np.empty(0, dtype=np.intp), *(row.pixels for row in self._rows)])
+        # Of a large map the pixels around sources are a small part.
+        pixels, self._columns = np.unique(every, return_inverse=True)
+        self._ends = np.concatenate([np.zeros(1, dtype=np.intp), ends])
+        self._seen = around.data.ravel()[pixels].astype(np.float64)
 
     @cached_property
     def _images(self) -> csr_array:
         return self._matrix([row.image for row in self._rows])
 
     def _matrix(self, values: list[NDArray[np.float64]]) -> csr_array:
-        """Return values of the rows' pixels, (sources, pixels of the frame)."""
+        """Return values of the rows' pixels, (sources, pixels seen)."""
         from scipy.sparse import csr_array  # noqa: PLC0415 - costs a fifth of a second
 
-        ends = np.r_[0, np.cumsum([len(row.pixels) for row in self._rows])]
-        columns = [np.empty(0, dtype=np.intp), *(row.pixels for row in self._rows)]
         filled = np.concatenate([np.empty(0), *values])
         shape = len(self._rows), self._seen.size
-        return csr_array((filled, np.concatenate(columns), ends), shape=shape)
+        return csr_array((filled, self._columns, self._ends), shape=shape)
 
     @cached_property
     def fluxes(self) -> NDArray[np.float64]:
@@ -200,9 +204,11 @@ class _Fit:
         fluxes = self.fluxes[self._order]
         left = self._seen - self._images.T @ fluxes
         found = np.zeros(len(fluxes))
-        for row, flux, index in zip(self._rows, fluxes, self._order, strict=True):
+        # Where there is no source there is one part, of nothing.
+        parts = np.split(left[self._columns], self._ends[1:-1])
+        for row, flux, index, part in zip(self._rows, fluxes, self._order, parts, strict=False):
             light = flux * float(np.linalg.norm(row.image))
-            rest = float(np.linalg.norm(row.flat(left[row.pixels])))
+            rest = float(np.linalg.norm(row.flat(part)))
             found[index] = rest / light if light > 0 else np.inf
         return found
 

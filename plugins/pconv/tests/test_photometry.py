@@ -194,3 +194,16 @@ def test_light_within_a_radius_grows_to_all_of_it() -> None:
     assert parts == sorted(parts)
     assert parts[-1] == pytest.approx(1, abs=1e-9)
     assert 0 < parts[0] < 0.1
+
+
+@pytest.mark.parametrize("rows", [7, 31, 64])
+def test_a_large_map_is_measured_band_by_band_as_in_one(
+    monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    places = np.concatenate([PLACES, [[20.0, 0.3], [60.0, 88.9], [95.0, 62.9], [9.0, -3.0]]])
+    frame = frame_of(places, np.full(len(places), 50.0))
+    whole = photometry(frame, measured(frame, places), SIZES, apertures(3.0, 6.0))
+    monkeypatch.setattr("astroclean_pconv.photometry._BAND", rows)
+    parts = photometry(frame, measured(frame, places), SIZES, apertures(3.0, 6.0))
+    for name in whole.colnames:
+        np.testing.assert_allclose(parts[name], whole[name], rtol=1e-9, atol=1e-9)
