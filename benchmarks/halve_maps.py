@@ -2,7 +2,8 @@
 
     python benchmarks/halve_maps.py DATA OUT
 
-``OUT/train/maps`` and ``OUT/test/maps`` get one FITS file a map, ``OUT/test`` two PSFs. A strip
+``OUT/train/maps`` and ``OUT/test/maps`` get one FITS file a map, ``OUT/test`` PSFs, each also
+turned by 20 degrees. A strip
 between both halves stays out, so that no cut-out of one reaches into the other. Maps of `HELD_OUT`
 are for judging alone.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from scipy.ndimage import rotate
 
 HALVED = (
     "herschel_pacs100_ngc5584.fits.gz",
@@ -25,8 +27,11 @@ HELD_OUT = ("spitzer_irac_galplane.fits.gz", "jcmt_scuba850_l1551.fits")
 PSFS = {
     "pacs_green.fits": ("psf_model_herschel_pacs.fits.gz", "GREEN"),
     "irac_2.fits": ("psf_spitzer_irac_flight_ch1-4.fits.gz", "IRAC2"),
+    "spire_250.fits": ("psf_herschel_spire250_measured_beam_1arcsec.fits.gz", 0),
 }
-"""PSFs that lie with others in one file, each to a file of its own."""
+"""PSFs by file and HDU, each to a file of its own."""
+TURN = 20.0
+"""Degrees."""
 STRIP = 48
 """Rows on either side of the middle that stay out."""
 
@@ -61,6 +66,9 @@ def main() -> None:
         with fits.open(told.data / source) as hdus:
             hdu = fits.PrimaryHDU(hdus[extension].data, hdus[extension].header)
         hdu.writeto(told.out / "test" / name, overwrite=True)
+        # No interpolation rings where a PSF is sampled well, as these are.
+        hdu.data = rotate(np.nan_to_num(hdu.data), TURN, reshape=False)
+        hdu.writeto(told.out / "test" / f"turned_{name}", overwrite=True)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,11 @@ def add_scene_arguments(parser: ArgumentParser) -> None:
         help="of the frames, {stem} for one per input; `estimate`: from the stars of each frame",
     )
     psf.add_argument("--psf-fwhm", metavar="WIDTH", help='a Gaussian: "2.5 pixel"')
+    parser.add_argument(
+        "--told-psf",
+        metavar="FILE",
+        help="PSF that the plugins are told, where that of the sources that are added is another",
+    )
     parser.add_argument("--seed", type=_whole(0), default=1, metavar="N", help="of the first frame")
     parser.add_argument("--count", type=_whole(1), default=4, metavar="N", help="simulated frames")
     parser.add_argument(
@@ -119,7 +124,13 @@ def source_of(
     about = {"truth": arguments.truth or _INJECTED, "in": " ".join(arguments.frames)}
     if arguments.truth is None or arguments.truth == _INJECTED:
         seed = arguments.seed
-        scenes = injected_scenes(evaluation, files, seed=seed, settings=settings, psf=psf)
+        told = None
+        if arguments.told_psf is not None:
+            told = PsfConfig(file=arguments.told_psf)
+            about["told PSF"] = arguments.told_psf
+        scenes = injected_scenes(
+            evaluation, files, seed=seed, settings=settings, psf=psf, told_psf=told
+        )
         return Source(scenes, {**about, "seed": seed})
     return Source(observed_scenes(arguments.truth, files, settings=settings, psf=psf), about)
 
@@ -129,8 +140,11 @@ def _check(arguments: Namespace, tables: Mapping[str, dict[str, Any]]) -> None:
     if arguments.frames:
         wrong = [f"--set simulator.{key}" for key in tables["simulator"]]
         problems = [f"{name} is for simulated scenes, not for `--frames`" for name in wrong]
+        if arguments.told_psf is not None and arguments.truth not in (None, _INJECTED):
+            problems.append(f"--told-psf is for truth that is added, not for {arguments.truth}")
     else:
-        given = {"--truth": "truth", "--psf": "psf", "--psf-fwhm": "psf_fwhm"}
+        names = ("truth", "psf", "psf_fwhm", "told_psf")
+        given = {f"--{name.replace('_', '-')}": name for name in names}
         alone = [name for name, key in given.items() if getattr(arguments, key) is not None]
         alone += [
             f"--set {table}.{key}" for table in ("instrument", "psf") for key in tables[table]

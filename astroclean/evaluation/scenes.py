@@ -78,6 +78,7 @@ def injected_scenes(
     seed: int,
     settings: ReadSettings,
     psf: PsfConfig | None = None,
+    told_psf: PsfConfig | None = None,
 ) -> Iterator[Scene]:
     """Yield every frame of some files with truth added.
 
@@ -94,6 +95,8 @@ def injected_scenes(
     psf : PsfConfig, optional
         Where the PSF comes from, as in a pipeline; by default a Gaussian as wide as the
         instrument's, where that is known.
+    told_psf : PsfConfig, optional
+        PSF that the frame has afterwards, where it is to be another than that of what was added.
 
     Yields
     ------
@@ -105,7 +108,10 @@ def injected_scenes(
         with open_exposure(file, settings) as exposure:
             for slot in exposure.slots:
                 frame = _with_psf(exposure.frame(slot), file, psf)
-                yield evaluation.inject(frame, seed=number)
+                scene = evaluation.inject(frame, seed=number)
+                if told_psf is not None:
+                    scene = replace(scene, frame=_with_psf(scene.frame, file, told_psf))
+                yield scene
                 number += 1
 
 

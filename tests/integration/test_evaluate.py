@@ -245,6 +245,27 @@ def test_the_psf_comes_from_a_file_or_from_the_stars(
     assert "no such file" in evaluate(*words, "--psf", str(tmp_path / "no.fits"), status=1)
 
 
+def test_plugins_may_be_told_another_psf_than_that_of_the_sources(
+    evaluate: Callable[..., str], tmp_path: Path
+) -> None:
+    raw = tmp_path / "raw.fits"
+    write_exposure(raw, seed=3, shape=(300, 300))
+    for name, width in (("right", 3.2), ("wrong", 4.2)):
+        stamp = Psf.gaussian(fwhm_pixels=width).stamps[0]
+        header = fits.Header({"OVERSAMP": 1})
+        fits.PrimaryHDU(stamp, header).writeto(tmp_path / f"{name}.fits")
+    words = ("remove", "--plugins", "psf-subtract", "--frames", str(raw), "--json")
+    words = (*words, "--psf", str(tmp_path / "right.fits"))
+    wrong = ("--told-psf", str(tmp_path / "wrong.fits"))
+    right, told = (evaluate(*words, *more) for more in ((), wrong))
+    assert json.loads(told)["about"]["told PSF"] == wrong[1]
+    one, other = (rows_of(text)["psf-subtract", "all"] for text in (right, told))
+    assert one["holes"] > 0  # their sizes go by the PSF too
+    assert other["fit hole mean"] > 1.2 * one["fit hole mean"]
+    stis = ("--truth", "stis")
+    assert "is for truth that is added" in evaluate(*words, *wrong, *stis, status=2)
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -260,6 +281,7 @@ def test_the_psf_comes_from_a_file_or_from_the_stars(
         (("--plugins", "lacosmic", "--set", "instrument.gain=2"), "is for `--frames`"),
         (("--plugins", "lacosmic", "--set", "psf.fwhm=3"), "--set psf.fwhm is for `--frames`"),
         (("--plugins", "lacosmic", "--psf", "estimate"), "--psf is for `--frames`"),
+        (("--plugins", "lacosmic", "--told-psf", "x.fits"), "--told-psf is for `--frames`"),
         (("--plugins", "lacosmic", "--set", "simulator.x=1", "--frames", "x.fits"), "simulated"),
         (("--plugins", "lacosmic", "--set", "simulator.chances.trail=1"), "Did you mean 'trails'?"),
         (("--plugins", "lacosmic", "--set", "simulator.psf.fwhm=3"), "'psf.fwhm': input should be"),
