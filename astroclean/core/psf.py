@@ -306,8 +306,12 @@ class Psf:
         if hasattr(model, "drawImage"):
             if pixel_scale_arcsec is None:
                 raise PsfError("a GalSim profile needs the pixel scale of the frame in arcsec")
-            drawn = model.drawImage(nx=size, ny=size, scale=pixel_scale_arcsec)
-            return cls(drawn.array)
+            import galsim  # noqa: PLC0415 - optional extra; the model is one of its objects
+
+            seen = galsim.Convolve(model, galsim.Pixel(pixel_scale_arcsec))
+            side, step = FINER * (size - 1) + 1, pixel_scale_arcsec / FINER
+            drawn = seen.drawImage(nx=side, ny=side, scale=step, method="no_pixel")
+            return cls.from_fine(drawn.array)
         if not hasattr(model, "x_0"):
             raise PsfError("not a GalSim or photutils PSF", received=type(model).__name__)
         half = size // 2

@@ -253,6 +253,16 @@ def test_a_galsim_profile_is_drawn_on_the_pixels_of_the_frame() -> None:
     assert psf.fwhm_pixels == pytest.approx(4.0, rel=0.06)
 
 
+def test_a_galsim_profile_is_known_between_pixels() -> None:
+    profile = galsim.Moffat(beta=3.5, fwhm=0.8)
+    psf = Psf.from_model(profile, pixel_scale_arcsec=0.25, size=41)
+    assert psf.is_known_between_pixels
+    moved = profile.drawImage(nx=39, ny=39, scale=0.25, offset=(0.25, -0.5)).array
+    # A source a quarter of a pixel to the right, half a one down.
+    there = psf.fine[0][4 + 2 : -4 + 2 : 4, 4 - 1 : -4 - 1 : 4]
+    np.testing.assert_allclose(there, moved, rtol=0, atol=2e-3 * moved.max())
+
+
 def test_a_galsim_profile_needs_a_pixel_scale() -> None:
     with pytest.raises(PsfError, match="pixel scale"):
         Psf.from_model(galsim.Gaussian(fwhm=1))
