@@ -29,6 +29,7 @@ from astroclean.cli.main import main as astroclean
 from astroclean.report.environment import versions
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+VARIABLE = re.compile(r"\$(\w+)")
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -40,8 +41,10 @@ def measure(words: list[str]) -> dict[str, Any]:
         status = astroclean([*given, "--json"])
     if status:
         raise SystemExit(f"astroclean {' '.join(given)} ended with {status}")
+    text = printed.getvalue()
     # The table repeats what it was given; where the data lay is nobody's business.
-    text = printed.getvalue().replace(os.environ["ASTROCLEAN_TEST_DATA"], "$ASTROCLEAN_TEST_DATA")
+    for name in VARIABLE.findall(" ".join(words)):
+        text = text.replace(os.environ[name], f"${name}")
     table: dict[str, Any] = json.loads(text)
     return {
         "command": "astroclean " + " ".join(words),
