@@ -130,7 +130,7 @@ def test_inpaint_takes_them_out_and_fills_without_them() -> None:
         assert np.mean((left.data - sky())[rim]) == pytest.approx(
             0 if wings else light.mean(), abs=0.05 * light.mean() + 0.02
         )
-    assert errors[True] < 0.5 * errors[False]
+    assert errors[True] < 0.75 * errors[False]
 
 
 def test_pixels_beyond_the_holes_keep_their_noise_and_are_a_little_less_sure() -> None:
