@@ -125,7 +125,8 @@ def _of_group(
         y, x = ((first + last - side) // 2 for first, last in ((top, bottom), (left, right)))
         rows = slice(max(top, 0), min(bottom, labels.shape[0]))
         columns = slice(max(left, 0), min(right, labels.shape[1]))
-        inside = np.isin(labels[rows, columns], numbers)
+        shown = labels[rows, columns]
+        inside = shown == numbers[0] if len(numbers) == 1 else np.isin(shown, numbers)
         if not inside.any():
             continue
         own = np.zeros((side, side), dtype=bool)
