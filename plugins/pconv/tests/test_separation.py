@@ -60,9 +60,9 @@ def test_one_source_is_that_of_generalized_least_squares() -> None:
 
 
 def _emission(distance: np.ndarray) -> np.ndarray:
-    """A power law of slope 4 through a beam: Gaussians from 1.3 to 4 FWHM, ten of them."""
+    """A power law of slope 4 through a beam: Gaussians from 0.8 to 4 FWHM, ten of them."""
     beam = FWHM / 2.354820045
-    scales = np.geomspace(1.3, 4, 10) * FWHM
+    scales = np.geomspace(0.8, 4, 10) * FWHM
     widths = scales**2 + 2 * beam**2
     weights = scales**4 / widths
     parts = weights * np.exp(-0.5 * distance[..., None] ** 2 / widths)
