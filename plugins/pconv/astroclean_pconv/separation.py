@@ -217,9 +217,14 @@ class _System:
 
         In standard deviations of what is told.
         """
+        return self._take(*self._changes(doubts), doubts)
+
+    def _take(
+        self, change: NDArray[np.float64], covariance: NDArray[np.float64], doubts: Doubts
+    ) -> float:
+        """Bring fluxes and shapes up to date with changes found; see `step`."""
         members, sources = self._problem.clump.members, self._problem.sources
         count = len(members)
-        change, covariance = self._changes(doubts)
         sources.flux[members] += change[:count]
         sources.variance[members] = np.diag(covariance)[:count]
         shape = sources.shape[members] + change[count:-1].reshape(count, SHAPES)
@@ -260,7 +265,7 @@ class _System:
         # A pixel that is not measured has the level that the others have.
         spread = gain @ self._design
         spread[:, -1] -= 1
-        self.step(doubts)
+        self._take(change, covariance, doubts)
         variance = np.clip(
             np.diag(stretch.beneath) - np.sum(gain * stretch.towards, axis=1), 0, None
         )
