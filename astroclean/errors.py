@@ -29,6 +29,7 @@ __all__ = [
     "PluginNotFoundError",
     "PsfError",
     "StageError",
+    "SuspectWarning",
     "UnitError",
 ]
 
@@ -96,6 +97,14 @@ def _rebuild(
 
 class AstrocleanWarning(UserWarning):
     """Something that the user should know but that stops nothing; a run notes it in its report."""
+
+
+class SuspectWarning(AstrocleanWarning):
+    """A result that looks implausible: a run marks the file as suspect and says so.
+
+    For what makes the result of a stage doubtful, such as noise that is not what the header
+    predicts; not for what is worth knowing and no more.
+    """
 
 
 class FitsReadError(AstrocleanError):

@@ -19,13 +19,25 @@ if TYPE_CHECKING:
     from astropy.table import Table
     from numpy.typing import NDArray
 
-__all__ = ["REJECTING", "MaskPlane", "count_planes", "parse_planes", "plane_cards", "plane_table"]
+__all__ = [
+    "FILLABLE",
+    "REJECTING",
+    "MaskPlane",
+    "count_planes",
+    "parse_planes",
+    "plane_cards",
+    "plane_table",
+]
 
 PlaneLike = "MaskPlane | int | str"
 
 
 class MaskPlane(enum.IntFlag):
-    """One bit of the flags: (bit, alias, meaning, whether it rejects the pixel by default).
+    """One bit of the flags: (bit, alias, meaning, whether it rejects, whether it is filled).
+
+    A plane that *rejects* says: do not use the value for measuring. One that *fills* says: the
+    value is not the sky's, and a filler may replace it without being told to. To flag a star as
+    saturated is no licence to take it out of the image.
 
     Bits 0 to 12 are the codes of MaxiMask (Paillassa, Bertin & Bouy 2020, A&A 634, A48);
     bits 25 to 27 are reserved; the ``USER`` planes belong to third-party plugins.
@@ -34,19 +46,28 @@ class MaskPlane(enum.IntFlag):
     alias: str
     meaning: str
     rejects: bool
+    fills: bool
 
-    def __new__(cls, bit: int, alias: str = "", meaning: str = "", rejects: bool = False) -> Self:
+    def __new__(
+        cls,
+        bit: int,
+        alias: str = "",
+        meaning: str = "",
+        rejects: bool = False,
+        fills: bool = False,
+    ) -> Self:
         """Make a member from its row of the table."""
         member = int.__new__(cls, 1 << bit)
         member._value_ = 1 << bit
-        member.alias, member.meaning, member.rejects = alias, meaning, rejects
+        member.alias, member.meaning = alias, meaning
+        member.rejects, member.fills = rejects, fills
         return member
 
-    COSMIC_RAY = (0, "CR", "particle hit", True)
-    HOT_LINE = (1, "HCL", "hot column or line", True)
-    DEAD_LINE = (2, "DCL", "dead column, line or cluster", True)
-    HOT_PIXEL = (3, "HP", "hot pixel", True)
-    DEAD_PIXEL = (4, "DP", "dead pixel", True)
+    COSMIC_RAY = (0, "CR", "particle hit", True, True)
+    HOT_LINE = (1, "HCL", "hot column or line", True, True)
+    DEAD_LINE = (2, "DCL", "dead column, line or cluster", True, True)
+    HOT_PIXEL = (3, "HP", "hot pixel", True, True)
+    DEAD_PIXEL = (4, "DP", "dead pixel", True, True)
     PERSISTENCE = (5, "P", "afterglow of an earlier exposure", True)
     TRAIL = (6, "TRL", "satellite, meteor, aircraft", True)
     FRINGE = (7, "FR", "residual fringes", False)
@@ -57,7 +78,7 @@ class MaskPlane(enum.IntFlag):
     BRIGHT = (12, "BBG", "bright astronomical object", False)
     GHOST = (13, "GH", "optical ghost or stray light", True)
     CROSSTALK = (14, "XT", "electronic ghost", True)
-    BAD_PIXEL = (15, "BAD", "from the observatory's map or DQ, cause not told", True)
+    BAD_PIXEL = (15, "BAD", "from the observatory's map or DQ, cause not told", True, True)
     NO_DATA = (16, "ND", "NaN, outside coverage, not read", True)
     SUSPECT = (17, "SUS", "usable with care", False)
     EDGE = (18, "ED", "too near the edge for the method", False)
@@ -92,6 +113,9 @@ NO_PLANE = MaskPlane.COSMIC_RAY & MaskPlane.HOT_LINE
 
 REJECTING = MaskPlane.union(plane for plane in MaskPlane if plane.rejects)
 """The planes that make a pixel unusable unless the run says otherwise (``reject_bits``)."""
+
+FILLABLE = MaskPlane.union(plane for plane in MaskPlane if plane.fills)
+"""The planes that fillers replace by default; isolated NO_DATA beside them (`holes_to_fill`)."""
 
 
 @functools.cache
@@ -198,9 +222,10 @@ def plane_table() -> Table:
     Returns
     -------
     astropy.table.Table
-        Columns ``bit``, ``value``, ``name``, ``alias``, ``meaning``, ``rejects``.
+        Columns ``bit``, ``value``, ``name``, ``alias``, ``meaning``, ``rejects``, ``fills``.
     """
     from astropy.table import Table  # noqa: PLC0415 - core stays light to import
 
-    rows = [(p.bit, int(p), p.name, p.alias, p.meaning, p.rejects) for p in MaskPlane]
-    return Table(rows=rows, names=["bit", "value", "name", "alias", "meaning", "rejects"])
+    rows = [(p.bit, int(p), p.name, p.alias, p.meaning, p.rejects, p.fills) for p in MaskPlane]
+    names = ["bit", "value", "name", "alias", "meaning", "rejects", "fills"]
+    return Table(rows=rows, names=names)
