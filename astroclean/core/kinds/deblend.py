@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.planes import MaskPlane
+from astroclean.core.results import Separation
 from astroclean.core.stage import Outcome, Provides, Stage, StageResult
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
-    from astroclean.core.results import Separation
 
 __all__ = ["Deblender"]
 
@@ -22,6 +22,7 @@ class Deblender(Stage):
     """Finds sources and sets ``frame.sources`` and the plane SOURCE; no pixel value changes."""
 
     kind = "deblend"
+    answers = Separation
 
     @abstractmethod
     def separate(self, frame: Frame) -> Separation:
