@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.planes import MADE_UP, MaskPlane
 from astroclean.core.results import Removal
 from astroclean.core.stage import Outcome, Stage, StageResult
 from astroclean.core.uncertainty import deviation_of, with_deviation
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
 
 __all__ = ["SourceRemover"]
-
-_MADE_UP = MaskPlane.INTERPOLATED | MaskPlane.INPAINTED
 
 
 class SourceRemover(Stage):
@@ -121,5 +119,6 @@ def _made_up(
     reasons: Mapping[MaskPlane, NDArray[np.bool_]], where: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Return the pixels that hold nothing of what was measured there."""
-    filled = [pixels for plane, pixels in reasons.items() if plane & _MADE_UP]
-    return np.logical_or.reduce([np.zeros_like(where), *filled])
+    filled = [pixels for plane, pixels in reasons.items() if plane & MADE_UP]
+    made_up: NDArray[np.bool_] = np.logical_or.reduce([np.zeros_like(where), *filled])
+    return made_up
