@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Change", "change_between"]
 
 _SIGMAS = 3.0
+_STEP = 0.4
+"""Of the peak of a group, beyond which its edges are steps; of a star of FWHM 2.5 they are .3."""
 _SAMPLE = 1_000_000
 
 
@@ -35,8 +37,8 @@ class Change:
     replaced: int = 0
     """Pixels with another value."""
     light: float = 0.0
-    """Of sources before, in the unit of the frame: what fills squares of 3 by 3 pixels at more than
-    3 deviations above the sky, so that hits do not count."""
+    """Of sources before, in the unit of the frame: of what is wide and has soft edges, so that hits
+    do not count."""
     light_filled: float = 0.0
     """That of pixels that were rejected and then filled."""
 
@@ -113,11 +115,12 @@ def change_between(before: Frame, after: Frame, rows: slice) -> Change:
     if after.data is before.data:
         return Change(pixels, flagged)
     old, new = before.data, after.data
-    replaced = ((old != new) & ~(np.isnan(old) & np.isnan(new)))[rows]
+    replaced_everywhere = (old != new) & ~(np.isnan(old) & np.isnan(new))
+    replaced = replaced_everywhere[rows]
     filled = replaced & before.mask[rows]
     if not filled.any():
         return Change(pixels, flagged, int(np.count_nonzero(replaced)))
-    light = _source_light(before)[rows]
+    light = _source_light(before, replaced_everywhere & before.mask)[rows]
     return Change(
         pixels,
         flagged,
@@ -127,18 +130,48 @@ def change_between(before: Frame, after: Frame, rows: slice) -> Change:
     )
 
 
-def _source_light(frame: Frame) -> NDArray[np.float32]:
-    """Return what lies above the sky and is as wide as a source: a gray-scale opening of 3 by 3."""
-    from scipy.ndimage import grey_opening  # noqa: PLC0415 - heavy
+def _source_light(frame: Frame, filled: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return what lies above the sky and looks like a source: wide, and with soft edges.
+
+    Wide is what fills squares of 3 by 3 pixels. A group of pixels that are filled has soft edges
+    where the steps across its border are small beside its peak: so it is in the wings of a source,
+    or where a whole source is in the group. Hits and hot columns end from one pixel to the next.
+    """
+    from scipy.ndimage import binary_opening  # noqa: PLC0415 - heavy
 
     usable = np.isfinite(frame.data)
     sample = _sample(frame.data[usable])
     if not sample.size:
         return np.zeros_like(frame.data)
     sky, noise = float(np.median(sample)), float(mad_std(sample))
-    above = grey_opening(np.where(usable, frame.data - sky, 0), size=(3, 3))
-    light: NDArray[np.float32] = np.where(above > _SIGMAS * noise, above, 0)
+    above = np.where(usable, frame.data - np.float32(sky), 0)
+    wide = binary_opening(above > _SIGMAS * noise, np.ones((3, 3)))
+    light: NDArray[np.float32] = np.where(wide & ~_sharp(above, filled), above, 0)
     return light
+
+
+def _sharp(above: NDArray[np.float32], filled: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the groups of filled pixels whose edges are steps."""
+    from scipy.ndimage import label  # noqa: PLC0415 - heavy
+
+    labels, count = label(filled, structure=np.ones((3, 3)))
+    y, x = np.nonzero(filled)
+    groups, heights = labels[y, x], above[y, x]
+    edges, steps = [], []
+    for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+        # Beyond the border lies the pixel itself: no edge.
+        beside = np.clip(y + dy, 0, filled.shape[0] - 1), np.clip(x + dx, 0, filled.shape[1] - 1)
+        edge = ~filled[beside]
+        edges.append(groups[edge])
+        steps.append((heights - above[beside])[edge])
+    groups_of, step = np.concatenate(edges), np.concatenate(steps)
+    number = np.bincount(groups_of, minlength=count + 1)
+    mean = np.bincount(groups_of, step, minlength=count + 1) / np.maximum(number, 1)
+    peak = np.zeros(count + 1)
+    np.maximum.at(peak, groups, heights)
+    sharp = np.zeros(filled.shape, dtype=bool)
+    sharp[y, x] = (mean > _STEP * peak)[groups]
+    return sharp
 
 
 def _sample(values: NDArray[np.float32]) -> NDArray[np.float32]:

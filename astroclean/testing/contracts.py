@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 
+# The frames are odd ones, of which much is flagged; that it is told is no fault.
+@pytest.mark.filterwarnings("ignore:.*more than the plausible:astroclean.errors.SuspectWarning")
 class StageContract:
     """What every stage holds, whatever its kind."""
 

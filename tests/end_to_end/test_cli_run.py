@@ -54,7 +54,8 @@ def test_what_is_printed(cli: CommandLine, tmp_path: Path) -> None:
     plain = cli(*words)
     assert plain.status == 1
     assert "a.fits: done, 1 frame, 5 pixels changed -> a_clean.fits" in plain.out
-    assert plain.out.splitlines()[-1].startswith("2 done, 1 failed in ")
+    assert plain.out.splitlines()[-2].startswith("2 done, 1 failed in ")
+    assert plain.out.splitlines()[-1] == "1 note: see report.html (or -v)"
     assert "*.fit" in plain.out
     assert plain.err.count("\n") == 1
     assert "assumed" not in plain.out

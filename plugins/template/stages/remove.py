@@ -1,4 +1,4 @@
-"""Replace unusable pixels by the median of the frame."""
+"""Replace pixels that hold nothing of the sky by the median of the frame."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.options import StageOptions
+from astroclean.core.plane_choice import PlaneChoice, pixels_to_fill
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Removal
 
@@ -20,20 +21,22 @@ __all__ = ["PLUGIN_CLASS", "Options"]
 class Options(StageOptions):
     """Options of `PLUGIN_NAME`."""
 
+    planes: PlaneChoice = "fillable"
+    """Planes to fill, by name or alias; ``fillable``: those whose value is not the sky's."""
     offset: float = 0.0
     """Added to the median, in the unit of the frame."""
 
 
 class PLUGIN_CLASS(SourceRemover):
-    """Fills unusable pixels with one value."""
+    """Fills flagged pixels with one value."""
 
     Options = Options
     reason = MaskPlane.INTERPOLATED
 
     def remove(self, frame: Frame) -> Removal:
-        """Return the median of the usable pixels wherever the mask rejects a pixel."""
-        where = frame.mask
-        good = frame.data[~where]
+        """Return the median of the usable pixels for those that are to be filled."""
+        where = pixels_to_fill(self.options.planes, frame)
+        good = frame.data[~frame.mask & np.isfinite(frame.data)]
         if not good.size:
             return Removal(frame.data, np.zeros(frame.shape, dtype=bool))
         value = np.float32(np.median(good) + self.options.offset)
