@@ -76,7 +76,9 @@ class Loss:
 
 def main() -> None:
     """Run what the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--only", nargs="*", default=())
@@ -94,7 +96,10 @@ def main() -> None:
             print(" | ".join(row), flush=True)
             for loss in lost:
                 if loss.part > 0.02:
-                    print(f"    lost {loss.part:.1%} of a {loss.shape} of S/N {loss.snr:.0f}", flush=True)
+                    print(
+                        f"    lost {loss.part:.1%} of a {loss.shape} of S/N {loss.snr:.0f}",
+                        flush=True,
+                    )
             rows.append(row)
             losses.append((name, pipeline, lost))
     (arguments.output / "real_frames.md").write_text(page(rows, losses), "utf-8")
@@ -174,8 +179,10 @@ def with_objects(source: Path, path: Path, fwhm: float, seed: int) -> list[Added
         values = np.array(hdu.data, dtype=np.float32)
         values[slot.plane if slot.plane is not None else ...] = image
         copies = [
-            type(h)(values, h.header) if h is hdu and not isinstance(h, fits.CompImageHDU)
-            else fits.ImageHDU(values, h.header) if h is hdu
+            type(h)(values, h.header)
+            if h is hdu and not isinstance(h, fits.CompImageHDU)
+            else fits.ImageHDU(values, h.header)
+            if h is hdu
             else h.copy()
             for h in hdus
         ]
@@ -188,7 +195,9 @@ def with_objects(source: Path, path: Path, fwhm: float, seed: int) -> list[Added
 def lost_light(added: list[AddedShape], plain: Any, other: Any) -> Iterator[Loss]:
     """Yield what each object lost, beyond what was taken from its place without it."""
     (before, after, flags), (given, result, _) = plain, other
-    taken = np.nan_to_num(given.astype(float) - result) - np.nan_to_num(before.astype(float) - after)
+    taken = np.nan_to_num(given.astype(float) - result) - np.nan_to_num(
+        before.astype(float) - after
+    )
     bad = (flags & np.uint32(MADE_UP | MaskPlane.SATURATED | MaskPlane.NO_DATA)) != 0
     for one in added:
         if bad[one.box].mean() < _MOST_FLAGGED:

@@ -22,6 +22,7 @@ from astroclean.cli.main import main
 from astroclean.config.schema import PipelineConfig
 from astroclean.core.configs import list_configs
 from astroclean.core.conventions import Convention, load_convention
+from astroclean.core.limits import PLAUSIBLE
 from astroclean.core.planes import MaskPlane
 from astroclean.io.instruments import load_instrument
 from astroclean.registry.discover import kind_names, list_plugins
@@ -48,10 +49,26 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 def planes() -> str:
     """Return the mask planes."""
     rows = (
-        (p.bit, int(p), f"`{p.name}`", f"`{p.alias}`", p.meaning, "yes" if p.rejects else "no")
+        (
+            p.bit,
+            int(p),
+            f"`{p.name}`",
+            f"`{p.alias}`",
+            p.meaning,
+            "yes" if p.rejects else "no",
+            _filled(p),
+            f"{100 * PLAUSIBLE[p.name]:g} %" if p.name in PLAUSIBLE else "-",
+        )
         for p in MaskPlane
     )
-    return table(("bit", "value", "name", "alias", "meaning", "rejects"), rows)
+    titles = ("bit", "value", "name", "alias", "meaning", "rejects", "filled", "plausible up to")
+    return table(titles, rows)
+
+
+def _filled(plane: MaskPlane) -> str:
+    if plane is MaskPlane.NO_DATA:
+        return "small groups"
+    return "yes" if plane.fills else "no"
 
 
 def plugins() -> str:
