@@ -12,8 +12,9 @@ from pydantic import Field
 from astroclean.core.kinds.deblend import Deblender
 from astroclean.core.options import StageOptions
 from astroclean.core.results import Separation
-from astroclean.core.uncertainty import deviation_of
+from astroclean.errors import AstrocleanWarning
 from astroclean_classical.catalogue import make_sources, no_sources
+from astroclean_classical.detection_noise import detection_noise
 
 if TYPE_CHECKING:
     from typing import Any
@@ -96,9 +97,13 @@ class PhotutilsDeblender(Deblender):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             separation = self._separated(frame, bad)
-        for item in caught:
+        ours = [item for item in caught if issubclass(item.category, AstrocleanWarning)]
+        for item in ours:
+            warnings.warn(str(item.message), item.category, stacklevel=2)
+        theirs = [item for item in caught if item not in ours]
+        for item in theirs:
             logger.info("%s, stage '%s': %s", frame.frame_id, self.name, item.message)
-        metrics = {**separation.metrics, "library warnings": float(len(caught))}
+        metrics = {**separation.metrics, "library warnings": float(len(theirs))}
         return Separation(separation.sources, products=separation.products, metrics=metrics)
 
     def _separated(self, frame: Frame, bad: NDArray[np.bool_]) -> Separation:
@@ -106,12 +111,9 @@ class PhotutilsDeblender(Deblender):
         level, scatter = self._background(data, bad)
         products = {"BACKGROUND": level}
         metrics = {"background rms": float(np.median(scatter))}
-        deviation = deviation_of(frame.uncertainty)
-        noise = scatter if deviation is None else deviation
-        # A pixel without noise would be above any threshold.
-        bad = bad | ~(np.isfinite(noise) & (noise > 0))
+        noise, bad = detection_noise(frame, scatter, bad, stage=self.name)
         flat = np.where(bad, np.float32(0), data - level)
-        segments = None if bad.all() else self._segments(flat, noise, bad)
+        segments = None if noise is None else self._segments(flat, noise, bad)
         if segments is None:
             return Separation(no_sources(frame), products=products, metrics=metrics)
         columns = _measured(flat, noise, bad, segments)
@@ -131,13 +133,15 @@ class PhotutilsDeblender(Deblender):
             data,
             boxes,
             mask=bad,
-            filter_size=self.options.filter_boxes | 1,
+            filter_size=1,
             exclude_percentile=100.0,
         )
-        return (
-            background.background.astype(np.float32),
-            background.background_rms.astype(np.float32),
+        level, scatter = (
+            _map_of(np.asarray(mesh), boxes, data.shape, filter_boxes=self.options.filter_boxes | 1)
+            for mesh in (background.background_mesh, background.background_rms_mesh)
         )
+        # A spline may pass below all of its points.
+        return level, np.maximum(scatter, np.float32(background.background_rms_mesh.min()))
 
     def _segments(
         self, flat: NDArray[np.float32], noise: NDArray[np.float32], bad: NDArray[np.bool_]
@@ -161,6 +165,27 @@ class PhotutilsDeblender(Deblender):
             contrast=options.deblend_cont,
             progress_bar=False,
         )
+
+
+def _map_of(
+    mesh: NDArray[Any], box: tuple[int, ...], shape: tuple[int, ...], *, filter_boxes: int
+) -> NDArray[np.float32]:
+    """Return a value for each pixel from those of the boxes, filtered, also beyond the outermost.
+
+    photutils' own map is flat there, clipped to the range of the boxes, and its median filter draws
+    the outermost boxes inwards. A sloping sky then leaves more than half a box of slope at the
+    borders, and sources that are none. Boxes that carry the slope on are put around the mesh
+    first: SExtractor has the same by windows that shrink at the borders, and a spline.
+    """
+    from scipy.ndimage import median_filter, zoom  # noqa: PLC0415 - heavy
+
+    reach = filter_boxes // 2
+    wider = np.pad(mesh.astype(np.float64), reach + 1, mode="reflect", reflect_type="odd")
+    smooth = median_filter(wider, size=filter_boxes, mode="nearest")
+    kept = slice(reach, -reach) if reach else slice(None)
+    fine = zoom(smooth[kept, kept], box, order=3, mode="reflect", grid_mode=True)
+    values = fine[box[0] : box[0] + shape[0], box[1] : box[1] + shape[1]]
+    return np.ascontiguousarray(values, dtype=np.float32)
 
 
 def _smoothed(flat: NDArray[np.float32], fwhm: float) -> NDArray[np.float32]:
