@@ -130,7 +130,7 @@ class PhotutilsDeblender(Deblender):
         # Boxes with half of their pixels masked are still better than extrapolation; 100 never
         # leaves the frame without any box.
         background = Background2D(
-            data,
+            data.astype(np.float64),  # squares of large values are beyond float32
             boxes,
             mask=bad,
             filter_size=1,
@@ -212,6 +212,9 @@ def _measured(
     for name, attribute in _ATTRIBUTES.items():
         values = getattr(catalogue, attribute)
         columns[name] = np.atleast_1d(getattr(values, "value", values))
+    # A source whose light adds up to nothing has no centroid: it is where its peak is.
+    for name, peak in (("x", catalogue.max_value_xindex), ("y", catalogue.max_value_yindex)):
+        columns[name] = np.where(np.isfinite(columns[name]), columns[name], np.atleast_1d(peak))
     # A photutils angle may lie between 90 and 180 degrees: the same axis.
     columns["theta"] = (columns["theta"] + 90.0) % 180.0 - 90.0
     return columns

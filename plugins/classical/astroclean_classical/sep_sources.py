@@ -87,8 +87,14 @@ class SepDeblender(Deblender):
         Returns
         -------
         Separation
-            Columns as in :data:`astroclean_classical.catalogue.COLUMNS`; product ``BACKGROUND``
-            in the unit of the frame; metric ``background rms``.
+            Columns as in :data:`astroclean_classical.catalogue.COLUMNS`; NaN for the shape and
+            Kron flux of a source without a valid ellipse. Product ``BACKGROUND`` in the unit of
+            the frame; metric ``background rms``.
+
+        Warns
+        -----
+        SuspectWarning
+            The uncertainty of the frame differs from the scatter by more than a factor of two.
 
         Raises
         ------
@@ -200,20 +206,22 @@ def _measured(
     label = np.arange(1, len(found) + 1)
     variance = sum_labels(noise.astype(np.float64) ** 2, segmentation, label)
     auto, auto_err, kron, flags = _auto_photometry(flat, noise, bad, found, segmentation)
-    moments = found["a"].astype(float) ** 2 + found["b"].astype(float) ** 2
+    valid = _has_ellipse(found)
+    ellipse = {name: np.where(valid, found[name], np.nan) for name in ("a", "b", "theta")}
     return {
         "id": label,
-        "x": found["x"],
-        "y": found["y"],
+        # A source without a centroid is where its peak is.
+        "x": np.where(valid, found["x"], found["xpeak"]),
+        "y": np.where(valid, found["y"], found["ypeak"]),
         "flux": found["flux"],
         "flux_err": np.sqrt(variance),
         "flux_auto": auto,
         "flux_auto_err": auto_err,
         "peak": found["peak"],
-        "a": found["a"],
-        "b": found["b"],
-        "theta": np.degrees(found["theta"]),
-        "fwhm": 2 * np.sqrt(math.log(2) * moments),
+        "a": ellipse["a"],
+        "b": ellipse["b"],
+        "theta": np.degrees(ellipse["theta"]),
+        "fwhm": 2 * np.sqrt(math.log(2) * (ellipse["a"] ** 2 + ellipse["b"] ** 2)),
         "kron_radius": kron,
         "npix": found["npix"],
         "flag": found["flag"].astype(np.int32) | flags,
@@ -227,14 +235,19 @@ def _auto_photometry(
     found: NDArray[Any],
     segmentation: NDArray[np.int32],
 ) -> tuple[NDArray[Any], ...]:
-    """Return FLUX_AUTO, its error, the Kron radius and flags, much as sep's documentation does."""
+    """Return FLUX_AUTO, its error, the Kron radius and flags, much as sep's documentation does.
+
+    Of a source without an ellipse the first three are NaN; the flags say that it is singular.
+    """
     import sep  # noqa: PLC0415 - heavy
 
-    label = np.arange(1, len(found) + 1, dtype=np.int32)
+    valid = _has_ellipse(found)
+    label = np.arange(1, len(found) + 1, dtype=np.int32)[valid]
+    usable = found[valid]
     # sep refuses ellipses without width and angles beyond a right one by rounding.
-    a, b = np.maximum(found["a"], 1e-3), np.maximum(found["b"], 1e-3)
-    theta = np.clip(found["theta"], -math.pi / 2, math.pi / 2)
-    x, y = found["x"], found["y"]
+    a, b = np.maximum(usable["a"], 1e-3), np.maximum(usable["b"], 1e-3)
+    theta = np.clip(usable["theta"], -math.pi / 2, math.pi / 2)
+    x, y = usable["x"], usable["y"]
     context: dict[str, Any] = {"mask": bad, "segmap": segmentation, "seg_id": label}
     kron, flags = sep.kron_radius(flat, x, y, a, b, theta, _KRON_SEARCH, **context)
     kron = np.nan_to_num(kron)
@@ -258,4 +271,15 @@ def _auto_photometry(
         flux[small], error[small], more[small] = sep.sum_circle(
             flat, x[small], y[small], _KRON_LEAST, err=noise, subpix=5, **circle
         )
-    return flux, error, kron, flags.astype(np.int32) | more.astype(np.int32)
+    measured = np.full((3, len(found)), np.nan)
+    measured[:, valid] = flux, error, kron
+    joined = np.full(len(found), sep.OBJ_SINGU | sep.APER_NONPOSITIVE, dtype=np.int32)
+    joined[valid] = flags.astype(np.int32) | more.astype(np.int32)
+    return *measured, joined
+
+
+def _has_ellipse(found: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which sources have a centroid and an ellipse; light below the sky may have none."""
+    shape = np.stack([found[name].astype(float) for name in ("x", "y", "a", "b", "theta")])
+    valid: NDArray[np.bool_] = np.isfinite(shape).all(axis=0)
+    return valid
