@@ -174,18 +174,35 @@ def _map_of(
 
     photutils' own map is flat there, clipped to the range of the boxes, and its median filter draws
     the outermost boxes inwards. A sloping sky then leaves more than half a box of slope at the
-    borders, and sources that are none. Boxes that carry the slope on are put around the mesh
-    first: SExtractor has the same by windows that shrink at the borders, and a spline.
+    borders, and sources that are none. Boxes that carry the slope on are put around the mesh first.
     """
     from scipy.ndimage import median_filter, zoom  # noqa: PLC0415 - heavy
 
     reach = filter_boxes // 2
-    wider = np.pad(mesh.astype(np.float64), reach + 1, mode="reflect", reflect_type="odd")
+    wider = mesh.astype(np.float64)
+    for turns in range(4):  # each of the four sides
+        wider = np.rot90(_carried_on(np.rot90(wider, turns), reach + 1), -turns)
     smooth = median_filter(wider, size=filter_boxes, mode="nearest")
     kept = slice(reach, -reach) if reach else slice(None)
     fine = zoom(smooth[kept, kept], box, order=3, mode="reflect", grid_mode=True)
     values = fine[box[0] : box[0] + shape[0], box[1] : box[1] + shape[1]]
     return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def _carried_on(mesh: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return a mesh with rows before its first; steps between rows go on, or shrink as they did.
+
+    A straight slope stays one and the halo of a galaxy levels off; where the steps change their
+    sign or grow, there is no trend that could be trusted to go on growing.
+    """
+    for _ in range(count):
+        if len(mesh) <= 2:  # noqa: PLR2004 - two steps tell whether they shrink
+            mesh = np.insert(mesh, 0, mesh[0], axis=0)
+            continue
+        last, before = mesh[0] - mesh[1], mesh[1] - mesh[2]
+        share = np.divide(last, before, out=np.zeros_like(last), where=before != 0)
+        mesh = np.insert(mesh, 0, mesh[0] + last * np.clip(share, 0, 1), axis=0)
+    return mesh
 
 
 def _smoothed(flat: NDArray[np.float32], fwhm: float) -> NDArray[np.float32]:
