@@ -1,4 +1,4 @@
-"""`sep` and `photutils`: noise has no sources, thresholds mean SExtractor's, odd values lose none."""
+"""`sep` and `photutils`: noise has no sources, thresholds are SExtractor's, nothing gets lost."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_the_same_stars_as_sourceextractor(tmp_path: Path, fwhm: float) -> None:
     program = shutil.which("source-extractor") or shutil.which("sex")
     shared = Path("/usr/share/source-extractor")
     if program is None or not (shared / "default.conv").is_file():
-        pytest.skip("SourceExtractor is not installed (requirements/apt.txt)")
+        pytest.skip("SourceExtractor is not installed (benchmarks/apt.txt)")
     image, stars = scene(1, fwhm)
     fits.writeto(tmp_path / "image.fits", image)
     (tmp_path / "columns.param").write_text("X_IMAGE\nY_IMAGE\n")
@@ -211,7 +211,7 @@ def test_the_same_stars_as_sourceextractor(tmp_path: Path, fwhm: float) -> None:
         "-DETECT_MINAREA": 5,
     }
     words = [str(word) for pair in arguments.items() for word in pair]
-    subprocess.run([program, "image.fits", *words], cwd=tmp_path, check=True)  # noqa: S603
+    subprocess.run([program, "image.fits", *words], cwd=tmp_path, check=True)
     theirs = fits.getdata(tmp_path / "out.fits", 1)
     theirs = {"x": theirs["X_IMAGE"] - 1, "y": theirs["Y_IMAGE"] - 1}
     frame = Frame(image, unit="adu")
