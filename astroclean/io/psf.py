@@ -91,13 +91,14 @@ def read_psf(
         if off > _TOLD:
             _say_kept(off, str(path))
         return Psf(np.stack(planes), positions, computed=True)
+    pairs = list(zip(planes, centers, strict=True))
     if same_pixels:
-        images = [centred_stamp(*pair) for pair in zip(planes, centers, strict=True)]
+        moved = [centred_stamp(*pair) for pair in pairs]
     else:
-        images = [sampled_stamp(*pair, scale) for pair in zip(planes, centers, strict=True)]
+        moved = [sampled_stamp(*pair, scale) for pair in pairs]
     # Their centroids differ, so they may not reach equally far.
-    side = min(image.shape[0] for image in images)
-    stack = np.stack([_central(image, side) for image in images])
+    side = min(image.shape[0] for image in moved)
+    stack = np.stack([_central(image, side) for image in moved])
     psf = Psf(stack, positions, computed=True) if same_pixels else Psf.from_fine(stack, positions)
     if off > _CENTRED * scale:
         _say_moved(off, side=psf.shape[0], reach=min(ny, nx) / scale, where=str(path))
@@ -130,7 +131,7 @@ def _believable(planes: list[Any], where: str) -> list[NDArray[np.float64]]:
 def _offset(plane: NDArray[np.float64], center: tuple[float, float]) -> float:
     """Return how far a source lies from the middle of its stamp, in pixels, along one axis."""
     sides = zip(plane.shape, center, strict=True)
-    return max(abs(place - (side - 1) / 2) for side, place in sides)
+    return float(max(abs(place - (side - 1) / 2) for side, place in sides))
 
 
 def _say_kept(off: float, where: str) -> None:

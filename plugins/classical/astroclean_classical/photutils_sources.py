@@ -114,7 +114,7 @@ class PhotutilsDeblender(Deblender):
         noise, bad = detection_noise(frame, scatter, bad, stage=self.name)
         flat = np.where(bad, np.float32(0), data - level)
         segments = None if noise is None else self._segments(flat, noise, bad)
-        if segments is None:
+        if noise is None or segments is None:
             return Separation(no_sources(frame), products=products, metrics=metrics)
         columns = _measured(flat, noise, bad, segments)
         labels = segments.data.astype(np.int32)

@@ -15,6 +15,7 @@ from astroclean_classical.photutils_sources import PhotutilsDeblender, Photutils
 from astroclean_classical.sep_sources import SepDeblender, SepOptions
 from astropy.io import fits
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
+from scipy.ndimage import gaussian_filter
 
 from astroclean.core.frame import Frame
 from astroclean.errors import SuspectWarning
@@ -130,6 +131,40 @@ def test_noise_stated_too_small_finds_no_noise_and_is_said(
     assert len(told) == 1
     ratio = float(re.search(r"a factor of ([\d.]+)\.", str(told[0].message)).group(1))
     assert ratio == pytest.approx(1 / factor, rel=0.03)
+
+
+@both
+def test_crowding_is_not_taken_for_noise(
+    stage: type[Stage],
+    options: type[StageOptions],
+    gaussian_stars: Callable[..., np.ndarray],
+) -> None:
+    random = generator(5)
+    stars = np.column_stack([*random.uniform(0, 150, (2, 600)), random.uniform(500, 5000, 600)])
+    image = gaussian_stars((150, 150), stars, fwhm=4) + random.normal(0, SIGMA, (150, 150))
+    error = StdDevUncertainty(np.full((150, 150), SIGMA, dtype=np.float32))
+    result = stage(options()).run(Frame(image, unit="adu", uncertainty=error))
+    assert result.metrics["background rms"] > 3 * SIGMA
+    assert len(result.frame.sources) > 100
+
+
+@both
+@pytest.mark.parametrize("width", [0.5, 0.8])
+def test_noise_that_a_resampling_smoothed_is_not_said_to_be_less(
+    stage: type[Stage], options: type[StageOptions], width: float
+) -> None:
+    image = gaussian_filter(generator(6).normal(0, 1, (300, 300)), width)
+    image /= image.std()
+    error = StdDevUncertainty(np.ones((300, 300), dtype=np.float32))
+    stage(options()).run(Frame(image, unit="adu", uncertainty=error))  # warnings are errors
+
+
+@both
+def test_noise_stated_too_large_is_said(stage: type[Stage], options: type[StageOptions]) -> None:
+    error = StdDevUncertainty(np.full((300, 300), 4 * SIGMA, dtype=np.float32))
+    frame = Frame(generator(3).normal(0, SIGMA, (300, 300)), unit="adu", uncertainty=error)
+    with pytest.warns(SuspectWarning, match="median 20 stated, 5.* measured, a factor of"):
+        stage(options()).run(frame)
 
 
 def test_noise_that_the_user_insists_on_counts_and_is_said() -> None:
