@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.sources import Sources
 
-__all__ = ["PLANE_COLUMNS", "with_plane_columns"]
+__all__ = ["PLANE_COLUMNS", "with_plane_columns", "with_plane_columns_of"]
 
 _FILLED = MaskPlane.INTERPOLATED | MaskPlane.INPAINTED
 # Every pixel of a source has this one once there is a catalogue; it tells nothing.
@@ -75,6 +75,36 @@ def with_plane_columns(sources: Sources, frame: Frame) -> Sources:
     for name, values in columns.items():
         table[name] = values
         table[name].info.description = PLANE_COLUMNS[name]
+    return replace(sources, table=table)
+
+
+def with_plane_columns_of(sources: Sources, earlier: Sources | None) -> Sources:
+    """Return sources with what an earlier catalogue tells of the same ids.
+
+    For a catalogue that a later stage made from the deblender's, such as one of fitted fluxes.
+
+    Parameters
+    ----------
+    sources : Sources
+        Not modified.
+    earlier : Sources or None
+        May have the columns of :data:`PLANE_COLUMNS`.
+
+    Returns
+    -------
+    Sources
+        With these columns if each of its ids is among the earlier ones; else as it is.
+    """
+    if earlier is None or not set(PLANE_COLUMNS) <= set(earlier.table.colnames):
+        return sources
+    rows = {int(number): row for row, number in enumerate(earlier.table["id"])}
+    ids = [int(number) for number in sources.table["id"]]
+    if not rows.keys() >= set(ids) or set(PLANE_COLUMNS) & set(sources.table.colnames):
+        return sources
+    table = sources.table.copy()
+    for name, meaning in PLANE_COLUMNS.items():
+        table[name] = np.asarray(earlier.table[name])[[rows[number] for number in ids]]
+        table[name].info.description = meaning
     return replace(sources, table=table)
 
 

@@ -15,7 +15,11 @@ from astroclean.core.kinds.deblend import Deblender
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Separation
-from astroclean.core.source_planes import PLANE_COLUMNS, with_plane_columns
+from astroclean.core.source_planes import (
+    PLANE_COLUMNS,
+    with_plane_columns,
+    with_plane_columns_of,
+)
 from astroclean.core.sources import Sources
 from astroclean.io.catalogs import write_catalog
 
@@ -130,6 +134,27 @@ def test_the_input_stays_and_ids_may_be_any() -> None:
 def test_without_a_segmentation_nothing_is_counted() -> None:
     sources = catalogue(None, [1])
     assert with_plane_columns(sources, Frame(np.ones(SHAPE), unit="adu")) is sources
+
+
+def test_a_later_catalogue_of_the_same_sources_keeps_what_was_counted() -> None:
+    core = np.zeros(SHAPE, dtype=bool)
+    core[8:13, 8:13] = True
+    frame = Frame(np.ones(SHAPE), unit="adu").add_planes(core, P.SATURATED)
+    earlier = TwoSquares().run(frame).frame.sources
+    fitted = with_plane_columns_of(catalogue(None, [7]), earlier)
+    assert columns(fitted.table, 7) == (25, 0, 25, P.SATURATED)
+    assert fitted.table["planes"].dtype == "u4"
+    assert fitted.table["planes"].info.description == PLANE_COLUMNS["planes"]
+    assert len(with_plane_columns_of(catalogue(None, []), earlier)) == 0
+
+
+def test_a_later_catalogue_of_other_sources_gains_nothing() -> None:
+    earlier = TwoSquares().run(Frame(np.ones(SHAPE), unit="adu")).frame.sources
+    other = catalogue(None, [7, 8])
+    assert with_plane_columns_of(other, earlier) is other
+    assert with_plane_columns_of(earlier, earlier) is earlier
+    assert with_plane_columns_of(other, None) is other
+    assert with_plane_columns_of(other, catalogue(None, [7, 8])) is other
 
 
 def test_no_source_at_all_has_the_columns() -> None:
