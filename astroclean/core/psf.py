@@ -46,8 +46,8 @@ class Psf:
         The same at a quarter of a pixel from each other (`astroclean.core.stamp.FINER`), integrated
         over the frame's pixels, where a finer image than the stamps tells it.
     computed : bool
-        Whether a method made the stamps, so that what is below zero in them is meant. Others, and
-        those without ``fine``, are taken as measured: a pedestal is taken away and said.
+        Whether a method made the stamps, so that what is below zero in them is meant. Others
+        without ``fine`` are taken as measured: a pedestal is taken away and said.
 
     Raises
     ------
@@ -77,7 +77,7 @@ class Psf:
             raise PsfError("a PSF is a stamp (ky, kx) or a set (n, ky, kx)", received=array.shape)
         places = None if positions is None else np.asarray(positions, dtype=np.float64)
         check_nodes(len(array), places)
-        if fine is None and not computed and np.isfinite(array).all():
+        if fine is None and not computed:
             array = np.stack(repaired_stamps(list(array)))
         normalized = np.stack([checked_stamp(stamp) for stamp in array])
         object.__setattr__(self, "stamps", normalized)
@@ -282,20 +282,10 @@ class Psf:
         ------
         PsfError
             The stamp is not finite or has no clear, positive peak, or ``scale`` is not positive.
-
-        Warns
-        -----
-        AstrocleanWarning
-            A pedestal was taken away, or the stamp ends within the PSF.
         """
         array = np.asarray(stamp, dtype=np.float64)
         if array.ndim != _STAMP or array.size == 0:
             raise PsfError("a PSF stamp is a 2-D image", received=array.shape)
-        if not np.isfinite(array).all():
-            raise PsfError(
-                "PSF stamp has pixels that are not finite",
-                received=f"{np.count_nonzero(~np.isfinite(array))} of {array.size}",
-            )
         if not scale > 0:
             raise PsfError("pixel scale of a PSF must be positive", received=scale)
         (array,) = repaired_stamps([array])

@@ -45,7 +45,7 @@ def repaired_stamps(
     Parameters
     ----------
     stamps : sequence of (ky, kx) float64
-        Images of a point source, finite; the peak may lie anywhere. Not modified.
+        Images of a point source; the peak may lie anywhere. Not modified.
     where : str, optional
         File or frame, for messages.
 
@@ -57,7 +57,7 @@ def repaired_stamps(
     Raises
     ------
     PsfError
-        A stamp has no positive value, light above half its maximum far from its peak, or no
+        A stamp is not finite, has no positive value, light above half its maximum far from its peak, or no
         positive sum.
 
     Warns
@@ -66,6 +66,14 @@ def repaired_stamps(
         A pedestal was taken away, or the stamp ends within the PSF; with numbers.
     """
     repaired, levels, cut = [], [], []
+    unknown = sum(int(np.count_nonzero(~np.isfinite(stamp))) for stamp in stamps)
+    if unknown:
+        raise PsfError(
+            "PSF stamp has pixels that are not finite",
+            where=where,
+            received=f"{unknown} of {sum(stamp.size for stamp in stamps)}",
+            remedy="Cut the stamp to the pixels that are known, or fill the others with 0.",
+        )
     for stamp in stamps:
         if not stamp.max() > 0:
             raise PsfError(

@@ -108,14 +108,6 @@ def read_psf(
 def _believable(planes: list[Any], where: str) -> list[NDArray[np.float64]]:
     """Return the planes without pedestal; say how their sum is scaled where that is no rounding."""
     arrays = [np.asarray(plane, dtype=np.float64) for plane in planes]
-    unknown = sum(np.count_nonzero(~np.isfinite(array)) for array in arrays)
-    if unknown:
-        raise PsfError(
-            "PSF has pixels that are not finite",
-            where=where,
-            received=f"{unknown} of {sum(array.size for array in arrays)}",
-            remedy="Cut the stamp to the pixels that are known, or fill the others with 0.",
-        )
     arrays = repaired_stamps(arrays, where=where)
     sums = [float(array.sum()) for array in arrays]
     if max(abs(total - 1) for total in sums) > _UNIT_SUM:
