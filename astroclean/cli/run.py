@@ -77,18 +77,41 @@ def _tell(report: RunReport, *, quiet: bool, verbose: int) -> None:
             print(_line(record))
             for note in record.notes if verbose else []:
                 print(f"    note: {note}")
+        for text in record.suspect if not quiet else []:
+            print(f"    suspect: {text}")
     if quiet:
         return
     for note in report.notes:
         print(f"note: {note}")
     counts = (f"{report.count(status)} {status}" for status in FileStatus if report.count(status))
     print(f"{', '.join(counts)} in {report.seconds:.1f} s; {report.output}/report.html")
+    told = [
+        _counted(sum(len(record.notes) for record in report.files), "note"),
+        _counted(sum(len(record.suspect) for record in report.files), "warning"),
+    ]
+    if any(told):
+        print(f"{', '.join(filter(None, told))}: see report.html{'' if verbose else ' (or -v)'}")
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}" if count else ""
 
 
 def _line(record: FileRecord) -> str:
     if record.status == FileStatus.REJECTED:
-        return f"{record.input}: rejected by {record.rejected_by}"
+        return f"{record.input}: rejected by {_verdicts(record)}; not processed further"
     changed = sum(frame.pixels_changed for frame in record.frames)
     named = list(record.outputs)[-1]  # the cleaned file is written last
     pictures = f"{len(record.frames)} frame{'s' if len(record.frames) != 1 else ''}"
-    return f"{record.input}: {record.status}, {pictures}, {changed} pixels changed -> {named}"
+    done = f"{record.input}: {record.status}, {pictures}, {changed} pixels changed -> {named}"
+    if record.rejected_by is not None:
+        return f"{done}; found unusable by {_verdicts(record)}"
+    return f"{done}; screened by {_verdicts(record)}" if record.screening else done
+
+
+def _verdicts(record: FileRecord) -> str:
+    return ", ".join(
+        f"{stage} (probability {probability:.2g})"
+        for stage, probability in record.screening.items()
+        if record.rejected_by in {None, stage}
+    )

@@ -83,6 +83,9 @@ class RunConfig(_Table):
     """Mask planes that make a pixel unusable."""
     on_reject: Literal["flag", "skip"] = "flag"
     """What happens to an exposure that a screening stage rejects: only said, or not processed."""
+    on_suspect: Literal["tell", "fail"] = "tell"
+    """What happens to a file whose result looks implausible: it is said, on the console, in report
+    and record; or nothing of it is written, and it counts as failed."""
     max_memory: str | None = None
     """Memory that the run may take, such as ``"2 GB"``; larger frames are processed by windows."""
     keep_stages: bool = False

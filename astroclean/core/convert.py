@@ -45,7 +45,8 @@ def as_frame(image: Any, *, unit: Unit | str = "adu") -> Frame:
     if isinstance(image, NDData):
         return Frame(image, unit=image.unit or unit)
     if hasattr(image, "__array__") or isinstance(image, (list, tuple)):
-        array = image if hasattr(image, "unit") else np.asarray(image)
+        # A masked array keeps its mask, which CCDData takes from it.
+        array = image if hasattr(image, "unit") else np.asanyarray(image)
         return Frame(array, unit=getattr(image, "unit", None) or unit)
     raise FrameError(
         "cannot be made a frame",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from astropy.nddata import CCDData, NDData
 
+from astroclean.core.arrays import as_bits, as_pixels, read_only, require_shape
 from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
 from astroclean.core.psf import Psf
 from astroclean.core.suggest import did_you_mean
@@ -37,10 +39,9 @@ _FIELDS = (
     "frame_id",
     "history",
     "reject_bits",
+    "filled",
     "part",
 )
-# CCDData wraps the scalar operand of `frame.multiply(2)` in the class of the frame: 0-D.
-_DIMENSIONS = (0, 2)
 
 
 class Frame(CCDData):
@@ -61,7 +62,7 @@ class Frame(CCDData):
         Bits of :class:`MaskPlane`. Pixels that are not finite gain NO_DATA in any case.
     mask : (ny, nx) bool, optional
         Taken from other packages only: pixels masked there but not rejected by ``flags`` gain
-        BAD_PIXEL. Afterwards ``mask`` is always ``flags & reject_bits != 0``.
+        BAD_PIXEL. Afterwards ``mask`` is always ``(flags & reject_bits != 0) & ~filled``.
     psf : Psf or 2-D array, optional
         Point spread function.
     sources : Sources, optional
@@ -72,6 +73,9 @@ class Frame(CCDData):
         What stages did.
     reject_bits : MaskPlane
         Planes that make a pixel unusable.
+    filled : (ny, nx) bool, optional
+        Pixels whose value a stage has replaced since they were rejected. Their flags keep the
+        reason, but reject no longer. Pixels that are not finite are never filled.
     part : FramePart, optional
         Where the frame lies in a larger one; the runner tells, for frames larger than memory. A
         slice of a frame is a frame of its own.
@@ -90,6 +94,7 @@ class Frame(CCDData):
     reject_bits: MaskPlane
     part: FramePart | None
     flags: NDArray[np.uint32]
+    filled: NDArray[np.bool_]
     mask: NDArray[np.bool_]
     _data: NDArray[np.float32]
 
@@ -103,6 +108,7 @@ class Frame(CCDData):
         frame_id: str | None = None,
         history: tuple[HistoryEntry, ...] | None = None,
         reject_bits: MaskPlane | None = None,
+        filled: NDArray[np.bool_] | None = None,
         part: FramePart | None = None,
         **kwargs: Any,
     ) -> None:
@@ -114,9 +120,10 @@ class Frame(CCDData):
             frame_id = data.frame_id if frame_id is None else frame_id
             history = data.history if history is None else history
             reject_bits = data.reject_bits if reject_bits is None else reject_bits
+            filled = data.filled if filled is None else filled
             part = data.part if part is None else part
         super().__init__(data, *args, **kwargs)
-        self._data = _pixels(self._data, frame_id)
+        self._data = as_pixels(self._data, frame_id)
         self.psf = psf
         self.sources = sources
         self.frame_id = frame_id or "frame"
@@ -124,27 +131,30 @@ class Frame(CCDData):
         self.reject_bits = REJECTING if reject_bits is None else reject_bits
         self.part = part
         self.flags = self._joined_flags(flags)
+        self.filled = self._checked_filled(filled)
         # A property named `mask` cannot replace NDData's attribute, so it is computed once.
-        self.mask = (self.flags & np.uint32(self.reject_bits)) != 0
+        self.mask = self.where(self.reject_bits) & ~self.filled
 
     def _joined_flags(self, flags: NDArray[np.integer] | None) -> NDArray[np.uint32]:
         shape = self._data.shape
         if flags is None:
             joined = np.zeros(shape, dtype=np.uint32)
         else:
-            joined = np.array(flags, dtype=np.uint32, order="C", copy=True)
-            if joined.shape != shape:
-                raise FrameError(
-                    f"flags must have the shape of the data {shape}",
-                    where=self.frame_id,
-                    received=joined.shape,
-                )
+            joined = as_bits(flags, self.frame_id)
+            require_shape("flags", joined, shape, where=self.frame_id)
         joined[~np.isfinite(self._data)] |= np.uint32(MaskPlane.NO_DATA)
         mask = self.mask
         if mask is not None and np.any(mask):
             rejected = (joined & np.uint32(self.reject_bits)) != 0
             joined[np.broadcast_to(mask, shape) & ~rejected] |= np.uint32(MaskPlane.BAD_PIXEL)
         return joined
+
+    def _checked_filled(self, filled: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        if filled is None:
+            return np.zeros(self._data.shape, dtype=bool)
+        given = np.asarray(filled, dtype=bool)
+        require_shape("filled", given, self._data.shape, where=self.frame_id)
+        return given & np.isfinite(self._data)
 
     @property
     def psf(self) -> Psf | None:
@@ -168,7 +178,7 @@ class Frame(CCDData):
         ----------
         **changes
             Among ``data unit uncertainty flags psf sources wcs meta frame_id history reject_bits
-            part``.
+            filled part``.
 
         Returns
         -------
@@ -186,6 +196,23 @@ class Frame(CCDData):
                 raise FrameError(f"a frame has no field '{name}' to replace", remedy=hint)
         fields = {name: getattr(self, name) for name in _FIELDS}
         return type(self)(**{**fields, **changes})
+
+    def read_only(self) -> Self:
+        """Return this frame as a hook gets it: arrays cannot be written to.
+
+        Returns
+        -------
+        Frame
+            Views of the same arrays, which stay writable for whoever owns them. The catalogue is
+            a copy.
+        """
+        view = copy.copy(self)
+        for name in ("_data", "flags", "filled", "mask"):
+            setattr(view, name, read_only(getattr(self, name)))
+        if self.uncertainty is not None:
+            view.uncertainty = type(self.uncertainty)(read_only(self.uncertainty.array), copy=False)
+        view.sources = None if self.sources is None else self.sources.read_only()
+        return view
 
     def where(
         self, planes: MaskPlane | int | str | Iterable[MaskPlane | int | str]
@@ -295,7 +322,9 @@ class Frame(CCDData):
     # tests/unit/core/test_frame.py pins their behaviour against the installed astropy.
     def _slice(self, item: Any) -> dict[str, Any]:
         fields: dict[str, Any] = super()._slice(item)
-        fields.update(flags=self.flags[item], psf=self.psf, **self._identity())
+        fields.update(
+            flags=self.flags[item], filled=self.filled[item], psf=self.psf, **self._identity()
+        )
         fields["mask"] = None
         return fields
 
@@ -306,6 +335,9 @@ class Frame(CCDData):
             result, fields = super()._arithmetic(operation, operand, *args, **kwargs)
         theirs = getattr(operand, "flags", None)
         fields["flags"] = self.flags if theirs is None else self.flags | theirs
+        # The result is good where both operands are, for whatever reason they are.
+        bad = self.mask if getattr(operand, "mask", None) is None else self.mask | operand.mask
+        fields["filled"] = (self.filled | getattr(operand, "filled", self.filled)) & ~bad
         fields.update(psf=self.psf, **self._identity())
         return result, fields
 
@@ -315,16 +347,3 @@ class Frame(CCDData):
             "history": self.history,
             "reject_bits": self.reject_bits,
         }
-
-
-def _pixels(data: Any, frame_id: str | None) -> NDArray[np.float32]:
-    array = np.asarray(data)
-    if array.ndim not in _DIMENSIONS or array.dtype.kind not in "fiub":
-        raise FrameError(
-            "a frame is a 2-D array of real numbers",
-            where=frame_id,
-            received=f"shape {array.shape}, type {array.dtype}",
-            remedy="Take one plane of a cube; several bands make a FrameSet.",
-        )
-    with np.errstate(over="ignore"):  # beyond float32 becomes inf, hence NO_DATA
-        return np.asarray(array, dtype=np.float32, order="C")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -83,6 +84,13 @@ class FrameSet:
     def replace(self, **frames: Frame) -> FrameSet:
         """Return a set in which some bands have other frames."""
         return FrameSet({**self.frames, **frames}, tolerance=self.tolerance)
+
+    def read_only(self) -> FrameSet:
+        """Return the set as a hook gets it: arrays cannot be written to."""
+        view = copy.copy(self)
+        frames = {band: frame.read_only() for band, frame in self.frames.items()}
+        object.__setattr__(view, "frames", MappingProxyType(frames))
+        return view
 
     def stack(self) -> NDArray[np.float32]:
         """Return the pixel values as a new array (band, ny, nx)."""

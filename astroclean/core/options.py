@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from astroclean.core.limits import Limits  # noqa: TC001 - pydantic needs it
 from astroclean.core.resources import Resource
 
 __all__ = ["StageOptions"]
@@ -18,6 +19,11 @@ class StageOptions(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    limits: Limits = Field(default_factory=dict)
+    """Share of the pixels above which a result is called suspect, by plane, or ``changed`` for
+    replaced pixels, or ``source light`` for filled light of sources; others as documented. 1 lifts
+    a limit."""
 
     def record(self) -> dict[str, Any]:
         """Return the options as plain values for history, report and resume key."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILLABLE",
+    "MADE_UP",
     "REJECTING",
     "MaskPlane",
     "count_planes",
@@ -116,6 +117,9 @@ REJECTING = MaskPlane.union(plane for plane in MaskPlane if plane.rejects)
 
 FILLABLE = MaskPlane.union(plane for plane in MaskPlane if plane.fills)
 """The planes that fillers replace by default; isolated NO_DATA beside them (`holes_to_fill`)."""
+
+MADE_UP = MaskPlane.INTERPOLATED | MaskPlane.INPAINTED
+"""The planes of values of which nothing was measured."""
 
 
 @functools.cache

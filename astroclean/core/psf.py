@@ -46,8 +46,8 @@ class Psf:
         The same at a quarter of a pixel from each other (`astroclean.core.stamp.FINER`), integrated
         over the frame's pixels, where a finer image than the stamps tells it.
     computed : bool
-        Whether a method made the stamps, so that what is below zero in them is meant. Others
-        without ``fine`` are taken as measured: a pedestal is taken away and said.
+        Whether a method made the stamps: what is below zero is meant. Others without ``fine`` are
+        taken as measured, and a pedestal is taken away.
 
     Raises
     ------
@@ -288,8 +288,8 @@ class Psf:
             raise PsfError("a PSF stamp is a 2-D image", received=array.shape)
         if not scale > 0:
             raise PsfError("pixel scale of a PSF must be positive", received=scale)
-        (array,) = repaired_stamps([array])
-        return cls.from_fine(sampled_stamp(array, core_centroid(array), scale))
+        (image,) = repaired_stamps([array])
+        return cls.from_fine(sampled_stamp(image, core_centroid(image), scale))
 
     @classmethod
     def from_model(

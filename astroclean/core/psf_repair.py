@@ -57,8 +57,8 @@ def repaired_stamps(
     Raises
     ------
     PsfError
-        A stamp is not finite, has no positive value, light above half its maximum far from its peak, or no
-        positive sum.
+        A stamp is not finite, has no positive value, light above half its maximum far from its
+        peak, or no positive sum.
 
     Warns
     -----

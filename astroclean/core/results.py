@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +27,8 @@ __all__ = [
     "Upsampling",
 ]
 
+_BAND_AXES = 3
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Answer:
@@ -34,6 +38,18 @@ class Answer:
     """Extra images (ny, nx) by name, such as ``background``."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Numbers for the report."""
+
+    def of_band(self, index: int) -> Self:
+        """Return the part of a set's answer that belongs to one band."""
+
+        def part(value: Any) -> Any:
+            if isinstance(value, np.ndarray) and value.ndim == _BAND_AXES:
+                return value[index]
+            if isinstance(value, dict):
+                return {key: part(item) for key, item in value.items()}
+            return value
+
+        return replace(self, **{f.name: part(getattr(self, f.name)) for f in fields(self)})
 
 
 @dataclass(frozen=True, eq=False)

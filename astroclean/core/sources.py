@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.arrays import read_only
 from astroclean.errors import FrameError
 
 if TYPE_CHECKING:
@@ -70,6 +71,16 @@ class Sources:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def read_only(self) -> Sources:
+        """Return the same sources with arrays that cannot be written to and a table of its own."""
+        labels = self.segmentation
+        return replace(
+            self,
+            table=self.table.copy(),
+            segmentation=None if labels is None else read_only(labels),
+            stamps=tuple(replace(s, data=read_only(s.data)) for s in self.stamps),
+        )
 
     def with_sky(self, wcs: WCS | None) -> Sources:
         """Return the sources with columns ``ra`` and ``dec`` (ICRS, deg) where the WCS tells them.

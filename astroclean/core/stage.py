@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import enum
+import warnings
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from astroclean.core.change import Change, change_between
 from astroclean.core.history import HistoryEntry
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import NO_PLANE, MaskPlane
+from astroclean.core.results import Answer
 from astroclean.core.survey import measure, part_of
-from astroclean.errors import ContractError, StageError
+from astroclean.errors import ContractError, StageError, SuspectWarning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,12 +25,10 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.frameset import FrameSet
-    from astroclean.core.results import Answer, Score
+    from astroclean.core.results import Score
     from astroclean.core.survey import Survey
 
 __all__ = ["Identity", "Needs", "Outcome", "Provides", "Stage", "StageResult"]
-
-_BAND_AXES = 3
 
 
 class Outcome(enum.StrEnum):
@@ -86,6 +87,8 @@ class StageResult:
     outcome: Outcome = Outcome.DONE
     score: Score | None = None
     """Of a screening stage."""
+    change: Change = field(default_factory=Change)
+    """What the stage flagged and replaced; nothing where the result has a grid of its own."""
 
 
 class Stage(ABC):
@@ -103,6 +106,8 @@ class Stage(ABC):
     """
 
     kind: ClassVar[str]
+    answers: ClassVar[type[Answer]] = Answer
+    """What the hook returns."""
     Options: ClassVar[type[StageOptions]] = StageOptions
     accepts: ClassVar[frozenset[str]] = frozenset({"frame"})
     """``frame``, ``set`` or both."""
@@ -198,9 +203,14 @@ class Stage(ABC):
         Raises
         ------
         ContractError
-            The plugin changed what its kind may not change.
+            The plugin changed what its kind may not change, or wrote to the arrays it was given.
         StageError
             The plugin could not do its work.
+
+        Warns
+        -----
+        SuspectWarning
+            More was flagged or replaced than is plausible.
         """
         from astroclean.core.convert import as_frame  # noqa: PLC0415 - Frame needs astropy
 
@@ -212,7 +222,8 @@ class Stage(ABC):
                 remedy="Give a FrameSet to `run_set`, or `[bands]` in the pipeline.",
             )
         self._require(image)
-        return self._finished(self._apply(image, self._ask(image)))
+        answer = self._answer(image.read_only(), image.frame_id)
+        return self._finished(image, self._apply(image, answer))
 
     def run_set(self, frames: FrameSet) -> dict[str, StageResult]:
         """Run the stage on aligned bands: together where it can, else one by one.
@@ -238,11 +249,35 @@ class Stage(ABC):
             )
         for band in frames:
             self._require(frames[band])
-        answer = self._ask(frames)
+        answer = self._answer(frames.read_only(), ", ".join(frames.bands))
         return {
-            band: self._finished(self._apply(frames[band], _of_band(answer, index)))
+            band: self._finished(frames[band], self._apply(frames[band], answer.of_band(index)))
             for index, band in enumerate(frames)
         }
+
+    def _answer(self, given: Any, frame_id: str) -> Any:
+        """Call the hook; say which plugin it was that wrote to its input or gave no answer."""
+        where = f"{frame_id}, stage '{self.name}'"
+        fault = "This is a fault of the plugin."
+        try:
+            answer = self._ask(given)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise ContractError(
+                "the plugin writes to the arrays of the frame, which are shared",
+                where=where,
+                received=str(error),
+                remedy=f"{fault} It must work on a copy.",
+            ) from error
+        if not isinstance(answer, self.answers):
+            raise ContractError(
+                f"a stage of kind '{self.kind}' must return a {self.answers.__name__}",
+                where=where,
+                received=type(answer).__name__,
+                remedy=fault,
+            )
+        return answer
 
     def _require(self, frame: Frame) -> None:
         held = {"segmentation": frame.sources is not None and frame.sources.segmentation}
@@ -255,8 +290,8 @@ class Stage(ABC):
                     remedy=_REMEDIES.get(name),
                 )
 
-    def _finished(self, result: StageResult) -> StageResult:
-        """Enter the stage in the frame's history."""
+    def _finished(self, before: Frame, result: StageResult) -> StageResult:
+        """Enter the stage in the frame's history; measure what it changed, and judge that."""
         changed = ", ".join(f"{key} = {value:.6g}" for key, value in result.metrics.items())
         entry = HistoryEntry(
             stage=self.name,
@@ -266,36 +301,43 @@ class Stage(ABC):
             summary=changed or str(result.outcome),
         )
         frame = result.frame.replace(history=(*result.frame.history, entry))
-        return replace(result, frame=frame)
+        if self.branch is not None:
+            return replace(result, frame=frame)
+        part = part_of(before)
+        change = change_between(before, result.frame, part.own)
+        if part.shape == before.shape:
+            for text in self.implausible(change, before.frame_id):
+                warnings.warn(text, SuspectWarning, stacklevel=3)
+        return replace(result, frame=frame, change=change)
 
-    def _checked(self, frame: Frame, name: str, array: Any) -> NDArray[Any]:
-        """Return an array of the answer, or raise where it has not the shape of the frame."""
+    def implausible(self, change: Change, frame_id: str) -> list[str]:
+        """Return what is implausible in what the stage did to a whole frame, one text each."""
+        where = f"{frame_id}, stage '{self.name}'"
+        return [f"{where}: {clause}." for clause in change.implausible(self.options.limits)]
+
+    def _checked(self, frame: Frame, name: str, array: Any, *, kinds: str = "fiub") -> NDArray[Any]:
+        """Return an array of the answer, or raise where shape or kind of number are wrong.
+
+        ``kinds`` are codes of numpy: float, integer, unsigned, boolean. Nothing else is converted:
+        flags of 0.3 would be no flags, without a word.
+        """
         checked = np.asarray(array)
-        if checked.shape != frame.shape:
+        wrong = checked.shape != frame.shape
+        if wrong or checked.dtype.kind not in kinds:
+            wanted = f"the shape of the frame {frame.shape}" if wrong else _NUMBERS[kinds]
             raise ContractError(
-                f"'{name}' must have the shape of the frame {frame.shape}",
+                f"'{name}' must have {wanted}",
                 where=f"{frame.frame_id}, stage '{self.name}'",
-                received=checked.shape,
+                received=checked.shape if wrong else f"type {checked.dtype}",
                 remedy="This is a fault of the plugin.",
             )
         return checked
 
+
+_NUMBERS = {"fiub": "real numbers", "uib": "whole numbers or truth values"}
 
 _REMEDIES = {
     "psf": 'Give `[psf]` with `file`, `fwhm = "0.9 arcsec"` or `estimate = true`.',
     "sources": "Put a stage of kind `deblend` before it.",
     "segmentation": "Put a stage of kind `deblend` before it.",
 }
-
-
-def _of_band(answer: Answer, index: int) -> Answer:
-    """Return the part of a set's answer that belongs to one band."""
-
-    def part(value: Any) -> Any:
-        if isinstance(value, np.ndarray) and value.ndim == _BAND_AXES:
-            return value[index]
-        if isinstance(value, dict):
-            return {key: part(item) for key, item in value.items()}
-        return value
-
-    return replace(answer, **{f.name: part(getattr(answer, f.name)) for f in fields(answer)})

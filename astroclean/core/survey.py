@@ -24,6 +24,8 @@ class FramePart:
     """(ny, nx) of the larger frame."""
     measured: Mapping[str, Any] = field(default_factory=dict)
     """Name of a stage to what its survey found on the larger frame."""
+    own: slice = field(default_factory=lambda: slice(None))
+    """Rows of the frame that are wanted; the others are there for their influence."""
 
 
 def part_of(frame: Frame) -> FramePart:

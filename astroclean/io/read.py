@@ -14,7 +14,7 @@ from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertain
 from astroclean.core.conventions import load_convention
 from astroclean.core.detector import DETECTOR_KEYWORDS
 from astroclean.core.frame import Frame
-from astroclean.core.planes import REJECTING, MaskPlane
+from astroclean.core.planes import MADE_UP, REJECTING, MaskPlane
 from astroclean.errors import FitsReadError
 from astroclean.io.address import Address, parse_address
 from astroclean.io.grouping import FrameSlot, Grouping, group_hdus
@@ -124,11 +124,13 @@ class Exposure:
         for name, resolved in values.items():
             header[DETECTOR_KEYWORDS[name]] = (resolved.value, resolved.origin[:40])
         data = self.source.read(slot.science.index, plane=slot.plane, window=window)
+        ours = self._own_flags(slot, window)
         return Frame(
             data,
             unit=unit,
             uncertainty=self._uncertainty(slot, window),
-            flags=self._flags(slot, header, window),
+            flags=self._flags(slot, header, window) | ours,
+            filled=(ours & np.uint32(MADE_UP)) != 0,
             wcs=wcs[window] if wcs is not None and window is not None else wcs,
             meta=header,
             frame_id=self.frame_id(slot),
@@ -173,6 +175,18 @@ class Exposure:
                 return kind(values.astype(np.float32))
         return None
 
+    def _own_flags(self, slot: FrameSlot, window: Window | None) -> NDArray[np.uint32]:
+        """Return the flags that an earlier run wrote; zero where there are none."""
+        hdu = slot.companions.get("flags")
+        if hdu is None:
+            ny, nx = slot.science.shape[-2:]
+            rows, columns = window or (slice(0, ny), slice(0, nx))
+            return np.zeros((len(range(ny)[rows]), len(range(nx)[columns])), dtype=np.uint32)
+        flags: NDArray[np.uint32] = self.source.read(
+            hdu.index, plane=slot.plane, window=window
+        ).astype(np.uint32)
+        return flags
+
     def _flags(
         self, slot: FrameSlot, header: fits.Header, window: Window | None
     ) -> NDArray[np.uint32]:
@@ -189,9 +203,6 @@ class Exposure:
         if quality is not None:
             convention, values = quality
             flags |= convention.to_planes(values)
-        own = slot.companions.get("flags")
-        if own is not None:
-            flags |= self.source.read(own.index, plane=slot.plane, window=window).astype(np.uint32)
         coverage = slot.companions.get("coverage")
         if coverage is not None:
             seen = self.source.read(coverage.index, plane=slot.plane, window=window)

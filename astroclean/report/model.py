@@ -133,6 +133,8 @@ class FileRecord(_Record):
     """Of a fault within a plugin."""
     notes: list[str] = Field(default_factory=list)
     """What a user should know: assumed unit, odd header, skipped HDUs."""
+    suspect: list[str] = Field(default_factory=list)
+    """Why the result is implausible; empty where nothing is."""
     skipped_hdus: dict[str, str] = Field(default_factory=dict)
     screening: dict[str, float] = Field(default_factory=dict)
     """Stage to mean probability that the exposure is unusable."""

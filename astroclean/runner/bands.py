@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.change import Change
 from astroclean.core.planes import count_planes
 from astroclean.core.survey import FramePart, measure
 from astroclean.io.output import FrameOutput
@@ -26,6 +27,7 @@ from astroclean.runner.frames import (
     with_psf,
 )
 from astroclean.runner.outputs import is_kept, kept_output
+from astroclean.runner.remarks import Remarks
 from astroclean.runner.statestore import ImageStores, StateStore
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ def run_by_windows(
         common[:] = [_without_pixels(work)]
 
     _take_through(bands, last, todo, sums, finish)
+    sums.judge(stages, common[0].record.frame_id)
     return _joined(common[0], stores, sums, file_plan.windows)
 
 
@@ -115,9 +118,9 @@ class _Bands:
     shape: tuple[int, int]
     stored: StateStore | None = None
 
-    def frame(self, rows: slice, measured: Mapping[str, Any]) -> Frame:
-        """Return rows of the frame as they are in the file."""
-        part = FramePart((rows.start, 0), self.shape, measured)
+    def frame(self, rows: slice, own: slice, measured: Mapping[str, Any]) -> Frame:
+        """Return rows of the frame as they are in the file; ``own`` are those that are wanted."""
+        part = FramePart((rows.start, 0), self.shape, measured, own)
         window = (rows, slice(0, self.shape[1]))
         return self.exposure.frame(self.slot, window).replace(part=part)
 
@@ -137,7 +140,8 @@ class _Sums:
     total_before: float = 0.0
     total_after: float = 0.0
     stages: dict[str, StageRecord] = field(default_factory=dict)
-    notes: dict[str, None] = field(default_factory=dict)
+    remarks: Remarks = field(default_factory=Remarks)
+    changes: dict[str, Change] = field(default_factory=dict)
     survey_seconds: float = 0.0
 
     def add(self, before: Frame, output: FrameOutput, own: slice) -> None:
@@ -151,14 +155,27 @@ class _Sums:
         self.total_before += float(np.nansum(before.data[own], dtype=np.float64))
         self.total_after += float(np.nansum(output.data[own], dtype=np.float64))
 
+    def judge(self, stages: Sequence[Stage], frame_id: str) -> None:
+        """Enter the shares that were changed, and what is implausible among them."""
+        for stage in stages:
+            change = self.changes[stage.name]
+            self.remarks += Remarks(suspect=stage.implausible(change, frame_id))
+            shares = {f"share {name}": share for name, share in change.shares().items()}
+            self.stages[stage.name] = self.stages[stage.name].model_copy(update={"metrics": shares})
+
     def add_stages(self, state: FrameState) -> None:
-        """Add the time of the stages that a band went through; bands overlap: no metrics."""
+        """Add the time of the stages that a band went through, and what they changed of it.
+
+        Bands overlap: other metrics cannot be joined.
+        """
         for record in state.records:
             known = self.stages.get(record.name)
             seconds = record.seconds + (self.survey_seconds if known is None else known.seconds)
             self.survey_seconds = 0.0
             self.stages[record.name] = record.model_copy(update={"seconds": seconds, "metrics": {}})
-        self.notes.update(dict.fromkeys(state.notes))
+        for name, change in state.changes.items():
+            self.changes[name] = self.changes.get(name, Change()) + change
+        self.remarks += state.remarks
 
 
 def _take_through(
@@ -171,7 +188,7 @@ def _take_through(
     measured = _surveyed(bands, segment, stages, sums)
 
     def one(rows: slice, own: slice) -> None:
-        before = bands.frame(rows, measured)
+        before = bands.frame(rows, own, measured)
         sources = {"": bands.file_plan.psf_source}
         after = run_stages({"": bands.state(before)}, stages, psf_sources=sources)[""]
         sums.add_stages(after)
@@ -185,25 +202,25 @@ def _surveyed(
     bands: _Bands, segment: Segment, stages: Sequence[Stage], sums: _Sums
 ) -> dict[str, Any]:
     """Let the first stage of a segment measure the whole frame, as the stages before it left it."""
-    row = bands.state(bands.frame(slice(0, 1), {})).frame
+    row = bands.state(bands.frame(slice(0, 1), slice(0, 1), {})).frame
     survey, frame_id = stages[0].survey(row) if stages else None, row.frame_id
     del row
     if survey is None:
         return {}
-    stage, notes = stages[0], list[str]()
+    stage, remarks = stages[0], Remarks()
     needs_psf, source = stage.needs().uses_psf, bands.file_plan.psf_source
 
     def frames() -> Iterator[tuple[Frame, slice]]:
         for rows, own in segment.bands(bands.shape[0]):
-            state = bands.state(bands.frame(rows, {}))
+            state = bands.state(bands.frame(rows, own, {}))
             yield (with_psf(state, source) if needs_psf else state).frame, own
             del state  # before the next is read
 
     start = time.perf_counter()
-    with faults_named(stage, frame_id, notes):
+    with faults_named(stage, frame_id, remarks):
         found = measure(survey, frames)
     sums.survey_seconds = time.perf_counter() - start
-    sums.notes.update(dict.fromkeys(notes))
+    sums.remarks += remarks
     return {stage.name: found}
 
 
@@ -270,9 +287,9 @@ def _joined(last: FrameWork, stores: ImageStores, sums: _Sums, plan: WindowPlan)
     )
     note = (
         f"{last.record.frame_id}: processed in {_told(plan, stores.shape[0])}; no pictures, and "
-        "metrics of the stages are left out"
+        "of the metrics of the stages only shares of pixels are there"
     )
-    return FrameWork(output, record, None, {}, (*sums.notes, note))
+    return FrameWork(output, record, None, {}, sums.remarks + Remarks(notes=[note]))
 
 
 def _told(plan: WindowPlan, height: int) -> str:

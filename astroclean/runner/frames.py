@@ -17,12 +17,13 @@ from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.planes import count_planes
 from astroclean.core.stage import Outcome
 from astroclean.core.uncertainty import deviation_of
-from astroclean.errors import AstrocleanError, AstrocleanWarning, StageError
+from astroclean.errors import AstrocleanError, StageError
 from astroclean.io.atomic import atomic_file
 from astroclean.io.output import BranchImage, FrameOutput
 from astroclean.report.model import FrameRecord, StageRecord
 from astroclean.report.plots import make_histogram, make_spectrum
 from astroclean.report.preview import make_previews
+from astroclean.runner.remarks import Remarks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from astroclean.core.change import Change
     from astroclean.core.frame import Frame
     from astroclean.core.results import Score
     from astroclean.core.stage import Stage, StageResult
@@ -61,7 +63,9 @@ class FrameState:
     records: tuple[StageRecord, ...] = ()
     scores: Mapping[str, Score] = field(default_factory=dict)
     psf_origin: str = ""
-    notes: tuple[str, ...] = ()
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    """Stage to what it flagged and replaced."""
+    remarks: Remarks = field(default_factory=Remarks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +77,7 @@ class FrameWork:
     sources: Any
     """`Sources` or None."""
     scores: Mapping[str, Score]
-    notes: tuple[str, ...]
+    remarks: Remarks
 
 
 def run_stages(
@@ -128,8 +132,8 @@ def _one_stage(
 ) -> dict[str, FrameState]:
     start = time.perf_counter()
     first = next(iter(states.values()))
-    notes: list[str] = []
-    with faults_named(stage, first.frame.frame_id, notes):
+    remarks = Remarks()
+    with faults_named(stage, first.frame.frame_id, remarks):
         if stage.needs().uses_psf:
             states = {b: with_psf(state, psf_sources[b]) for b, state in states.items()}
         if len(states) == 1:
@@ -138,14 +142,14 @@ def _one_stage(
             results = stage.run_set(FrameSet({band: s.frame for band, s in states.items()}))
     seconds = (time.perf_counter() - start) / len(states)
     return {
-        band: _advanced(state, results[band], stage, seconds, notes)
+        band: _advanced(state, results[band], stage, seconds, remarks)
         for band, state in states.items()
     }
 
 
 @contextlib.contextmanager
-def faults_named(stage: Stage, frame_id: str, notes: list[str]) -> Iterator[None]:
-    """Turn whatever a plugin raises into an error that names it; keep its warnings as notes."""
+def faults_named(stage: Stage, frame_id: str, remarks: Remarks) -> Iterator[None]:
+    """Turn whatever a plugin raises into an error that names it; keep its warnings."""
     where = f"{frame_id}, stage '{stage.name}'"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
@@ -163,18 +167,13 @@ def faults_named(stage: Stage, frame_id: str, notes: list[str]) -> Iterator[None
             fault = StageError(text, where=where, remedy="This is a fault of the plugin.")
             fault.add_note("".join(traceback.format_exception(error)))
             raise fault from error
-    notes += sorted({_as_note(where, w) for w in caught})
-
-
-def _as_note(where: str, caught: warnings.WarningMessage) -> str:
-    if issubclass(caught.category, AstrocleanWarning):
-        return str(caught.message)
-    return f"{where}: {caught.category.__name__}: {caught.message}"
+    remarks.add_warnings(caught, where)
 
 
 def _advanced(
-    state: FrameState, result: StageResult, stage: Stage, seconds: float, notes: list[str]
+    state: FrameState, result: StageResult, stage: Stage, seconds: float, remarks: Remarks
 ) -> FrameState:
+    shares = {f"share {name}": share for name, share in result.change.shares().items()}
     record = StageRecord(
         name=stage.name,
         plugin=stage.identity.plugin,
@@ -182,7 +181,7 @@ def _advanced(
         version=stage.identity.version,
         outcome=str(result.outcome),
         seconds=seconds,
-        metrics={key: float(value) for key, value in result.metrics.items()},
+        metrics={key: float(value) for key, value in {**result.metrics, **shares}.items()},
     )
     branches = stage.branch is not None
     return replace(
@@ -193,7 +192,8 @@ def _advanced(
         products=_joined(state.products, result.products),
         records=(*state.records, record),
         scores={**state.scores, **({stage.name: result.score} if result.score else {})},
-        notes=(*state.notes, *notes),
+        remarks=state.remarks + remarks,
+        changes={**state.changes, stage.name: result.change},
     )
 
 
@@ -261,7 +261,7 @@ def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures:
         branch=_branch(state),
     )
     record = _record(before, after, state, output, pictures=pictures)
-    return FrameWork(output, record, state.frame.sources, state.scores, state.notes)
+    return FrameWork(output, record, state.frame.sources, state.scores, state.remarks)
 
 
 def _differs(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:

@@ -191,6 +191,7 @@ def _keys(
         "stages": told,
         "products": config.products.model_dump(mode="json", exclude={"report"}),
         "on_reject": config.run.on_reject,
+        "on_suspect": config.run.on_suspect,
     }
     prefixes = tuple(_digest({**identity, "stages": told[:n]}) for n in range(len(told)))
     return _digest(whole), prefixes

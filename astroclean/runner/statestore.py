@@ -94,7 +94,7 @@ class StateStore:
             Those of its products that are kept.
         """
         frame = state.frame
-        images = {"data": frame.data[own], "flags": frame.flags[own]}
+        images = {name: getattr(frame, name)[own] for name in ("data", "flags", "filled")}
         if frame.uncertainty is not None:
             self._uncertainty = type(frame.uncertainty)
             images["uncertainty"] = frame.uncertainty.array[own]
@@ -122,7 +122,11 @@ class StateStore:
         if uncertainty is not None and self._uncertainty is not None:
             uncertainty = self._uncertainty(uncertainty)
         frame = before.replace(
-            data=images["data"], flags=images["flags"], uncertainty=uncertainty, **self._common
+            data=images["data"],
+            flags=images["flags"],
+            filled=images["filled"],
+            uncertainty=uncertainty,
+            **self._common,
         )
         products = {
             name.removeprefix(_PRODUCT): image

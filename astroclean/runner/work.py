@@ -19,11 +19,13 @@ from astroclean.runner.folder import OutputFolder
 from astroclean.runner.frames import FrameState, FrameWork, finish_frame, run_stages
 from astroclean.runner.outputs import possible_outputs, untranslated_planes, write_outputs
 from astroclean.runner.plan import build_stages
+from astroclean.runner.remarks import Remarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from astroclean.core.stage import Stage
+    from astroclean.runner.plan import FilePlan
     from astroclean.runner.units import Unit
 
 __all__ = ["Job", "PartDone", "assemble", "failed_records", "is_saved", "process"]
@@ -267,6 +269,10 @@ def _finished(
             raise FitsReadError(
                 "some science HDUs belong to no band", where=plan.input, received=len(own)
             )
+        remarks = sum((work.remarks for work in own), Remarks(notes=list(exposure.notes)))
+        if remarks.suspect and plan.pipeline.config.run.on_suspect == "fail":
+            records.append(_suspect_record(plan, remarks, own))
+            continue
         folder.begin(plan.stem, possible_outputs(plan))
         try:
             digests = write_outputs(plan, exposure, own, folder=job.folder, scratch=folder.scratch)
@@ -275,16 +281,16 @@ def _finished(
             raise
         means, rejected_by = _screening([work.scores for work in own])
         lost = untranslated_planes(plan, own)
-        notes = [*exposure.notes, *dict.fromkeys(n for work in own for n in work.notes)]
         if lost:
-            notes.append(f"mask_as: no value for the planes {', '.join(lost)}")
+            remarks.notes.append(f"mask_as: no value for the planes {', '.join(lost)}")
         record = FileRecord(
             input=plan.input,
             status=FileStatus.DONE,
             instrument=plan.instrument,
             key=job.unit.key,
             outputs=digests,
-            notes=notes,
+            notes=remarks.notes,
+            suspect=remarks.suspect,
             skipped_hdus=dict(exposure.grouping.skipped),
             screening=means,
             rejected_by=rejected_by,
@@ -294,6 +300,19 @@ def _finished(
         folder.finish(plan.stem, record)
         records.append(record)
     return records
+
+
+def _suspect_record(plan: FilePlan, remarks: Remarks, works: Sequence[FrameWork]) -> FileRecord:
+    """Return the record of a file of which nothing is written, because it looks implausible."""
+    return FileRecord(
+        input=plan.input,
+        status=FileStatus.FAILED,
+        instrument=plan.instrument,
+        error=f"{remarks.suspect[0]} Nothing is written, as `on_suspect` says.",
+        notes=remarks.notes,
+        suspect=remarks.suspect,
+        frames=[work.record for work in works],
+    )
 
 
 def _works_of(unit: Unit, index: int, works: Sequence[Sequence[FrameWork]]) -> list[FrameWork]:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.planes import MaskPlane
+from astroclean.core.results import Separation
 from astroclean.core.source_planes import with_plane_columns
 from astroclean.core.stage import Outcome, Provides, Stage, StageResult
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
-    from astroclean.core.results import Separation
 
 __all__ = ["Deblender"]
 
@@ -28,6 +28,7 @@ class Deblender(Stage):
     """
 
     kind = "deblend"
+    answers = Separation
 
     @abstractmethod
     def separate(self, frame: Frame) -> Separation:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
+from astroclean.core.results import Deconvolution
 from astroclean.core.stage import Needs, Provides, Stage, StageResult
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
-    from astroclean.core.results import Deconvolution
 
 __all__ = ["Deconvolver"]
 
@@ -25,6 +25,7 @@ class Deconvolver(Stage):
     """
 
     kind = "deconvolve"
+    answers = Deconvolution
     branch = "DECONV"
 
     @abstractmethod

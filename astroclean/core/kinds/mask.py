@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from astroclean.core.planes import NO_PLANE, MaskPlane, count_planes, parse_planes
+from astroclean.core.results import Mask
 from astroclean.core.stage import Outcome, Provides, Stage, StageResult
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
-    from astroclean.core.results import Mask
 
 __all__ = ["Masker"]
 
@@ -22,6 +22,7 @@ class Masker(Stage):
     """Finds contaminated pixels; may add bits declared in ``sets`` and changes nothing else."""
 
     kind = "mask"
+    answers = Mask
     sets: ClassVar[MaskPlane] = NO_PLANE
     """Every plane that the stage may set."""
 
@@ -37,7 +38,9 @@ class Masker(Stage):
         return self.find(frame)
 
     def _apply(self, frame: Frame, answer: Mask) -> StageResult:
-        flags = self._checked(frame, "flags", answer.flags).astype(np.uint32, copy=False)
+        flags = self._checked(frame, "flags", answer.flags, kinds="uib").astype(
+            np.uint32, copy=False
+        )
         undeclared = flags & ~np.uint32(self.sets)
         if undeclared.any():
             raise ContractError(
@@ -53,8 +56,10 @@ class Masker(Stage):
         for plane, probability in answer.probabilities.items():
             values = self._checked(frame, f"probability of {plane}", probability)
             products[f"PROB_{parse_planes(plane).alias}"] = values.astype(np.float32, copy=False)
+        # What is found after a pixel was filled rejects the value that was put there.
+        refuted = (flags & np.uint32(frame.reject_bits)) != 0
         return StageResult(
-            frame.replace(flags=frame.flags | flags),
+            frame.replace(flags=frame.flags | flags, filled=frame.filled & ~refuted),
             products,
             {**metrics, **answer.metrics},
             Outcome.DONE if counts else Outcome.NO_WORK,

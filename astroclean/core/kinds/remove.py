@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.planes import MADE_UP, MaskPlane
+from astroclean.core.results import Removal
 from astroclean.core.stage import Outcome, Stage, StageResult
 from astroclean.core.uncertainty import deviation_of, with_deviation
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
-    from astroclean.core.results import Removal
 
 __all__ = ["SourceRemover"]
 
@@ -24,11 +26,13 @@ __all__ = ["SourceRemover"]
 class SourceRemover(Stage):
     """Replaces pixels inside ``where``; every other pixel stays bit for bit.
 
-    A replaced pixel keeps its flags and gains the planes of ``reason``. Its uncertainty becomes
-    NaN unless the method gives one: a filled value is no measurement.
+    A replaced pixel keeps its flags and gains the planes of ``reason``. Where that is INTERPOLATED
+    or INPAINTED the new value is made up, and what was wrong with the old one rejects no longer.
+    Its uncertainty becomes NaN unless the method gives one: a filled value is no measurement.
     """
 
     kind = "remove"
+    answers = Removal
     reason: ClassVar[MaskPlane] = MaskPlane.REMOVED
 
     @abstractmethod
@@ -40,7 +44,7 @@ class SourceRemover(Stage):
 
     def _apply(self, frame: Frame, answer: Removal) -> StageResult:
         data = self._checked(frame, "data", answer.data).astype(np.float32, copy=False)
-        where = self._checked(frame, "where", answer.where).astype(bool, copy=False)
+        where = self._pixels(frame, "where", answer.where)
         self._check_remit(frame, data, where)
         new = np.where(where, data, frame.data)
         with np.errstate(invalid="ignore"):  # an infinite pixel that stays
@@ -50,8 +54,10 @@ class SourceRemover(Stage):
             uncertainty=self._uncertainty(frame, answer.uncertainty, where),
             sources=frame.sources if answer.sources is None else answer.sources,
         )
-        for plane, pixels in self._reasons(frame, answer, where).items():
+        reasons = self._reasons(frame, answer, where)
+        for plane, pixels in reasons.items():
             result = result.add_planes(pixels, plane)
+        result = result.replace(filled=frame.filled | _made_up(reasons, where))
         count = int(np.count_nonzero(where))
         metrics = {
             "pixels replaced": float(count),
@@ -68,7 +74,9 @@ class SourceRemover(Stage):
         if answer.reasons is None:
             return {self.reason: where}
         told = {
-            plane: self._checked(frame, f"reasons[{plane.name}]", pixels).astype(bool, copy=False)
+            plane: self._checked(frame, f"reasons[{plane.name}]", pixels, kinds="uib").astype(
+                bool, copy=False
+            )
             for plane, pixels in answer.reasons.items()
         }
         named = np.logical_or.reduce([np.zeros_like(where), *told.values()])
@@ -80,6 +88,9 @@ class SourceRemover(Stage):
                 remedy="This is a fault of the plugin.",
             )
         return told
+
+    def _pixels(self, frame: Frame, name: str, array: Any) -> NDArray[np.bool_]:
+        return self._checked(frame, name, array, kinds="uib").astype(bool, copy=False)
 
     def _check_remit(
         self, frame: Frame, data: NDArray[np.float32], where: NDArray[np.bool_]
@@ -102,3 +113,12 @@ class SourceRemover(Stage):
         old = np.full(frame.shape, np.nan, np.float32) if before is None else before
         new = np.nan if given is None else self._checked(frame, "uncertainty", given)
         return with_deviation(frame.uncertainty, np.where(where, new, old))
+
+
+def _made_up(
+    reasons: Mapping[MaskPlane, NDArray[np.bool_]], where: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return the pixels that hold nothing of what was measured there."""
+    filled = [pixels for plane, pixels in reasons.items() if plane & MADE_UP]
+    made_up: NDArray[np.bool_] = np.logical_or.reduce([np.zeros_like(where), *filled])
+    return made_up

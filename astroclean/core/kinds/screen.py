@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from astroclean.core.results import Score
 from astroclean.core.stage import Stage, StageResult
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
-    from astroclean.core.results import Score
 
 __all__ = ["Screener"]
 
@@ -19,6 +19,7 @@ class Screener(Stage):
     """Scores a frame; changes nothing. The runner averages the scores of an exposure."""
 
     kind = "screen"
+    answers = Score
 
     @abstractmethod
     def score(self, frame: Frame) -> Score:

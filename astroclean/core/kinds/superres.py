@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
+from astroclean.core.results import Upsampling
 from astroclean.core.stage import Needs, Provides, Stage, StageResult
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
+    from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
-    from astroclean.core.results import Upsampling
 
 __all__ = ["SuperResolver"]
 
@@ -27,6 +28,7 @@ class SuperResolver(Stage):
     """
 
     kind = "superres"
+    answers = Upsampling
     branch = "SUPERRES"
 
     @abstractmethod
@@ -47,7 +49,7 @@ class SuperResolver(Stage):
     def _apply(self, frame: Frame, answer: Upsampling) -> StageResult:
         data = np.asarray(answer.data, dtype=np.float32)
         factor = self._factor(frame, data.shape)
-        flags = np.repeat(np.repeat(frame.flags, factor, axis=0), factor, axis=1)
+        flags = _finer(frame.flags, factor)
         before = float(np.nansum(frame.data, dtype=np.float64))
         uncertainty = None if answer.uncertainty is None else StdDevUncertainty(answer.uncertainty)
         result = type(frame)(
@@ -62,6 +64,7 @@ class SuperResolver(Stage):
             frame_id=frame.frame_id,
             history=frame.history,
             reject_bits=frame.reject_bits,
+            filled=_finer(frame.filled, factor),
         )
         after = float(np.nansum(data, dtype=np.float64))
         metrics = {
@@ -85,6 +88,10 @@ class SuperResolver(Stage):
                 remedy="This is a fault of the plugin.",
             )
         return factor
+
+
+def _finer(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
+    return np.repeat(np.repeat(pixels, factor, axis=0), factor, axis=1)
 
 
 def _finer_wcs(wcs: WCS | None, factor: int) -> WCS | None:

@@ -11,7 +11,12 @@ from pydantic import Field
 
 from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.options import StageOptions
-from astroclean.core.plane_choice import PlaneChoice, chosen_planes
+from astroclean.core.plane_choice import (
+    ISOLATED_REACH,
+    PlaneChoice,
+    chosen_planes,
+    pixels_to_fill,
+)
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Removal
 from astroclean.core.stage import Needs
@@ -38,9 +43,10 @@ _NOISE_BOX = 32
 class InterpolateOptions(StageOptions):
     """Settings of :class:`Interpolate`."""
 
-    planes: PlaneChoice = "reject"
-    """Planes to fill, by name or alias; ``reject``: those that the run rejects,
-    OVERSCAN apart."""
+    planes: PlaneChoice = "fillable"
+    """Planes to fill, by name or alias. ``fillable``: COSMIC_RAY, HOT and DEAD pixels and lines,
+    BAD_PIXEL and small groups of NO_DATA, where nothing else rejects the pixel. ``reject``: all
+    that the run rejects, OVERSCAN apart; saturated stars and trails among them."""
     method: Literal["convolve", "maskfill"] = "convolve"
     """Gaussian-weighted mean of measured pixels (astropy), or inward growth (maskfill)."""
     sigma: Annotated[float, Field(ge=0.3, le=20)] = 1.0
@@ -66,7 +72,7 @@ class Interpolate(SourceRemover):
     Options = InterpolateOptions
 
     def needs(self) -> Needs:
-        """Return the planes that are named; ``reject`` needs none, for it may find nothing."""
+        """Return the planes that are named; the choices need none, for they may find nothing."""
         return Needs(planes=chosen_planes(self.options.planes))
 
     def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - the same for every frame
@@ -78,7 +84,7 @@ class Interpolate(SourceRemover):
         # The widest kernel has less than twice the deviation that the depth asks for (half of it).
         widest = max(distance, float(self.options.sigma))
         reach = KERNEL_REACH * widest if self.options.method == "convolve" else distance
-        return math.ceil(3 * distance + reach) + _MASKFILL_REACH
+        return max(math.ceil(3 * distance + reach) + _MASKFILL_REACH, ISOLATED_REACH)
 
     def remove(self, frame: Frame) -> Removal:
         """Return the filled pixels.
@@ -91,10 +97,11 @@ class Interpolate(SourceRemover):
         Returns
         -------
         Removal
-            Metrics ``pixels left`` (all that stay as they were), ``pixels left outside coverage``
-            and ``pixels left too deep``.
+            Metrics ``pixels left`` (all rejected ones that stay as they were), and of these
+            ``pixels left unfillable`` (no chosen plane, or another reason beside it), ``pixels
+            left outside coverage`` and ``pixels left too deep``.
         """
-        target = frame.where(chosen_planes(self.options.planes, frame))
+        target = pixels_to_fill(self.options.planes, frame)
         bad = frame.mask | target | ~np.isfinite(frame.data)
         outside = target & _outside_coverage(frame, self.options.max_distance)
         deep = target & ~outside & _deep(bad, self.options.max_distance)
@@ -104,7 +111,8 @@ class Interpolate(SourceRemover):
         else:
             data, where = self._filled(frame, holes, bad)
         metrics = {
-            "pixels left": float(np.count_nonzero(target & ~where)),
+            "pixels left": float(np.count_nonzero((target | frame.mask) & ~where)),
+            "pixels left unfillable": float(np.count_nonzero(frame.mask & ~target)),
             "pixels left outside coverage": float(np.count_nonzero(outside)),
             "pixels left too deep": float(np.count_nonzero(deep)),
         }

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
 from astroclean.core.stage import Outcome
+from astroclean.registry.load import load_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +115,7 @@ def test_border_without_data_stays_empty_and_a_dead_column_does_not() -> None:
     image[outside] = np.nan
     image[:, 70] = np.nan
     image[50, 30:33] = np.nan
-    result = run(Frame(image, unit="Jy"))
+    result = run(Frame(image, unit="Jy"), planes="reject")
     empty = np.isnan(result.frame.data)
     assert np.array_equal(empty[:80, :], outside[:80, :])
     assert empty[outside].all()
@@ -126,9 +127,10 @@ def test_border_without_data_stays_empty_and_a_dead_column_does_not() -> None:
 def test_nothing_to_do_and_no_measured_pixel() -> None:
     clean = run(Frame(np.ones(SHAPE), unit="adu"))
     assert clean.outcome is Outcome.NO_WORK
-    empty = run(Frame(np.full(SHAPE, np.nan), unit="adu"))
-    assert empty.outcome is Outcome.NO_WORK
-    assert empty.metrics["pixels left"] == SHAPE[0] * SHAPE[1]
+    for planes in ("fillable", "reject"):
+        empty = run(Frame(np.full(SHAPE, np.nan), unit="adu"), planes=planes)
+        assert empty.outcome is Outcome.NO_WORK
+        assert empty.metrics["pixels left"] == SHAPE[0] * SHAPE[1]
 
 
 def test_uncertainty_of_filled_pixels_is_unknown() -> None:
@@ -223,3 +225,56 @@ def test_filling_is_that_of_astropy() -> None:
     shallow = holes & (distance_to_good(holes) <= 2)
     filled = Interpolate(InterpolateOptions(planes=("BAD",))).run(frame).frame.data
     assert np.allclose(filled[shallow], expected[shallow], rtol=1e-5)
+
+
+def test_a_flag_is_no_licence_to_fill() -> None:
+    """Saturated cores, trails and the rest are flagged; only what has no value of the sky is
+    filled, and not where something else is wrong with the pixel too."""
+    image = np.arange(SHAPE[0] * SHAPE[1], dtype=np.float32).reshape(SHAPE)
+    frame = Frame(image, unit="adu")
+    for column, plane in enumerate(MaskPlane, start=1):
+        where = np.zeros(SHAPE, dtype=bool)
+        where[4:80:8, 3 * column] = True
+        frame = frame.add_planes(where, plane)
+    both = np.zeros(SHAPE, dtype=bool)
+    both[8, 3:90:3] = True
+    frame = frame.add_planes(both, "CR").add_planes(both, "SAT")
+    result = run(frame)
+    changed = result.frame.where("INTERPOLATED") & ~frame.where("INTERPOLATED")
+    wanted = frame.where(["CR", "HCL", "DCL", "HP", "DP", "BAD", "ND"]) & ~both
+    assert np.array_equal(changed, wanted)
+    everything = run(frame, planes="reject").frame
+    rejected = frame.mask & ~frame.where("OV")
+    assert everything.filled[rejected].all()
+
+
+@pytest.mark.parametrize(
+    ("side", "place", "filled"), [(5, 40, True), (6, 40, False), (3, 0, False)]
+)
+def test_only_small_groups_without_data_are_filled(side: int, place: int, filled: bool) -> None:
+    image = np.ones(SHAPE)
+    image[place : place + side, place : place + side] = np.nan
+    result = run(Frame(image, unit="adu"))
+    assert np.isfinite(result.frame.data).all() == filled
+    assert result.metrics["pixels left unfillable"] == (0 if filled else side**2)
+
+
+def test_a_pixel_without_data_whose_cause_is_known_is_filled_with_its_line() -> None:
+    image = np.ones(SHAPE)
+    image[:, 50] = np.nan
+    frame = Frame(image, unit="adu")
+    assert np.isnan(run(frame).frame.data[:, 50]).all()
+    known = frame.add_planes(np.isnan(image), "DEAD_LINE")
+    assert np.isfinite(run(known).frame.data).all()
+
+
+def test_filled_pixels_reject_no_longer_until_something_else_is_found() -> None:
+    frame = holed(np.ones(SHAPE), holes())
+    filled = run(frame).frame
+    assert filled.filled.any()
+    assert not filled.mask[filled.filled].any()
+    assert np.array_equal(filled.where("INTERPOLATED"), filled.filled)
+    # What was filled is not filled again, whatever is asked for.
+    assert run(filled, planes="reject").outcome is Outcome.NO_WORK
+    level = load_stage("saturation", level=0.5, bleed_fraction=1.0, grow=0)
+    assert level.run(filled).frame.mask.all()

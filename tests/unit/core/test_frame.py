@@ -310,3 +310,37 @@ def test_a_cutout_of_a_frame_has_its_data() -> None:
     frame = star_frame()
     cutout = Cutout2D(frame.data, (4, 3), 3, wcs=frame.wcs)
     np.testing.assert_array_equal(cutout.data, frame.data[2:5, 3:6])
+
+
+def test_a_masked_array_keeps_its_mask() -> None:
+    values = np.ma.masked_greater(np.arange(12.0).reshape(3, 4), 9)
+    for frame in (as_frame(values), as_frame(CCDData(values, unit="adu"))):
+        assert np.array_equal(frame.mask, values.mask)
+        assert np.array_equal(frame.where("BAD"), values.mask)
+
+
+@pytest.mark.parametrize(
+    "flags", [np.full((3, 4), 0.3), np.full((3, 4), -1), np.full((3, 4), 2**32)]
+)
+def test_flags_that_are_no_bits_are_refused(flags: np.ndarray) -> None:
+    with pytest.raises(FrameError, match="flags are bits"):
+        Frame(np.ones((3, 4)), unit="adu", flags=flags)
+
+
+def test_filled_pixels_survive_slicing_and_count_in_arithmetic_only_where_both_are_good() -> None:
+    hit = np.eye(4, dtype=bool)
+    filled = Frame(np.ones((4, 4)), unit="adu").add_planes(hit, "CR").replace(filled=hit)
+    assert not filled.mask.any()
+    assert np.array_equal(filled[1:].filled, hit[1:])
+    other = Frame(np.ones((4, 4)), unit="adu").add_planes(hit & (np.arange(4) > 1), "BAD")
+    total = filled.add(other)
+    assert np.array_equal(total.mask, other.mask)
+    assert not filled.multiply(2).mask.any()
+
+
+def test_a_pixel_without_a_value_is_not_filled() -> None:
+    image = np.ones((4, 4))
+    image[2, 2] = np.nan
+    frame = Frame(image, unit="adu", filled=np.ones((4, 4), dtype=bool))
+    assert frame.mask[2, 2]
+    assert frame.mask.sum() == 1

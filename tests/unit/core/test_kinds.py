@@ -292,3 +292,79 @@ def test_history_has_no_clock_and_fits_into_cards() -> None:
     for line in entry.cards():
         assert len(line) <= 70
         assert line.isascii()
+
+
+def test_hooks_get_arrays_that_cannot_be_written_to() -> None:
+    """A plugin that writes is named; the user's own arrays stay as they were and writable."""
+
+    class Writer(Flagger):
+        def find(self, frame: Frame) -> Mask:
+            frame.data[frame.data > 4] = 0
+            return Mask(np.zeros(frame.shape, dtype=np.uint32))
+
+    own = np.full((8, 9), 5, dtype=np.float32)
+    frame = Frame(own, unit="adu", frame_id="f.fits[1]", copy=False)
+    with pytest.raises(ContractError, match=r"f\.fits\[1\], stage 'writer': .*writes.*copy"):
+        Writer().run(frame)
+    assert (own == 5).all()
+    assert own.flags.writeable
+    assert frame.data.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "of", ["flags", "filled", "mask", "uncertainty.array", "sources.segmentation", "data"]
+)
+def test_every_array_of_a_frame_is_read_only_for_a_hook(of: str) -> None:
+    frame = synthetic_frame(seed=1)
+    table = QTable({"id": [1], "x": [3.0], "y": [2.0]})
+    labels = np.ones(frame.shape, dtype=np.int32)
+    array: Any = frame.replace(sources=Sources(table, labels)).read_only()
+    for name in of.split("."):
+        array = getattr(array, name)
+    with pytest.raises(ValueError, match="read-only"):
+        array[0, 0] = 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Mask(np.full((8, 9), 0.3)), "'flags' must have whole numbers"),
+        (Mask(np.full((8, 9), None)), "'flags' must have whole numbers"),
+        (Mask(None), "'flags' must have the shape"),  # type: ignore[arg-type]
+        (Mask(np.zeros((8, 9, 1), dtype=np.uint32)), "'flags' must have the shape"),
+        (None, "must return a Mask"),
+        (np.zeros((8, 9), dtype=np.uint32), "must return a Mask"),
+        (Removal(np.zeros((8, 9)), np.zeros((8, 9), dtype=bool)), "must return a Mask"),
+    ],
+)
+def test_an_answer_of_the_wrong_kind_is_a_fault_of_the_plugin(answer: Any, said: str) -> None:
+    Flagger.answer = answer
+    with pytest.raises(ContractError, match=rf"f\.fits\[1\], stage 'flagger': .*{said}.*fault"):
+        Flagger().run(frame_of())
+
+
+def test_where_of_fractions_is_a_fault_of_the_plugin() -> None:
+    Filler.answer = Removal(np.zeros((8, 9)), np.full((8, 9), 0.5))
+    with pytest.raises(ContractError, match="'where' must have whole numbers or truth values"):
+        Filler().run(frame_of())
+
+
+def test_what_is_found_after_filling_rejects_again() -> None:
+    where = flags_of((8, 9), MaskPlane.COSMIC_RAY) != 0
+    Filler.answer = Removal(np.where(where, 0, 5.0), where)
+    filled = Filler().run(frame_of().add_planes(where, "CR")).frame
+    assert filled.filled[2, 3]
+    assert not filled.mask.any()
+    Flagger.answer = Mask(flags_of((8, 9), MaskPlane.COSMIC_RAY))
+    again = Flagger().run(filled).frame
+    assert again.mask[2, 3]
+    assert again.where("INTERPOLATED")[2, 3]
+
+
+def test_a_source_taken_out_of_measured_light_leaves_rejected_pixels_rejected() -> None:
+    class Subtractor(Filler):
+        reason = MaskPlane.REMOVED
+
+    where = flags_of((8, 9), MaskPlane.SATURATED) != 0
+    Filler.answer = Removal(np.where(where, 0, 5.0), where)
+    assert Subtractor().run(frame_of().add_planes(where, "SAT")).frame.mask[2, 3]

@@ -1,0 +1,145 @@
+"""`Change`: how much of a frame a stage flagged and replaced, and whether that is plausible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from astropy.stats import mad_std
+
+from astroclean.core.limits import CHANGED, PLAUSIBLE, SOURCE_LIGHT
+from astroclean.core.planes import MaskPlane, count_planes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+
+__all__ = ["Change", "change_between"]
+
+_SIGMAS = 3.0
+_SAMPLE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a stage did to the pixels of a frame, or to those of a part of it; parts add up."""
+
+    pixels: int = 0
+    """Of the frame, those without data left out."""
+    flagged: Mapping[str, int] = field(default_factory=dict)
+    """Plane to pixels that gained it."""
+    replaced: int = 0
+    """Pixels with another value."""
+    light: float = 0.0
+    """Of sources before, in the unit of the frame: what fills squares of 3 by 3 pixels at more than
+    3 deviations above the sky, so that hits do not count."""
+    light_filled: float = 0.0
+    """That of pixels that were rejected and then filled."""
+
+    def __add__(self, other: Change) -> Change:
+        """Return the change of two parts together."""
+        names = [*self.flagged, *(name for name in other.flagged if name not in self.flagged)]
+        return Change(
+            self.pixels + other.pixels,
+            {name: self.flagged.get(name, 0) + other.flagged.get(name, 0) for name in names},
+            self.replaced + other.replaced,
+            self.light + other.light,
+            self.light_filled + other.light_filled,
+        )
+
+    def shares(self) -> dict[str, float]:
+        """Return plane, ``changed`` and ``source light`` to its share (0 to 1)."""
+        pixels = max(self.pixels, 1)
+        shares = {name: min(count / pixels, 1.0) for name, count in self.flagged.items()}
+        if self.replaced:
+            shares[CHANGED] = min(self.replaced / pixels, 1.0)
+            shares[SOURCE_LIGHT] = self.light_filled / self.light if self.light > 0 else 0.0
+        return shares
+
+    def implausible(self, limits: Mapping[str, float]) -> list[str]:
+        """Return one clause for each share above its limit.
+
+        Parameters
+        ----------
+        limits : mapping of str to float
+            Plane, ``changed`` or ``source light`` to the largest plausible share; others as in
+            `PLAUSIBLE`.
+
+        Returns
+        -------
+        list of str
+            What to tell; empty where all is plausible.
+        """
+        known = {**PLAUSIBLE, **limits}
+        return [
+            f"{_WORDS.get(name, f'flagged {name} on')} {_percent(share)} of "
+            f"{'the light of sources' if name == SOURCE_LIGHT else 'the pixels'}, "
+            f"more than the plausible {_percent(known[name])} (option `limits`)"
+            for name, share in self.shares().items()
+            if share > known.get(name, 1.0)
+        ]
+
+
+_WORDS = {CHANGED: "replaced", SOURCE_LIGHT: "filled flagged pixels with"}
+
+
+def _percent(share: float) -> str:
+    return f"{float(f'{100 * share:.2g}'):g} %"
+
+
+def change_between(before: Frame, after: Frame, rows: slice) -> Change:
+    """Measure what a stage did.
+
+    Parameters
+    ----------
+    before, after : Frame
+        The frame that the stage got, and the one that it gave. Of one shape. Not modified.
+    rows : slice
+        Rows that count: all but the halo of a part of a larger frame.
+
+    Returns
+    -------
+    Change
+        Of these rows. Sky and noise, for the light of sources, are those of the whole of
+        ``before``.
+    """
+    gained = after.flags[rows] & ~before.flags[rows]
+    pixels = gained.size - int(np.count_nonzero(before.where(MaskPlane.NO_DATA)[rows]))
+    flagged = count_planes(gained)
+    if after.data is before.data:
+        return Change(pixels, flagged)
+    old, new = before.data, after.data
+    replaced = ((old != new) & ~(np.isnan(old) & np.isnan(new)))[rows]
+    filled = replaced & before.mask[rows]
+    if not filled.any():
+        return Change(pixels, flagged, int(np.count_nonzero(replaced)))
+    light = _source_light(before)[rows]
+    return Change(
+        pixels,
+        flagged,
+        int(np.count_nonzero(replaced)),
+        float(light.sum(dtype=np.float64)),
+        float(light[filled].sum(dtype=np.float64)),
+    )
+
+
+def _source_light(frame: Frame) -> NDArray[np.float32]:
+    """Return what lies above the sky and is as wide as a source: a gray-scale opening of 3 by 3."""
+    from scipy.ndimage import grey_opening  # noqa: PLC0415 - heavy
+
+    usable = np.isfinite(frame.data)
+    sample = _sample(frame.data[usable])
+    if not sample.size:
+        return np.zeros_like(frame.data)
+    sky, noise = float(np.median(sample)), float(mad_std(sample))
+    above = grey_opening(np.where(usable, frame.data - sky, 0), size=(3, 3))
+    light: NDArray[np.float32] = np.where(above > _SIGMAS * noise, above, 0)
+    return light
+
+
+def _sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values[:: max(1, values.size // _SAMPLE)]
