@@ -52,8 +52,8 @@ class Psf:
     Raises
     ------
     PsfError
-        A stamp is not finite, has an even side, no positive sum, no clear peak or one off its
-        centre, the positions form no grid, or ``fine`` does not fit the stamps.
+        A stamp is no image of one star, has an even side or its peak off its centre, the
+        positions form no grid, or ``fine`` does not fit the stamps.
 
     Warns
     -----
@@ -71,8 +71,7 @@ class Psf:
         self, stamps: Any, positions: Any = None, *, fine: Any = None, computed: bool = False
     ) -> None:
         array = np.asarray(stamps, dtype=np.float64)
-        if array.ndim == _STAMP:
-            array = array[np.newaxis]
+        array = array[np.newaxis] if array.ndim == _STAMP else array
         if array.ndim != _GRID or array.size == 0:
             raise PsfError("a PSF is a stamp (ky, kx) or a set (n, ky, kx)", received=array.shape)
         places = None if positions is None else np.asarray(positions, dtype=np.float64)
@@ -88,7 +87,7 @@ class Psf:
     def fine(self) -> NDArray[np.float64]:
         """(n, FINER (ky - 1) + 1, FINER (kx - 1) + 1): the stamps at quarters of a pixel.
 
-        As measured, or by their Fourier series, which is exact if they are sampled well.
+        As measured, or by their Fourier series, exact if they are sampled well.
         """
         if self._fine is not None:
             return self._fine
@@ -281,7 +280,7 @@ class Psf:
         Raises
         ------
         PsfError
-            The stamp is not finite or has no clear, positive peak, or ``scale`` is not positive.
+            The stamp is no image of one star, or ``scale`` is not positive.
         """
         array = np.asarray(stamp, dtype=np.float64)
         if array.ndim != _STAMP or array.size == 0:
