@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.planes import MADE_UP, MaskPlane
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PLANE_COLUMNS", "with_plane_columns", "with_plane_columns_of"]
 
-_FILLED = MaskPlane.INTERPOLATED | MaskPlane.INPAINTED
 # Every pixel of a source has this one once there is a catalogue; it tells nothing.
 _TOLD = ~MaskPlane.SOURCE
 _NAMES = ", ".join(f"{plane.bit} {plane.name}" for plane in MaskPlane if plane & _TOLD)
@@ -67,7 +66,7 @@ def with_plane_columns(sources: Sources, frame: Frame) -> Sources:
     np.bitwise_or.at(joined, row, flags & np.uint32(_TOLD))
     columns = {
         "n_saturated": count(MaskPlane.SATURATED),
-        "n_filled": count(_FILLED),
+        "n_filled": count(MADE_UP),
         "n_flagged": count(frame.reject_bits),
         "planes": joined,
     }

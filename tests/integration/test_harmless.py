@@ -86,4 +86,4 @@ def test_objects_keep_their_light(
             # A hit may cross a faint object; what pipelines do to the object itself is systematic.
             touched = sum(part > MOST for part in parts)
             assert touched <= 1, (pipeline, path.name, shape, np.round(sorted(parts)[-5:], 3))
-            assert np.median(parts) == 0, (pipeline, path.name, shape)
+            assert np.median(parts) < MOST / 10, (pipeline, path.name, shape)
