@@ -18,6 +18,7 @@ from astroclean_classical.filling import nearest_filled
 from astroclean_classical.lacosmic_domain import point_sources_of, remarks_of
 from astroclean_classical.lacosmic_empty import EMPTY_REACH, empty_blocks
 from astroclean_classical.lacosmic_noise import Noise, noise_of
+from astroclean_classical.lacosmic_shapes import SHAPES_REACH, beside_dark_pixels, thick_groups
 from astroclean_classical.lacosmic_stars import REACH, explained_by_stars
 from astroclean_classical.lacosmic_survey import FrameFacts, FrameSurvey
 
@@ -33,6 +34,7 @@ __all__ = ["LACosmic", "LACosmicOptions"]
 
 # Half of the widest median filter (9), of cleaning and growth, and some more.
 _RIM = 10
+_VETO_REACH = REACH + EMPTY_REACH + SHAPES_REACH
 
 
 class LACosmicOptions(StageOptions):
@@ -104,7 +106,7 @@ class LACosmic(Masker):
             if options.psf_fwhm is None and frame.psf is not None:
                 side = max(frame.psf.shape)
             step = 11 + side // 2
-        return int(options.niter * step + 7 + options.grow + REACH + EMPTY_REACH)
+        return int(options.niter * step + 7 + options.grow + _VETO_REACH)
 
     def survey(self, frame: Frame) -> Survey | None:
         """Return what measures the scatter of the sky and the width of stars."""
@@ -137,8 +139,8 @@ class LACosmic(Masker):
             return Mask(np.zeros(frame.shape, dtype=np.uint32))
         noise = noise_of(self.options, frame, facts, self.name)
         hits = _hits(frame, bad, noise, settings)
-        stars = self._stars(frame, facts, noise, hits, bad)
-        hits &= ~stars
+        others = self._others(frame, facts, noise, hits, bad)
+        hits &= ~others
         self._tell(frame, facts, noise, flagged=bool(hits.any()))
         if self.options.grow and hits.any():
             hits = _grown(hits, self.options.grow)
@@ -147,13 +149,13 @@ class LACosmic(Masker):
         metrics = {
             f"noise from {noise.source}": 1.0,
             **noise.metrics,
-            "pixels left to stars": float(np.count_nonzero(stars)),
+            "pixels left to stars": float(np.count_nonzero(others)),
         }
         if facts.fwhm_pixels is not None:
             metrics["FWHM of point sources (pixels)"] = facts.fwhm_pixels
         return Mask(flags, metrics=metrics)
 
-    def _stars(
+    def _others(
         self,
         frame: Frame,
         facts: FrameFacts,
@@ -161,13 +163,18 @@ class LACosmic(Masker):
         hits: NDArray[np.bool_],
         bad: NDArray[np.bool_],
     ) -> NDArray[np.bool_]:
-        """Return the hits that are what a point source of the frame would look like."""
-        sources = point_sources_of(self.options, frame, facts) if hits.any() else None
-        if sources is None:
+        """Return the hits that are none: stars, edges of dark pixels, thick objects."""
+        if not hits.any():
             return np.zeros(frame.shape, dtype=bool)
         image = frame.data * np.float32(noise.scale)
         variance = noise.variance(image)
-        return explained_by_stars(image, variance, candidates=hits, bad=bad, sources=sources)
+        others = beside_dark_pixels(image, variance, hits=hits, bad=bad)
+        sources = point_sources_of(self.options, frame, facts)
+        if sources is not None:
+            others |= explained_by_stars(
+                image, variance, candidates=hits & ~others, bad=bad, sources=sources
+            )
+        return others | thick_groups(hits & ~others)
 
     def _tell(self, frame: Frame, facts: FrameFacts, noise: Noise, *, flagged: bool) -> None:
         """Warn of noise that contradicts itself, and of frames that the method is not for."""

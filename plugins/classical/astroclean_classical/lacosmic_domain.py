@@ -51,6 +51,8 @@ def point_sources_of(
         return None
     steps = [max(width * step, _NARROWEST) for width in widths for step in _AROUND]
     sources = PointSources.of_widths(sorted(set(steps)))
+    if facts.stars is not None and facts.stars.fine is not None:
+        sources = sources.joined(PointSources.of_fine(facts.stars.fine, facts.stars.fwhm_pixels))
     return sources if frame.psf is None else sources.joined(PointSources.of_psf(frame.psf))
 
 

@@ -39,7 +39,7 @@ _MOFFAT_BETA = 2.5
 # from it.
 _MODEL_ERROR, _PEAK_ERROR, _WING_ERROR = 0.12, 0.02, 0.005
 # Of the sum over 25 pixels, per degree of freedom.
-_LARGEST_CHI2 = 2.5
+_LARGEST_CHI2 = 3.0
 _FREE = 3
 _EXPLAINED_SIGMA = 4.0
 # A peak beside a star takes its own pixels when it is so bright, relative to it and to the noise.
@@ -83,7 +83,11 @@ class PointSources:
     @classmethod
     def of_psf(cls, psf: Psf) -> PointSources:
         """Return images of a PSF; the mean where it varies."""
-        fine = psf.fine.mean(axis=0)
+        return cls.of_fine(psf.fine.mean(axis=0), psf.fwhm_pixels)
+
+    @classmethod
+    def of_fine(cls, fine: NDArray[np.float64], fwhm_pixels: float) -> PointSources:
+        """Return images from one at quarters of a pixel, centered, of odd sides."""
         middle = [side // 2 for side in fine.shape]
         reach = (BOX + 1) * FINER
         fine = np.pad(fine, reach)
@@ -93,7 +97,7 @@ class PointSources:
             for dy in range(-2, 3)
             for dx in range(-2, 3)
         ]
-        return cls(np.stack(images), np.full(len(images), psf.fwhm_pixels))
+        return cls(np.stack(images), np.full(len(images), fwhm_pixels))
 
     def joined(self, other: PointSources) -> PointSources:
         """Return the images of both."""

@@ -14,7 +14,7 @@ from astroclean.core.uncertainty import deviation_of
 from astroclean.tiling.background import Background, BackgroundSurvey, MeshSettings
 from astroclean.tiling.noise import SkyNoise, SkyNoiseGatherer
 from astroclean.tiling.sample import SampleGatherer
-from astroclean_classical.lacosmic_width import WidthGatherer
+from astroclean_classical.lacosmic_width import Stars, WidthGatherer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,11 +39,16 @@ class FrameFacts:
     """``detector``, ``uncertainty``, ``background``, or ``none``."""
     sky: SkyNoise
     """Its scatter, with what the source predicts for the same pixels."""
-    fwhm_pixels: float | None
-    """Of its own point sources; None where it has few."""
+    stars: Stars | None
+    """Its own point sources; None where it has few."""
     typical: float = 0.0
     """Noise in the unit of the frame, where it is a plane."""
     background: Background | None = None
+
+    @property
+    def fwhm_pixels(self) -> float | None:
+        """Width of its own point sources, in pixels."""
+        return None if self.stars is None else self.stars.fwhm_pixels
 
 
 class FrameSurvey(Survey):
@@ -124,8 +129,7 @@ class FrameSurvey(Survey):
         if self._known > _ENOUGH_UNCERTAINTY * self._usable:
             source = "uncertainty"
         sky = skies[source]
-        fwhm = self._widths.finish(sky.measured or sky.predicted or 0.0)
-        facts = FrameFacts(source, sky, fwhm)
+        facts = FrameFacts(source, sky, self._widths.finish(sky.measured or sky.predicted or 0.0))
         if source == "uncertainty":
             typical = float(np.sqrt(np.median(self._variances.finish())))
             return replace(facts, typical=typical)

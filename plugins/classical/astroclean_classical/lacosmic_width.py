@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.psf import Psf
+from astroclean.core.stamp import FINER
 from astroclean_classical.lacosmic_stars import (
     BOX,
     PointSources,
@@ -17,7 +20,7 @@ from astroclean_classical.lacosmic_stars import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["WidthGatherer"]
+__all__ = ["Stars", "WidthGatherer"]
 
 # Peaks that are looked at; hits are among them.
 _MOST_PEAKS = 600
@@ -30,7 +33,20 @@ _LARGEST_CHI2 = 2.0
 # A peak stands out when it exceeds pixels four away by so many times their range, which is about
 # three standard deviations of noise.
 _RANGES = 5.0
+# For the profile: stars so far above the noise, and nearly of the width.
+_BRIGHT, _NEARLY_CHI2 = 20.0, 12.0
+_FEWEST_FOR_PROFILE, _FEWEST_SAMPLES = 20, 5
 _AROUND = ((-4, -4), (-4, 0), (-4, 4), (0, -4), (0, 4), (4, -4), (4, 0), (4, 4))
+
+
+@dataclass(frozen=True, eq=False)
+class Stars:
+    """What the point sources of a frame look like."""
+
+    fwhm_pixels: float
+    """Of a Gaussian, integrated over the pixels."""
+    fine: NDArray[np.float64] | None
+    """Their image at quarters of a pixel, of sum about 1 a pixel; None where few are bright."""
 
 
 class WidthGatherer:
@@ -85,8 +101,8 @@ class WidthGatherer:
         patches[chosen >= old] = found
         self._keys, self._patches = keys[chosen], patches
 
-    def finish(self, noise: float) -> float | None:
-        """Return the FWHM on which most point sources agree, in pixels; None where few do.
+    def finish(self, noise: float) -> Stars | None:
+        """Return what most point sources agree on; None where there are few.
 
         Parameters
         ----------
@@ -108,4 +124,48 @@ class WidthGatherer:
         best = np.argmax(counts)
         if counts[best] < _FEWEST_STARS:
             return None
-        return float(np.exp(np.log(widths[agree[best]]).mean()))
+        fwhm = float(np.exp(np.log(widths[agree[best]]).mean()))
+        return Stars(fwhm, _profile(patches, variance, fwhm))
+
+
+def _profile(
+    patches: NDArray[np.float64], variance: NDArray[np.float64], fwhm: float
+) -> NDArray[np.float64] | None:
+    """Return the image of a star at quarters of a pixel, from all that nearly have its width.
+
+    What the stars have beyond a Gaussian is placed where each lies between the pixels, and the
+    median of all is added to it (one iteration of Anderson & King 2000, PASP 112, 1360).
+    """
+    model = PointSources.of_widths([fwhm], moffat=False)
+    chi2, which, flux = model.fit(np.nan_to_num(patches), variance)
+    bright = flux * model.images[which].max(axis=(1, 2)) > _BRIGHT * np.sqrt(
+        variance[:, BOX, BOX]
+    )
+    chosen = np.nonzero((chi2 < _NEARLY_CHI2) & bright)[0]
+    if len(chosen) < _FEWEST_FOR_PROFILE:
+        return None
+    reach = BOX * FINER + FINER // 2
+    beyond = patches[chosen] / flux[chosen, None, None] - model.images[which[chosen]]
+    # The images come by rows of their place, from -2 to 2 quarters of a pixel.
+    dy, dx = which[chosen] // (FINER + 1) - FINER // 2, which[chosen] % (FINER + 1) - FINER // 2
+    fine = np.full((2 * reach + 1, 2 * reach + 1), np.nan)
+    steps = np.arange(-BOX, BOX + 1) * FINER + reach
+    samples = np.full((len(chosen), *fine.shape), np.nan)
+    for number in range(len(chosen)):
+        rows, columns = steps - dy[number], steps - dx[number]
+        samples[number, rows[:, None], columns] = beyond[number]
+    difference = np.zeros_like(fine)
+    for row in range(fine.shape[0]):
+        for column in range(fine.shape[1]):
+            near = samples[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+            values = near[np.isfinite(near)]
+            if len(values) >= _FEWEST_SAMPLES:
+                difference[row, column] = np.median(values)
+    gaussian = Psf.gaussian(fwhm_pixels=fwhm).fine[0]
+    whole = np.zeros_like(fine)
+    half = min(gaussian.shape[0] // 2, reach)
+    middle = gaussian.shape[0] // 2
+    whole[reach - half : reach + half + 1, reach - half : reach + half + 1] = gaussian[
+        middle - half : middle + half + 1, middle - half : middle + half + 1
+    ]
+    return np.maximum(whole + difference, 0)
