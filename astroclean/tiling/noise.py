@@ -29,6 +29,8 @@ _CELL = 16
 # So many cells tell the quartile to a percent.
 _MOST_CELLS = 2048
 _LEAST_GOOD = 0.5
+# Fewer cells may all hold a star.
+_FEWEST_CELLS = 16
 _KEPT = 0.8
 # Variance of a normal distribution of which the outer fifth is left out: 1 - 2 q p(q) / .8, q 1.28.
 _KEPT_VARIANCE = 0.4377
@@ -66,8 +68,8 @@ class SkyNoise:
 
     @property
     def ratio(self) -> float:
-        """Measured over predicted noise; 1 where one of them is not known."""
-        if not self.predicted or not self.cells:
+        """Measured over predicted noise; 1 where one of them is not known, as in tiny frames."""
+        if not self.predicted or self.cells < _FEWEST_CELLS:
             return 1.0
         return self.measured / self.predicted
 
@@ -157,7 +159,8 @@ class SkyNoiseGatherer:
         near, far, expected, level = np.median(quiet[:, :4], axis=0)
         predicted = math.sqrt(expected) if told else None
         measured = math.sqrt(limit) / _QUARTILE_BIAS
-        correlation = float(np.clip(1 - near / far, 0, 1)) if far > 0 else 0.0
+        tells = far > 0 and count >= _FEWEST_CELLS
+        correlation = float(np.clip(1 - near / far, 0, 1)) if tells else 0.0
         return SkyNoise(measured, predicted, float(level), correlation, constant, count, empty)
 
 

@@ -13,7 +13,7 @@ from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
 from astroclean.core.stage import Needs
-from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
+from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.lacosmic_domain import point_sources_of, remarks_of
 from astroclean_classical.lacosmic_empty import EMPTY_REACH, empty_blocks
@@ -128,7 +128,8 @@ class LACosmic(Masker):
         Raises
         ------
         StageError
-            The noise asked for cannot be told from the frame, or a PSF is needed and missing.
+            The noise asked for cannot be told from the frame, or it has none; or a PSF is needed and
+            missing.
         """
         facts: FrameFacts = self.measured(frame)
         bad = frame.mask | ~np.isfinite(frame.data)
@@ -149,7 +150,7 @@ class LACosmic(Masker):
         metrics = {
             f"noise from {noise.source}": 1.0,
             **noise.metrics,
-            "pixels left to stars": float(np.count_nonzero(others)),
+            "flags taken back": float(np.count_nonzero(others)),
         }
         if facts.fwhm_pixels is not None:
             metrics["FWHM of point sources (pixels)"] = facts.fwhm_pixels
@@ -206,12 +207,7 @@ class LACosmic(Masker):
                 "psfsize": options.psf_size | 1,
                 "psfbeta": options.psf_beta,
             }
-        if frame.psf is None:
-            raise StageError(
-                "fsmode 'convolve' needs a PSF",
-                where=f"{frame.frame_id}, stage '{self.name}'",
-                remedy="Give the option `psf_fwhm` in pixels, or `[psf]` in the pipeline.",
-            )
+        assert frame.psf is not None  # see `needs`
         # One kernel for the frame, whatever part of it this is.
         stamp = frame.psf.stamps.mean(axis=0)
         # astroscrappy correlates with kernels that it makes itself, and convolves with given ones.

@@ -32,10 +32,8 @@ _CORRELATED = 0.4
 
 
 def fwhm_of(options: LACosmicOptions, frame: Frame, facts: FrameFacts) -> float | None:
-    """Return the width of the PSF in pixels; that of the frame's own stars before a header's."""
-    if frame.psf is not None:
-        return float(frame.psf.fwhm_pixels)
-    return options.psf_fwhm or facts.fwhm_pixels or known_fwhm_pixels(frame)
+    """Return the width of the PSF in pixels; what was measured goes before what is told."""
+    return facts.fwhm_pixels or options.psf_fwhm or known_fwhm_pixels(frame)
 
 
 def point_sources_of(
@@ -68,9 +66,11 @@ def remarks_of(
         else:
             remedy = "stacks carry no hits, and what is flagged may be stars"
         remarks.append((f"{difference}: {remedy}", not difference.startswith("PSF")))
-    if combination_of(frame.meta) is None and facts.sky.correlation > _CORRELATED:
+    sky = facts.sky
+    told = combination_of(frame.meta) is not None or sky.falls_short_of_prediction
+    if sky.correlation > _CORRELATED and not told:
         text = (
-            f"the noise of neighbors is correlated ({facts.sky.correlation:.2f}): a crowded field, "
+            f"the noise of neighbors is correlated ({sky.correlation:.2f}): a crowded field, "
             "or a frame that was resampled or smoothed, in which hits are no longer sharp"
         )
         remarks.append((text, False))

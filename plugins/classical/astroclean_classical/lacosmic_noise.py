@@ -114,7 +114,7 @@ def _of_detector(
     sky = facts.sky
     if sky.exceeds_prediction:
         assert sky.predicted is not None
-        if max(sky.level, 0.0) * electrons > constant**2:
+        if sky.level > _THERE * sky.measured and sky.level * electrons > constant**2:
             # Photons are most of what was predicted, and they are there: each counts too many.
             scale, constant = electrons / sky.ratio**2, constant / sky.ratio
             cause = "gain"
@@ -190,6 +190,8 @@ def _doubt(facts: FrameFacts, frame: Frame, source: str, cause: str | None) -> s
 
 
 _CORRELATED = 0.25
+# A level of so many times its scatter is a sky that was not subtracted.
+_THERE = 3.0
 
 
 def _saturation(options: LACosmicOptions, frame: Frame) -> float:

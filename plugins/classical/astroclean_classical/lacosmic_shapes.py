@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SHAPES_REACH", "beside_dark_pixels", "thick_groups"]
 
-# Tracks in the thickest detectors are four pixels wide (882 of LSST sensors, 100 micrometers);
+# Tracks in the thickest detectors are four pixels wide (LSST, 100 micrometers);
 # what holds a square of this side is the image of something else: saturated or blended stars.
 _THICK = 5
 # How far from such a square flags belong to the same object, along flagged pixels.

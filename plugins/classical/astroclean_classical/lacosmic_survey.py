@@ -133,7 +133,7 @@ class FrameSurvey(Survey):
         if source == "uncertainty":
             typical = float(np.sqrt(np.median(self._variances.finish())))
             return replace(facts, typical=typical)
-        if source == "background" and sky.measured > 0:
+        if source == "background" and (sky.measured > 0 or not sky.cells):
             return _MeshSurvey(facts)
         return facts
 
