@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.domain import Domain, combination_of, known_fwhm_pixels
-from astroclean_classical.lacosmic_stars import WIDEST, PointSources
+from astroclean.core.domain import Domain, known_fwhm_pixels
+from astroclean_classical.lacosmic_sources import PointSources
+from astroclean_classical.lacosmic_stars import WIDEST
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
@@ -54,21 +55,22 @@ def point_sources_of(
     return sources if frame.psf is None else sources.joined(PointSources.of_psf(frame.psf))
 
 
-def remarks_of(
-    options: LACosmicOptions, frame: Frame, facts: FrameFacts
-) -> list[tuple[str, bool]]:
+def remarks_of(options: LACosmicOptions, frame: Frame, facts: FrameFacts) -> list[tuple[str, bool]]:
     """Return what is to be said of a frame outside the domain, and whether flags are doubtful."""
-    fwhm = fwhm_of(options, frame, facts)
-    remarks = []
-    for difference in DOMAIN.differences(frame, fwhm_pixels=fwhm):
-        if difference.startswith("PSF"):
-            remedy = "hits that look like such a star are left; a second exposure tells them apart"
-        else:
-            remedy = "stacks carry no hits, and what is flagged may be stars"
-        remarks.append((f"{difference}: {remedy}", not difference.startswith("PSF")))
     sky = facts.sky
-    told = combination_of(frame.meta) is not None or sky.falls_short_of_prediction
-    if sky.correlation > _CORRELATED and not told:
+    is_crowded = sky.correlation > _CORRELATED
+    remarks = []
+    for difference in DOMAIN.differences(frame, fwhm_pixels=fwhm_of(options, frame, facts)):
+        if not difference.startswith("PSF"):
+            remedy = "stacks carry no hits, and what is flagged may be stars"
+            remarks.append((f"{difference}: {remedy}", True))
+            continue
+        remedy = "hits that look like such a star are left"
+        if is_crowded:
+            remedy += ", and blends of stars may be flagged, for the field is crowded"
+        remedy += "; a second exposure tells them apart"
+        remarks.append((f"{difference}: {remedy}", is_crowded))
+    if is_crowded and not remarks and not sky.falls_short_of_prediction:
         text = (
             f"the noise of neighbors is correlated ({sky.correlation:.2f}): a crowded field, "
             "or a frame that was resampled or smoothed, in which hits are no longer sharp"

@@ -90,13 +90,11 @@ def noise_of(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stage: s
         variance = variance_of(frame)
         assert variance is not None
     else:
-        variance = facts.background.rms(part_of(frame).origin, frame.shape) ** 2
+        variance = facts.background.rms(part_of(frame).origin, frame.shape) ** 2 / _CLIPPED
     return _of_variance(options, frame, variance, facts)
 
 
-def _of_detector(
-    options: LACosmicOptions, frame: Frame, facts: FrameFacts, stage: str
-) -> Noise:
+def _of_detector(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stage: str) -> Noise:
     electrons = to_electrons(options, frame)
     if electrons is None:
         electrons = known_detector(options, frame).require_scale(
@@ -126,7 +124,9 @@ def _of_detector(
         "readnoise": constant,
         "satlevel": _saturation(options, frame) * scale,
     }
-    told = f"gain and read noise ({electrons:g} electrons per {frame.unit}, {read_noise:g} electrons)"
+    told = (
+        f"gain and read noise ({electrons:g} electrons per {frame.unit}, {read_noise:g} electrons)"
+    )
     doubt = _doubt(facts, frame, told, cause)
     return Noise("detector", scale, settings, {**metrics, **_metrics(facts)}, doubt)
 
@@ -190,6 +190,8 @@ def _doubt(facts: FrameFacts, frame: Frame, source: str, cause: str | None) -> s
 
 
 _CORRELATED = 0.25
+# Clipping at three standard deviations leaves so much of the variance of a normal distribution.
+_CLIPPED = 0.9733
 # A level of so many times its scatter is a sky that was not subtracted.
 _THERE = 3.0
 

@@ -15,7 +15,7 @@ __all__ = ["SHAPES_REACH", "beside_dark_pixels", "thick_groups"]
 # what holds a square of this side is the image of something else: saturated or blended stars.
 _THICK = 5
 # How far from such a square flags belong to the same object, along flagged pixels.
-_STEPS = 12
+_STEPS = 6
 _AROUND = 3
 _DARK_SIGMA, _PLAIN_SIGMA = 4.0, 3.0
 SHAPES_REACH = _STEPS + _THICK + 2

@@ -65,7 +65,10 @@ class FrameSurvey(Survey):
     def __init__(self, options: LACosmicOptions, frame: Frame) -> None:
         shape = part_of(frame).shape
         self._options = options
-        self._electrons, self._read_noise = to_electrons(options, frame), _read_noise(options, frame)
+        self._electrons, self._read_noise = (
+            to_electrons(options, frame),
+            _read_noise(options, frame),
+        )
         self._saturation = options.saturation or Detector.of(frame.meta).saturation or np.inf
         self._variances = SampleGatherer(shape)
         self._usable = self._known = 0
@@ -179,4 +182,6 @@ def to_electrons(options: LACosmicOptions, frame: Frame) -> float | None:
 
 
 def _read_noise(options: LACosmicOptions, frame: Frame) -> float | None:
-    return options.read_noise if options.read_noise is not None else Detector.of(frame.meta).read_noise
+    return (
+        options.read_noise if options.read_noise is not None else Detector.of(frame.meta).read_noise
+    )

@@ -9,13 +9,8 @@ import numpy as np
 
 from astroclean.core.psf import Psf
 from astroclean.core.stamp import FINER
-from astroclean_classical.lacosmic_stars import (
-    BOX,
-    PointSources,
-    patches_at,
-    peaks_of,
-    without_sky,
-)
+from astroclean_classical.lacosmic_sources import BOX, PointSources, patches_at, without_sky
+from astroclean_classical.lacosmic_stars import peaks_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,9 +133,7 @@ def _profile(
     """
     model = PointSources.of_widths([fwhm], moffat=False)
     chi2, which, flux = model.fit(np.nan_to_num(patches), variance)
-    bright = flux * model.images[which].max(axis=(1, 2)) > _BRIGHT * np.sqrt(
-        variance[:, BOX, BOX]
-    )
+    bright = flux * model.images[which].max(axis=(1, 2)) > _BRIGHT * np.sqrt(variance[:, BOX, BOX])
     chosen = np.nonzero((chi2 < _NEARLY_CHI2) & bright)[0]
     if len(chosen) < _FEWEST_FOR_PROFILE:
         return None

@@ -75,9 +75,7 @@ def contradictions(image: np.ndarray, truth: np.ndarray) -> dict[str, Frame]:
         "in another unit, or": Frame(
             image, unit="adu", uncertainty=VarianceUncertainty(variance / 1e4)
         ),
-        "An uncertainty": Frame(
-            image, unit="adu", uncertainty=StdDevUncertainty(np.ones(SHAPE))
-        ),
+        "An uncertainty": Frame(image, unit="adu", uncertainty=StdDevUncertainty(np.ones(SHAPE))),
         # Read noise in data numbers of 16 bits shifted by 4, in a subtracted frame.
         "is the likely cause: give its level": subtracted.replace(
             meta={"ACGAIN": GAIN, "ACRDNOIS": 0.3}

@@ -222,19 +222,22 @@ def test_stars_are_told_alike_in_bands() -> None:
     assert np.array_equal(bands["flags"], whole.frame.flags)
 
 
-@pytest.mark.parametrize("chip", [1, 3])
+@pytest.mark.parametrize(("chip", "most"), [(1, 0.05), (3, 0.3)])
 def test_stars_of_omega_centauri_are_left(
-    real_data: Callable[[str], Path], chip: int
+    real_data: Callable[[str], Path], chip: int, most: float
 ) -> None:
-    """WFPC2, FWHM 1.2 to 1.4 pixels: astroscrappy flags the cores of most bright stars."""
+    """WFPC2, FWHM 1.4 and 1.2 pixels: astroscrappy flags 53 and 92 % of the cores."""
     path = real_data("hst_wfpc2_omegacen_pc1_wf3.fits.gz")
     frame = Frame.read(f"{path}[SCI,{chip}]")
     image = frame.data
-    mask = flagged(frame)
+    with pytest.warns(AstrocleanWarning, match="PSF width") as told:
+        mask = LACosmic().run(frame).frame.where("COSMIC_RAY")
+    is_suspect = any(issubclass(w.category, SuspectWarning) for w in told)
+    assert is_suspect == (chip == 3), "a field so crowded that blends are flagged"
     # The profile of a star: the pixels beside the peak are bright on all sides.
     inner = image[2:-2, 2:-2]
     sides = [np.roll(image, shift, axis)[2:-2, 2:-2] for axis in (0, 1) for shift in (1, -1)]
     smooth = (inner > 200) & (np.min(sides, axis=0) > 0.15 * inner) & (np.max(sides, 0) < inner)
     stars = smooth & ~frame.mask[2:-2, 2:-2]
     assert stars.sum() > 100
-    assert mask[2:-2, 2:-2][stars].mean() < 0.1
+    assert mask[2:-2, 2:-2][stars].mean() < most
