@@ -128,8 +128,8 @@ class LACosmic(Masker):
         Raises
         ------
         StageError
-            The noise asked for cannot be told from the frame, or it has none; or a PSF is needed and
-            missing.
+            The noise asked for cannot be told from the frame, or the frame has none, or not the
+            PSF that is needed.
         """
         facts: FrameFacts = self.measured(frame)
         bad = frame.mask | ~np.isfinite(frame.data)

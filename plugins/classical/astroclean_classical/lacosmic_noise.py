@@ -180,8 +180,8 @@ def _doubt(facts: FrameFacts, frame: Frame, source: str, cause: str | None) -> s
         return f"{told} {sky.constant:.0%} of the sky is constant: clipped, or no exposure."
     if sky.correlation > _CORRELATED:
         return (
-            f"{told} The noise of neighbors is correlated ({sky.correlation:.2f}): a frame that was "
-            "resampled, drizzled or smoothed, in which hits are missed and no longer sharp."
+            f"{told} The noise of neighbors is correlated ({sky.correlation:.2f}): a frame that "
+            "was resampled, drizzled or smoothed, in which hits are missed and no longer sharp."
         )
     return (
         f"{told} Hits are missed: a wrong gain or read noise, an uncertainty in another unit, or a "

@@ -115,10 +115,10 @@ class _Light:
     def _patches(self, y: NDArray[np.intp], x: NDArray[np.intp]) -> tuple[NDArray[np.float64], ...]:
         """Return what is beside the known stars, its noise, and the light of the known stars."""
         side = (2 * BOX + 1, 2 * BOX + 1)
-        model = np.lib.stride_tricks.sliding_window_view(self._model, side)[y, x]
-        model = model.astype(np.float64)
+        views = np.lib.stride_tricks.sliding_window_view(self._model, side)
+        model: NDArray[np.float64] = views[y, x].astype(np.float64)
         patches = without_sky(self._image[y, x] - model)
-        noise = self._variance[y, x] + np.square(MODEL_ERROR * model)
+        noise = self._variance[y, x].astype(np.float64) + np.square(MODEL_ERROR * model)
         noise[~np.isfinite(patches)] = np.inf
         return patches, noise, model
 
@@ -190,7 +190,7 @@ def _belongs_to_others(
     with np.errstate(invalid="ignore"):  # pixels that are not to be read
         others = peaks & (patches > limit[:, None, None])
     others[:, BOX, BOX] = False
-    steps = np.stack(np.indices((side, side)), axis=-1).reshape(-1, 2) - BOX
+    steps = np.indices((side, side)).reshape(2, -1).T - BOX
     away = np.square(steps[:, None] - steps).sum(axis=-1)
     nearer = away < np.square(steps).sum(axis=-1)
     taken = others.reshape(count, -1).astype(np.float32) @ nearer.astype(np.float32)

@@ -65,10 +65,9 @@ class FrameSurvey(Survey):
     def __init__(self, options: LACosmicOptions, frame: Frame) -> None:
         shape = part_of(frame).shape
         self._options = options
-        self._electrons, self._read_noise = (
-            to_electrons(options, frame),
-            _read_noise(options, frame),
-        )
+        self._electrons = to_electrons(options, frame)
+        known = options.read_noise
+        self._read_noise = Detector.of(frame.meta).read_noise if known is None else known
         self._saturation = options.saturation or Detector.of(frame.meta).saturation or np.inf
         self._variances = SampleGatherer(shape)
         self._usable = self._known = 0
@@ -179,9 +178,3 @@ def to_electrons(options: LACosmicOptions, frame: Frame) -> float | None:
     if frame.unit == u.electron and options.gain is not None:
         return options.gain  # the user knows better than the header
     return known_detector(options, frame).scale(frame.unit)
-
-
-def _read_noise(options: LACosmicOptions, frame: Frame) -> float | None:
-    return (
-        options.read_noise if options.read_noise is not None else Detector.of(frame.meta).read_noise
-    )

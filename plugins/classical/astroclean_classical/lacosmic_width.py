@@ -161,4 +161,5 @@ def _profile(
     whole[reach - half : reach + half + 1, reach - half : reach + half + 1] = gaussian[
         middle - half : middle + half + 1, middle - half : middle + half + 1
     ]
-    return np.maximum(whole + difference, 0)
+    profile: NDArray[np.float64] = np.maximum(whole + difference, 0)
+    return profile

@@ -155,13 +155,11 @@ def test_any_frame_gives_a_result(name: str, shape: tuple[int, int], content: st
         with pytest.raises(StageError, match="no usable pixel"):
             STAGES[name]().run(frame)
         return
-    if name in {"lacosmic", "lacosmic-psf"} and (
-        content in {"constant", "zero"} or shape == (1, 1)
-    ):
-        if not frame.mask.all():
-            with pytest.raises(StageError, match="no noise that hits could be compared with"):
-                STAGES[name]().run(frame)
-            return
+    has_no_noise = content in {"constant", "zero"} or shape == (1, 1)
+    if name in {"lacosmic", "lacosmic-psf"} and has_no_noise and not frame.mask.all():
+        with pytest.raises(StageError, match="no noise that hits could be compared with"):
+            STAGES[name]().run(frame)
+        return
     with warnings.catch_warnings():
         # Noise that contradicts the gain and read noise of the stage is said, and is right here.
         warnings.simplefilter("ignore", AstrocleanWarning)

@@ -46,7 +46,7 @@ def test_white_noise_is_measured(shape: tuple[int, int]) -> None:
         lambda y, x: 3.0 * y + 2.0 * x,  # a gradient
         lambda y, x: 5000 * np.exp(-((y - 250) ** 2 + (x - 250) ** 2) / 2e4),  # a galaxy
         lambda y, x: 8000.0 * ((y % 23 < 2) & (x % 19 < 2)),  # hits: 1 % of the pixels
-        lambda y, x: 300.0 * (x // 64 % 2),  # amplifiers
+        lambda y, x: 300.0 * (x // 64 % 2) + 0 * y,  # amplifiers
     ],
 )
 def test_what_lies_in_front_of_the_sky_does_not_count(front: object) -> None:
