@@ -173,7 +173,7 @@ def test_a_band_is_gone_before_the_next_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or two bands would be in memory together."""
-    write_exposure(tmp_path / "raw.fits", seed=2, shape=(1200, 60))
+    write_exposure(tmp_path / "raw.fits", seed=2, shape=(1400, 60))
     seen: list[weakref.ref[Any]] = []
     alive: list[int] = []
     read = Exposure.frame
