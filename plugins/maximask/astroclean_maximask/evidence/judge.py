@@ -1,0 +1,64 @@
+"""All rules on a frame, plane by plane."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astroclean.core.planes import MaskPlane
+from astroclean_maximask.evidence.overscan import keep_overscan
+from astroclean_maximask.evidence.points import keep_dead_pixels, keep_hits
+from astroclean_maximask.evidence.reflections import keep_crosstalk, keep_ghosts
+from astroclean_maximask.evidence.saturated import keep_saturated
+from astroclean_maximask.evidence.strips import strips_of
+from astroclean_maximask.evidence.trails import keep_trails
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+    from astroclean.inference.normalize import Measurement
+    from astroclean_maximask.evidence.strips import Strip
+
+__all__ = ["RULES", "judge"]
+
+RULES: dict[MaskPlane, Callable[[Strip, NDArray[np.bool_]], NDArray[np.bool_]]] = {
+    MaskPlane.SATURATED: keep_saturated,
+    MaskPlane.OVERSCAN: keep_overscan,
+    MaskPlane.TRAIL: keep_trails,
+    MaskPlane.GHOST: keep_ghosts,
+    MaskPlane.CROSSTALK: keep_crosstalk,
+    MaskPlane.COSMIC_RAY: keep_hits,
+    MaskPlane.DEAD_PIXEL: keep_dead_pixels,
+}
+
+
+def judge(
+    frame: Frame,
+    flags: NDArray[np.uint32],
+    measured: Measurement,
+    *,
+    height: int,
+    margin: int,
+) -> tuple[NDArray[np.uint32], dict[MaskPlane, tuple[int, int]]]:
+    """Return the flags for which there is evidence."""
+    kept = flags.copy()
+    y0 = 0 if frame.part is None else frame.part.origin[0]
+    counts = {plane: [0, 0] for plane in RULES}
+    for strip in strips_of(frame, measured, height=height, margin=margin):
+        first = strip.origin - y0
+        rows = slice(first + strip.own.start, first + strip.own.stop)
+        for plane, keep in RULES.items():
+            found = np.zeros(strip.data.shape, dtype=bool)
+            found[strip.own] = (flags[rows] & np.uint32(plane)) != 0
+            if not found.any():
+                continue
+            good = keep(strip, found)
+            gone = found & ~good
+            kept[rows][gone[strip.own]] &= ~np.uint32(plane)
+            counts[plane][0] += int(np.count_nonzero(found))
+            counts[plane][1] += int(np.count_nonzero(gone))
+    return kept, {plane: (a, b) for plane, (a, b) in counts.items() if a}
