@@ -11,6 +11,7 @@ from astroclean_maximask.evidence.overscan import keep_overscan
 from astroclean_maximask.evidence.points import keep_dead_pixels, keep_hits
 from astroclean_maximask.evidence.reflections import keep_crosstalk, keep_ghosts
 from astroclean_maximask.evidence.saturated import keep_saturated
+from astroclean_maximask.evidence.spikes import keep_spikes
 from astroclean_maximask.evidence.strips import strips_of
 from astroclean_maximask.evidence.trails import keep_trails
 
@@ -31,6 +32,7 @@ RULES: dict[MaskPlane, Callable[[Strip, NDArray[np.bool_]], NDArray[np.bool_]]] 
     MaskPlane.TRAIL: keep_trails,
     MaskPlane.GHOST: keep_ghosts,
     MaskPlane.CROSSTALK: keep_crosstalk,
+    MaskPlane.SPIKE: keep_spikes,
     MaskPlane.COSMIC_RAY: keep_hits,
     MaskPlane.DEAD_PIXEL: keep_dead_pixels,
 }
@@ -51,11 +53,12 @@ def judge(
     for strip in strips_of(frame, measured, height=height, margin=margin):
         first = strip.origin - y0
         rows = slice(first + strip.own.start, first + strip.own.stop)
+        present = int(np.bitwise_or.reduce(flags[rows], axis=None))
         for plane, keep in RULES.items():
+            if not present & plane:
+                continue
             found = np.zeros(strip.data.shape, dtype=bool)
             found[strip.own] = (flags[rows] & np.uint32(plane)) != 0
-            if not found.any():
-                continue
             good = keep(strip, found)
             gone = found & ~good
             kept[rows][gone[strip.own]] &= ~np.uint32(plane)

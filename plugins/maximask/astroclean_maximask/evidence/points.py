@@ -18,6 +18,10 @@ __all__ = ["keep_dead_pixels", "keep_hits"]
 _LOW = 4.5
 """Standard deviations: of a million pixels of noise 3 are as far below the sky."""
 _HIGH = 4.5
+_TYPICAL = 1.8
+"""The same of the median of a group: that of the upper tenth of noise is 1.6."""
+_AREA, _MANY = 32, 0.2
+"""Side in pixels of the cell that a peak is in, and the share flagged from which it is full of hits."""
 _BRIGHT = 15.0
 """Standard deviations from which the wings of a star can be seen."""
 _WING = 0.015
@@ -72,19 +76,26 @@ def keep_hits(strip: Strip, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
         Of these: groups that stand above the noise, without the wings that the PSF gives a star on
         every side of it.
     """
-    from scipy.ndimage import label, maximum, maximum_position, sum_labels  # noqa: PLC0415 - heavy
+    from scipy.ndimage import label  # noqa: PLC0415 - heavy
 
     if not found.any():
         return np.zeros_like(found)
     light = strip.light
-    labels, count = label(found, CONNECTED)
-    numbers = np.arange(1, count + 1)
-    peak = np.asarray(maximum(light, labels, numbers))
-    places = np.array(maximum_position(light, labels, numbers))
-    size = np.asarray(sum_labels(found, labels, numbers))
-    y, x = places[:, 0], places[:, 1]
+    labels, _ = label(found, CONNECTED)
+    rows, columns = np.nonzero(found)
+    numbers, values = labels[rows, columns], light[rows, columns]
+    # Group after group, the faintest pixel first: the last is the peak.
+    order = np.lexsort((values, numbers))
+    size = np.bincount(numbers)[1:]
+    last = np.cumsum(size) - 1
+    peak, median = values[order[last]], values[order[last - size // 2]]
+    y, x = rows[order[last]], columns[order[last]]
     level, scatter = _around(light, y, x)
     good = peak - level > _HIGH * np.maximum(scatter, 1)
+    # Of noise that the mesh does not know of, groups are many, large, and have a peak by chance.
+    cell = rows // _AREA * (found.shape[1] // _AREA + 1) + columns // _AREA
+    many = np.bincount(cell)[cell[order[last]]] > _MANY * _AREA**2
+    good &= ~many | (median - level > _TYPICAL * scatter)
     good &= ~((size <= _COMPACT) & _is_rounded(light, y, x))
     # The widest circle about the peak that the group fills decides where its wings begin.
     radius = np.clip(np.ceil(np.sqrt(size / np.pi)), 1, 5).astype(int)

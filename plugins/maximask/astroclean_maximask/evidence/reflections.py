@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean_maximask.evidence.strips import CONNECTED, components
+from astroclean_maximask.evidence.strips import CONNECTED, components, widened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,11 +96,8 @@ def keep_crosstalk(strip: Strip, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _figures(found, *, margin):  # type: ignore[no-untyped-def]
     """Yield box and flagged pixels of groups that nearly touch."""
-    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - heavy
-
     if found.any():
-        joined = binary_dilation(found, CONNECTED, iterations=_JOINED)
-        for box, group in components(joined, margin=margin):
+        for box, group in components(widened(found, _JOINED), margin=margin):
             yield box, found[box] & group
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean_maximask.evidence.strips import components
+from astroclean_maximask.evidence.strips import components, widened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["keep_trails"]
 
+_JOINED = 3
+"""Pixels by which flags are widened before they are groups."""
 _PAIRS = 256
 _POINTS = 3000
 _THIN = 2.5
@@ -97,15 +99,12 @@ def keep_trails(strip: Strip, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
         Of these: pixels along straight lines of one width, which cross the strip from border to
         border, or are long and end as bright as they are in the middle. Arcs bend, discs fade.
     """
-    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - heavy
-
     kept = np.zeros_like(found)
     if not found.any():
         return kept
     y, x = np.nonzero(found)
     # The network leaves gaps where a trail is faint; those of few pixels are no ends.
-    joined = binary_dilation(found, np.ones((3, 3)), iterations=3)
-    for box, group in components(joined):
+    for box, group in components(widened(found, _JOINED)):
         if np.hypot(*group.shape) < _SHORTEST:
             continue
         rest = found[box] & group & ~kept[box]
