@@ -34,6 +34,7 @@ _SEEN = 6.0
 _SIDES = (0.1, 0.15)
 """Light of the faintest and the next of the four neighbors over that of the peak, at least: 5 to 16
 percent of the stars of a frame with a FWHM of 1.6 pixels (STIS) have less, and 95 percent of hits."""
+_SIDES_OF = ((0, 1), (1, 0), (0, -1), (-1, 0))
 _CORNERS = 0.02
 """The same of the faintest corner, but for one standard deviation."""
 
@@ -96,7 +97,7 @@ def keep_hits(strip: Strip, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
     cell = rows // _AREA * (found.shape[1] // _AREA + 1) + columns // _AREA
     many = np.bincount(cell)[cell[order[last]]] > _MANY * _AREA**2
     good &= ~many | (median - level > _TYPICAL * scatter)
-    good &= ~((size <= _COMPACT) & _is_rounded(light, y, x))
+    good &= ~((size <= _COMPACT) & _is_rounded(light, y, x, level))
     # The widest circle about the peak that the group fills decides where its wings begin.
     radius = np.clip(np.ceil(np.sqrt(size / np.pi)), 1, 5).astype(int)
     for r in range(1, 6):
@@ -107,12 +108,18 @@ def keep_hits(strip: Strip, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _is_rounded(
-    light: NDArray[np.float32], y: NDArray[np.intp], x: NDArray[np.intp]
+    light: NDArray[np.float32],
+    y: NDArray[np.intp],
+    x: NDArray[np.intp],
+    level: NDArray[np.floating],
 ) -> NDArray[np.bool_]:
-    """Return which peaks have light in every neighbor, as stars of more than 1.2 pixels have."""
-    peak = light[y, x]
-    sides = np.sort([_at(light, y + j, x + i) for j, i in ((0, 1), (1, 0), (0, -1), (-1, 0))], axis=0)
-    corners = np.min([_at(light, y + j, x + i) for j in (-1, 1) for i in (-1, 1)], axis=0)
+    """Return which peaks have light in every neighbor, as stars of more than 1.2 pixels have.
+
+    Above what is there anyway: a hit on a galaxy has light around it.
+    """
+    peak = light[y, x] - level
+    sides = np.sort([_at(light, y + j, x + i) for j, i in _SIDES_OF], axis=0) - level
+    corners = np.min([_at(light, y + j, x + i) for j in (-1, 1) for i in (-1, 1)], axis=0) - level
     return np.asarray(
         (peak > _SEEN)
         & (sides[0] > _SIDES[0] * peak)
@@ -132,7 +139,10 @@ def _around(
     ring = (np.hypot(j, i) >= 4) & (np.hypot(j, i) <= 6)  # noqa: PLR2004
     values = _at(light, y[:, np.newaxis] + j[ring], x[:, np.newaxis] + i[ring])
     level = np.median(values, axis=1)
-    return level, 1.4826 * np.median(np.abs(values - level[:, np.newaxis]), axis=1)
+    # Means of opposite pixels, which a slope leaves alone: hits lie on the flanks of stars, too.
+    pairs = (values + values[:, ::-1])[:, : values.shape[1] // 2] / np.sqrt(2)
+    middle = np.median(pairs, axis=1, keepdims=True)
+    return level, 1.4826 * np.median(np.abs(pairs - middle), axis=1)
 
 
 def _has_wings(

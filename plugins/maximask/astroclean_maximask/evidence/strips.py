@@ -145,11 +145,12 @@ def widened(found: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
 
     The same as a dilation, in a tenth of the time for whole strips.
     """
-    wide = found
-    for _ in range(2):
-        sums = wide.copy()
-        for shift in range(1, min(reach, len(wide) - 1) + 1):
-            sums[shift:] |= wide[:-shift]
-            sums[:-shift] |= wide[shift:]
-        wide = sums.T
-    return np.ascontiguousarray(wide)
+    tall = found.copy()
+    for shift in range(1, min(reach, found.shape[0] - 1) + 1):
+        tall[shift:] |= found[:-shift]
+        tall[:-shift] |= found[shift:]
+    wide = tall.copy()
+    for shift in range(1, min(reach, found.shape[1] - 1) + 1):
+        wide[:, shift:] |= tall[:, :-shift]
+        wide[:, :-shift] |= tall[:, shift:]
+    return wide

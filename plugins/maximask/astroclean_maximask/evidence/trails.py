@@ -41,6 +41,8 @@ _SEEN = 2.0
 """Standard deviations from which a bin of the line is light."""
 _LIT = 0.7
 """Share of the bins with light."""
+_FILLED = 0.65
+"""Share of the length that the network flagged."""
 _BRIGHTEST = 1.5
 """Most light of a trail with both ends in the frame, over its median."""
 _BRIGHTEST_CUT = 2.5
@@ -186,15 +188,15 @@ def _is_trail(
     if length < _SHORTEST or length < _SLENDER * width:
         return False
     light, noise, filled = _profile(strip, line, (first, last), found)
-    if not len(light) or np.mean(light > _SEEN * noise) < _LIT or filled < 0.5:
-        return False
-    if all(crosses):
-        return True
-    if length < _SHORTEST_INSIDE or length < _SLENDER_INSIDE * width:
+    if not len(light) or np.mean(light > _SEEN * noise) < _LIT or filled < _FILLED:
         return False
     smooth = median_filter(light, 3, mode="nearest")
     tails = (_is_level(smooth), _is_level(smooth[::-1]))
     brightest = np.quantile(smooth, 0.95) / np.median(smooth)
+    if all(crosses):
+        return any(tails) or bool(brightest <= _BRIGHTEST_CUT)
+    if length < _SHORTEST_INSIDE or length < _SLENDER_INSIDE * width:
+        return False
     if any(crosses):
         return any(tails) and bool(brightest <= _BRIGHTEST_CUT)
     return all(tails) and bool(brightest <= _BRIGHTEST)
