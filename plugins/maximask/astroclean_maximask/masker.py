@@ -55,12 +55,12 @@ class MaxiMaskOptions(NetworkOptions):
     """Fraction of pixels that a class is expected to have, by name or alias; others as the weights
     say. A rarer class needs more evidence."""
     probabilities: bool = False
-    """Whether to return the probability of each class: 4 bytes a class and pixel of memory. They are
-    the network's, whatever the evidence."""
+    """Whether to return the probability of each class: 4 bytes a class and pixel of memory. They
+    are the network's, whatever the evidence."""
     evidence: bool = True
-    """Whether a flag needs evidence beside the network: for SATURATED the level of the header or a
-    flat core, for OVERSCAN a strip along a border, for TRAIL a long straight line, for GHOST an edge
-    all around, for CROSSTALK the star or its bleed trail, for COSMIC_RAY no wings of a star, for
+    """Whether a flag needs evidence beside the network: SATURATED the level of the header or a flat
+    core, OVERSCAN a strip along a border, TRAIL a long straight line, GHOST an edge all around,
+    CROSSTALK its star or a bleed trail, SPIKE a bright star, COSMIC_RAY no wings of a star,
     DEAD_PIXEL a value below the noise. What has none is dropped, and counted."""
 
 
@@ -68,8 +68,9 @@ class MaxiMask(NetworkTiles, Masker):
     """Flags contaminants with MaxiMask (Paillassa, Bertin & Bouy 2020, A&A 634, A48).
 
     The sky of a mesh is subtracted and its noise divided by, so the unit does not matter. Pixels
-    without a value are filled with the sky and never flagged. What the network says is then judged
-    by rules (:mod:`astroclean_maximask.evidence`), strip by strip: rows of whole tiles, at least 512.
+    without a value are filled with the sky and never flagged. What the network says is then
+    judged by rules (:mod:`astroclean_maximask.evidence`), strip by strip: whole rows of tiles, 512
+    pixels high at least.
     """
 
     sets = MaskPlane.union([*CONTAMINANTS, *EXTRA_CLASSES])

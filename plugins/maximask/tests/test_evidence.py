@@ -1,4 +1,4 @@
-"""What the rules keep and drop: quiet skies, on which nothing is contaminated, and what they are for."""
+"""What the rules keep and drop; quiet skies, on which nothing is contaminated."""
 
 from __future__ import annotations
 
@@ -383,4 +383,6 @@ def test_other_planes_and_few_classes_are_left_alone(scene: Any) -> None:
     classes = {"classes": ["FR", "NEB", "BBG", "HCL"]}
     some = [flags_of(scene.frame, **classes, evidence=judged) for judged in (True, False)]
     assert np.array_equal(*some)
-    assert not np.count_nonzero(flags_of(scene.frame, classes=["TRL"]) & ~np.uint32(64) & ~scene.frame.flags)
+    assert not np.count_nonzero(
+        flags_of(scene.frame, classes=["TRL"]) & ~np.uint32(64) & ~scene.frame.flags
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.planes import MaskPlane
+from astroclean.core.survey import part_of
 from astroclean_maximask.evidence.overscan import keep_overscan
 from astroclean_maximask.evidence.points import keep_dead_pixels, keep_hits
 from astroclean_maximask.evidence.reflections import keep_crosstalk, keep_ghosts
@@ -46,9 +47,29 @@ def judge(
     height: int,
     margin: int,
 ) -> tuple[NDArray[np.uint32], dict[MaskPlane, tuple[int, int]]]:
-    """Return the flags for which there is evidence."""
+    """Return the flags for which there is evidence.
+
+    Parameters
+    ----------
+    frame : Frame
+        Not modified; a part of a larger one, or all of it.
+    flags : (ny, nx) uint32
+        What the network says. Not modified.
+    measured : Measurement
+        Sky and noise of the whole frame.
+    height, margin : int
+        As for :func:`strips_of`.
+
+    Returns
+    -------
+    kept : (ny, nx) uint32
+        A new array: flags without those that nothing bears out. Planes without a rule, and rows of
+        strips that the part does not hold whole, are as they were.
+    counts : dict of MaskPlane to (int, int)
+        Pixels that were flagged, and of these dropped, in the strips that were judged.
+    """
     kept = flags.copy()
-    y0 = 0 if frame.part is None else frame.part.origin[0]
+    y0 = part_of(frame).origin[0]
     counts = {plane: [0, 0] for plane in RULES}
     for strip in strips_of(frame, measured, height=height, margin=margin):
         first = strip.origin - y0

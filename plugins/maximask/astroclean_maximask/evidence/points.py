@@ -18,10 +18,12 @@ __all__ = ["keep_dead_pixels", "keep_hits"]
 _LOW = 4.5
 """Standard deviations: of a million pixels of noise 3 are as far below the sky."""
 _HIGH = 4.5
+_DOUBTFUL = 2.0
+"""Scatter around a peak over that of the mesh, up to which it is taken for that of the mesh."""
 _TYPICAL = 1.8
 """The same of the median of a group: that of the upper tenth of noise is 1.6."""
 _AREA, _MANY = 32, 0.2
-"""Side in pixels of the cell that a peak is in, and the share flagged from which it is full of hits."""
+"""Side in pixels of the cell that a peak is in, and the share flagged from which it is full."""
 _BRIGHT = 15.0
 """Standard deviations from which the wings of a star can be seen."""
 _WING = 0.015
@@ -32,8 +34,8 @@ _COMPACT = 9
 _SEEN = 6.0
 """Standard deviations of a peak whose neighbors tell anything."""
 _SIDES = (0.1, 0.15)
-"""Light of the faintest and the next of the four neighbors over that of the peak, at least: 5 to 16
-percent of the stars of a frame with a FWHM of 1.6 pixels (STIS) have less, and 95 percent of hits."""
+"""Light of the faintest and the next of the four neighbors over that of the peak, at least: 5
+percent of the stars of FWHM 1.6 pixels (M33 with STIS) have less, and 95 percent of its hits."""
 _SIDES_OF = ((0, 1), (1, 0), (0, -1), (-1, 0))
 _CORNERS = 0.02
 """The same of the faintest corner, but for one standard deviation."""
@@ -92,7 +94,7 @@ def keep_hits(strip: Strip, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
     peak, median = values[order[last]], values[order[last - size // 2]]
     y, x = rows[order[last]], columns[order[last]]
     level, scatter = _around(light, y, x)
-    good = peak - level > _HIGH * np.maximum(scatter, 1)
+    good = peak - level > _HIGH * scatter
     # Of noise that the mesh does not know of, groups are many, large, and have a peak by chance.
     cell = rows // _AREA * (found.shape[1] // _AREA + 1) + columns // _AREA
     many = np.bincount(cell)[cell[order[last]]] > _MANY * _AREA**2
@@ -141,8 +143,10 @@ def _around(
     level = np.median(values, axis=1)
     # Means of opposite pixels, which a slope leaves alone: hits lie on the flanks of stars, too.
     pairs = (values + values[:, ::-1])[:, : values.shape[1] // 2] / np.sqrt(2)
-    middle = np.median(pairs, axis=1, keepdims=True)
-    return level, 1.4826 * np.median(np.abs(pairs - middle), axis=1)
+    apart = np.abs(pairs - np.median(pairs, axis=1, keepdims=True))
+    scatter = 1.4826 * np.median(apart, axis=1)
+    # So few pixels tell it to a fifth; where it may be that of the mesh, that is known better.
+    return level, np.where(scatter > _DOUBTFUL, scatter, 1.0)
 
 
 def _has_wings(

@@ -9,6 +9,8 @@ import numpy as np
 from astroclean_maximask.evidence.strips import CONNECTED, components, widened
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from astroclean_maximask.evidence.strips import Strip
@@ -42,7 +44,7 @@ _EVEN = 0.5
 _THIN = 0.6
 """Of the light of the trace that is within one pixel of it."""
 _SEEN = 6.0
-"""Standard deviations of that trace: of a hundred columns and rows of noise none is so by chance."""
+"""Standard deviations of that trace: of hundreds of columns and rows none is so by chance."""
 
 
 def keep_ghosts(strip: Strip, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -94,7 +96,9 @@ def keep_crosstalk(strip: Strip, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return kept
 
 
-def _figures(found, *, margin):  # type: ignore[no-untyped-def]
+def _figures(
+    found: NDArray[np.bool_], *, margin: int
+) -> Iterator[tuple[tuple[slice, slice], NDArray[np.bool_]]]:
     """Yield box and flagged pixels of groups that nearly touch."""
     if found.any():
         for box, group in components(widened(found, _JOINED), margin=margin):
@@ -158,9 +162,7 @@ def _has_bleeding(strip: Strip, box: tuple[slice, slice], own: NDArray[np.bool_]
     )
 
 
-def _line_seen(
-    light: NDArray[np.float32], along: tuple[int, int], across: tuple[int, int]
-) -> bool:
+def _line_seen(light: NDArray[np.float32], along: tuple[int, int], across: tuple[int, int]) -> bool:
     """Return whether a thin line of one brightness is in or at a figure, along the first axis."""
     first, last = max(across[0] - _BESIDE, 0), min(across[1] + _BESIDE, light.shape[1])
     if last - first <= 2 * _BESIDE:

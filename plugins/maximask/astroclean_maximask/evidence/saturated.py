@@ -22,8 +22,8 @@ _OF_LEVEL = 0.9
 _RIM = 2
 _AROUND = 16
 # Of the pixels of a Gaussian above half of its top 7 percent are above 0.95 of it, whatever its
-# width, and of what is more peaked fewer. A star clipped at 0.85 of its peak has a quarter. Plateaus
-# scatter by 2 percent once a flat field was divided out.
+# width, and of what is more peaked fewer. A star clipped at 0.85 of its peak has a quarter.
+# Plateaus scatter by 2 percent once a flat field was divided out.
 _TOP = 0.95
 _HALF = 0.5
 _FLAT = 0.2

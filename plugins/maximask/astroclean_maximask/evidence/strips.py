@@ -62,17 +62,15 @@ class Strip:
     @property
     def is_first(self) -> bool:
         """Whether the judged rows begin at the border of the frame."""
-        return self.origin + self.own.start == 0
+        return bool(self.origin + self.own.start == 0)
 
     @property
     def is_last(self) -> bool:
         """Whether the judged rows end at the border of the frame."""
-        return self.origin + self.own.stop == self.shape[0]
+        return bool(self.origin + self.own.stop == self.shape[0])
 
 
-def strips_of(
-    frame: Frame, measured: Measurement, *, height: int, margin: int
-) -> Iterator[Strip]:
+def strips_of(frame: Frame, measured: Measurement, *, height: int, margin: int) -> Iterator[Strip]:
     """Yield the strips that a frame, or a part of one, holds whole.
 
     Parameters

@@ -1,4 +1,4 @@
-"""TRAIL: straight and long, and as bright at its ends as in its middle, or from border to border."""
+"""TRAIL: straight, long, and no fainter at its ends, or from border to border."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ _SEEN = 2.0
 """Standard deviations from which a bin of the line is light."""
 _LIT = 0.7
 """Share of the bins with light."""
-_FILLED = 0.65
+_FILLED = 0.6
 """Share of the length that the network flagged."""
 _BRIGHTEST = 1.5
 """Most light of a trail with both ends in the frame, over its median."""
 _BRIGHTEST_CUT = 2.5
 """The same of one that the border cuts: some flare."""
 _FAINTEST = 0.6
-"""Light of an end over that of what follows: that of an exponential disc, of which three scale
-lengths are seen from the middle to the end, is half of that, or twice where the middle is the end."""
+"""Light of an end over that of what follows: of an exponential disc, of which three scale lengths
+are seen from the middle to the end, it is half of that, or twice where the middle is the end."""
 _TRIES = 3
 """Trails that cross in one group."""
 
@@ -179,6 +179,7 @@ def _extent(t: NDArray[np.float64], line: _Line, strip: Strip) -> tuple[float, f
 def _is_trail(
     strip: Strip, line: _Line, extent: tuple[float, float], found: NDArray[np.bool_]
 ) -> bool:
+    """Return whether what is seen along a line, between two ends, is a trail and no galaxy."""
     from scipy.ndimage import median_filter  # noqa: PLC0415 - heavy
 
     enters, leaves = line.within(strip.own, strip.data.shape[1])
@@ -222,21 +223,15 @@ def _profile(
     rows = np.round(line.place[0] + t[:, None] * line.along[0] - u * line.along[1]).astype(int)
     columns = np.round(line.place[1] + t[:, None] * line.along[1] + u * line.along[0]).astype(int)
     ny, nx = strip.data.shape
-    inside = (rows >= 0) & (rows < ny) & (columns >= 0) & (columns < nx)
+    # A line along a border has its outer pixels on it.
     rows, columns = np.clip(rows, 0, ny - 1), np.clip(columns, 0, nx - 1)
-    values = np.where(inside, strip.light[rows, columns], np.nan)
-    flagged = found[rows, columns][:, : len(inner)]
     count = len(t) // _BIN
     if not count:
         return np.zeros(0), 1.0, 0.0
-    used = values[: count * _BIN].reshape(count, _BIN, -1)
-    import warnings  # noqa: PLC0415
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a bin outside the frame
-        ridge = np.nanmedian(np.nanmean(used[..., : len(inner)], axis=2), axis=1)
-        ground = np.nanmedian(used[..., len(inner) :], axis=(1, 2))
-    light = np.nan_to_num(ridge - np.nan_to_num(ground))
+    used = strip.light[rows, columns][: count * _BIN].reshape(count, _BIN, -1)
+    ridge = np.median(used[..., : len(inner)].mean(axis=2), axis=1)
+    light = (ridge - np.median(used[..., len(inner) :], axis=(1, 2))).astype(np.float64)
+    flagged = found[rows, columns][:, : len(inner)]
     # Medians scatter 1.25 times as much as means.
     noise = 1.25 / np.sqrt(_BIN) * np.sqrt(1 / len(inner) + 1 / (2 * beside))
     return light, float(noise), float(flagged.any(axis=1).mean())
