@@ -61,7 +61,7 @@ class MaxiMaskOptions(NetworkOptions):
     """Whether a flag needs evidence beside the network: SATURATED the level of the header or a flat
     core, OVERSCAN a strip along a border, TRAIL a long straight line, GHOST an edge all around,
     CROSSTALK its star or a bleed trail, SPIKE a bright star, COSMIC_RAY no wings of a star,
-    DEAD_PIXEL a value below the noise. What has none is dropped, and counted."""
+    DEAD_PIXEL and DEAD_LINE values below the noise. What has none is dropped, and counted."""
 
 
 class MaxiMask(NetworkTiles, Masker):
@@ -137,6 +137,7 @@ class MaxiMask(NetworkTiles, Masker):
             measured,
             height=self.row_step(frame),
             margin=self._network.predictor.halo,
+            threads=self.options.threads,
         )
         dropped = {plane: lost for plane, (_, lost) in counts.items() if lost}
         if sum(dropped.values()) > _NOTABLE * flags.size:

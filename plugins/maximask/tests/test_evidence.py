@@ -338,6 +338,20 @@ def test_a_dead_pixel_is_below_the_noise() -> None:
     assert not left[40, 40]
 
 
+def test_dead_lines_are_straight_or_deep() -> None:
+    """Dark patches of correlated noise, as resampled images have, are neither."""
+    rng = np.random.default_rng(1)
+    data = exposed(np.zeros((128, 128)), rng).data.copy()
+    line, cluster, patch = (np.zeros(data.shape, dtype=bool) for _ in range(3))
+    line[30:80, 40:42] = cluster[90:96, 90:97] = patch[20:25, 90:96] = True
+    data[line] -= 1.5 * NOISE / GAIN
+    data[cluster] = BIAS
+    data[patch] -= 1.5 * NOISE / GAIN
+    frame = Frame(data, unit="adu", meta={})
+    left = kept(frame, MaskPlane.DEAD_LINE, line | cluster | patch)
+    assert np.array_equal(left, line | cluster)
+
+
 def test_spikes_are_long_and_have_a_star() -> None:
     t, u = along(0.6)
     arm = 10 * NOISE * np.exp(-0.5 * u**2) * (np.abs(t) < 40)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.parallel import in_threads
 from astroclean.core.planes import MaskPlane
 from astroclean.core.survey import part_of
 from astroclean_maximask.evidence.overscan import keep_overscan
-from astroclean_maximask.evidence.points import keep_dead_pixels, keep_hits
+from astroclean_maximask.evidence.points import keep_dead_lines, keep_dead_pixels, keep_hits
 from astroclean_maximask.evidence.reflections import keep_crosstalk, keep_ghosts
 from astroclean_maximask.evidence.saturated import keep_saturated
 from astroclean_maximask.evidence.spikes import keep_spikes
@@ -35,6 +36,7 @@ RULES: dict[MaskPlane, Callable[[Strip, NDArray[np.bool_]], NDArray[np.bool_]]] 
     MaskPlane.CROSSTALK: keep_crosstalk,
     MaskPlane.SPIKE: keep_spikes,
     MaskPlane.COSMIC_RAY: keep_hits,
+    MaskPlane.DEAD_LINE: keep_dead_lines,
     MaskPlane.DEAD_PIXEL: keep_dead_pixels,
 }
 
@@ -46,6 +48,7 @@ def judge(
     *,
     height: int,
     margin: int,
+    threads: int = 1,
 ) -> tuple[NDArray[np.uint32], dict[MaskPlane, tuple[int, int]]]:
     """Return the flags for which there is evidence.
 
@@ -59,6 +62,8 @@ def judge(
         Sky and noise of the whole frame.
     height, margin : int
         As for :func:`strips_of`.
+    threads : int
+        Strips that are judged at a time.
 
     Returns
     -------
@@ -70,19 +75,26 @@ def judge(
     """
     kept = flags.copy()
     y0 = part_of(frame).origin[0]
-    counts = {plane: [0, 0] for plane in RULES}
-    for strip in strips_of(frame, measured, height=height, margin=margin):
+
+    def work(strip: Strip) -> dict[MaskPlane, tuple[int, int]]:
         first = strip.origin - y0
         rows = slice(first + strip.own.start, first + strip.own.stop)
         present = int(np.bitwise_or.reduce(flags[rows], axis=None))
+        told = {}
         for plane, keep in RULES.items():
             if not present & plane:
                 continue
             found = np.zeros(strip.data.shape, dtype=bool)
             found[strip.own] = (flags[rows] & np.uint32(plane)) != 0
-            good = keep(strip, found)
-            gone = found & ~good
+            gone = found & ~keep(strip, found)
             kept[rows][gone[strip.own]] &= ~np.uint32(plane)
-            counts[plane][0] += int(np.count_nonzero(found))
-            counts[plane][1] += int(np.count_nonzero(gone))
-    return kept, {plane: (a, b) for plane, (a, b) in counts.items() if a}
+            told[plane] = (int(np.count_nonzero(found)), int(np.count_nonzero(gone)))
+        return told
+
+    strips = strips_of(frame, measured, height=height, margin=margin)
+    totals: dict[MaskPlane, tuple[int, int]] = {}
+    for told in in_threads(work, strips, threads):
+        for plane, (found, gone) in told.items():
+            before = totals.get(plane, (0, 0))
+            totals[plane] = (before[0] + found, before[1] + gone)
+    return kept, totals

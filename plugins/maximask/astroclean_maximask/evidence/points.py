@@ -1,4 +1,4 @@
-"""COSMIC_RAY and DEAD_PIXEL: no star with wings all around, and no noise."""
+"""COSMIC_RAY, DEAD_PIXEL, DEAD_LINE: no star with wings all around, and no noise."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean_maximask.evidence.strips import CONNECTED
+from astroclean_maximask.evidence.strips import CONNECTED, components
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean_maximask.evidence.strips import Strip
 
-__all__ = ["keep_dead_pixels", "keep_hits"]
+__all__ = ["keep_dead_lines", "keep_dead_pixels", "keep_hits"]
 
 _LOW = 4.5
 """Standard deviations: of a million pixels of noise 3 are as far below the sky."""
+_LINE, _SHORTEST_LINE = 3, 8
+"""Length of a line over its thickness, and in pixels, at least."""
+_DEEP = 3.0
+"""Standard deviations that a cluster is below the sky."""
 _HIGH = 4.5
 _DOUBTFUL = 2.0
 """Scatter around a peak over that of the mesh, up to which it is taken for that of the mesh."""
@@ -47,6 +51,20 @@ def keep_dead_pixels(strip: Strip, found: NDArray[np.bool_]) -> NDArray[np.bool_
     kept = np.zeros_like(found)
     if len(y):
         kept[y, x] = _contrast(strip.light, y, x) < -_LOW
+    return kept
+
+
+def keep_dead_lines(strip: Strip, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels of pieces of a column or row, and of clusters far below the sky.
+
+    The noise of resampled images has dark patches; these are neither straight nor deep.
+    """
+    kept = np.zeros_like(found)
+    for box, group in components(found):
+        long, thick = max(group.shape), min(group.shape)
+        straight = long >= _LINE * thick and long >= _SHORTEST_LINE
+        if straight or np.median(strip.light[box][group]) < -_DEEP:
+            kept[box] |= group
     return kept
 
 
@@ -94,12 +112,14 @@ def keep_hits(strip: Strip, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
     peak, median = values[order[last]], values[order[last - size // 2]]
     y, x = rows[order[last]], columns[order[last]]
     level, scatter = _around(light, y, x)
-    good = peak - level > _HIGH * scatter
+    # So few pixels tell it to a fifth; where it may be that of the mesh, that is known better.
+    noise = np.where(scatter > _DOUBTFUL, scatter, 1.0)
+    good = peak - level > _HIGH * noise
     # Of noise that the mesh does not know of, groups are many, large, and have a peak by chance.
     cell = rows // _AREA * (found.shape[1] // _AREA + 1) + columns // _AREA
     many = np.bincount(cell)[cell[order[last]]] > _MANY * _AREA**2
-    good &= ~many | (median - level > _TYPICAL * scatter)
-    good &= ~((size <= _COMPACT) & _is_rounded(light, y, x, level))
+    good &= ~many | (median - level > _TYPICAL * noise)
+    good &= ~((size <= _COMPACT) & _is_rounded(light, y, x, (level, scatter)))
     # The widest circle about the peak that the group fills decides where its wings begin.
     radius = np.clip(np.ceil(np.sqrt(size / np.pi)), 1, 5).astype(int)
     for r in range(1, 6):
@@ -113,20 +133,22 @@ def _is_rounded(
     light: NDArray[np.float32],
     y: NDArray[np.intp],
     x: NDArray[np.intp],
-    level: NDArray[np.floating],
+    ground: tuple[NDArray[np.floating], NDArray[np.floating]],
 ) -> NDArray[np.bool_]:
     """Return which peaks have light in every neighbor, as stars of more than 1.2 pixels have.
 
-    Above what is there anyway: a hit on a galaxy has light around it.
+    Above what is there anyway: a hit on a galaxy has light around it. The mesh takes a nebula for
+    noise, and would find that nothing can be seen of the stars on it.
     """
+    level, scatter = ground
     peak = light[y, x] - level
     sides = np.sort([_at(light, y + j, x + i) for j, i in _SIDES_OF], axis=0) - level
     corners = np.min([_at(light, y + j, x + i) for j in (-1, 1) for i in (-1, 1)], axis=0) - level
     return np.asarray(
-        (peak > _SEEN)
+        (peak > _SEEN * scatter)
         & (sides[0] > _SIDES[0] * peak)
         & (sides[1] > _SIDES[1] * peak)
-        & (corners > _CORNERS * peak - 1)
+        & (corners > _CORNERS * peak - scatter)
     )
 
 
@@ -144,9 +166,7 @@ def _around(
     # Means of opposite pixels, which a slope leaves alone: hits lie on the flanks of stars, too.
     pairs = (values + values[:, ::-1])[:, : values.shape[1] // 2] / np.sqrt(2)
     apart = np.abs(pairs - np.median(pairs, axis=1, keepdims=True))
-    scatter = 1.4826 * np.median(apart, axis=1)
-    # So few pixels tell it to a fifth; where it may be that of the mesh, that is known better.
-    return level, np.where(scatter > _DOUBTFUL, scatter, 1.0)
+    return level, 1.4826 * np.median(apart, axis=1)
 
 
 def _has_wings(

@@ -194,9 +194,11 @@ def _is_trail(
     smooth = median_filter(light, 3, mode="nearest")
     tails = (_is_level(smooth), _is_level(smooth[::-1]))
     brightest = np.quantile(smooth, 0.95) / np.median(smooth)
+    is_long = length >= _SHORTEST_INSIDE
     if all(crosses):
-        return any(tails) or bool(brightest <= _BRIGHTEST_CUT)
-    if length < _SHORTEST_INSIDE or length < _SLENDER_INSIDE * width:
+        # In a corner, a disc may lie from border to border.
+        return (is_long and any(tails)) or bool(brightest <= _BRIGHTEST_CUT)
+    if not is_long or length < _SLENDER_INSIDE * width:
         return False
     if any(crosses):
         return any(tails) and bool(brightest <= _BRIGHTEST_CUT)
