@@ -21,6 +21,7 @@ from astroclean.errors import StageError
 from astroclean.inference.card import named_card
 from astroclean.inference.stage_network import StageNetwork
 from astroclean_pconv.cutouts import REACH
+from astroclean_pconv.depths import DEEPEST, deeper_than, fill_deep
 from astroclean_pconv.filling import Filled, Surroundings, fill_holes
 from astroclean_pconv.options import PconvOptions
 from astroclean_pconv.photometry import Apertures, Measured, encircled, photometry
@@ -107,8 +108,10 @@ class PartialConvolution(SourceRemover):
         Removal
             ``uncertainty``: standard deviation of the values in the holes about what is truly
             there; that of the frame elsewhere. ``sources``: the table of `photometry`, with the
-            ids of the catalogue. Metrics ``pixels left``, and for sources ``sources removed``,
-            ``sources outside``, ``psf turned`` (degrees), ``psf widened`` (times).
+            ids of the catalogue. Metrics ``pixels left``; for flags ``pixels left too deep``: more
+            than `DEEPEST` pixels from all that is seen; for sources ``pixels deep``, which are
+            filled from coarser views, ``sources removed``, ``sources outside``, ``psf turned``
+            (degrees), ``psf widened`` (times).
         """
         if self.options.fill == "flags":
             return self._of_flags(frame)
@@ -118,9 +121,14 @@ class PartialConvolution(SourceRemover):
         planes = chosen_planes(self.options.planes, frame)
         holes = frame.where(planes)
         around = self._surroundings(frame, holes, planes=planes)
-        filled = self._filled(around)
+        # Bands of a large frame see as far as the halo: there are no coarser grids here.
+        deep = deeper_than(around, DEEPEST)
+        filled = self._filled(replace(around, holes=around.holes & ~deep))
         where = filled.known
-        left = {"pixels left": float(np.count_nonzero(holes & ~where))}
+        left = {
+            "pixels left": float(np.count_nonzero(holes & ~where)),
+            "pixels left too deep": float(np.count_nonzero(deep)),
+        }
         data = np.where(where, filled.background + filled.noise, frame.data)
         reasons = {MaskPlane.INPAINTED: where}
         return Removal(data, where, filled.uncertainty, metrics=left, reasons=reasons)
@@ -142,6 +150,7 @@ class PartialConvolution(SourceRemover):
         data = np.where(where, filled.background + filled.noise, frame.data)
         metrics = {
             "pixels left": float(np.count_nonzero(found.holes & ~where)),
+            "pixels deep": float(np.count_nonzero(deeper_than(around, DEEPEST) & where)),
             "sources outside": float(found.outside),
             **({} if separated is None else separated.metrics),
         }
@@ -173,7 +182,9 @@ class PartialConvolution(SourceRemover):
 
     def _filled(self, around: Surroundings, network: StageNetwork | None = None) -> Filled:
         seed = self.options.seed if self.options.noise == "match" else None
-        return fill_holes(network or self._network, around, seed=seed)
+        if self.options.fill == "flags":
+            return fill_holes(self._network, around, seed=seed)
+        return fill_deep(network or self._network, around, seed=seed, coarse=self._network)
 
     def _catalog(self, frame: Frame) -> _Found:
         options, outside = self.options, 0
@@ -220,7 +231,7 @@ class PartialConvolution(SourceRemover):
                 remedy='take mode = "inpaint", or weights of the compact network',
             )
         separation = Separation(
-            fill=lambda surroundings, seed: fill_holes(self._network, surroundings, seed=seed),
+            fill=lambda surroundings, seed: fill_deep(self._network, surroundings, seed=seed),
             position_error=options.position_error,
             limits=(float(np.radians(options.psf_turn)), options.psf_width),
             seed=options.seed if options.noise == "match" else None,
