@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +16,18 @@ from astroclean.core.holes import source_holes
 from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.plane_choice import chosen_planes
 from astroclean.core.planes import MaskPlane
+from astroclean.core.psf_misfit import misfit_warning
 from astroclean.core.results import Removal
 from astroclean.core.stage import Needs
 from astroclean.core.survey import part_of
-from astroclean.errors import StageError
+from astroclean.errors import StageError, SuspectWarning
 from astroclean.inference.card import named_card
 from astroclean.inference.stage_network import StageNetwork
+from astroclean_pconv.compactness import Limits
 from astroclean_pconv.cutouts import REACH
 from astroclean_pconv.depths import DEEPEST, deeper_than, fill_deep
 from astroclean_pconv.filling import Filled, Surroundings, fill_holes
+from astroclean_pconv.judging import judge, tell_of_resolved, with_left
 from astroclean_pconv.options import PconvOptions
 from astroclean_pconv.photometry import Apertures, Measured, encircled, photometry
 from astroclean_pconv.positions import refined
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
     from astroclean.core.holes import HoleRule, HoleSizes
     from astroclean.core.sources import Sources
     from astroclean.core.stage import Identity
+    from astroclean_pconv.judging import Judgement
     from astroclean_pconv.psf_image import PsfImage
     from astroclean_pconv.separating import Separated
 
@@ -143,6 +149,10 @@ class PartialConvolution(SourceRemover):
         with threadpool_limits(1, user_api="blas"):
             if self.options.mode == "separate":
                 separated = self._separated(frame, around, found)
+                if separated.misfits.wrong:
+                    where = f"{frame.frame_id}, stage '{self.name}'"
+                    text = misfit_warning(separated.misfits, where)
+                    warnings.warn(text, SuspectWarning, stacklevel=2)
                 filled = separated.filled
             else:
                 filled = self._inpainted(around, found)
@@ -156,12 +166,15 @@ class PartialConvolution(SourceRemover):
         }
         table = self._photometry(frame, found, filled, separated)
         removed = float(np.count_nonzero((table["quality"] & 1) == 0))
+        left = {} if found.judged is None else found.judged.metrics
+        if found.judged is not None:
+            table = with_left(table, found.judged)
         return Removal(
             data,
             where,
             filled.uncertainty,
             _with_table(found.sources, table, frame),
-            metrics={"sources removed": removed, **metrics},
+            metrics={"sources removed": removed, **metrics, **left},
             reasons={MaskPlane.REMOVED: where, MaskPlane.INPAINTED: filled.made_up},
         )
 
@@ -199,19 +212,36 @@ class PartialConvolution(SourceRemover):
         usable = np.isfinite(frame.data) & ~frame.mask
         if options.centroid and len(positions):
             positions = refined(frame.data, usable, positions, sizes)
-        holes = source_holes(frame.data, usable, positions, sizes)
         psfs = None if frame.psf is None else psf_images(frame.psf, positions)
-        return _Found(sources, positions, sizes, *holes, outside, psfs)
+        judged = None
+        # A list of places alone is what someone knows, not what a stage has found.
+        by_stage = options.catalog is None and sources.segmentation is not None
+        where = f"{frame.frame_id}, stage '{self.name}'"
+        limits = Limits(options.max_size, options.min_snr, options.min_contrast)
+        if options.leave == "all" or (options.leave == "found" and by_stage):
+            judged = judge(frame, positions, self._fwhm(frame), limits, where=where)
+        taken = np.ones(len(positions), dtype=bool) if judged is None else judged.taken
+        kept = positions[taken]
+        holes = source_holes(frame.data, usable, kept, sizes)
+        if options.leave == "found" and not by_stage:
+            tell_of_resolved(frame, kept, holes.snr, limits, where=where)
+        if psfs is not None:
+            psfs = list(itertools.compress(psfs, taken))
+        return _Found(sources, kept, sizes, *holes, outside, psfs, judged)
 
-    def _sizes(self, frame: Frame) -> HoleSizes:
+    def _fwhm(self, frame: Frame) -> float | None:
+        """Return the FWHM of the frame's PSF in pixels, as far as it is known."""
+        if frame.psf is not None:
+            return frame.psf.fwhm_pixels
         detector = Detector.of(frame.meta)
         scale, width = detector.pixel_scale, detector.psf_fwhm
-        fwhm = None if not (scale and width) else width / scale
-        if frame.psf is not None:
-            fwhm = frame.psf.fwhm_pixels
+        return width / scale if scale and width else None
+
+    def _sizes(self, frame: Frame) -> HoleSizes:
+        scale = Detector.of(frame.meta).pixel_scale
         rule: HoleRule = self.options
         try:
-            return rule.in_pixels(fwhm_pixels=fwhm, pixel_scale=scale)
+            return rule.in_pixels(fwhm_pixels=self._fwhm(frame), pixel_scale=scale)
         except StageError as error:
             raise StageError(
                 error.problem,
@@ -256,6 +286,7 @@ class PartialConvolution(SourceRemover):
             found.psfs,
             None if separated is None else separated.flux,
             None if separated is None else separated.flux_error,
+            None if separated is None else separated.misfits.bad,
         )
         return photometry(frame, measured, found.sizes, self._apertures(frame, found.sizes))
 
@@ -291,6 +322,8 @@ class _Found:
     """Rows of the catalogue that do not lie in the frame."""
     psfs: list[PsfImage] | None
     """The image of each, where the PSF is known."""
+    judged: Judgement | None
+    """Of all of the catalogue, where it was asked for; the rest are those that are taken out."""
 
 
 def _positions(sources: Sources) -> NDArray[np.float64]:
