@@ -82,7 +82,7 @@ def compactness(
         return Compactness(*found)
     tree = cKDTree(positions[known])
     reach = max(_REACH * fwhm, _LEAST_REACH)
-    for member in known:
+    for member in known.tolist():
         x, y = positions[member]
         others = [positions[known[i]] for i in tree.query_ball_point((x, y), 4 * reach)]
         others = [place for place in others if tuple(place) != (x, y)]
@@ -138,7 +138,8 @@ def _judged(
     psf: PsfImage,
 ) -> tuple[float, float, float]:
     """Return size, S/N and contrast of a source."""
-    dy, dx = (axis - place for axis, place in zip(seen, center[::-1], strict=True))
+    dy = np.asarray(seen[0] - center[1], dtype=np.float64)
+    dx = np.asarray(seen[1] - center[0], dtype=np.float64)
     plane = np.column_stack([np.ones(len(values)), dy, dx])
     costs, snr, contrast = [], np.nan, np.nan
     for width in _WIDTHS:

@@ -150,8 +150,9 @@ class PartialConvolution(SourceRemover):
             if self.options.mode == "separate":
                 separated = self._separated(frame, around, found)
                 if separated.misfits.wrong:
-                    where = f"{frame.frame_id}, stage '{self.name}'"
-                    text = misfit_warning(separated.misfits, where)
+                    text = misfit_warning(
+                        separated.misfits, f"{frame.frame_id}, stage '{self.name}'"
+                    )
                     warnings.warn(text, SuspectWarning, stacklevel=2)
                 filled = separated.filled
             else:
