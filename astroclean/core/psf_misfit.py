@@ -20,6 +20,8 @@ __all__ = ["Misfit", "Misfits", "misfit_warning", "misfits_of"]
 
 _CORE = 1.0
 """Radius in FWHM of the core of a source."""
+_LEAST_CORE = 2.0
+"""Of that radius, pixels: fewer pixels tell nothing."""
 _WHOLE = 2.5
 """Radius in FWHM within which nearly all light lies; beyond, up to `_RING`, is the sky."""
 _RING = 4.0
@@ -29,6 +31,11 @@ _STRONG = 10.0
 """Light of a core in deviations of the sky, from which a source tells of the PSF."""
 _FEWEST = 5
 """Sources from which a frame tells of it."""
+_SAMPLED = 2.0
+"""FWHM in pixels. What is left of a narrower PSF is rather the fault of its sampling, up and down:
+a third of the light of cores on IRAC's map with the PSF of the flight, and no flux."""
+_LOST = 0.1
+"""Part of the flux that is left by a narrow PSF that is wrong."""
 _QUARTER = 25.0
 """Percentile of what is left that must be too much: some sources may be double, or galaxies, which
 the right PSF does not fit; a wrong one fits none."""
@@ -56,6 +63,9 @@ class Misfit(NamedTuple):
     strength: float
     """Light of the core, over the deviation of the sky."""
 
+    least: float = 0.0
+    """Of ``lost``, from which it counts: more where the PSF is hardly sampled."""
+
     @property
     def tells(self) -> bool:
         """Whether the source is bright enough to tell of its PSF."""
@@ -64,7 +74,9 @@ class Misfit(NamedTuple):
     @property
     def bad(self) -> bool:
         """Whether the PSF does not fit this source."""
-        return self.tells and self.chi2 > _CHI2 and self.part > _PART
+        return (
+            self.tells and self.chi2 > _CHI2 and self.part > _PART and abs(self.lost) > self.least
+        )
 
 
 class Misfits(NamedTuple):
@@ -91,7 +103,9 @@ class Misfits(NamedTuple):
         """Whether the PSF of the frame is another than that of its sources."""
         if self.used < _FEWEST or not self.chi2 > _CHI2:
             return False
-        return bool(np.percentile([one.part for one in self.each if one.tells], _QUARTER) > _PART)
+        told = [one for one in self.each if one.tells]
+        lost = abs(self._median("lost")) > max(one.least for one in told)
+        return lost and bool(np.percentile([one.part for one in told], _QUARTER) > _PART)
 
     @property
     def flux_part(self) -> float:
@@ -176,7 +190,7 @@ def _misfit(
     rows, columns = np.meshgrid(*lines, indexing="ij")
     away = np.hypot(rows - place[1], columns - place[0]) / fwhm
     seen = usable[rows, columns]
-    core, whole = seen & (away <= _CORE), seen & (away <= _WHOLE)
+    core, whole = seen & (away <= max(_CORE, _LEAST_CORE / fwhm)), seen & (away <= _WHOLE)
     ring = seen & (away > _WHOLE) & (away <= _RING)
     if min(np.count_nonzero(core), np.count_nonzero(ring)) < _FEWEST_PIXELS:
         return _NOTHING
@@ -189,7 +203,8 @@ def _misfit(
     residual = float(np.std(rest[core]))
     beyond = np.sqrt(max(residual**2 - scatter**2, 0.0))
     lost = float(np.sum(rest[whole] - sky)) / flux
-    return Misfit((residual / scatter) ** 2, beyond / power, lost, power / scatter)
+    least = 0.0 if fwhm >= _SAMPLED else _LOST
+    return Misfit((residual / scatter) ** 2, beyond / power, lost, power / scatter, least)
 
 
 def misfit_warning(misfits: Misfits, where: str) -> str:

@@ -30,6 +30,8 @@ _SURE = 25.0
 """Fall of chi squared from which a source is as wide as fits best, not as the PSF."""
 _WIDE = 3.0
 """Radii in reaches, this and half of it, between which is the sky on which all stands."""
+_PIXELS = 1.5
+"""By less than this many pixels a source is not wider: close doubles of a narrow PSF are."""
 _FEWEST = 12
 _MAD = 1.482602218505602
 
@@ -169,10 +171,14 @@ class Limits(NamedTuple):
     contrast: float
     """Least."""
 
-    def reasons(self, judged: Compactness) -> NDArray[np.str_]:
+    def widest(self, fwhm: float) -> float:
+        """Return the most times that a source may be as wide as a PSF of so many pixels."""
+        return max(self.size, 1 + _PIXELS / fwhm)
+
+    def reasons(self, judged: Compactness, fwhm: float) -> NDArray[np.str_]:
         """Return why each source is left, (n,): ``resolved``, ``faint`` or nothing."""
         with np.errstate(invalid="ignore"):  # what cannot be judged is not left
-            wide = (judged.size > self.size) | (judged.contrast < self.contrast)
+            wide = (judged.size > self.widest(fwhm)) | (judged.contrast < self.contrast)
             faint = judged.snr < self.snr
         # A bump of noise has neither size nor contrast.
         resolved = wide & ~faint

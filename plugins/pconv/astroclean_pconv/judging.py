@@ -95,7 +95,7 @@ def judge(
     psf = frame.psf or Psf.gaussian(fwhm_pixels=fwhm)
     usable = np.isfinite(frame.data) & ~frame.mask
     found = compactness(frame.data, usable, positions, psf_images(psf, positions), fwhm)
-    judged = Judgement(positions, found, limits.reasons(found))
+    judged = Judgement(positions, found, limits.reasons(found, fwhm))
     resolved, faint = judged.left("resolved"), judged.left("faint")
     if resolved or faint:
         text = (
@@ -105,7 +105,7 @@ def judge(
         )
         warnings.warn(text, AstrocleanWarning, stacklevel=3)
     bright = found.size[found.snr > _BRIGHT]
-    if len(bright) >= _FEWEST and np.median(bright) > limits.size:
+    if len(bright) >= _FEWEST and np.median(bright) > limits.widest(fwhm):
         text = (
             f"{where}: the {len(bright)} brightest sources are {np.median(bright):g} times as wide "
             "as the PSF (median), and left: is its width right ([psf])?"
@@ -141,11 +141,12 @@ def tell_of_resolved(
     usable = np.isfinite(frame.data) & ~frame.mask
     psfs = psf_images(frame.psf, brightest)
     found = compactness(frame.data, usable, brightest, psfs, frame.psf.fwhm_pixels)
-    resolved = int(np.count_nonzero((found.size > limits.size) & (found.snr > limits.snr)))
+    widest = limits.widest(frame.psf.fwhm_pixels)
+    resolved = int(np.count_nonzero((found.size > widest) & (found.snr > limits.snr)))
     if resolved:
         text = (
             f"{where}: of the {len(brightest)} brightest sources of the catalogue {resolved} are "
-            f"more than {limits.size:g} times as wide as the PSF; they are taken out as asked. "
+            f"more than {widest:.2g} times as wide as the PSF; they are taken out as asked. "
             'With leave = "all" such sources are left'
         )
         warnings.warn(text, AstrocleanWarning, stacklevel=3)

@@ -34,7 +34,8 @@ class PconvOptions(HoleRule, EngineOptions):
     """Whose sources are left that are no compact sources by the next three: ``found``, those that
     an earlier stage found; ``all``, also those of a catalogue; ``none``."""
     max_size: Annotated[float, Field(gt=0, le=100)] = 1.5
-    """Sources wider than this are left, in widths of the PSF: galaxies, knots of nebulae."""
+    """Sources wider than this, in widths of the PSF, and by more than 1.5 pixels are left:
+    galaxies, knots of nebulae."""
     min_snr: Annotated[float, Field(ge=0, le=1000)] = 5.0
     """Sources fainter than this are left, in standard deviations of their flux by the scatter
     around them."""

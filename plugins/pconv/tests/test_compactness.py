@@ -140,7 +140,7 @@ def test_a_psf_too_narrow_for_all_is_told() -> None:
     image += NOISE * np.random.default_rng(1).standard_normal(SHAPE)
     labels = np.zeros(SHAPE, dtype=np.int32)
     sources = Sources(listed(rows).table, segmentation=labels)
-    narrow = Psf.gaussian(fwhm_pixels=0.5 * FWHM)
+    narrow = Psf.gaussian(fwhm_pixels=0.4 * FWHM)
     one = Frame(image.astype(np.float32), unit="Jy", psf=narrow, sources=sources, frame_id="map")
     _, told = run(one)
     assert any("times as wide as the PSF" in message for message in told)
