@@ -123,15 +123,7 @@ class Separation:
             "psf widened": tuning.width,
             "psf sources": float(tuning.used),
         }
-        usable = around.usable & np.isfinite(around.data)
-        misfits = misfits_of(
-            field.left,
-            usable,
-            fwhm=psf.fwhm_pixels,
-            positions=positions,
-            light=lambda i, rows, columns: sources.flux[i] * sources.image_of(i, rows, columns),
-            fluxes=sources.flux,
-        )
+        misfits = _misfits(field, around, psf)
         metrics |= misfits.metrics
         errors = np.hypot(np.sqrt(sources.variance), misfits.flux_part * np.abs(sources.flux))
         beneath = np.where(around.usable, field.left, np.nan).astype(np.float32)
@@ -147,6 +139,19 @@ class Separation:
             wrong = misfits.flux_part * np.abs(field.taken).astype(np.float32)
             found = replace(found, deviation=np.hypot(found.deviation, wrong))
         return Separated(found, beneath, sources.flux, errors, metrics, misfits)
+
+
+def _misfits(field: Field, around: Surroundings, psf: Psf) -> Misfits:
+    """Return what the PSF leaves under the sources, as they are by now."""
+    sources = field.sources
+    return misfits_of(
+        field.left,
+        around.usable & np.isfinite(around.data),
+        fwhm=psf.fwhm_pixels,
+        positions=sources.positions,
+        light=lambda i, rows, columns: sources.flux[i] * sources.image_of(i, rows, columns),
+        fluxes=sources.flux,
+    )
 
 
 def _cores(
