@@ -65,10 +65,11 @@ def colors_of(header: Mapping[str, Any], *, where: str) -> tuple[Color, ...]:
     FitsReadError
         The mosaic is no square of two by two pixels.
     """
-    keyword = next((k for k in _KEYWORDS if str(header.get(k, "")).strip().upper() not in _NO_MOSAIC), None)
+    told = {key: str(header.get(key, "")).strip().upper() for key in _KEYWORDS}
+    keyword = next((key for key, pattern in told.items() if pattern not in _NO_MOSAIC), None)
     if keyword is None:
         return ()
-    pattern = str(header[keyword]).strip().upper()
+    pattern = told[keyword]
     if pattern in {"TRUE", "T", "1", "VALID"}:  # a color camera that does not say which
         pattern = "????"
     if len(pattern) != _SIDE**2 or not (pattern.isalpha() or pattern == "????"):
@@ -82,9 +83,7 @@ def colors_of(header: Mapping[str, Any], *, where: str) -> tuple[Color, ...]:
     x_off, y_off = _offsets(header)
     places = [(y, x) for y in range(_SIDE) for x in range(_SIDE)]
     letters = [pattern[_SIDE * ((y + y_off) % _SIDE) + (x + x_off) % _SIDE] for y, x in places]
-    return tuple(
-        Color(_named(letters, number), place) for number, place in enumerate(places)
-    )
+    return tuple(Color(_named(letters, number), place) for number, place in enumerate(places))
 
 
 def _offsets(header: Mapping[str, Any]) -> tuple[int, int]:
@@ -129,8 +128,7 @@ def _mosaic(parts: Sequence[FrameOutput]) -> FrameOutput:
 
     def whole(name: str, product: str | None = None) -> Any:
         images = [
-            getattr(part, name) if product is None else part.products.get(product)
-            for part in parts
+            getattr(part, name) if product is None else part.products.get(product) for part in parts
         ]
         if any(image is None for image in images):
             return _where_given(parts, images, first.slot.science.shape)
@@ -163,8 +161,9 @@ def _where_given(
     if given is None:
         return None
     blank = np.nan if np.asarray(given).dtype.kind == "f" else 0
+    kind = np.asarray(given).dtype
     filled = [
-        np.full(np.shape(part.data), blank, dtype=np.asarray(given).dtype) if image is None else image
+        np.full(np.shape(part.data), blank, dtype=kind) if image is None else image
         for part, image in zip(parts, images, strict=True)
     ]
     return _woven(parts, filled, shape)

@@ -26,6 +26,12 @@ _MEDIAN_ERROR = 1.2533
 _PIXEL_BOX, _NOISE_BOX, _LINE_BOX, _END_BOX = 5, 32, 9, 5
 _FEWEST_PIXELS = 8
 
+# Of a star whose charge bleeds: so wide, and so high above the sky in deviations.
+_THICK = 7
+_BRIGHT = 50
+# Of the side of the frame: a hot line of this length is one, whatever star lies on it.
+_LONG = 0.5
+
 
 class BadPixelsOptions(StageOptions):
     """Settings of :class:`BadPixels`."""
@@ -111,6 +117,7 @@ class BadPixels(Masker):
         counts = {"hot lines": 0, "dead lines": 0}
         for axis in (0, 1) if self.options.rows else (0,):
             hot, dead, pieces = self._lines(data, bad, axis)
+            hot &= ~_from_stars(hot, data, least=_LONG * data.shape[axis])
             flags[hot] |= np.uint32(MaskPlane.HOT_LINE)
             flags[dead] |= np.uint32(MaskPlane.DEAD_LINE)
             lines |= hot | dead
@@ -149,6 +156,29 @@ class BadPixels(Masker):
         hot, dead = _to_its_ends(hot, across), _to_its_ends(dead, -across)
         turned = (hot, dead) if axis == 0 else (hot.T, dead.T)
         return turned[0], turned[1], (counts[0], counts[1])
+
+
+def _from_stars(
+    lines: NDArray[np.bool_], data: NDArray[np.float32], *, least: float
+) -> NDArray[np.bool_]:
+    """Return the lines that come out of a bright star: trails of charge, and spikes.
+
+    They end where the charge does; a line of the detector is longer, or has no star on it.
+    """
+    from astropy.stats import mad_std  # noqa: PLC0415 - heavy
+    from scipy.ndimage import binary_dilation, binary_opening, find_objects, label  # noqa: PLC0415
+
+    sky, noise = float(np.median(data)), float(mad_std(data))
+    square = np.ones((_THICK, _THICK))
+    stars = binary_opening(data > sky + _BRIGHT * noise, square)
+    labels, count = label(lines, structure=np.ones((3, 3)))
+    touched = np.zeros(count + 1, dtype=bool)
+    touched[labels[binary_dilation(stars, iterations=2)]] = True
+    touched[0] = False
+    for number, box in enumerate(find_objects(labels), start=1):
+        touched[number] &= max(side.stop - side.start for side in box) < least
+    from_stars: NDArray[np.bool_] = touched[labels]
+    return from_stars
 
 
 def _to_its_ends(found: NDArray[np.bool_], height: NDArray[np.float32]) -> NDArray[np.bool_]:

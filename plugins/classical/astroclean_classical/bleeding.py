@@ -18,6 +18,12 @@ __all__ = ["BleedingSurvey", "Clipping", "ClippingSurvey", "Saturated"]
 
 # So many pixels with exactly the highest value are a limit of the detector, not chance.
 _PILED_UP = 5
+# Of the height of the highest pixel above the sky. Where so many pixels are as high it is no peak of
+# a star: 5 % below its top are 6 pixels for a FWHM of 10. Flat fields make the
+# limit of a detector uneven.
+_PLATEAU = 12
+_NEARLY = 0.95
+_BRIGHT = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +135,7 @@ class Clipping:
         self._highest = -np.inf
         self._shared = 0
         self._finite = 0
+        self._top = np.zeros(0, dtype=np.float32)
 
     def add(self, data: NDArray[np.float32]) -> None:
         """Take further rows."""
@@ -140,6 +147,33 @@ class Clipping:
         if highest > self._highest:
             self._highest, self._shared = highest, 0
         self._shared += int(np.count_nonzero(finite == np.float32(self._highest)))
+        self._top = np.sort(np.concatenate([self._top, finite[finite >= self._least(finite)]]))
+        self._top = self._top[-_PLATEAU:]
+
+    @staticmethod
+    def _least(values: NDArray[np.float32]) -> float:
+        """Return a value that the highest ones reach, without sorting all."""
+        place = values.size - min(values.size, _PLATEAU)
+        return float(np.partition(values, place)[place])
+
+    def plateau(self, sky: float, noise: float) -> float | None:
+        """Return the level at which stars are cut off, though not at exactly one value.
+
+        Parameters
+        ----------
+        sky, noise : float
+            Level and standard deviation of the sky, in the unit of the frame.
+
+        Returns
+        -------
+        float or None
+            None where the highest pixels are no plateau far above the sky.
+        """
+        if self._top.size < _PLATEAU or self._top.size == self._finite:
+            return None
+        least, highest = float(self._top[0]) - sky, float(self._top[-1]) - sky
+        is_flat = highest > _BRIGHT * noise and least >= _NEARLY * highest
+        return sky + _NEARLY * highest if is_flat else None
 
     @property
     def level(self) -> float | None:

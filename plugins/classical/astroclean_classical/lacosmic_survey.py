@@ -137,7 +137,8 @@ class FrameSurvey(Survey):
             source = "uncertainty"
         sky = skies[source]
         stars = self._widths.finish(sky.measured or sky.predicted or 0.0)
-        facts = FrameFacts(source, sky, stars, clipped=self._clipping.level)
+        clipped = self._clipping.level or self._clipping.plateau(sky.level, sky.measured)
+        facts = FrameFacts(source, sky, stars, clipped=clipped)
         if source == "uncertainty":
             typical = float(np.sqrt(np.median(self._variances.finish())))
             return replace(facts, typical=typical)

@@ -148,3 +148,16 @@ def test_a_map_is_cut_with_the_frame() -> None:
     flags = run_in_bands(stage, frame, rows=25)["flags"]
     assert np.array_equal(flags != 0, bad)
     assert BadPixels().halo(frame) is None, "statistics need the whole frame"
+
+
+def test_charge_of_a_saturated_star_is_no_hot_line_and_a_column_through_a_star_is() -> None:
+    rng = np.random.default_rng(8)
+    y, x = np.indices((300, 280))
+    image = rng.normal(500, 10, y.shape) + 4e5 * np.exp(-((x - 90) ** 2 + (y - 140) ** 2) / 18)
+    image = np.minimum(image, 30000 + rng.normal(0, 200, y.shape))
+    image[139:142, 40:150] = rng.normal(28000, 900, (3, 110))  # bleeding along rows
+    image[:, 200] += 400
+    image += 3e4 * np.exp(-((x - 200) ** 2 + (y - 60) ** 2) / 8)
+    flags = run(image).frame.where("HOT_LINE")
+    assert not flags[:, :190].any()
+    assert flags[:, 200].mean() > 0.9

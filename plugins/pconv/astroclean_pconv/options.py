@@ -27,9 +27,10 @@ class PconvOptions(HoleRule, EngineOptions):
     catalog: TableResource | None = None
     """Catalogue of the sources: ECSV, CSV, FITS table, VOTable, DS9 regions; positions in pixels or
     on the sky. None: those that an earlier stage found."""
-    planes: PlaneChoice = "reject"
-    """Planes whose pixels ``fill = "flags"`` fills, by name or alias; ``reject``: those that the
-    run rejects, OVERSCAN and NO_DATA apart."""
+    planes: PlaneChoice = "fillable"
+    """Planes whose pixels ``fill = "flags"`` fills, by name or alias. ``fillable``: COSMIC_RAY, HOT
+    and DEAD pixels and lines, BAD_PIXEL, where nothing else rejects the pixel; ``reject``: those
+    that the run rejects, OVERSCAN apart. Pixels without data are left in any case."""
     leave: Literal["found", "all", "none"] = "found"
     """Whose sources are left that are no compact sources by the next three: ``found``, those that
     an earlier stage found; ``all``, also those of a catalogue; ``none``."""

@@ -14,7 +14,7 @@ from astroclean.core.catalogs import sources_of_table
 from astroclean.core.detector import Detector
 from astroclean.core.holes import source_holes
 from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.plane_choice import chosen_planes
+from astroclean.core.plane_choice import chosen_planes, pixels_to_fill
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf_misfit import misfit_warning
 from astroclean.core.results import Removal
@@ -124,9 +124,8 @@ class PartialConvolution(SourceRemover):
         return self._of_sources(frame)
 
     def _of_flags(self, frame: Frame) -> Removal:
-        planes = chosen_planes(self.options.planes, frame)
-        holes = frame.where(planes)
-        around = self._surroundings(frame, holes, planes=planes)
+        holes = pixels_to_fill(self.options.planes, frame)
+        around = self._surroundings(frame, holes, unseen=holes)
         # Bands of a large frame see as far as the halo: there are no coarser grids here.
         deep = deeper_than(around, DEEPEST)
         filled = self._filled(replace(around, holes=around.holes & ~deep))
@@ -143,7 +142,8 @@ class PartialConvolution(SourceRemover):
         from threadpoolctl import threadpool_limits  # noqa: PLC0415 - only where it is used
 
         found = self._catalog(frame)
-        around = self._surroundings(frame, found.holes)
+        unseen = frame.where(MaskPlane.NO_DATA)
+        around = self._surroundings(frame, found.holes, unseen=unseen)
         separated = None
         # Systems of some hundred equations: threads that wait for each other cost far more.
         with threadpool_limits(1, user_api="blas"):
@@ -180,9 +180,9 @@ class PartialConvolution(SourceRemover):
         )
 
     def _surroundings(
-        self, frame: Frame, holes: NDArray[np.bool_], *, planes: Any = MaskPlane.NO_DATA
+        self, frame: Frame, holes: NDArray[np.bool_], *, unseen: NDArray[np.bool_]
     ) -> Surroundings:
-        valid = np.isfinite(frame.data) & ~frame.mask & ~frame.where(planes)
+        valid = np.isfinite(frame.data) & ~frame.mask & ~unseen
         # What is outside the coverage is no hole, nor is overscan: no sky would be beneath.
         holes = holes & ~frame.where(MaskPlane.NO_DATA | MaskPlane.OVERSCAN)
         return Surroundings(frame.data, valid, holes, part_of(frame).origin)
