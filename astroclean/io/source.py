@@ -11,6 +11,8 @@ import io
 import shutil
 import tempfile
 import zlib
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -153,7 +155,8 @@ class FitsSource:
                     )
                 )
             self._check_length(infos[-1])
-        return tuple(infos)
+        times = Counter((info.name, info.version) for info in infos)
+        return tuple(replace(i, has_namesake=times[i.name, i.version] > 1) for i in infos)
 
     def _check_length(self, last: HduInfo) -> None:
         length = self._raw.seek(0, io.SEEK_END)
