@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,8 @@ def _by_key(members: Sequence[Claim], science: Sequence[Claim]) -> dict[int, Cla
         if len(owners) > 1 or any(s.hdu.index in taken for s in owners):
             return None
         taken |= {s.hdu.index for s in owners}
-        pairs |= {member.hdu.index: s for s in owners}
+        if owners:
+            pairs[member.hdu.index] = owners[0]
     return pairs
 
 
@@ -119,12 +121,11 @@ def _by_order(
     members: Sequence[Claim], science: Sequence[Claim], claims: Sequence[Claim]
 ) -> dict[int, Claim]:
     if _is_in_blocks(science, claims):
-        before = {
+        # The first of a kind in each block: `Pairing.add` tells the others.
+        return {
             m.hdu.index: max((s for s in science if s.hdu.index < m.hdu.index), key=_index)
             for m in members
         }
-        # The first of a kind in each block: `Pairing.add` tells the others.
-        return before
     if len(members) == len(science):
         return {m.hdu.index: s for m, s in zip(members, science, strict=True)}
     return {}
@@ -137,5 +138,5 @@ def _index(claim: Claim) -> int:
 def _is_in_blocks(science: Sequence[Claim], claims: Sequence[Claim]) -> bool:
     """Return whether a science HDU comes first, and companions between any two of them."""
     roles = [c.role for c in claims if c.role == "science" or c.role in COMPANIONS]
-    pairs = zip(roles, roles[1:], strict=False)
-    return len(science) > 1 and roles[0] == "science" and ("science", "science") not in pairs
+    is_apart = ("science", "science") not in itertools.pairwise(roles)
+    return len(science) > 1 and roles[0] == "science" and is_apart

@@ -180,10 +180,11 @@ def _why_no_frame(hdu: HduInfo) -> str:
 
 def _tell(source: FitsSource, claims: Sequence[Claim], pairing: Pairing) -> None:
     """Note companions that are not used, and those that only their order tells."""
-    notes = []
-    for claim in claims:
-        if claim.role in COMPANIONS and claim.hdu.index in pairing.left:
-            notes.append(f"[{claim.hdu.label}] {pairing.left[claim.hdu.index]}")
+    notes = [
+        f"[{claim.hdu.label}] {pairing.left[claim.hdu.index]}"
+        for claim in claims
+        if claim.role in COMPANIONS and claim.hdu.index in pairing.left
+    ]
     if pairing.by_order and pairing.of:
         notes.append("EXTVER is missing or repeated: errors and masks are paired in their order")
     source.notes.extend(note for note in notes if note not in source.notes)

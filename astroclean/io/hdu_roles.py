@@ -72,12 +72,13 @@ _CARD_ROLES = {
     "inverse_variance": "INVVAR IVAR INVMSE",
     "dq": "MASK DQ DQMASK BPM QUALITY FLAG FLAGS MASKZERO FLAG16BIT FLAG32BIT",
     "coverage": "WEIGHT WTMAP WGT EXPMAP COVERAGE NEXP",
-    "kept": "MODEL RESIDUAL CHI2 BLOBMODEL BACKGROUND PSF DEPTH GALDEPTH PSFDEPTH PSFSIZE INVRMSE MASKONE",
+    "kept": "MODEL RESIDUAL CHI2 BLOBMODEL BACKGROUND PSF DEPTH GALDEPTH PSFDEPTH PSFSIZE"
+    " INVRMSE MASKONE",
 }
 _BY_VALUE = {value: role for role, text in _CARD_ROLES.items() for value in text.split()}
-# What an HDU holds, by its own header: Rubin and Pan-STARRS, Legacy Surveys, DES, ESO (most exact first).
+# What an HDU holds, by its own header: ESO (the most exact first), Rubin, DES, Legacy Surveys.
 _CARDS = ("HDUCLAS3", "HDUCLAS2", "EXTTYPE", "DES_EXT", "IMTYPE", "IMAGETYP")
-# What the whole file holds: masks of the NOIRLab Community Pipeline have the EXTNAMEs of its images.
+# What the whole file holds: masks of NOIRLab's Community Pipeline have the EXTNAMEs of its images.
 _CARDS_OF_FILE = ("PRODTYPE",)
 _OF_GALFIT = {"MODEL": "MODEL", "RESIDUAL MAP": "RESIDUAL"}
 
@@ -125,9 +126,7 @@ def _by_cards(header: Mapping[str, Any], primary: Mapping[str, Any]) -> tuple[st
     return None
 
 
-def _by_instrument(
-    hdu: HduInfo, header: Mapping[str, Any], instrument: Instrument
-) -> Claim | None:
+def _by_instrument(hdu: HduInfo, header: Mapping[str, Any], instrument: Instrument) -> Claim | None:
     """Return what the instrument file says; None where common names decide."""
     is_told = "EXTVER" in header
     if hdu.name in {"", "PRIMARY"}:

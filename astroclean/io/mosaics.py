@@ -1,4 +1,4 @@
-"""Which of the images that no name calls science are science: the first, and detectors beside it."""
+"""Which images that no name calls science are science: the first, and detectors beside it."""
 
 from __future__ import annotations
 
