@@ -63,6 +63,8 @@ _DETECTOR = re.compile(
     r"|SEGMENT|INT|HDU",
     re.IGNORECASE,
 )
+_NO_NAMES = {"", "PRIMARY", "COMPRESSED_IMAGE"}
+"""COMPRESSED_IMAGE is what CFITSIO calls an image without a name."""
 _NUMBERED = re.compile(r"([A-Z]{0,12})(\d{1,5})([A-Z]{0,2})", re.IGNORECASE)
 
 _CARD_ROLES = {
@@ -129,7 +131,7 @@ def _by_cards(header: Mapping[str, Any], primary: Mapping[str, Any]) -> tuple[st
 def _by_instrument(hdu: HduInfo, header: Mapping[str, Any], instrument: Instrument) -> Claim | None:
     """Return what the instrument file says; None where common names decide."""
     is_told = "EXTVER" in header
-    if hdu.name in {"", "PRIMARY"}:
+    if hdu.name in _NO_NAMES:
         return Claim(hdu, "unnamed", "no EXTNAME", str(hdu.version), is_told=is_told)
     named = instrument.hdus.role(hdu.name)
     # The words of the generic instrument are taken out of whole names below.
