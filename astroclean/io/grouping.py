@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from astroclean.errors import FitsReadError
 from astroclean.io.companions import paired
-from astroclean.io.hdu_roles import HduRole, claim_of
+from astroclean.io.hdu_roles import HduRole, claims_of
 from astroclean.io.instruments import COMPANIONS
 from astroclean.io.mosaics import settled
 
@@ -121,8 +121,7 @@ def _claims(source: FitsSource, instrument: Instrument) -> list[Claim]:
     """Return what each image is: science, a companion, or kept."""
     images = [h for h in source.hdus if len(h.shape) >= _IMAGE and h.belongs_to is None]
     headers = {hdu.index: source.header(hdu.index) for hdu in images}
-    primary = source.header(0)
-    return settled([claim_of(h, headers[h.index], primary, instrument) for h in images], headers)
+    return settled(claims_of(images, headers, source.header(0), instrument), headers)
 
 
 def _addressed(claim: Claim) -> Claim:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from astroclean.io.instruments import COMPANIONS, GENERIC, load_instrument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from astroclean.io.hdu_info import HduInfo
     from astroclean.io.instruments import Instrument
 
-__all__ = ["Claim", "HduRole", "claim_of"]
+__all__ = ["Claim", "HduRole", "claims_of"]
 
 
 @dataclass(frozen=True)
@@ -80,32 +80,54 @@ _CARD_ROLES = {
 _BY_VALUE = {value: role for role, text in _CARD_ROLES.items() for value in text.split()}
 # What an HDU holds, by its own header: ESO (the most exact first), Rubin, DES, Legacy Surveys.
 _CARDS = ("HDUCLAS3", "HDUCLAS2", "EXTTYPE", "DES_EXT", "IMTYPE", "IMAGETYP")
+# Scripts copy these from the image to its error; they say "image" only where others say otherwise.
+_COPIED_CARDS = ("IMTYPE", "IMAGETYP")
 # What the whole file holds: masks of NOIRLab's Community Pipeline have the EXTNAMEs of its images.
 _CARDS_OF_FILE = ("PRODTYPE",)
 _OF_GALFIT = {"MODEL": "MODEL", "RESIDUAL MAP": "RESIDUAL"}
 
 
-def claim_of(
-    hdu: HduInfo, header: Mapping[str, Any], primary: Mapping[str, Any], instrument: Instrument
-) -> Claim:
-    """Return what an image HDU of at least two axes claims to be.
+def claims_of(
+    hdus: Sequence[HduInfo],
+    headers: Mapping[int, Mapping[str, Any]],
+    primary: Mapping[str, Any],
+    instrument: Instrument,
+) -> list[Claim]:
+    """Return what the image HDUs of at least two axes claim to be.
 
     Parameters
     ----------
-    hdu : HduInfo
-        The HDU.
-    header, primary : mapping
-        Its own header, and that of the primary HDU.
+    hdus : sequence of HduInfo
+        The HDUs.
+    headers : mapping of int to mapping
+        Index of an HDU to its own header.
+    primary : mapping
+        Header of the primary HDU.
     instrument : Instrument
         Its patterns of EXTNAMEs go before the common names.
 
     Returns
     -------
-    Claim
-        With the reason in words.
+    list of Claim
+        With the reasons in words.
     """
+    idle = {
+        card
+        for card in _COPIED_CARDS
+        if len({str(h[card]).strip().upper() for h in headers.values() if card in h}) == 1
+    }
+    return [_claim(hdu, headers[hdu.index], primary, instrument, idle) for hdu in hdus]
+
+
+def _claim(
+    hdu: HduInfo,
+    header: Mapping[str, Any],
+    primary: Mapping[str, Any],
+    instrument: Instrument,
+    idle: set[str],
+) -> Claim:
     named = _by_instrument(hdu, header, instrument) or _by_name(hdu, header)
-    told = _by_cards(header, primary)
+    told = _by_cards(header, primary, idle)
     # A card says more than a pattern of science HDUs, less than a name that is no science.
     open_roles = {"unnamed", "numbered", "unknown"}
     if told is not None and named.role in (
@@ -116,11 +138,15 @@ def claim_of(
     return replace(named, partner=partner) if partner and named.role in COMPANIONS else named
 
 
-def _by_cards(header: Mapping[str, Any], primary: Mapping[str, Any]) -> tuple[str, str] | None:
-    for card, values in [*((c, header) for c in _CARDS), *((c, primary) for c in _CARDS_OF_FILE)]:
-        value = str(values.get(card, "")).strip().upper()
+def _by_cards(
+    header: Mapping[str, Any], primary: Mapping[str, Any], idle: set[str]
+) -> tuple[str, str] | None:
+    """Return role and reason; ``idle`` cards say the same of all images."""
+    for card in (*_CARDS, *_CARDS_OF_FILE):
+        is_of_file = card in _CARDS_OF_FILE
+        value = str((primary if is_of_file else header).get(card, "")).strip().upper()
         role = _BY_VALUE.get(value)
-        if role is not None and not (values is primary and role == "science"):
+        if role is not None and (role != "science" or not (is_of_file or card in idle)):
             return role, f"{card} = '{value}'"
     drawn = str(header.get("OBJECT", "")).strip().upper()
     if drawn in _OF_GALFIT:

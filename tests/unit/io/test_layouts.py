@@ -228,6 +228,16 @@ LAYOUTS: dict[str, Layout] = {
         [("f4", at(5)), (":f4", at(5)), (":i2", at(5))], {0: {}}, {1: "nothing", 2: "integers"}
     ),
     "image and an error without any card": Layout(["f4", ":f4"], {0: {}}, {1: "nothing"}),
+    "image and an error with the cards of the image": Layout(
+        [("f4", at(5, IMAGETYP="image", FILTER="r")), (":f4", at(5, IMAGETYP="image", FILTER="r"))],
+        {0: {}},
+        {1: "nothing"},
+    ),
+    "image and a map that IMAGETYP tells": Layout(
+        [("f4", at(5, IMAGETYP="science")), (":f4", at(5, IMAGETYP="variance"))],
+        {0: {"variance": 1}},
+    ),
+    "CFITSIO's name for an image without one": Layout(["-", "COMPRESSED_IMAGE:f4"], {1: {}}),
     "mosaic without names": Layout(
         ["-", *((":f4", at(-20 * n)) for n in range(6))], {n: {} for n in range(1, 7)}
     ),
