@@ -126,7 +126,7 @@ def _claims(source: FitsSource, instrument: Instrument) -> list[Claim]:
 
 def _addressed(claim: Claim) -> Claim:
     why = claim.why if claim.role == "science" else "addressed"
-    return replace(claim, role="science", why=why)
+    return replace(claim, role="science", why=why, is_doubtful=False)
 
 
 def _add_own(source: FitsSource, pairing: Pairing) -> None:
@@ -178,12 +178,18 @@ def _why_no_frame(hdu: HduInfo) -> str:
 
 
 def _tell(source: FitsSource, claims: Sequence[Claim], pairing: Pairing) -> None:
-    """Note companions that are not used, and those that only their order tells."""
+    """Note what a user may see otherwise: images and companions not used, pairs by order."""
     notes = [
         f"[{claim.hdu.label}] {pairing.left[claim.hdu.index]}"
         for claim in claims
         if claim.role in COMPANIONS and claim.hdu.index in pairing.left
     ]
+    doubtful = ", ".join(f"[{claim.hdu.label}]" for claim in claims if claim.is_doubtful)
+    if doubtful:
+        notes.append(
+            f"not cleaned, as nothing says that they are science: {doubtful}. "
+            "Address them, or name them in an instrument file"
+        )
     if pairing.by_order and pairing.of:
         notes.append("EXTVER is missing or repeated: errors and masks are paired in their order")
     source.notes.extend(note for note in notes if note not in source.notes)

@@ -45,6 +45,8 @@ class Claim:
     """Whether the file states the key."""
     word: str = ""
     """What the name says without the key; no frame has two of one word."""
+    is_doubtful: bool = False
+    """Whether it is kept only because nothing says that it is science."""
     partner: str | None = None
     """EXTNAME of the science HDU, where a card names it."""
 

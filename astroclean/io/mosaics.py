@@ -66,7 +66,8 @@ def settled(claims: Sequence[Claim], headers: Mapping[int, Header]) -> list[Clai
 
 
 def _kept(claim: Claim, reason: str) -> Claim:
-    return replace(claim, role="kept", why=f"not named as science ({claim.why}), {reason}")
+    why = f"not named as science ({claim.why}), {reason}"
+    return replace(claim, role="kept", why=why, is_doubtful=True)
 
 
 def _leader(left: Sequence[Claim], headers: Mapping[int, Header]) -> Claim:

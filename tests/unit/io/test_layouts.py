@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from astroclean.errors import FitsReadError
 from astroclean.io.read import open_exposure
@@ -249,7 +251,10 @@ LAYOUTS: dict[str, Layout] = {
     "sixty images without any card": Layout(["-", *([":u2"] * 60)], {n: {} for n in range(1, 61)}),
     "bands under their letters": Layout(["-", "g:f4", "r:f4", "i:f4"], {1: {}, 2: {}, 3: {}}),
     "bands under unknown names": Layout(
-        ["-", ("BLUE:f4", at(5)), ("GREEN:f4", at(5))], {1: {}}, {2: "nothing"}
+        ["-", ("BLUE:f4", at(5)), ("GREEN:f4", at(5))],
+        {1: {}},
+        {2: "nothing"},
+        notes=("not cleaned, as nothing says that they are science: [GREEN,1]",),
     ),
     "numbered companions": Layout(
         ["-", "SCI1:f4", "SCI2:f4", "ERR1:f4", "ERR2:f4", "DQ2:i2"],
@@ -425,3 +430,44 @@ def test_labels_of_namesakes_are_numbers() -> None:
     with open_exposure(file_of(layout.hdus)) as exposure:
         assert [slot.label for slot in exposure.slots] == ["[1]", "[4]"]
         assert [exposure.frame_id(slot)[-3:] for slot in exposure.slots] == ["[1]", "[4]"]
+
+
+NAMES = [
+    "",
+    "SCI",
+    "ERR",
+    "DQ",
+    "WHT",
+    "VAR_FLAT",
+    "CCD1",
+    "CCD2",
+    "CCD2.RMS",
+    "MODEL",
+    "FOO",
+    "B-9",
+]
+HDUS = st.tuples(
+    st.sampled_from(NAMES), st.sampled_from(["", ",1", ",2"]), st.sampled_from(["f4", "i2", "f4x2"])
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(hdus=st.lists(HDUS, min_size=1, max_size=7))
+def test_any_file_is_sorted_without_sharing(hdus: list[tuple[str, str, str]]) -> None:
+    texts: list[Hdu] = [f"{name}{version}:{kind}" for name, version, kind in hdus]
+    try:
+        with open_exposure(file_of(["-", *texts])) as exposure:
+            owned = {s.science.index: s.companions for s in exposure.slots}
+            roles = exposure.grouping.roles
+            labels = [role.hdu.label for role in roles]
+            skipped = set(exposure.grouping.skipped)
+    except FitsReadError as error:
+        assert "no image to clean" in str(error)  # noqa: PT017 - only then is it allowed
+        return
+    companions = [hdu.index for own in owned.values() for hdu in own.values()]
+    assert len(companions) == len(set(companions))
+    assert not set(companions) & set(owned)
+    assert len(labels) == len(set(labels)) == len(texts) + 1
+    rest = {r.hdu.index for r in roles} - set(companions) - set(owned) - {0}
+    assert skipped == {f"[{labels[index]}]" for index in rest}
+    assert all(role.why for role in roles)
