@@ -65,9 +65,7 @@ def colors_of(header: Mapping[str, Any], *, where: str) -> tuple[Color, ...]:
     FitsReadError
         The mosaic is no square of two by two pixels.
     """
-    keyword = next(
-        (k for k in _KEYWORDS if str(header.get(k, "")).strip().upper() not in _NO_MOSAIC), None
-    )
+    keyword = next((k for k in _KEYWORDS if str(header.get(k, "")).strip().upper() not in _NO_MOSAIC), None)
     if keyword is None:
         return ()
     pattern = str(header[keyword]).strip().upper()
@@ -84,7 +82,9 @@ def colors_of(header: Mapping[str, Any], *, where: str) -> tuple[Color, ...]:
     x_off, y_off = _offsets(header)
     places = [(y, x) for y in range(_SIDE) for x in range(_SIDE)]
     letters = [pattern[_SIDE * ((y + y_off) % _SIDE) + (x + x_off) % _SIDE] for y, x in places]
-    return tuple(Color(_named(letters, number), place) for number, place in enumerate(places))
+    return tuple(
+        Color(_named(letters, number), place) for number, place in enumerate(places)
+    )
 
 
 def _offsets(header: Mapping[str, Any]) -> tuple[int, int]:
@@ -129,7 +129,8 @@ def _mosaic(parts: Sequence[FrameOutput]) -> FrameOutput:
 
     def whole(name: str, product: str | None = None) -> Any:
         images = [
-            getattr(part, name) if product is None else part.products.get(product) for part in parts
+            getattr(part, name) if product is None else part.products.get(product)
+            for part in parts
         ]
         if any(image is None for image in images):
             return _where_given(parts, images, first.slot.science.shape)
@@ -163,9 +164,7 @@ def _where_given(
         return None
     blank = np.nan if np.asarray(given).dtype.kind == "f" else 0
     filled = [
-        np.full(np.shape(part.data), blank, dtype=np.asarray(given).dtype)
-        if image is None
-        else image
+        np.full(np.shape(part.data), blank, dtype=np.asarray(given).dtype) if image is None else image
         for part, image in zip(parts, images, strict=True)
     ]
     return _woven(parts, filled, shape)
