@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from astroclean.errors import FitsWriteError
+from astroclean.io.packers import packed_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ def atomic_file(path: Path, *, scratch: Path | None = None) -> Iterator[BinaryIO
     Parameters
     ----------
     path : Path
-        Final name. ``.gz`` is compressed, with neither time nor name in its header.
+        Final name. ``.gz``, ``.ftz``, ``.bz2`` and ``.xz`` are packed, without time or name.
     scratch : Path, optional
         Folder on the same file system for the unfinished file; by default that of ``path``.
 
@@ -43,11 +43,8 @@ def atomic_file(path: Path, *, scratch: Path | None = None) -> Iterator[BinaryIO
         handle, name = tempfile.mkstemp(prefix=".unfinished-", dir=scratch or path.parent)
         unfinished = Path(name)
         with os.fdopen(handle, "wb") as stream:
-            if path.suffix.lower() == ".gz":
-                with gzip.GzipFile("", "wb", compresslevel=6, fileobj=stream, mtime=0) as packed:
-                    yield packed  # type: ignore[misc]  # GzipFile is a BinaryIO in all but name
-            else:
-                yield stream
+            with packed_stream(path, stream) as packed:
+                yield packed
             stream.flush()
             os.fsync(stream.fileno())
         unfinished.chmod(0o666 & ~_umask())

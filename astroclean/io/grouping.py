@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from astroclean.errors import FitsReadError
+from astroclean.io.companions import paired
+from astroclean.io.hdu_roles import HduRole, claims_of
+from astroclean.io.instruments import COMPANIONS
+from astroclean.io.mosaics import settled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from astroclean.io.address import Address
+    from astroclean.io.companions import Pairing
     from astroclean.io.hdu_info import HduInfo
+    from astroclean.io.hdu_roles import Claim
     from astroclean.io.instruments import Instrument
     from astroclean.io.source import FitsSource
 
@@ -20,7 +26,6 @@ __all__ = ["FrameSlot", "Grouping", "group_hdus"]
 _OWN_ROLES = {"FLAGS": "flags", "UNCERT": "error"}
 """EXTNAME of what astroclean wrote to its role when it is read again."""
 _IMAGE = 2
-_CUBE = 3
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Grouping:
     slots: tuple[FrameSlot, ...]
     skipped: Mapping[str, str]
     """HDU label to reason; such HDUs are copied as they are."""
+    roles: tuple[HduRole, ...] = ()
+    """What each HDU of the file is taken for, and why."""
 
 
 def group_hdus(source: FitsSource, instrument: Instrument, address: Address) -> Grouping:
@@ -57,7 +64,7 @@ def group_hdus(source: FitsSource, instrument: Instrument, address: Address) -> 
     Parameters
     ----------
     source : FitsSource
-        Open file.
+        Open file; companions that cannot be used are added to its notes.
     instrument : Instrument
         Its rules.
     address : Address
@@ -73,24 +80,24 @@ def group_hdus(source: FitsSource, instrument: Instrument, address: Address) -> 
     FitsReadError
         No image that could be cleaned, or one with too many axes.
     """
-    roles = _roles(source.hdus, instrument)
-    skipped = {
-        f"[{hdu.label}]": reason
-        for hdu in source.hdus
-        if (reason := _reason_to_skip(hdu, roles, has_others=len(source.hdus) > 1))
-    }
-    science = [hdu for hdu in source.hdus if roles.get(hdu.index, ("", ""))[0] == "science"]
+    claims = _claims(source, instrument)
+    science = [claim.hdu for claim in claims if claim.role == "science"]
     ordinals = {hdu.index: number for number, hdu in enumerate(science, 1)}
     if not address.is_whole_file:
         chosen = source.find(address)
         if len(chosen.shape) < _IMAGE:
             raise FitsReadError("HDU holds no image", where=str(address), received=chosen.shape)
-        for hdu in science:
-            if hdu.index != chosen.index:
-                skipped[f"[{hdu.label}]"] = "not addressed"
-        skipped.pop(f"[{chosen.label}]", None)
         science = [chosen]
         ordinals.setdefault(chosen.index, 1)
+        claims = [_addressed(c) if c.hdu.index == chosen.index else c for c in claims]
+    pairing = paired(claims)
+    _add_own(source, pairing)
+    roles = _roles(source, claims, pairing, {hdu.index for hdu in science})
+    skipped = {
+        f"[{r.hdu.label}]": r.why
+        for r in roles
+        if r.role == "kept" and not (r.hdu.index == 0 and not r.hdu.shape and len(roles) > 1)
+    }
     if not science:
         seen = "; ".join(f"{label}: {reason}" for label, reason in skipped.items())
         raise FitsReadError(
@@ -99,51 +106,93 @@ def group_hdus(source: FitsSource, instrument: Instrument, address: Address) -> 
             received=seen or "an empty primary HDU only",
             remedy="Address an HDU, as in `file.fits[1]`, or name another instrument.",
         )
+    _tell(source, claims, pairing)
     slots = [
         slot
         for hdu in science
-        for slot in _slots(source, instrument, hdu, ordinals[hdu.index], roles)
+        for slot in _slots(
+            source, instrument, hdu, ordinals[hdu.index], pairing.of.get(hdu.index, {})
+        )
     ]
-    return Grouping(tuple(slots), skipped)
+    return Grouping(tuple(slots), skipped, roles)
 
 
-def _roles(hdus: Sequence[HduInfo], instrument: Instrument) -> dict[int, tuple[str, str]]:
-    """Return HDU index to (role, key), the key telling which HDUs belong together."""
-    roles = {}
-    for hdu in hdus:
-        if not hdu.is_image or len(hdu.shape) < _IMAGE or hdu.belongs_to is not None:
+def _claims(source: FitsSource, instrument: Instrument) -> list[Claim]:
+    """Return what each image is: science, a companion, or kept."""
+    images = [h for h in source.hdus if len(h.shape) >= _IMAGE and h.belongs_to is None]
+    headers = {hdu.index: source.header(hdu.index) for hdu in images}
+    return settled(claims_of(images, headers, source.header(0), instrument), headers)
+
+
+def _addressed(claim: Claim) -> Claim:
+    why = claim.why if claim.role == "science" else "addressed"
+    return replace(claim, role="science", why=why, is_doubtful=False)
+
+
+def _add_own(source: FitsSource, pairing: Pairing) -> None:
+    """Add the flags and the uncertainty that an earlier run wrote."""
+    for hdu in source.hdus:
+        if hdu.belongs_to is None or hdu.name not in _OWN_ROLES:
             continue
-        named = instrument.hdus.role(hdu.name) if hdu.name else None
-        if named is not None:
-            roles[hdu.index] = (named[0], named[1] or str(hdu.version))
-        elif not instrument.hdus.science:
-            roles[hdu.index] = ("science", str(hdu.version))
-    if not any(role == "science" for role, _ in roles.values()):
-        unnamed = [
-            hdu
-            for hdu in hdus
-            if len(hdu.shape) >= _IMAGE and hdu.index not in roles and hdu.belongs_to is None
-        ]
-        # A single image, as archives and reduction scripts write it, needs no EXTNAME.
-        if len(unnamed) == 1:
-            roles[unnamed[0].index] = ("science", str(unnamed[0].version))
-    return roles
+        owner = next((h for h in source.hdus if h.label == hdu.belongs_to), None)
+        if owner is None:
+            pairing.left[hdu.index] = f"there is no [{hdu.belongs_to}]"
+        else:
+            pairing.add(owner, _OWN_ROLES[hdu.name], hdu)
 
 
-def _reason_to_skip(
-    hdu: HduInfo, roles: Mapping[int, tuple[str, str]], *, has_others: bool
-) -> str | None:
-    if hdu.index in roles:
-        return None
+def _roles(
+    source: FitsSource, claims: Sequence[Claim], pairing: Pairing, frames: set[int]
+) -> tuple[HduRole, ...]:
+    by_index = {claim.hdu.index: claim for claim in claims}
+    owners = {
+        hdu.index: (role, source.hdus[index])
+        for index, companions in pairing.of.items()
+        for role, hdu in companions.items()
+    }
+    found = []
+    for hdu in source.hdus:
+        claim = by_index.get(hdu.index)
+        told = f"{claim.why}; " if claim is not None else ""
+        if hdu.index in owners:
+            role, owner = owners[hdu.index]
+            found.append(HduRole(hdu, role, f"{told}belongs to [{owner.label}]"))
+        elif hdu.index in pairing.left:
+            found.append(HduRole(hdu, "kept", told + pairing.left[hdu.index]))
+        elif hdu.index in frames:
+            found.append(HduRole(hdu, "science", claim.why if claim else "addressed"))
+        elif claim is not None:
+            is_other = claim.role == "science"
+            found.append(HduRole(hdu, "kept", "not addressed" if is_other else claim.why))
+        else:
+            found.append(HduRole(hdu, "kept", _why_no_frame(hdu)))
+    return tuple(found)
+
+
+def _why_no_frame(hdu: HduInfo) -> str:
     if hdu.belongs_to is not None:
-        return None if hdu.name in _OWN_ROLES else "a product of astroclean"
+        return "a product of astroclean"
     if not hdu.is_image:
         return "a table"
-    if not hdu.shape:
-        return None if hdu.index == 0 and has_others else "no pixels"
-    if len(hdu.shape) < _IMAGE:
-        return "one-dimensional"
-    return f"not a science HDU of this instrument ({hdu.name or 'no EXTNAME'})"
+    return "one-dimensional" if hdu.shape else "no pixels"
+
+
+def _tell(source: FitsSource, claims: Sequence[Claim], pairing: Pairing) -> None:
+    """Note what a user may see otherwise: images and companions not used, pairs by order."""
+    notes = [
+        f"[{claim.hdu.label}] {pairing.left[claim.hdu.index]}"
+        for claim in claims
+        if claim.role in COMPANIONS and claim.hdu.index in pairing.left
+    ]
+    doubtful = ", ".join(f"[{claim.hdu.label}]" for claim in claims if claim.is_doubtful)
+    if doubtful:
+        notes.append(
+            f"not cleaned, as nothing says that they are science: {doubtful}. "
+            "Address them, or name them in an instrument file"
+        )
+    if pairing.by_order and pairing.of:
+        notes.append("EXTVER is missing or repeated: errors and masks are paired in their order")
+    source.notes.extend(note for note in notes if note not in source.notes)
 
 
 def _slots(
@@ -151,11 +200,11 @@ def _slots(
     instrument: Instrument,
     science: HduInfo,
     ordinal: int,
-    roles: Mapping[int, tuple[str, str]],
+    companions: Mapping[str, HduInfo],
 ) -> list[FrameSlot]:
     where = f"{source.path}[{science.label}]"
     leading = science.shape[:-2]
-    if len([n for n in leading if n != 1]) > 1 or (len(science.shape) > _CUBE and max(leading) > 1):
+    if len([n for n in leading if n != 1]) > 1:
         raise FitsReadError(
             f"{len(science.shape)} axes; images and cubes of images are understood",
             where=where,
@@ -166,28 +215,6 @@ def _slots(
         raise FitsReadError(
             f"instrument '{instrument.name}' has no cubes", where=where, received=science.shape
         )
-    companions = _companions(source, science, roles, where)
     if not leading:
         return [FrameSlot(science, ordinal, None, companions)]
     return [FrameSlot(science, ordinal, plane, companions) for plane in range(max(leading))]
-
-
-def _companions(
-    source: FitsSource, science: HduInfo, roles: Mapping[int, tuple[str, str]], where: str
-) -> dict[str, HduInfo]:
-    key = roles.get(science.index, ("", str(science.version)))[1]
-    found: dict[str, HduInfo] = {}
-    for hdu in source.hdus:
-        role, own_key = roles.get(hdu.index, ("science", ""))
-        if hdu.belongs_to == science.label and hdu.name in _OWN_ROLES:
-            role, own_key = _OWN_ROLES[hdu.name], key
-        if role == "science" or own_key != key or hdu.index == science.index:
-            continue
-        if hdu.shape != science.shape:
-            raise FitsReadError(
-                f"[{hdu.label}] ({role}) must have the shape {science.shape} of the science HDU",
-                where=where,
-                received=hdu.shape,
-            )
-        found.setdefault(role, hdu)
-    return found

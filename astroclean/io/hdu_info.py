@@ -32,11 +32,14 @@ class HduInfo:
     """Byte offsets in the unpacked file: header, data, first byte behind the padded data."""
     belongs_to: str | None = None
     """Label of the science HDU of which astroclean made this one; None for HDUs of others."""
+    has_namesake: bool = False
+    """Whether another HDU has the same name and version."""
 
     @property
     def label(self) -> str:
-        """How users address the HDU: ``SCI,1``, or its number where it has no name."""
-        return hdu_label(self.name, self.version) if self.name else str(self.index)
+        """How users address the HDU: ``SCI,1``, or its number where that is none or not alone."""
+        is_alone = self.name and not self.has_namesake
+        return hdu_label(self.name, self.version) if is_alone else str(self.index)
 
 
 def owner_of(header: fits.Header) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -34,41 +33,13 @@ __all__ = [
     "copied_hdu",
     "own_primary",
     "patched_hdu",
-    "wcs_cards_of",
     "write_image",
 ]
 
-_WCS_KEYWORD = re.compile(
-    r"WCSAXES|CTYPE\d|CUNIT\d|CRVAL\d|CRPIX\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|P[VS]\d_\d+|CNAME\d"
-    r"|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|SPECSYS|[AB]P?_(ORDER|DMAX|\d+_\d+)"
-)
-# Tables of the same file that the WCS looks up: distortion (Paper IV) and detector to image.
-_LOOKUP_KEYWORD = re.compile(r"(CPDIS|CPERR)\d|D[PQ]\d(\..+)?|D2IM(DIS|ERR|EXT)\d?|D2IM\d(\..+)?")
 _SCALING_OR_SUM = {"BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM"}
 _EXACT_IN_FLOAT32 = 16  # bits of an integer
 _ROWS = 512
 _PLANE = 2
-
-
-def wcs_cards_of(header: fits.Header, *, lookups: bool) -> fits.Header:
-    """Return the WCS cards of a header exactly as they stand (SIP, TPV and all).
-
-    Parameters
-    ----------
-    header : Header
-        Header of an image.
-    lookups : bool
-        Whether the cards go into a file that has the lookup tables which they may name.
-    """
-    cards = fits.Header([c for c in header.cards if _WCS_KEYWORD.fullmatch(c.keyword)])
-    if lookups:
-        named = [c for c in header.cards if _LOOKUP_KEYWORD.fullmatch(c.keyword)]
-        cards.extend(named, strip=False, unique=False)
-    # The standard deprecates EPOCH; what it meant is EQUINOX.
-    epoch = header.get("EPOCH")
-    if isinstance(epoch, (int, float)) and epoch > 0 and "EQUINOX" not in cards:
-        cards["EQUINOX"] = float(epoch)
-    return cards
 
 
 def write_image(

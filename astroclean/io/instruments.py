@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "COMPANIONS",
     "GENERIC",
     "VALUE_NAMES",
     "HduRules",
@@ -42,6 +43,10 @@ VALUE_NAMES = (
 )
 
 
+COMPANIONS = ("error", "variance", "inverse_variance", "dq", "coverage")
+"""Roles of the HDUs that belong to a science HDU."""
+
+
 class _Rules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,7 +58,7 @@ class HduRules(_Rules):
     """
 
     science: tuple[str, ...] = ()
-    """EXTNAME patterns (regular expressions, whole name); none: every image HDU not named below."""
+    """EXTNAME patterns (regular expressions, whole name); none: what name, cards, position say."""
     error: tuple[str, ...] = ()
     """Standard deviation."""
     variance: tuple[str, ...] = ()
@@ -64,6 +69,8 @@ class HduRules(_Rules):
     """Mask values in the convention ``dq``."""
     coverage: tuple[str, ...] = ()
     """Exposure or number of reads; zero or NaN there sets NO_DATA."""
+    kept: tuple[str, ...] = ()
+    """Images that are no frame and say nothing of one; copied as they are."""
 
     @field_validator("*")
     @classmethod
@@ -77,7 +84,7 @@ class HduRules(_Rules):
 
     def role(self, name: str) -> tuple[str, str] | None:
         """Return (role, text of the pattern's group) of an EXTNAME, or None."""
-        for role in ("error", "variance", "inverse_variance", "dq", "coverage", "science"):
+        for role in (*COMPANIONS, "kept", "science"):
             for pattern in getattr(self, role):
                 match = re.fullmatch(pattern, name.strip(), re.IGNORECASE)
                 if match:

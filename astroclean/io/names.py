@@ -23,8 +23,11 @@ OWNER_KEYWORD = "ACSCI"
 """Card that names the science HDU to which a product belongs."""
 
 _ENDINGS = (".fits", ".fit", ".fts")
-_PACKINGS = (".gz", ".fz", "")
-FITS_SUFFIXES = tuple(ending + packing for packing in _PACKINGS for ending in _ENDINGS)
+_PACKINGS = (".gz", ".fz", ".bz2", ".xz", "")
+FITS_SUFFIXES = (
+    *(ending + packing for packing in _PACKINGS for ending in _ENDINGS),
+    ".ftz",  # gzipped, as files of X-ray missions
+)
 """Suffixes of the files that a folder is searched for."""
 
 

@@ -6,11 +6,11 @@ The bytes matter as much as the pixels: what a run does not change is copied, no
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import shutil
 import tempfile
-import zlib
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -21,6 +21,7 @@ from astroclean.errors import FitsReadError, HduNotFoundError
 from astroclean.io.blocks import split_hdu
 from astroclean.io.damage import damage_told
 from astroclean.io.hdu_info import HduInfo, owner_of
+from astroclean.io.packers import PACKING_ERRORS, packer_of
 from astroclean.io.scaling import physical_values
 from astroclean.io.tiles import check_tiles
 
@@ -34,13 +35,12 @@ if TYPE_CHECKING:
 __all__ = ["FitsSource", "open_fits"]
 
 _UNPACKED_ON_DISK = 64 << 20
-"""Gzipped files above this size (bytes, as packed) are unpacked to disk instead of memory."""
-_GZIP_MAGIC = b"\x1f\x8b"
+"""Packed files above this size (bytes, as packed) are unpacked to disk instead of memory."""
 # A file that merely lacks its last padding is whole: `_check_length` tells truncation.
 
 
 class FitsSource:
-    """An open FITS file, plain, gzipped or tile-compressed. Use it as a context manager.
+    """An open FITS file, plain, packed or tile-compressed. Use it as a context manager.
 
     Parameters
     ----------
@@ -90,27 +90,25 @@ class FitsSource:
         self._stack.close()
 
     def _open_raw(self) -> BinaryIO:
+        packer = None
         try:
             stream = self._stack.enter_context(self.path.open("rb"))
-            magic = stream.read(2)
-            stream.seek(0)
-            if magic == _GZIP_MAGIC:
+            packer = packer_of(stream)
+            if packer is None:
+                return stream
+            with packer.unpacked(stream) as plain:
                 if self.path.stat().st_size > _UNPACKED_ON_DISK:
-                    return self._unpacked_on_disk(stream)
-                return io.BytesIO(gzip.decompress(stream.read()))
-        except (OSError, EOFError, zlib.error) as error:
-            what = "damaged gzip data" if isinstance(error, (EOFError, zlib.error)) else None
-            reason = what or getattr(error, "strerror", None) or str(error)
+                    return self._unpacked_on_disk(plain)
+                return io.BytesIO(plain.read())
+        except (OSError, *PACKING_ERRORS) as error:
+            damage = f"damaged {packer.name} data" if packer else str(error)
+            reason = getattr(error, "strerror", None) or damage  # the system's, where it has one
             raise FitsReadError(f"cannot be read: {reason}", where=str(self.path)) from error
-        return stream
 
-    def _unpacked_on_disk(self, packed: BinaryIO) -> BinaryIO:
+    def _unpacked_on_disk(self, plain: BinaryIO) -> BinaryIO:
         """Unpack into a scratch file, from which windows can be read without the rest."""
-        scratch = self._stack.enter_context(
-            tempfile.NamedTemporaryFile(suffix=".fits")  # noqa: SIM115 - closed by the stack
-        )
-        with gzip.open(packed) as stream:
-            shutil.copyfileobj(stream, scratch, 1 << 22)
+        scratch = self._stack.enter_context(tempfile.NamedTemporaryFile(suffix=".fits"))  # noqa: SIM115
+        shutil.copyfileobj(plain, scratch, 1 << 22)
         scratch.flush()
         self._plain = Path(scratch.name)
         return self._stack.enter_context(self._plain.open("rb"))
@@ -153,7 +151,8 @@ class FitsSource:
                     )
                 )
             self._check_length(infos[-1])
-        return tuple(infos)
+        times = Counter((info.name, info.version) for info in infos)
+        return tuple(replace(i, has_namesake=times[i.name, i.version] > 1) for i in infos)
 
     def _check_length(self, last: HduInfo) -> None:
         length = self._raw.seek(0, io.SEEK_END)

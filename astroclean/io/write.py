@@ -19,11 +19,11 @@ from astroclean.io.images import (
     copied_hdu,
     own_primary,
     patched_hdu,
-    wcs_cards_of,
     write_image,
 )
 from astroclean.io.names import OWNER_KEYWORD, WRITER_KEYWORD
 from astroclean.io.rowstore import RowStore
+from astroclean.io.wcs_cards import wcs_cards_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

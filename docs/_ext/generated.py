@@ -241,7 +241,8 @@ def instruments() -> str:
             " and ".join(f"`{key}` ~ `{pattern}`" for key, pattern in rules.items())
             for rules in i.match
         )
-        science = ", ".join(f"`{n or '(none)'}`" for n in i.hdus.science) or "every other image"
+        named = ", ".join(f"`{n or '(none)'}`" for n in i.hdus.science)
+        science = named or "[what says so](../explanation/hdus.md)"
         modes = ", ".join(f"`{v.name}`" for v in i.variant) or "one"
         rows.append(
             (f"`{name}`", i.title, told or "no rule matches", science, f"`{i.dq or '-'}`", modes)

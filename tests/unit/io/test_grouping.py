@@ -151,10 +151,33 @@ def test_four_axes_are_refused_unless_degenerate() -> None:
     assert read_frame(flat).shape == SHAPE
 
 
-def test_a_companion_of_another_shape_is_refused() -> None:
-    smaller = fits.ImageHDU(np.zeros((3, 4), "f4"), name="ERR")
-    with pytest.raises(FitsReadError, match=r"ERR.*must have the shape"):
-        read_frame(memory([image("SCI"), smaller]))
+@pytest.mark.parametrize("shape", [(3, 4), (2, *SHAPE), (2, 3, *SHAPE)])
+@pytest.mark.parametrize("name", ["ERR", "DQ", "WHT"])
+def test_a_companion_of_another_shape_is_told_and_not_used(
+    name: str, shape: tuple[int, ...]
+) -> None:
+    other = fits.ImageHDU(np.ones(shape, "f4"), name=name)
+    with open_exposure(memory([image("SCI"), other])) as exposure:
+        (slot,) = exposure.slots
+        assert slot.companions == {}
+        assert exposure.frame(slot).uncertainty is None
+        assert str(shape) in exposure.grouping.skipped[f"[{name},1]"]
+        assert [n for n in exposure.notes if name in n and str(shape) in n]
+
+
+def test_an_axis_of_length_one_is_no_other_shape() -> None:
+    error = fits.ImageHDU(np.full((1, *SHAPE), 3, "f4"), name="ERR")
+    frame = read_frame(memory([image("SCI"), error]))
+    assert frame.uncertainty.array.shape == SHAPE
+    assert (frame.uncertainty.array == 3).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 3, *SHAPE), (3, 1, *SHAPE), (1, 1, 3, *SHAPE)])
+def test_axes_of_length_one_do_not_hide_the_planes_of_a_cube(shape: tuple[int, ...]) -> None:
+    data = np.stack([np.full(SHAPE, n, "f4") for n in range(3)]).reshape(shape)
+    with open_exposure(fits.HDUList([fits.PrimaryHDU(data)])) as exposure:
+        assert [slot.plane for slot in exposure.slots] == [0, 1, 2]
+        assert [exposure.frame(s).data[0, 0] for s in exposure.slots] == [0, 1, 2]
 
 
 def test_a_file_without_an_image_tells_what_it_holds() -> None:
