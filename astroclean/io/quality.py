@@ -180,10 +180,11 @@ def _declared(bits: Mapping[str, int], kind: str, camera: Meaning | None) -> Mea
         best = own or UNKNOWN
     found = best.with_bits(plain)
     if own is not None and best.name == own.name and kind == "BITnn":
-        # The text of a card is no fixed name; number and camera tell the same.
-        lacking = [row for row in own.values if row.value in names]
-        known = {row.value for row in found.values}
-        rows = (*found.values, *(row for row in lacking if row.value not in known))
+        # The text of a card is no fixed name; where none fits, number and camera tell the same.
+        taken = {row.value for row in found.values}
+        placed = {row.name for row in found.values}
+        left = [r for r in own.values if r.value not in taken and r.name not in placed]
+        rows = (*found.values, *left)
         found = Convention(**{**dict(own), "values": rows})
     return Meaning(found, f"{kind} cards, names as in convention '{best.name}'", names)
 
