@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.bitflags import bits_convention
+from astroclean.core.configs import list_configs
 from astroclean.core.conventions import (
     Convention,
     header_matches,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from astroclean.io.instruments import Instrument
 
 __all__ = [
+    "MASK_KEYWORD",
     "MASK_SETTINGS",
     "Meaning",
     "declared_bits",
@@ -38,6 +40,9 @@ __all__ = [
 
 MASK_SETTINGS = ("dq", "bad_bits", "good_bits")
 """Settings of the user, one of which says what mask values mean."""
+
+MASK_KEYWORD = "ACMASK"
+"""Names the convention of a mask that astroclean wrote."""
 
 UNKNOWN = Convention(
     name="unknown",
@@ -155,6 +160,9 @@ def meaning_from_headers(
             return Meaning(convention, f"setting instrument.{convention.title}")
     if settings.get("dq") not in (None, AUTO):
         return Meaning(load_convention(settings["dq"]), f"setting instrument.dq = {settings['dq']}")
+    own = str(header.get(MASK_KEYWORD, "")).strip()
+    if own in {"astroclean", *list_configs("conventions")}:
+        return Meaning(load_convention(own), f"card {MASK_KEYWORD}")
     camera = _of_camera(lookup, instrument)
     bits, kind = declared_bits(header)
     if bits:
@@ -254,7 +262,8 @@ def note_of_unknown(meaning: Meaning, counts: Mapping[int, int]) -> str:
     for value, count in sorted(counts.items())[:_FEW]:
         name = meaning.names.get(value)
         what = f"bit {value.bit_length() - 1} ({value})" if is_bits else f"code {value}"
-        listed.append(f"{what}{f' {name}' if name else ''}: {count} pixels")
+        pixels = f"{count} pixel{'s' if count != 1 else ''}"
+        listed.append(f"{what}{f' {name}' if name else ''}: {pixels}")
     if len(counts) > _FEW:
         listed.append(f"{len(counts) - _FEW} more")
     where = (

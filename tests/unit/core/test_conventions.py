@@ -255,9 +255,7 @@ def test_official_value(name: str, value: int, planes: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "dtype", "value"), UNKNOWN)
-def test_unknown_value_rejects_nothing_and_is_counted(
-    name: str, dtype: type, value: int
-) -> None:
+def test_unknown_value_rejects_nothing_and_is_counted(name: str, dtype: type, value: int) -> None:
     convention = load_convention(name)
     assert not convention.to_planes(one(value, dtype)).any()
     asked = value % (1 << 16) if convention.encoding == "bits" else value

@@ -11,6 +11,7 @@ from astropy.io import fits
 from observatory_layouts import LAYOUTS, Layout
 
 from astroclean import Frame
+from astroclean.core.conventions import load_convention
 from astroclean.core.planes import MaskPlane
 from astroclean.errors import AstrocleanError, AstrocleanWarning
 from astroclean.io.read import Exposure, ReadSettings, open_exposure
@@ -126,7 +127,7 @@ def test_a_convention_of_the_user_goes_before_cards_and_camera(tmp_path: Path) -
 def test_a_plane_that_a_file_declares_and_nobody_knows_is_told_by_its_name(tmp_path: Path) -> None:
     with opened(layout_named("rubin-dp2"), tmp_path) as exposure:
         (note,) = exposure.mask_notes()
-    assert "bit 6 (64) NEW_PLANE: 1 pixels" in note
+    assert "bit 6 (64) NEW_PLANE: 1 pixel:" in note
     assert "convention 'lsst'" in note
 
 
@@ -144,12 +145,12 @@ def test_frames_of_a_file_share_one_note(tmp_path: Path) -> None:
         (note,) = exposure.mask_notes()
         assert "bit 1 (2): 3 pixels; bit 2 (4): 6 pixels" in note
         (own,) = exposure.mask_notes(exposure.slots[2:])
-        assert "bit 1 (2): 1 pixels; bit 2 (4): 3 pixels" in own
+        assert "bit 1 (2): 1 pixel; bit 2 (4): 3 pixels" in own
 
 
 def test_one_frame_read_in_python_warns(tmp_path: Path) -> None:
     made(layout_named("many-bits"))[0].writeto(tmp_path / "x.fits")
-    with pytest.warns(AstrocleanWarning, match=r"bit 0 \(1\): 1 pixels.*bad_bits"):
+    with pytest.warns(AstrocleanWarning, match=r"bit 0 \(1\): 1 pixel;.*bad_bits"):
         frame = Frame.read(tmp_path / "x.fits[SCI]")
     assert not frame.mask.any()
     bad = Frame.read(tmp_path / "x.fits[SCI]", bad_bits="~1")
@@ -186,3 +187,19 @@ def test_values_of_an_unknown_camera(
         assert rejected(exposure, values) == rejecting
         is_plain = set(values) <= {0, 1}
         assert bool(exposure.mask_notes()) == (not is_plain)
+
+
+@pytest.mark.parametrize("name", ["jwst", "decam", "maximask", "hst-acs"])
+def test_a_mask_that_astroclean_wrote_names_its_convention(name: str, tmp_path: Path) -> None:
+    flags = np.zeros((8, 12), dtype=np.uint32)
+    flags[0, 0], flags[0, 1] = MaskPlane.COSMIC_RAY, MaskPlane.SATURATED
+    data = fits.ImageHDU(np.ones(flags.shape, np.float32), name="SCI")
+    mask = fits.ImageHDU(load_convention(name).from_planes(flags), name="MASK")
+    mask.header["ACMASK"] = name
+    fits.HDUList([fits.PrimaryHDU(), data, mask]).writeto(tmp_path / "x.fits")
+    with open_exposure(tmp_path / "x.fits") as exposure:
+        told = exposure.convention(exposure.slots[0])
+        read = exposure.frame(exposure.slots[0]).flags
+    assert told is not None
+    assert (told[0].name, told[1]) == (name, "card ACMASK")
+    assert (read & flags == flags).all()
