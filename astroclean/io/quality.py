@@ -48,7 +48,7 @@ UNKNOWN = Convention(
     name="unknown",
     title="Mask values of unknown meaning",
     source="neither the file nor its camera tells what they mean",
-    value=(),
+    values=(),
 )
 
 _BITS = 63
