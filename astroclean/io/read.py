@@ -177,24 +177,8 @@ class Exposure:
         meaning = self.masks.meaning(slot)
         return None if meaning is None else (meaning.convention, meaning.why)
 
-    def declared_convention(self, slot: FrameSlot) -> Convention | None:
-        """Return what the DQ values of a frame mean as far as headers tell."""
-        meaning = self.masks.declared(slot)
-        return None if meaning is None else meaning.convention
-
     def mask_notes(self, slots: Sequence[FrameSlot] | None = None) -> list[str]:
-        """Return what is to be said of the DQs: values whose meaning is not known, one note each.
-
-        Parameters
-        ----------
-        slots : sequence of FrameSlot, optional
-            Of these frames alone; else of all together.
-
-        Returns
-        -------
-        list of str
-            Usually none. DQs that have not been read yet are read.
-        """
+        """Return what is to be said of mask values, of some frames or of all together."""
         return self.masks.notes(self.slots if slots is None else slots)
 
     def _note(self, text: str) -> None:

@@ -80,8 +80,8 @@ def _present(exposure: Exposure) -> tuple[set[str], MaskPlane]:
     if exposure.instrument.trim_keyword and exposure.instrument.trim_keyword in header:
         planes |= MaskPlane.OVERSCAN
     if "dq" in first.companions:
-        convention = exposure.declared_convention(first)
-        planes |= MaskPlane.BAD_PIXEL if convention is None else convention.provides
+        told = exposure.masks.declared(first)
+        planes |= MaskPlane.BAD_PIXEL if told is None else told.convention.provides
     return fields, planes
 
 
