@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.core.configs import list_configs
 from astroclean.core.conventions import load_convention
-from astroclean.core.planes import MaskPlane, parse_planes
+from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
 from astroclean.errors import PlaneError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+
+    from astroclean.core.conventions import Convention, ConventionValue
 
 __all__ = ["add_arguments", "run"]
 
@@ -42,9 +44,22 @@ def _value(text: str, *, is_own: bool) -> int:
         raise PlaneError("not an integer", received=repr(text)) from error
 
 
+def _effect(convention: Convention, row: ConventionValue | None, other: list[str]) -> str:
+    """Return whether a value alone makes a pixel unusable, in words."""
+    if row is None:
+        return "rejects" if parse_planes(other) & REJECTING else "rejects nothing"
+    if convention.alone(row) & REJECTING:
+        return "rejects"
+    if row.sets & REJECTING:
+        deciding = " or ".join(r.name for r in convention.values if r.unusable)
+        return f"rejects only with {deciding}"
+    return "rejects nothing"
+
+
 def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
     convention = load_convention(arguments.convention)
+    other = list(convention.others)
     value = _value(arguments.value, is_own=convention.name == "astroclean")
     rows: list[dict[str, Any]] = [
         {
@@ -52,7 +67,8 @@ def run(arguments: Namespace) -> int:
             "bit": number.bit_length() - 1 if convention.encoding == "bits" else None,
             "name": row.name if row else None,
             "meaning": row.meaning if row else "unknown to this convention",
-            "planes": [str(p.name) for p in MaskPlane if p & row.sets] if row else ["BAD_PIXEL"],
+            "planes": [str(p.name) for p in MaskPlane if p & row.sets] if row else other,
+            "effect": _effect(convention, row, other),
         }
         for row, number in convention.explain(value)
     ]
@@ -67,5 +83,6 @@ def run(arguments: Namespace) -> int:
         own = ""
         if convention.name != "astroclean":
             own = f" -> {', '.join(row['planes']) or 'no plane'}"
+        own += f" ({row['effect']})"
         print(f"  {bit}{row['value']:>10}  {row['name'] or '?'}: {row['meaning']}{own}")
     return 0

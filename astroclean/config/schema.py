@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from astroclean.core.bitflags import BitFlags  # noqa: TC001 - read by pydantic
 from astroclean.core.conventions import load_convention
 from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
 from astroclean.errors import AstrocleanError
@@ -70,6 +71,26 @@ class InstrumentConfig(_Table):
     """Arcsec."""
     filter: str | None = None
     """Name of the filter."""
+    dq: str | None = None
+    """Convention of the mask values of the files, in place of what is known of their camera; a
+    name in ``configs/conventions``, or a path."""
+    bad_bits: BitFlags | None = None
+    """Bits of the files' masks that make a pixel bad, and no others, in place of a convention: in
+    the syntax of astropy's bit flags, such as ``"1,4096"`` or ``"~4096"`` (all but this)."""
+    good_bits: BitFlags | None = None
+    """Or, bits that do not make a pixel bad, while all others do."""
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> Self:
+        given = [n for n in ("dq", "bad_bits", "good_bits") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} say what mask values mean; give one of them")
+        return self
+
+    @field_validator("dq")
+    @classmethod
+    def _known_convention(cls, name: str | None) -> str | None:
+        return _convention(name)
 
     def overrides(self) -> dict[str, Any]:
         """Return the values that were given."""
@@ -120,6 +141,15 @@ def _planes(names: tuple[str, ...]) -> MaskPlane:
         return parse_planes(names)
     except AstrocleanError as error:
         raise ValueError(str(error)) from error
+
+
+def _convention(name: str | None) -> str | None:
+    if name is not None:
+        try:
+            load_convention(name)
+        except AstrocleanError as error:
+            raise ValueError(error.problem) from error
+    return name
 
 
 class SimulateConfig(_Table):
@@ -215,12 +245,7 @@ class ProductsConfig(_Table):
     @field_validator("mask_as")
     @classmethod
     def _known(cls, name: str | None) -> str | None:
-        if name is not None:
-            try:
-                load_convention(name)
-            except AstrocleanError as error:
-                raise ValueError(error.problem) from error
-        return name
+        return _convention(name)
 
 
 class PipelineConfig(_Table):

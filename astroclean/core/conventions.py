@@ -1,17 +1,19 @@
 """Translate mask values of other pipelines to and from the planes of astroclean.
 
-Each convention is a table, ``configs/conventions/<name>.toml``: this module only applies it.
+Each convention is a table, ``configs/conventions/<name>.toml``: this module only applies it. A
+value that a table does not know rejects nothing: nobody knows what it means, a source perhaps.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from astroclean.core.configs import find_config, read_toml
+from astroclean.core.configs import find_config, list_configs, read_toml
+from astroclean.core.convention_value import ConventionValue, header_matches, plain_name
 from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
 from astroclean.errors import ConfigurationError, ConventionError, PlaneError
 
@@ -21,36 +23,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Convention", "ConventionValue", "load_convention"]
-
-
-class ConventionValue(BaseModel):
-    """One value of a convention: a bit, or a code, and the planes that it stands for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    value: int = Field(ge=1)
-    """The bit's value (a power of two), or the code."""
-    name: str
-    """Name used by the convention's own documentation."""
-    meaning: str = ""
-    """One line for people."""
-    planes: tuple[str, ...] = ()
-    """Planes that reading this value sets; none where it is no defect."""
-    written_for: tuple[str, ...] | None = None
-    """Planes that are written as this value; by default those of ``planes``."""
-    written_for_rejected: bool = False
-    """Also write this value for every rejected pixel (JWST's DO_NOT_USE)."""
-
-    @property
-    def sets(self) -> MaskPlane:
-        """The planes that reading this value sets."""
-        return parse_planes(self.planes)
-
-    @property
-    def answers(self) -> MaskPlane:
-        """The planes that are written as this value."""
-        return parse_planes(self.planes if self.written_for is None else self.written_for)
+__all__ = [
+    "Convention",
+    "ConventionValue",
+    "header_matches",
+    "known_conventions",
+    "load_convention",
+    "plain_name",
+]
 
 
 class Convention(BaseModel):
@@ -67,11 +47,16 @@ class Convention(BaseModel):
     name: str
     title: str
     source: str
-    """Document from which the table was taken."""
+    """Document from which the table was taken, and what it calls unusable."""
+    match: tuple[dict[str, str], ...] = ()
+    """Headers of files whose masks have these values: alternatives, each of keyword to regular
+    expression, searched without case; all must match."""
     encoding: Literal["bits", "codes"] = "bits"
     """``bits``: values are OR-ed. ``codes``: one code a pixel; earlier rows win on writing."""
     good: int = 0
     """Value of an unflagged pixel."""
+    others: tuple[str, ...] = ()
+    """Planes that a value without a row sets; none: what it means is not known."""
     values: tuple[ConventionValue, ...] = Field(alias="value")
 
     @model_validator(mode="after")
@@ -79,16 +64,59 @@ class Convention(BaseModel):
         numbers = [row.value for row in self.values]
         if len(set(numbers)) != len(numbers):
             raise ValueError("a value occurs twice")
+        _ = parse_planes(self.others)
         for row in self.values:
             _ = row.sets, row.answers
             if self.encoding == "bits" and row.value & (row.value - 1):
                 raise ValueError(f"{row.name}: {row.value} is not a power of two")
+            if self.encoding == "codes" and row.unusable:
+                raise ValueError(f"{row.name}: a code has its own planes; unusable is for bits")
         return self
 
     @property
     def provides(self) -> MaskPlane:
         """Every plane that reading this convention can set."""
-        return MaskPlane.union(row.sets for row in self.values)
+        planes = MaskPlane.union([parse_planes(self.others), *(row.sets for row in self.values)])
+        return planes | MaskPlane.SUSPECT if self._deciding else planes
+
+    @property
+    def _deciding(self) -> int:
+        return functools.reduce(int.__or__, (row.value for row in self.values if row.unusable), 0)
+
+    def alone(self, row: ConventionValue) -> MaskPlane:
+        """Return the planes of a pixel that has this value and no other."""
+        rejected = row.sets & REJECTING
+        if not self._deciding or row.unusable or not rejected:
+            return row.sets
+        return row.sets & ~REJECTING | MaskPlane.SUSPECT
+
+    def rejecting_values(self, reject: MaskPlane = REJECTING) -> tuple[ConventionValue, ...]:
+        """Return the rows by which a pixel is rejected.
+
+        Parameters
+        ----------
+        reject : MaskPlane
+            Planes that make a pixel unusable.
+
+        Returns
+        -------
+        tuple of ConventionValue
+            In the order of the table.
+        """
+        return tuple(row for row in self.values if self.alone(row) & reject)
+
+    def recognises(self, lookup: Mapping[str, Any]) -> int:
+        """Return how many header rules match, 0 where the masks are another pipeline's."""
+        return max((len(rules) for rules in self.match if header_matches(rules, lookup)), default=0)
+
+    def row_named(self, name: str) -> ConventionValue | None:
+        """Return the row that has a name, or an alias, as `plain_name` reads it."""
+        return self._names.get(plain_name(name))
+
+    @functools.cached_property
+    def _names(self) -> dict[str, ConventionValue]:
+        pairs = [(n, row) for row in self.values for n in (row.name, *row.aliases)]
+        return {plain_name(name): row for name, row in reversed(pairs)}
 
     def with_bits(self, bits: Mapping[str, int]) -> Convention:
         """Return the convention with the bits that a file itself declares (LSST's ``MP_`` cards).
@@ -96,20 +124,27 @@ class Convention(BaseModel):
         Parameters
         ----------
         bits : mapping of str to int
-            Name of a row to the number of its bit in this file.
+            Name of a row, or one of its aliases, to the number of its bit in this file.
 
         Returns
         -------
         Convention
-            Rows whose name the file declares, with their bits there; declared names without a
-            row set BAD_PIXEL, as any unknown bit. The convention itself where nothing fits.
+            Rows whose name the file declares, with their bits there. Declared names without a row
+            stay unknown. The convention itself where nothing is declared, or for codes.
         """
-        rows = {row.name.upper(): row for row in self.values}
-        known = [(rows[name], bit) for name, bit in bits.items() if name in rows]
-        if not known or self.encoding != "bits":
+        if not bits or self.encoding != "bits":
             return self
-        values = tuple(row.model_copy(update={"value": 1 << bit}) for row, bit in known)
-        return self.model_copy(update={"values": values})
+        rows: dict[int, ConventionValue] = {}
+        for name, bit in bits.items():
+            row = self.row_named(name)
+            if row is None:
+                continue
+            taken = rows.get(1 << bit)
+            # Two names of one bit: it may stand for either.
+            planes = (*(taken.planes if taken else ()), *row.planes)
+            update = {"value": 1 << bit, "planes": tuple(dict.fromkeys(planes))}
+            rows[1 << bit] = (taken or row).model_copy(update=update)
+        return Convention(**{**dict(self), "values": tuple(rows.values())})
 
     def to_planes(self, values: NDArray[np.integer]) -> NDArray[np.uint32]:
         """Translate mask values to flags.
@@ -117,7 +152,8 @@ class Convention(BaseModel):
         Parameters
         ----------
         values : (ny, nx) integer
-            Values of this convention; bits or codes that its table does not know set BAD_PIXEL.
+            Values of this convention. Those that its table does not know set nothing (see
+            `unknown`), except where the table says otherwise (``others``).
 
         Returns
         -------
@@ -125,24 +161,73 @@ class Convention(BaseModel):
             Flags. A new array.
         """
         flags = np.zeros(values.shape, dtype=np.uint32)
-        unknown = values != self.good
         if self.encoding == "codes":
+            unknown = values != self.good
             for row in self.values:
                 hit = values == row.value
                 flags[hit] |= np.uint32(row.sets)
                 unknown &= ~hit
-        else:
-            wide = values.astype(np.int64)
-            known = 0
-            for row in self.values:
-                known |= row.value
-                if row.sets:
-                    flags[(wide & row.value) != 0] |= np.uint32(row.sets)
-            # Negative values (a signed 16-bit mask with bit 15 set) keep their upper bits set.
-            width = 8 * values.dtype.itemsize
-            unknown = ((wide & ((1 << width) - 1 if width < 63 else -1)) & ~known) != 0  # noqa: PLR2004
-        flags[unknown] |= np.uint32(MaskPlane.BAD_PIXEL)
+            flags[unknown] |= np.uint32(parse_planes(self.others))
+            return flags
+        wide = values.astype(np.int64)
+        together: dict[MaskPlane, int] = {}
+        for row in self.values:
+            together[row.sets] = together.get(row.sets, 0) | row.value
+        for planes, bits in together.items():
+            if planes:
+                flags[(wide & bits) != 0] |= np.uint32(planes)
+        if self._deciding:
+            informed = ((wide & self._deciding) == 0) & ((flags & np.uint32(REJECTING)) != 0)
+            kept = flags[informed] & ~np.uint32(REJECTING)
+            flags[informed] = kept | np.uint32(MaskPlane.SUSPECT)
         return flags
+
+    def of_unusable(self, values: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Return the values without those of pixels that the observatory does not call unusable.
+
+        Parameters
+        ----------
+        values : (ny, nx) integer
+            Values of this convention. Not modified.
+
+        Returns
+        -------
+        (ny, nx) integer
+            Good where only reasons are given (see `ConventionValue.unusable`); the values
+            themselves where the convention has no such rule.
+        """
+        if not self._deciding:
+            return values
+        kept: NDArray[np.integer] = np.where((values & self._deciding) != 0, values, self.good)
+        return kept
+
+    def unknown(self, values: NDArray[np.integer]) -> dict[int, int]:
+        """Count the pixels whose value the table does not know.
+
+        Parameters
+        ----------
+        values : (ny, nx) integer
+            Values of this convention. Not modified.
+
+        Returns
+        -------
+        dict of int to int
+            Value (a bit's, or a code) to number of pixels, in order; nothing where the table says
+            what other values mean.
+        """
+        if self.others or not values.size:
+            return {}
+        if self.encoding == "codes":
+            known = [self.good, *(row.value for row in self.values)]
+            found, counts = np.unique(values[~np.isin(values, known)], return_counts=True)
+            return {int(v): int(n) for v, n in zip(found, counts, strict=True)}
+        wide = values.astype(np.int64)
+        present = int(np.bitwise_or.reduce(wide, axis=None))
+        # Negative values (a signed 16-bit mask with bit 15 set) keep their upper bits set.
+        width = min(8 * values.dtype.itemsize, 63)
+        left = present & ((1 << width) - 1) & ~sum(row.value for row in self.values)
+        bits = [1 << n for n in range(left.bit_length()) if left >> n & 1]
+        return {bit: int(np.count_nonzero(wide & bit)) for bit in bits}
 
     def from_planes(
         self, flags: NDArray[np.uint32], *, reject: MaskPlane = REJECTING
@@ -216,6 +301,11 @@ def own_convention() -> Convention:
     return Convention(
         name="astroclean", title="astroclean", source="astroclean.MaskPlane", values=rows
     )
+
+
+def known_conventions() -> tuple[Convention, ...]:
+    """Return every convention that has a file, the user's own among them, in order of names."""
+    return tuple(load_convention(name) for name in list_configs("conventions"))
 
 
 def load_convention(name: str) -> Convention:

@@ -55,7 +55,8 @@ def observatory_dq(path: str, settings: ReadSettings) -> Iterator[Scene]:
     """
     with open_exposure(path, settings) as exposure:
         qualities = [exposure.quality(slot) for slot in exposure.slots]
-        found = [quality for quality in qualities if quality is not None]
+        # Where a value says by itself what is unusable, the others of other pixels are no defect.
+        found = [(c, c.of_unusable(v)) for c, v in (q for q in qualities if q is not None)]
         if len(found) < len(qualities):
             raise ConfigurationError(f"{path}: `--truth dq` needs frames with DQ")
         rows = _occurring(found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from astroclean.core.configs import find_config, list_configs, read_toml
+from astroclean.core.convention_value import header_matches
 from astroclean.core.conventions import load_convention
 from astroclean.errors import InstrumentError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "AUTO",
     "COMPANIONS",
     "GENERIC",
     "VALUE_NAMES",
@@ -30,6 +32,9 @@ __all__ = [
 
 GENERIC = "generic-ccd"
 """The instrument of a header that no other instrument recognises."""
+
+AUTO = "auto"
+"""Instead of the name of a convention: it is told by the file."""
 
 VALUE_NAMES = (
     "unit",
@@ -130,7 +135,8 @@ class Instrument(_Rules):
     """Alternatives; each maps keyword to regular expression, searched without case."""
     hdus: HduRules = HduRules()
     dq: str | None = None
-    """Mask convention of the DQ HDU (``configs/conventions``)."""
+    """Mask convention of the DQ HDU (``configs/conventions``), unless cards of the file say
+    otherwise; ``auto``: as file and values tell."""
     cube: Literal["planes", "refuse"] = "planes"
     """``planes``: each plane of a three-dimensional HDU is a frame."""
     trim_keyword: str | None = None
@@ -145,7 +151,7 @@ class Instrument(_Rules):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_values(self.values)
-        if self.dq is not None:
+        if self.dq is not None and self.dq != AUTO:
             load_convention(self.dq)
         return self
 
@@ -162,11 +168,11 @@ class Instrument(_Rules):
         int
             Number of rules of the longest matching alternative.
         """
-        return max((len(rules) for rules in self.match if _matches(rules, lookup)), default=0)
+        return max((len(rules) for rules in self.match if header_matches(rules, lookup)), default=0)
 
     def variant_for(self, lookup: Mapping[str, Any]) -> Variant | None:
         """Return the first variant whose rules match the header, if any."""
-        return next((v for v in self.variant if _matches(v.match, lookup)), None)
+        return next((v for v in self.variant if header_matches(v.match, lookup)), None)
 
     def rule(self, name: str, lookup: Mapping[str, Any]) -> ValueRule:
         """Return the rule for a value, the matching variant's before the instrument's."""
@@ -186,13 +192,6 @@ def _check_values(values: Iterable[str]) -> None:
     for name in values:
         if name not in VALUE_NAMES:
             raise ValueError(f"unknown value '{name}'; known: {', '.join(VALUE_NAMES)}")
-
-
-def _matches(rules: Mapping[str, str], lookup: Mapping[str, Any]) -> bool:
-    return bool(rules) and all(
-        key in lookup and re.search(pattern, str(lookup[key]), re.IGNORECASE) is not None
-        for key, pattern in rules.items()
-    )
 
 
 def load_instrument(name: str) -> Instrument:

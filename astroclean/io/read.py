@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +12,20 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 
-from astroclean.core.conventions import load_convention
 from astroclean.core.detector import DETECTOR_KEYWORDS
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MADE_UP, REJECTING, MaskPlane
-from astroclean.errors import FitsReadError
+from astroclean.errors import AstrocleanWarning, FitsReadError
 from astroclean.io.address import Address, parse_address
 from astroclean.io.grouping import FrameSlot, Grouping, group_hdus
 from astroclean.io.instruments import VALUE_NAMES, Instrument, detect_instrument, load_instrument
+from astroclean.io.masks import MaskReader
+from astroclean.io.quality import MASK_SETTINGS
 from astroclean.io.source import FitsSource
 from astroclean.io.values import frame_unit, frame_wcs, resolve_detector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -78,6 +80,7 @@ class Exposure:
         self.instrument = _instrument_of(source, settings)
         self.grouping: Grouping = group_hdus(source, self.instrument, address)
         self.notes = source.notes
+        self.masks = MaskReader(source, self.instrument, settings.overrides)
 
     @property
     def slots(self) -> tuple[FrameSlot, ...]:
@@ -154,14 +157,29 @@ class Exposure:
         (Convention, (ny, nx) integer) or None
             None where the frame has no DQ.
         """
-        dq = slot.companions.get("dq")
-        if dq is None:
-            return None
-        convention = load_convention(self.instrument.dq or "boolean").with_bits(
-            _declared_bits(self.source.header(dq.index))
-        )
-        values = self.source.read(dq.index, plane=slot.plane, window=window)
-        return convention, _integers(values)
+        told = self.convention(slot)
+        return None if told is None else (told[0], self.masks.values(slot, window))
+
+    def convention(self, slot: FrameSlot) -> tuple[Convention, str] | None:
+        """Return what the DQ values of a frame mean, and what told it.
+
+        Parameters
+        ----------
+        slot : FrameSlot
+            One of :attr:`slots`.
+
+        Returns
+        -------
+        (Convention, str) or None
+            The table, and the setting, card, instrument or values that told it; None where the
+            frame has no DQ. ``Convention.rejecting_values`` gives the values that reject.
+        """
+        meaning = self.masks.meaning(slot)
+        return None if meaning is None else (meaning.convention, meaning.why)
+
+    def mask_notes(self, slots: Sequence[FrameSlot] | None = None) -> list[str]:
+        """Return what is to be said of mask values, of some frames or of all together."""
+        return self.masks.notes(self.slots if slots is None else slots)
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -199,28 +217,12 @@ class Exposure:
             np.arange(nx)[columns],
         )
         flags = outside * np.uint32(MaskPlane.OVERSCAN)
-        quality = self.quality(slot, window)
-        if quality is not None:
-            convention, values = quality
-            flags |= convention.to_planes(values)
+        flags |= self.masks.flags(slot, window)
         coverage = slot.companions.get("coverage")
         if coverage is not None:
             seen = self.source.read(coverage.index, plane=slot.plane, window=window)
             flags[~(seen > 0)] |= np.uint32(MaskPlane.NO_DATA)
         return flags
-
-
-def _declared_bits(header: fits.Header) -> dict[str, int]:
-    """Return the mask planes that a header declares by LSST's ``MP_<name> = bit`` cards."""
-    cards = ((str(key).upper(), header[key]) for key in header if str(key).startswith("MP_"))
-    return {name.removeprefix("MP_"): bit for name, bit in cards if isinstance(bit, int)}
-
-
-def _integers(values: NDArray[Any]) -> NDArray[np.integer]:
-    if values.dtype.kind == "f":  # masks stored as floats, or with BLANK
-        values = np.nan_to_num(values, nan=0).astype(np.int64)
-    whole: NDArray[np.integer] = values
-    return whole
 
 
 def _outside_section(section: Any, y: NDArray[np.intp], x: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -283,8 +285,9 @@ def read_frame(
 ) -> Frame:
     """Read one frame; see :meth:`astroclean.Frame.read`."""
     for name in overrides:
-        if name not in VALUE_NAMES:
-            raise FitsReadError(f"no setting '{name}'", received=", ".join(VALUE_NAMES))
+        if name not in (*VALUE_NAMES, *MASK_SETTINGS):
+            known = ", ".join((*VALUE_NAMES, *MASK_SETTINGS))
+            raise FitsReadError(f"no setting '{name}'", received=known)
     with open_exposure(source, ReadSettings(instrument, overrides)) as exposure:
         slots = [s for s in exposure.slots if plane is None or s.plane == plane]
         if len(slots) != 1:
@@ -294,4 +297,7 @@ def read_frame(
                 received=", ".join(slot.label for slot in exposure.slots),
                 remedy="As in Frame.read('file.fits[SCI,1]'), or plane=0 for a cube.",
             )
-        return exposure.frame(slots[0], window)
+        frame = exposure.frame(slots[0], window)
+        for note in exposure.mask_notes(slots):
+            warnings.warn(f"{frame.frame_id}: {note}", AstrocleanWarning, stacklevel=4)
+        return frame

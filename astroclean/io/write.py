@@ -22,6 +22,7 @@ from astroclean.io.images import (
     write_image,
 )
 from astroclean.io.names import OWNER_KEYWORD, WRITER_KEYWORD
+from astroclean.io.quality import MASK_KEYWORD
 from astroclean.io.rowstore import RowStore
 from astroclean.io.wcs_cards import wcs_cards_of
 
@@ -247,7 +248,7 @@ def write_mask(
 
     for group in _by_science(outputs).values():
         header = _common_cards(source, group[0], lookups=False)
-        header["ACMASK"] = (convention.name, "convention of the values")
+        header[MASK_KEYWORD] = (convention.name, "convention of the values")
         planes = [_mapped(o.flags, translated) for o in group]
         shape = group[0].slot.science.shape
         write_image("MASK", planes, header, target, shape=shape, packed=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING
 
-from astroclean.core.conventions import load_convention
 from astroclean.core.planes import MaskPlane
 from astroclean.errors import NeedError, PluginError
 
@@ -81,8 +80,8 @@ def _present(exposure: Exposure) -> tuple[set[str], MaskPlane]:
     if exposure.instrument.trim_keyword and exposure.instrument.trim_keyword in header:
         planes |= MaskPlane.OVERSCAN
     if "dq" in first.companions:
-        convention = load_convention(exposure.instrument.dq or "boolean")
-        planes |= convention.provides | MaskPlane.BAD_PIXEL
+        told = exposure.masks.declared(first)
+        planes |= MaskPlane.BAD_PIXEL if told is None else told.convention.provides
     return fields, planes
 
 

@@ -249,7 +249,7 @@ def _rejected_records(
             input=plan.input,
             status=FileStatus.REJECTED,
             instrument=plan.instrument,
-            notes=list(exposure.notes),
+            notes=[*exposure.notes, *exposure.mask_notes()],
             screening=means,
             rejected_by=stage,
         )
@@ -269,7 +269,8 @@ def _finished(
             raise FitsReadError(
                 "some science HDUs belong to no band", where=plan.input, received=len(own)
             )
-        remarks = sum((work.remarks for work in own), Remarks(notes=list(exposure.notes)))
+        notes = [*exposure.notes, *exposure.mask_notes()]
+        remarks = sum((work.remarks for work in own), Remarks(notes=notes))
         if remarks.suspect and plan.pipeline.config.run.on_suspect == "fail":
             records.append(_suspect_record(plan, remarks, own))
             continue

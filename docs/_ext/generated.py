@@ -23,7 +23,7 @@ from astroclean.config.schema import PipelineConfig
 from astroclean.core.configs import list_configs
 from astroclean.core.conventions import Convention, load_convention
 from astroclean.core.limits import PLAUSIBLE
-from astroclean.core.planes import MaskPlane
+from astroclean.core.planes import REJECTING, MaskPlane
 from astroclean.io.instruments import load_instrument
 from astroclean.registry.discover import kind_names, list_plugins
 from astroclean.registry.load import load_stage_class
@@ -219,13 +219,19 @@ def conventions() -> str:
 
 def _values(convention: Convention) -> str:
     rows = []
+    rejecting = convention.rejecting_values()
+    decide = " or ".join(f"`{row.name}`" for row in convention.values if row.unusable)
     for row in convention.values:
         written = _names(row.answers) + (
             ["every rejected pixel"] if row.written_for_rejected else []
         )
         read = ", ".join(_names(row.sets)) or "no plane"
-        rows.append((row.value, f"`{row.name}`", row.meaning, read, ", ".join(written) or "never"))
-    return table(("value", "name", "meaning", "read as", "written for"), rows)
+        rejects = "yes" if row in rejecting else ""
+        if not rejects and row.sets & REJECTING:
+            rejects = f"with {decide}"
+        told = (row.value, f"`{row.name}`", row.meaning, read, rejects)
+        rows.append((*told, ", ".join(written) or "never"))
+    return table(("value", "name", "meaning", "read as", "rejects", "written for"), rows)
 
 
 def _names(flags: MaskPlane) -> list[str]:

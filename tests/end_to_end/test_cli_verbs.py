@@ -54,7 +54,31 @@ def test_mask_explain_names_every_bit(capsys: pytest.CaptureFixture[str]) -> Non
 def test_mask_explain_speaks_other_conventions(capsys: pytest.CaptureFixture[str]) -> None:
     rows = json.loads(told(capsys, "mask", "explain", "0x5", "--as", "jwst", "--json"))["rows"]
     assert [row["name"] for row in rows] == ["DO_NOT_USE", "JUMP_DET"]
+    assert [row["effect"] for row in rows] == ["rejects", "rejects only with DO_NOT_USE"]
     assert "good pixel" in told(capsys, "mask", "explain", "0", "--as", "jwst")
+
+
+@pytest.mark.parametrize(
+    ("words", "effect"),
+    [
+        (
+            ("32", "--as", "lsst"),
+            "DETECTED: in the footprint of a source -> SOURCE (rejects nothing)",
+        ),
+        (("8", "--as", "lsst"), "-> COSMIC_RAY (rejects)"),
+        (("64", "--as", "dragons"), "(rejects)"),
+        (("2", "--as", "dragons"), "(rejects nothing)"),
+        (("256", "--as", "dragons"), "?: unknown to this convention -> no plane (rejects nothing)"),
+        (("9", "--as", "decam"), "no plane (rejects nothing)"),
+        (("9", "--as", "boolean"), "-> BAD_PIXEL (rejects)"),
+        (("SPIKE",), "(rejects)"),
+        (("SUSPECT",), "(rejects nothing)"),
+    ],
+)
+def test_mask_explain_says_what_rejects(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], effect: str
+) -> None:
+    assert effect in told(capsys, "mask", "explain", *words)
 
 
 @pytest.mark.parametrize(

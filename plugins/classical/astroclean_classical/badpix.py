@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from astroclean.core.bitflags import BitFlags, bits_convention
 from astroclean.core.kinds.mask import Masker
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.resources import ImageResource  # noqa: TC001 - read by pydantic
 from astroclean.core.results import Mask
+from astroclean.errors import StageError
 from astroclean_classical.filling import nearest_filled
 
 if TYPE_CHECKING:
@@ -38,6 +40,11 @@ class BadPixelsOptions(StageOptions):
 
     map: ImageResource | None = None
     """FITS image of bad pixels (not zero = bad), or a 2-D array in Python."""
+    bad_bits: BitFlags | None = None
+    """Bits of the map that are bad, and no others, in the syntax of astropy's bit flags, such as
+    ``"1,4096"`` or ``"~4096"`` (all but this); none: every value but 0."""
+    good_bits: BitFlags | None = None
+    """Or, bits of the map that are not bad, while all others are."""
     statistics: bool | None = None
     """Whether the frame itself is searched; none: only without a map."""
     hot_sigma: Annotated[float, Field(gt=0, le=1000)] = 8.0
@@ -54,6 +61,15 @@ class BadPixelsOptions(StageOptions):
     as a whole."""
     rows: bool = True
     """Whether rows are searched as well as columns."""
+
+    @model_validator(mode="after")
+    def _bits_of_a_map(self) -> Self:
+        given = [n for n in ("bad_bits", "good_bits") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ValueError("bad_bits and good_bits say the same; give one of them")
+        if given and self.map is None:
+            raise ValueError(f"{given[0]} tells what values of a map mean; give `map`")
+        return self
 
 
 class BadPixels(Masker):
@@ -95,19 +111,39 @@ class BadPixels(Masker):
         Raises
         ------
         StageError
-            The map does not fit the frame.
+            The map does not fit the frame, or holds fractions where bits are asked for.
         """
         flags = np.zeros(frame.shape, dtype=np.uint32)
         metrics: dict[str, float] = {}
         if self.options.map is not None:
-            image = self.options.map.image_for(frame)
-            # NaN in a map of floats is not zero: bad.
-            flags[image != 0] |= np.uint32(MaskPlane.BAD_PIXEL)
+            bad_in_map = self._bad_in(self.options.map.image_for(frame), frame)
+            flags[bad_in_map] |= np.uint32(MaskPlane.BAD_PIXEL)
         if self._is_searched():
             bad = frame.mask | ~np.isfinite(frame.data) | (flags != 0)
             if not bad.all():
                 metrics = self._search(nearest_filled(frame.data, bad), bad, flags)
         return Mask(flags, metrics=metrics)
+
+    def _bad_in(self, image: NDArray[Any], frame: Frame) -> NDArray[np.bool_]:
+        """Return the bad pixels of a map."""
+        bad_bits, good_bits = self.options.bad_bits, self.options.good_bits
+        if bad_bits is None and good_bits is None:
+            # NaN in a map of floats is not zero: bad.
+            anything: NDArray[np.bool_] = image != 0
+            return anything
+        known = np.isfinite(image) if image.dtype.kind == "f" else np.ones(image.shape, dtype=bool)
+        values = np.where(known, image, 0)
+        whole = values.astype(np.int64)
+        if (whole != values).any():
+            raise StageError(
+                "the map holds fractions, which have no bits",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                received=f"bad_bits = {bad_bits!r}, good_bits = {good_bits!r}",
+                remedy="Give a map of whole numbers, or neither option: all but 0 is bad.",
+            )
+        table = bits_convention(bad_bits=bad_bits, good_bits=good_bits)
+        found: NDArray[np.bool_] = (table.to_planes(whole) != 0) | ~known
+        return found
 
     def _search(
         self, data: NDArray[np.float32], bad: NDArray[np.bool_], flags: NDArray[np.uint32]

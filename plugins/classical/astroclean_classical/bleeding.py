@@ -18,9 +18,8 @@ __all__ = ["BleedingSurvey", "Clipping", "ClippingSurvey", "Saturated"]
 
 # So many pixels with exactly the highest value are a limit of the detector, not chance.
 _PILED_UP = 5
-# Of the height of the highest pixel above the sky. Where so many pixels are as high it is no peak of
-# a star: 5 % below its top are 6 pixels for a FWHM of 10. Flat fields make the
-# limit of a detector uneven.
+# Of the height of the highest pixel above the sky. Where so many are as high it is no peak: of a
+# star of FWHM 10 six pixels are within 5 % of its top. Flat fields make limits uneven.
 _PLATEAU = 12
 _NEARLY = 0.95
 _BRIGHT = 100

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from astroclean_classical.badpix import BadPixels, BadPixelsOptions
 from astropy.io import fits
+from pydantic import ValidationError
 
 from astroclean.core.frame import Frame
+from astroclean.core.planes import MaskPlane
 from astroclean.core.stage import Outcome
 from astroclean.errors import StageError
 from astroclean.testing.bands import run_in_bands
@@ -40,6 +42,44 @@ def test_map_is_taken_as_it_is() -> None:
     result = run(np.random.default_rng(1).normal(0, 1, SHAPE), map=bad)
     assert np.array_equal(result.frame.where("BAD_PIXEL"), bad != 0)
     assert np.array_equal(result.frame.flags != 0, bad != 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "bad"),
+    [
+        ({}, [1, 4, 5, 4096]),
+        ({"bad_bits": "4"}, [4, 5]),
+        ({"bad_bits": "4096,1"}, [1, 5, 4096]),
+        ({"bad_bits": "~4"}, [1, 5, 4096]),
+        ({"good_bits": "4"}, [1, 5, 4096]),
+        ({"good_bits": "~4096,1"}, [1, 5, 4096]),
+        ({"good_bits": 4097}, [4, 5]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_bits_of_a_map_are_good_or_bad(
+    options: dict[str, object], bad: list[int], dtype: type
+) -> None:
+    values = [0, 1, 4, 5, 4096]
+    image = np.zeros(SHAPE, dtype=dtype)
+    image[3, :5] = values
+    result = run(np.random.default_rng(1).normal(0, 1, SHAPE), map=image, **options)
+    flags = result.frame.flags
+    assert [v for v, f in zip(values, flags[3], strict=False) if f & MaskPlane.BAD_PIXEL] == bad
+    assert np.count_nonzero(flags) == len(bad)
+
+
+def test_a_map_without_bits_has_none_that_are_bad() -> None:
+    image = np.zeros(SHAPE, dtype=np.float32)
+    image[0, 0], image[0, 1] = np.nan, 2
+    result = run(np.random.default_rng(1).normal(0, 1, SHAPE), map=image, bad_bits="1")
+    assert result.frame.where("BAD_PIXEL").sum() == 1  # NaN is no value at all
+    image[5, 5] = 0.5
+    with pytest.raises(StageError, match="fractions"):
+        run(np.zeros(SHAPE), map=image, bad_bits="1")
+    for options in ({"bad_bits": "1", "good_bits": "2"}, {"bad_bits": "1"}):
+        with pytest.raises(ValidationError, match="give"):
+            BadPixelsOptions(map=None if len(options) == 1 else image, **options)
 
 
 def test_map_of_another_shape_is_an_error() -> None:

@@ -36,8 +36,6 @@ from astroclean_pconv.sources import Sources as FittedSources
 from astroclean_pconv.wings import light_of, without_wings
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from astropy.table import QTable
     from numpy.typing import NDArray
 

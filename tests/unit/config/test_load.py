@@ -95,6 +95,25 @@ def test_a_psf_that_is_set_takes_the_place_of_the_pipelines() -> None:
         load_pipeline(pipeline, settings=["psf.estimate=true", "psf.file=a.fits"], environment={})
 
 
+def test_meaning_of_masks_is_said_once() -> None:
+    def loaded(*settings: str) -> dict[str, Any]:
+        read = load_pipeline(pipeline(), settings=settings, environment={})
+        return read.config.instrument.overrides()
+
+    assert loaded("instrument.bad_bits=~4096,1") == {"bad_bits": "~4096,1"}
+    assert loaded("instrument.good_bits=4096") == {"good_bits": 4096}
+    assert loaded("instrument.bad_bits=[1, 2]") == {"bad_bits": (1, 2)}
+    assert loaded("instrument.dq=dragons") == {"dq": "dragons"}
+    for settings, problem in (
+        (("instrument.bad_bits=1", "instrument.good_bits=2"), "bad_bits and good_bits"),
+        (("instrument.bad_bits=1", "instrument.dq=jwst"), "dq and bad_bits"),
+        (("instrument.bad_bits=1,x",), "1,4096"),
+        (("instrument.dq=dragon",), "dragons"),
+    ):
+        with pytest.raises(ConfigurationError, match=problem):
+            loaded(*settings)
+
+
 def test_instrument_by_name_and_its_values() -> None:
     given_ = {**pipeline(), "instrument": "decam"}
     loaded = load_pipeline(given_, settings=["instrument.gain=2"], environment={})

@@ -12,8 +12,9 @@ from astropy import units as u
 from astropy.io import fits
 
 from astroclean.core.configs import list_configs
-from astroclean.core.conventions import load_convention
+from astroclean.core.conventions import known_conventions, load_convention
 from astroclean.io.instruments import (
+    AUTO,
     GENERIC,
     VALUE_NAMES,
     Instrument,
@@ -55,12 +56,47 @@ HEADERS: list[tuple[str, dict[str, Any]]] = [
     ("herschel-pacs", {**PACS, "CAMERA": "PHOTBLUE", "CUSMODE": "PacsPhoto"}),
     ("herschel-pacs", {**SCANAMORPHOS, "DETECTOR": "GREEN", "OBSMODE": "PARALLEL"}),
     ("herschel-spire", {**SPIRE, "DETECTOR": "PLW"}),
+    ("hst-acs-hrc-sbc", {**HST, "INSTRUME": "ACS", "DETECTOR": "HRC"}),
+    ("hst-acs-hrc-sbc", {**HST, "INSTRUME": "ACS", "DETECTOR": "SBC"}),
+    ("hst-nicmos", {**HST, "INSTRUME": "NICMOS", "CAMERA": 3}),
+    ("jwst-miri", {"TELESCOP": "JWST", "INSTRUME": "MIRI", "DETECTOR": "MIRIMAGE"}),
+    ("jwst-niriss", {"TELESCOP": "JWST", "INSTRUME": "NIRISS", "DETECTOR": "NIS"}),
+    ("jwst-fgs", {"TELESCOP": "JWST", "INSTRUME": "FGS", "DETECTOR": "GUIDER1"}),
+    ("jwst-nirspec", {"TELESCOP": "JWST", "INSTRUME": "NIRSPEC", "DETECTOR": "NRS1"}),
+    ("rubin", {"INSTRUME": "LSSTCam", "TELESCOP": "Simonyi Survey Telescope"}),
+    ("rubin", {"INSTRUME": "LSSTComCam"}),
+    ("rubin", {"INSTRUME": "LATISS", "TELESCOP": "Rubin Auxiliary Telescope"}),
+    ("euclid-vis", {"TELESCOP": "EUCLID", "INSTRUME": "VIS"}),
+    ("euclid-nisp", {"TELESCOP": "Euclid", "INSTRUME": "NISP"}),
+    ("ztf", {"INSTRUME": "ZTF/MOSAIC", "TELESCOP": "Palomar 48-inch"}),
+    ("lco", {"INSTRUME": "fa15", "TELESCOP": "1m0-04", "ORIGIN": "LCOGT"}),
+    ("spitzer-irac", {"TELESCOP": "Spitzer", "INSTRUME": "IRAC", "CHNLNUM": 2}),
+    ("spitzer-mips", {"TELESCOP": "Spitzer", "INSTRUME": "MIPS", "CHNLNUM": 1}),
+    ("wise", {"TELESCOP": "WISE", "BAND": 3}),
+    ("scuba2", {"TELESCOP": "JCMT", "INSTRUME": "SCUBA-2", "FILTER": "850"}),
+    ("gemini-niri", {"TELESCOP": "Gemini-North", "INSTRUME": "NIRI"}),
+    ("gemini-f2", {"TELESCOP": "Gemini-South", "INSTRUME": "F2"}),
+    ("gemini-gsaoi", {"TELESCOP": "Gemini-South", "INSTRUME": "GSAOI"}),
+    ("eso-fors", {"TELESCOP": "ESO-VLT-U1", "INSTRUME": "FORS2"}),
+    ("eso-vimos", {"TELESCOP": "ESO-VLT-U3", "INSTRUME": "VIMOS"}),
+    ("eso-omegacam", {"TELESCOP": "ESO-VST", "INSTRUME": "OMEGACAM"}),
+    ("eso-hawki", {"TELESCOP": "ESO-VLT-U4", "INSTRUME": "HAWKI"}),
+    ("eso-vircam", {"TELESCOP": "VISTA", "INSTRUME": "VIRCAM"}),
+    ("suprimecam", {"TELESCOP": "Subaru", "INSTRUME": "SuprimeCam"}),
+    ("wircam", {"TELESCOP": "CFHT 3.6m", "INSTRUME": "WIRCam", "DETECTOR": "WIRCam"}),
+    ("mosaic", {"TELESCOP": "KPNO 4.0 meter telescope", "INSTRUME": "Mosaic3"}),
+    ("mosaic", {"TELESCOP": "KPNO 4.0 meter telescope", "INSTRUME": "mosaic_1_1"}),
+    ("bok-90prime", {"TELESCOP": "bok23m", "INSTRUME": "90prime"}),
+    ("sdss", {"TELESCOP": "2.5m", "ORIGIN": "SDSS    "}),
+    ("spherex", {"TELESCOP": "SPHEREx"}),
+    ("ukirt-wfcam", {"TELESCOP": "UKIRT", "INSTRUME": "WFCAM"}),
+    ("int-wfc", {"TELESCOP": "INT", "INSTRUME": "WFC"}),
     # Not ours: another telescope, detector or channel.
     (GENERIC, {}),
     (GENERIC, {"TELESCOP": "kp09m", "INSTRUME": "test", "DETECTOR": "te2k"}),
     (GENERIC, {**HST, "INSTRUME": "STIS", "DETECTOR": "FUV-MAMA"}),
-    (GENERIC, {**HST, "INSTRUME": "ACS", "DETECTOR": "HRC"}),
-    (GENERIC, {"TELESCOP": "JWST", "INSTRUME": "MIRI"}),
+    (GENERIC, {"TELESCOP": "HST", "INSTRUME": "FOC"}),
+    (GENERIC, {"TELESCOP": "Spitzer", "INSTRUME": "IRS"}),
     (GENERIC, {"TELESCOP": "Herschel Space Observatory", "INSTRUME": "HIFI"}),
     (GENERIC, {"TELESCOP": "MMT", "DETECTOR": "Megacam"}),
 ]
@@ -217,6 +253,9 @@ def test_keywords_are_fits_keywords(name: str) -> None:
     words += [instrument.trim_keyword] if instrument.trim_keyword else []
     for word in words:
         for part in word.split("&"):
+            if part.startswith("ESO "):  # HIERARCH
+                assert all(p.isalnum() and p == p.upper() for p in part.split())
+                continue
             assert 1 <= len(part) <= 8, part
             assert part.replace("_", "").replace("-", "").isalnum(), part
             assert part == part.upper()
@@ -226,8 +265,24 @@ def test_keywords_are_fits_keywords(name: str) -> None:
 def test_dq_of_an_instrument_has_a_convention(name: str) -> None:
     instrument = load_instrument(name)
     assert bool(instrument.hdus.dq) == (instrument.dq is not None)
-    if instrument.dq:
-        assert load_convention(instrument.dq).values
+    if instrument.dq and instrument.dq != AUTO:
+        convention = load_convention(instrument.dq)
+        assert convention.values
+        # By its files the convention is told also without the instrument.
+        headers = [header for other, header in HEADERS if other == name]
+        known = [c.recognises(header) for c in (convention,) for header in headers]
+        assert max(known) > 0
+
+
+def test_there_are_thirty_instruments() -> None:
+    assert len(NAMES) >= 30
+
+
+@pytest.mark.parametrize(("name", "header"), HEADERS)
+def test_no_header_is_of_two_conventions(name: str, header: dict[str, Any]) -> None:
+    scores = {c.name: c.recognises(header) for c in known_conventions()}
+    best = max(scores.values())
+    assert not best or list(scores.values()).count(best) == 1, (name, scores)
 
 
 @pytest.mark.parametrize("name", NAMES)
