@@ -79,6 +79,8 @@ def _tell(report: RunReport, *, quiet: bool, verbose: int) -> None:
                 print(f"    note: {note}")
         for text in record.suspect if not quiet else []:
             print(f"    suspect: {text}")
+        for text in record.contradictions if not quiet else []:
+            print(f"    contradiction: {text}")
     if quiet:
         return
     for note in report.notes:
@@ -87,7 +89,7 @@ def _tell(report: RunReport, *, quiet: bool, verbose: int) -> None:
     print(f"{', '.join(counts)} in {report.seconds:.1f} s; {report.output}/report.html")
     told = [
         _counted(sum(len(record.notes) for record in report.files), "note"),
-        _counted(sum(len(record.suspect) for record in report.files), "warning"),
+        _counted(sum(len(r.suspect) + len(r.contradictions) for r in report.files), "warning"),
     ]
     if any(told):
         print(f"{', '.join(filter(None, told))}: see report.html{'' if verbose else ' (or -v)'}")

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 
 from astroclean import __version__
+from astroclean.io.asinh import softening_of
 from astroclean.io.blocks import (
     BLOCK,
     card,
@@ -166,7 +167,7 @@ def patched_hdu(
 ) -> None:
     """Write an image HDU of the input with some pixels changed; all others keep their value.
 
-    Floats keep their type. Integers become float32 (float64 above 16 bits), since what is filled
+    Values are linear; on an asinh scale (BSOFTEN) they are stored on it. Floats keep their type. Integers become float32 (float64 above 16 bits), since what is filled
     in is no integer; BSCALE, BZERO and BLANK then go.
 
     Parameters
@@ -227,6 +228,7 @@ def _patched_rows(
     changed: Sequence[NDArray[Any]],
 ) -> Iterator[NDArray[Any]]:
     ny = info.shape[-2]
+    scale = softening_of(source, info.index)
     for plane, (new, where) in enumerate(zip(values, changed, strict=True)):
         for start in range(0, ny, _ROWS):
             rows = slice(start, min(start + _ROWS, ny))
@@ -235,7 +237,8 @@ def _patched_rows(
             else:
                 window = (rows, slice(None))
                 block = source.read(info.index, plane=plane, window=window).astype(stored)
-            block[where[rows]] = new[rows][where[rows]]
+            fresh = new[rows][where[rows]]
+            block[where[rows]] = fresh if scale is None else scale.stored(fresh)
             yield block
 
 

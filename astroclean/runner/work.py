@@ -250,6 +250,7 @@ def _rejected_records(
             status=FileStatus.REJECTED,
             instrument=plan.instrument,
             notes=list(exposure.notes),
+            contradictions=list(exposure.contradictions),
             screening=means,
             rejected_by=stage,
         )
@@ -269,9 +270,13 @@ def _finished(
             raise FitsReadError(
                 "some science HDUs belong to no band", where=plan.input, received=len(own)
             )
+        for slot in exposure.slots:  # frames may have been read in other processes
+            exposure.resolved(slot)
+        contradictions = list(exposure.contradictions)
         remarks = sum((work.remarks for work in own), Remarks(notes=list(exposure.notes)))
         if remarks.suspect and plan.pipeline.config.run.on_suspect == "fail":
-            records.append(_suspect_record(plan, remarks, own))
+            record = _suspect_record(plan, remarks, own)
+            records.append(record.model_copy(update={"contradictions": contradictions}))
             continue
         folder.begin(plan.stem, possible_outputs(plan))
         try:
@@ -291,6 +296,7 @@ def _finished(
             outputs=digests,
             notes=remarks.notes,
             suspect=remarks.suspect,
+            contradictions=contradictions,
             skipped_hdus=dict(exposure.grouping.skipped),
             screening=means,
             rejected_by=rejected_by,
