@@ -141,7 +141,8 @@ class Exposure:
         Returns
         -------
         Frame
-            With unit, WCS and the detector's values; no pixel is read.
+            With unit, WCS, the detector's values, and an uncertainty where the file has one; no
+            pixel is read.
 
         Raises
         ------
@@ -149,9 +150,11 @@ class Exposure:
             The unit is not told.
         """
         told = self._headers.of(slot)
+        known = set(_UNCERTAINTIES) & set(slot.companions)
         return Frame(
             np.zeros((1, 1), dtype=np.float32),
             unit=told.unit,
+            uncertainty=StdDevUncertainty(np.ones((1, 1), dtype=np.float32)) if known else None,
             wcs=told.wcs,
             meta=told.meta(),
             frame_id=self.frame_id(slot),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
@@ -65,9 +65,8 @@ class Understood:
             return
         rows = sampled_rows(source, slot.science.index, slot.plane)
         rows = rows if scale is None else scale.linear(rows)
-        median = float(np.median(rows)) if rows.size else -np.inf
-        if told.value <= median:
-            self._untrue("saturation", f"is below the median of the pixels, {median:.6g}")
+        if rows.size and told.value <= float(np.median(rows)):
+            self._untrue("saturation", "is below the median of the pixels")
 
     def _tell_scale(self, scale: Softening) -> None:
         cards = f"BSOFTEN = {scale.softening:g}, BOFFSET = {scale.offset:g}"
@@ -109,26 +108,27 @@ class Headers:
     ) -> None:
         self.contradictions: list[str] = []
         self._source, self._instrument, self._overrides = source, instrument, overrides
-        self._known: dict[tuple[int, int | None], Understood] = {}
-        self._compared: set[tuple[int, int | None]] = set()
+        self._known: dict[int, Understood] = {}
+        self._compared: dict[tuple[int, int | None], dict[str, Resolved]] = {}
 
     def of(self, slot: FrameSlot) -> Understood:
         """Return what the headers of a frame tell; no pixel is read."""
-        key = slot.science.index, slot.plane
-        if key not in self._known:
-            self._known[key] = understood(self._source, slot, self._instrument, self._overrides)
-            self._tell(self._known[key])
-        return self._known[key]
+        index = slot.science.index
+        if index not in self._known:
+            self._known[index] = understood(self._source, slot, self._instrument, self._overrides)
+            self._tell(self._known[index])
+        return self._known[index]
 
     def compared(self, slot: FrameSlot) -> Understood:
         """Return what headers tell, compared with a few rows of pixels."""
         told = self.of(slot)
         key = slot.science.index, slot.plane
         if key not in self._compared:
-            self._compared.add(key)
-            told.check_pixels(self._source, slot, softening_of(self._source, slot.science.index))
-            self._tell(told)
-        return told
+            own = replace(told, values=dict(told.values), remarked=Remarked())
+            own.check_pixels(self._source, slot, softening_of(self._source, slot.science.index))
+            self._tell(own)
+            self._compared[key] = own.values
+        return replace(told, values=self._compared[key])
 
     def _tell(self, told: Understood) -> None:
         for texts, new in (
