@@ -62,6 +62,7 @@ FRAMES: dict[str, tuple[float, tuple[str, ...], dict[str, Any]]] = {
     "wise12_w5_nebula.fits.gz": (1.6, MAPS[:1], {"psf.fwhm": "1.6 pixel"}),
     "spitzer_irac_galplane.fits.gz": (1.6, MAPS[:1], {"psf.fwhm": "1.9 arcsec"}),
 }
+_MOST_LOST = 0.02
 _MOST_FLAGGED = 0.05  # of the box of an added object: beyond, the place itself was bad
 
 
@@ -95,7 +96,7 @@ def main() -> None:
                 row, lost = [name, pipeline, "refused", "", str(error)], []
             print(" | ".join(row), flush=True)
             for loss in lost:
-                if loss.part > 0.02:
+                if loss.part > _MOST_LOST:
                     print(
                         f"    lost {loss.part:.1%} of a {loss.shape} of S/N {loss.snr:.0f}",
                         flush=True,
@@ -109,7 +110,7 @@ def run_one(
     arguments: Any, name: str, pipeline: str, fwhm: float, settings: dict[str, Any]
 ) -> tuple[list[str], list[Loss]]:
     """Run one pipeline on one frame, as it is and with objects added."""
-    stem = name.split(".")[0]
+    stem = name.split(".", maxsplit=1)[0]
     folder = arguments.output / "runs" / f"{stem}-{pipeline}"
     set_by = [f"{key}={value}" for key, value in settings.items()]
     source = arguments.data / name
@@ -247,7 +248,7 @@ def page(rows: list[list[str]], losses: list[tuple[str, str, list[Loss]]]) -> st
             max((100 * loss.part for loss in lost if loss.shape == shape), default=float("nan"))
             for shape in SHAPES
         ]
-        above = sum(loss.part > 0.02 for loss in lost)
+        above = sum(loss.part > _MOST_LOST for loss in lost)
         cells = " | ".join(f"{value:.2g}" for value in worst)
         lines.append(f"| {name} | {pipeline} | {len(lost)} | {cells} | {above} |")
     return "\n".join([*lines, ""])

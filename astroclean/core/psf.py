@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.psf_grid import check_nodes, node_weights
+from astroclean.core.psf_repair import repaired_stamps
 from astroclean.core.stamp import (
     FINER,
     FWHM_PER_SIGMA,
@@ -44,12 +45,20 @@ class Psf:
     fine : (n, FINER (ky - 1) + 1, FINER (kx - 1) + 1) array_like, optional
         The same at a quarter of a pixel from each other (`astroclean.core.stamp.FINER`), integrated
         over the frame's pixels, where a finer image than the stamps tells it.
+    computed : bool
+        Whether a method made the stamps: what is below zero is meant. Others without ``fine`` are
+        taken as measured, and a pedestal is taken away.
 
     Raises
     ------
     PsfError
-        A stamp is not finite, has an even side, no positive sum, a peak off its centre, the
+        A stamp is no image of one star, has an even side or its peak off its centre, the
         positions form no grid, or ``fine`` does not fit the stamps.
+
+    Warns
+    -----
+    AstrocleanWarning
+        A pedestal was taken away, or a stamp ends within the PSF.
     """
 
     stamps: NDArray[np.float64]
@@ -58,14 +67,17 @@ class Psf:
     """(n, 2) pixel positions (x, y), or None for a constant PSF."""
     _fine: NDArray[np.float64] | None
 
-    def __init__(self, stamps: Any, positions: Any = None, *, fine: Any = None) -> None:
+    def __init__(
+        self, stamps: Any, positions: Any = None, *, fine: Any = None, computed: bool = False
+    ) -> None:
         array = np.asarray(stamps, dtype=np.float64)
-        if array.ndim == _STAMP:
-            array = array[np.newaxis]
+        array = array[np.newaxis] if array.ndim == _STAMP else array
         if array.ndim != _GRID or array.size == 0:
             raise PsfError("a PSF is a stamp (ky, kx) or a set (n, ky, kx)", received=array.shape)
         places = None if positions is None else np.asarray(positions, dtype=np.float64)
         check_nodes(len(array), places)
+        if fine is None and not computed:
+            array = np.stack(repaired_stamps(list(array)))
         normalized = np.stack([checked_stamp(stamp) for stamp in array])
         object.__setattr__(self, "stamps", normalized)
         object.__setattr__(self, "positions", places)
@@ -75,7 +87,7 @@ class Psf:
     def fine(self) -> NDArray[np.float64]:
         """(n, FINER (ky - 1) + 1, FINER (kx - 1) + 1): the stamps at quarters of a pixel.
 
-        As measured, or by their Fourier series, which is exact if they are sampled well.
+        As measured, or by their Fourier series, exact if they are sampled well.
         """
         if self._fine is not None:
             return self._fine
@@ -268,14 +280,15 @@ class Psf:
         Raises
         ------
         PsfError
-            The stamp is not finite or has no positive peak, or ``scale`` is not positive.
+            The stamp is no image of one star, or ``scale`` is not positive.
         """
         array = np.asarray(stamp, dtype=np.float64)
-        if array.ndim != _STAMP or not np.isfinite(array).all() or array.max(initial=0) <= 0:
-            raise PsfError("a PSF stamp is a finite 2-D image with a peak", received=array.shape)
+        if array.ndim != _STAMP or array.size == 0:
+            raise PsfError("a PSF stamp is a 2-D image", received=array.shape)
         if not scale > 0:
             raise PsfError("pixel scale of a PSF must be positive", received=scale)
-        return cls.from_fine(sampled_stamp(array, core_centroid(array), scale))
+        (image,) = repaired_stamps([array])
+        return cls.from_fine(sampled_stamp(image, core_centroid(image), scale))
 
     @classmethod
     def from_model(

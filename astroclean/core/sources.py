@@ -101,6 +101,9 @@ class Sources:
 
         table = self.table.copy()
         x, y = np.asarray(table["x"], dtype=float), np.asarray(table["y"], dtype=float)
+        # The projection takes an infinite pixel to some point of the sky.
+        known = np.isfinite(x) & np.isfinite(y)
+        x, y = np.where(known, x, np.nan), np.where(known, y, np.nan)
         sky = wcs.celestial.pixel_to_world(x, y).icrs
         position = table.colnames.index("y") + 1
         for offset, (name, angle) in enumerate((("ra", sky.ra), ("dec", sky.dec))):

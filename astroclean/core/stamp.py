@@ -15,6 +15,7 @@ __all__ = [
     "FINER",
     "FWHM_PER_SIGMA",
     "WELL_SAMPLED",
+    "centred_stamp",
     "checked_stamp",
     "core_centroid",
     "finer_stamp",
@@ -34,7 +35,10 @@ def checked_stamp(stamp: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a stamp scaled to sum 1, or raise PsfError: finite, odd, positive, peak centred."""
     ky, kx = stamp.shape
     if not np.isfinite(stamp).all():
-        raise PsfError("PSF stamp has pixels that are not finite", received=stamp.shape)
+        raise PsfError(
+            "PSF stamp has pixels that are not finite",
+            received=f"{np.count_nonzero(~np.isfinite(stamp))} of {stamp.size}",
+        )
     if ky % 2 == 0 or kx % 2 == 0:
         raise PsfError(
             "sides of a PSF stamp must be odd, so that it has a central pixel",
@@ -86,6 +90,32 @@ def core_centroid(array: NDArray[np.float64]) -> tuple[float, float]:
         if abs(dy) + abs(dx) < 1e-4:  # noqa: PLR2004 - pixels
             break
     return float(y0), float(x0)
+
+
+def centred_stamp(image: NDArray[np.float64], center: tuple[float, float]) -> NDArray[np.float64]:
+    """Return an image moved so that a place in it is the middle of a central pixel.
+
+    Pixels stay as large as they are: nothing is integrated again.
+
+    Parameters
+    ----------
+    image : (my, mx) float64
+        Image of a point source. Not modified.
+    center : (float, float)
+        y, x of the source.
+
+    Returns
+    -------
+    (k, k) float64
+        The largest square about the source that the image covers; k is odd.
+    """
+    from scipy.ndimage import shift  # noqa: PLC0415 - optional extra
+
+    row, column = (round(place) for place in center)
+    half = min(row, column, image.shape[0] - 1 - row, image.shape[1] - 1 - column)
+    moved = shift(image, (row - center[0], column - center[1]), order=5, mode="nearest")
+    square = moved[row - half : row + half + 1, column - half : column + half + 1]
+    return np.ascontiguousarray(square)
 
 
 def finer_stamp(stamp: NDArray[np.float64], factor: int = FINER) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from astroclean.core.configs import read_toml
+from astroclean.core.domain import Domain
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError, PluginLoadError
 from astroclean.inference.normalize import Identity, Normalization
@@ -29,7 +30,6 @@ __all__ = [
 ]
 
 Precision = Literal["f32", "bf16", "f16"]
-Range = tuple[float, float]
 Batch = tuple[PositiveInt, PositiveInt, PositiveInt]
 _PLAIN_NAME = r"^[\w.-]+$"
 _SUFFIX = ".card.toml"
@@ -102,21 +102,6 @@ class NetworkCode(_Declared):
     """Order of axes inside the Keras model; batches outside are always nchw."""
     constants: tuple[str, ...] = ()
     """Initializers with two or more axes that are no parameters."""
-
-
-class Domain(_Declared):
-    """What the network was trained on. Empty means: not told, or no limit."""
-
-    instruments: tuple[str, ...] = ()
-    """Names of instrument files."""
-    pixel_scale: Range | None = None
-    """Arcsec, least and most."""
-    fwhm_pixels: Range | None = None
-    """Width of the PSF in pixels, least and most."""
-    coadd: bool | None = None
-    """Whether it was trained on coadded frames, or on single exposures."""
-    description: str = ""
-    """In words."""
 
 
 class Example(_Declared):

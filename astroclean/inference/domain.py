@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from astropy import units as u
 
-from astroclean.core.detector import Detector
 from astroclean.errors import UnitError
 
 if TYPE_CHECKING:
@@ -31,22 +30,10 @@ def check_domain(card: NetworkCard, frame: Frame) -> tuple[str, ...]:
     tuple of str
         One clause for each difference, for the report; empty where there is none.
     """
-    domain = card.domain
-    detector = Detector.of(frame.meta)
-    found = []
-    if domain.instruments and detector.instrument and detector.instrument not in domain.instruments:
-        trained = ", ".join(domain.instruments)
-        found.append(f"instrument {detector.instrument}, trained on {trained}")
-    found += _outside("pixel scale", detector.pixel_scale, domain.pixel_scale, "arcsec")
-    width = None if frame.psf is None else frame.psf.fwhm_pixels
-    found += _outside("PSF width", width, domain.fwhm_pixels, "pixels")
-    combined = frame.meta.get("NCOMBINE")
-    if domain.coadd is not None and combined is not None and (int(combined) > 1) != domain.coadd:
-        trained = "coadds" if domain.coadd else "single exposures"
-        found.append(f"{combined} exposures combined, trained on {trained}")
+    found = card.domain.differences(frame, of="trained on")
     if not _has_unit(card, frame):
-        found.append(f"unit {frame.unit}, trained on {card.unit}")
-    return tuple(found)
+        found += (f"unit {frame.unit}, trained on {card.unit}",)
+    return found
 
 
 def check_unit(card: NetworkCard, frame: Frame) -> None:
@@ -75,11 +62,3 @@ def check_unit(card: NetworkCard, frame: Frame) -> None:
 
 def _has_unit(card: NetworkCard, frame: Frame) -> bool:
     return card.unit == "any" or bool(u.Unit(card.unit) == frame.unit)
-
-
-def _outside(
-    what: str, value: float | None, limits: tuple[float, float] | None, unit: str
-) -> list[str]:
-    if value is None or limits is None or limits[0] <= value <= limits[1]:
-        return []
-    return [f"{what} {value:.3g} {unit}, trained on {limits[0]:g} to {limits[1]:g}"]

@@ -39,7 +39,7 @@ def write_catalog(
     target : BinaryIO
         Where to write.
     suffix : str
-        ``.ecsv`` or ``.fits``.
+        ``.ecsv`` or ``.fits``; in the latter the descriptions of columns are cards ``TCOMMn``.
     """
     table = _stacked(catalogs)
     if suffix == ".ecsv":
@@ -49,6 +49,10 @@ def write_catalog(
         return
     hdu = _table_hdu(table)
     hdu.name = "SOURCES"
+    for number, name in enumerate(table.colnames, start=1):
+        description = table[name].info.description
+        if description:  # astropy writes none; TOPCAT and STILTS read and write this card
+            hdu.header[f"TCOMM{number}"] = description
     target.write(own_primary())
     target.write(encode_hdu(hdu))
 
@@ -92,6 +96,8 @@ def _stacked(catalogs: Sequence[tuple[str, Sources]]) -> QTable:
 def write_regions(catalogs: Sequence[tuple[str, Sources]], target: BinaryIO) -> None:
     """Write the sources as DS9 regions: ICRS where there are sky coordinates, else pixels.
 
+    A source without a finite position has no region; it is in the catalogue.
+
     Parameters
     ----------
     catalogs, target
@@ -112,9 +118,12 @@ def write_regions(catalogs: Sequence[tuple[str, Sources]], target: BinaryIO) -> 
         ) from error
     found: list[Any] = []
     for label, sources in catalogs:
-        for row in sources.table:
+        on_sky = "ra" in sources.table.colnames
+        names = ("ra", "dec") if on_sky else ("x", "y")
+        places = [np.asarray(sources.table[name], dtype=float) for name in names]
+        for row in sources.table[np.isfinite(places).all(axis=0)]:
             meta = {"text": f"{label} {row['id']}"}
-            if "ra" in sources.table.colnames:
+            if on_sky:
                 found.append(PointSkyRegion(SkyCoord(row["ra"], row["dec"]), meta=meta))
             else:
                 place = PixCoord(float(row["x"]), float(row["y"]))

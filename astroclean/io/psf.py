@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
 
 from astroclean.core.psf import Psf
-from astroclean.errors import PsfError
+from astroclean.core.psf_repair import repaired_stamps
+from astroclean.core.stamp import centred_stamp, core_centroid, sampled_stamp
+from astroclean.errors import AstrocleanWarning, PsfError
 from astroclean.io.source import FitsSource
 from astroclean.io.values import frame_wcs
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astropy.io.fits import Header
+    from numpy.typing import NDArray
 
 __all__ = ["read_psf"]
 
@@ -24,6 +28,11 @@ _STAMP, _GRID = 2, 3
 _SCALE_KEYWORDS = ("PIXELSCL", "PIXSCALE", "PIXSCAL1", "SECPIX")
 _ARCSEC_PER_DEG = 3600.0
 _SAME_SCALE = 1e-3
+_CENTRED, _TOLD = 0.55, 0.2
+"""Pixels of the frame that a core may lie off the middle of its stamp before it is moved, because
+another pixel is nearer, and before it is said; asymmetric PSFs are off by a tenth."""
+_UNIT_SUM = 0.1
+"""Wings beyond the stamp are a good reason to fall short of 1 by less."""
 
 
 def read_psf(
@@ -49,9 +58,16 @@ def read_psf(
     Raises
     ------
     PsfError
-        No image, or the scale of file or frame is not known.
+        No image, the scale of file or frame is not known, or what the image shows is no PSF.
     FitsReadError
         The file is damaged.
+
+    Warns
+    -----
+    AstrocleanWarning
+        What was changed, and by how much: a pedestal taken away, a sum scaled that was off 1 by a
+        tenth, a core moved that was off the middle by half of the frame's pixel; or that it was
+        left there where it was off by a fifth.
     """
     if not path.is_file():
         raise PsfError("no such file", where=str(path), remedy="Check psf.file.")
@@ -66,17 +82,66 @@ def read_psf(
         planes = [source.read(info.index, plane=n) for n in range(count)]
     scale = _ratio(header, wcs, frame_pixel_scale, file_pixel_scale, str(path))
     positions = [_position(header, n, str(path)) for n in range(count)] if count > 1 else None
-    if _fits(planes[0].shape, scale):
-        return Psf(np.stack(planes), positions)
-    images = [Psf.resampled(plane, scale=scale).fine[0] for plane in planes]
+    planes = _believable(planes, str(path))
+    centers = [core_centroid(plane) for plane in planes]
+    off = max(_offset(plane, center) for plane, center in zip(planes, centers, strict=True))
+    same_pixels = abs(scale - 1) < _SAME_SCALE
+    ny, nx = planes[0].shape
+    if same_pixels and ny == nx and ny % 2 == 1 and off <= _CENTRED:
+        if off > _TOLD:
+            _say_kept(off, str(path))
+        return Psf(np.stack(planes), positions, computed=True)
+    pairs = list(zip(planes, centers, strict=True))
+    if same_pixels:
+        moved = [centred_stamp(*pair) for pair in pairs]
+    else:
+        moved = [sampled_stamp(*pair, scale) for pair in pairs]
     # Their centroids differ, so they may not reach equally far.
-    side = min(image.shape[0] for image in images)
-    return Psf.from_fine(np.stack([_central(image, side) for image in images]), positions)
+    side = min(image.shape[0] for image in moved)
+    stack = np.stack([_central(image, side) for image in moved])
+    psf = Psf(stack, positions, computed=True) if same_pixels else Psf.from_fine(stack, positions)
+    if off > _CENTRED * scale:
+        _say_moved(off, side=psf.shape[0], reach=min(ny, nx) / scale, where=str(path))
+    return psf
 
 
-def _fits(shape: tuple[int, ...], scale: float) -> bool:
-    """Return whether a stamp is on the frame's pixels, with one in its middle."""
-    return abs(scale - 1) < _SAME_SCALE and shape[0] == shape[1] and shape[0] % 2 == 1
+def _believable(planes: list[Any], where: str) -> list[NDArray[np.float64]]:
+    """Return the planes without pedestal; say how their sum is scaled where that is no rounding."""
+    arrays = [np.asarray(plane, dtype=np.float64) for plane in planes]
+    arrays = repaired_stamps(arrays, where=where)
+    sums = [float(array.sum()) for array in arrays]
+    if max(abs(total - 1) for total in sums) > _UNIT_SUM:
+        told = f"{sums[0]:.4g}" if len(sums) == 1 else f"{min(sums):.4g} to {max(sums):.4g}"
+        warnings.warn(
+            f"{where}: the PSF was scaled from a sum of {told} to 1.",
+            AstrocleanWarning,
+            stacklevel=3,
+        )
+    return arrays
+
+
+def _offset(plane: NDArray[np.float64], center: tuple[float, float]) -> float:
+    """Return how far a source lies from the middle of its stamp, in pixels, along one axis."""
+    sides = zip(plane.shape, center, strict=True)
+    return float(max(abs(place - (side - 1) / 2) for side, place in sides))
+
+
+def _say_kept(off: float, where: str) -> None:
+    warnings.warn(
+        f"{where}: the core of the PSF lies {off:.2g} pixels off the middle of its stamp, and was "
+        "left there: a deconvolved image or fitted position is off by as much.",
+        AstrocleanWarning,
+        stacklevel=3,
+    )
+
+
+def _say_moved(off: float, *, side: int, reach: float, where: str) -> None:
+    warnings.warn(
+        f"{where}: the core of the PSF lay {off:.2g} pixels of the file off the middle of its "
+        f"stamp, and was moved there: of a side, {side} of {reach:.0f} pixels are left.",
+        AstrocleanWarning,
+        stacklevel=3,
+    )
 
 
 def _central(image: Any, side: int) -> Any:

@@ -57,6 +57,9 @@ class StageRecord(_Record):
     outcome: str
     seconds: float
     metrics: dict[str, float | None] = Field(default_factory=dict)
+    shares: dict[str, float] = Field(default_factory=dict)
+    """Of the pixels that gained a plane, by name, and of those that were ``changed``; of the light
+    of sources that was filled (``source light``). 0 to 1."""
 
 
 class Histogram(_Record):

@@ -160,8 +160,8 @@ class _Sums:
         for stage in stages:
             change = self.changes[stage.name]
             self.remarks += Remarks(suspect=stage.implausible(change, frame_id))
-            shares = {f"share {name}": share for name, share in change.shares().items()}
-            self.stages[stage.name] = self.stages[stage.name].model_copy(update={"metrics": shares})
+            shares = {"shares": change.shares()}
+            self.stages[stage.name] = self.stages[stage.name].model_copy(update=shares)
 
     def add_stages(self, state: FrameState) -> None:
         """Add the time of the stages that a band went through, and what they changed of it.
@@ -287,7 +287,7 @@ def _joined(last: FrameWork, stores: ImageStores, sums: _Sums, plan: WindowPlan)
     )
     note = (
         f"{last.record.frame_id}: processed in {_told(plan, stores.shape[0])}; no pictures, and "
-        "of the metrics of the stages only shares of pixels are there"
+        "metrics of the stages are left out"
     )
     return FrameWork(output, record, None, {}, sums.remarks + Remarks(notes=[note]))
 

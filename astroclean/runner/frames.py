@@ -173,7 +173,6 @@ def faults_named(stage: Stage, frame_id: str, remarks: Remarks) -> Iterator[None
 def _advanced(
     state: FrameState, result: StageResult, stage: Stage, seconds: float, remarks: Remarks
 ) -> FrameState:
-    shares = {f"share {name}": share for name, share in result.change.shares().items()}
     record = StageRecord(
         name=stage.name,
         plugin=stage.identity.plugin,
@@ -181,7 +180,8 @@ def _advanced(
         version=stage.identity.version,
         outcome=str(result.outcome),
         seconds=seconds,
-        metrics={key: float(value) for key, value in {**result.metrics, **shares}.items()},
+        metrics={key: float(value) for key, value in result.metrics.items()},
+        shares=result.change.shares(),
     )
     branches = stage.branch is not None
     return replace(

@@ -101,10 +101,7 @@ def test_a_frame_in_windows_is_judged_like_one_in_one_piece(tmp_path: Path, rows
     assert any("windows" in note for note in cut.notes)
     assert cut.suspect == whole.suspect
     assert bool(whole.suspect) == (rows == 20)
-    shares = [
-        {k: v for k, v in f.frames[0].stages[0].metrics.items() if k.startswith("share")}
-        for f in (whole, cut)
-    ]
+    shares = [file.frames[0].stages[0].shares for file in (whole, cut)]
     assert shares[0] == shares[1] != {}
 
 

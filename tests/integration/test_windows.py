@@ -52,8 +52,8 @@ def test_windows_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"raw{suffix}"
     write_exposure(path, seed=2, shape=(420, 90))
     whole = cleaned(tmp_path / "whole", path)
-    # The halo of both stages is 81 rows; three bands, the last shorter than the others.
-    cut = cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 81 + 150, 90))
+    # The halo of both stages is 127 rows; three bands, the last shorter than the others.
+    cut = cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 127 + 150, 90))
     assert cut == whole
 
 
@@ -77,7 +77,7 @@ def test_windows_with_uncertainty_dq_and_integers(tmp_path: Path) -> None:
     path = tmp_path / "mef.fits"
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
     whole = cleaned(tmp_path / "whole", path)
-    cut = cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 81 + 100, 80))
+    cut = cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 127 + 100, 80))
     assert cut == whole
     flags = fitsio.read(str(tmp_path / "cut" / "mef_clean.fits"), ext="FLAGS")
     error = fitsio.read(str(tmp_path / "cut" / "mef_clean.fits"), ext="ERR")
@@ -104,7 +104,7 @@ def test_a_stage_that_surveys_the_frame_between_others(tmp_path: Path, level: fl
     ]
     pipeline = {**PIPELINE, "stage": stages}
     whole = cleaned(tmp_path / "whole", tmp_path / "raw.fits", pipeline)
-    limit = limit_for(2 * 81 + 60, 80)
+    limit = limit_for(2 * 127 + 60, 80)
     assert cleaned(tmp_path / "cut", tmp_path / "raw.fits", pipeline, max_memory=limit) == whole
     flags = fitsio.read(str(tmp_path / "cut" / "raw_clean.fits"), ext="FLAGS")
     assert (flags[55:340, 50] & int(astroclean.MaskPlane.SATURATED)).all()
@@ -126,7 +126,7 @@ def test_a_network_between_others_sees_the_tiles_of_the_whole_frame(
     ]
     pipeline = {**PIPELINE, "stage": stages}
     whole = cleaned(tmp_path / "whole", tmp_path / "raw.fits", pipeline)
-    limit = limit_for(2 * 81 + 60, 90)
+    limit = limit_for(2 * 127 + 60, 90)
     assert cleaned(tmp_path / "cut", tmp_path / "raw.fits", pipeline, max_memory=limit) == whole
     assert whole != cleaned(tmp_path / "without", tmp_path / "raw.fits")
 
@@ -154,7 +154,7 @@ def test_compressed_integers_with_checksums(tmp_path: Path, tile: tuple[int, int
     path = tmp_path / "raw.fits.fz"
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, checksum=True)
     whole = cleaned(tmp_path / "whole", path)
-    assert cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 81 + 90, 80)) == whole
+    assert cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 127 + 90, 80)) == whole
     with fits.open(tmp_path / "cut" / "raw_clean.fits.fz", checksum=True) as hdus:
         assert np.isfinite(hdus["SCI"].data).all()
 
@@ -166,14 +166,14 @@ def test_a_file_compressed_in_one_tile_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "raw.fits.fz"
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)
     with pytest.raises(NeedError, match="funpack"):
-        cleaned(tmp_path / "out", path, max_memory=limit_for(2 * 81 + 90, 80))
+        cleaned(tmp_path / "out", path, max_memory=limit_for(2 * 127 + 90, 80))
 
 
 def test_a_band_is_gone_before_the_next_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or two bands would be in memory together."""
-    write_exposure(tmp_path / "raw.fits", seed=2, shape=(1200, 60))
+    write_exposure(tmp_path / "raw.fits", seed=2, shape=(1400, 60))
     seen: list[weakref.ref[Any]] = []
     alive: list[int] = []
     read = Exposure.frame
@@ -188,7 +188,7 @@ def test_a_band_is_gone_before_the_next_is_read(
     stages = [{"plugin": "lacosmic"}, {"plugin": "interpolate", "options": {"max_distance": 4}}]
     pipeline = {**PIPELINE, "stage": [{"plugin": "saturation"}, *stages]}
     cleaned(
-        tmp_path / "out", tmp_path / "raw.fits", pipeline, max_memory=limit_for(2 * 179 + 120, 60)
+        tmp_path / "out", tmp_path / "raw.fits", pipeline, max_memory=limit_for(2 * 225 + 120, 60)
     )
     assert len(alive) > 2 * 10  # a survey, and the stages
     assert set(alive) == {0}
@@ -202,7 +202,7 @@ def test_cubes_go_plane_by_plane_and_band_by_band(tmp_path: Path) -> None:
     header = fits.Header({"BUNIT": "adu", "GAIN": 2.0, "RDNOISE": 4.0, "SATURATE": 6e4})
     fits.PrimaryHDU(cube, header).writeto(path)
     whole = cleaned(tmp_path / "whole", path)
-    assert cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 81 + 90, 60)) == whole
+    assert cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 127 + 90, 60)) == whole
 
 
 def test_counts_of_the_record_are_those_of_the_whole_frame(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_counts_of_the_record_are_those_of_the_whole_frame(tmp_path: Path) -> No
         astroclean.run({**PIPELINE, "run": run}, tmp_path / "raw.fits", output=tmp_path / name)
         .files[0]
         .frames[0]
-        for name, run in (("a", {}), ("b", {"max_memory": limit_for(2 * 81 + 100, 90)}))
+        for name, run in (("a", {}), ("b", {"max_memory": limit_for(2 * 127 + 100, 90)}))
     ]
     assert frames[0].pixels_changed == frames[1].pixels_changed > 0
     assert frames[0].flagged_after == frames[1].flagged_after

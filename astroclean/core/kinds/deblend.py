@@ -10,6 +10,7 @@ import numpy as np
 
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Separation
+from astroclean.core.source_planes import with_plane_columns
 from astroclean.core.stage import Outcome, Provides, Stage, StageResult
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ __all__ = ["Deblender"]
 
 
 class Deblender(Stage):
-    """Finds sources and sets ``frame.sources`` and the plane SOURCE; no pixel value changes."""
+    """Finds sources and sets ``frame.sources`` and the plane SOURCE; no pixel value changes.
+
+    Where the method gives a segmentation, the catalogue gains the columns ``n_saturated``,
+    ``n_filled``, ``n_flagged`` and ``planes``, whatever the plugin: see
+    `astroclean.core.source_planes`.
+    """
 
     kind = "deblend"
     answers = Separation
@@ -41,6 +47,7 @@ class Deblender(Stage):
         if sources.segmentation is not None:
             labels = self._checked(frame, "segmentation", sources.segmentation)
             sources = replace(sources, segmentation=labels.astype(np.int32, copy=False))
+            sources = with_plane_columns(sources, frame)
             result = result.replace(sources=sources).add_planes(labels > 0, MaskPlane.SOURCE)
         products = dict(answer.products)
         if answer.unassigned is not None:

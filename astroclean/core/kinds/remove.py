@@ -9,6 +9,7 @@ import numpy as np
 
 from astroclean.core.planes import MADE_UP, MaskPlane
 from astroclean.core.results import Removal
+from astroclean.core.source_planes import with_plane_columns_of
 from astroclean.core.stage import Outcome, Stage, StageResult
 from astroclean.core.uncertainty import deviation_of, with_deviation
 from astroclean.errors import ContractError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.sources import Sources
 
 __all__ = ["SourceRemover"]
 
@@ -52,7 +54,7 @@ class SourceRemover(Stage):
         result = frame.replace(
             data=new,
             uncertainty=self._uncertainty(frame, answer.uncertainty, where),
-            sources=frame.sources if answer.sources is None else answer.sources,
+            sources=self._sources(frame, answer),
         )
         reasons = self._reasons(frame, answer, where)
         for plane, pixels in reasons.items():
@@ -67,6 +69,11 @@ class SourceRemover(Stage):
         products = {"REMOVED": removed.astype(np.float32), **answer.products}
         outcome = Outcome.DONE if count else Outcome.NO_WORK
         return StageResult(result, products, metrics, outcome)
+
+    def _sources(self, frame: Frame, answer: Removal) -> Sources | None:
+        if answer.sources is None:
+            return frame.sources
+        return with_plane_columns_of(answer.sources, frame.sources)
 
     def _reasons(
         self, frame: Frame, answer: Removal, where: NDArray[np.bool_]

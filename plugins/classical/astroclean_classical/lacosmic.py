@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -11,9 +12,15 @@ from astroclean.core.kinds.mask import Masker
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
-from astroclean.errors import StageError
+from astroclean.core.stage import Needs
+from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean_classical.filling import nearest_filled
-from astroclean_classical.lacosmic_noise import Noise, noise_of, noise_survey
+from astroclean_classical.lacosmic_domain import point_sources_of, remarks_of
+from astroclean_classical.lacosmic_empty import EMPTY_REACH, empty_blocks
+from astroclean_classical.lacosmic_noise import Noise, noise_of
+from astroclean_classical.lacosmic_shapes import SHAPES_REACH, beside_dark_pixels, thick_groups
+from astroclean_classical.lacosmic_stars import REACH, explained_by_stars
+from astroclean_classical.lacosmic_survey import FrameFacts, FrameSurvey
 
 if TYPE_CHECKING:
     from typing import Any
@@ -27,6 +34,7 @@ __all__ = ["LACosmic", "LACosmicOptions"]
 
 # Half of the widest median filter (9), of cleaning and growth, and some more.
 _RIM = 10
+_VETO_REACH = REACH + EMPTY_REACH + SHAPES_REACH
 
 
 class LACosmicOptions(StageOptions):
@@ -78,6 +86,12 @@ class LACosmic(Masker):
     sets = MaskPlane.COSMIC_RAY
     Options = LACosmicOptions
 
+    def needs(self) -> Needs:
+        """Return that a PSF is needed, where the fine structure comes from it and none is given."""
+        if self.options.fsmode == "convolve" and self.options.psf_fwhm is None:
+            return Needs(fields=frozenset({"psf"}))
+        return Needs()
+
     def halo(self, frame: Frame) -> int | None:
         """Return the reach of all iterations in pixels."""
         options = self.options
@@ -92,11 +106,11 @@ class LACosmic(Masker):
             if options.psf_fwhm is None and frame.psf is not None:
                 side = max(frame.psf.shape)
             step = 11 + side // 2
-        return int(options.niter * step + 7 + options.grow)
+        return int(options.niter * step + 7 + options.grow + _VETO_REACH)
 
     def survey(self, frame: Frame) -> Survey | None:
-        """Return what measures the noise, where neither gain nor read noise are to tell it."""
-        return noise_survey(self.options, frame)
+        """Return what measures the scatter of the sky and the width of stars."""
+        return FrameSurvey(self.options, frame)
 
     def find(self, frame: Frame) -> Mask:
         """Return the cosmic rays.
@@ -114,15 +128,63 @@ class LACosmic(Masker):
         Raises
         ------
         StageError
-            The noise asked for cannot be told from the frame, or a PSF is needed and missing.
+            The noise asked for cannot be told from the frame, or the frame has none, or not the
+            PSF that is needed.
         """
-        noise = noise_of(self.options, frame, self.measured(frame), self.name)
-        hits = _hits(frame, noise, self._settings(frame))
+        facts: FrameFacts = self.measured(frame)
+        bad = frame.mask | ~np.isfinite(frame.data)
+        if facts.sky.has_empty_zeros:
+            bad |= empty_blocks(frame.data)
+        settings = self._settings(frame)
+        if bad.all():
+            return Mask(np.zeros(frame.shape, dtype=np.uint32))
+        noise = noise_of(self.options, frame, facts, self.name)
+        hits = _hits(frame, bad, noise, settings)
+        others = self._others(frame, facts, noise, hits, bad)
+        hits &= ~others
+        self._tell(frame, facts, noise, flagged=bool(hits.any()))
         if self.options.grow and hits.any():
             hits = _grown(hits, self.options.grow)
         hits &= np.isfinite(frame.data)
         flags = hits * np.uint32(MaskPlane.COSMIC_RAY)
-        return Mask(flags, metrics={f"noise from {noise.source}": 1.0, **noise.metrics})
+        metrics = {
+            f"noise from {noise.source}": 1.0,
+            **noise.metrics,
+            "flags taken back": float(np.count_nonzero(others)),
+        }
+        if facts.fwhm_pixels is not None:
+            metrics["FWHM of point sources (pixels)"] = facts.fwhm_pixels
+        return Mask(flags, metrics=metrics)
+
+    def _others(
+        self,
+        frame: Frame,
+        facts: FrameFacts,
+        noise: Noise,
+        hits: NDArray[np.bool_],
+        bad: NDArray[np.bool_],
+    ) -> NDArray[np.bool_]:
+        """Return the hits that are none: stars, edges of dark pixels, thick objects."""
+        if not hits.any():
+            return np.zeros(frame.shape, dtype=bool)
+        image = frame.data * np.float32(noise.scale)
+        variance = noise.variance(image)
+        others = beside_dark_pixels(image, variance, hits=hits, bad=bad)
+        sources = point_sources_of(self.options, frame, facts)
+        if sources is not None:
+            others |= explained_by_stars(
+                image, variance, candidates=hits & ~others, bad=bad, sources=sources
+            )
+        return others | thick_groups(hits & ~others)
+
+    def _tell(self, frame: Frame, facts: FrameFacts, noise: Noise, *, flagged: bool) -> None:
+        """Warn of noise that contradicts itself, and of frames that the method is not for."""
+        where = f"{frame.frame_id}, stage '{self.name}'"
+        if noise.doubt:
+            warnings.warn(f"{where}: {noise.doubt}", SuspectWarning, stacklevel=2)
+        for text, is_doubtful in remarks_of(self.options, frame, facts):
+            category = SuspectWarning if is_doubtful and flagged else AstrocleanWarning
+            warnings.warn(f"{where}: {text}", category, stacklevel=2)
 
     def _settings(self, frame: Frame) -> dict[str, Any]:
         """Return the arguments of astroscrappy that concern no noise."""
@@ -145,24 +207,20 @@ class LACosmic(Masker):
                 "psfsize": options.psf_size | 1,
                 "psfbeta": options.psf_beta,
             }
-        if frame.psf is None:
-            raise StageError(
-                "fsmode 'convolve' needs a PSF",
-                where=f"{frame.frame_id}, stage '{self.name}'",
-                remedy="Give the option `psf_fwhm` in pixels, or `[psf]` in the pipeline.",
-            )
-        ny, nx = frame.shape
-        stamp = frame.psf.at(nx / 2, ny / 2)
+        assert frame.psf is not None  # see `needs`
+        # One kernel for the frame, whatever part of it this is.
+        stamp = frame.psf.stamps.mean(axis=0)
         # astroscrappy correlates with kernels that it makes itself, and convolves with given ones.
         return {**settings, "psfk": np.ascontiguousarray(stamp[::-1, ::-1], dtype=np.float32)}
 
 
-def _hits(frame: Frame, noise: Noise, settings: dict[str, Any]) -> NDArray[np.bool_]:
+def _hits(
+    frame: Frame, bad: NDArray[np.bool_], noise: Noise, settings: dict[str, Any]
+) -> NDArray[np.bool_]:
     """Run astroscrappy where there is anything to examine."""
     from astroscrappy import detect_cosmics  # noqa: PLC0415 - heavy
     from scipy.ndimage import binary_erosion  # noqa: PLC0415 - heavy
 
-    bad = frame.mask | ~np.isfinite(frame.data)
     # astroscrappy widens its mask by one pixel. With 13 % of the pixels flagged, as in STIS, it
     # would so pass over 43 % of the hits; narrowed first, the mask never reaches good pixels.
     inner = binary_erosion(bad, np.ones((3, 3)), border_value=1)
@@ -170,7 +228,7 @@ def _hits(frame: Frame, noise: Noise, settings: dict[str, Any]) -> NDArray[np.bo
     hidden = bad & ~(frame.where(MaskPlane.SATURATED) & np.isfinite(frame.data))
     image = nearest_filled(frame.data, hidden) * np.float32(noise.scale)
     # It also takes the median of unmasked pixels and must be left one.
-    if bad.all() or (image >= noise.settings["satlevel"]).all():
+    if (image >= noise.settings["satlevel"]).all():
         return np.zeros(frame.shape, dtype=bool)
     # Nor does it find hits at the borders, and it writes beyond arrays of a few pixels.
     rim = _RIM + len(settings.get("psfk", ())) // 2

@@ -1,20 +1,22 @@
-"""For `lacosmic`: where the noise of a pixel comes from."""
+"""For `lacosmic`: the noise of each pixel; where prediction and sky differ, the larger."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy import units as u
 
 from astroclean.core.detector import Detector
-from astroclean.core.survey import Survey, part_of
-from astroclean.core.uncertainty import deviation_of
+from astroclean.core.survey import part_of
 from astroclean.errors import StageError
-from astroclean.tiling.background import Background, BackgroundSurvey, MeshSettings
-from astroclean.tiling.sample import SampleGatherer
 from astroclean_classical.filling import nearest_filled
+from astroclean_classical.lacosmic_survey import (
+    is_known,
+    known_detector,
+    to_electrons,
+    variance_of,
+)
 
 if TYPE_CHECKING:
     from typing import Any
@@ -23,12 +25,9 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean_classical.lacosmic import LACosmicOptions
+    from astroclean_classical.lacosmic_survey import FrameFacts
 
-__all__ = ["Noise", "noise_of", "noise_survey"]
-
-# Below this share of usable pixels with an uncertainty, the plane does not describe the frame.
-_ENOUGH_UNCERTAINTY = 0.5
-_BACKGROUND_BOX = 64
+__all__ = ["Noise", "noise_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,90 +38,17 @@ class Noise:
     scale: float
     settings: dict[str, Any]
     metrics: dict[str, float]
+    doubt: str | None = None
+    """How prediction and sky contradict each other, with what to do; None where they do not."""
+
+    def variance(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the variance of the pixels of an image in the unit of the settings."""
+        if "invar" in self.settings:
+            return np.asarray(self.settings["invar"], dtype=np.float32)
+        return np.maximum(image, 0) + np.float32(self.settings["readnoise"] ** 2)
 
 
-@dataclass(frozen=True, eq=False)
-class _Choice:
-    """Where the noise comes from, and what was measured of it on the whole frame."""
-
-    source: str
-    typical: float = 0.0
-    """In the unit of the frame."""
-    background: Background | None = None
-
-
-def noise_survey(options: LACosmicOptions, frame: Frame) -> Survey | None:
-    """Return what chooses and measures the noise; None where it is told.
-
-    Parameters
-    ----------
-    options : LACosmicOptions
-        Its ``noise``, ``gain`` and ``read_noise`` count.
-    frame : Frame
-        Any part of the frame, for its header.
-    """
-    told = options.gain is not None or options.read_noise is not None
-    told = told or (frame.uncertainty is None and _has_detector(options, frame))
-    if options.noise == "detector" or (options.noise == "auto" and told):
-        return None
-    return _NoiseSurvey(options, frame)
-
-
-def _has_detector(options: LACosmicOptions, frame: Frame) -> bool:
-    detector = _detector(options, frame)
-    return bool(detector.scale(frame.unit)) and detector.read_noise is not None
-
-
-class _NoiseSurvey(Survey):
-    """Resolves ``noise = "auto"``."""
-
-    def __init__(self, options: LACosmicOptions, frame: Frame) -> None:
-        self._wanted = options.noise
-        self._has_detector = _has_detector(options, frame)
-        self._variances = SampleGatherer(part_of(frame).shape)
-        self._usable = self._known = 0
-
-    def add(self, frame: Frame, rows: slice) -> None:
-        """Take the next rows."""
-        variance = _variance(frame)
-        usable = ~frame.mask[rows]
-        self._usable += int(np.count_nonzero(usable))
-        if variance is not None:
-            known = _is_known(variance[rows])
-            self._known += int(np.count_nonzero(known & usable))
-            self._variances.add(variance[rows], known)
-
-    def finish(self) -> _Choice | Survey:
-        """Return the choice; where the background is chosen, the survey of it."""
-        enough = self._known > _ENOUGH_UNCERTAINTY * self._usable
-        if self._wanted != "background" and enough:
-            typical = np.sqrt(np.median(self._variances.finish()))
-            return _Choice("uncertainty", float(typical))
-        if self._wanted == "uncertainty":
-            return _Choice("none")
-        if self._wanted == "auto" and self._has_detector:
-            return _Choice("detector")
-        return _SkySurvey(MeshSettings(box=_BACKGROUND_BOX))
-
-
-class _SkySurvey(BackgroundSurvey):
-    def finish(self) -> _Choice:  # type: ignore[override]
-        """Return the scatter of the background around each pixel."""
-        background = super().finish()
-        return _Choice("background", background.typical_rms, background)
-
-
-def _variance(frame: Frame) -> NDArray[np.float32] | None:
-    deviation = deviation_of(frame.uncertainty)
-    return None if deviation is None else deviation**2
-
-
-def _is_known(variance: NDArray[np.float32]) -> NDArray[np.bool_]:
-    known: NDArray[np.bool_] = np.isfinite(variance) & (variance > 0)
-    return known
-
-
-def noise_of(options: LACosmicOptions, frame: Frame, choice: _Choice | None, stage: str) -> Noise:
+def noise_of(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stage: str) -> Noise:
     """Return the noise of a frame, or of a part of one.
 
     Parameters
@@ -131,7 +57,7 @@ def noise_of(options: LACosmicOptions, frame: Frame, choice: _Choice | None, sta
         Gain, read noise, sky and saturation, where given.
     frame : Frame
         Not modified.
-    choice : _Choice or None
+    facts : FrameFacts
         What the survey found.
     stage : str
         Name of the stage, for messages.
@@ -139,61 +65,135 @@ def noise_of(options: LACosmicOptions, frame: Frame, choice: _Choice | None, sta
     Raises
     ------
     StageError
-        The noise asked for cannot be told from the frame.
+        The noise asked for cannot be told from the frame, or the frame has none.
     """
-    if choice is None or choice.source == "detector":
-        return _of_detector(options, frame, stage)
-    if choice.source == "none":
+    where = f"{frame.frame_id}, stage '{stage}'"
+    if facts.source == "detector":
+        return _of_detector(options, frame, facts, stage)
+    if facts.source == "none":
         raise StageError(
             "the frame has no uncertainty for most of its pixels",
-            where=f"{frame.frame_id}, stage '{stage}'",
+            where=where,
             remedy='Use `noise = "detector"` or `noise = "background"`.',
         )
-    variance = _variance(frame)
-    if choice.background is not None or variance is None:
-        assert choice.background is not None
-        variance = choice.background.rms(part_of(frame).origin, frame.shape) ** 2
-    return _of_variance(options, frame, variance, choice)
+    if facts.source == "background" and not facts.typical > 0:
+        share = f"{facts.sky.constant:.0%} of the sky is constant" if facts.sky.cells else None
+        raise StageError(
+            "the frame has no noise that hits could be compared with: single counts, values that "
+            "were clipped, or too few pixels",
+            where=where,
+            received=share,
+            remedy="Take the frame before it was clipped or scaled to 8 bits, or give `gain` and "
+            "`read_noise`.",
+        )
+    if facts.background is None:
+        variance = variance_of(frame)
+        assert variance is not None
+    else:
+        variance = facts.background.rms(part_of(frame).origin, frame.shape) ** 2 / _CLIPPED
+    return _of_variance(options, frame, variance, facts)
 
 
-def _detector(options: LACosmicOptions, frame: Frame) -> Detector:
-    detector = Detector.of(frame.meta)
-    return detector if options.gain is None else replace(detector, gain=options.gain)
-
-
-def _of_detector(options: LACosmicOptions, frame: Frame, stage: str) -> Noise:
-    detector = _detector(options, frame)
-    electrons = detector.require_scale(
-        frame=frame,
-        stage=stage,
-        otherwise='Use `noise = "background"`, or give the frame an uncertainty.',
-    )
-    if frame.unit == u.electron and options.gain is not None:
-        electrons = options.gain  # the user knows better than the header
+def _of_detector(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stage: str) -> Noise:
+    electrons = to_electrons(options, frame)
+    if electrons is None:
+        electrons = known_detector(options, frame).require_scale(
+            frame=frame,
+            stage=stage,
+            otherwise='Use `noise = "background"`, or give the frame an uncertainty.',
+        )
     read_noise = options.read_noise
     if read_noise is None:
-        read_noise = detector.require("read_noise", frame=frame, stage=stage)
-    # The photons of a sky that is no longer in the data make the same noise everywhere.
-    settings: dict[str, Any] = {
-        "readnoise": float(np.hypot(read_noise, np.sqrt(options.sky * electrons))),
-        "satlevel": _saturation(options, frame) * electrons,
-    }
+        read_noise = Detector.of(frame.meta).require("read_noise", frame=frame, stage=stage)
     metrics = {"electrons per unit": electrons, "read noise (electrons)": float(read_noise)}
-    return Noise("detector", electrons, settings, metrics)
+    # The photons of a sky that is no longer in the data make the same noise everywhere.
+    constant = float(np.hypot(read_noise, np.sqrt(options.sky * electrons)))
+    scale, cause = electrons, None
+    sky = facts.sky
+    if sky.exceeds_prediction:
+        assert sky.predicted is not None
+        if sky.level > _THERE * sky.measured and sky.level * electrons > constant**2:
+            # Photons are most of what was predicted, and they are there: each counts too many.
+            scale, constant = electrons / sky.ratio**2, constant / sky.ratio
+            cause = "gain"
+        else:
+            missing = (sky.measured**2 - sky.predicted**2) * electrons**2
+            constant = float(np.hypot(constant, np.sqrt(missing)))
+            cause = "sky"
+    settings: dict[str, Any] = {
+        "readnoise": constant,
+        "satlevel": _saturation(options, frame) * scale,
+    }
+    told = (
+        f"gain and read noise ({electrons:g} electrons per {frame.unit}, {read_noise:g} electrons)"
+    )
+    doubt = _doubt(facts, frame, told, cause)
+    return Noise("detector", scale, settings, {**metrics, **_metrics(facts)}, doubt)
 
 
 def _of_variance(
-    options: LACosmicOptions, frame: Frame, variance: NDArray[np.float32], choice: _Choice
+    options: LACosmicOptions, frame: Frame, variance: NDArray[np.float32], facts: FrameFacts
 ) -> Noise:
-    filled = nearest_filled(variance, ~_is_known(variance))
-    typical = choice.typical or 1.0
+    filled = nearest_filled(variance, ~is_known(variance))
+    factor = facts.sky.ratio if facts.sky.exceeds_prediction else 1.0
     # astroscrappy raises variances to 1e-5 whatever the unit, hence values in units of the noise.
-    scale = 1.0 / typical
+    scale = 1.0 / (facts.typical * factor)
     settings: dict[str, Any] = {
-        "invar": (filled * np.float64(scale) ** 2).astype(np.float32),
+        "invar": (filled * np.float64(scale * factor) ** 2).astype(np.float32),
         "satlevel": _saturation(options, frame) * scale,
     }
-    return Noise(choice.source, scale, settings, {"typical noise": typical})
+    doubt = _doubt(facts, frame, "its uncertainty", "unit")
+    metrics = {"typical noise": facts.typical * factor, **_metrics(facts)}
+    return Noise(facts.source, scale, settings, metrics, doubt)
+
+
+def _metrics(facts: FrameFacts) -> dict[str, float]:
+    metrics = {"scatter of the sky": facts.sky.measured}
+    if facts.sky.predicted is not None:
+        metrics["predicted noise of the sky"] = facts.sky.predicted
+    return metrics
+
+
+_CAUSES = {
+    "sky": "A sky that was subtracted is the likely cause: give its level as `sky`, or use "
+    '`noise = "background"`.',
+    "gain": "A wrong gain is the likely cause, such as a setting of the camera in its place: give "
+    'what is right, `--set instrument.gain=...`, or use `noise = "background"`.',
+    "unit": "An uncertainty in another unit, or of the read noise alone, is the likely cause: mend "
+    'it, or use `noise = "background"`.',
+}
+
+
+def _doubt(facts: FrameFacts, frame: Frame, source: str, cause: str | None) -> str | None:
+    """Return what is to be said where predicted and measured noise contradict each other."""
+    sky = facts.sky
+    if not (sky.exceeds_prediction or sky.falls_short_of_prediction):
+        return None
+    told = (
+        f"{source} predict{'s' if source == 'its uncertainty' else ''} a noise of "
+        f"{sky.predicted:.3g} {frame.unit} in the sky, and its scatter is {sky.measured:.3g}; the "
+        "larger counts."
+    )
+    if sky.exceeds_prediction:
+        return f"{told} {_CAUSES[cause or 'unit']}"
+    if sky.measured == 0:
+        return f"{told} {sky.constant:.0%} of the sky is constant: clipped, or no exposure."
+    if sky.correlation > _CORRELATED:
+        return (
+            f"{told} The noise of neighbors is correlated ({sky.correlation:.2f}): a frame that "
+            "was resampled, drizzled or smoothed, in which hits are missed and no longer sharp."
+        )
+    return (
+        f"{told} Hits are missed: a wrong gain or read noise, an uncertainty in another unit, or a "
+        'mean of several exposures. Mend it, or use `noise = "background"`.'
+    )
+
+
+_CORRELATED = 0.25
+# Clipping at three standard deviations leaves so much of the variance of a normal distribution.
+_CLIPPED = 0.9733
+# A level of so many times its scatter is a sky that was not subtracted.
+_THERE = 3.0
 
 
 def _saturation(options: LACosmicOptions, frame: Frame) -> float:

@@ -12,8 +12,9 @@ from pydantic import Field
 from astroclean.core.kinds.deblend import Deblender
 from astroclean.core.options import StageOptions
 from astroclean.core.results import Separation
-from astroclean.core.uncertainty import deviation_of
+from astroclean.errors import AstrocleanWarning
 from astroclean_classical.catalogue import make_sources, no_sources
+from astroclean_classical.detection_noise import detection_noise
 
 if TYPE_CHECKING:
     from typing import Any
@@ -96,9 +97,13 @@ class PhotutilsDeblender(Deblender):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             separation = self._separated(frame, bad)
-        for item in caught:
+        ours = [item for item in caught if issubclass(item.category, AstrocleanWarning)]
+        for item in ours:
+            warnings.warn(str(item.message), item.category, stacklevel=2)
+        theirs = [item for item in caught if item not in ours]
+        for item in theirs:
             logger.info("%s, stage '%s': %s", frame.frame_id, self.name, item.message)
-        metrics = {**separation.metrics, "library warnings": float(len(caught))}
+        metrics = {**separation.metrics, "library warnings": float(len(theirs))}
         return Separation(separation.sources, products=separation.products, metrics=metrics)
 
     def _separated(self, frame: Frame, bad: NDArray[np.bool_]) -> Separation:
@@ -106,13 +111,10 @@ class PhotutilsDeblender(Deblender):
         level, scatter = self._background(data, bad)
         products = {"BACKGROUND": level}
         metrics = {"background rms": float(np.median(scatter))}
-        deviation = deviation_of(frame.uncertainty)
-        noise = scatter if deviation is None else deviation
-        # A pixel without noise would be above any threshold.
-        bad = bad | ~(np.isfinite(noise) & (noise > 0))
+        noise, bad = detection_noise(frame, scatter, bad, stage=self.name)
         flat = np.where(bad, np.float32(0), data - level)
-        segments = None if bad.all() else self._segments(flat, noise, bad)
-        if segments is None:
+        segments = None if noise is None else self._segments(flat, noise, bad)
+        if noise is None or segments is None:
             return Separation(no_sources(frame), products=products, metrics=metrics)
         columns = _measured(flat, noise, bad, segments)
         labels = segments.data.astype(np.int32)
@@ -128,16 +130,18 @@ class PhotutilsDeblender(Deblender):
         # Boxes with half of their pixels masked are still better than extrapolation; 100 never
         # leaves the frame without any box.
         background = Background2D(
-            data,
+            data.astype(np.float64),  # squares of large values are beyond float32
             boxes,
             mask=bad,
-            filter_size=self.options.filter_boxes | 1,
+            filter_size=1,
             exclude_percentile=100.0,
         )
-        return (
-            background.background.astype(np.float32),
-            background.background_rms.astype(np.float32),
+        level, scatter = (
+            _map_of(np.asarray(mesh), boxes, data.shape, filter_boxes=self.options.filter_boxes | 1)
+            for mesh in (background.background_mesh, background.background_rms_mesh)
         )
+        # A spline may pass below all of its points.
+        return level, np.maximum(scatter, np.float32(background.background_rms_mesh.min()))
 
     def _segments(
         self, flat: NDArray[np.float32], noise: NDArray[np.float32], bad: NDArray[np.bool_]
@@ -161,6 +165,44 @@ class PhotutilsDeblender(Deblender):
             contrast=options.deblend_cont,
             progress_bar=False,
         )
+
+
+def _map_of(
+    mesh: NDArray[Any], box: tuple[int, ...], shape: tuple[int, ...], *, filter_boxes: int
+) -> NDArray[np.float32]:
+    """Return a value for each pixel from those of the boxes, filtered, also beyond the outermost.
+
+    photutils' own map is flat there, clipped to the range of the boxes, and its median filter draws
+    the outermost boxes inwards. A sloping sky then leaves more than half a box of slope at the
+    borders, and sources that are none. Boxes that carry the slope on are put around the mesh first.
+    """
+    from scipy.ndimage import median_filter, zoom  # noqa: PLC0415 - heavy
+
+    reach = filter_boxes // 2
+    wider = mesh.astype(np.float64)
+    for turns in range(4):  # each of the four sides
+        wider = np.rot90(_carried_on(np.rot90(wider, turns), reach + 1), -turns)
+    smooth = median_filter(wider, size=filter_boxes, mode="nearest")
+    kept = slice(reach, -reach) if reach else slice(None)
+    fine = zoom(smooth[kept, kept], box, order=3, mode="reflect", grid_mode=True)
+    values = fine[box[0] : box[0] + shape[0], box[1] : box[1] + shape[1]]
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def _carried_on(mesh: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return a mesh with rows before its first; steps between rows go on, or shrink as they did.
+
+    A straight slope stays one and the halo of a galaxy levels off; where the steps change their
+    sign or grow, there is no trend that could be trusted to go on growing.
+    """
+    for _ in range(count):
+        if len(mesh) <= 2:  # noqa: PLR2004 - two steps tell whether they shrink
+            mesh = np.insert(mesh, 0, mesh[0], axis=0)
+            continue
+        last, before = mesh[0] - mesh[1], mesh[1] - mesh[2]
+        share = np.divide(last, before, out=np.zeros_like(last), where=before != 0)
+        mesh = np.insert(mesh, 0, mesh[0] + last * np.clip(share, 0, 1), axis=0)
+    return mesh
 
 
 def _smoothed(flat: NDArray[np.float32], fwhm: float) -> NDArray[np.float32]:
@@ -187,6 +229,9 @@ def _measured(
     for name, attribute in _ATTRIBUTES.items():
         values = getattr(catalogue, attribute)
         columns[name] = np.atleast_1d(getattr(values, "value", values))
+    # A source whose light adds up to nothing has no centroid: it is where its peak is.
+    for name, peak in (("x", catalogue.max_value_xindex), ("y", catalogue.max_value_yindex)):
+        columns[name] = np.where(np.isfinite(columns[name]), columns[name], np.atleast_1d(peak))
     # A photutils angle may lie between 90 and 180 degrees: the same axis.
     columns["theta"] = (columns["theta"] + 90.0) % 180.0 - 90.0
     return columns

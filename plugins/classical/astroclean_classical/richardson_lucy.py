@@ -116,4 +116,5 @@ class RichardsonLucy(Deconvolver):
         height = max(float(raised[~bad].max()) - level, 0.0)
         star = np.maximum(stamp, 0) * (height / stamp.max()) + level
         sharper = self._iterated(star, stamp) - level
-        return Psf(sharper) if height > 0 and sharper.sum() > 0 else Psf(stamp)
+        usable = height > 0 and sharper.sum() > 0
+        return Psf(sharper if usable else stamp, computed=True)

@@ -209,7 +209,7 @@ def _centered(response: NDArray[np.float64], shape: tuple[int, int]) -> Psf:
     ny, nx = response.shape
     half_y, half_x = min(shape[0] - 1, ny // 2 - 1), min(shape[1] - 1, nx // 2 - 1)
     rolled = np.roll(response, (half_y, half_x), axis=(0, 1))
-    return Psf(rolled[: 2 * half_y + 1, : 2 * half_x + 1])
+    return Psf(rolled[: 2 * half_y + 1, : 2 * half_x + 1], computed=True)
 
 
 def _deviation(

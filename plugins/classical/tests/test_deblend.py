@@ -17,7 +17,7 @@ from astropy.wcs import WCS
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
 from astroclean.core.stage import Outcome
-from astroclean.errors import StageError
+from astroclean.errors import StageError, SuspectWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,7 +196,8 @@ def test_uncertainty_of_the_frame_sets_the_threshold(
         return len(stage(options(thresh=5)).run(frame).frame.sources)
 
     assert count(NOISE) == 30
-    assert count(1e6) == 0
+    with pytest.warns(SuspectWarning, match="is not its noise"):
+        assert count(1e6) == 0
 
 
 @both

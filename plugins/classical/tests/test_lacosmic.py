@@ -14,7 +14,7 @@ from scipy.ndimage import binary_dilation
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf import Psf
-from astroclean.errors import StageError
+from astroclean.errors import AstrocleanWarning, StageError
 from astroclean.testing.bands import run_in_bands
 
 if TYPE_CHECKING:
@@ -158,14 +158,6 @@ def test_hits_at_the_border_are_found() -> None:
     assert all(mask[y, x] for y, x in places)
 
 
-def test_sky_that_was_subtracted_counts_as_noise() -> None:
-    generator = np.random.default_rng(4)
-    image = generator.poisson(10000, (100, 100)) - 10000.0
-    frame = Frame(image, unit="electron", meta={"ACRDNOIS": 3.0})
-    assert found(frame).sum() > 500  # 100 electrons of noise taken for 3
-    assert found(frame, sky=10000).sum() < 5
-
-
 def test_growing_widens_by_so_many_pixels() -> None:
     image = np.random.default_rng(0).normal(100, 5, (40, 40))
     image[20, 20] = 5000
@@ -186,12 +178,14 @@ def test_fine_structure_from_the_psf_keeps_undersampled_stars(
     image[::25, ::25] += 2000
     frame = Frame(image, unit="electron", meta={"ACRDNOIS": READ_NOISE})
     with_psf = frame.replace(psf=Psf.gaussian(fwhm_pixels=1.7))
-    told = found(frame, fsmode="convolve", psf_fwhm=1.7, psf_size=13, objlim=1.5)
-    known = found(with_psf, fsmode="convolve", objlim=1.5)
+    with pytest.warns(AstrocleanWarning, match="PSF width"):
+        told = found(frame, fsmode="convolve", psf_fwhm=1.7, psf_size=13, objlim=1.5)
+    with pytest.warns(AstrocleanWarning, match="PSF width"):
+        known = found(with_psf, fsmode="convolve", objlim=1.5)
     for mask in (told, known):
-        assert (mask & (stars > 20)).sum() < (found(frame, objlim=1.5) & (stars > 20)).sum()
+        assert not (mask & (stars > 20))[:, 5:].any()
         assert mask[::25, ::25].mean() > 0.9
-    with pytest.raises(StageError, match="psf_fwhm"):
+    with pytest.raises(StageError, match="needs 'psf'"):
         found(frame, fsmode="convolve")
 
 
@@ -225,7 +219,7 @@ def test_noise_is_chosen_and_measured_on_the_whole_frame(
     """The uncertainty grows, and one half knows more of it than the other: the same in bands."""
     image = np.tile(scene[0], (2, 1))
     ny = len(image)
-    deviation = np.broadcast_to(np.linspace(8, 60, ny)[:, np.newaxis], image.shape).copy()
+    deviation = np.broadcast_to(np.linspace(8, 25, ny)[:, np.newaxis], image.shape).copy()
     unknown = np.random.default_rng(8).random(image.shape) > known
     unknown[: ny // 2] &= np.arange(image.shape[1]) % 2 == 0
     deviation[unknown] = 0
@@ -252,7 +246,12 @@ def test_real_hits_of_stis_are_found(real_data: Callable[[str], Path], exposure:
     negative = (quality[exposure] == 0) & ~binary_dilation(rejected, np.ones((3, 3)))
     frame = Frame.read(f"{path}[SCI,{exposure + 1}]")
     unsearched = frame.replace(flags=frame.flags & ~np.uint32(MaskPlane.COSMIC_RAY))
-    mask = found(unsearched, objlim=20)
+    with pytest.warns(AstrocleanWarning, match="PSF width 1.7"):
+        mask = found(unsearched)
     assert truth.sum() > 600
-    assert (mask & truth).sum() >= 0.98 * truth.sum()
-    assert (mask & negative).sum() <= 2e-3 * negative.sum()
+    assert (mask & truth).sum() >= 0.95 * truth.sum()
+    assert (mask & negative).sum() <= 3e-4 * negative.sum()
+    # What is as bright as stars are, and in both exposures: astroscrappy alone flags 61 %.
+    bright = negative & (planes[exposure] > 10 * noise[exposure])
+    assert bright.sum() > 1500
+    assert (mask & bright).sum() <= 0.03 * bright.sum()

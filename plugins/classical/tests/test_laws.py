@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf import Psf
 from astroclean.core.stage import Outcome
-from astroclean.errors import StageError
+from astroclean.errors import AstrocleanWarning, StageError
 from astroclean.registry.discover import list_plugins
 
 if TYPE_CHECKING:
@@ -154,7 +155,15 @@ def test_any_frame_gives_a_result(name: str, shape: tuple[int, int], content: st
         with pytest.raises(StageError, match="no usable pixel"):
             STAGES[name]().run(frame)
         return
-    result = STAGES[name]().run(frame)
+    has_no_noise = content in {"constant", "zero"} or shape == (1, 1)
+    if name in {"lacosmic", "lacosmic-psf"} and has_no_noise and not frame.mask.all():
+        with pytest.raises(StageError, match="no noise that hits could be compared with"):
+            STAGES[name]().run(frame)
+        return
+    with warnings.catch_warnings():
+        # Noise that contradicts the gain and read noise of the stage is said, and is right here.
+        warnings.simplefilter("ignore", AstrocleanWarning)
+        result = STAGES[name]().run(frame)
     assert result.frame.shape == shape
     assert np.isfinite(result.frame.data).sum() >= np.isfinite(frame.data).sum()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,17 +12,19 @@ import pytest
 from astropy.io import fits
 
 from astroclean.core.stamp import FINER
-from astroclean.errors import FitsReadError, PsfError
+from astroclean.errors import AstrocleanWarning, FitsReadError, PsfError
 from astroclean.io.psf import read_psf
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
 def blob(shape: tuple[int, int], fwhm: float, *, dy: float = 0, dx: float = 0) -> np.ndarray:
     y, x = np.indices(shape)
     y0, x0 = (shape[0] - 1) / 2 + dy, (shape[1] - 1) / 2 + dx
-    return np.exp(-4 * np.log(2) * ((x - x0) ** 2 + (y - y0) ** 2) / fwhm**2)
+    image = np.exp(-4 * np.log(2) * ((x - x0) ** 2 + (y - y0) ** 2) / fwhm**2)
+    return image / image.sum()
 
 
 def written(path: Path, data: np.ndarray, **cards: Any) -> Path:
@@ -27,6 +32,17 @@ def written(path: Path, data: np.ndarray, **cards: Any) -> Path:
     hdu.header.update(cards)
     hdu.writeto(path)
     return path
+
+
+@contextmanager
+def notes_of() -> Iterator[list[str]]:
+    """Gather what astroclean tells in warnings."""
+    told: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield told
+    assert all(issubclass(item.category, AstrocleanWarning) for item in caught)
+    told += [str(item.message) for item in caught]
 
 
 def check(psf: Any, fwhm: float) -> None:
@@ -68,9 +84,12 @@ def test_a_told_oversampling_needs_no_scale(tmp_path: Path) -> None:
 def test_even_and_off_centre_stamps_are_centred(
     shape: tuple[int, int], shift: float, tmp_path: Path
 ) -> None:
-    data = blob(shape, 10.0, dy=shift, dx=-shift)
-    psf = read_psf(written(tmp_path / "psf.fits", data, PIXSCALE=0.1), 0.25)
+    path = written(tmp_path / "psf.fits", blob(shape, 10.0, dy=shift, dx=-shift), PIXSCALE=0.1)
+    with notes_of() as notes:
+        psf = read_psf(path, 0.25)
     check(psf, 4.0)
+    assert [note for note in notes if "2.3 pixels of the file off the middle" not in note] == []
+    assert len(notes) == (shift > 0)
     stamp = psf.stamps[0]
     y, x = np.indices(stamp.shape)
     middle = (stamp.shape[0] - 1) / 2
@@ -166,7 +185,10 @@ REAL = [
 def test_real_psfs_have_their_known_width(
     name: str, told: str | None, pixel: float, fwhm: float, real_data: Path
 ) -> None:
-    psf = read_psf(real_data / name, pixel, file_pixel_scale=told)
+    with notes_of() as notes:
+        psf = read_psf(real_data / name, pixel, file_pixel_scale=told)
+    # Their wings are no pedestal.
+    assert [note for note in notes if not re.search("scaled from a sum|off the middle", note)] == []
     assert psf.stamps[0].sum() == pytest.approx(1)
     # Sampling broadens by the variance of a pixel.
     pixel_width = pixel * np.sqrt(8 * np.log(2) / 12)

@@ -16,7 +16,7 @@ from astroclean.core.frame import Frame
 from astroclean.core.resources import TableResource
 from astroclean.core.sources import Sources
 from astroclean.errors import FitsReadError
-from astroclean.io.catalogs import write_regions
+from astroclean.io.catalogs import write_catalog, write_regions
 from astroclean.io.resources import file_digest, load_resource
 
 if TYPE_CHECKING:
@@ -152,6 +152,24 @@ class TestRegions:
         found, _ = sources_of_table(table, frame(), where="test")
         assert ("ra" in table.colnames) is on_sky
         assert np.allclose([found.table["x"], found.table["y"]], [X, Y], rtol=0, atol=2e-3)
+
+    @pytest.mark.parametrize("on_sky", [True, False])
+    def test_a_source_without_a_position_has_no_region_and_the_others_have(
+        self, on_sky: bool, tmp_path: Path
+    ) -> None:
+        places = QTable({"id": [1, 2, 3], "x": [*X[:2], np.nan], "y": [Y[0], np.inf, Y[2]]})
+        places["a"] = [np.nan] * 3  # an ellipse is not needed
+        sources = Sources(places)
+        sources = sources.with_sky(frame().wcs) if on_sky else sources
+        path = tmp_path / "x_sources.reg"
+        with path.open("wb") as stream:
+            write_regions([("[SCI,1]", sources)], stream)
+        assert len(read(path)) == 1
+        for suffix in (".ecsv", ".fits"):
+            table = tmp_path / f"x{suffix}"
+            with table.open("wb") as stream:
+                write_catalog([("[SCI,1]", sources)], stream, suffix=suffix)
+            assert len(QTable.read(table)) == 3
 
     @pytest.mark.parametrize(
         ("text", "told"),
