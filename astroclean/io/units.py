@@ -177,7 +177,7 @@ def _by_astropy(text: str) -> u.UnitBase | None:
     product = re.fullmatch(r"([^/]+/ ?beam) ?[ .*] ?(?!\*)(.+)", text)
     if product is not None:
         parts = [_by_astropy(part) for part in product.groups()]
-        return None if None in parts else parts[0] * parts[1]
+        return None if any(p is None for p in parts) else parts[0] * parts[1]
     # A product sign or a full stop between units is a blank to all of the parsers.
     spaced = re.sub(r"(?<=[A-Za-z)\d])\s*(?<!\*)\*(?!\*)\s*(?=[A-Za-z(])", " ", text)
     spaced = re.sub(r"(?<=[A-Za-z)])\.(?=[A-Za-z(])", " ", spaced)

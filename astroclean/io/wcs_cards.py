@@ -51,7 +51,7 @@ def repaired_wcs(header: Header, remarked: Remarked) -> Header | None:
     """
     quoted = _quoted(header)
     matrices = _matrix(header, "CD"), _matrix(header, "PC")
-    if not quoted and None in matrices:
+    if not quoted and any(matrix is None for matrix in matrices):
         _compare_steps(header, matrices[0], remarked)
         return header
     repaired = header.copy()
