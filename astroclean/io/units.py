@@ -24,7 +24,7 @@ _SPELLINGS = {
     "adu": "adu adus dn dns du dus count counts cnt cnts ct cts analog",
     "photon": "ph phot photon photons",
     "s": "s sec secs second seconds",
-    "pix": "pix pixel pixels px",
+    "pix": "pix pixel pixels px spaxel spaxels",
     "beam": "beam beams bm",
     "Jy": "jy jansky janskys janskies",
     "uJy": "ujy microjy microjansky",
@@ -172,6 +172,8 @@ def _word(token: str, *, capitals: bool) -> str:
 
 
 def _by_astropy(text: str) -> u.UnitBase | None:
+    if re.search(r"['\"`]", text):
+        return None  # VOUnit would make a new unit of what is in quotes
     text = re.sub(r"\s+", " ", text).strip()
     # Of radio maps: a product that follows "per beam" is no part of the denominator.
     product = re.fullmatch(r"([^/]+/ ?beam) ?[ .*] ?(?!\*)(.+)", text)
