@@ -77,10 +77,8 @@ def _tell(report: RunReport, *, quiet: bool, verbose: int) -> None:
             print(_line(record))
             for note in record.notes if verbose else []:
                 print(f"    note: {note}")
-        for text in record.suspect if not quiet else []:
-            print(f"    suspect: {text}")
-        for text in record.contradictions if not quiet else []:
-            print(f"    contradiction: {text}")
+        if not quiet:
+            _warn(record)
     if quiet:
         return
     for note in report.notes:
@@ -93,6 +91,12 @@ def _tell(report: RunReport, *, quiet: bool, verbose: int) -> None:
     ]
     if any(told):
         print(f"{', '.join(filter(None, told))}: see report.html{'' if verbose else ' (or -v)'}")
+
+
+def _warn(record: FileRecord) -> None:
+    for word, texts in (("suspect", record.suspect), ("contradiction", record.contradictions)):
+        for text in texts:
+            print(f"    {word}: {text}")
 
 
 def _counted(count: int, word: str) -> str:

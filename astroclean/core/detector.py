@@ -175,4 +175,8 @@ def _factors(unit: Any, to: Any) -> list[tuple[str, int]] | None:
 
 def _factored(unit: Any) -> list[tuple[Any, float]]:
     unit = u.Unit(unit)
-    return [] if isinstance(unit, u.IrreducibleUnit) else list(zip(unit.bases, unit.powers, strict=True))
+    return (
+        []
+        if isinstance(unit, u.IrreducibleUnit)
+        else list(zip(unit.bases, unit.powers, strict=True))
+    )

@@ -59,7 +59,11 @@ def flux_scale(frame: Frame) -> FluxScale:
     unit = frame.unit if frame.unit is not None else u.dimensionless_unscaled
     if not is_understood(unit):
         return FluxScale(1.0, unit)
-    powers = {} if isinstance(unit, u.IrreducibleUnit) else dict(zip(unit.bases, unit.powers, strict=True))
+    powers = (
+        {}
+        if isinstance(unit, u.IrreducibleUnit)
+        else dict(zip(unit.bases, unit.powers, strict=True))
+    )
     if powers.get(u.pix) == -1:
         return FluxScale(1.0, unit * u.pix)
     area = _pixel_area(frame.meta)
@@ -101,8 +105,9 @@ def _in_jansky(scale: FluxScale) -> FluxScale:
 
 def _number(meta: Mapping[str, Any], keyword: str) -> float | None:
     value = meta.get(keyword)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) and value > 0 else None  # type: ignore[arg-type]
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return float(value) if math.isfinite(value) and value > 0 else None
 
 
 def _pixel_area(meta: Mapping[str, Any]) -> float | None:

@@ -49,7 +49,8 @@ class Softening:
         wide = np.asarray(linear, dtype=np.float64)
         if self.is_left_over:
             return wide
-        return np.arcsinh((wide - self.offset) / (2 * self.softening)) * _MAGNITUDES
+        stored: NDArray[np.float64] = np.arcsinh((wide - self.offset) / (2 * self.softening))
+        return stored * _MAGNITUDES
 
 
 def softening_of(source: FitsSource, index: int) -> Softening | None:
@@ -109,4 +110,5 @@ def sampled_rows(source: FitsSource, index: int, plane: int | None = None) -> ND
         for n in numbers
     ]
     values = np.concatenate([np.ravel(row).astype(np.float64) for row in rows])
-    return values[np.isfinite(values)]
+    finite: NDArray[np.float64] = values[np.isfinite(values)]
+    return finite

@@ -25,8 +25,12 @@ _TOLD: dict[str, tuple[tuple[str, str], ...]] = {
         ("electrons", rf"(?<![a-z]){_ELECTRONS}{_PER}{_NUMBERS}|\b{_NUMBERS}s? to electrons?"),
         (
             "setting",
-            r"sensor gain|camera gain|gain[ _-]?(?:setting|value|index|mode|level|number)"
-            r"|\bsetting\b|\bdb\b|\biso\b|amplifier name",
+            "|".join(
+                (
+                    r"(?:sensor|camera) gain|\bsetting\b|\bdb\b|\biso\b|amplifier name",
+                    r"gain[ _-]?(?:setting|value|index|mode|level|number)",
+                )
+            ),
         ),
     ),
     "read_noise": (
@@ -40,9 +44,10 @@ _TOLD: dict[str, tuple[tuple[str, str], ...]] = {
     "exposure": (
         ("ms", r"\bm(?:illi)?[ -]?s(?:ec(?:ond)?s?)?\b|\bmsecs?\b"),
         ("us", r"\b(?:us|µs|usecs?|microsec(?:ond)?s?)\b"),
-        ("min", r"\bmin(?:ute)?s?\b"),
-        ("h", r"\bhours?\b|\[h\]"),
-        ("day", r"\bdays?\b|\[d\]"),
+        # "min exposure (s)" is the shortest one, in seconds.
+        ("min", r"\bminutes?\b|[\[(]mins?[\])]|\bin min\b"),
+        ("h", r"\bhours?\b|[\[(]h(?:rs?)?[\])]"),
+        ("day", r"\bin days?\b|[\[(]d(?:ays?)?[\])]"),
         ("s", r"\bs(?:ec(?:ond)?s?)?\b"),
     ),
     "pixel_scale": (
@@ -97,7 +102,7 @@ def number_in(card: CardText) -> tuple[float | None, str]:
     if isinstance(card.value, bool):
         return None, card.comment
     found = _NUMBER.fullmatch(str(card.value))
-    if found is None or re.match(r"[\w:]", found[2]) and ":" in found[2]:
+    if found is None or (re.match(r"[\w:]", found[2]) and ":" in found[2]):
         return None, card.comment
     number = float(re.sub("[dD]", "e", found[1]))
     return (number if np.isfinite(number) else None), f"{found[2].strip('/ ')} {card.comment}"
@@ -122,7 +127,7 @@ def comment_unit(name: str, comment: str) -> str | None:
     text = _SCALE.sub("", comment) if name == "psf_fwhm" else comment
     bracketed = re.match(r"\s*[\[(]([^\])]+)[\])]", text)
     # By the standard, a unit stands in brackets before the comment.
-    for part in ([bracketed[1]] if bracketed else []) + [text]:
+    for part in (*([bracketed[0]] if bracketed else []), text):
         for unit, pattern in _TOLD.get(name, ()):
             if re.search(pattern, part, re.IGNORECASE):
                 return unit

@@ -223,9 +223,7 @@ def _filter(keys: Sequence[Key], header: Mapping[str, Any]) -> Resolved | None:
     return Resolved(str(cards[0].value), f"header {cards[0].keyword}") if cards else None
 
 
-def _reading(
-    name: str, key: Key, header: Mapping[str, Any], context: Context
-) -> _Reading | None:
+def _reading(name: str, key: Key, header: Mapping[str, Any], context: Context) -> _Reading | None:
     parts = re.split(r"[&/]", key.keyword)
     cards = [card for part in parts if (card := card_text(header, part)) is not None]
     if len(cards) != len(parts):
@@ -259,7 +257,9 @@ def _is_setting(key: Key, header: Mapping[str, Any]) -> bool:
     """Whether a GAIN without a telling comment was written by software of hobby cameras."""
     if key.keyword != "GAIN" or key.rank > _OWN:
         return False
-    software = " ".join(str(header.get(k, "")) for k in ("SWCREATE", "CREATOR", "PROGRAM", "SWOWNER"))
+    software = " ".join(
+        str(header.get(k, "")) for k in ("SWCREATE", "CREATOR", "PROGRAM", "SWOWNER")
+    )
     return bool(_CAPTURE.search(software) or _CMOS.search(str(header.get("INSTRUME", ""))))
 
 
@@ -270,7 +270,7 @@ def _implausible(name: str, value: float, rank: int) -> str:
     return "" if low <= value <= high else "cannot be"
 
 
-def _converted(
+def _converted(  # noqa: PLR0911 - one reason a return
     name: str, number: float, unit: str | None, context: Context
 ) -> tuple[float | None, str]:
     """Return a number in the unit of its field, or None and why not."""

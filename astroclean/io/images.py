@@ -167,7 +167,8 @@ def patched_hdu(
 ) -> None:
     """Write an image HDU of the input with some pixels changed; all others keep their value.
 
-    Values are linear; on an asinh scale (BSOFTEN) they are stored on it. Floats keep their type. Integers become float32 (float64 above 16 bits), since what is filled
+    Values are linear; where the HDU is on an asinh scale (BSOFTEN), they are stored on it.
+    Floats keep their type. Integers become float32 (float64 above 16 bits), since what is filled
     in is no integer; BSCALE, BZERO and BLANK then go.
 
     Parameters

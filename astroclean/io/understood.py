@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from astropy.io.fits import Header
     from astropy.wcs import WCS
+    from numpy.typing import NDArray
 
     from astroclean.io.asinh import Softening
     from astroclean.io.grouping import FrameSlot
@@ -63,7 +64,7 @@ class Understood:
         told = self.values.get("saturation")
         if told is None or not told.origin.startswith("header"):
             return
-        rows = sampled_rows(source, slot.science.index, slot.plane)
+        rows: NDArray[Any] = sampled_rows(source, slot.science.index, slot.plane)
         rows = rows if scale is None else scale.linear(rows)
         if rows.size and told.value <= float(np.median(rows)):
             self._untrue("saturation", "is below the median of the pixels")
@@ -174,7 +175,7 @@ def understood(
     wcs = frame_wcs(own, source.hdulist(), remarked.notes, remarked.contradictions)
     values = resolve_detector(instrument, header, overrides, wcs, unit=unit, remarked=remarked)
     result = Understood(header, unit, wcs, {"unit": Resolved(unit, origin), **values}, remarked)
-    _check_trim(result, instrument.trim_keyword, slot.science.shape[-2:])
+    _check_trim(result, instrument.trim_keyword, slot.science.shape)
     _check_depth(result, own)
     return result
 
@@ -191,7 +192,7 @@ def _remark_unit(unit: u.UnitBase, origin: str, remarked: Remarked) -> None:
         remarked.notes.append(f"unit {unit}: values are logarithmic, sums of them are no fluxes")
 
 
-def _check_trim(result: Understood, keyword: str | None, shape: tuple[int, int]) -> None:
+def _check_trim(result: Understood, keyword: str | None, shape: tuple[int, ...]) -> None:
     """Keep the section exposed to the sky, or say why it cannot be that of this frame."""
     text = str(result.header.get(keyword or "", "")).strip()
     if keyword is None or not text:
@@ -206,8 +207,10 @@ def _check_trim(result: Understood, keyword: str | None, shape: tuple[int, int])
     )
 
 
-def _section_fault(text: str, shape: tuple[int, int], header: Header) -> str | None:
-    ny, nx = shape
+def _section_fault(  # noqa: PLR0911 - one reason a return
+    text: str, shape: tuple[int, ...], header: Header
+) -> str | None:
+    ny, nx = shape[-2:]
     limits = _section(text)
     if limits is None:
         return "is no section [x1:x2,y1:y2]"
@@ -262,7 +265,7 @@ def _check_depth(result: Understood, own: Header) -> None:
         and abs(float(gain.value) - 1) > 0.05  # noqa: PLR2004
     ):
         result.remarked.contradictions.append(
-            f"the unit is electron ({result.values['unit'].origin}), but the pixels are integers of "
-            f"{bits} bits and {gain.origin.removeprefix('header ')} = {gain.value:g} tells that one "
-            "data number is another number of electrons; the unit is taken as it stands"
+            f"the unit is electron ({result.values['unit'].origin}), but the pixels are integers "
+            f"of {bits} bits and {gain.origin.removeprefix('header ')} = {gain.value:g} tells that "
+            "a data number is another number of electrons; the unit is taken as it stands"
         )

@@ -75,7 +75,7 @@ _PHRASES = (
 _FACTOR = re.compile(
     r"\s*[([]?\s*(?:(?P<base>10)\s*(?:\*\*|\^)\s*\(?\s*(?P<power>[+-]?\d+)\s*\)?"
     r"|10\(?(?P<short>[+-]\d+)\)?"
-    r"|(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?))\s*[)\]]?\s*[*.x×]?\s*(?P<rest>[A-Za-z(].*)"
+    r"|(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?))\s*[)\]]?\s*[*.x\u00d7]?\s*(?P<rest>[A-Za-z(].*)"
 )
 _TOKEN = re.compile(r"[^\W\d_]+")
 # Beside one of these, A is a wavelength and no current.
@@ -159,8 +159,8 @@ def _aliased(text: str) -> str | None:
         return None
     light = bool(_OF_LIGHT & set(tokens))
     renamed = iter(
-        "MJy" if token == "MJY" else "Angstrom" if token in {"A", "a"} and light else token
-        for token in tokens
+        "MJy" if word == "MJY" else "Angstrom" if word in {"A", "a"} and light else word
+        for word in tokens
     )
     return _TOKEN.sub(lambda _: next(renamed), text)
 
@@ -178,8 +178,8 @@ def _by_astropy(text: str) -> u.UnitBase | None:
     # Of radio maps: a product that follows "per beam" is no part of the denominator.
     product = re.fullmatch(r"([^/]+/ ?beam) ?[ .*] ?(?!\*)(.+)", text)
     if product is not None:
-        parts = [_by_astropy(part) for part in product.groups()]
-        return None if any(p is None for p in parts) else parts[0] * parts[1]
+        first, second = (_by_astropy(part) for part in product.groups())
+        return None if first is None or second is None else first * second
     # A product sign or a full stop between units is a blank to all of the parsers.
     spaced = re.sub(r"(?<=[A-Za-z)\d])\s*(?<!\*)\*(?!\*)\s*(?=[A-Za-z(])", " ", text)
     spaced = re.sub(r"(?<=[A-Za-z)])\.(?=[A-Za-z(])", " ", spaced)

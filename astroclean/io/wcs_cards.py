@@ -25,6 +25,8 @@ _SEXAGESIMAL = re.compile(r"\s*([+-]?)(\d+)[:\s]+(\d+)[:\s]+(\d+(?:\.\d*)?)\s*")
 _STEPS = re.compile(r"(CD|PC)\d_\d|CDELT\d")
 _SAME = 0.01
 """Share by which two matrices may differ and tell the same."""
+_LEAST = 0.9
+"""Ratio of two pixel sizes beyond which they contradict each other."""
 _LARGEST_STEP = 0.5
 """Degrees; a matrix of larger steps is what is left of a default."""
 
@@ -138,16 +140,14 @@ def _one_matrix(header: Header, remarked: Remarked) -> Header | None:
     return _without(header, left)
 
 
-def _compare_steps(
-    header: Header, cd: NDArray[np.float64] | None, remarked: Remarked
-) -> None:
+def _compare_steps(header: Header, cd: NDArray[np.float64] | None, remarked: Remarked) -> None:
     """Say where CDELT tells other pixels than CD, by which the standard goes."""
     steps = [header.get(f"CDELT{i}") for i in (1, 2)]
     if cd is None or not all(isinstance(step, (int, float)) and step for step in steps):
         return
     other = float(np.sqrt(abs(steps[0] * steps[1])))
     # Old writers left CDELT = 1 beside CD.
-    if other < _LARGEST_STEP and _size(cd) > 0 and not 0.9 < other / _size(cd) < 1.1:
+    if other < _LARGEST_STEP and _size(cd) > 0 and not _LEAST < other / _size(cd) < 1 / _LEAST:
         remarked.contradictions.append(
             f"CDELT tells pixels of {3600 * other:.4g} arcsec, CD {3600 * _size(cd):.4g}; CD is "
             "taken, as the standard says"

@@ -1,4 +1,4 @@
-"""Cards that contradict each other: the plausible one is taken and told, or none; never the first."""
+"""Cards that contradict each other: the plausible one is taken and told, or none."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from astropy.io import fits
 
 from astroclean.core.detector import Detector
 from astroclean.core.planes import MaskPlane
+from astroclean.io.header_values import Remarked
 from astroclean.io.read import ReadSettings, open_exposure
 from astroclean.io.wcs_cards import repaired_wcs
-from astroclean.io.header_values import Remarked
 
 NINA = {"INSTRUME": "ZWO ASI2600MM Pro", "SWCREATE": "N.I.N.A. 3.1"}
 Cards = dict[str, Any]

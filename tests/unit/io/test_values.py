@@ -90,7 +90,7 @@ def test_an_unknown_unit_of_a_header_is_kept_as_it_stands(told: str) -> None:
 
 
 def test_an_unknown_unit_that_is_set_is_an_error_that_quotes_it() -> None:
-    with pytest.raises(UnitError, match="'furlong', setting instrument.unit"):
+    with pytest.raises(UnitError, match=r"'furlong', setting instrument\.unit"):
         frame_unit(instrument(), header(BUNIT="adu"), {"unit": "furlong"}, where="a.fits")
 
 
