@@ -18,20 +18,16 @@ _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)\s*(.*)",
 _ELECTRONS = r"(?:photo-?)?(?:electrons?|elec|el|e-|e)"
 _NUMBERS = r"(?:adu|dn|counts?|cts?|a/?d(?:[ -]?units?)?|(?:data|digital) (?:numbers?|units?))"
 _PER = r"\s*(?:/|per|p\.)\s*"
+_SETTING = (
+    r"(?:sensor|camera) gain|\bsetting\b|\bdb\b|\biso\b|amplifier name"
+    r"|gain[ _-]?(?:setting|value|index|mode|level|number)"
+)
 # Value to unit to what tells it in a comment, the most telling first.
 _TOLD: dict[str, tuple[tuple[str, str], ...]] = {
     "gain": (
         ("per electron", rf"\b{_NUMBERS}s?{_PER}{_ELECTRONS}(?![a-z])|electrons? to {_NUMBERS}"),
         ("electrons", rf"(?<![a-z]){_ELECTRONS}{_PER}{_NUMBERS}|\b{_NUMBERS}s? to electrons?"),
-        (
-            "setting",
-            "|".join(
-                (
-                    r"(?:sensor|camera) gain|\bsetting\b|\bdb\b|\biso\b|amplifier name",
-                    r"gain[ _-]?(?:setting|value|index|mode|level|number)",
-                )
-            ),
-        ),
+        ("setting", _SETTING),
     ),
     "read_noise": (
         ("electrons", rf"(?<![a-z]){_ELECTRONS}(?![a-z])"),
