@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Change", "change_between"]
 
 _SIGMAS = 3.0
-_STEP = 0.4
-"""Of the peak of a group, beyond which its edges are steps; of a star of FWHM 2.5 they are .3."""
+_STEP = 0.7
+"""Of the mean height of a group, beyond which edges are steps: hits end on the sky. For a star of
+FWHM 2.5 pixels, whatever part is in the group, they are at most .67."""
 _SAMPLE = 1_000_000
 
 
@@ -134,8 +135,9 @@ def _source_light(frame: Frame, filled: NDArray[np.bool_]) -> NDArray[np.float32
     """Return what lies above the sky and looks like a source: wide, and with soft edges.
 
     Wide is what fills squares of 3 by 3 pixels. A group of pixels that are filled has soft edges
-    where the steps across its border are small beside its peak: so it is in the wings of a source,
-    or where a whole source is in the group. Hits and hot columns end from one pixel to the next.
+    where the steps across its border are small beside its height: so it is in the wings of a
+    source, or where a whole source is in the group. Hits and hot columns end from one pixel to the
+    next.
     """
     from scipy.ndimage import binary_opening  # noqa: PLC0415 - heavy
 
@@ -167,10 +169,10 @@ def _sharp(above: NDArray[np.float32], filled: NDArray[np.bool_]) -> NDArray[np.
     groups_of, step = np.concatenate(edges), np.concatenate(steps)
     number = np.bincount(groups_of, minlength=count + 1)
     mean = np.bincount(groups_of, step, minlength=count + 1) / np.maximum(number, 1)
-    peak = np.zeros(count + 1)
-    np.maximum.at(peak, groups, heights)
+    size = np.maximum(np.bincount(groups, minlength=count + 1), 1)
+    height = np.bincount(groups, heights, minlength=count + 1) / size
     sharp = np.zeros(filled.shape, dtype=bool)
-    sharp[y, x] = (mean > _STEP * peak)[groups]
+    sharp[y, x] = (mean > _STEP * height)[groups]
     return sharp
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
 
-__all__ = ["BleedingSurvey", "ClippingSurvey", "Saturated"]
+__all__ = ["BleedingSurvey", "Clipping", "ClippingSurvey", "Saturated"]
 
 # So many pixels with exactly the highest value are a limit of the detector, not chance.
 _PILED_UP = 5
@@ -122,6 +122,31 @@ def _runs(
     return column[first], row[first], row[last] + 1, seeded
 
 
+class Clipping:
+    """The level at which the values of a frame are cut off, from its rows in any order."""
+
+    def __init__(self) -> None:
+        self._highest = -np.inf
+        self._shared = 0
+        self._finite = 0
+
+    def add(self, data: NDArray[np.float32]) -> None:
+        """Take further rows."""
+        finite = data[np.isfinite(data)]
+        if not finite.size:
+            return
+        self._finite += finite.size
+        highest = float(finite.max())
+        if highest > self._highest:
+            self._highest, self._shared = highest, 0
+        self._shared += int(np.count_nonzero(finite == np.float32(self._highest)))
+
+    @property
+    def level(self) -> float | None:
+        """The highest value, if at least 5 pixels share exactly it; a constant frame has none."""
+        return self._highest if _PILED_UP <= self._shared < self._finite else None
+
+
 class ClippingSurvey(Survey):
     """Finds the highest value of a frame, where several pixels share exactly it.
 
@@ -133,25 +158,15 @@ class ClippingSurvey(Survey):
 
     def __init__(self, fraction: float) -> None:
         self._fraction = fraction
-        self._highest = -np.inf
-        self._shared = 0
-        self._finite = 0
+        self._clipping = Clipping()
 
     def add(self, frame: Frame, rows: slice) -> None:
         """Take the next rows."""
-        data = frame.data[rows]
-        finite = data[np.isfinite(data)]
-        if not finite.size:
-            return
-        self._finite += finite.size
-        highest = float(finite.max())
-        if highest > self._highest:
-            self._highest, self._shared = highest, 0
-        self._shared += int(np.count_nonzero(finite == np.float32(self._highest)))
+        self._clipping.add(frame.data[rows])
 
     def finish(self) -> Saturated | BleedingSurvey:
         """Return the survey of the runs above the level, or that nothing is clipped."""
-        # A constant frame is not a saturated one.
-        if _PILED_UP <= self._shared < self._finite:
-            return BleedingSurvey(self._highest, self._fraction)
+        level = self._clipping.level
+        if level is not None:
+            return BleedingSurvey(level, self._fraction)
         return Saturated(float("nan"), np.zeros((0, 3), dtype=np.int64))

@@ -71,7 +71,8 @@ class LACosmicOptions(StageOptions):
     sky: Annotated[float, Field(ge=0)] = 0.0
     """Sky level that was subtracted before, in the unit of the frame: its photons make noise."""
     saturation: Annotated[float, Field(gt=0)] | None = None
-    """Level at which stars saturate, in the unit of the frame; none: of the detector, if known."""
+    """Level at which stars saturate, in the unit of the frame; none: of the detector, or the value
+    at which the frame is cut off, where at least 5 pixels share its highest."""
     grow: Annotated[int, Field(ge=0, le=20)] = 0
     """Pixels by which the found cosmic rays are widened."""
 

@@ -141,7 +141,7 @@ def _of_detector(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stag
             cause = "sky"
     settings: dict[str, Any] = {
         "readnoise": constant,
-        "satlevel": _saturation(options, frame) * scale,
+        "satlevel": _saturation(options, frame, facts) * scale,
     }
     told = (
         f"gain and read noise ({electrons:g} electrons per {frame.unit}, {read_noise:g} electrons)"
@@ -159,7 +159,7 @@ def _of_variance(
     scale = 1.0 / (facts.typical * factor)
     settings: dict[str, Any] = {
         "invar": (filled * np.float64(scale * factor) ** 2).astype(np.float32),
-        "satlevel": _saturation(options, frame) * scale,
+        "satlevel": _saturation(options, frame, facts) * scale,
     }
     doubt = _doubt(facts, frame, "its uncertainty", "unit")
     metrics = {"typical noise": facts.typical * factor, **_metrics(facts)}
@@ -215,6 +215,7 @@ _CLIPPED = 0.9733
 _THERE = 3.0
 
 
-def _saturation(options: LACosmicOptions, frame: Frame) -> float:
-    known = options.saturation or Detector.of(frame.meta).saturation
+def _saturation(options: LACosmicOptions, frame: Frame, facts: FrameFacts) -> float:
+    """Return the level of saturation: as given, else where the values of the frame are cut off."""
+    known = options.saturation or Detector.of(frame.meta).saturation or facts.clipped
     return np.inf if known is None else float(known)

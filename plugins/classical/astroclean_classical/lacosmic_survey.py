@@ -14,6 +14,7 @@ from astroclean.core.uncertainty import deviation_of
 from astroclean.tiling.background import Background, BackgroundSurvey, MeshSettings
 from astroclean.tiling.noise import SkyNoise, SkyNoiseGatherer
 from astroclean.tiling.sample import SampleGatherer
+from astroclean_classical.bleeding import Clipping
 from astroclean_classical.lacosmic_width import Stars, WidthGatherer
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class FrameFacts:
     typical: float = 0.0
     """Noise in the unit of the frame, where it is a plane."""
     background: Background | None = None
+    clipped: float | None = None
+    """Level at which the values of the frame are cut off; None where they are not."""
 
     @property
     def fwhm_pixels(self) -> float | None:
@@ -72,6 +75,7 @@ class FrameSurvey(Survey):
         self._variances = SampleGatherer(shape)
         self._usable = self._known = 0
         self._widths = WidthGatherer(shape)
+        self._clipping = Clipping()
         # By what predicts the noise: which of them counts is known at the end.
         self._skies = {source: SkyNoiseGatherer(shape) for source in self._sources(frame)}
 
@@ -98,6 +102,7 @@ class FrameSurvey(Survey):
         unsaturated = valid & (frame.data < _LINEAR_FRACTION * self._saturation)
         self._widths.add(frame.data, unsaturated, rows)
         data, valid = frame.data[rows], valid[rows]
+        self._clipping.add(data)
         for source, gatherer in self._skies.items():
             if source == "uncertainty":
                 self._add_uncertainty(frame, rows, valid)
@@ -131,7 +136,8 @@ class FrameSurvey(Survey):
         if self._known > _ENOUGH_UNCERTAINTY * self._usable:
             source = "uncertainty"
         sky = skies[source]
-        facts = FrameFacts(source, sky, self._widths.finish(sky.measured or sky.predicted or 0.0))
+        stars = self._widths.finish(sky.measured or sky.predicted or 0.0)
+        facts = FrameFacts(source, sky, stars, clipped=self._clipping.level)
         if source == "uncertainty":
             typical = float(np.sqrt(np.median(self._variances.finish())))
             return replace(facts, typical=typical)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,10 @@ from astroclean.core.kinds.mask import Masker
 from astroclean.core.planes import MaskPlane, parse_planes
 from astroclean.core.results import Mask
 from astroclean.core.stage import Provides
+from astroclean.errors import AstrocleanWarning
 from astroclean.inference.stage_network import NetworkOptions, NetworkTiles, StageNetwork
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES
+from astroclean_maximask.evidence.judge import judge
 from astroclean_maximask.priors import (
     known_alias,
     raw_threshold,
@@ -27,10 +30,15 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.stage import Identity
+    from astroclean.inference.normalize import Measurement
 
 __all__ = ["MaxiMask", "MaxiMaskOptions"]
 
 _OUTPUT = "probabilities"
+_STRIP = 512
+"""Rows that the rules look at together, at least: a trail of which less is seen is a dash."""
+_NOTABLE = 0.002
+"""Share of a frame of which the network said a thing that the pixels do not bear out."""
 
 
 class MaxiMaskOptions(NetworkOptions):
@@ -47,14 +55,22 @@ class MaxiMaskOptions(NetworkOptions):
     """Fraction of pixels that a class is expected to have, by name or alias; others as the weights
     say. A rarer class needs more evidence."""
     probabilities: bool = False
-    """Whether to return the probability of each class: 4 bytes a class and pixel of memory."""
+    """Whether to return the probability of each class: 4 bytes a class and pixel of memory. They
+    are the network's, whatever the evidence."""
+    evidence: bool = True
+    """Whether a flag needs evidence beside the network: SATURATED the level of the header or a flat
+    core, OVERSCAN a strip along a border, TRAIL a long straight line, GHOST an edge all around,
+    CROSSTALK its star or a bleed trail, SPIKE a bright star, COSMIC_RAY no wings of a star,
+    DEAD_PIXEL and DEAD_LINE values below the noise. What has none is dropped, and counted."""
 
 
 class MaxiMask(NetworkTiles, Masker):
     """Flags contaminants with MaxiMask (Paillassa, Bertin & Bouy 2020, A&A 634, A48).
 
     The sky of a mesh is subtracted and its noise divided by, so the unit does not matter. Pixels
-    without a value are filled with the sky and never flagged.
+    without a value are filled with the sky and never flagged. What the network says is then
+    judged by rules (:mod:`astroclean_maximask.evidence`), strip by strip: whole rows of tiles, 512
+    pixels high at least.
     """
 
     sets = MaskPlane.union([*CONTAMINANTS, *EXTRA_CLASSES])
@@ -76,6 +92,11 @@ class MaxiMask(NetworkTiles, Masker):
         """Return the planes of the chosen classes."""
         return Provides(planes=parse_planes(self._chosen))
 
+    def row_step(self, frame: Frame) -> int:
+        """Return the height of the strips that the rules look at: whole rows of tiles."""
+        step = super().row_step(frame)
+        return step * -(-_STRIP // step) if self.options.evidence else step
+
     def find(self, frame: Frame) -> Mask:
         """Return the contaminants.
 
@@ -91,15 +112,47 @@ class MaxiMask(NetworkTiles, Masker):
         """
         self._network.warn_outside_domain(frame)
         digest = self._updated if self.options.probabilities else self._flags_of
-        found = self._network.predictor.predict(
-            frame, measured=self.measured(frame), digest=digest
-        )[_OUTPUT]
+        measured = self.measured(frame)
+        found = self._network.predictor.predict(frame, measured=measured, digest=digest)[_OUTPUT]
         if not self.options.probabilities:
-            return Mask(found[0])
+            return self._judged(frame, found[0], measured, {})
         flags = np.zeros(frame.shape, dtype=np.uint32)
         for alias, values in zip(self._chosen, found, strict=True):
             flags |= self._flagged(alias, values)
-        return Mask(flags, probabilities=dict(zip(self._chosen, found, strict=True)))
+        return self._judged(frame, flags, measured, dict(zip(self._chosen, found, strict=True)))
+
+    def _judged(
+        self,
+        frame: Frame,
+        flags: NDArray[np.uint32],
+        measured: Measurement,
+        probabilities: dict[str, NDArray[np.float32]],
+    ) -> Mask:
+        """Return the answer with the flags for which there is evidence."""
+        if not self.options.evidence:
+            return Mask(flags, probabilities=probabilities)
+        kept, counts = judge(
+            frame,
+            flags,
+            measured,
+            height=self.row_step(frame),
+            margin=self._network.predictor.halo,
+            threads=self.options.threads,
+        )
+        dropped = {plane: lost for plane, (_, lost) in counts.items() if lost}
+        if sum(dropped.values()) > _NOTABLE * flags.size:
+            told = ", ".join(
+                f"{plane.name} {lost} of {counts[plane][0]}" for plane, lost in dropped.items()
+            )
+            warnings.warn(
+                f"{frame.frame_id}, stage '{self.name}': the network flagged pixels for which "
+                f"nothing else speaks; dropped: {told}. It may not know this kind of frame: look "
+                "at what it kept, or keep all with `evidence = false`",
+                AstrocleanWarning,
+                stacklevel=3,
+            )
+        metrics = {f"dropped {plane.name}": float(lost) for plane, lost in dropped.items()}
+        return Mask(kept, probabilities=probabilities, metrics=metrics)
 
     def _updated(self, answer: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities of the chosen classes under the expected priors."""

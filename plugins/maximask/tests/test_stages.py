@@ -58,7 +58,7 @@ def scene() -> Any:
 
 
 def test_flags_are_probabilities_above_thresholds(scene: Any) -> None:
-    options = {"thresholds": {"CR": 0.2}, "classes": ["CR", "BRIGHT"]}
+    options = {"thresholds": {"CR": 0.2}, "classes": ["CR", "BRIGHT"], "evidence": False}
     plain = load_stage("maximask", **options).run(scene.frame)
     told = load_stage("maximask", **options, probabilities=True).run(scene.frame)
     assert np.array_equal(plain.frame.flags, told.frame.flags)

@@ -1,0 +1,180 @@
+"""Color mosaics: each color of a filter array is a frame of its own, and joined again on writing.
+
+A camera with a Bayer mosaic has one HDU in which every second pixel of every second row is of one
+color. To a method that compares neighbors, half of such a frame are defects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.errors import FitsReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from astroclean.io.output import FrameOutput
+
+__all__ = ["Color", "colors_of", "joined_colors"]
+
+_KEYWORDS = ("BAYERPAT", "COLORTYP", "CFAPAT", "BAYRPAT")
+"""Of ASCOM, N.I.N.A., INDI and SharpCap; of MaxIm DL; of others."""
+_NO_MOSAIC = frozenset({"", "NONE", "MONO", "FALSE", "F", "0"})
+_OFFSETS = (("XBAYROFF", "YBAYROFF"), ("BAYOFFX", "BAYOFFY"))
+_SIDE = 2
+
+
+@dataclass(frozen=True)
+class Color:
+    """The pixels of one color: every second one of every second row."""
+
+    name: str
+    """``R``, ``G1``, ``G2``, ``B``; or ``C1`` to ``C4`` where the pattern is of other colors."""
+    first: tuple[int, int]
+    """(y, x) of the first pixel, 0 or 1."""
+
+    def of(self, mosaic: NDArray[Any]) -> NDArray[Any]:
+        """Return the pixels of this color, a view."""
+        y, x = self.first
+        return mosaic[y::_SIDE, x::_SIDE]
+
+
+def colors_of(header: Mapping[str, Any], *, where: str) -> tuple[Color, ...]:
+    """Return the colors of a mosaic.
+
+    Parameters
+    ----------
+    header : mapping
+        ``BAYERPAT``, or another of the keywords in use, names the colors of the first two pixels of
+        the first two rows; ``XBAYROFF`` and ``YBAYROFF`` shift them.
+    where : str
+        File and HDU, for the message.
+
+    Returns
+    -------
+    tuple of Color
+        Four, by row and column; none where the header tells of no mosaic.
+
+    Raises
+    ------
+    FitsReadError
+        The mosaic is no square of two by two pixels.
+    """
+    keyword = next((k for k in _KEYWORDS if str(header.get(k, "")).strip().upper() not in _NO_MOSAIC), None)
+    if keyword is None:
+        return ()
+    pattern = str(header[keyword]).strip().upper()
+    if pattern in {"TRUE", "T", "1", "VALID"}:  # a color camera that does not say which
+        pattern = "????"
+    if len(pattern) != _SIDE**2 or not (pattern.isalpha() or pattern == "????"):
+        raise FitsReadError(
+            f"{keyword} names a color mosaic that is not understood",
+            where=where,
+            received=repr(pattern),
+            remedy="Mosaics of two by two pixels are, such as RGGB. Split the file by color first, "
+            f"or take {keyword} out of the header where the pixels are all of one color.",
+        )
+    x_off, y_off = _offsets(header)
+    places = [(y, x) for y in range(_SIDE) for x in range(_SIDE)]
+    letters = [pattern[_SIDE * ((y + y_off) % _SIDE) + (x + x_off) % _SIDE] for y, x in places]
+    return tuple(
+        Color(_named(letters, number), place) for number, place in enumerate(places)
+    )
+
+
+def _offsets(header: Mapping[str, Any]) -> tuple[int, int]:
+    for x_key, y_key in _OFFSETS:
+        if x_key in header or y_key in header:
+            return int(header.get(x_key) or 0), int(header.get(y_key) or 0)
+    return 0, 0
+
+
+def _named(letters: Sequence[str], number: int) -> str:
+    letter = letters[number]
+    if letter == "?":
+        return f"C{number + 1}"
+    same = [n for n, other in enumerate(letters) if other == letter]
+    return letter if len(same) == 1 else f"{letter}{same.index(number) + 1}"
+
+
+def joined_colors(outputs: Sequence[FrameOutput]) -> list[FrameOutput]:
+    """Return outputs in which the colors of a mosaic are one frame again.
+
+    Parameters
+    ----------
+    outputs : sequence of FrameOutput
+        All frames of a file, in order. Frames of no mosaic stay as they are.
+
+    Returns
+    -------
+    list of FrameOutput
+        One for each mosaic, in the place of its first color.
+    """
+    joined: dict[Any, FrameOutput | list[FrameOutput]] = {}
+    for number, output in enumerate(outputs):
+        if output.slot.color is None:
+            joined[number] = output
+        else:
+            joined.setdefault(("mosaic", output.slot.science.index), []).append(output)  # type: ignore[union-attr]
+    return [_mosaic(part) if isinstance(part, list) else part for part in joined.values()]
+
+
+def _mosaic(parts: Sequence[FrameOutput]) -> FrameOutput:
+    first = parts[0]
+
+    def whole(name: str, product: str | None = None) -> Any:
+        images = [
+            getattr(part, name) if product is None else part.products.get(product)
+            for part in parts
+        ]
+        if any(image is None for image in images):
+            return _where_given(parts, images, first.slot.science.shape)
+        return _woven(parts, images, first.slot.science.shape)
+
+    names = list(dict.fromkeys(name for part in parts for name in part.products))
+    history = tuple(
+        line
+        for part in parts
+        for line in (f"astroclean color {part.slot.color.name}:", *part.history)  # type: ignore[union-attr]
+    )
+    return replace(
+        first,
+        slot=replace(first.slot, color=None),
+        data=whole("data"),
+        changed=whole("changed"),
+        flags=whole("flags"),
+        uncertainty=whole("uncertainty"),
+        uncertainty_changed=whole("uncertainty_changed"),
+        history=history,
+        products={name: whole("products", name) for name in names},
+    )
+
+
+def _where_given(
+    parts: Sequence[FrameOutput], images: Sequence[Any], shape: tuple[int, ...]
+) -> NDArray[Any] | None:
+    """Return a mosaic of what only some colors have; nothing of the others."""
+    given = next((image for image in images if image is not None), None)
+    if given is None:
+        return None
+    blank = np.nan if np.asarray(given).dtype.kind == "f" else 0
+    filled = [
+        np.full(np.shape(part.data), blank, dtype=np.asarray(given).dtype) if image is None else image
+        for part, image in zip(parts, images, strict=True)
+    ]
+    return _woven(parts, filled, shape)
+
+
+def _woven(
+    parts: Sequence[FrameOutput], images: Sequence[Any], shape: tuple[int, ...]
+) -> NDArray[Any]:
+    mosaic = np.empty(shape[-2:], dtype=np.asarray(images[0]).dtype)
+    for part, image in zip(parts, images, strict=True):
+        assert part.slot.color is not None
+        part.slot.color.of(mosaic)[...] = image
+    return mosaic
