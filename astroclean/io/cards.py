@@ -20,7 +20,7 @@ _NUMBERS = r"(?:adu|dn|counts?|cts?|a/?d(?:[ -]?units?)?|(?:data|digital) (?:num
 _PER = r"\s*(?:/|per|p\.)\s*"
 _SETTING = (
     r"(?:sensor|camera) gain|\bsetting\b|\bdb\b|\biso\b|amplifier name"
-    r"|gain[ _-]?(?:setting|value|index|mode|level|number)"
+    r"|gain[ _-]?(?:setting|index|mode|number)"
 )
 # Value to unit to what tells it in a comment, the most telling first.
 _TOLD: dict[str, tuple[tuple[str, str], ...]] = {

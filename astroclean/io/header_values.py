@@ -244,8 +244,9 @@ def _reading(name: str, key: Key, header: Mapping[str, Any], context: Context) -
     if number < 0 or (number == 0 and name not in _ZERO_IS_A_VALUE):
         return _Reading(card, key.rank)
     told = comment_unit(name, comments[0])
-    if name == "gain" and told is None and _is_setting(key, header):
-        told = "setting"
+    if name == "gain" and told in {None, "setting"}:
+        # Of a keyword that is a gain by definition, a word of the comment does not make a setting.
+        told = "setting" if key.keyword == "GAIN" and (told or _is_setting(key, header)) else None
     rank = 3 if told is not None and 0 < key.rank < _OWN else key.rank
     value, why = _converted(name, number, told or key.unit or _AS_TOLD.get(name), context)
     if value is not None and not why:

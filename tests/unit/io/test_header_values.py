@@ -37,6 +37,8 @@ GAINS: list[tuple[Cards, float | None, str | None]] = [
     ({"GAIN": 1.0, **NINA}, None, None),
     ({"GAIN": (12, "[0.1 dB] gain")}, None, None),
     ({"GAIN": "1.9 e-/ADU"}, 1.9, None),
+    ({"ATODGAIN": (1.0, "calibrated CCD amplifier gain value")}, 1.0, None),
+    ({"EGAIN": (0.3, "e-/ADU at this gain setting"), "GAIN": (100, "Gain")}, 0.3, "GAIN = 100"),
     ({"GAIN": (14.0, "[e/DN] WFPC2")}, 14.0, None),
     (
         {
