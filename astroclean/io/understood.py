@@ -243,7 +243,9 @@ def _check_depth(result: Understood, own: Header) -> None:
     bits = own.get("BITPIX", 0)
     if bits not in {8, 16}:
         return
-    scale, zero = float(own.get("BSCALE", 1)), float(own.get("BZERO", 0))
+    scale, zero = own.get("BSCALE", 1), own.get("BZERO", 0)
+    if not (isinstance(scale, (int, float)) and isinstance(zero, (int, float))):
+        return  # told when the pixels are read
     largest = zero + scale * ((1 << bits) - 1 if bits == 8 else (1 << bits - 1) - 1)  # noqa: PLR2004
     told = result.values.get("saturation")
     if told is not None and told.origin.startswith("header") and told.value > largest:
