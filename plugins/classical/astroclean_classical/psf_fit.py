@@ -102,9 +102,14 @@ class Scene:
 
     def drawn(self, fit: Fit, box: tuple[slice, slice]) -> NDArray[np.float64]:
         """Return the PSF of flux 1 at the place of a source."""
-        y, x = np.mgrid[box]
+        return self.at(fit, *np.mgrid[box])
+
+    def at(
+        self, fit: Fit, rows: NDArray[np.integer], columns: NDArray[np.integer]
+    ) -> NDArray[np.float64]:
+        """Return the same at some pixels."""
         drawn: NDArray[np.float64] = self.model.evaluate(
-            x.astype(float), y.astype(float), 1.0, fit.x, fit.y
+            columns.astype(float), rows.astype(float), 1.0, fit.x, fit.y
         )
         return drawn
 

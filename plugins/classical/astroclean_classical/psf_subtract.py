@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,11 @@ from pydantic import Field
 from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
+from astroclean.core.psf_misfit import misfit_warning, misfits_of
 from astroclean.core.results import Removal
 from astroclean.core.stage import Needs
 from astroclean.core.uncertainty import deviation_of
+from astroclean.errors import SuspectWarning
 from astroclean_classical.catalogue import make_sources
 from astroclean_classical.psf_fit import Fit, Scene, Settings, fitted
 from astroclean_classical.restoration import noise_of_pixels
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.psf_misfit import Misfits
     from astroclean.core.sources import Sources, SourceStamp
 
 __all__ = ["PsfSubtract", "PsfSubtractOptions"]
@@ -78,7 +82,9 @@ class PsfSubtract(SourceRemover):
             ``sources``: every source fitted, with ``flux``, ``flux_err``, ``snr``, ``misfit`` (sum
             of the absolute residuals over the flux), ``flag`` (bits of photutils) and ``removed``;
             an image of each that was. Uncertainty, where the frame has one, includes that of the
-            flux. Metrics ``sources fitted``, ``sources removed``, ``median misfit``.
+            flux; errors include the misfit of a PSF that does not fit the bright sources, which a
+            `SuspectWarning` tells. Metrics ``psf chi2``, ``sources fitted``, ``sources removed``,
+            ``median misfit``.
         """
         assert frame.sources is not None  # needed, hence checked by the base class
         bad = frame.mask | ~np.isfinite(frame.data)
@@ -88,8 +94,14 @@ class PsfSubtract(SourceRemover):
             return Removal(frame.data, nothing, metrics=_metrics([], []))
         scene = Scene(frame, bad, noise, self._settings(frame))
         fits = fitted(scene, frame.sources.table)
+        misfits = self._judged(scene, fits)
+        if misfits.wrong:
+            where = f"{frame.frame_id}, stage '{self.name}'"
+            warnings.warn(misfit_warning(misfits, where), SuspectWarning, stacklevel=2)
+        doubt = misfits.flux_part
         removed = [fit.usable and fit.snr >= self.options.min_snr for fit in fits]
         stamps = [scene.stamp(fit) for fit, gone in zip(fits, removed, strict=True) if gone]
+        fits = [replace(f, error=float(np.hypot(f.error, doubt * f.flux))) for f in fits]
         model, variance = _model(frame.shape, stamps, fits)
         where = (np.abs(model) > self.options.fraction * noise) & np.isfinite(frame.data)
         before = deviation_of(frame.uncertainty)
@@ -98,7 +110,29 @@ class PsfSubtract(SourceRemover):
             where,
             None if before is None else np.sqrt(before.astype(np.float64) ** 2 + variance),
             _catalogue(frame, frame.sources, fits, removed, stamps),
-            metrics=_metrics(fits, removed),
+            metrics=_metrics(fits, removed) | misfits.metrics,
+        )
+
+    def _judged(self, scene: Scene, fits: list[Fit]) -> Misfits:
+        """Return how well the PSF fits the sources, by what all fits leave."""
+        assert scene.frame.psf is not None
+        usable = [fit for fit in fits if fit.usable]
+        left = (
+            scene.data - _model(scene.frame.shape, [scene.stamp(fit) for fit in usable], usable)[0]
+        )
+
+        def light(
+            index: int, rows: NDArray[np.intp], columns: NDArray[np.intp]
+        ) -> NDArray[np.float64]:
+            return usable[index].flux * scene.at(usable[index], rows, columns)
+
+        return misfits_of(
+            left,
+            ~scene.bad,
+            fwhm=scene.frame.psf.fwhm_pixels,
+            positions=np.array([(fit.x, fit.y) for fit in usable]).reshape(-1, 2),
+            light=light,
+            fluxes=[fit.flux for fit in usable],
         )
 
     def _settings(self, frame: Frame) -> Settings:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -27,6 +27,10 @@ BATCHES = {64: 4, 96: 4, 128: 2, 256: 1}
 no batches."""
 REACH = 2 * max(SIDES)
 """Pixels around a pixel within which lies all that decides how it is filled."""
+_STEP = 1 / 2
+"""From one to the next of the cut-outs that share a huge hole, in sides."""
+_MARGIN = 1 / 32
+"""Part of the side at the rim of these that counts nothing: too little is seen around it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +42,10 @@ class CutOut:
     x: int
     """First column."""
     own: NDArray[np.bool_]
-    """(side, side): pixels that are filled from this cut-out, and from no other."""
+    """(side, side): pixels that are filled from this cut-out."""
+    shared: bool = False
+    """Whether other cut-outs fill some of these pixels too; then ``weight`` tells how they are
+    joined."""
 
     @property
     def side(self) -> int:
@@ -49,6 +56,16 @@ class CutOut:
         """Write the pixels that this cut-out fills into a frame."""
         rows, columns = self._filled
         target[rows + self.y, columns + self.x] = values[rows, columns]
+
+    def add(self, target: NDArray[Any], values: NDArray[Any]) -> None:
+        """Add to the pixels that this cut-out fills in a frame."""
+        rows, columns = self._filled
+        target[rows + self.y, columns + self.x] += values[rows, columns]
+
+    @property
+    def weight(self) -> NDArray[np.float32]:
+        """(side, side): what each pixel counts; 1 in the middle, falling smoothly to 0."""
+        return _weight(self.side)
 
     @cached_property
     def _filled(self) -> tuple[NDArray[np.intp], ...]:
@@ -62,12 +79,13 @@ def plan_cutouts(
     origin: tuple[int, int] = (0, 0),
     sides: Iterable[int] = tuple(SIDES),
 ) -> list[CutOut]:
-    """Return cut-outs that together fill each pixel of holes once.
+    """Return cut-outs that together fill each pixel of holes.
 
     Holes that touch are one hole, and lie whole in one cut-out where they fit: centered, or, where
     they are small, with others of their neighbourhood. Larger ones (a bad column) are shared among
-    cut-outs on a fixed grid. The plan depends on the holes alone, not on the order in which they
-    were found, nor on where a part of a larger frame begins.
+    cut-outs on a fixed grid that overlap: at a border between two that do not, both guess, each
+    from what it sees, and a step would be left. The plan depends on the holes alone, not on the
+    order in which they were found, nor on where a part of a larger frame begins.
 
     Parameters
     ----------
@@ -88,9 +106,13 @@ def plan_cutouts(
     cores = {side: SIDES[side] for side in sorted(sides)}
     cell = next(iter(cores.values())) // 2
     labels, _ = label(fill, np.ones((3, 3)))
+    huge = np.zeros(fill.shape, dtype=bool)
     groups: dict[tuple[int, ...], list[tuple[int, Box]]] = {}
     for number, box in enumerate(find_objects(labels), start=1):
         longest = max(part.stop - part.start for part in box)
+        if longest > max(cores.values()):
+            huge[box] |= labels[box] == number
+            continue
         if longest <= cell:
             # Two such boxes that begin in one cell fit into the smallest cut-out together.
             place = (part.start + first for part, first in zip(box, origin, strict=True))
@@ -98,54 +120,61 @@ def plan_cutouts(
         else:
             key = (-number, 0)
         groups.setdefault(key, []).append((number, box))
-    made = [one for members in groups.values() for one in _of_group(labels, members, origin, cores)]
+    made = [_of_group(labels, members, cores) for members in groups.values()]
+    made += _sharing(huge, origin, max(cores))
     return sorted(made, key=lambda one: (one.side, one.y, one.x))
 
 
 def _of_group(
-    labels: NDArray[np.integer],
-    members: list[tuple[int, Box]],
-    origin: tuple[int, int],
-    cores: Mapping[int, int],
-) -> list[CutOut]:
-    """Return the cut-outs of holes that are filled together."""
+    labels: NDArray[np.integer], members: list[tuple[int, Box]], cores: Mapping[int, int]
+) -> CutOut:
+    """Return the cut-out of holes that are filled together."""
     numbers = [number for number, _ in members]
     low = [min(box[axis].start for _, box in members) for axis in (0, 1)]
     high = [max(box[axis].stop for _, box in members) for axis in (0, 1)]
     longest = max(last - first for first, last in zip(low, high, strict=True))
-    side = next((side for side, core in cores.items() if core >= longest), None)
-    if side is not None:
-        boxes = [(tuple(low), tuple(high))]
-    else:
-        side = max(cores)
-        boxes = list(_cells(low, high, cores[side], origin))
+    side = next(side for side, core in cores.items() if core >= longest)
+    y, x = ((first + last - side) // 2 for first, last in zip(low, high, strict=True))
+    shown = labels[low[0] : high[0], low[1] : high[1]]
+    inside = shown == numbers[0] if len(numbers) == 1 else np.isin(shown, numbers)
+    own = np.zeros((side, side), dtype=bool)
+    own[low[0] - y : high[0] - y, low[1] - x : high[1] - x] = inside
+    return CutOut(y, x, own)
+
+
+def _sharing(huge: NDArray[np.bool_], origin: tuple[int, int], side: int) -> list[CutOut]:
+    """Return the cut-outs of a fixed grid that share pixels among them."""
+    rows, columns = (np.flatnonzero(huge.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return []
+    tops, lefts = (
+        _grid(int(axis[0]), int(axis[-1]), first, side)
+        for axis, first in zip((rows, columns), origin, strict=True)
+    )
+    counted = _weight(side) > 0
     found = []
-    for (top, left), (bottom, right) in boxes:
-        # The cut-out is that of the whole cell, of which the frame may hold a part.
-        y, x = ((first + last - side) // 2 for first, last in ((top, bottom), (left, right)))
-        rows = slice(max(top, 0), min(bottom, labels.shape[0]))
-        columns = slice(max(left, 0), min(right, labels.shape[1]))
-        shown = labels[rows, columns]
-        inside = shown == numbers[0] if len(numbers) == 1 else np.isin(shown, numbers)
-        if not inside.any():
-            continue
-        own = np.zeros((side, side), dtype=bool)
-        place = (rows.start - y, columns.start - x)
-        own[tuple(slice(p, p + n) for p, n in zip(place, inside.shape, strict=True))] = inside
-        found.append(CutOut(y, x, own))
+    for y, x in itertools.product(tops, lefts):
+        empty = CutOut(y, x, counted)
+        own = cut(huge, empty, outside=False) & counted
+        if own.any():
+            found.append(CutOut(y, x, own, shared=True))
     return found
 
 
-def _cells(
-    low: list[int], high: list[int], core: int, origin: tuple[int, int]
-) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Yield first pixels and ends of the cells of a grid that a box touches."""
-    firsts = [
-        range((first + start) // core * core - start, last, core)
-        for first, last, start in zip(low, high, origin, strict=True)
-    ]
-    for top, left in itertools.product(*firsts):
-        yield (top, left), (top + core, left + core)
+def _grid(first: int, last: int, start: int, side: int) -> range:
+    """Return where cut-outs begin that fill something from a first to a last pixel."""
+    step, margin = int(_STEP * side), int(_MARGIN * side)
+    # Of the larger frame, whatever part of it this is.
+    begin = -(-(first - (side - margin - 1) + start) // step) * step - start
+    return range(begin, last - margin + 1, step)
+
+
+@cache
+def _weight(side: int) -> NDArray[np.float32]:
+    half, margin = side / 2, int(_MARGIN * side)
+    away = np.minimum(np.abs(np.arange(side) + 0.5 - half) / (half - margin), 1)
+    line = np.where(away < 1, np.cos(0.5 * np.pi * away) ** 2, 0)
+    return np.outer(line, line).astype(np.float32)
 
 
 def cut(image: NDArray[Any], one: CutOut, *, outside: Any) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from astroclean_pconv.cutouts import BATCHES, cut, plan_cutouts
 from astroclean_pconv.noise import draw_noise, measure_noise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,11 +23,16 @@ if TYPE_CHECKING:
     from astroclean_pconv.noise import Noise
 
     _View = tuple[NDArray[np.float32], NDArray[np.bool_]]
+    _Part = tuple[CutOut, tuple[NDArray[Any], ...]]
 
 __all__ = ["Filled", "Surroundings", "fill_holes"]
 
 _LEAST_SEEN = 0.05
 """Part of a cut-out that must be seen, else its holes stay as they are."""
+_LEAST_WEIGHT = 0.05
+"""Weight in all cut-outs together from which a pixel is filled."""
+_AT_ONCE = 16
+"""Batches of cut-outs that overlap, whose answers are kept until they are joined."""
 _MEASURED = 0.5
 """Part of the noise from which a value counts as measured."""
 _DEVIATION = 1.2533141373155003
@@ -45,6 +51,8 @@ class Surroundings:
     """(ny, nx): pixels to fill; they are not looked at."""
     origin: tuple[int, int] = (0, 0)
     """(y, x) of the first pixel in a larger frame."""
+    given: NDArray[np.bool_] | None = None
+    """(ny, nx): pixels of holes whose ``data`` is known, without noise, from elsewhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,19 +142,67 @@ def fill_holes(network: StageNetwork, around: Surroundings, *, seed: int | None 
     """
     shape = around.data.shape
     filled = Filled(*(np.full(shape, np.nan, dtype=np.float32) for _ in fields(Filled)))
-
-    def work(batch: Sequence[CutOut]) -> None:
-        shown = [_show(one, around) for one in batch]
-        answers = _answers(network, shown, counts[batch[0].side])
-        for one, view, answer in zip(batch, shown, answers, strict=True):
-            if answer is not None:
-                place = one.y + around.origin[0], one.x + around.origin[1]
-                _put(filled, one, answer, _noise_of(view, place, seed))
-
     counts = {side: count for count, side, _ in network.card.batches} or BATCHES
     cutouts = plan_cutouts(around.holes, origin=around.origin, sides=counts)
-    in_threads(work, _batches(cutouts, counts), network.engine.parallel)
+    usual = None
+    if around.given is not None:
+        seen = around.usable & ~around.holes
+        usual = measure_noise(np.where(seen, around.data, 0), seen)
+
+    def work(batch: Sequence[CutOut]) -> list[_Part]:
+        shown = [_show(one, around) for one in batch]
+        answers = _answers(network, shown, counts[batch[0].side])
+        parts = []
+        for one, view, answer in zip(batch, shown, answers, strict=True):
+            if answer is not None:
+                noise = _noise_of(one, view, around, usual)
+                parts.append((one, (*answer, *_drawn(one, view, around, noise, seed))))
+        return parts
+
+    def work_alone(batch: Sequence[CutOut]) -> None:
+        for one, layers in work(batch):
+            for target, values in zip(_layers(filled), layers, strict=True):
+                one.put(target, values)
+
+    alone = [one for one in cutouts if not one.shared]
+    in_threads(work_alone, _batches(alone, counts), network.engine.parallel)
+    shared = [one for one in cutouts if one.shared]
+    if shared:
+        _join(filled, shared, lambda some: in_threads(work, some, network.engine.parallel), counts)
+    filled.noisy[filled.known] = 0
     return filled
+
+
+def _layers(filled: Filled) -> tuple[NDArray[np.float32], ...]:
+    """Return what a cut-out tells of its pixels, in the order of a `_Part`."""
+    return filled.background, filled.deviation, filled.sigma, filled.correlation, filled.noise
+
+
+def _join(
+    filled: Filled,
+    cutouts: Sequence[CutOut],
+    work: Callable[[Sequence[Sequence[CutOut]]], list[list[_Part]]],
+    counts: Mapping[int, int],
+) -> None:
+    """Enter what cut-outs that overlap tell together, each pixel by its weight in them."""
+    shape = filled.background.shape
+    weights, squares = np.zeros((2, *shape), dtype=np.float32)
+    sums = np.zeros((len(_layers(filled)), *shape), dtype=np.float32)
+    batches = list(_batches(cutouts, counts))
+    # Sums in another order round differently, and views of all at once take too much memory.
+    for first in range(0, len(batches), _AT_ONCE):
+        for one, layers in itertools.chain(*work(batches[first : first + _AT_ONCE])):
+            weight = one.weight
+            one.add(weights, weight)
+            one.add(squares, weight * weight)
+            for total, values in zip(sums, layers, strict=True):
+                one.add(total, (weight * values).astype(np.float32))
+    # Where those are missing that see too little, the others say it at their very rims.
+    known = weights > _LEAST_WEIGHT
+    for target, total in zip(_layers(filled), sums, strict=True):
+        # A sum of noises has less of it than each: it gets the strength of one.
+        over = np.sqrt(squares[known]) if target is filled.noise else weights[known]
+        target[known] = total[known] / over
 
 
 def _answers(
@@ -174,34 +230,32 @@ def _answers(
         yield normalization.inverse(background, state), _DEVIATION * width
 
 
-def _noise_of(
-    view: _View, place: tuple[int, int], seed: int | None
-) -> tuple[Noise, NDArray[np.float64]]:
-    """Return the noise around a hole, and more of it, or zeros."""
+def _noise_of(one: CutOut, view: _View, around: Surroundings, usual: Noise | None) -> Noise:
+    """Return the noise around a hole; the usual one where too little of it is seen."""
     image, valid = view
-    noise = measure_noise(image, valid)
-    if seed is None:
-        return noise, np.zeros(image.shape)
-    return noise, draw_noise(_generator(seed, place, image, valid), noise, image.shape)
+    if around.given is not None:
+        valid = valid & ~cut(around.given, one, outside=False)
+        if usual is not None and valid.mean() < _LEAST_SEEN:
+            return usual
+    return measure_noise(image, valid)
 
 
-def _put(
-    filled: Filled,
-    one: CutOut,
-    answer: tuple[NDArray[Any], NDArray[Any]],
-    drawn: tuple[Noise, NDArray[np.float64]],
-) -> None:
-    (background, deviation), (kind, noise) = answer, drawn
-    one.put(filled.background, background)
-    one.put(filled.deviation, deviation)
-    one.put(filled.sigma, np.full(noise.shape, kind.sigma))
-    one.put(filled.correlation, np.full(noise.shape, kind.correlation))
-    one.put(filled.noise, noise)
-    one.put(filled.noisy, np.zeros(noise.shape))
+def _drawn(
+    one: CutOut, view: _View, around: Surroundings, noise: Noise, seed: int | None
+) -> tuple[NDArray[np.float64], ...]:
+    """Return strength and correlation of the noise around a hole, and more of it, or zeros."""
+    image, valid = view
+    drawn = np.zeros(image.shape)
+    if seed is not None:
+        place = one.y + around.origin[0], one.x + around.origin[1]
+        drawn = draw_noise(_generator(seed, place, image, valid), noise, image.shape)
+    return np.full(image.shape, noise.sigma), np.full(image.shape, noise.correlation), drawn
 
 
 def _show(one: CutOut, around: Surroundings) -> _View:
     valid = cut(around.usable, one, outside=False) & ~cut(around.holes, one, outside=False)
+    if around.given is not None:
+        valid |= cut(around.given, one, outside=False)
     image = np.where(valid, cut(around.data, one, outside=0), 0).astype(np.float32)
     return image, valid
 

@@ -30,6 +30,18 @@ class PconvOptions(HoleRule, EngineOptions):
     planes: PlaneChoice = "reject"
     """Planes whose pixels ``fill = "flags"`` fills, by name or alias; ``reject``: those that the
     run rejects, OVERSCAN and NO_DATA apart."""
+    leave: Literal["found", "all", "none"] = "found"
+    """Whose sources are left that are no compact sources by the next three: ``found``, those that
+    an earlier stage found; ``all``, also those of a catalogue; ``none``."""
+    max_size: Annotated[float, Field(gt=0, le=100)] = 1.5
+    """Sources wider than this, in widths of the PSF, and by more than 1.5 pixels are left:
+    galaxies, knots of nebulae."""
+    min_snr: Annotated[float, Field(ge=0, le=1000)] = 5.0
+    """Sources fainter than this are left, in standard deviations of their flux by the scatter
+    around them."""
+    min_contrast: Annotated[float, Field(ge=0, le=1000)] = 2.0
+    """Sources are left whose peak is less than this many times the emission that they stand on,
+    above the sky within 6 FWHM (no unit): knots of galaxies."""
     noise: Literal["match", "none"] = "match"
     """``match``: what is filled gets noise as that of its surroundings; ``none``: it has none."""
     seed: Annotated[int, Field(ge=0)] = 0

@@ -42,6 +42,8 @@ class Quality(IntFlag):
     """Part of its hole lies beyond the border."""
     NEGATIVE = 16
     """Its flux is not positive."""
+    PSF_MISFIT = 32
+    """The PSF does not fit it, or does not fit the frame's bright sources: ``separate``."""
 
 
 class Apertures(NamedTuple):
@@ -75,6 +77,8 @@ class Measured(NamedTuple):
     flux: NDArray[np.float64] | None = None
     """(n,): of the fit, where sources were separated."""
     flux_error: NDArray[np.float64] | None = None
+    misfit: NDArray[np.bool_] | None = None
+    """(n,): sources that the PSF does not fit."""
 
 
 def photometry(frame: Frame, measured: Measured, sizes: HoleSizes, apertures: Apertures) -> QTable:
@@ -118,6 +122,8 @@ def photometry(frame: Frame, measured: Measured, sizes: HoleSizes, apertures: Ap
     for name, values in columns.items():
         table[name] = scale.factor * np.asarray(values, dtype=np.float64) * scale.unit
     table["quality"] = _quality(frame, measured, disks, flux)
+    if measured.misfit is not None:
+        table["quality"][measured.misfit] |= Quality.PSF_MISFIT
     for name in table.colnames:
         table[name].info.description = _MEANINGS.get(name, _MEANINGS.get(name.split("_")[0]))
     return table
@@ -132,7 +138,8 @@ _MEANINGS = {
     "flux_err": "standard deviation",
     "aperture": "within a radius, on the extracted source, corrected for the light beyond",
     "annulus": "the same on the frame, background from the annulus",
-    "quality": "sum of: 1 not filled, 2 bad pixels, 4 crowded, 8 at border, 16 negative",
+    "quality": "sum of: 1 not filled, 2 bad pixels, 4 crowded, 8 at border, 16 negative, "
+    "32 PSF does not fit",
 }
 
 

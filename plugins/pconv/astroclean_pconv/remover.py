@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +16,18 @@ from astroclean.core.holes import source_holes
 from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.plane_choice import chosen_planes
 from astroclean.core.planes import MaskPlane
+from astroclean.core.psf_misfit import misfit_warning
 from astroclean.core.results import Removal
 from astroclean.core.stage import Needs
 from astroclean.core.survey import part_of
-from astroclean.errors import StageError
+from astroclean.errors import StageError, SuspectWarning
 from astroclean.inference.card import named_card
 from astroclean.inference.stage_network import StageNetwork
+from astroclean_pconv.compactness import Limits
 from astroclean_pconv.cutouts import REACH
+from astroclean_pconv.depths import DEEPEST, deeper_than, fill_deep
 from astroclean_pconv.filling import Filled, Surroundings, fill_holes
+from astroclean_pconv.judging import judge, tell_of_resolved, with_left
 from astroclean_pconv.options import PconvOptions
 from astroclean_pconv.photometry import Apertures, Measured, encircled, photometry
 from astroclean_pconv.positions import refined
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     from astroclean.core.holes import HoleRule, HoleSizes
     from astroclean.core.sources import Sources
     from astroclean.core.stage import Identity
+    from astroclean_pconv.judging import Judgement
     from astroclean_pconv.psf_image import PsfImage
     from astroclean_pconv.separating import Separated
 
@@ -112,8 +119,10 @@ class PartialConvolution(SourceRemover):
         Removal
             ``uncertainty``: standard deviation of the values in the holes about what is truly
             there; that of the frame elsewhere. ``sources``: the table of `photometry`, with the
-            ids of the catalogue. Metrics ``pixels left``, and for sources ``sources removed``,
-            ``sources outside``, ``psf turned`` (degrees), ``psf widened`` (times).
+            ids of the catalogue. Metrics ``pixels left``; for flags ``pixels left too deep``: more
+            than `DEEPEST` pixels from all that is seen; for sources ``pixels deep``, which are
+            filled from coarser views, ``sources removed``, ``sources outside``, ``psf turned``
+            (degrees), ``psf widened`` (times).
         """
         if self.options.fill == "flags":
             return self._of_flags(frame)
@@ -123,9 +132,14 @@ class PartialConvolution(SourceRemover):
         planes = chosen_planes(self.options.planes, frame)
         holes = frame.where(planes)
         around = self._surroundings(frame, holes, planes=planes)
-        filled = self._filled(around)
+        # Bands of a large frame see as far as the halo: there are no coarser grids here.
+        deep = deeper_than(around, DEEPEST)
+        filled = self._filled(replace(around, holes=around.holes & ~deep))
         where = filled.known
-        left = {"pixels left": float(np.count_nonzero(holes & ~where))}
+        left = {
+            "pixels left": float(np.count_nonzero(holes & ~where)),
+            "pixels left too deep": float(np.count_nonzero(deep)),
+        }
         data = np.where(where, filled.background + filled.noise, frame.data)
         reasons = {MaskPlane.INPAINTED: where}
         return Removal(data, where, filled.uncertainty, metrics=left, reasons=reasons)
@@ -140,6 +154,11 @@ class PartialConvolution(SourceRemover):
         with threadpool_limits(1, user_api="blas"):
             if self.options.mode == "separate":
                 separated = self._separated(frame, around, found)
+                if separated.misfits.wrong:
+                    text = misfit_warning(
+                        separated.misfits, f"{frame.frame_id}, stage '{self.name}'"
+                    )
+                    warnings.warn(text, SuspectWarning, stacklevel=2)
                 filled = separated.filled
             else:
                 filled = self._inpainted(around, found)
@@ -147,17 +166,21 @@ class PartialConvolution(SourceRemover):
         data = np.where(where, filled.background + filled.noise, frame.data)
         metrics = {
             "pixels left": float(np.count_nonzero(found.holes & ~where)),
+            "pixels deep": float(np.count_nonzero(deeper_than(around, DEEPEST) & where)),
             "sources outside": float(found.outside),
             **({} if separated is None else separated.metrics),
         }
         table = self._photometry(frame, found, filled, separated)
         removed = float(np.count_nonzero((table["quality"] & 1) == 0))
+        left = {} if found.judged is None else found.judged.metrics
+        if found.judged is not None:
+            table = with_left(table, found.judged)
         return Removal(
             data,
             where,
             filled.uncertainty,
             _with_table(found.sources, table, frame),
-            metrics={"sources removed": removed, **metrics},
+            metrics={"sources removed": removed, **metrics, **left},
             reasons={MaskPlane.REMOVED: where, MaskPlane.INPAINTED: filled.made_up},
         )
 
@@ -178,7 +201,9 @@ class PartialConvolution(SourceRemover):
 
     def _filled(self, around: Surroundings, network: StageNetwork | None = None) -> Filled:
         seed = self.options.seed if self.options.noise == "match" else None
-        return fill_holes(network or self._network, around, seed=seed)
+        if self.options.fill == "flags":
+            return fill_holes(self._network, around, seed=seed)
+        return fill_deep(network or self._network, around, seed=seed, coarse=self._network)
 
     def _catalog(self, frame: Frame) -> _Found:
         options, outside = self.options, 0
@@ -193,19 +218,36 @@ class PartialConvolution(SourceRemover):
         usable = np.isfinite(frame.data) & ~frame.mask
         if options.centroid and len(positions):
             positions = refined(frame.data, usable, positions, sizes)
-        holes = source_holes(frame.data, usable, positions, sizes)
         psfs = None if frame.psf is None else psf_images(frame.psf, positions)
-        return _Found(sources, positions, sizes, *holes, outside, psfs)
+        judged = None
+        # A list of places alone is what someone knows, not what a stage has found.
+        by_stage = options.catalog is None and sources.segmentation is not None
+        where = f"{frame.frame_id}, stage '{self.name}'"
+        limits = Limits(options.max_size, options.min_snr, options.min_contrast)
+        if options.leave == "all" or (options.leave == "found" and by_stage):
+            judged = judge(frame, positions, self._fwhm(frame), limits, where=where)
+        taken = np.ones(len(positions), dtype=bool) if judged is None else judged.taken
+        kept = positions[taken]
+        holes = source_holes(frame.data, usable, kept, sizes)
+        if options.leave == "found" and not by_stage:
+            tell_of_resolved(frame, kept, holes.snr, limits, where=where)
+        if psfs is not None:
+            psfs = list(itertools.compress(psfs, taken))
+        return _Found(sources, kept, sizes, *holes, outside, psfs, judged)
 
-    def _sizes(self, frame: Frame) -> HoleSizes:
+    def _fwhm(self, frame: Frame) -> float | None:
+        """Return the FWHM of the frame's PSF in pixels, as far as it is known."""
+        if frame.psf is not None:
+            return frame.psf.fwhm_pixels
         detector = Detector.of(frame.meta)
         scale, width = detector.pixel_scale, detector.psf_fwhm
-        fwhm = None if not (scale and width) else width / scale
-        if frame.psf is not None:
-            fwhm = frame.psf.fwhm_pixels
+        return width / scale if scale and width else None
+
+    def _sizes(self, frame: Frame) -> HoleSizes:
+        scale = Detector.of(frame.meta).pixel_scale
         rule: HoleRule = self.options
         try:
-            return rule.in_pixels(fwhm_pixels=fwhm, pixel_scale=scale)
+            return rule.in_pixels(fwhm_pixels=self._fwhm(frame), pixel_scale=scale)
         except StageError as error:
             raise StageError(
                 error.problem,
@@ -225,7 +267,7 @@ class PartialConvolution(SourceRemover):
                 remedy='take mode = "inpaint", or weights of the compact network',
             )
         separation = Separation(
-            fill=lambda surroundings, seed: fill_holes(self._network, surroundings, seed=seed),
+            fill=lambda surroundings, seed: fill_deep(self._network, surroundings, seed=seed),
             position_error=options.position_error,
             limits=(float(np.radians(options.psf_turn)), options.psf_width),
             seed=options.seed if options.noise == "match" else None,
@@ -250,6 +292,7 @@ class PartialConvolution(SourceRemover):
             found.psfs,
             None if separated is None else separated.flux,
             None if separated is None else separated.flux_error,
+            None if separated is None else separated.misfits.bad,
         )
         return photometry(frame, measured, found.sizes, self._apertures(frame, found.sizes))
 
@@ -285,6 +328,8 @@ class _Found:
     """Rows of the catalogue that do not lie in the frame."""
     psfs: list[PsfImage] | None
     """The image of each, where the PSF is known."""
+    judged: Judgement | None
+    """Of all of the catalogue, where it was asked for; the rest are those that are taken out."""
 
 
 def _positions(sources: Sources) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.psf_misfit import misfits_of
 from astroclean_pconv.clumps import Places
 from astroclean_pconv.field import Field
 from astroclean_pconv.psf_image import psf_images
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.psf import Psf
+    from astroclean.core.psf_misfit import Misfits
     from astroclean_pconv.clumps import Clump
     from astroclean_pconv.filling import Filled, Surroundings
 
@@ -46,6 +48,8 @@ class Separated:
     """(n,) in the unit of a pixel times pixels."""
     flux_error: NDArray[np.float64]
     metrics: dict[str, float]
+    misfits: Misfits
+    """What the PSF leaves under the sources."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,9 @@ class Separation:
             "psf widened": tuning.width,
             "psf sources": float(tuning.used),
         }
-        errors = np.sqrt(sources.variance)
+        misfits = _misfits(field, around, psf)
+        metrics |= misfits.metrics
+        errors = np.hypot(np.sqrt(sources.variance), misfits.flux_part * np.abs(sources.flux))
         beneath = np.where(around.usable, field.left, np.nan).astype(np.float32)
         doubt = sources.light(around.data.shape, np.nan_to_num(errors))
         bare = filled.known & ~seen.known
@@ -129,7 +135,23 @@ class Separation:
         measured = replace(filled, noise=seen.noise)
         measured.put_measured(bare, beneath, doubt)
         found = _put(measured, field.clumps, solutions)
-        return Separated(found, beneath, sources.flux, errors, metrics)
+        if misfits.wrong:
+            wrong = misfits.flux_part * np.abs(field.taken).astype(np.float32)
+            found = replace(found, deviation=np.hypot(found.deviation, wrong))
+        return Separated(found, beneath, sources.flux, errors, metrics, misfits)
+
+
+def _misfits(field: Field, around: Surroundings, psf: Psf) -> Misfits:
+    """Return what the PSF leaves under the sources, as they are by now."""
+    sources = field.sources
+    return misfits_of(
+        field.left,
+        around.usable & np.isfinite(around.data),
+        fwhm=psf.fwhm_pixels,
+        positions=sources.positions,
+        light=lambda i, rows, columns: sources.flux[i] * sources.image_of(i, rows, columns),
+        fluxes=sources.flux,
+    )
 
 
 def _cores(

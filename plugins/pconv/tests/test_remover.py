@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 MODES = [{"mode": "inpaint"}, {"mode": "separate"}]
 
 
+# Of the sources that a stage found there some are faint, and left: that is told.
+@pytest.mark.filterwarnings("ignore:.*sources .* are left:astroclean.errors.AstrocleanWarning")
 class SourcesContract(SourceRemoverContract):
     plugin = "pconv"
 

@@ -89,7 +89,8 @@ def test_a_psf_of_which_nothing_better_is_known_stays(
 
 def test_a_psf_that_may_not_change_does_not() -> None:
     found = separated(frame(TURNED, 60.0), PACS.psf, limits=(0.0, 0.0))
-    assert found.metrics == {"psf turned": 0.0, "psf widened": 1.0, "psf sources": 0.0}
+    expected = {"psf turned": 0.0, "psf widened": 1.0, "psf sources": 0.0}
+    assert expected.items() <= found.metrics.items()
     assert separated(np.full(SHAPE, SKY), PACS.psf, places=PLACES[:0]).flux.shape == (0,)
 
 
