@@ -62,6 +62,7 @@ def _as_json(preflight: Preflight) -> dict[str, object]:
                 "instrument": plan.instrument,
                 "frames": plan.frames,
                 "key": plan.key,
+                "contradictions": list(plan.contradictions),
                 "stages": [
                     {"name": s.name, "plugin": s.plugin, "options": dict(s.options)}
                     for s in plan.specs
@@ -77,6 +78,8 @@ def _as_json(preflight: Preflight) -> dict[str, object]:
 def _print(preflight: Preflight, *, origins: object) -> None:
     for plan in preflight.plans:
         print(_line(plan))
+        for text in plan.contradictions:
+            print(f"    contradiction: {text}")
     for note in preflight.notes:
         print(f"note: {note}")
     if isinstance(origins, dict) and origins:

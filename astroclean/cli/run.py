@@ -77,8 +77,8 @@ def _tell(report: RunReport, *, quiet: bool, verbose: int) -> None:
             print(_line(record))
             for note in record.notes if verbose else []:
                 print(f"    note: {note}")
-        for text in record.suspect if not quiet else []:
-            print(f"    suspect: {text}")
+        if not quiet:
+            _warn(record)
     if quiet:
         return
     for note in report.notes:
@@ -87,10 +87,16 @@ def _tell(report: RunReport, *, quiet: bool, verbose: int) -> None:
     print(f"{', '.join(counts)} in {report.seconds:.1f} s; {report.output}/report.html")
     told = [
         _counted(sum(len(record.notes) for record in report.files), "note"),
-        _counted(sum(len(record.suspect) for record in report.files), "warning"),
+        _counted(sum(len(r.suspect) + len(r.contradictions) for r in report.files), "warning"),
     ]
     if any(told):
         print(f"{', '.join(filter(None, told))}: see report.html{'' if verbose else ' (or -v)'}")
+
+
+def _warn(record: FileRecord) -> None:
+    for word, texts in (("suspect", record.suspect), ("contradiction", record.contradictions)):
+        for text in texts:
+            print(f"    {word}: {text}")
 
 
 def _counted(count: int, word: str) -> str:

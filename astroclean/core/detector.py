@@ -162,10 +162,21 @@ class Detector:
 def _factors(unit: Any, to: Any) -> list[tuple[str, int]] | None:
     """Return fields of `Detector` with the power in which each takes one unit to another."""
     needed = {}
-    for key, wanted in (("from", unit), ("to", to)):
+    for key, told in (("from", unit), ("to", to)):
+        # "counts/s/pixel" is what others call counts/s: the values are those of pixels.
+        wanted = told * u.pix if (u.pix, -1) in _factored(told) else told
         found = [names for known, names in _TO_ELECTRONS if known == wanted]
         if not found:
             return None
         needed[key] = found[0]
     up, down = sorted(needed["from"] - needed["to"]), sorted(needed["to"] - needed["from"])
     return [*((name, 1) for name in up), *((name, -1) for name in down)]
+
+
+def _factored(unit: Any) -> list[tuple[Any, float]]:
+    unit = u.Unit(unit)
+    return (
+        []
+        if isinstance(unit, u.IrreducibleUnit)
+        else list(zip(unit.bases, unit.powers, strict=True))
+    )

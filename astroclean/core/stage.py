@@ -134,6 +134,13 @@ class Stage(ABC):
         """Return what later stages find in the frame."""
         return Provides()
 
+    def check_header(self, frame: Frame) -> None:  # noqa: B027 - most stages need nothing
+        """Raise StageError where the hook would, for what the header of a frame does not tell.
+
+        Called before the first pixel. ``frame`` is a single pixel: only its unit, WCS and ``meta``
+        count, whether it has an uncertainty, and its PSF where the pipeline tells one.
+        """
+
     def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - others depend on the frame
         """Return how many pixels around a pixel influence it; None for the whole frame."""
         return None

@@ -8,6 +8,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
+from astroclean.core.fluxes import flux_scale
 from astroclean.core.holes import HoleRule, disks
 from astroclean.core.planes import MaskPlane
 from astroclean.core.sources import Sources, SourceStamp
@@ -158,7 +159,8 @@ def inject_sources(frame: Frame, *, seed: int, classes: bool = False) -> Scene:
     for stamp in stamps:
         add_stamp(light, stamp)
     table = QTable({"id": np.arange(1, len(flux) + 1), "x": places[:, 0], "y": places[:, 1]})
-    table["flux"] = u.Quantity(flux, frame.unit)
+    scale = flux_scale(frame)
+    table["flux"] = u.Quantity(np.asarray(flux) * scale.factor, scale.unit)
     sources = Sources(table, _segmentation(stamps, sigma), stamps)
     return Scene(
         frame.replace(data=(frame.data + light).astype(np.float32)),

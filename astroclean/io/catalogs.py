@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
 from astropy.table import QTable, vstack
 
+from astroclean.core.text_unit import is_understood
 from astroclean.errors import FitsWriteError
 from astroclean.io.encode import encode_hdu, new_image
 from astroclean.io.images import own_primary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import astropy.units as u
 
     from astroclean.core.sources import Sources
 
@@ -43,7 +47,7 @@ def write_catalog(
         table.write(text, format="ascii.ecsv")
         target.write(text.getvalue().encode("utf-8"))
         return
-    hdu = fits.table_to_hdu(table)
+    hdu = _table_hdu(table)
     hdu.name = "SOURCES"
     for number, name in enumerate(table.colnames, start=1):
         description = table[name].info.description
@@ -51,6 +55,28 @@ def write_catalog(
             hdu.header[f"TCOMM{number}"] = description
     target.write(own_primary())
     target.write(encode_hdu(hdu))
+
+
+def _table_hdu(table: QTable) -> fits.BinTableHDU:
+    """Return a table as an HDU, with the units that the FITS standard does not know, too."""
+    with warnings.catch_warnings():
+        # astropy leaves out what the standard does not list, electrons among it.
+        warnings.filterwarnings("ignore", message=".*(could not be saved|did not parse as fits)")
+        hdu = fits.table_to_hdu(table)
+        for name in table.colnames:
+            unit = table[name].unit if hasattr(table[name], "unit") else None
+            if unit is not None and not hdu.columns[name].unit:
+                hdu.columns[name].unit = _unit_text(unit)
+    return hdu
+
+
+def _unit_text(unit: u.UnitBase) -> str:
+    """Return a unit in the form of the standard: powers after names, products by blanks."""
+    if not is_understood(unit):
+        return str(unit)
+    bases = zip(unit.bases, unit.powers, strict=True)
+    words = [base.name if power == 1 else f"{base.name}{power:g}" for base, power in bases]
+    return " ".join(words if unit.scale == 1 else [f"{unit.scale:g}", *words])
 
 
 def _stacked(catalogs: Sequence[tuple[str, Sources]]) -> QTable:

@@ -8,6 +8,7 @@ import numpy as np
 from astropy.io import fits
 
 from astroclean import __version__
+from astroclean.io.asinh import softening_of
 from astroclean.io.blocks import (
     BLOCK,
     card,
@@ -137,6 +138,7 @@ def patched_hdu(
 ) -> None:
     """Write an image HDU of the input with some pixels changed; all others keep their value.
 
+    Values are linear; where the HDU is on an asinh scale (BSOFTEN), they are stored on it.
     Floats keep their type. Integers become float32 (float64 above 16 bits), since what is filled
     in is no integer; BSCALE, BZERO and BLANK then go.
 
@@ -198,6 +200,7 @@ def _patched_rows(
     changed: Sequence[NDArray[Any]],
 ) -> Iterator[NDArray[Any]]:
     ny = info.shape[-2]
+    scale = softening_of(source, info.index)
     for plane, (new, where) in enumerate(zip(values, changed, strict=True)):
         for start in range(0, ny, _ROWS):
             rows = slice(start, min(start + _ROWS, ny))
@@ -206,7 +209,8 @@ def _patched_rows(
             else:
                 window = (rows, slice(None))
                 block = source.read(info.index, plane=plane, window=window).astype(stored)
-            block[where[rows]] = new[rows][where[rows]]
+            fresh = new[rows][where[rows]]
+            block[where[rows]] = fresh if scale is None else scale.stored(fresh)
             yield block
 
 

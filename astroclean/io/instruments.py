@@ -181,6 +181,11 @@ class Instrument(_Rules):
             return variant.values[name]
         return self.values.get(name, ValueRule())
 
+    def rules_for(self, lookup: Mapping[str, Any]) -> frozenset[str]:
+        """Return the values for which the instrument or its matching variant has a rule."""
+        variant = self.variant_for(lookup)
+        return frozenset({*self.values, *(variant.values if variant else ())})
+
     def options_for(self, plugin: str, lookup: Mapping[str, Any]) -> dict[str, Any]:
         """Return the default options of a plugin, those of the matching variant last."""
         variant = self.variant_for(lookup)

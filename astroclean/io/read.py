@@ -12,17 +12,17 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 
-from astroclean.core.detector import DETECTOR_KEYWORDS
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MADE_UP, REJECTING, MaskPlane
 from astroclean.errors import AstrocleanWarning, FitsReadError
 from astroclean.io.address import Address, parse_address
+from astroclean.io.asinh import linear_values
 from astroclean.io.grouping import FrameSlot, Grouping, group_hdus
 from astroclean.io.instruments import VALUE_NAMES, Instrument, detect_instrument, load_instrument
 from astroclean.io.masks import MaskReader
 from astroclean.io.quality import MASK_SETTINGS
 from astroclean.io.source import FitsSource
-from astroclean.io.values import frame_unit, frame_wcs, resolve_detector
+from astroclean.io.understood import Headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.conventions import Convention
+    from astroclean.io.header_values import Resolved
 
 __all__ = ["Exposure", "ReadSettings", "open_exposure", "read_frame"]
 
@@ -81,6 +82,9 @@ class Exposure:
         self.grouping: Grouping = group_hdus(source, self.instrument, address)
         self.notes = source.notes
         self.masks = MaskReader(source, self.instrument, settings.overrides)
+        self._headers = Headers(source, self.instrument, settings.overrides)
+        self.contradictions = self._headers.contradictions
+        """What of the headers contradicts itself, and what was taken; each text once."""
 
     @property
     def slots(self) -> tuple[FrameSlot, ...]:
@@ -113,32 +117,74 @@ class Exposure:
         UnitError
             The unit is not told.
         """
-        where = f"{self.source.path}{slot.label}"
-        header = self.source.merged_header(slot.science.index)
-        unit, unit_origin = frame_unit(
-            self.instrument, header, self.settings.overrides, where=where
-        )
-        if "assumed" in unit_origin:
-            self._note(f"unit {unit} {unit_origin}; no unit in the header")
-        # World coordinates are the HDU's own: an EQUINOX of the primary would shift ICRS to FK5.
-        own = self.source.header(slot.science.index)
-        wcs = frame_wcs(own, self.source.hdulist(), self.notes)
-        values = resolve_detector(self.instrument, header, self.settings.overrides, wcs)
-        for name, resolved in values.items():
-            header[DETECTOR_KEYWORDS[name]] = (resolved.value, resolved.origin[:40])
-        data = self.source.read(slot.science.index, plane=slot.plane, window=window)
+        told = self._headers.compared(slot)
+        wcs = told.wcs
+        data = linear_values(self.source, slot.science.index, slot.plane, window)
         ours = self._own_flags(slot, window)
         return Frame(
             data,
-            unit=unit,
+            unit=told.unit,
             uncertainty=self._uncertainty(slot, window),
-            flags=self._flags(slot, header, window) | ours,
+            flags=self._flags(slot, told.header, window) | ours,
             filled=(ours & np.uint32(MADE_UP)) != 0,
             wcs=wcs[window] if wcs is not None and window is not None else wcs,
-            meta=header,
+            meta=told.meta(),
             frame_id=self.frame_id(slot),
             reject_bits=self.settings.reject_bits,
         )
+
+    def header_frame(self, slot: FrameSlot) -> Frame:
+        """Return a frame of one pixel, zero, that has what the headers tell of a frame.
+
+        Parameters
+        ----------
+        slot : FrameSlot
+            One of :attr:`slots`.
+
+        Returns
+        -------
+        Frame
+            With unit, WCS, the detector's values, and an uncertainty where the file has one; no
+            pixel is read.
+
+        Raises
+        ------
+        UnitError
+            The unit is not told.
+        """
+        told = self._headers.of(slot)
+        known = set(_UNCERTAINTIES) & set(slot.companions)
+        return Frame(
+            np.zeros((1, 1), dtype=np.float32),
+            unit=told.unit,
+            uncertainty=StdDevUncertainty(np.ones((1, 1), dtype=np.float32)) if known else None,
+            wcs=told.wcs,
+            meta=told.meta(),
+            frame_id=self.frame_id(slot),
+            reject_bits=self.settings.reject_bits,
+        )
+
+    def resolved(self, slot: FrameSlot) -> dict[str, Resolved]:
+        """Return what is known of a frame, each value with the card or rule that told it.
+
+        Parameters
+        ----------
+        slot : FrameSlot
+            One of :attr:`slots`.
+
+        Returns
+        -------
+        dict of str to Resolved
+            ``unit``, fields of :class:`~astroclean.core.detector.Detector`, ``trim`` (the section
+            exposed to the sky) and ``scale`` (``asinh``), as far as they are told. What contradicts
+            itself is then among :attr:`contradictions`.
+
+        Raises
+        ------
+        UnitError
+            The unit is not told.
+        """
+        return dict(self._headers.compared(slot).values)
 
     def quality(
         self, slot: FrameSlot, window: Window | None = None
@@ -181,15 +227,11 @@ class Exposure:
         """Return what is to be said of mask values, of some frames or of all together."""
         return self.masks.notes(self.slots if slots is None else slots)
 
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
-
     def _uncertainty(self, slot: FrameSlot, window: Window | None) -> Any:
         for role, kind in _UNCERTAINTIES.items():
             hdu = slot.companions.get(role)
             if hdu is not None:
-                values = self.source.read(hdu.index, plane=slot.plane, window=window)
+                values = linear_values(self.source, hdu.index, slot.plane, window)
                 return kind(values.astype(np.float32))
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,16 +105,33 @@ def _read_table(path: Path) -> Table:
         from astroclean.io.regions import read_regions  # noqa: PLC0415 - rarely needed
 
         return read_regions(path)
+    import astropy.units as u  # noqa: PLC0415 - heavy
     from astropy.table import QTable  # noqa: PLC0415 - heavy
 
     try:
-        return QTable.read(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", u.UnitsWarning)
+            return _with_units(QTable.read(path))
     except Exception as error:  # every format raises errors of its own
         raise FitsReadError(
             f"cannot be read as a table: {error}",
             where=str(path),
             remedy="ECSV, CSV, FITS tables, VOTables and DS9 regions (.reg) are understood.",
         ) from error
+
+
+def _with_units(table: Table) -> Table:
+    """Give columns the units that the field knows and the reader of their format does not."""
+    import astropy.units as u  # noqa: PLC0415 - heavy
+
+    from astroclean.io.units import parsed_unit  # noqa: PLC0415 - astropy on use
+
+    for name in table.colnames:
+        unit = getattr(table[name], "unit", None)
+        meant = parsed_unit(str(unit)) if isinstance(unit, u.UnrecognizedUnit) else None
+        if meant is not None:
+            table[name] = u.Quantity(table[name].value, meant)
+    return table
 
 
 _READERS: dict[str, Callable[[Path], Any]] = {"image": _read_images, "table": _read_table}

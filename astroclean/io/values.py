@@ -2,61 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import astropy.units as u
 import numpy as np
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from astroclean.core.detector import DETECTOR_KEYWORDS
+from astroclean.core.text_unit import TextUnit
 from astroclean.errors import UnitError
+from astroclean.io.cards import card_text
+from astroclean.io.header_values import BASE, Context, Remarked, Resolved, keys_of, told_value
+from astroclean.io.units import parsed_unit
+from astroclean.io.wcs_repair import has_steps, repaired_wcs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    import astropy.units as u
     from astropy.io.fits import HDUList, Header
 
-    from astroclean.io.instruments import Instrument, ValueRule
+    from astroclean.io.instruments import Instrument
 
-__all__ = ["Resolved", "frame_unit", "frame_wcs", "resolve_detector"]
+__all__ = ["UNIT_KEYWORDS", "Resolved", "frame_unit", "frame_wcs", "resolve_detector"]
 
 _ARCSEC_PER_DEG = 3600.0
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """A value and where it came from."""
-
-    value: Any
-    origin: str
-
-
-def _from_header(rule: ValueRule, header: Mapping[str, Any]) -> Resolved | None:
-    for keyword in rule.keywords:
-        parts = keyword.split("&")
-        values = [header.get(part) for part in parts]
-        if any(value is None or str(value).strip() == "" for value in values):
-            continue
-        if len(values) == 1:
-            value = values[0]
-            return Resolved(value.strip() if isinstance(value, str) else value, f"header {keyword}")
-        numbers = [number for value in values if (number := _number(value)) is not None]
-        if len(numbers) == len(values):
-            return Resolved(float(np.mean(numbers)), f"header {keyword}")
-    return None
-
-
-def _number(value: Any) -> float | None:
-    # Herschel headers hold "PSW     / Name of the detector": a comment within the value.
-    text = str(value).split(" / ")[0].strip()
-    with contextlib.suppress(ValueError):
-        number = float(text)
-        return number if np.isfinite(number) else None
-    return None
+UNIT_KEYWORDS = ("BUNIT",)
+"""Where an instrument has no rule."""
+_MOST_APART = 1.1
+"""Ratio of two pixel scales beyond which they contradict each other."""
 
 
 def frame_unit(
@@ -78,17 +53,19 @@ def frame_unit(
     Returns
     -------
     (UnitBase, str)
-        Unit and origin.
+        Unit and origin. A text of the header that is not understood is kept: a
+        :class:`~astroclean.core.text_unit.TextUnit`.
 
     Raises
     ------
     UnitError
-        No unit, or one that is not understood.
+        No unit, or a setting that is not understood.
     """
     rule = instrument.rule("unit", header)
-    told = _from_header(rule, header)
-    if overrides.get("unit") is not None:
-        told = Resolved(str(overrides["unit"]), "setting instrument.unit")
+    own = overrides.get("unit")
+    told = _unit_card(rule.keywords or UNIT_KEYWORDS, header)
+    if own is not None:
+        told = Resolved(str(own), "setting instrument.unit")
     elif told is None and rule.default is not None:
         told = Resolved(str(rule.default), f"assumed for instrument '{instrument.name}'")
     if told is None:
@@ -97,68 +74,102 @@ def frame_unit(
             where=where,
             remedy="Give it: `--set instrument.unit=adu` (or electron, MJy/sr, ...).",
         )
-    for text in _spellings(str(told.value), rule.aliases):
-        # Deprecated spellings such as "ergs" are understood; they are not the user's fault.
-        with warnings.catch_warnings(), contextlib.suppress(ValueError):
-            warnings.simplefilter("ignore", u.UnitsWarning)
-            return u.Unit(text), told.origin
-    raise UnitError(
-        "unit of the pixel values is not understood",
-        where=where,
-        received=f"{told.value!r}, {told.origin}",
-        remedy="Give one that is: `--set instrument.unit=adu`.",
-    )
+    unit = parsed_unit(str(told.value), rule.aliases)
+    if unit is None and own is not None:
+        raise UnitError(
+            "unit of the pixel values is not understood",
+            where=where,
+            received=f"{told.value!r}, {told.origin}",
+            remedy="Give one that is: `--set instrument.unit=adu`.",
+        )
+    return TextUnit(str(told.value).strip()) if unit is None else unit, told.origin
 
 
-def _spellings(text: str, aliases: Mapping[str, str]) -> list[str]:
-    """Return what a unit's text may mean, most literal first."""
-    meant = {key.upper(): value for key, value in aliases.items()}
-    # Herschel headers hold "Jy/pix   / Unit of the map": a comment within the value.
-    texts = [text.strip(), text.split(" / ", maxsplit=1)[0].strip()]
-    return [
-        spelling
-        for t in texts
-        for spelling in ([meant[t.upper()]] if t.upper() in meant else [t, t.lower()])
-    ]
+def _unit_card(keywords: Sequence[str], header: Mapping[str, Any]) -> Resolved | None:
+    cards = (card_text(header, keyword) for keyword in keywords)
+    card = next((card for card in cards if card is not None), None)
+    return None if card is None else Resolved(str(card.value), f"header {card.keyword}")
 
 
 def resolve_detector(
-    instrument: Instrument, header: Header, overrides: Mapping[str, Any], wcs: WCS | None
+    instrument: Instrument,
+    header: Header,
+    overrides: Mapping[str, Any],
+    wcs: WCS | None,
+    *,
+    unit: u.UnitBase | None = None,
+    remarked: Remarked | None = None,
 ) -> dict[str, Resolved]:
     """Return the detector values that are known.
 
     Parameters
     ----------
     instrument, header, overrides
-        As for :func:`frame_unit`.
+        As for :func:`frame_unit`. Where the instrument has no rule, the keywords in common use are
+        looked for (`astroclean.io.header_values.BASE`).
     wcs : astropy.wcs.WCS or None
-        Tells the pixel scale where no rule does.
+        Tells the pixel scale before any card.
+    unit : UnitBase, optional
+        Of the pixels; a saturation level in another one is converted.
+    remarked : Remarked, optional
+        Gains what is odd, and what is contradictory.
 
     Returns
     -------
     dict of str to Resolved
         Field of :class:`~astroclean.core.detector.Detector` to value; unknown ones are left out.
     """
-    found: dict[str, Resolved] = {}
+    remarked = Remarked() if remarked is None else remarked
+    found: dict[str, Resolved] = {"instrument": Resolved(instrument.name, "instrument")}
+    # In this order: read noise and saturation may need the gain, a width the pixel scale.
     for name in DETECTOR_KEYWORDS:
         if name == "instrument":
-            found[name] = Resolved(instrument.name, "instrument")
+            continue
+        context = Context(unit, _value(found, "gain"), _value(found, "pixel_scale"))
+        if overrides.get(name) is not None:
+            found[name] = _setting(name, overrides[name])
             continue
         rule = instrument.rule(name, header)
-        told = _from_header(rule, header)
-        if overrides.get(name) is not None:
-            told = Resolved(overrides[name], f"setting instrument.{name}")
-        elif name == "pixel_scale" and (scale := _pixel_scale(wcs)) is not None:
-            told = Resolved(scale, "WCS")
-        elif told is None and rule.default is not None:
+        keys = keys_of(rule.keywords)
+        if name not in instrument.rules_for(header):
+            keys = BASE[name]
+        told = told_value(name, keys, header, context, remarked)
+        if name == "pixel_scale":
+            told = _best_scale(told, wcs, header, remarked)
+        if told is None and rule.default is not None:
             told = Resolved(rule.default, f"instrument '{instrument.name}'")
-        if told is None:
-            continue
-        value = str(told.value) if name == "filter" else _number(told.value)
-        # A gain or exposure of 0 is how archives write "unknown".
-        if value is not None and (name in {"filter", "read_noise"} or value > 0):  # type: ignore[operator]
-            found[name] = Resolved(value, told.origin)
+        if told is not None:
+            found[name] = told
     return found
+
+
+def _value(found: Mapping[str, Resolved], name: str) -> float | None:
+    return None if name not in found else float(found[name].value)
+
+
+def _setting(name: str, value: Any) -> Resolved:
+    plain = str(value) if name == "filter" else float(value)
+    return Resolved(plain, f"setting instrument.{name}")
+
+
+def _best_scale(
+    told: Resolved | None, wcs: WCS | None, header: Mapping[str, Any], remarked: Remarked
+) -> Resolved | None:
+    """Return the scale of the WCS, unless that tells none; say where a card tells another."""
+    scale = _pixel_scale(wcs)
+    if scale is None or not has_steps(header):
+        # Without steps, a pixel is one degree to the standard, which nobody means.
+        if scale is not None:
+            remarked.notes.append("the WCS has no steps (CD, PC or CDELT); it tells no pixel scale")
+        return told
+    if told is not None and told.origin.count("/") == 0:
+        ratio = float(told.value) / scale
+        if max(ratio, 1 / ratio) > _MOST_APART:
+            remarked.contradictions.append(
+                f"{told.origin.removeprefix('header ')} tells a pixel of {told.value:.4g} arcsec, "
+                f"the WCS {scale:.4g}; that of the WCS is taken"
+            )
+    return Resolved(scale, "WCS")
 
 
 def _pixel_scale(wcs: WCS | None) -> float | None:
@@ -169,7 +180,9 @@ def _pixel_scale(wcs: WCS | None) -> float | None:
     return scale if np.isfinite(scale) and scale > 0 else None
 
 
-def frame_wcs(header: Header, hdus: HDUList, notes: list[str]) -> WCS | None:
+def frame_wcs(
+    header: Header, hdus: HDUList, notes: list[str], contradictions: list[str] | None = None
+) -> WCS | None:
     """Return the celestial or other 2-D WCS of a header, or None where there is none.
 
     Parameters
@@ -180,6 +193,8 @@ def frame_wcs(header: Header, hdus: HDUList, notes: list[str]) -> WCS | None:
         The file, for lookup tables.
     notes : list of str
         A WCS that cannot be understood is named here; the frame then has none.
+    contradictions : list of str, optional
+        Gains what contradicts itself in the cards.
 
     Returns
     -------
@@ -188,10 +203,14 @@ def frame_wcs(header: Header, hdus: HDUList, notes: list[str]) -> WCS | None:
     """
     if not any(str(header.get(key, "")).strip() for key in ("CTYPE1", "CTYPE2")):
         return None
+    remarked = Remarked(notes, [] if contradictions is None else contradictions)
+    repaired = repaired_wcs(header, remarked)
+    if repaired is None:
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # repairs of old headers; the header itself is kept
         try:
-            wcs = WCS(header, fobj=hdus, naxis=2)
+            wcs = WCS(repaired, fobj=hdus, naxis=2)
             wcs.wcs.set()
             if wcs.pixel_shape is not None:
                 # Of a cube, astropy keeps three lengths, by which it then slices wrongly.

@@ -138,6 +138,8 @@ class FileRecord(_Record):
     """What a user should know: assumed unit, odd header, skipped HDUs."""
     suspect: list[str] = Field(default_factory=list)
     """Why the result is implausible; empty where nothing is."""
+    contradictions: list[str] = Field(default_factory=list)
+    """What of the headers contradicts itself, and what was taken of it."""
     skipped_hdus: dict[str, str] = Field(default_factory=dict)
     screening: dict[str, float] = Field(default_factory=dict)
     """Stage to mean probability that the exposure is unusable."""

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from astropy.nddata import StdDevUncertainty
+
+from astroclean.core.detector import Detector
 from astroclean.core.planes import MaskPlane
 from astroclean.errors import NeedError, PluginError
+from astroclean.runner.frames import faults_named
+from astroclean.runner.remarks import Remarks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from astroclean.config.schema import PipelineConfig
+    from astroclean.core.psf import Psf
     from astroclean.core.stage import Stage
     from astroclean.io.read import Exposure
+    from astroclean.runner.psf_source import PsfSource
 
-__all__ = ["check_extras", "check_needs"]
+__all__ = ["check_extras", "check_headers", "check_needs"]
 
 
 def check_needs(stages: Sequence[Stage], exposure: Exposure, config: PipelineConfig) -> None:
@@ -58,6 +66,45 @@ def check_needs(stages: Sequence[Stage], exposure: Exposure, config: PipelineCon
             )
         fields |= stage.provides().fields
         planes |= stage.provides().planes
+
+
+def check_headers(
+    stages: Sequence[Stage], exposure: Exposure, psf_source: PsfSource | None
+) -> None:
+    """Check that headers tell what the stages and the PSF need to know of each frame.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        In order.
+    exposure : Exposure
+        The input; only its headers are looked at.
+    psf_source : PsfSource or None
+        Where the PSF comes from.
+
+    Raises
+    ------
+    UnitError
+        The unit of the pixels is not told.
+    PsfError, StageError
+        What a run would end with for this file.
+    """
+    psfs: dict[tuple[Any, ...], Psf] = {}
+    uses_psf = psf_source is not None and any(s.needs().uses_psf for s in stages)
+    for slot in exposure.slots:
+        frame = exposure.header_frame(slot)
+        if uses_psf and psf_source is not None:
+            detector = Detector.of(frame.meta)
+            key = detector.pixel_scale, detector.psf_fwhm
+            if key not in psfs:
+                psfs[key] = psf_source.psf_expected(frame)
+            frame = frame.replace(psf=psfs[key])
+        for stage in stages:
+            with faults_named(stage, frame.frame_id, Remarks()):
+                stage.check_header(frame)
+            if "uncertainty" in stage.provides().fields and frame.uncertainty is None:
+                one = StdDevUncertainty(np.ones((1, 1), dtype=np.float32))
+                frame = frame.replace(uncertainty=one)
 
 
 def _check_bands(stage: Stage, config: PipelineConfig, where: str) -> None:

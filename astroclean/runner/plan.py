@@ -16,7 +16,7 @@ from astroclean.io.names import split_name
 from astroclean.io.read import Exposure, ReadSettings, open_exposure
 from astroclean.io.resources import file_digest, load_resources
 from astroclean.registry.load import find_plugin, load_stage_class, make_stage
-from astroclean.runner.needs import check_needs
+from astroclean.runner.needs import check_headers, check_needs
 from astroclean.runner.psf_source import PsfSource
 from astroclean.runner.windows import WindowPlan, plan_windows
 
@@ -76,6 +76,8 @@ class FilePlan:
     """Key of the state before each stage, for saved stages."""
     windows: WindowPlan | None = None
     """How frames are cut that do not fit into memory; not part of the key, the bytes are equal."""
+    contradictions: tuple[str, ...] = ()
+    """What of the headers contradicts itself."""
 
     @property
     def path(self) -> Path:
@@ -103,8 +105,9 @@ def plan_file(request: PlanRequest) -> FilePlan:
 
     Raises
     ------
-    FitsReadError, UnitError
-        The file cannot be read or has no frame: a matter of this file.
+    FitsReadError, UnitError, PsfError, StageError
+        The file cannot be read or has no frame, or its headers lack what a stage needs: a matter of
+        this file.
     ConfigurationError, NeedError, PluginError
         The pipeline cannot work: a matter of the whole run.
     """
@@ -118,6 +121,8 @@ def plan_file(request: PlanRequest) -> FilePlan:
         stages = build_stages(specs, base=request.pipeline.base, stem=stem)
         check_needs(stages, exposure, config)
         _check_psf_file(request, stem)
+        check_headers(stages, exposure, _psf_source(request.pipeline, stem))
+        contradictions = tuple(exposure.contradictions)
         frames, instrument = len(exposure.slots), exposure.instrument
         limit = config.run.memory_bytes
         windows = (
@@ -137,6 +142,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         key=key,
         windows=windows,
         prefix_keys=prefix_keys,
+        contradictions=contradictions,
     )
 
 

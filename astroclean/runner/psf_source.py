@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PsfSource"]
 
+_ANY_WIDTH = 3.0
+
 
 @dataclass(frozen=True)
 class PsfSource:
@@ -68,6 +70,15 @@ class PsfSource:
             psf, metrics = estimate_psf(frame)
             origin = f"estimated from {metrics['stars used']:.0f} stars"
         return psf, f"{origin}; {psf.fwhm_pixels:.2f} pixels FWHM"
+
+    def psf_expected(self, frame: Frame) -> Psf:
+        """Return the PSF of a frame of which only the header is known, as :meth:`psf_for` does.
+
+        Where it is to be estimated from stars, any PSF: that there will be one is all that counts.
+        """
+        if self.config.estimate:
+            return Psf.gaussian(fwhm_pixels=_ANY_WIDTH)
+        return self.psf_for(frame)[0]
 
     def _gaussian(self, frame: Frame, fwhm: str) -> Psf:
         try:

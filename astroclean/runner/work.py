@@ -250,6 +250,7 @@ def _rejected_records(
             status=FileStatus.REJECTED,
             instrument=plan.instrument,
             notes=[*exposure.notes, *exposure.mask_notes()],
+            contradictions=list(exposure.contradictions),
             screening=means,
             rejected_by=stage,
         )
@@ -269,10 +270,9 @@ def _finished(
             raise FitsReadError(
                 "some science HDUs belong to no band", where=plan.input, received=len(own)
             )
-        notes = [*exposure.notes, *exposure.mask_notes()]
-        remarks = sum((work.remarks for work in own), Remarks(notes=notes))
+        remarks, contradictions = _remarks(exposure, own)
         if remarks.suspect and plan.pipeline.config.run.on_suspect == "fail":
-            records.append(_suspect_record(plan, remarks, own))
+            records.append(_suspect_record(plan, remarks, contradictions, own))
             continue
         folder.begin(plan.stem, possible_outputs(plan))
         try:
@@ -292,6 +292,7 @@ def _finished(
             outputs=digests,
             notes=remarks.notes,
             suspect=remarks.suspect,
+            contradictions=contradictions,
             skipped_hdus=dict(exposure.grouping.skipped),
             screening=means,
             rejected_by=rejected_by,
@@ -303,7 +304,17 @@ def _finished(
     return records
 
 
-def _suspect_record(plan: FilePlan, remarks: Remarks, works: Sequence[FrameWork]) -> FileRecord:
+def _remarks(exposure: Exposure, works: Sequence[FrameWork]) -> tuple[Remarks, list[str]]:
+    """Return what is to be said of a file, and what of its headers contradicts itself."""
+    for slot in exposure.slots:  # frames may have been read in other processes
+        exposure.resolved(slot)
+    own = Remarks(notes=[*exposure.notes, *exposure.mask_notes()])
+    return sum((work.remarks for work in works), own), list(exposure.contradictions)
+
+
+def _suspect_record(
+    plan: FilePlan, remarks: Remarks, contradictions: list[str], works: Sequence[FrameWork]
+) -> FileRecord:
     """Return the record of a file of which nothing is written, because it looks implausible."""
     return FileRecord(
         input=plan.input,
@@ -312,6 +323,7 @@ def _suspect_record(plan: FilePlan, remarks: Remarks, works: Sequence[FrameWork]
         error=f"{remarks.suspect[0]} Nothing is written, as `on_suspect` says.",
         notes=remarks.notes,
         suspect=remarks.suspect,
+        contradictions=contradictions,
         frames=[work.record for work in works],
     )
 

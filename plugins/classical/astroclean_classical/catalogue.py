@@ -8,6 +8,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
+from astroclean.core.fluxes import flux_scale
 from astroclean.core.sources import Sources
 
 if TYPE_CHECKING:
@@ -19,15 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "make_sources", "no_sources"]
 
-# Name: (type, unit, meaning); "frame" stands for the unit of the frame.
+# Name: (type, unit, meaning); "frame" stands for the unit of the frame, "flux" for that of sums of
+# its pixels, which are given as sums.
 COLUMNS: dict[str, tuple[str, str | None, str]] = {
     "id": ("i4", None, "label in the segmentation, from 1"),
     "x": ("f8", None, "flux-weighted centroid, pixels; the first pixel's center is 0"),
     "y": ("f8", None, "flux-weighted centroid, pixels; the first pixel's center is 0"),
-    "flux": ("f8", "frame", "sum over the source's pixels, background subtracted"),
-    "flux_err": ("f8", "frame", "standard deviation of flux, from the noise of the pixels"),
-    "flux_auto": ("f8", "frame", "sum in the Kron ellipse of 2.5 Kron radii"),
-    "flux_auto_err": ("f8", "frame", "standard deviation of flux_auto"),
+    "flux": ("f8", "flux", "sum over the source's pixels, background subtracted"),
+    "flux_err": ("f8", "flux", "standard deviation of flux, from the noise of the pixels"),
+    "flux_auto": ("f8", "flux", "sum in the Kron ellipse of 2.5 Kron radii"),
+    "flux_auto_err": ("f8", "flux", "standard deviation of flux_auto"),
     "peak": ("f8", "frame", "highest value, background subtracted"),
     "a": ("f8", "pix", "standard deviation along the major axis"),
     "b": ("f8", "pix", "standard deviation along the minor axis"),
@@ -48,9 +50,10 @@ def make_sources(
     Parameters
     ----------
     frame : Frame
-        Gives the unit of fluxes.
+        Gives the unit of fluxes: see :func:`~astroclean.core.fluxes.flux_scale`.
     columns : mapping
-        Name to plain values, one a source; those that a method does not give are left out.
+        Name to plain values, one a source; those that a method does not give are left out. Fluxes
+        are sums of pixels.
     segmentation : (ny, nx) int32
         Labels.
 
@@ -60,11 +63,14 @@ def make_sources(
         Table with units and descriptions.
     """
     table = QTable()
+    scale = flux_scale(frame)
     for name, (kind, unit, meaning) in COLUMNS.items():
         if name not in columns:
             continue
         values = np.asarray(columns[name]).astype(kind)
-        if unit is not None:
+        if unit == "flux":
+            values = u.Quantity(values * scale.factor, scale.unit)
+        elif unit is not None:
             values = u.Quantity(values, frame.unit if unit == "frame" else unit)
         table[name] = values
         table[name].info.description = meaning

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     NoiseSource = Literal["auto", "uncertainty", "measured"]
 
-__all__ = ["detection_noise"]
+__all__ = ["detection_noise", "no_uncertainty"]
 
 _AGREE = 2.0
 """Stated and measured noise that differ by more than this factor are not the same noise."""
@@ -78,11 +78,7 @@ def detection_noise(
     noise = np.asarray(measured, dtype=np.float32)
     stated = None if source == "measured" else deviation_of(frame.uncertainty)
     if stated is None and source == "uncertainty":
-        raise StageError(
-            "the frame has no uncertainty",
-            where=where,
-            remedy='Use `noise = "map"` or `noise = "global"`.',
-        )
+        raise no_uncertainty(where)
     if stated is not None:
         filled = np.where(np.isnan(stated), noise, stated)
         believed = source == "uncertainty"
@@ -144,3 +140,12 @@ def _grain(data: NDArray[np.float32], stated: NDArray[np.float32]) -> float:
     if not relative.size:
         return 0.0
     return float(np.median(relative)) * _SIGMA_PER_MAD / _NOISE_OF_DIFFERENCE
+
+
+def no_uncertainty(where: str) -> StageError:
+    """Return the error of a stage that is to take an uncertainty which is not there."""
+    return StageError(
+        "the frame has no uncertainty",
+        where=where,
+        remedy='Use `noise = "map"` or `noise = "global"`.',
+    )

@@ -17,7 +17,7 @@ from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.lacosmic_domain import point_sources_of, remarks_of
 from astroclean_classical.lacosmic_empty import EMPTY_REACH, empty_blocks
-from astroclean_classical.lacosmic_noise import Noise, noise_of
+from astroclean_classical.lacosmic_noise import Noise, check_noise, noise_of
 from astroclean_classical.lacosmic_shapes import SHAPES_REACH, beside_dark_pixels, thick_groups
 from astroclean_classical.lacosmic_stars import REACH, explained_by_stars
 from astroclean_classical.lacosmic_survey import FrameFacts, FrameSurvey
@@ -92,6 +92,10 @@ class LACosmic(Masker):
         if self.options.fsmode == "convolve" and self.options.psf_fwhm is None:
             return Needs(fields=frozenset({"psf"}))
         return Needs()
+
+    def check_header(self, frame: Frame) -> None:
+        """Raise where gain, read noise or unit are needed and not known, or an uncertainty."""
+        check_noise(self.options, frame, self.name)
 
     def halo(self, frame: Frame) -> int | None:
         """Return the reach of all iterations in pixels."""

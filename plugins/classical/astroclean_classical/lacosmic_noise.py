@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from astroclean_classical.lacosmic import LACosmicOptions
     from astroclean_classical.lacosmic_survey import FrameFacts
 
-__all__ = ["Noise", "noise_of"]
+__all__ = ["Noise", "check_noise", "noise_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +71,7 @@ def noise_of(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stage: s
     if facts.source == "detector":
         return _of_detector(options, frame, facts, stage)
     if facts.source == "none":
-        raise StageError(
-            "the frame has no uncertainty for most of its pixels",
-            where=where,
-            remedy='Use `noise = "detector"` or `noise = "background"`.',
-        )
+        raise _no_uncertainty(where)
     if facts.source == "background" and not facts.typical > 0:
         share = f"{facts.sky.constant:.0%} of the sky is constant" if facts.sky.cells else None
         raise StageError(
@@ -94,7 +90,25 @@ def noise_of(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stage: s
     return _of_variance(options, frame, variance, facts)
 
 
-def _of_detector(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stage: str) -> Noise:
+def check_noise(options: LACosmicOptions, frame: Frame, stage: str) -> None:
+    """Raise StageError where the header of a frame does not tell the noise that is asked for."""
+    told = options.gain is not None or options.read_noise is not None
+    if options.noise == "detector" or (options.noise == "auto" and told):
+        _required(options, frame, stage)
+    if options.noise == "uncertainty" and frame.uncertainty is None:
+        raise _no_uncertainty(f"{frame.frame_id}, stage '{stage}'")
+
+
+def _no_uncertainty(where: str) -> StageError:
+    return StageError(
+        "the frame has no uncertainty for most of its pixels",
+        where=where,
+        remedy='Use `noise = "detector"` or `noise = "background"`.',
+    )
+
+
+def _required(options: LACosmicOptions, frame: Frame, stage: str) -> tuple[float, float]:
+    """Return electrons per unit of the frame and read noise, or raise."""
     electrons = to_electrons(options, frame)
     if electrons is None:
         electrons = known_detector(options, frame).require_scale(
@@ -105,6 +119,11 @@ def _of_detector(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stag
     read_noise = options.read_noise
     if read_noise is None:
         read_noise = Detector.of(frame.meta).require("read_noise", frame=frame, stage=stage)
+    return electrons, read_noise
+
+
+def _of_detector(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stage: str) -> Noise:
+    electrons, read_noise = _required(options, frame, stage)
     metrics = {"electrons per unit": electrons, "read noise (electrons)": float(read_noise)}
     # The photons of a sky that is no longer in the data make the same noise everywhere.
     constant = float(np.hypot(read_noise, np.sqrt(options.sky * electrons)))

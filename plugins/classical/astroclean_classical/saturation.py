@@ -59,6 +59,12 @@ class Saturation(Masker):
         """Return the rim and the widest group that is filled, with what encloses it, in pixels."""
         return int(self.options.grow + self.options.max_hole + 1)
 
+    def check_header(self, frame: Frame) -> None:
+        """Raise where no level is known and that is to be an error."""
+        options = self.options
+        if options.if_unknown == "error" and options.level is None and self._level(frame) is None:
+            self._tell_unknown(frame)
+
     def survey(self, frame: Frame) -> Survey | None:
         """Return what finds the level and the trails; None where no level is known."""
         fraction = self.options.bleed_fraction

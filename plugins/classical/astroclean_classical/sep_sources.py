@@ -13,7 +13,7 @@ from astroclean.core.options import StageOptions
 from astroclean.core.results import Separation
 from astroclean.errors import StageError
 from astroclean_classical.catalogue import make_sources, no_sources
-from astroclean_classical.detection_noise import detection_noise
+from astroclean_classical.detection_noise import detection_noise, no_uncertainty
 
 if TYPE_CHECKING:
     from typing import Any
@@ -75,6 +75,11 @@ class SepDeblender(Deblender):
     """
 
     Options = SepOptions
+
+    def check_header(self, frame: Frame) -> None:
+        """Raise where the uncertainty is to be the noise and there is none."""
+        if self.options.noise == "uncertainty" and frame.uncertainty is None:
+            raise no_uncertainty(f"{frame.frame_id}, stage '{self.name}'")
 
     def separate(self, frame: Frame) -> Separation:
         """Return catalogue and segmentation.

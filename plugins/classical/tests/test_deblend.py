@@ -88,7 +88,9 @@ def test_columns_mean_the_same(
         unit = COLUMNS[name][1]
         assert table[name].info.description == COLUMNS[name][2]
         if unit is not None:
-            assert table[name].unit == (u.electron / u.s if unit == "frame" else u.Unit(unit))
+            assert table[name].unit == (
+                u.electron / u.s if unit in {"frame", "flux"} else u.Unit(unit)
+            )
 
 
 @both

@@ -11,6 +11,7 @@ from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from scipy.special import erf
 
+from astroclean.core.detector import DETECTOR_KEYWORDS
 from astroclean.core.frame import Frame
 from astroclean.core.psf import Psf
 from astroclean.errors import StageError
@@ -142,7 +143,8 @@ def test_image_is_narrow_sources_on_the_sky_and_keeps_the_flux() -> None:
 )
 def test_values_per_area_stay(unit: str, level: float) -> None:
     rows = np.array([(60.2, 60.4, 900.0)])
-    result = run(frame_of(rows, unit=u.Unit(unit)), factor=3)
+    meta = {DETECTOR_KEYWORDS["pixel_scale"]: 1.0, "BMAJ": 1e-3, "BMIN": 1e-3}
+    result = run(frame_of(rows, unit=u.Unit(unit), meta=meta), factor=3)
     assert np.median(result.frame.data) == pytest.approx(level, rel=0.01)
 
 

@@ -106,6 +106,10 @@ class DeepCR(NetworkTiles, Masker):
         probabilities = {MaskPlane.COSMIC_RAY.alias: found[0]}
         return Mask(self._flags_of(found)[0], probabilities=probabilities, metrics=metrics)
 
+    def check_header(self, frame: Frame) -> None:
+        """Raise where the frame cannot be turned into the unit of the network."""
+        self._converted(frame)
+
     def _converted(self, frame: Frame) -> Frame:
         """Return the frame in the unit of the network."""
         unit = self._network.card.unit

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from astroclean.core.fluxes import flux_scale
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -99,8 +101,9 @@ def photometry(frame: Frame, measured: Measured, sizes: HoleSizes, apertures: Ap
         Columns ``x``, ``y``, ``snr`` (peak, equation 1 of the paper), ``mask_radius`` (pixels),
         ``flux`` and ``flux_err``: the sum over the hole over the part of the PSF in it, or of the
         fit; ``aperture_<r>`` on the extracted source and ``annulus_<r>`` on the frame, background
-        from the annulus, both corrected for the light beyond; ``quality``. Fluxes are in the unit
-        of a pixel, times pixels.
+        from the annulus, both corrected for the light beyond; ``quality``. Fluxes are
+        Jy for maps in Jy a pixel, and for surface brightness where pixel and beam are known
+        (:func:`~astroclean.core.fluxes.flux_scale`).
     """
     from astropy.table import QTable  # noqa: PLC0415 - half a second to import
 
@@ -115,9 +118,9 @@ def photometry(frame: Frame, measured: Measured, sizes: HoleSizes, apertures: Ap
     )
     columns: dict[str, Any] = {"flux": flux, "flux_err": error}
     columns |= _in_apertures(frame, measured, sizes, apertures)
-    unit = _flux_unit(frame.unit)
+    scale = flux_scale(frame)
     for name, values in columns.items():
-        table[name] = np.asarray(values, dtype=np.float64) * unit
+        table[name] = scale.factor * np.asarray(values, dtype=np.float64) * scale.unit
     table["quality"] = _quality(frame, measured, disks, flux)
     if measured.misfit is not None:
         table["quality"][measured.misfit] |= Quality.PSF_MISFIT
@@ -138,14 +141,6 @@ _MEANINGS = {
     "quality": "sum of: 1 not filled, 2 bad pixels, 4 crowded, 8 at border, 16 negative, "
     "32 PSF does not fit",
 }
-
-
-def _flux_unit(unit: Any) -> Any:
-    from astropy import units as u  # noqa: PLC0415 - heavy
-
-    known = u.dimensionless_unscaled if unit is None else unit
-    # Per pixel, summed over pixels; per solid angle or beam, the sum stays as it is.
-    return known * u.pix if u.pix in getattr(known, "bases", ()) else known
 
 
 def _of_holes(

@@ -94,6 +94,11 @@ class PartialConvolution(SourceRemover):
         """Return the reach for flagged pixels; None where sources or their PSF are of all."""
         return REACH if self.options.fill == "flags" else None
 
+    def check_header(self, frame: Frame) -> None:
+        """Raise where the holes are told in a unit of which the frame tells nothing."""
+        if self.options.fill != "flags":
+            self._sizes(frame)
+
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine and precision."""
         lit = self._lit_network.fingerprint()["weights"]
