@@ -111,6 +111,8 @@ class Stage(ABC):
     Options: ClassVar[type[StageOptions]] = StageOptions
     accepts: ClassVar[frozenset[str]] = frozenset({"frame"})
     """``frame``, ``set`` or both."""
+    takes_colors: ClassVar[bool] = True
+    """Whether one color of a mosaic, every second pixel of the sky, is a frame to it."""
     branch: ClassVar[str | None] = None
     """HDU to which the result goes where it must not replace the science image."""
 

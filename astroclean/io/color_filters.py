@@ -38,8 +38,8 @@ class Color:
     first: tuple[int, int]
     """(y, x) of the first pixel, 0 or 1."""
 
-    def of(self, mosaic: NDArray[Any]) -> NDArray[Any]:
-        """Return the pixels of this color, a view."""
+    def of(self, mosaic: Any) -> Any:
+        """Return the pixels of this color of an array (a view) or of a frame."""
         y, x = self.first
         return mosaic[y::_SIDE, x::_SIDE]
 
@@ -119,7 +119,9 @@ def joined_colors(outputs: Sequence[FrameOutput]) -> list[FrameOutput]:
         if output.slot.color is None:
             joined[number] = output
         else:
-            joined.setdefault(("mosaic", output.slot.science.index), []).append(output)  # type: ignore[union-attr]
+            parts = joined.setdefault(("mosaic", output.slot.science.index), [])
+            assert isinstance(parts, list)
+            parts.append(output)
     return [_mosaic(part) if isinstance(part, list) else part for part in joined.values()]
 
 
@@ -138,7 +140,8 @@ def _mosaic(parts: Sequence[FrameOutput]) -> FrameOutput:
     history = tuple(
         line
         for part in parts
-        for line in (f"astroclean color {part.slot.color.name}:", *part.history)  # type: ignore[union-attr]
+        if part.slot.color is not None
+        for line in (f"astroclean color {part.slot.color.name}:", *part.history)
     )
     return replace(
         first,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from astroclean.errors import FitsReadError
+from astroclean.io.color_filters import colors_of
 from astroclean.io.companions import paired
 from astroclean.io.hdu_roles import HduRole, claims_of
 from astroclean.io.instruments import COMPANIONS
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from astroclean.io.address import Address
+    from astroclean.io.color_filters import Color
     from astroclean.io.companions import Pairing
     from astroclean.io.hdu_info import HduInfo
     from astroclean.io.hdu_roles import Claim
@@ -39,12 +41,15 @@ class FrameSlot:
     """Plane of a cube."""
     companions: Mapping[str, HduInfo] = field(default_factory=dict)
     """Role (``error variance inverse_variance dq coverage flags``) to HDU."""
+    color: Color | None = None
+    """Of a color mosaic: the pixels that are the frame."""
 
     @property
     def label(self) -> str:
         """How messages name the frame within its file."""
         plane = "" if self.plane is None else f" plane {self.plane}"
-        return f"[{self.science.label}]{plane}"
+        color = "" if self.color is None else f" {self.color.name}"
+        return f"[{self.science.label}]{plane}{color}"
 
 
 @dataclass(frozen=True)
@@ -215,6 +220,12 @@ def _slots(
         raise FitsReadError(
             f"instrument '{instrument.name}' has no cubes", where=where, received=science.shape
         )
-    if not leading:
+    colors = colors_of(source.merged_header(science.index), where=where)
+    if not leading and not colors:
         return [FrameSlot(science, ordinal, None, companions)]
+    if not leading:
+        return [FrameSlot(science, ordinal, None, companions, color) for color in colors]
+    if colors:
+        note = f"[{science.label}] is a cube, so that cards of a color mosaic are left over"
+        source.notes.extend({note} - set(source.notes))
     return [FrameSlot(science, ordinal, plane, companions) for plane in range(max(leading))]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 
+from astroclean.core.detector import DETECTOR_KEYWORDS
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MADE_UP, REJECTING, MaskPlane
 from astroclean.errors import AstrocleanWarning, FitsReadError
@@ -117,6 +118,8 @@ class Exposure:
         UnitError
             The unit is not told.
         """
+        if slot.color is not None:
+            return self._of_color(slot, window)
         told = self._headers.compared(slot)
         wcs = told.wcs
         data = linear_values(self.source, slot.science.index, slot.plane, window)
@@ -132,6 +135,13 @@ class Exposure:
             frame_id=self.frame_id(slot),
             reject_bits=self.settings.reject_bits,
         )
+
+    def _of_color(self, slot: FrameSlot, window: Window | None) -> Frame:
+        """Read one color of a mosaic: every second pixel of every second row."""
+        assert slot.color is not None
+        pixels = slot.color.of(self.frame(replace(slot, color=None)))
+        frame = pixels if window is None else pixels[window]
+        return frame.replace(frame_id=self.frame_id(slot), meta=_coarser(frame.meta))
 
     def header_frame(self, slot: FrameSlot) -> Frame:
         """Return a frame of one pixel, zero, that has what the headers tell of a frame.
@@ -159,7 +169,7 @@ class Exposure:
             unit=told.unit,
             uncertainty=StdDevUncertainty(np.ones((1, 1), dtype=np.float32)) if known else None,
             wcs=told.wcs,
-            meta=told.meta(),
+            meta=told.meta() if slot.color is None else _coarser(told.meta()),
             frame_id=self.frame_id(slot),
             reject_bits=self.settings.reject_bits,
         )
@@ -265,6 +275,15 @@ class Exposure:
             seen = self.source.read(coverage.index, plane=slot.plane, window=window)
             flags[~(seen > 0)] |= np.uint32(MaskPlane.NO_DATA)
         return flags
+
+
+def _coarser(meta: fits.Header) -> fits.Header:
+    """Return the header of one color of a mosaic, whose pixels are twice as far apart."""
+    keyword = DETECTOR_KEYWORDS["pixel_scale"]
+    if keyword in meta:
+        meta = meta.copy()
+        meta[keyword] = 2 * float(meta[keyword])
+    return meta
 
 
 def _outside_section(section: Any, y: NDArray[np.intp], x: NDArray[np.intp]) -> NDArray[np.bool_]:

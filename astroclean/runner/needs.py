@@ -49,6 +49,7 @@ def check_needs(stages: Sequence[Stage], exposure: Exposure, config: PipelineCon
     for stage in stages:
         where = f"stage '{stage.name}' on {exposure.source.path.name}"
         _check_bands(stage, config, where)
+        _check_colors(stage, exposure, where)
         needs = stage.needs()
         missing = sorted(needs.fields - fields)
         if missing:
@@ -105,6 +106,16 @@ def check_headers(
             if "uncertainty" in stage.provides().fields and frame.uncertainty is None:
                 one = StdDevUncertainty(np.ones((1, 1), dtype=np.float32))
                 frame = frame.replace(uncertainty=one)
+
+
+def _check_colors(stage: Stage, exposure: Exposure, where: str) -> None:
+    if not stage.takes_colors and any(slot.color is not None for slot in exposure.slots):
+        raise NeedError(
+            "each color of a mosaic has every second pixel of the sky, which is no image to a "
+            f"stage of kind '{stage.kind}'",
+            where=where,
+            remedy="Interpolate the colors first (debayer), then run this stage.",
+        )
 
 
 def _check_bands(stage: Stage, config: PipelineConfig, where: str) -> None:

@@ -11,6 +11,7 @@ from astroclean.core.conventions import load_convention
 from astroclean.core.planes import MaskPlane, parse_planes
 from astroclean.io.atomic import atomic_file
 from astroclean.io.catalogs import write_catalog, write_regions, write_stamps
+from astroclean.io.color_filters import joined_colors
 from astroclean.io.names import clean_name, product_name
 from astroclean.io.resources import file_digest
 from astroclean.io.rowstore import RowStore
@@ -109,7 +110,7 @@ def _written_files(
 ) -> Iterator[str]:
     products = plan.pipeline.config.products
     keep: set[str] = set(products.keep)
-    outputs = [kept_output(work.output, keep) for work in works]
+    outputs = joined_colors([kept_output(work.output, keep) for work in works])
     catalogs = [(w.output.slot.label, w.sources) for w in works if w.sources is not None]
     if catalogs and "sources" in keep:
         for suffix in (".ecsv", ".fits"):

@@ -88,6 +88,13 @@ def plan_windows(
     if height * width * BYTES_PER_PIXEL + BASE_BYTES <= limit:
         return None
     where = exposure.source.path.name
+    if any(slot.color is not None for slot in exposure.slots):
+        raise NeedError(
+            f"{height} x {width} pixels do not fit into the memory limit, and the colors of a "
+            "mosaic are taken from the whole frame",
+            where=where,
+            remedy="Raise --max-memory, or lower -j.",
+        )
     corner = exposure.frame(exposure.slots[0], (slice(0, 1), slice(0, 1)))
     corner = corner.replace(part=FramePart((0, 0), (height, width)))
     problem = _obstacle(exposure, stages, config, corner)

@@ -77,7 +77,7 @@ def draw_shape(
         along = dx * np.cos(angle) + dy * np.sin(angle)
         across = dy * np.cos(angle) - dx * np.sin(angle)
         image = _seen(_profile(shape, rng, along, across, side), fwhm)
-    binned = image.reshape(side, _FINE, side, _FINE).sum(axis=(1, 3))
+    binned: NDArray[np.float64] = image.reshape(side, _FINE, side, _FINE).sum(axis=(1, 3))
     return binned / binned.sum()
 
 
@@ -118,7 +118,8 @@ def _seen(image: NDArray[np.float64], fwhm: float) -> NDArray[np.float64]:
     reach = int(np.ceil(4 * fwhm)) * _FINE
     offsets = np.arange(-reach, reach + 1) / _FINE
     psf = _moffat(*np.meshgrid(offsets, offsets), fwhm)
-    return np.maximum(fftconvolve(image, psf / psf.sum(), mode="same"), 0)
+    seen: NDArray[np.float64] = fftconvolve(image, psf / psf.sum(), mode="same")
+    return np.maximum(seen, 0)
 
 
 def add_shapes(

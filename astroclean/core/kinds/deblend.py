@@ -28,6 +28,7 @@ class Deblender(Stage):
     """
 
     kind = "deblend"
+    takes_colors = False
     answers = Separation
 
     @abstractmethod

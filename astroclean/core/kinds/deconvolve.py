@@ -25,6 +25,7 @@ class Deconvolver(Stage):
     """
 
     kind = "deconvolve"
+    takes_colors = False
     answers = Deconvolution
     branch = "DECONV"
 

@@ -28,6 +28,7 @@ class SuperResolver(Stage):
     """
 
     kind = "superres"
+    takes_colors = False
     answers = Upsampling
     branch = "SUPERRES"
 
