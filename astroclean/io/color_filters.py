@@ -16,6 +16,7 @@ from astroclean.errors import FitsReadError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from astropy.wcs import WCS
     from numpy.typing import NDArray
 
     from astroclean.io.output import FrameOutput
@@ -42,6 +43,23 @@ class Color:
         """Return the pixels of this color of an array (a view) or of a frame."""
         y, x = self.first
         return mosaic[y::_SIDE, x::_SIDE]
+
+    def wcs_of(self, wcs: WCS | None) -> WCS | None:
+        """Return the world coordinates of this color's pixels; None where they are distorted.
+
+        astropy slices a WCS with steps by its CDELT, which counts for nothing beside a CD matrix.
+        """
+        if wcs is None or wcs.has_distortion:
+            return None
+        coarser = wcs.deepcopy()
+        y, x = self.first
+        coarser.wcs.crpix = (wcs.wcs.crpix - 1 - np.array([x, y])) / _SIDE + 1
+        if wcs.wcs.has_cd():
+            coarser.wcs.cd = wcs.wcs.cd * _SIDE
+        else:
+            coarser.wcs.cdelt = wcs.wcs.cdelt * _SIDE
+        coarser.wcs.set()
+        return coarser
 
 
 def colors_of(header: Mapping[str, Any], *, where: str) -> tuple[Color, ...]:

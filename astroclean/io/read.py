@@ -139,9 +139,11 @@ class Exposure:
     def _of_color(self, slot: FrameSlot, window: Window | None) -> Frame:
         """Read one color of a mosaic: every second pixel of every second row."""
         assert slot.color is not None
-        pixels = slot.color.of(self.frame(replace(slot, color=None)))
-        frame = pixels if window is None else pixels[window]
-        return frame.replace(frame_id=self.frame_id(slot), meta=_coarser(frame.meta))
+        mosaic = self.frame(replace(slot, color=None))
+        color = slot.color.of(mosaic.replace(wcs=None))
+        wcs = slot.color.wcs_of(mosaic.wcs)
+        frame = color.replace(wcs=wcs, frame_id=self.frame_id(slot), meta=_coarser(mosaic.meta))
+        return frame if window is None else frame[window]
 
     def header_frame(self, slot: FrameSlot) -> Frame:
         """Return a frame of one pixel, zero, that has what the headers tell of a frame.

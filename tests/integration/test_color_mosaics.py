@@ -115,7 +115,7 @@ def test_what_needs_every_pixel_of_the_sky_is_refused(tmp_path: Path, plugin: st
 
 
 def test_a_mosaic_that_is_no_square_of_two_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FitsReadError, match="BAYERPAT.*not understood.*GGRGGB"):
+    with pytest.raises(FitsReadError, match=r"BAYERPAT.*not understood.*GGRGGB"):
         colors_of({"BAYERPAT": "GGRGGBGGBGGR"}, where="x.fits[0]")
     image, _ = mosaic_of("RGGB", (60, 60), seed=1)
     write(tmp_path / "m.fits", image, BAYERPAT="XTRANS")
