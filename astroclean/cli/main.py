@@ -21,6 +21,7 @@ __all__ = ["main"]
 VERBS = {
     "run": "clean files with a pipeline",
     "check": "check a pipeline and its inputs without reading pixels",
+    "inspect": "print what is understood of files, and what told it",
     "plugins": "list, show, make and diagnose plugins",
     "mask": "explain mask values",
     "simulate": "simulate frames with their truth",
@@ -37,6 +38,7 @@ examples:
   astroclean run configs/pipelines/demo.toml
   astroclean run pipeline.toml raw/*.fits.fz -o cleaned/ -j 4
   astroclean check pipeline.toml raw/
+  astroclean inspect raw/night1.fits
   astroclean mask explain 1049603 --as jwst
 
 exit status: 0 all done, 1 some inputs failed, 2 usage or configuration, 3 plugin, engine or

@@ -1,0 +1,107 @@
+"""`astroclean inspect FILE...`: what is understood of a file, and what told it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from astroclean.errors import AstrocleanError
+from astroclean.io.read import ReadSettings
+from astroclean.report.model import ExitCode
+from astroclean.runner.inputs import find_inputs
+from astroclean.runner.inspection import inspect_file
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
+
+    from astroclean.runner.inspection import FileInspection, FrameInspection
+
+__all__ = ["add_arguments", "run"]
+
+_DOUBTFUL = 2.0
+"""Ratio of measured and predicted noise beyond which it is said."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.add_argument(
+        "inputs", metavar="FILE", nargs="+", help="file, file[HDU], folder, glob or @list.txt"
+    )
+    parser.add_argument(
+        "--instrument", default="auto", metavar="NAME", help="instead of going by the header"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(arguments: Namespace) -> int:
+    """Run the verb; return the exit status."""
+    found = find_inputs(arguments.inputs, base=Path())
+    problems = list(found.failed.values())
+    told: list[FileInspection] = []
+    for path in found.files:
+        try:
+            told.append(inspect_file(path, ReadSettings(arguments.instrument)))
+        except AstrocleanError as error:
+            problems.append(str(error))
+            continue
+        if not arguments.json:
+            print("\n".join(_lines(told[-1])))
+    if arguments.json:
+        print(json.dumps([one.model_dump(mode="json") for one in told], indent=2))
+    for problem in problems:
+        print(f"astroclean: {problem}", file=sys.stderr)
+    return int(ExitCode.SOME_FAILED if problems else ExitCode.DONE)
+
+
+def _lines(told: FileInspection) -> Iterator[str]:
+    yield told.input
+    yield f"  instrument {told.instrument} ({told.title}): {told.why}"
+    for hdu in told.hdus:
+        shape = " x ".join(str(n) for n in hdu.shape) or "no pixels"
+        yield f"  [{hdu.hdu}] {shape}: {hdu.role}, {hdu.why}"
+    for frame in told.frames:
+        yield f"  frame {frame.frame_id}, {frame.shape[1]} x {frame.shape[0]} pixels"
+        yield from (f"    {line}" for line in _of_frame(frame))
+    for text in told.notes:
+        yield f"  note: {text}"
+    for text in told.contradictions:
+        yield f"  contradiction: {text}"
+
+
+def _of_frame(frame: FrameInspection) -> Iterator[str]:
+    for name, told in frame.values.items():
+        shown = f"{told.value:g}" if isinstance(told.value, float) else told.value
+        yield f"{name.replace('_', ' ')} {shown}: {told.origin}"
+    absent = [
+        name.replace("_", " ")
+        for name in ("gain", "read_noise", "saturation", "pixel_scale", "psf_fwhm")
+        if name not in frame.values
+    ]
+    if absent:
+        yield f"not known: {', '.join(absent)}"
+    if frame.fwhm_pixels is not None:
+        yield f"FWHM {frame.fwhm_pixels:.3g} pixels"
+    if frame.mask is not None:
+        yield f"mask values: {frame.mask.convention} ({frame.mask.why})"
+        values = ", ".join(f"{name} {value}" for name, value in frame.mask.rejecting.items())
+        yield f"  rejecting: {values or 'none'}"
+    if frame.flagged:
+        counts = ", ".join(f"{name} {count}" for name, count in frame.flagged.items())
+        yield f"flagged pixels: {counts}"
+    yield from _noise(frame)
+
+
+def _noise(frame: FrameInspection) -> Iterator[str]:
+    if frame.noise is None:
+        yield "noise: none is seen between neighboring pixels"
+        return
+    text = f"sky {frame.sky:.6g}, noise {frame.noise:.4g}"
+    if frame.predicted_noise:
+        text += f"; {frame.predicted_by} predict {frame.predicted_noise:.4g}"
+        ratio = frame.noise / frame.predicted_noise
+        if not 1 / _DOUBTFUL <= ratio <= _DOUBTFUL:
+            text += ", which it is not"
+    yield text
