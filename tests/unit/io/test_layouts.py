@@ -59,7 +59,7 @@ LAYOUTS: dict[str, Layout] = {
             *("AREA,1:f4", "ASDF:table"),
         ],
         {1: {"error": 2, "dq": 3}},
-        {4: "'VAR'", 5: "'VAR'", 6: "AREA", 7: "a table"},
+        {4: "VAR_POISSON", 5: "VAR_RNOISE", 6: "AREA", 7: "a table"},
     ),
     "JWST resampled": Layout(
         [
@@ -67,15 +67,15 @@ LAYOUTS: dict[str, Layout] = {
             *("SCI,1:f4", "ERR,1:f4", "CON,1:i4x2", "WHT,1:f4", "VAR_POISSON,1:f4"),
         ],
         {1: {"error": 2, "coverage": 4}},
-        {3: "CON", 5: "'VAR'"},
+        {3: "CON", 5: "VAR_POISSON"},
     ),
     "HST NICMOS": Layout(
         [
             ("-", {"TELESCOP": "HST", "INSTRUME": "NICMOS"}),
             *("SCI,1:f4", "ERR,1:f4", "DQ,1:i2", "SAMP,1:i2", "TIME,1:f4"),
         ],
-        {1: {"error": 2, "dq": 3}},
-        {4: "SAMP", 5: "TIME"},
+        {1: {"error": 2, "dq": 3, "coverage": 4}},
+        {5: "TIME"},
     ),
     "HST drizzled": Layout(
         [
