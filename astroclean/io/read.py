@@ -142,8 +142,13 @@ class Exposure:
         mosaic = self.frame(replace(slot, color=None))
         color = slot.color.of(mosaic.replace(wcs=None))
         wcs = slot.color.wcs_of(mosaic.wcs)
-        frame = color.replace(wcs=wcs, frame_id=self.frame_id(slot), meta=_coarser(mosaic.meta))
-        return frame if window is None else frame[window]
+        frame: Frame = color.replace(
+            wcs=wcs, frame_id=self.frame_id(slot), meta=_coarser(mosaic.meta)
+        )
+        if window is None:
+            return frame
+        part: Frame = frame[window]
+        return part
 
     def header_frame(self, slot: FrameSlot) -> Frame:
         """Return a frame of one pixel, zero, that has what the headers tell of a frame.

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from astroclean.config.load import LoadedPipeline
     from astroclean.core.stage import Stage
-    from astroclean.io.instruments import Instrument
 
 __all__ = [
     "FilePlan",
@@ -123,20 +122,20 @@ def plan_file(request: PlanRequest) -> FilePlan:
         _check_psf_file(request, stem)
         check_headers(stages, exposure, _psf_source(request.pipeline, stem))
         contradictions = tuple(exposure.contradictions)
-        frames, instrument = len(exposure.slots), exposure.instrument
+        frames, instrument = len(exposure.slots), exposure.instrument.name
         limit = config.run.memory_bytes
         windows = (
             None
             if limit is None
             else plan_windows(exposure, stages, config, limit=limit // request.jobs)
         )
-    key, prefix_keys = _keys(request, instrument, stages, stem)
+        key, prefix_keys = _keys(request, exposure, stages, stem)
     return FilePlan(
         input=request.input,
         stem=stem,
         pipeline=request.pipeline,
         settings=settings,
-        instrument=instrument.name,
+        instrument=instrument,
         specs=specs,
         frames=frames,
         key=key,
@@ -176,7 +175,7 @@ def _check_psf_file(request: PlanRequest, stem: str) -> None:
 
 
 def _keys(
-    request: PlanRequest, instrument: Instrument, stages: Sequence[Stage], stem: str
+    request: PlanRequest, exposure: Exposure, stages: Sequence[Stage], stem: str
 ) -> tuple[str, tuple[str, ...]]:
     """Return the resume key, and the keys of the states before each stage."""
     config = request.pipeline.config
@@ -185,7 +184,8 @@ def _keys(
         "astroclean": __version__,
         "input": file_digest(address.path),
         "address": str(address).removeprefix(str(address.path)),
-        "instrument": instrument.model_dump(mode="json"),
+        "instrument": exposure.instrument.model_dump(mode="json"),
+        "conventions": _conventions(exposure),
         "overrides": config.instrument.overrides(),
         "reject": int(config.run.reject),
         "bands": dict(config.bands),
@@ -201,6 +201,13 @@ def _keys(
     }
     prefixes = tuple(_digest({**identity, "stages": told[:n]}) for n in range(len(told)))
     return _digest(whole), prefixes
+
+
+def _conventions(exposure: Exposure) -> list[Any]:
+    """Return the tables of mask values of a file: another table, another result."""
+    declared = [exposure.masks.declared(slot) for slot in exposure.slots]
+    tables = {told.convention.name: told.convention for told in declared if told is not None}
+    return [tables[name].model_dump(mode="json") for name in sorted(tables)]
 
 
 def build_stages(specs: Sequence[StageSpec], *, base: Path, stem: str | None) -> list[Stage]:

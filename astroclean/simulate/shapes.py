@@ -78,7 +78,8 @@ def draw_shape(
         across = dy * np.cos(angle) - dx * np.sin(angle)
         image = _seen(_profile(shape, rng, along, across, side), fwhm)
     binned: NDArray[np.float64] = image.reshape(side, _FINE, side, _FINE).sum(axis=(1, 3))
-    return binned / binned.sum()
+    drawn: NDArray[np.float64] = binned / binned.sum()
+    return drawn
 
 
 def _profile(
