@@ -112,7 +112,7 @@ class Stage(ABC):
     accepts: ClassVar[frozenset[str]] = frozenset({"frame"})
     """``frame``, ``set`` or both."""
     takes_colors: ClassVar[bool] = True
-    """Whether one color of a mosaic, every second pixel of the sky, is a frame to it."""
+    """Whether one color of a mosaic is a frame to it."""
     branch: ClassVar[str | None] = None
     """HDU to which the result goes where it must not replace the science image."""
 
@@ -215,11 +215,8 @@ class Stage(ABC):
             The plugin changed what its kind may not change, or wrote to the arrays it was given.
         StageError
             The plugin could not do its work.
-
-        Warns
-        -----
         SuspectWarning
-            More was flagged or replaced than is plausible.
+            (A warning) more was flagged or replaced than is plausible.
         """
         from astroclean.core.convert import as_frame  # noqa: PLC0415 - Frame needs astropy
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from astroclean.core.planes import MADE_UP, REJECTING, MaskPlane
 from astroclean.errors import AstrocleanWarning, FitsReadError
 from astroclean.io.address import Address, parse_address
 from astroclean.io.asinh import linear_values, sampled_rows
+from astroclean.io.file_flags import file_flags, own_flags
 from astroclean.io.grouping import FrameSlot, Grouping, group_hdus
 from astroclean.io.instruments import VALUE_NAMES, Instrument, detect_instrument, load_instrument
 from astroclean.io.masks import MaskReader
@@ -123,12 +123,16 @@ class Exposure:
         told = self._headers.compared(slot)
         wcs = told.wcs
         data = linear_values(self.source, slot.science.index, slot.plane, window)
-        ours = self._own_flags(slot, window)
+        section = told.header.get(self.instrument.trim_keyword or "")
+        ours = own_flags(self.source, slot, window)
+        told_flags = file_flags(self.source, slot, window, section=section)
         return Frame(
             data,
             unit=told.unit,
             uncertainty=self._uncertainty(slot, window),
-            flags=self._flags(slot, told.header, window) | ours,
+            flags=file_flags(self.source, slot, window, section=section)
+            | self.masks.flags(slot, window)
+            | ours,
             filled=(ours & np.uint32(MADE_UP)) != 0,
             wcs=wcs[window] if wcs is not None and window is not None else wcs,
             meta=told.meta(),
@@ -258,41 +262,6 @@ class Exposure:
             return kind(values.astype(np.float32))
         return None
 
-    def _own_flags(self, slot: FrameSlot, window: Window | None) -> NDArray[np.uint32]:
-        """Return the flags that an earlier run wrote; zero where there are none."""
-        hdu = slot.companions.get("flags")
-        if hdu is None:
-            ny, nx = slot.science.shape[-2:]
-            rows, columns = window or (slice(0, ny), slice(0, nx))
-            return np.zeros((len(range(ny)[rows]), len(range(nx)[columns])), dtype=np.uint32)
-        flags: NDArray[np.uint32] = self.source.read(
-            hdu.index, plane=slot.plane, window=window
-        ).astype(np.uint32)
-        return flags
-
-    def _flags(
-        self, slot: FrameSlot, header: fits.Header, window: Window | None
-    ) -> NDArray[np.uint32]:
-        ny, nx = slot.science.shape[-2:]
-        rows, columns = window or (slice(0, ny), slice(0, nx))
-        # Of the window alone: the frame may be larger than memory.
-        outside = _outside_section(
-            header.get(self.instrument.trim_keyword or ""),
-            np.arange(ny)[rows],
-            np.arange(nx)[columns],
-        )
-        flags = outside * np.uint32(MaskPlane.OVERSCAN)
-        flags |= self.masks.flags(slot, window)
-        weight = slot.companions.get("inverse_variance")
-        if weight is not None and (sampled_rows(self.source, weight.index, slot.plane) > 0).any():
-            known = self.source.read(weight.index, plane=slot.plane, window=window)
-            flags[known == 0] |= np.uint32(MaskPlane.NO_DATA)
-        coverage = slot.companions.get("coverage")
-        if coverage is not None:
-            seen = self.source.read(coverage.index, plane=slot.plane, window=window)
-            flags[~(seen > 0)] |= np.uint32(MaskPlane.NO_DATA)
-        return flags
-
 
 def _coarser(meta: fits.Header) -> fits.Header:
     """Return the header of one color of a mosaic, whose pixels are twice as far apart."""
@@ -301,17 +270,6 @@ def _coarser(meta: fits.Header) -> fits.Header:
         meta = meta.copy()
         meta[keyword] = 2 * float(meta[keyword])
     return meta
-
-
-def _outside_section(section: Any, y: NDArray[np.intp], x: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return the pixels outside an IRAF section ``[x1:x2,y1:y2]`` (from 1, ends included)."""
-    numbers = re.fullmatch(r"\s*\[(\d+):(\d+),(\d+):(\d+)\]\s*", re.sub(r"\s", "", str(section)))
-    if numbers is None:
-        return np.zeros((len(y), len(x)), dtype=bool)
-    x1, x2, y1, y2 = (int(n) for n in numbers.groups())
-    rows, columns = (y < y1 - 1) | (y >= y2), (x < x1 - 1) | (x >= x2)
-    outside: NDArray[np.bool_] = rows[:, np.newaxis] | columns
-    return outside
 
 
 def _instrument_of(source: FitsSource, settings: ReadSettings) -> Instrument:

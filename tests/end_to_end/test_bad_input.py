@@ -48,8 +48,6 @@ def write_damaged(raw: Path) -> dict[str, tuple[str, ...]]:
     block = "".join(card.ljust(80) for card in cards).ljust(2880)
     (raw / "zero_axis.fits").write_bytes(block.encode())
     write_fits(raw / "four_axes.fits", sky(2, (2, 3, 8, 8)))
-    write_fits(raw / "odd_unit.fits", sky(3))
-    fits.setval(raw / "odd_unit.fits", "BUNIT", value="parrots")
     spoil_tiles(raw / "tiles.fits.fz")
     write_fits(raw / "twin.fits", sky(4))
     write_fits(raw / "twin.fit", sky(5))
@@ -61,7 +59,6 @@ def write_damaged(raw: Path) -> dict[str, tuple[str, ...]]:
         "primary_only.fits": ("no image to clean",),
         "zero_axis.fits": ("no pixels",),
         "four_axes.fits": ("[0]", "4 axes"),
-        "odd_unit.fits": ("parrots", "BUNIT", "instrument.unit"),
         "tiles.fits.fz": ("compress",),
         "twin.fits": ("twin.fit", "same names"),
         "twin.fit": ("twin.fits", "same names"),
