@@ -130,9 +130,7 @@ class Exposure:
             data,
             unit=told.unit,
             uncertainty=self._uncertainty(slot, window),
-            flags=file_flags(self.source, slot, window, section=section)
-            | self.masks.flags(slot, window)
-            | ours,
+            flags=told_flags | self.masks.flags(slot, window) | ours,
             filled=(ours & np.uint32(MADE_UP)) != 0,
             wcs=wcs[window] if wcs is not None and window is not None else wcs,
             meta=told.meta(),

@@ -31,11 +31,11 @@ broken = tiny_scenes:not_there
 SMALL = ("--count", "1", "--shape", "100", "120")
 
 
-@pytest.fixture
 # What stages doubt of small, crowded frames is printed as a warning, and no fault here.
 pytestmark = pytest.mark.filterwarnings("ignore::astroclean.errors.AstrocleanWarning")
 
 
+@pytest.fixture
 def evaluate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:

@@ -29,7 +29,7 @@ MOST = 0.02
 
 
 def exposure_with_objects(seed: int) -> tuple[np.ndarray, list[AddedShape], np.ndarray]:
-    """Return adu: sky, hits, and objects with noise of their own; the objects; where defects are."""
+    """Return adu: sky, hits, objects with their noise; the objects; where defects are."""
     rng = np.random.default_rng(seed)
     truth = simulate_exposure(seed=seed, shape=SHAPE, cosmic_rays=40, stars=0)
     noise = float(np.sqrt(220 / GAIN + (READ_NOISE / GAIN) ** 2))
