@@ -1,0 +1,112 @@
+"""Open regular files only: a FIFO would wait for ever, a device never ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["kind_of_special", "open_regular", "read_text"]
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def _kind(mode: int) -> str | None:
+    if stat.S_ISREG(mode):
+        return None
+    return next((name for is_it, name in _KINDS if is_it(mode)), "something else")
+
+
+def kind_of_special(path: Path) -> str | None:
+    """Return what stands at a path that is no regular file, in words.
+
+    Parameters
+    ----------
+    path : Path
+        Symbolic links are followed.
+
+    Returns
+    -------
+    str or None
+        None for a regular file, and where there is nothing.
+    """
+    try:
+        return _kind(path.stat().st_mode)
+    except (OSError, ValueError):
+        return None
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading, without waiting.
+
+    Parameters
+    ----------
+    path : Path
+        Symbolic links are followed.
+
+    Returns
+    -------
+    BinaryIO
+        Open file.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, its name cannot be that of a file, or it is no regular file;
+        ``strerror`` tells which.
+    """
+    try:
+        # Without O_NONBLOCK, the opening of a FIFO waits until somebody writes to it.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    except ValueError as error:  # a NUL in the name
+        raise OSError(errno.EINVAL, "no name of a file") from error
+    try:
+        kind = _kind(os.fstat(handle).st_mode)
+        if kind is not None:
+            raise OSError(errno.EINVAL, f"{kind}, not a regular file")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def read_text(path: Path, *, limit: int) -> str:
+    """Read a text file in UTF-8.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file.
+    limit : int
+        Largest size in bytes.
+
+    Returns
+    -------
+    str
+        Its text.
+
+    Raises
+    ------
+    OSError
+        As for :func:`open_regular`, or the file is larger.
+    UnicodeDecodeError
+        It is not UTF-8.
+    """
+    with open_regular(path) as stream:
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit >> 20} MiB")
+    return content.decode("utf-8")
