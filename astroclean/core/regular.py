@@ -5,12 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import BinaryIO
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["kind_of_special", "open_regular", "read_text"]
+__all__ = ["is_there", "kind_of_special", "open_regular", "read_text", "user_path"]
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -44,6 +42,24 @@ def kind_of_special(path: Path) -> str | None:
         return _kind(path.stat().st_mode)
     except (OSError, ValueError):
         return None
+
+
+def user_path(text: str | Path) -> Path:
+    """Return a path with the user's home for ``~``; as it is where there is no such user."""
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # `~x.fits` may be the name of a file
+        return path
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a path leads to something; a name that no file can have leads to nothing."""
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -83,7 +99,7 @@ def open_regular(path: Path) -> BinaryIO:
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def read_text(path: Path, *, limit: int) -> str:
+def read_text(path: Path, *, limit: int, strict: bool = True) -> str:
     """Read a text file in UTF-8.
 
     Parameters
@@ -92,6 +108,9 @@ def read_text(path: Path, *, limit: int) -> str:
         A regular file.
     limit : int
         Largest size in bytes.
+    strict : bool
+        Whether bytes that are no UTF-8 are an error; otherwise they become surrogates, as in names
+        of files.
 
     Returns
     -------
@@ -109,4 +128,4 @@ def read_text(path: Path, *, limit: int) -> str:
         content = stream.read(limit + 1)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit >> 20} MiB")
-    return content.decode("utf-8")
+    return content.decode("utf-8", "strict" if strict else "surrogateescape")
