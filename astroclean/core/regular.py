@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["is_there", "kind_of_special", "open_regular", "read_text", "user_path"]
+__all__ = ["is_there", "kind_of_special", "open_regular", "read_text", "resolved", "user_path"]
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -51,6 +51,14 @@ def user_path(text: str | Path) -> Path:
         return path.expanduser()
     except RuntimeError:  # `~x.fits` may be the name of a file
         return path
+
+
+def resolved(path: Path) -> Path:
+    """Return an absolute path without symbolic links; as it is where they lead in a circle."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return path.absolute()
 
 
 def is_there(path: Path) -> bool:

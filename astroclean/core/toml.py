@@ -10,6 +10,8 @@ __all__ = ["TomlError", "parsed_toml"]
 
 _DEEPEST = 32
 """Tables and lists within each other, and parts of a key."""
+_DIGITS = 100
+"""Of an integer."""
 _PART = re.compile(r"[ \t]*(?:[\w-]+|\"[^\"]*\"|'[^']*')[ \t]*")
 _SHOWN = 60
 
@@ -34,8 +36,8 @@ def parsed_toml(text: str) -> dict[str, Any]:
     Raises
     ------
     TomlError
-        Not TOML; nested deeper than 32 levels; a key of more parts; an integer of more than 64
-        bits.
+        Not TOML; nested deeper than 32 levels; a key of more parts; an integer of more than
+        100 digits.
     """
     _refuse_long_keys(text)
     try:
@@ -71,5 +73,5 @@ def _refuse_extremes(content: dict[str, Any]) -> None:
             left += [(depth + 1, name, inner) for name, inner in value.items()]
         elif isinstance(value, list):
             left += [(depth + 1, key, inner) for inner in value]
-        elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-            raise TomlError(f"an integer of more than 64 bits (at {key[:_SHOWN]})")
+        elif isinstance(value, int) and abs(value) >= 10**_DIGITS:
+            raise TomlError(f"an integer of more than {_DIGITS} digits (at {key[:_SHOWN]})")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astroclean.core.regular import is_there, kind_of_special, read_text, user_path
+from astroclean.core.regular import is_there, kind_of_special, read_text, resolved, user_path
 from astroclean.errors import NoInputError
 from astroclean.io.address import parse_address
 from astroclean.io.names import FITS_SUFFIXES, is_output_name, split_name
@@ -67,7 +67,7 @@ def find_inputs(given: Sequence[str], *, base: Path, twins: bool = False) -> Inp
     for text in _listed(given, base, found):
         for path, was_named in _expanded(text, base, found):
             address = parse_address(path)
-            key = (_resolved(address.path), str(path)[len(str(address.path)) :])
+            key = (resolved(address.path), str(path)[len(str(address.path)) :])
             if key in seen:
                 continue
             seen.add(key)
@@ -89,13 +89,6 @@ def find_inputs(given: Sequence[str], *, base: Path, twins: bool = False) -> Inp
             remedy="; ".join(found.notes) or "Give FITS files, folders, globs or @list.txt.",
         )
     return found
-
-
-def _resolved(path: Path) -> Path:
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError):  # a loop of symbolic links
-        return path
 
 
 def _unusable(path: Path, file: Path) -> str | None:
