@@ -46,7 +46,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
             continue  # the list is short only because its items are wrong
         if item["type"] == "extra_forbidden":
             known = _keys_at(model, item["loc"][:-1])
-            lines.append(f"{path}: no such key. {did_you_mean(str(item['loc'][-1])[:_LONGEST], known)}")
+            lines.append(
+                f"{path}: no such key. {did_you_mean(str(item['loc'][-1])[:_LONGEST], known)}"
+            )
         elif item["type"] == "missing":
             lines.append(f"{path}: required but missing")
         else:

@@ -12,7 +12,8 @@ _DEEPEST = 32
 """Tables and lists within each other, and parts of a key."""
 _DIGITS = 100
 """Of an integer."""
-_PART = re.compile(r"[ \t]*(?:[\w-]+|\"[^\"]*\"|'[^']*')[ \t]*")
+_PART = re.compile(r"[ \t]*[\w-]+[ \t]*")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'')
 _SHOWN = 60
 
 
@@ -57,7 +58,7 @@ def _refuse_long_keys(text: str) -> None:
             continue
         # Between two dots of a key there is one part, and nothing else.
         run = 0
-        for piece in line.split("."):
+        for piece in _QUOTED.sub("q", line).split("."):
             run = run + 1 if _PART.fullmatch(piece) and not piece.strip().isdigit() else 0
             if run > _DEEPEST:
                 raise TomlError(f"a key of more than {_DEEPEST} parts (at line {number})")

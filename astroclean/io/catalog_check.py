@@ -78,6 +78,7 @@ def _scan(stream: BinaryIO, path: Path) -> None:
         while part:
             parser.Parse(part, False)
             part = stream.read(_CHUNK)
+        parser.Parse(b"", True)
     except expat.ExpatError as error:
         # Not left to the reader: it might follow a link before it comes to the fault.
         raise FitsReadError(f"not well-formed XML: {error}", where=str(path)) from error

@@ -14,6 +14,8 @@ from astroclean.io.hcompress_worker import ANSWER, REQUEST
 
 __all__ = ["decode_hcompress"]
 
+_DIED = "the decoder of HCOMPRESS died of a damaged tile"
+
 _WORKER = Path(__file__).with_name("hcompress_worker.py")
 _HEAD = 25
 _MAGIC = b"\xdd\x99"
@@ -44,11 +46,11 @@ class _Decoder:
             except BaseException as error:
                 self.close()  # what comes next from it would be no answer
                 if isinstance(error, BrokenPipeError):
-                    raise ValueError("the decoder of HCOMPRESS died of a damaged tile") from error
+                    raise ValueError(_DIED) from error
                 raise
             if len(head) < ANSWER.size or len(pixels) < length:
                 self.close()
-                raise ValueError("the decoder of HCOMPRESS died of a damaged tile")
+                raise ValueError(_DIED)
         if length < 0:
             raise ValueError("damaged HCOMPRESS tile")
         return pixels
@@ -57,7 +59,7 @@ class _Decoder:
         if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
             self.close()
             # -P: modules are never taken from the folder of the run or of this file.
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own file
                 [sys.executable, "-P", str(_WORKER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -100,7 +100,6 @@ class FitsSource:
             with packer.unpacked(stream) as plain:
                 raw, scratch = unpacked_stream(plain, str(self.path), self._stack, self.notes)
             self._plain = scratch or self.path
-            return raw
         except (OSError, *PACKING_ERRORS) as error:
             damage = f"damaged {packer.name} data" if packer else str(error)
             reason = getattr(error, "strerror", None) or damage  # the system's, where it has one
@@ -108,6 +107,7 @@ class FitsSource:
         except MemoryError as error:
             problem = "asks for more memory than there is; the file is damaged"
             raise FitsReadError(problem, where=str(self.path)) from error
+        return raw
 
     def _opened(self, *, unpack: bool, scaled: bool = False) -> fits.HDUList:
         # A view of its own for each: two HDULists over one buffer would share its position.

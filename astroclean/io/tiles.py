@@ -53,9 +53,7 @@ def check_tiles(stream: BinaryIO, header: Header, data_start: int) -> None:
         _check_places(name, places, itemsize, header)
 
 
-def _check_places(
-    name: str, places: NDArray[np.int64], itemsize: int, header: Header
-) -> None:
+def _check_places(name: str, places: NDArray[np.int64], itemsize: int, header: Header) -> None:
     """Refuse tiles that lie outside the heap, by lengths and offsets of a column."""
     begin = int(header.get("THEAP", int(header["NAXIS1"]) * int(header["NAXIS2"])))
     room = int(header["NAXIS1"]) * int(header["NAXIS2"]) + int(header["PCOUNT"]) - begin

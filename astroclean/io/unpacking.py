@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["UNPACKED_LIMIT", "Seeker", "unpacked_limit", "unpacked_stream"]
 
 UNPACKED_LIMIT = 16 << 30
-"""Bytes that a packed file may hold, where ``ASTROCLEAN_MAX_UNPACKED`` (bytes) says nothing else."""
+"""Bytes that a packed file may hold, without ``ASTROCLEAN_MAX_UNPACKED``."""
 _IN_MEMORY = 64 << 20
 _BEHIND = 64 << 20  # bytes behind the last HDU that are looked at
 _CHUNK = 1 << 22
