@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from astroclean.config.load import LoadedPipeline, load_pipeline
 from astroclean.runner.api import DEFAULT_OUTPUT
-from astroclean.runner.runner import Request
 from astroclean.runner.inputs import shown_name
+from astroclean.runner.runner import Request
 from astroclean.runner.selection import Selection
 
 if TYPE_CHECKING:

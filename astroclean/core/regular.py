@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 __all__ = ["is_there", "kind_of_special", "open_regular", "read_text", "resolved", "user_path"]
 
@@ -70,7 +70,7 @@ def is_there(path: Path) -> bool:
     return True
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file for reading, without waiting.
 
     Parameters
@@ -80,7 +80,7 @@ def open_regular(path: Path) -> BinaryIO:
 
     Returns
     -------
-    BinaryIO
+    io.BufferedReader
         Open file.
 
     Raises
@@ -94,14 +94,11 @@ def open_regular(path: Path) -> BinaryIO:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
     except ValueError as error:  # a NUL in the name
         raise OSError(errno.EINVAL, "no name of a file") from error
-    try:
-        kind = _kind(os.fstat(handle).st_mode)
-        if kind is not None:
-            raise OSError(errno.EINVAL, f"{kind}, not a regular file")
-        return os.fdopen(handle, "rb")
-    except BaseException:
+    kind = _kind(os.fstat(handle).st_mode)
+    if kind is not None:
         os.close(handle)
-        raise
+        raise OSError(errno.EINVAL, f"{kind}, not a regular file")
+    return os.fdopen(handle, "rb")
 
 
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)

@@ -43,10 +43,11 @@ class _Decoder:
                 head = process.stdout.read(ANSWER.size)
                 length = ANSWER.unpack(head)[0] if len(head) == ANSWER.size else 0
                 pixels = process.stdout.read(max(length, 0))
-            except BaseException as error:
+            except BrokenPipeError as error:
+                self.close()
+                raise ValueError(_DIED) from error
+            except BaseException:
                 self.close()  # what comes next from it would be no answer
-                if isinstance(error, BrokenPipeError):
-                    raise ValueError(_DIED) from error
                 raise
             if len(head) < ANSWER.size or len(pixels) < length:
                 self.close()
