@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import io
 
 __all__ = ["is_there", "kind_of_special", "open_regular", "read_text", "resolved", "user_path"]
 
