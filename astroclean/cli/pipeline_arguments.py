@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from astroclean.config.load import LoadedPipeline, load_pipeline
 from astroclean.runner.api import DEFAULT_OUTPUT
+from astroclean.runner.inputs import shown_name
 from astroclean.runner.runner import Request
 from astroclean.runner.selection import Selection
 
@@ -82,5 +83,5 @@ def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
         start=arguments.start,
         jobs=arguments.jobs,
         overwrite=getattr(arguments, "overwrite", False),
-        command=("astroclean", *sys.argv[1:]),
+        command=("astroclean", *map(shown_name, sys.argv[1:])),
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["LoadedPipeline", "load_pipeline"]
 
 ENVIRONMENT_PREFIX = "ASTROCLEAN_"
+_MOST_STAGES = 100
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ def load_pipeline(
     else:
         raw, base, where = dict(pipeline), Path.cwd(), "pipeline"
     raw = _with_stage_list(raw)
+    if len(_stages(raw)) > _MOST_STAGES:
+        problem = f"stage: a pipeline has at most {_MOST_STAGES} (got {len(_stages(raw))})"
+        raise ConfigurationError(problem, where=where)
     origins = _origins_of(raw)
     problems: list[str] = []
     notes: list[str] = []

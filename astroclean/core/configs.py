@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Any
 
+from astroclean.core.regular import is_there, kind_of_special, read_text
 from astroclean.core.suggest import did_you_mean
+from astroclean.core.toml import TomlError, parsed_toml
 from astroclean.errors import ConfigurationError
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "toml_value",
 ]
 
+_LARGEST = 4 << 20  # bytes
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -78,7 +80,10 @@ def find_config(category: str, name: str) -> Path:
     """
     if not is_name(name):
         path = Path(name)
-        if not path.is_file():
+        if kind_of_special(path) is not None:
+            kind = kind_of_special(path)
+            raise ConfigurationError(f"is {kind}, not a regular file", where=name)
+        if not is_there(path):
             raise ConfigurationError("no such file; check the path", where=name)
         return path
     known = list_configs(category)
@@ -112,14 +117,14 @@ def read_toml(path: Path) -> dict[str, Any]:
         The file cannot be read or is not TOML; the message gives line and column.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parsed_toml(read_text(path, limit=_LARGEST))
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}"
         raise ConfigurationError(problem, where=str(path)) from error
     except UnicodeDecodeError as error:
         problem = "not UTF-8 text; a pipeline is a TOML file"
         raise ConfigurationError(problem, where=str(path)) from error
-    except tomllib.TOMLDecodeError as error:
+    except TomlError as error:
         raise ConfigurationError(f"not valid TOML: {error}", where=str(path)) from error
 
 
@@ -137,6 +142,6 @@ def toml_value(text: str) -> Any:
         The value.
     """
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parsed_toml(f"value = {text}")["value"]
+    except TomlError:
         return text

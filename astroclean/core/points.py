@@ -8,12 +8,24 @@ from typing import Any
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError, PluginLoadError
 
-__all__ = ["load_point", "point_names"]
+__all__ = ["load_point", "plugin_packages", "point_names"]
+
+_KINDS = "astroclean.kinds"
 
 
 def point_names(group: str) -> tuple[str, ...]:
     """Return the names of a group, sorted; nothing is imported."""
     return tuple(sorted({point.name for point in metadata.entry_points(group=group)}))
+
+
+def plugin_packages() -> frozenset[str]:
+    """Return the top-level packages of all installed plugins; nothing is imported."""
+    groups = [f"astroclean.{kind}" for kind in point_names(_KINDS)]
+    return frozenset(
+        point.value.partition(":")[0].partition(".")[0]
+        for group in groups
+        for point in metadata.entry_points(group=group)
+    )
 
 
 def load_point(group: str, name: str, problem: str) -> Any:

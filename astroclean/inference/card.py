@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from astroclean.core.configs import read_toml
 from astroclean.core.domain import Domain
+from astroclean.core.points import plugin_packages
+from astroclean.core.regular import user_path
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError, PluginLoadError
 from astroclean.inference.normalize import Identity, Normalization
@@ -25,6 +27,7 @@ __all__ = [
     "Tolerance",
     "WeightsFile",
     "find_cards",
+    "foreign_code",
     "load_card",
     "named_card",
 ]
@@ -203,6 +206,33 @@ def load_card(path: Path) -> NetworkCard:
         raise PluginLoadError("card is wrong: " + "; ".join(lines), where=str(path)) from error
 
 
+def foreign_code(card: NetworkCard, target: str) -> str | None:
+    """Return why the code that a card names is not to be run, or None where it is.
+
+    A card may lie anywhere, and come from anybody; what it names is imported and called. So only
+    cards within the package of an installed plugin have code, and only of that package.
+
+    Parameters
+    ----------
+    card : NetworkCard
+        As loaded.
+    target : str
+        ``module:function``.
+
+    Returns
+    -------
+    str or None
+        Why not, as a clause.
+    """
+    package = target.partition(":")[0].partition(".")[0]
+    if package not in plugin_packages():
+        return f"'{package}' is not the package of an installed plugin"
+    folder = card.folder.resolve()
+    if not any(folder.is_relative_to(Path(place).resolve()) for place in _folders_of(package)):
+        return f"the card lies outside the installed package '{package}', and its code is not run"
+    return None
+
+
 def find_cards(package: str) -> tuple[Path, ...]:
     """Return the cards in a plugin's package, without importing it.
 
@@ -217,18 +247,21 @@ def find_cards(package: str) -> tuple[Path, ...]:
         Files ``card.toml`` and ``*.card.toml`` at any depth, sorted; none where there is no such
         package.
     """
-    try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
-        return ()
-    folders = [] if spec is None else list(spec.submodule_search_locations or [])
     found = {
         path
-        for folder in folders
+        for folder in _folders_of(package)
         for pattern in ("card.toml", "*.card.toml")
         for path in Path(folder).rglob(pattern)
     }
     return tuple(sorted(found))
+
+
+def _folders_of(package: str) -> list[str]:
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return []
+    return [] if spec is None else list(spec.submodule_search_locations or [])
 
 
 def named_card(folder: Path, network: str, weights: str) -> Path:
@@ -254,7 +287,7 @@ def named_card(folder: Path, network: str, weights: str) -> Path:
         There is no such card.
     """
     if weights.endswith(_SUFFIX):
-        path = Path(weights).expanduser()
+        path = user_path(weights)
         if not path.is_file():
             raise ConfigurationError(f"weights: there is no card {weights}")
         return path

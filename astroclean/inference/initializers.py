@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.errors import PluginError
+from astroclean.inference.card import foreign_code
 from astroclean.inference.engine import EngineError
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from astroclean.inference.card import NetworkCard
 
 __all__ = ["build_network", "match_parameters", "read_initializers"]
 
@@ -103,11 +106,13 @@ def match_parameters(
     return {name: found[name] for name in wanted}
 
 
-def build_network(target: str) -> Any:
+def build_network(card: NetworkCard, target: str) -> Any:
     """Call a plugin's builder.
 
     Parameters
     ----------
+    card : NetworkCard
+        The card that names it, of an installed plugin.
     target : str
         ``module:function``, without arguments.
 
@@ -119,8 +124,11 @@ def build_network(target: str) -> Any:
     Raises
     ------
     EngineError
-        The function cannot be imported or fails.
+        The card is not that of an installed plugin; the function cannot be imported or fails.
     """
+    why = foreign_code(card, target)
+    if why is not None:
+        raise EngineError(f"builder {target} is not called: {why}")
     module, _, name = target.partition(":")
     try:
         return getattr(importlib.import_module(module), name)()

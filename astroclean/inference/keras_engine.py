@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from astroclean.inference.card import foreign_code
 from astroclean.inference.engine import EngineError, EngineUnfitError
 from astroclean.inference.initializers import build_network, match_parameters, read_initializers
 from astroclean.inference.tensors import checked_inputs, checked_outputs
@@ -52,7 +53,7 @@ class KerasEngine:
             return "the card names no Keras architecture"
         if settings.precision != "f32":
             return f"computes in f32, not in {settings.precision}"
-        return None
+        return foreign_code(card, card.network.keras)
 
     @classmethod
     def open(cls, card: NetworkCard, weights: Path, settings: EngineSettings) -> Self:
@@ -84,7 +85,7 @@ class KerasEngine:
         if settings.device != "auto":
             raise EngineError(f"device {settings.device}: leave 'auto', Keras chooses it")
         _set_threads(backend, settings.threads)
-        model = build_network(str(card.network.keras))
+        model = build_network(card, str(card.network.keras))
         fill_model(model, weights, constants=card.network.constants)
         return cls(card, model, device=str(keras.distribution.list_devices()[0]))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from astroclean.inference.card import foreign_code
 from astroclean.inference.engine import EngineError, EngineUnfitError
 from astroclean.inference.initializers import build_network, match_parameters, read_initializers
 from astroclean.inference.tensors import checked_inputs, checked_outputs
@@ -39,7 +40,9 @@ class TorchEngine:
     @classmethod
     def unfit(cls, card: NetworkCard, settings: EngineSettings) -> str | None:  # noqa: ARG003
         """Return why this engine cannot run the network, or None."""
-        return None if card.network.torch else "the card names no PyTorch architecture"
+        if not card.network.torch:
+            return "the card names no PyTorch architecture"
+        return foreign_code(card, card.network.torch)
 
     @classmethod
     def open(cls, card: NetworkCard, weights: Path, settings: EngineSettings) -> Self:
@@ -73,7 +76,7 @@ class TorchEngine:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
         device = _device(torch, settings.device)
-        module = build_network(str(card.network.torch))
+        module = build_network(card, str(card.network.torch))
         fill_module(module, weights, constants=card.network.constants)
         types = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
         module = module.eval().to(device=device, dtype=types[settings.precision])

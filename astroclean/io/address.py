@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from astroclean.core.regular import is_there
 from astroclean.errors import HduNotFoundError
 
 __all__ = ["Address", "hdu_label", "parse_address"]
@@ -61,7 +62,7 @@ def parse_address(text: str | Path) -> Address:
     """
     path = Path(text)
     match = _PATTERN.match(str(text))
-    if match is None or path.exists():
+    if match is None or is_there(path):
         return Address(path)
     file, hdu = Path(match["path"]), match["hdu"].strip()
     if re.fullmatch(r"\d+", hdu):

@@ -21,6 +21,7 @@ from astroclean.io.encode import encode_hdu, new_image
 from astroclean.io.names import WRITER_KEYWORD
 from astroclean.io.packing import PackedForm, scratch_stream, write_data, write_packed
 from astroclean.io.rowstore import RowStore
+from astroclean.io.wide_integers import STORED, needs_integers, patched_integers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +38,8 @@ __all__ = [
     "write_image",
 ]
 
-_SCALING_OR_SUM = {"BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM"}
+_SCALING = {"BSCALE", "BZERO", "BLANK"}
+_SUMS = {"CHECKSUM", "DATASUM"}
 _EXACT_IN_FLOAT32 = 16  # bits of an integer
 _ROWS = 512
 _PLANE = 2
@@ -140,7 +142,8 @@ def patched_hdu(
 
     Values are linear; where the HDU is on an asinh scale (BSOFTEN), they are stored on it.
     Floats keep their type. Integers become float32 (float64 above 16 bits), since what is filled
-    in is no integer; BSCALE, BZERO and BLANK then go.
+    in is no integer; BSCALE, BZERO and BLANK then go. An image with integers that float64 does not
+    hold keeps its type and its cards; what is filled in is rounded.
 
     Parameters
     ----------
@@ -156,21 +159,33 @@ def patched_hdu(
         HISTORY cards to add.
     target : BinaryIO
         Where to write.
+
+    Raises
+    ------
+    FitsWriteError
+        The image has to stay one of integers, and a new value is none that it can hold, or the
+        image is compressed.
     """
     header = source.header(info.index)
-    stored = np.dtype(f">f{_float_size(header)}")
+    stays = needs_integers(source, info)
+    stored = STORED if stays else np.dtype(f">f{_float_size(header)}")
     as_stored = header["BITPIX"] < 0 and not _is_scaled(header) and not info.is_compressed
-    cards = [c for c in source.raw_cards(info) if keyword_of(c) not in _SCALING_OR_SUM]
+    lost = _SUMS if stays else _SUMS | _SCALING
+    cards = [c for c in source.raw_cards(info) if keyword_of(c) not in lost]
     if info.index == 0 and not header.get("EXTEND", True):
         cards = _extended(cards)
     cards += [card("HISTORY", line) for line in history]
-    blocks = _patched_rows(source, info, stored, as_stored, values, changed)
+    if stays:
+        blocks = patched_integers(source, info, values, changed)
+    else:
+        blocks = _patched_rows(source, info, stored, as_stored, values, changed)
     summed = source.is_summed(info.index)
     if info.is_compressed:
         form = PackedForm(info.shape, stored, tile=source.tile_shape(info.index))
         write_packed(form, blocks, target, stored=cards, summed=summed)
         return
-    cards = replaced(cards, card("BITPIX", -8 * stored.itemsize, "array data type"))
+    if not stays:
+        cards = replaced(cards, card("BITPIX", -8 * stored.itemsize, "array data type"))
     if not summed:
         _stream(cards, blocks, target)
         return

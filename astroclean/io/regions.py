@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.regular import read_text
 from astroclean.errors import FitsReadError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_regions"]
 
+_LARGEST = 256 << 20  # bytes
 _REMEDY = "Points, circles, ellipses, boxes and annuli are understood, on the sky or in pixels."
 _DRAWING = (
     "DS9 .* is (invalid|unsupported) and will be ignored",
@@ -80,7 +82,7 @@ def _parsed(path: Path) -> Sequence[Any]:
         for harmless in _DRAWING:
             warnings.filterwarnings("ignore", message=harmless)
         try:
-            found: list[Any] = list(Regions.parse(path.read_text("utf-8"), format="ds9"))
+            found: list[Any] = list(Regions.parse(read_text(path, limit=_LARGEST), format="ds9"))
         except Exception as error:  # the package raises many types
             raise FitsReadError(
                 f"cannot be read as DS9 regions: {str(error).rstrip('.')}",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import warnings
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.regular import open_regular, user_path
 from astroclean.core.resources import IN_MEMORY, ImageHdu, Resource
 from astroclean.errors import FitsReadError
+from astroclean.io.catalog_check import check_catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from astropy.table import Table
 
@@ -27,7 +30,7 @@ _PLANE = 2
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as hexadecimal text."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -79,11 +82,18 @@ def load_resource(resource: Resource, *, base: Path, stem: str | None = None) ->
     """
     if resource.path == IN_MEMORY or resource.content is not None:
         return resource
-    path = base / Path(resource.path.replace("{stem}", stem or "{stem}")).expanduser()
-    if not path.is_file():
-        raise FitsReadError("no such file", where=str(path), remedy="Check the option's path.")
+    path = base / user_path(resource.path.replace("{stem}", stem or "{stem}"))
+    try:
+        digest = file_digest(path)
+    except OSError as error:
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        raise FitsReadError(
+            "no such file" if missing else f"cannot be read: {error.strerror}",
+            where=str(path),
+            remedy="Check the option's path.",
+        ) from error
     content = _READERS[resource.format](path)
-    return replace(resource, path=str(resource.path), content=content, digest=file_digest(path))
+    return replace(resource, path=str(resource.path), content=content, digest=digest)
 
 
 def _read_images(path: Path) -> tuple[ImageHdu, ...]:
@@ -109,9 +119,12 @@ def _read_table(path: Path) -> Table:
     from astropy.table import QTable  # noqa: PLC0415 - heavy
 
     try:
+        check_catalogue(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", u.UnitsWarning)
             return _with_units(QTable.read(path))
+    except FitsReadError:
+        raise
     except Exception as error:  # every format raises errors of its own
         raise FitsReadError(
             f"cannot be read as a table: {error}",

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shutil
-import tempfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +15,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import numpy as np
 from astropy.io import fits
 
+from astroclean.core.regular import open_regular
 from astroclean.errors import FitsReadError, HduNotFoundError
 from astroclean.io.blocks import split_hdu
 from astroclean.io.damage import damage_told
 from astroclean.io.hdu_info import HduInfo, owner_of
+from astroclean.io.limits import walk_hdus
 from astroclean.io.packers import PACKING_ERRORS, packer_of
 from astroclean.io.scaling import physical_values
+from astroclean.io.tile_codecs import checked_codecs
 from astroclean.io.tiles import check_tiles
+from astroclean.io.unpacking import Seeker, unpacked_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FitsSource", "open_fits"]
 
-_UNPACKED_ON_DISK = 64 << 20
-"""Packed files above this size (bytes, as packed) are unpacked to disk instead of memory."""
 # A file that merely lacks its last padding is whole: `_check_length` tells truncation.
 
 
@@ -92,26 +92,22 @@ class FitsSource:
     def _open_raw(self) -> BinaryIO:
         packer = None
         try:
-            stream = self._stack.enter_context(self.path.open("rb"))
+            stream = self._stack.enter_context(open_regular(self.path))
             packer = packer_of(stream)
             if packer is None:
+                walk_hdus(Seeker(stream), where=str(self.path))
                 return stream
             with packer.unpacked(stream) as plain:
-                if self.path.stat().st_size > _UNPACKED_ON_DISK:
-                    return self._unpacked_on_disk(plain)
-                return io.BytesIO(plain.read())
+                raw, scratch = unpacked_stream(plain, str(self.path), self._stack, self.notes)
+            self._plain = scratch or self.path
         except (OSError, *PACKING_ERRORS) as error:
             damage = f"damaged {packer.name} data" if packer else str(error)
             reason = getattr(error, "strerror", None) or damage  # the system's, where it has one
             raise FitsReadError(f"cannot be read: {reason}", where=str(self.path)) from error
-
-    def _unpacked_on_disk(self, plain: BinaryIO) -> BinaryIO:
-        """Unpack into a scratch file, from which windows can be read without the rest."""
-        scratch = self._stack.enter_context(tempfile.NamedTemporaryFile(suffix=".fits"))  # noqa: SIM115
-        shutil.copyfileobj(plain, scratch, 1 << 22)
-        scratch.flush()
-        self._plain = Path(scratch.name)
-        return self._stack.enter_context(self._plain.open("rb"))
+        except MemoryError as error:
+            problem = "asks for more memory than there is; the file is damaged"
+            raise FitsReadError(problem, where=str(self.path)) from error
+        return raw
 
     def _opened(self, *, unpack: bool, scaled: bool = False) -> fits.HDUList:
         # A view of its own for each: two HDULists over one buffer would share its position.
@@ -256,7 +252,8 @@ class FitsSource:
         place = np.unravel_index(plane or 0, leading) if leading else ()
         with self._damage_told():
             hdu = self._hdus[index]
-            part = hdu.section[(*(int(i) for i in place), rows, columns)]
+            with checked_codecs(hdu):
+                part = hdu.section[(*(int(i) for i in place), rows, columns)]
             native = np.array(part, dtype=part.dtype.newbyteorder("="), order="C")
             blank = hdu.header.get("BLANK", self._stored[index].header.get("ZBLANK"))
             return physical_values(native, hdu.header, blank)

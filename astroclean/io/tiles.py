@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
+    from numpy.typing import NDArray
 
 __all__ = ["check_tiles"]
 
-_HCOMPRESS_HEAD = 10  # bytes: magic number, two sides of four bytes each
+_COLUMNS = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA")
+_FORM = re.compile(r"(\d*)([A-Z])([A-Z]?)")
+_WIDTHS = dict(zip("LBIJKAEDCMPQ", (1, 1, 2, 4, 8, 1, 4, 8, 8, 16, 8, 16), strict=True))
 
 
 def check_tiles(stream: BinaryIO, header: Header, data_start: int) -> None:
@@ -34,7 +38,7 @@ def check_tiles(stream: BinaryIO, header: Header, data_start: int) -> None:
     Raises
     ------
     ValueError
-        Tiles do not match the rows of the table, or a stream does not match its tile.
+        Tiles do not match the rows of the table, or a tile lies outside the heap.
     """
     axes = range(header["ZNAXIS"], 0, -1)
     lengths = [int(header[f"ZNAXIS{n}"]) for n in axes]
@@ -45,31 +49,45 @@ def check_tiles(stream: BinaryIO, header: Header, data_start: int) -> None:
     rows = int(header["NAXIS2"])
     if math.prod(grid) != rows:
         raise ValueError(f"{math.prod(grid)} tiles but {rows} table rows")
-    if header["ZCMPTYPE"] == "HCOMPRESS_1" and header.get("TTYPE1") == "COMPRESSED_DATA":
-        for row, sides in _hcompress_sides(stream, header, data_start):
-            place = [int(n) for n in np.unravel_index(row, grid)]
-            whole = zip(lengths, tiles, place, strict=True)
-            expected = math.prod(min(tile, length - n * tile) for length, tile, n in whole)
-            if min(sides) < 1 or math.prod(sides) != expected:
-                raise ValueError(f"tile {row} holds {sides} pixels, not {expected}")
+    for name, places, itemsize in _descriptors(stream, header, data_start):
+        _check_places(name, places, itemsize, header)
 
 
-def _hcompress_sides(
+def _check_places(name: str, places: NDArray[np.int64], itemsize: int, header: Header) -> None:
+    """Refuse tiles that lie outside the heap, by lengths and offsets of a column."""
+    begin = int(header.get("THEAP", int(header["NAXIS1"]) * int(header["NAXIS2"])))
+    room = int(header["NAXIS1"]) * int(header["NAXIS2"]) + int(header["PCOUNT"]) - begin
+    lengths, offsets = places[:, 0], places[:, 1]
+    used = lengths != 0
+    # Compared without a sum, which could overflow.
+    outside = (lengths < 0) | (offsets < 0) | (lengths > max(room, 0) // itemsize)
+    outside |= offsets > room - itemsize * np.where(outside, 0, lengths)
+    if (outside & used).any():
+        row = int(np.flatnonzero(outside & used)[0])
+        raise ValueError(f"{name} of tile {row} lies outside the heap of {room} bytes")
+
+
+def _descriptors(
     stream: BinaryIO, header: Header, data_start: int
-) -> list[tuple[int, tuple[int, int]]]:
-    """Return table row and sides of each HCOMPRESS stream, which it tells at its beginning."""
+) -> list[tuple[str, NDArray[np.int64], int]]:
+    """Return name, (rows, 2) lengths and offsets, and bytes of an item of each column of tiles."""
     width, rows = int(header["NAXIS1"]), int(header["NAXIS2"])
     if data_start + width * rows > stream.seek(0, io.SEEK_END):
         raise ValueError("the table of tiles ends behind the file")
-    kind = np.dtype(">i8" if "Q" in header["TFORM1"] else ">i4")
     stream.seek(data_start)
     table = np.frombuffer(stream.read(width * rows), dtype=np.uint8).reshape(rows, width)
-    places = np.ascontiguousarray(table[:, : 2 * kind.itemsize]).view(kind)
-    heap = data_start + int(header.get("THEAP", width * rows))
-    found = []
-    for row, (length, offset) in enumerate(places.tolist()):
-        if length > 0:  # otherwise the tile lies in another column
-            stream.seek(heap + offset)
-            first, second = np.frombuffer(stream.read(_HCOMPRESS_HEAD)[2:], dtype=">i4").tolist()
-            found.append((row, (first, second)))
+    found, start = [], 0
+    for column in range(1, int(header["TFIELDS"]) + 1):
+        form = _FORM.match(str(header[f"TFORM{column}"]).strip())
+        if form is None or form[2] not in _WIDTHS:
+            raise ValueError(f"TFORM{column} is {header[f'TFORM{column}']!r}")
+        end = start + _WIDTHS[form[2]] * int(form[1] or 1)
+        name = str(header.get(f"TTYPE{column}", "")).strip().upper()
+        if name in _COLUMNS and form[2] in "PQ" and int(form[1] or 1):
+            if end > width:
+                raise ValueError(f"rows of {width} bytes end before column {name}")
+            kind = np.dtype(">i4" if form[2] == "P" else ">i8")
+            pairs = np.ascontiguousarray(table[:, start : start + 2 * kind.itemsize]).view(kind)
+            found.append((name, pairs.astype(np.int64), _WIDTHS.get(form[3], 1)))
+        start = end
     return found

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astroclean.core.regular import is_there, kind_of_special, read_text, resolved, user_path
 from astroclean.errors import NoInputError
 from astroclean.io.address import parse_address
 from astroclean.io.names import FITS_SUFFIXES, is_output_name, split_name
@@ -16,7 +18,11 @@ from astroclean.io.origin import is_written_by_astroclean
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["InputSet", "find_inputs"]
+__all__ = ["InputSet", "find_inputs", "shown_name"]
+
+_LARGEST_LIST = 64 << 20  # bytes
+_LONGEST_STEM = 230
+"""Bytes of a stem: names have 255, and outputs add up to 25, as ``_background.fits.fz``."""
 
 
 @dataclass
@@ -61,13 +67,14 @@ def find_inputs(given: Sequence[str], *, base: Path, twins: bool = False) -> Inp
     for text in _listed(given, base, found):
         for path, was_named in _expanded(text, base, found):
             address = parse_address(path)
-            key = (address.path.resolve(), str(path)[len(str(address.path)) :])
+            key = (resolved(address.path), str(path)[len(str(address.path)) :])
             if key in seen:
                 continue
             seen.add(key)
-            shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-            if shown != str(path):
-                found.failed[shown] = f"{shown}: the name is not UTF-8 text. Rename it."
+            problem = _unusable(path, address.path)
+            if problem is not None:
+                name = shown_name(path)
+                found.failed[name] = f"{name}: {problem}"
                 continue
             if not was_named and _is_own_output(address.path):
                 found.notes.append(f"{address.path}: written by astroclean, skipped")
@@ -78,10 +85,24 @@ def find_inputs(given: Sequence[str], *, base: Path, twins: bool = False) -> Inp
     if not found.files and found.missing == set(found.failed):
         raise NoInputError(
             "no input matched",
-            received=", ".join(given) or "no input at all",
+            received=", ".join(map(shown_name, given)) or "no input at all",
             remedy="; ".join(found.notes) or "Give FITS files, folders, globs or @list.txt.",
         )
     return found
+
+
+def _unusable(path: Path, file: Path) -> str | None:
+    """Return why a file cannot be an input whatever it holds, and what to do."""
+    if shown_name(path) != str(path):
+        return "the name is not UTF-8 text. Rename it."
+    if len(os.fsencode(split_name(file)[0])) > _LONGEST_STEM:
+        return f"the name has more than {_LONGEST_STEM} bytes, its outputs need more. Rename it."
+    kind = kind_of_special(file)
+    if kind is not None:
+        return f"is {kind}, not a regular file. Give a regular file."
+    if not is_there(file):
+        return "leads nowhere, or in a circle. Check the symbolic link."
+    return None
 
 
 def _listed(given: Sequence[str], base: Path, found: InputSet) -> Iterator[str]:
@@ -90,32 +111,48 @@ def _listed(given: Sequence[str], base: Path, found: InputSet) -> Iterator[str]:
             yield text
             continue
         try:
-            lines = (base / text[1:]).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            found.failed[text] = f"{text[1:]}: the list cannot be read: {error}."
+            content = read_text(base / user_path(text[1:]), limit=_LARGEST_LIST, strict=False)
+        except OSError as error:
+            name = shown_name(text)
+            found.failed[name] = f"{name[1:]}: the list cannot be read: {error.strerror or error}."
             continue
+        lines = content.split("\n")  # other ends of lines may be part of a name
         yield from (line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 
 def _expanded(text: str, base: Path, found: InputSet) -> Iterator[tuple[Path, bool]]:
     """Yield (path with its HDU, whether the user named this very file)."""
-    path = base / Path(text).expanduser()
-    if path.is_dir():
+    path = base / text if is_there(base / text) else base / user_path(text)
+    if is_there(path) and path.is_dir():
         yield from ((child, False) for child in _fits_in(path, found))
         return
-    if parse_address(path).path.exists():
+    if is_there(parse_address(path).path):
         yield path, True
         return
-    matches = sorted(glob.glob(str(path)))  # noqa: PTH207 - absolute patterns, HDU brackets
+    matches = _globbed(path)
     if matches:
         for match in map(Path, matches):
             inside = _fits_in(match, found) if match.is_dir() else [match]
             yield from ((child, False) for child in inside)
     elif not glob.has_magic(text) or "[" in text:
-        found.missing.add(text)
-        found.failed[text] = f"{text}: no such file or folder. Check the path."
+        name = shown_name(text)
+        found.missing.add(name)
+        found.failed[name] = f"{name}: no such file or folder. Check the path."
     else:
-        found.notes.append(f"{text}: no file matches")
+        found.notes.append(f"{shown_name(text)}: no file matches")
+
+
+def _globbed(path: Path) -> list[str]:
+    try:
+        return sorted(glob.glob(str(path)))  # noqa: PTH207 - absolute patterns, HDU brackets
+    except (OSError, ValueError, re.error):  # a NUL, a range of a pattern that is none
+        return []
+
+
+def shown_name(text: str | Path) -> str:
+    """Return a name as text that can be printed and recorded, whatever its bytes."""
+    readable = os.fsencode(text).decode("utf-8", "backslashreplace")
+    return readable.replace("\0", "\\x00")
 
 
 def _fits_in(folder: Path, found: InputSet) -> list[Path]:

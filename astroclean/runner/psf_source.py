@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astroclean.core.detector import Detector
 from astroclean.core.psf import Psf
+from astroclean.core.regular import user_path
 from astroclean.errors import PsfError
 from astroclean.io.psf import read_psf
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from astroclean.config.schema import PsfConfig
     from astroclean.core.frame import Frame
 
@@ -33,7 +35,7 @@ class PsfSource:
         """The PSF's file for this input, where there is one."""
         if self.config.file is None:
             return None
-        return self.base / Path(self.config.file.replace("{stem}", self.stem)).expanduser()
+        return self.base / user_path(self.config.file.replace("{stem}", self.stem))
 
     def psf_for(self, frame: Frame) -> tuple[Psf, str]:
         """Return the PSF of a frame and a line that says where it came from.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astroclean.core.regular import resolved
 from astroclean.errors import (
     AstrocleanError,
     ConfigurationError,
@@ -215,13 +216,13 @@ class Runner:
 
     def _set_foreign_apart(self, preflight: Preflight, inputs: Sequence[str]) -> None:
         """Never overwrite a file that astroclean did not write, nor an input."""
-        taken = {parse_address(text).path.resolve() for text in inputs}
+        taken = {resolved(parse_address(text).path) for text in inputs}
         kept = []
         for plan in preflight.plans:
             name = main_output(plan)
             target = self.folder.path / name
             targets = [self.folder.path / other for other in possible_outputs(plan)]
-            doomed = [path for path in targets if path.resolve() in taken]
+            doomed = [path for path in targets if resolved(path) in taken]
             if doomed:
                 problem = (
                     f"{plan.input}: its output would overwrite the input {doomed[0]}. "

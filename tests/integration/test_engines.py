@@ -20,6 +20,7 @@ import toy_networks
 
 from astroclean.cli import weights as weights_verb
 from astroclean.errors import AstrocleanWarning, PluginNotFoundError
+from astroclean.inference import card as card_module
 from astroclean.inference import engine as engine_module
 from astroclean.inference.engine import (
     AUTO_ORDER,
@@ -54,6 +55,15 @@ def hide(monkeypatch: pytest.MonkeyPatch, *libraries: str) -> None:
         "find_spec",
         lambda name, *more: None if name in libraries else find(name, *more),
     )
+
+
+@pytest.fixture(autouse=True)
+def _toys_are_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let the toy networks pass for those of an installed plugin, whose code may be run."""
+    monkeypatch.setattr(card_module, "plugin_packages", lambda: {"toy_networks"})
+    found = card_module._folders_of
+    own = {"toy_networks": [str(tmp_path)]}
+    monkeypatch.setattr(card_module, "_folders_of", lambda name: own.get(name) or found(name))
 
 
 AGREEING = [
