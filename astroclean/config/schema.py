@@ -233,9 +233,9 @@ class ProductsConfig(_Table):
     """What is written, and under which names."""
 
     name: str = CLEAN
-    """Name of the cleaned file without its suffix: ``{stem}`` is that of the input, ``{parent}`` the
-    folder in which it lies. Other products have the same name, less ``_clean`` at its end, plus
-    their own ending."""
+    """Name of the cleaned file without its suffix: ``{stem}`` is that of the input, ``{parent}``
+    the folder in which it lies. Other products have the same name, less ``_clean`` at its end,
+    plus their own ending."""
     keep: tuple[Product, ...] = ("flags", "uncertainty", "sources")
     """HDUs and catalogues to write."""
     science: bool = True

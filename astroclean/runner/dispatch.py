@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError
 from astroclean.report.html import MAX_PICTURES
-from astroclean.runner.work import Job, PartDone, assemble, failed_records, faulted, process
+from astroclean.runner.records import failed_records, faulted
+from astroclean.runner.work import Job, PartDone, assemble, process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

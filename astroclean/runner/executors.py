@@ -163,7 +163,7 @@ class ProcessExecutor:
         method = "forkserver" if "forkserver" in methods else "spawn"
         folder = temporary_folder()
         # Sockets of the server; in a folder of its own, a run that is killed would leave them.
-        multiprocessing.current_process()._config.setdefault("tempdir", str(folder))  # type: ignore[attr-defined]
+        vars(multiprocessing.current_process())["_config"].setdefault("tempdir", str(folder))
         return ProcessPoolExecutor(
             workers,
             mp_context=multiprocessing.get_context(method),

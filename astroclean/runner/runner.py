@@ -12,14 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from astroclean.errors import (
-    AstrocleanError,
-    ConfigurationError,
-    InstrumentError,
-    NeedError,
-    PluginError,
-)
-from astroclean.io.address import parse_address
+from astroclean.errors import AstrocleanError
 from astroclean.io.scratch import remove_left_behind, temporary_folder
 from astroclean.report.environment import versions
 from astroclean.report.history import with_earlier
@@ -33,7 +26,7 @@ from astroclean.runner.claims import (
 )
 from astroclean.runner.dispatch import Dispatcher
 from astroclean.runner.executors import make_executor
-from astroclean.runner.faults import raise_joined
+from astroclean.runner.faults import OF_A_HEADER, OF_THE_RUN, raise_joined
 from astroclean.runner.folder import OutputFolder
 from astroclean.runner.inputs import InputSet, find_inputs
 from astroclean.runner.needs import check_extras
@@ -46,9 +39,10 @@ from astroclean.runner.plan import (
     forget_stages,
     plan_file,
 )
+from astroclean.runner.records import failed_record, faulted
 from astroclean.runner.signals import ends_like_interrupt
 from astroclean.runner.units import Unit, lost_fields, make_units
-from astroclean.runner.work import faulted, is_saved
+from astroclean.runner.work import is_saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -162,14 +156,16 @@ class Runner:
         for index, outcome in self.executor.map(plan_file, requests):
             if isinstance(outcome, FilePlan):
                 plans[index] = outcome
-            elif isinstance(outcome, _OF_THE_RUN):
+            elif isinstance(outcome, OF_THE_RUN):
                 faults[index] = outcome
             else:
-                preflight.failed.append(_failed(requests[index].input, outcome))
+                preflight.failed.append(failed_record(requests[index].input, outcome))
         # What the pipeline needs of a file and others have is a matter of that file alone.
-        of_files = {i: e for i, e in faults.items() if plans and isinstance(e, _OF_A_HEADER)}
+        of_files = {i: e for i, e in faults.items() if plans and isinstance(e, OF_A_HEADER)}
         raise_joined([error for i, error in faults.items() if i not in of_files])
-        preflight.failed += [_failed(requests[i].input, error) for i, error in of_files.items()]
+        preflight.failed += [
+            failed_record(requests[i].input, error) for i, error in of_files.items()
+        ]
         return [plans[index] for index in sorted(plans)]
 
     def run(self) -> RunReport:
@@ -236,7 +232,7 @@ class Runner:
         claims = Claims(self.folder, earlier_report(self.folder), self.request.overwrite)
         problems = claims.problems(preflight.plans, inputs)
         preflight.failed += [
-            _failed(name, AstrocleanError(problem.removesuffix(".")))
+            failed_record(name, AstrocleanError(problem.removesuffix(".")))
             for name, problem in problems.items()
         ]
         preflight.plans = [plan for plan in preflight.plans if plan.input not in problems]
@@ -246,7 +242,9 @@ class Runner:
         """Leave out the files whose field lacks a band because another input failed."""
         failed = [record.input for record in preflight.failed]
         widowed = lost_fields(preflight.plans, self.pipeline.config.bands, failed)
-        preflight.failed += [_failed(name, AstrocleanError(why)) for name, why in widowed.items()]
+        preflight.failed += [
+            failed_record(name, AstrocleanError(why)) for name, why in widowed.items()
+        ]
         preflight.plans = [plan for plan in preflight.plans if plan.input not in widowed]
 
     def _processed(self, preflight: Preflight, already: int) -> Any:
@@ -333,19 +331,8 @@ class Runner:
             report.exit_code = report.exit_code or ExitCode.SOME_FAILED
 
 
-_OF_THE_RUN = (ConfigurationError, NeedError, PluginError, InstrumentError)
-"""Errors that do not depend on the file: the run ends before the first pixel."""
-
-_OF_A_HEADER = (NeedError, InstrumentError)
-"""Those among them that depend on the header after all, where other files pass."""
-
-
 def _silent(done: int, total: int) -> None:
     """Show no progress."""
-
-
-def _why(error: Any) -> str:
-    return "not enough memory" if isinstance(error, MemoryError) else type(error).__name__
 
 
 def _source(name: str) -> str:
@@ -354,10 +341,3 @@ def _source(name: str) -> str:
         return absolute_address(name)
     except AstrocleanError:
         return os.path.abspath(name)  # noqa: PTH100 - links keep their names
-
-
-def _failed(name: str, error: Any) -> FileRecord:
-    text = str(error) if isinstance(error, AstrocleanError) else f"{error or _why(error)}."
-    if parse_address(name).path.name not in text:
-        text = f"{name}: {text}"
-    return FileRecord(input=name, status=FileStatus.FAILED, error=text)

@@ -14,12 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError, ConfigurationError, FitsReadError
 from astroclean.io.read import Exposure, open_exposure
-from astroclean.report.model import FileRecord, FileStatus
+from astroclean.report.model import FileStatus
 from astroclean.runner.bands import run_by_windows
 from astroclean.runner.folder import OutputFolder
 from astroclean.runner.frames import FrameState, FrameWork, finish_frame, run_stages
-from astroclean.runner.outputs import possible_outputs, untranslated_planes, write_outputs
+from astroclean.runner.outputs import untranslated_planes, write_outputs
 from astroclean.runner.plan import build_stages
+from astroclean.runner.records import (
+    begun_record,
+    faulted,
+    record_of,
+    rejected_records,
+    suspect_record,
+)
 from astroclean.runner.remarks import Remarks
 from astroclean.runner.states import load_states, save_states
 
@@ -28,10 +35,11 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.stage import Stage
+    from astroclean.report.model import FileRecord
     from astroclean.runner.plan import FilePlan
     from astroclean.runner.units import Unit
 
-__all__ = ["Job", "PartDone", "assemble", "failed_records", "faulted", "is_saved", "process"]
+__all__ = ["Job", "PartDone", "assemble", "is_saved", "process"]
 
 Works = "list[list[FrameWork]]"
 
@@ -82,7 +90,7 @@ def _process(job: Job) -> list[FileRecord] | PartDone:
         stages = _stages(job.unit)
         rejected = _rejecting(job, exposures, stages) if job.is_whole else None
         if rejected is not None:
-            return _rejected_records(job, exposures, rejected)
+            return rejected_records(job.unit, exposures, rejected)
         works = [_field(job, exposures, stages, number) for number in job.fields]
         seconds = time.perf_counter() - started
         if not job.is_whole:
@@ -139,32 +147,6 @@ def _guarded(job: Job, function: Callable[[Job], Any]) -> Any:
         return function(job)
     except (AstrocleanError, MemoryError, OSError) as error:
         return faulted(job.unit, error)
-
-
-def faulted(unit: Unit, error: Exception) -> list[FileRecord]:
-    """Return the records of a unit that an error, no memory or a full disk has stopped."""
-    if isinstance(error, AstrocleanError):
-        return failed_records(unit, str(error), "".join(getattr(error, "__notes__", [])))
-    text = getattr(error, "strerror", None) or str(error)
-    problem = "not enough memory" if isinstance(error, MemoryError) else text
-    return failed_records(unit, f"{unit.plans[0].input}: {problem}.")
-
-
-def failed_records(unit: Unit, problem: str, trace: str | None = None) -> list[FileRecord]:
-    """Return the records of a unit that failed; the problem names at least its first file."""
-    if unit.plans[0].path.name not in problem:
-        problem = f"{unit.name}: {problem}"
-    return [
-        FileRecord(
-            input=plan.input,
-            status=FileStatus.FAILED,
-            source=plan.source,
-            instrument=plan.instrument,
-            error=problem,
-            traceback=trace or None,
-        )
-        for plan in unit.plans
-    ]
 
 
 @contextlib.contextmanager
@@ -267,25 +249,6 @@ def _screening(scores: Sequence[Any]) -> tuple[dict[str, float], str | None]:
     return means, rejected_by
 
 
-def _rejected_records(
-    job: Job, exposures: Sequence[Exposure], rejected: tuple[str, dict[str, float]]
-) -> list[FileRecord]:
-    stage, means = rejected
-    return [
-        FileRecord(
-            input=plan.input,
-            source=plan.source,
-            status=FileStatus.REJECTED,
-            instrument=plan.instrument,
-            notes=[*exposure.notes, *exposure.mask_notes()],
-            contradictions=list(exposure.contradictions),
-            screening=means,
-            rejected_by=stage,
-        )
-        for plan, exposure in zip(job.unit.plans, exposures, strict=True)
-    ]
-
-
 def _finished(
     job: Job, exposures: Sequence[Exposure], works: Sequence[Sequence[FrameWork]], started: float
 ) -> list[FileRecord]:
@@ -300,51 +263,41 @@ def _finished(
             )
         remarks, contradictions = _remarks(exposure, own)
         if remarks.suspect and plan.pipeline.config.run.on_suspect == "fail":
-            records.append(_suspect_record(plan, remarks, contradictions, own))
+            records.append(suspect_record(plan, remarks, contradictions, own))
             continue
-        folder.begin(plan.base, _begun(plan))
+        folder.begin(plan.base, begun_record(plan))
         try:
             digests = write_outputs(plan, exposure, own, folder=job.folder, scratch=folder.scratch)
         except BaseException:
             folder.forget(plan.base)
             raise
-        means, rejected_by = _screening([work.scores for work in own])
-        lost = untranslated_planes(plan, own)
-        if lost:
-            remarks.notes.append(f"mask_as: no value for the planes {', '.join(lost)}")
-        record = FileRecord(
-            input=plan.input,
-            source=plan.source,
-            content=plan.content,
-            base=plan.base,
-            status=FileStatus.DONE,
-            instrument=plan.instrument,
-            key=job.unit.key,
-            outputs=digests,
-            notes=remarks.notes,
-            suspect=remarks.suspect,
-            contradictions=contradictions,
-            skipped_hdus=dict(exposure.grouping.skipped),
-            screening=means,
-            rejected_by=rejected_by,
-            seconds=time.perf_counter() - started,
-            frames=[work.record for work in own],
-        )
+        record = _done_record(job.unit, plan, own, remarks)
+        record.outputs, record.contradictions = digests, contradictions
+        record.skipped_hdus = dict(exposure.grouping.skipped)
+        record.seconds = time.perf_counter() - started
         removed = folder.finish(plan.base, record)
         gone = [f"removed {name}, which is not written with these options" for name in removed]
         records.append(record.model_copy(update={"notes": [*record.notes, *gone]}))
     return records
 
 
-def _begun(plan: FilePlan) -> FileRecord:
-    """Return the record of a file whose outputs are about to be written."""
-    return FileRecord(
-        input=plan.input,
-        source=plan.source,
-        content=plan.content,
-        base=plan.base,
-        status=FileStatus.FAILED,
-        outputs=dict.fromkeys(possible_outputs(plan), ""),
+def _done_record(
+    unit: Unit, plan: FilePlan, works: Sequence[FrameWork], remarks: Remarks
+) -> FileRecord:
+    """Return the record of a file that is written, but for what was written."""
+    means, rejected_by = _screening([work.scores for work in works])
+    lost = untranslated_planes(plan, works)
+    if lost:
+        remarks.notes.append(f"mask_as: no value for the planes {', '.join(lost)}")
+    return record_of(
+        plan,
+        FileStatus.DONE,
+        key=unit.key,
+        notes=remarks.notes,
+        suspect=remarks.suspect,
+        screening=means,
+        rejected_by=rejected_by,
+        frames=[work.record for work in works],
     )
 
 
@@ -354,23 +307,6 @@ def _remarks(exposure: Exposure, works: Sequence[FrameWork]) -> tuple[Remarks, l
         exposure.resolved(slot)
     own = Remarks(notes=[*exposure.notes, *exposure.mask_notes()])
     return sum((work.remarks for work in works), own), list(exposure.contradictions)
-
-
-def _suspect_record(
-    plan: FilePlan, remarks: Remarks, contradictions: list[str], works: Sequence[FrameWork]
-) -> FileRecord:
-    """Return the record of a file of which nothing is written, because it looks implausible."""
-    return FileRecord(
-        input=plan.input,
-        source=plan.source,
-        status=FileStatus.FAILED,
-        instrument=plan.instrument,
-        error=f"{remarks.suspect[0]} Nothing is written, as `on_suspect` says.",
-        notes=remarks.notes,
-        suspect=remarks.suspect,
-        contradictions=contradictions,
-        frames=[work.record for work in works],
-    )
 
 
 def _works_of(unit: Unit, index: int, works: Sequence[Sequence[FrameWork]]) -> list[FrameWork]:
