@@ -26,6 +26,9 @@ _NO_PROCESS = (BrokenProcessPool, OSError, RuntimeError, MemoryError)
 """What starting a process raises where memory, disk or the number of processes is at its limit."""
 
 
+_LONGEST_FOLDER = 70  # bytes; of a socket 107 on Linux and 103 on others are possible
+
+
 class WorkerDied(Exception):  # noqa: N818 - an event that the runner records
     """The process that worked on an item ended: killed, out of memory, or a crash in C code."""
 
@@ -158,10 +161,12 @@ class ProcessExecutor:
             self._workers = self._started(self.jobs)
 
     def _started(self, workers: int) -> ProcessPoolExecutor:
-        methods = multiprocessing.get_all_start_methods()
-        # Forking a process that has threads (torch, OpenMP) can hang; a clean server cannot.
-        method = "forkserver" if "forkserver" in methods else "spawn"
         folder = temporary_folder()
+        methods = multiprocessing.get_all_start_methods()
+        # Forking a process that has threads (torch, OpenMP) can hang; a clean server cannot. Its
+        # socket must have a short path.
+        served = "forkserver" in methods and len(os.fsencode(folder)) < _LONGEST_FOLDER
+        method = "forkserver" if served else "spawn"
         # Sockets of the server; in a folder of its own, a run that is killed would leave them.
         vars(multiprocessing.current_process())["_config"].setdefault("tempdir", str(folder))
         return ProcessPoolExecutor(
