@@ -73,7 +73,8 @@ def write_arrays(target: BinaryIO, tree: Any, arrays: Mapping[str, NDArray[Any]]
                 "holds Python objects, which are not saved", where=name, received=array.dtype
             )
     text = np.frombuffer(json.dumps(tree).encode("utf-8"), dtype=np.uint8)
-    np.savez(target, **{_TREE: text}, **dict(arrays))
+    members: dict[str, Any] = {_TREE: text, **arrays}
+    np.savez(target, **members)
 
 
 def read_arrays(path: Path) -> tuple[Any, dict[str, NDArray[Any]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.forkserver
 import os
 import signal
 import threading
@@ -169,12 +170,23 @@ class ProcessExecutor:
         method = "forkserver" if served else "spawn"
         # Sockets of the server; in a folder of its own, a run that is killed would leave them.
         vars(multiprocessing.current_process())["_config"].setdefault("tempdir", str(folder))
+        if served:
+            _start_server()
         return ProcessPoolExecutor(
             workers,
             mp_context=multiprocessing.get_context(method),
             initializer=_start_worker,
             initargs=(self.jobs, folder),
         )
+
+
+def _start_server() -> None:
+    """Start the server of processes, deaf to Ctrl-C from its first instruction on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _terminate(pool: ProcessPoolExecutor) -> None:
