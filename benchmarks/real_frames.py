@@ -58,7 +58,8 @@ FRAMES: dict[str, tuple[float, tuple[str, ...], dict[str, Any]]] = {
     "herschel_spire250_ngc5584.fits.gz": (3.0, MAPS, {}),
     "herschel_pacs100_ngc5584.fits.gz": (3.0, MAPS, {}),
     "jcmt_scuba850_l1551.fits": (2.4, MAPS[:1], {"psf.fwhm": "14 arcsec"}),
-    "wise12_ngc5584.fits.gz": (4.7, MAPS[:1], {"psf.fwhm": "6.5 arcsec"}),
+    # Its header tells pixels of half the size that they have.
+    "wise12_ngc5584.fits.gz": (8.8, MAPS[:1], {"psf.fwhm": "8.8 pixel"}),
     "wise12_w5_nebula.fits.gz": (1.6, MAPS[:1], {"psf.fwhm": "1.6 pixel"}),
     "spitzer_irac_galplane.fits.gz": (1.6, MAPS[:1], {"psf.fwhm": "1.9 arcsec"}),
 }
@@ -123,8 +124,8 @@ def run_one(
     if pipeline not in MAPS:
         path = folder / "added.fits"
         added = with_objects(source, path, fwhm, zlib.crc32(name.encode()))
-        second = run(pipeline, path, folder / "added", set_by)
-        if second.status != "failed" and added:
+        second = run(pipeline, path, folder / "added", set_by) if added else None
+        if second is not None and second.status != "failed":
             given, result, marked = images(path, folder / "added", second)
             lost = list(lost_light(added, (before, after, flags), (given, result, marked)))
     frame = record.frames[0]

@@ -96,7 +96,7 @@ def _of_frame(frame: FrameInspection) -> Iterator[str]:
 
 def _noise(frame: FrameInspection) -> Iterator[str]:
     if frame.noise is None:
-        yield "noise: none is seen between neighboring pixels"
+        yield "noise: none is seen between neighboring pixels that are usable"
         return
     text = f"sky {frame.sky:.6g}, noise {frame.noise:.4g}"
     if frame.predicted_noise:

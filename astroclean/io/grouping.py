@@ -28,6 +28,7 @@ __all__ = ["FrameSlot", "Grouping", "group_hdus"]
 _OWN_ROLES = {"FLAGS": "flags", "UNCERT": "error"}
 """EXTNAME of what astroclean wrote to its role when it is read again."""
 _IMAGE = 2
+_COLORS = 4
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,13 @@ def _slots(
     if leading and instrument.cube == "refuse":
         raise FitsReadError(
             f"instrument '{instrument.name}' has no cubes", where=where, received=science.shape
+        )
+    if leading and science.shape[-1] <= _COLORS < min(science.shape[:-1]):
+        raise FitsReadError(
+            f"planes of {science.shape[-1]} columns: a picture whose color is the first axis",
+            where=where,
+            received=science.shape,
+            remedy="Make color the last axis (NAXIS3), one plane each.",
         )
     colors = colors_of(source.merged_header(science.index), where=where)
     if not leading and not colors:

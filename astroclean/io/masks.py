@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.planes import REJECTING
 from astroclean.io.quality import (
     Meaning,
     meaning_from_headers,
@@ -30,6 +31,13 @@ Window = tuple[slice, slice]
 _COMMENTARY = {"", "COMMENT", "HISTORY"}
 _STRIP = 1024
 """Rows that are looked at together where only the values of a whole DQ are wanted."""
+_MOST_REJECTED = 0.5
+"""Share of a frame that a DQ can be believed to reject."""
+
+
+def _rejecting(flags: NDArray[np.uint32]) -> tuple[int, int]:
+    """Return how many pixels are rejected, and of how many."""
+    return int(np.count_nonzero(flags & np.uint32(REJECTING))), flags.size
 
 
 class MaskReader:
@@ -53,6 +61,7 @@ class MaskReader:
         self._settings = settings
         self._meanings: dict[tuple[int, int | None], Meaning] = {}
         self._unknown: dict[tuple[int, int | None], dict[int, int]] = {}
+        self._rejecting: dict[tuple[int, int | None], tuple[int, int]] = {}
 
     def meaning(self, slot: FrameSlot) -> Meaning | None:
         """Return what the DQ values of a frame mean, None where it has none."""
@@ -100,10 +109,34 @@ class MaskReader:
         if meaning is None:
             return np.zeros((), dtype=np.uint32)
         values = self.values(slot, window)
+        flags = meaning.convention.to_planes(values)
         if window is None:  # so that it need not be read once more
             key = (slot.companions["dq"].index, slot.plane)
             self._unknown.setdefault(key, meaning.convention.unknown(values))
-        return meaning.convention.to_planes(values)
+            self._rejecting.setdefault(key, _rejecting(flags))
+        return flags
+
+    def doubts(self, slots: Sequence[FrameSlot]) -> list[str]:
+        """Return what cannot be meant: a DQ that rejects most of its frame."""
+        found = []
+        for slot in slots:
+            meaning = self.meaning(slot)
+            if meaning is None:
+                continue
+            dq = slot.companions["dq"]
+            key = (dq.index, slot.plane)
+            if key not in self._rejecting:
+                strips = [meaning.convention.to_planes(strip) for strip in self._strips(slot)]
+                counts = np.sum([_rejecting(strip) for strip in strips], axis=0)
+                self._rejecting[key] = int(counts[0]), int(counts[1])
+            bad, pixels = self._rejecting[key]
+            if bad > _MOST_REJECTED * pixels:
+                found.append(
+                    f"[{dq.label}] rejects {100 * bad / pixels:.3g} % of {slot.label} as "
+                    f"'{meaning.convention.title}' ({meaning.why}); do its values mean the "
+                    "opposite, or something else? Tell by [instrument] bad_bits, good_bits or dq"
+                )
+        return found
 
     def notes(self, slots: Sequence[FrameSlot]) -> list[str]:
         """Return what is to be said of the DQs of some frames, their pixels counted together."""

@@ -17,7 +17,7 @@ from astroclean.core.frame import Frame
 from astroclean.core.planes import MADE_UP, REJECTING, MaskPlane
 from astroclean.errors import AstrocleanWarning, FitsReadError
 from astroclean.io.address import Address, parse_address
-from astroclean.io.asinh import linear_values
+from astroclean.io.asinh import linear_values, sampled_rows
 from astroclean.io.grouping import FrameSlot, Grouping, group_hdus
 from astroclean.io.instruments import VALUE_NAMES, Instrument, detect_instrument, load_instrument
 from astroclean.io.masks import MaskReader
@@ -247,9 +247,15 @@ class Exposure:
     def _uncertainty(self, slot: FrameSlot, window: Window | None) -> Any:
         for role, kind in _UNCERTAINTIES.items():
             hdu = slot.companions.get(role)
-            if hdu is not None:
-                values = linear_values(self.source, hdu.index, slot.plane, window)
-                return kind(values.astype(np.float32))
+            if hdu is None:
+                continue
+            # The same rows for a frame and for its bands, which must agree.
+            if not (sampled_rows(self.source, hdu.index, slot.plane) > 0).any():
+                note = f"[{hdu.label}] ({role}) has no value above zero: not used"
+                self.notes.extend({note} - set(self.notes))
+                continue
+            values = linear_values(self.source, hdu.index, slot.plane, window)
+            return kind(values.astype(np.float32))
         return None
 
     def _own_flags(self, slot: FrameSlot, window: Window | None) -> NDArray[np.uint32]:
@@ -277,6 +283,10 @@ class Exposure:
         )
         flags = outside * np.uint32(MaskPlane.OVERSCAN)
         flags |= self.masks.flags(slot, window)
+        weight = slot.companions.get("inverse_variance")
+        if weight is not None and (sampled_rows(self.source, weight.index, slot.plane) > 0).any():
+            known = self.source.read(weight.index, plane=slot.plane, window=window)
+            flags[known == 0] |= np.uint32(MaskPlane.NO_DATA)
         coverage = slot.companions.get("coverage")
         if coverage is not None:
             seen = self.source.read(coverage.index, plane=slot.plane, window=window)

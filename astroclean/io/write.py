@@ -43,7 +43,8 @@ __all__ = ["OutputPlan", "write_clean", "write_frame", "write_mask"]
 _TO_STORED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "error": lambda deviation: deviation,
     "variance": np.square,
-    "inverse_variance": lambda deviation: 1 / np.square(deviation),
+    # What was filled is no measurement: a weight of zero, as readers of weights expect it.
+    "inverse_variance": lambda deviation: np.nan_to_num(1 / np.square(deviation), nan=0.0),
 }
 
 

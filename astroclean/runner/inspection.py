@@ -131,7 +131,7 @@ def inspect_file(path: str, settings: ReadSettings | None = None) -> FileInspect
             ],
             frames=frames,
             notes=list(dict.fromkeys([*exposure.notes, *exposure.mask_notes()])),
-            contradictions=list(exposure.contradictions),
+            contradictions=[*exposure.contradictions, *exposure.masks.doubts(exposure.slots)],
         )
 
 

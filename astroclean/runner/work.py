@@ -306,7 +306,8 @@ def _remarks(exposure: Exposure, works: Sequence[FrameWork]) -> tuple[Remarks, l
     for slot in exposure.slots:  # frames may have been read in other processes
         exposure.resolved(slot)
     own = Remarks(notes=[*exposure.notes, *exposure.mask_notes()])
-    return sum((work.remarks for work in works), own), list(exposure.contradictions)
+    doubts = [*exposure.contradictions, *exposure.masks.doubts(exposure.slots)]
+    return sum((work.remarks for work in works), own), list(dict.fromkeys(doubts))
 
 
 def _works_of(unit: Unit, index: int, works: Sequence[Sequence[FrameWork]]) -> list[FrameWork]:

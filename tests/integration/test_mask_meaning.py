@@ -9,6 +9,8 @@ import pytest
 from astropy.io import fits
 
 import astroclean
+from astroclean.errors import FitsReadError
+from astroclean.io.read import open_exposure
 from astroclean.runner.windows import BASE_BYTES, BYTES_PER_PIXEL
 
 if TYPE_CHECKING:
@@ -176,3 +178,59 @@ def test_frames_that_workers_share_leave_one_note(tmp_path: Path) -> None:
     ]
     assert notes[0] == notes[1]
     assert sum("bit 2 (4): 30 pixels" in note for note in notes[1]) == 1
+
+
+@pytest.mark.parametrize("name", ["MASK", "DQ", "BPM"])
+def test_a_mask_that_rejects_most_of_its_frame_is_doubted(tmp_path: Path, name: str) -> None:
+    """Where 1 is good, as in masks of weights, all of the frame would be bad."""
+    good = np.ones((80, 90), dtype=np.uint8)
+    good[10:12] = 0
+    science = fits.ImageHDU(np.full(good.shape, 5, np.float32), name="SCI")
+    science.header["BUNIT"] = "adu"
+    fits.HDUList([fits.PrimaryHDU(), science, fits.ImageHDU(good, name=name)]).writeto(
+        tmp_path / "x.fits"
+    )
+    config = {"schema": 1, "stage": [{"plugin": "interpolate"}], "products": {"report": False}}
+    record = astroclean.run(config, tmp_path / "x.fits", output=tmp_path / "out").files[0]
+    (doubt,) = record.contradictions
+    assert "rejects 97.5 % of [SCI,1]" in doubt
+    assert "bad_bits" in doubt
+
+
+@pytest.mark.parametrize("name", ["ERR", "VAR", "IVAR"])
+def test_an_uncertainty_of_zero_everywhere_is_not_used(tmp_path: Path, name: str) -> None:
+    image = np.random.default_rng(1).normal(100, 5, (80, 90)).astype(np.float32)
+    science = fits.ImageHDU(image, name="SCI")
+    science.header["BUNIT"] = "adu"
+    zero = fits.ImageHDU(np.zeros_like(image), name=name)
+    fits.HDUList([fits.PrimaryHDU(), science, zero]).writeto(tmp_path / "x.fits")
+    with open_exposure(tmp_path / "x.fits") as exposure:
+        frame = exposure.frame(exposure.slots[0])
+        assert frame.uncertainty is None
+        assert not frame.mask.any()
+        assert any("no value above zero: not used" in note for note in exposure.notes)
+
+
+def test_a_weight_of_zero_is_no_data_and_filled_pixels_have_none(tmp_path: Path) -> None:
+    image = np.full((80, 90), 100, np.float32)
+    image[72, 40] = 9000
+    weight = np.full_like(image, 0.04)
+    weight[:30] = 0
+    science = fits.ImageHDU(image, name="SCI")
+    science.header["BUNIT"] = "adu"
+    dq = np.zeros(image.shape, np.uint8)
+    dq[72, 40] = 1
+    others = [fits.ImageHDU(weight, name="IVAR"), fits.ImageHDU(dq, name="DQ")]
+    fits.HDUList([fits.PrimaryHDU(), science, *others]).writeto(tmp_path / "x.fits")
+    config = {"schema": 1, "stage": [{"plugin": "interpolate"}], "products": {"report": False}}
+    record = astroclean.run(config, tmp_path / "x.fits", output=tmp_path / "out").files[0]
+    assert record.frames[0].flagged_before["NO_DATA"] == 30 * 90
+    with fits.open(tmp_path / "out" / "x_clean.fits") as hdus:
+        assert hdus["IVAR"].data[72, 40] == 0
+        assert np.count_nonzero(hdus["IVAR"].data != weight) == 1
+
+
+def test_a_picture_whose_color_comes_first_is_refused(tmp_path: Path) -> None:
+    fits.PrimaryHDU(np.ones((60, 70, 3), np.float32)).writeto(tmp_path / "rgb.fits")
+    with pytest.raises(FitsReadError, match="color is the first axis"):
+        astroclean.Frame.read(tmp_path / "rgb.fits")

@@ -15,6 +15,7 @@ from astroclean.core.resources import ImageResource  # noqa: TC001 - read by pyd
 from astroclean.core.results import Mask
 from astroclean.errors import StageError
 from astroclean_classical.filling import nearest_filled
+from astroclean_classical.flanks import beside_saturated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -122,6 +123,8 @@ class BadPixels(Masker):
             bad = frame.mask | ~np.isfinite(frame.data) | (flags != 0)
             if not bad.all():
                 metrics = self._search(nearest_filled(frame.data, bad), bad, flags)
+                pixels = np.uint32(MaskPlane.HOT_PIXEL | MaskPlane.DEAD_PIXEL)
+                flags[beside_saturated(frame)] &= ~pixels
         return Mask(flags, metrics=metrics)
 
     def _bad_in(self, image: NDArray[Any], frame: Frame) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ __all__ = ["BleedingSurvey", "Clipping", "ClippingSurvey", "Saturated"]
 
 # So many pixels with exactly the highest value are a limit of the detector, not chance.
 _PILED_UP = 5
+_CERTAINLY = 50
 # Of the height of the highest pixel above the sky. Where so many are as high it is no peak: of a
 # star of FWHM 10 six pixels are within 5 % of its top. Flat fields make limits uneven.
 _PLATEAU = 12
@@ -33,6 +34,8 @@ class Saturated:
     """NaN where nothing is clipped."""
     runs: NDArray[np.int64]
     """(n, 3) column, first row, row after the last of each run with a saturated pixel."""
+    piled_up: tuple[float, int] | None = None
+    """Highest value of the frame and how many pixels share it, where that is no chance."""
 
     def paint(self, frame: Frame) -> NDArray[np.bool_]:
         """Return the pixels of the runs that lie in a frame, or in a part of one."""
@@ -63,6 +66,7 @@ class BleedingSurvey(Survey):
     def __init__(self, level: float, fraction: float) -> None:
         self._level = level
         self._fraction = fraction
+        self._clipping = Clipping()
         self._closed: list[NDArray[np.int64]] = []
         # Of the run that reaches the last row so far: its first row (-1: none), and if saturated.
         self._open = np.zeros(0, dtype=np.int64)
@@ -71,6 +75,7 @@ class BleedingSurvey(Survey):
     def add(self, frame: Frame, rows: slice) -> None:
         """Take the next rows."""
         data = frame.data[rows]
+        self._clipping.add(data)
         if not self._open.size:
             self._open = np.full(data.shape[1], -1, dtype=np.int64)
             self._seeded = np.zeros(data.shape[1], dtype=bool)
@@ -100,7 +105,9 @@ class BleedingSurvey(Survey):
         if still.any():
             self._close(np.flatnonzero(still), self._open[still], self._last, self._seeded[still])
         none = np.zeros((0, 3), dtype=np.int64)
-        return Saturated(self._level, np.concatenate([none, *self._closed]))
+        return Saturated(
+            self._level, np.concatenate([none, *self._closed]), self._clipping.piled_up
+        )
 
     def _close(
         self, column: NDArray[np.intp], start: NDArray[Any], stop: Any, seeded: NDArray[np.bool_]
@@ -173,6 +180,12 @@ class Clipping:
         least, highest = float(self._top[0]) - sky, float(self._top[-1]) - sky
         is_flat = highest > _BRIGHT * noise and least >= _NEARLY * highest
         return sky + _NEARLY * highest if is_flat else None
+
+    @property
+    def piled_up(self) -> tuple[float, int] | None:
+        """The highest value and how many pixels share it, where that is no chance."""
+        many = _CERTAINLY <= self._shared < self._finite
+        return (self._highest, self._shared) if many else None
 
     @property
     def level(self) -> float | None:

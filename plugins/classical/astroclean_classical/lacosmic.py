@@ -15,6 +15,7 @@ from astroclean.core.results import Mask
 from astroclean.core.stage import Needs
 from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean_classical.filling import nearest_filled
+from astroclean_classical.flanks import beside_saturated
 from astroclean_classical.lacosmic_domain import point_sources_of, remarks_of
 from astroclean_classical.lacosmic_empty import EMPTY_REACH, empty_blocks
 from astroclean_classical.lacosmic_noise import Noise, check_noise, noise_of
@@ -176,6 +177,7 @@ class LACosmic(Masker):
         image = frame.data * np.float32(noise.scale)
         variance = noise.variance(image)
         others = beside_dark_pixels(image, variance, hits=hits, bad=bad)
+        others |= hits & beside_saturated(frame)
         sources = point_sources_of(self.options, frame, facts)
         if sources is not None:
             others |= explained_by_stars(

@@ -13,7 +13,7 @@ from astroclean.core.kinds.mask import Masker
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
-from astroclean.errors import AstrocleanWarning, StageError
+from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
 from astroclean_classical.bleeding import BleedingSurvey, ClippingSurvey, Saturated
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from astroclean.core.survey import Survey
 
 __all__ = ["Saturation", "SaturationOptions"]
+
+_SAME = 0.95
+"""Of the level: where values pile up that near, flat fields or rounding are the cause."""
 
 
 class SaturationOptions(StageOptions):
@@ -96,6 +99,7 @@ class Saturation(Masker):
         if found is None:
             self._tell_unknown(frame)
             return Mask(np.zeros(frame.shape, dtype=np.uint32))
+        self._tell_pile(frame, found)
         # Comparisons with NaN are false: neither seeds nor bleeding.
         seeds = frame.data >= found.level
         metrics = {
@@ -121,6 +125,18 @@ class Saturation(Masker):
             raise unknown
         # A map of a bolometer has no such level, and one pipeline may serve many instruments.
         warnings.warn(str(unknown), AstrocleanWarning, stacklevel=2)
+
+    def _tell_pile(self, frame: Frame, found: Saturated) -> None:
+        """Warn where the frame is cut off below the level at which it is said to saturate."""
+        if found.piled_up is None or found.piled_up[0] >= _SAME * found.level:
+            return
+        value, count = found.piled_up
+        text = (
+            f"{frame.frame_id}, stage '{self.name}': {count} pixels share the highest value "
+            f"{value:g}, below the saturation level {found.level:g}: is that level right? Give "
+            f"`level = {value:g}`, or 'clipped'"
+        )
+        warnings.warn(text, SuspectWarning, stacklevel=2)
 
     def _with_bleeding(
         self, frame: Frame, seeds: NDArray[np.bool_], found: Saturated

@@ -14,6 +14,7 @@ from scipy.special import erf
 from astroclean.core.frame import Frame
 from astroclean.core.psf import Psf
 from astroclean.errors import AstrocleanWarning, SuspectWarning
+from astroclean.registry.load import load_stage
 from astroclean.testing.bands import run_in_bands
 
 if TYPE_CHECKING:
@@ -241,3 +242,24 @@ def test_stars_of_omega_centauri_are_left(
     stars = smooth & ~frame.mask[2:-2, 2:-2]
     assert stars.sum() > 100
     assert mask[2:-2, 2:-2][stars].mean() < most
+
+
+@pytest.mark.parametrize("fwhm", [2.0, 2.5])
+def test_flanks_of_saturated_stars_are_no_hits(fwhm: float) -> None:
+    """They fall more steeply from a core that is cut off than those of any other star."""
+    rng = np.random.default_rng(9)
+    y, x = np.indices((240, 260))
+    image = np.full(y.shape, 300.0)
+    for row in range(30, 240, 45):
+        for column in range(30, 260, 45):
+            place = row + rng.uniform(-0.5, 0.5), column + rng.uniform(-0.5, 0.5)
+            away = (y - place[0]) ** 2 + (x - place[1]) ** 2
+            image += 4e5 * np.exp(-away / (2 * (fwhm / 2.3548) ** 2))
+    image = rng.poisson(image) + rng.normal(0, 4, y.shape)
+    meta = {"ACGAIN": 1.0, "ACRDNOIS": 4.0, "ACSATUR": 60000.0}
+    frame = Frame(np.minimum(image, 60000), unit="adu", meta=meta)
+    flagged = load_stage("saturation").run(frame).frame
+    for plugin in ("badpix", "lacosmic"):
+        flagged = load_stage(plugin).run(flagged).frame
+    bright = image > 1500
+    assert np.count_nonzero(flagged.where("CR|HP|DP") & bright) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy.ndimage import binary_propagation
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
 from astroclean.core.stage import Outcome
-from astroclean.errors import AstrocleanWarning, StageError
+from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
 from astroclean.testing.bands import run_in_bands
 
 if TYPE_CHECKING:
@@ -175,3 +176,14 @@ def test_trails_are_those_that_scipy_propagates(seed: int, shape: tuple[int, int
     expected = binary_propagation(image >= LEVEL, structure=column, mask=image >= 0.8 * LEVEL)
     found = flagged(image, level=LEVEL, max_hole=0, grow=0)
     assert np.array_equal(found, expected)
+
+
+def test_a_level_above_where_the_frame_is_cut_off_is_doubted() -> None:
+    rng = np.random.default_rng(2)
+    image = rng.normal(500, 10, (120, 130))
+    image[50:60, 50:60] = 4095
+    with pytest.warns(SuspectWarning, match="100 pixels share the highest value 4095.*65535"):
+        Saturation(SaturationOptions(level=65535)).run(Frame(image, unit="adu"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Saturation(SaturationOptions(level=4095)).run(Frame(image, unit="adu"))

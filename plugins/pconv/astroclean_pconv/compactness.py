@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from astropy.stats import gaussian_fwhm_to_sigma
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,7 @@ class Compactness(NamedTuple):
     size: NDArray[np.float64]
     """(n,): times the PSF, 1 unless another fits far better."""
     snr: NDArray[np.float64]
-    """(n,): flux of the PSF over its error, of which the structure around is part."""
+    """(n,): flux of the PSF over its error, of which structure around and grain are part."""
     contrast: NDArray[np.float64]
     """(n,): peak of the PSF over the level that it stands on, above the sky farther off; knots of a
     galaxy have less than 1, compact sources in front of emission more."""
@@ -101,7 +102,29 @@ def compactness(
             seen = seen[0][chosen], seen[1][chosen]
             values = data[seen].astype(np.float64)
             found[:, member] = _judged(values - level, scatter, seen, (x, y), psfs[member])
+    found[1] /= _grain(data, usable, fwhm)
     return Compactness(*found)
+
+
+def _grain(data: NDArray[Any], usable: NDArray[np.bool_], fwhm: float) -> float:
+    """Return how much larger the noise of a flux is than if pixels were independent, 1 at least.
+
+    Maps that were resampled or smoothed have bumps as wide as the PSF: to the fit of one each is a
+    source. The scatter of the map behind a filter of that width tells; what is wider is taken off.
+    """
+    from astropy.stats import mad_std  # noqa: PLC0415 - heavy
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy
+
+    if not usable.any():
+        return 1.0
+    sigma = fwhm * gaussian_fwhm_to_sigma
+    filled = np.where(usable, data, np.median(data[usable])).astype(np.float64)
+    flat = filled - gaussian_filter(filled, 3 * sigma)
+    scatter = mad_std(flat[usable])
+    independent = scatter / (2 * np.sqrt(np.pi) * sigma)
+    if not independent > 0:
+        return 1.0
+    return max(float(mad_std(gaussian_filter(flat, sigma)[usable]) / independent), 1.0)
 
 
 def _pixels(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.psf import Psf
-from astroclean.errors import AstrocleanWarning
+from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean_pconv.compactness import compactness
 from astroclean_pconv.photometry import Quality
 from astroclean_pconv.psf_image import psf_images
@@ -108,9 +108,10 @@ def judge(
     if len(bright) >= _FEWEST and np.median(bright) > limits.widest(fwhm):
         text = (
             f"{where}: the {len(bright)} brightest sources are {np.median(bright):g} times as wide "
-            "as the PSF (median), and left: is its width right ([psf])?"
+            "as the PSF (median), and left, while bumps of noise may be taken out: is the width of "
+            "the PSF right ([psf])?"
         )
-        warnings.warn(text, AstrocleanWarning, stacklevel=3)
+        warnings.warn(text, SuspectWarning, stacklevel=3)
     return judged
 
 

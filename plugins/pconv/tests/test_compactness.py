@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from astroclean_pconv.compactness import compactness
+from astroclean_pconv.psf_image import psf_images
 from astropy.table import QTable
 from maps_of_sources import FWHM, PSF, listed
+from scipy.ndimage import gaussian_filter, maximum_filter
 
 from astroclean.core.frame import Frame
 from astroclean.core.psf import Psf
@@ -144,5 +147,27 @@ def test_a_psf_too_narrow_for_all_is_told() -> None:
     one = Frame(image.astype(np.float32), unit="Jy", psf=narrow, sources=sources, frame_id="map")
     _, told = run(one)
     assert any("times as wide as the PSF" in message for message in told)
-    _, told = run(one.replace(psf=PSF.psf))
+    _, told = run(one.replace(psf=PSF.psf), limits={"changed": 1})
     assert not told
+
+
+@pytest.mark.parametrize("grain", [0.0, 1.2, 2.5])
+def test_bumps_of_correlated_noise_are_no_sources(grain: float) -> None:
+    """Resampled and smoothed maps have bumps as wide as the PSF; a star among them is one."""
+    rng = np.random.default_rng(5)
+    noise = rng.normal(size=(260, 260))
+    if grain:
+        noise = gaussian_filter(noise, grain)
+    noise /= noise.std()
+    y, x = np.indices(noise.shape)
+    fwhm = 6.0
+    star = np.exp(-((x - 130) ** 2 + (y - 130) ** 2) / (2 * (fwhm / 2.3548) ** 2))
+    image = noise + 40 * star
+    peaks = np.argwhere((maximum_filter(image, 9) == image) & (image > 1.5))[:, ::-1].astype(float)
+    assert len(peaks) > 20
+    psf = Psf.gaussian(fwhm_pixels=fwhm)
+    found = compactness(image, np.isfinite(image), peaks, psf_images(psf, peaks), fwhm)
+    bright = found.snr > 5
+    own = np.hypot(*(peaks - 130).T) < 3
+    assert bright[own].all()
+    assert np.count_nonzero(bright & ~own) <= 1
