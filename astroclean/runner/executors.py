@@ -181,8 +181,8 @@ class ProcessExecutor:
 
 
 def _start_server() -> None:
-    """Start the server of processes, deaf to Ctrl-C from its first instruction on."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Start the server of processes, deaf to Ctrl-C and a closing terminal from the first."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         multiprocessing.forkserver.ensure_running()
     finally:

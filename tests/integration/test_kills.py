@@ -48,8 +48,17 @@ def temporary() -> Iterator[Path]:
 
 
 def workers_of(process: int) -> list[int]:
-    """Return the processes of a run that are its workers, or serve them."""
-    return [number for number in processes_of(process) if number != process]
+    """Return the workers of a run: what it starts itself serves them."""
+    found = []
+    for number in processes_of(process):
+        try:
+            told = Path(f"/proc/{number}/stat").read_text("ascii", "replace")
+        except OSError:
+            continue
+        parent = int(told.rsplit(")", 1)[1].split()[1])
+        if process not in {number, parent}:
+            found.append(number)
+    return found
 
 
 def ended_at_random(
@@ -58,9 +67,16 @@ def ended_at_random(
     """Send a signal to a run; return its status, the signal, to whom, and what it wrote."""
     number = signal.Signals(rng.choice([*ASKED, signal.SIGKILL]))
     target = str(rng.choice(["parent", "worker", "group"]))
+    scratch_folder, before = out / ".astroclean" / "scratch", time.time_ns()
+
+    def has_begun() -> bool:
+        try:  # what a killed run left is older
+            return scratch_folder.stat().st_ctime_ns > before
+        except OSError:
+            return False
+
     with cli.start(*words, start_new_session=True) as process:
-        begun = out / ".astroclean" / "scratch"
-        wait_for(lambda: begun.is_dir() or process.poll() is not None)
+        wait_for(lambda: has_begun() or process.poll() is not None)
         time.sleep(rng.uniform(0, 2.5))
         workers = workers_of(process.pid)
         if target == "worker" and workers:
