@@ -105,10 +105,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in words if word in VERBS), None)
-    parser, module = _parser(verb)
-    arguments = parser.parse_args(words)
-    _set_up_logging(getattr(arguments, "verbose", 0), getattr(arguments, "quiet", False))
     try:
+        parser, module = _parser(verb)
+        arguments = parser.parse_args(words)
+        _set_up_logging(getattr(arguments, "verbose", 0), getattr(arguments, "quiet", False))
         if module is None:  # parse_args has ended the process for an unknown verb
             parser.error(f"unknown verb {arguments.verb}")
         status = int(module.run(arguments))

@@ -11,6 +11,7 @@ from astroclean.core.bitflags import BitFlags  # noqa: TC001 - read by pydantic
 from astroclean.core.conventions import load_convention
 from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
 from astroclean.errors import AstrocleanError
+from astroclean.io.names import CLEAN, check_template
 
 __all__ = [
     "SECTIONS",
@@ -229,8 +230,12 @@ class StageConfig(_Table):
 
 
 class ProductsConfig(_Table):
-    """What is written beside the cleaned frame."""
+    """What is written, and under which names."""
 
+    name: str = CLEAN
+    """Name of the cleaned file without its suffix: ``{stem}`` is that of the input, ``{parent}``
+    the folder in which it lies. Other products have the same name, less ``_clean`` at its end,
+    plus their own ending."""
     keep: tuple[Product, ...] = ("flags", "uncertainty", "sources")
     """HDUs and catalogues to write."""
     science: bool = True
@@ -246,6 +251,12 @@ class ProductsConfig(_Table):
     @classmethod
     def _known(cls, name: str | None) -> str | None:
         return _convention(name)
+
+    @field_validator("name")
+    @classmethod
+    def _usable(cls, name: str) -> str:
+        check_template(name)
+        return name
 
 
 class PipelineConfig(_Table):

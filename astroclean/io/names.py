@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+import os
+import re
+import string
+from pathlib import Path
 
 __all__ = [
+    "CLEAN",
     "FITS_SUFFIXES",
     "OWNER_KEYWORD",
     "WRITER_KEYWORD",
+    "base_name",
+    "check_template",
     "clean_name",
     "is_output_name",
+    "is_plain_name",
     "product_name",
     "split_name",
 ]
+
+CLEAN = "{stem}_clean"
+"""``[products] name`` where none is given."""
+_MARKER = "_clean"
+_PLACEHOLDERS = ("stem", "parent")
+_LONGEST = 255  # bytes of a name, on the file systems in common use
 
 WRITER_KEYWORD = "ACVERS"
 """Card by which astroclean recognises what it wrote."""
@@ -39,18 +49,79 @@ def split_name(path: Path) -> tuple[str, str]:
     return path.name, ".fits"
 
 
-def clean_name(path: Path, *, marker: str = "clean") -> str:
+def check_template(template: str) -> None:
+    """Check a template of output names.
+
+    Parameters
+    ----------
+    template : str
+        Text with ``{stem}`` and, where wanted, ``{parent}``.
+
+    Raises
+    ------
+    ValueError
+        It lacks ``{stem}``, has other placeholders, or characters that no file name has.
+    """
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(f"{error}; a brace that is meant is written twice") from error
+    fields = [name for _, name, _, _ in parts if name is not None]
+    if any(name not in _PLACEHOLDERS for name in fields) or any(f or c for _, _, f, c in parts):
+        raise ValueError("placeholders are {stem} and {parent}")
+    if "stem" not in fields:
+        raise ValueError("without {stem} all files would have one name")
+    if "/" in template or template.startswith(".") or not template.isprintable():
+        raise ValueError("a name has no '/' and no leading '.'; it lies in the output folder")
+
+
+def is_plain_name(name: str) -> bool:
+    """Return whether a name is that of something directly within a folder."""
+    return name not in {"", ".", ".."} and not any(c in name for c in "/\0")
+
+
+def _expanded(path: Path, template: str) -> str:
+    # `..` has no name of its own; what lies above the root has none at all.
+    parent = Path(os.path.abspath(path)).parent.name  # noqa: PTH100 - links keep their names
+    return template.format(stem=split_name(path)[0], parent=parent)
+
+
+def base_name(path: Path, template: str = CLEAN) -> str:
+    """Return what the names of all outputs of an input begin with.
+
+    Parameters
+    ----------
+    path : Path
+        The input.
+    template : str
+        ``[products] name``.
+
+    Returns
+    -------
+    str
+        The name of the cleaned file without suffix, and without ``_clean`` at its end.
+    """
+    return _expanded(path, template).removesuffix(_MARKER)
+
+
+def clean_name(path: Path, template: str = CLEAN) -> str:
     """Return the name of the cleaned file."""
-    stem, suffix = split_name(path)
-    return f"{stem}_{marker}{suffix}"
+    return _expanded(path, template) + split_name(path)[1]
 
 
-def product_name(path: Path, product: str, suffix: str) -> str:
+def product_name(path: Path, product: str, suffix: str, template: str = CLEAN) -> str:
     """Return the name of a product that lies beside the cleaned file."""
-    return f"{split_name(path)[0]}_{product}{suffix}"
+    return f"{base_name(path, template)}_{product}{suffix}"
 
 
-def is_output_name(path: Path) -> bool:
+def is_output_name(path: Path, template: str = CLEAN) -> bool:
     """Return whether a file may be one that astroclean wrote, by its name alone."""
     products = ("_clean", "_flags", "_mask", "_sources", "_stamps", "_truth")
-    return split_name(path)[0].endswith(products)
+    stem = split_name(path)[0]
+    if stem.endswith(products):
+        return True
+    pieces = (
+        re.escape(text) + ("" if name is None else ".*")
+        for text, name, _, _ in string.Formatter().parse(template)
+    )
+    return re.fullmatch("".join(pieces), stem, re.DOTALL) is not None

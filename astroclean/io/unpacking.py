@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from astroclean.errors import FitsReadError
 from astroclean.io.limits import walk_hdus
+from astroclean.io.scratch import temporary_folder
 
 if TYPE_CHECKING:
     import contextlib
@@ -82,7 +83,9 @@ class _Unpacker:
         return size - left
 
     def _to_disk(self) -> None:
-        scratch = self._stack.enter_context(tempfile.NamedTemporaryFile(suffix=".fits"))  # noqa: SIM115
+        scratch = self._stack.enter_context(
+            tempfile.NamedTemporaryFile(suffix=".fits", dir=temporary_folder())  # noqa: SIM115
+        )
         memory = cast("io.BytesIO", self.kept)
         scratch.write(memory.getbuffer())
         self.kept, self.path = cast("BinaryIO", scratch), Path(scratch.name)

@@ -15,6 +15,7 @@ __all__ = [
     "Histogram",
     "Preview",
     "RunReport",
+    "RunSummary",
     "Spectrum",
     "StageRecord",
 ]
@@ -127,6 +128,14 @@ class FileRecord(_Record):
     input: str
     status: FileStatus
     instrument: str = ""
+    source: str = ""
+    """Absolute path of the input, with the HDU: by it an input is known from run to run."""
+    content: str = ""
+    """SHA-256 of the input."""
+    run: int = 0
+    """Number of the run that processed it, among ``runs``."""
+    base: str = ""
+    """What the names of its outputs begin with."""
     key: str = ""
     """Resume key: input, options, versions and resources."""
     outputs: dict[str, str] = Field(default_factory=dict)
@@ -148,8 +157,26 @@ class FileRecord(_Record):
     frames: list[FrameRecord] = Field(default_factory=list)
 
 
+class RunSummary(_Record):
+    """One of the runs into a folder."""
+
+    number: int
+    started: str = ""
+    """UTC, ISO 8601."""
+    seconds: float = 0.0
+    exit_code: int = 0
+    command: list[str] = Field(default_factory=list)
+    description: str = ""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """The pipeline with all layers joined."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Python, astroclean, plugins and the libraries they stand on."""
+    files: dict[str, int] = Field(default_factory=dict)
+    """Status to number of inputs."""
+
+
 class RunReport(_Record):
-    """A whole run."""
+    """A whole run; as ``run.json``, also what earlier runs left in the same folder."""
 
     schema_version: int = 1
     exit_code: int
@@ -169,6 +196,9 @@ class RunReport(_Record):
     machine: str = ""
     notes: list[str] = Field(default_factory=list)
     files: list[FileRecord] = Field(default_factory=list)
+    """In ``run.json``: the latest record of each input of all runs into the folder."""
+    runs: list[RunSummary] = Field(default_factory=list)
+    """In ``run.json``: the runs into the folder, the latest last."""
 
     def count(self, status: FileStatus) -> int:
         """Return the number of inputs that ended so."""

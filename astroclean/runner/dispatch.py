@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from astroclean.errors import AstrocleanError
 from astroclean.report.html import MAX_PICTURES
-from astroclean.runner.work import Job, PartDone, assemble, failed_records, process
+from astroclean.runner.records import failed_records, faulted
+from astroclean.runner.work import Job, PartDone, assemble, process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,4 +93,6 @@ class Dispatcher:
 def _records(unit: Unit, outcome: Any) -> list[FileRecord]:
     if isinstance(outcome, list):
         return outcome
-    return failed_records(unit, f"{unit.plans[0].input}: {outcome}.")
+    if isinstance(outcome, (AstrocleanError, MemoryError, OSError)):
+        return faulted(unit, outcome)
+    return failed_records(unit, f"{unit.plans[0].input}: {outcome or type(outcome).__name__}.")

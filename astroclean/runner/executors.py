@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.forkserver
 import os
 import signal
 import threading
@@ -13,11 +14,20 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Protocol
 
 from astroclean.errors import AstrocleanError
+from astroclean.io.scratch import adopt_folder, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 __all__ = ["Executor", "ProcessExecutor", "SerialExecutor", "WorkerDied", "make_executor"]
+
+
+_NO_PROCESS = (BrokenProcessPool, OSError, RuntimeError, MemoryError)
+"""What starting a process raises where memory, disk or the number of processes is at its limit."""
+
+
+_LONGEST_FOLDER = 70  # bytes; of a socket 107 on Linux and 103 on others are possible
 
 
 class WorkerDied(Exception):  # noqa: N818 - an event that the runner records
@@ -69,6 +79,11 @@ class ProcessExecutor:
         """Yield (index of the item, result or exception)."""
         waiting = list(enumerate(items))
         while waiting:
+            try:
+                self._start()
+            except _NO_PROCESS as error:
+                yield from ((index, _not_started(error)) for index, _ in waiting)
+                return
             done, suspects = yield from self._pass(function, waiting)
             if suspects:  # what is left of the workers is of no use
                 self.close()
@@ -88,7 +103,7 @@ class ProcessExecutor:
                     index, item = queue.pop()
                     try:
                         running[pool.submit(_called, function, item)] = (index, item)
-                    except BrokenProcessPool:
+                    except _NO_PROCESS:
                         return done, [*running.values(), (index, item)]
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
                 # Those that ended well come first: they are no suspects.
@@ -106,18 +121,18 @@ class ProcessExecutor:
         """Run items alone: whose worker died is unknown while several are under way."""
         queue = list(reversed(suspects))
         while queue:
+            outcome: Any = None
             with self._own_pool() as pool:
-                outcome = None
                 while queue and not isinstance(outcome, WorkerDied):
                     index, item = queue.pop()
-                    outcome = _outcome(pool.submit(_called, function, item))
+                    outcome = _alone(pool, function, item)
                     yield index, outcome
 
     @contextlib.contextmanager
     def _shared_pool(self) -> Iterator[ProcessPoolExecutor]:
         """Give the workers of this executor; they live on from one `map` to the next."""
-        if self._workers is None:
-            self._workers = self._started(self.jobs)
+        self._start()
+        assert self._workers is not None
         try:
             yield self._workers
         except BaseException:
@@ -142,16 +157,36 @@ class ProcessExecutor:
             self._workers.shutdown()
             self._workers = None
 
+    def _start(self) -> None:
+        if self._workers is None:
+            self._workers = self._started(self.jobs)
+
     def _started(self, workers: int) -> ProcessPoolExecutor:
+        folder = temporary_folder()
         methods = multiprocessing.get_all_start_methods()
-        # Forking a process that has threads (torch, OpenMP) can hang; a clean server cannot.
-        method = "forkserver" if "forkserver" in methods else "spawn"
+        # Forking a process that has threads (torch, OpenMP) can hang; a clean server cannot. Its
+        # socket must have a short path.
+        served = "forkserver" in methods and len(os.fsencode(folder)) < _LONGEST_FOLDER
+        method = "forkserver" if served else "spawn"
+        # Sockets of the server; in a folder of its own, a run that is killed would leave them.
+        vars(multiprocessing.current_process())["_config"].setdefault("tempdir", str(folder))
+        if served:
+            _start_server()
         return ProcessPoolExecutor(
             workers,
             mp_context=multiprocessing.get_context(method),
             initializer=_start_worker,
-            initargs=(self.jobs,),
+            initargs=(self.jobs, folder),
         )
+
+
+def _start_server() -> None:
+    """Start the server of processes, deaf to Ctrl-C and a closing terminal from the first."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _terminate(pool: ProcessPoolExecutor) -> None:
@@ -178,9 +213,11 @@ def make_executor(jobs: int) -> Executor:
     return SerialExecutor() if jobs <= 1 else ProcessExecutor(jobs)
 
 
-def _start_worker(jobs: int) -> None:
+def _start_worker(jobs: int, folder: Path) -> None:
     """Leave interrupts to the parent, end with it, and share the cores among the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    adopt_folder(folder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -200,6 +237,17 @@ def _called(function: Callable[[Any], Any], item: Any) -> Any:
         return function(item)
     except Exception as error:  # noqa: BLE001 - handed to the runner
         return error
+
+
+def _alone(pool: ProcessPoolExecutor, function: Callable[[Any], Any], item: Any) -> Any:
+    try:
+        return _outcome(pool.submit(_called, function, item))
+    except _NO_PROCESS as error:
+        return _not_started(error)
+
+
+def _not_started(error: BaseException) -> WorkerDied:
+    return WorkerDied(f"no process could be started for it: {error or type(error).__name__}")
 
 
 def _is_broken(future: Future[Any]) -> bool:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from astroclean.errors import ConfigurationError, NeedError, PluginError
+from astroclean.errors import ConfigurationError, InstrumentError, NeedError, PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["raise_joined"]
+__all__ = ["OF_A_HEADER", "OF_THE_RUN", "raise_joined"]
+
+OF_THE_RUN = (ConfigurationError, NeedError, PluginError, InstrumentError)
+"""Errors that do not depend on the file: the run ends before the first pixel."""
+
+OF_A_HEADER = (NeedError, InstrumentError)
+"""Those among them that depend on the header after all, where other files pass."""
 
 
 def raise_joined(faults: Sequence[Exception]) -> None:

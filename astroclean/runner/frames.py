@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import time
 import traceback
 import warnings
@@ -18,7 +17,6 @@ from astroclean.core.planes import count_planes
 from astroclean.core.stage import Outcome
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import AstrocleanError, StageError
-from astroclean.io.atomic import atomic_file
 from astroclean.io.output import BranchImage, FrameOutput
 from astroclean.report.model import FrameRecord, StageRecord
 from astroclean.report.plots import make_histogram, make_spectrum
@@ -26,8 +24,7 @@ from astroclean.report.preview import make_previews
 from astroclean.runner.remarks import Remarks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -85,7 +82,7 @@ def run_stages(
     stages: Sequence[Stage],
     *,
     psf_sources: Mapping[str, PsfSource | None],
-    saved: Mapping[str, Path] | None = None,
+    save: Callable[[str, Mapping[str, FrameState]], None] | None = None,
 ) -> dict[str, FrameState]:
     """Run stages on one frame, or on the aligned bands of one field.
 
@@ -97,8 +94,8 @@ def run_stages(
         In order.
     psf_sources : mapping of str to PsfSource or None
         Band to the place its PSF comes from.
-    saved : mapping of str to Path, optional
-        Stage to the file in which the state before it is kept.
+    save : callable, optional
+        Called before each stage with its name and the states, to keep them.
 
     Returns
     -------
@@ -112,9 +109,8 @@ def run_stages(
     """
     current = dict(states)
     for stage in stages:
-        if saved is not None and stage.name in saved:
-            with atomic_file(saved[stage.name]) as target:
-                pickle.dump(current, target, protocol=pickle.HIGHEST_PROTOCOL)
+        if save is not None:
+            save(stage.name, current)
         current = _one_stage(current, stage, psf_sources)
     return current
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from astroclean.core.regular import is_there, kind_of_special, read_text, resolved, user_path
 from astroclean.errors import NoInputError
 from astroclean.io.address import parse_address
-from astroclean.io.names import FITS_SUFFIXES, is_output_name, split_name
+from astroclean.io.names import CLEAN, FITS_SUFFIXES, base_name, is_output_name, split_name
 from astroclean.io.origin import is_written_by_astroclean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["InputSet", "find_inputs", "shown_name"]
+__all__ = ["InputSet", "find_inputs", "remedy_for_twins", "shown_name"]
 
 _LARGEST_LIST = 64 << 20  # bytes
 _LONGEST_STEM = 230
@@ -38,7 +38,9 @@ class InputSet:
     notes: list[str] = field(default_factory=list)
 
 
-def find_inputs(given: Sequence[str], *, base: Path, twins: bool = False) -> InputSet:
+def find_inputs(
+    given: Sequence[str], *, base: Path, twins: bool = False, name: str = CLEAN
+) -> InputSet:
     """Expand inputs to files.
 
     Parameters
@@ -49,6 +51,8 @@ def find_inputs(given: Sequence[str], *, base: Path, twins: bool = False) -> Inp
         Folder to which relative inputs refer.
     twins : bool
         Whether files of the same name in different folders may take part, as where none is written.
+    name : str
+        ``[products] name``.
 
     Returns
     -------
@@ -73,15 +77,15 @@ def find_inputs(given: Sequence[str], *, base: Path, twins: bool = False) -> Inp
             seen.add(key)
             problem = _unusable(path, address.path)
             if problem is not None:
-                name = shown_name(path)
-                found.failed[name] = f"{name}: {problem}"
+                shown = shown_name(path)
+                found.failed[shown] = f"{shown}: {problem}"
                 continue
-            if not was_named and _is_own_output(address.path):
+            if not was_named and _is_own_output(address.path, name):
                 found.notes.append(f"{address.path}: written by astroclean, skipped")
                 continue
             found.files.append(str(path))
     if not twins:
-        _set_apart_twins(found)
+        _set_apart_twins(found, name)
     if not found.files and found.missing == set(found.failed):
         raise NoInputError(
             "no input matched",
@@ -167,22 +171,31 @@ def _fits_in(folder: Path, found: InputSet) -> list[Path]:
     return fits
 
 
-def _is_own_output(path: Path) -> bool:
+def _is_own_output(path: Path, name: str) -> bool:
     # Only files with such a name are opened: a folder may hold thousands.
-    return is_output_name(path) and is_written_by_astroclean(path)
+    return is_output_name(path, name) and is_written_by_astroclean(path)
 
 
-def _set_apart_twins(found: InputSet) -> None:
+def remedy_for_twins(one: str, other: str) -> str:
+    """Return what to do where the outputs of two inputs would have the same names."""
+    away = "un them into different folders with -o."
+    files = [parse_address(text).path.absolute() for text in (one, other)]
+    if files[0].parent.name == files[1].parent.name:
+        return f"R{away}"
+    return f"Set `products.name={{parent}}_{{stem}}_clean`, or r{away}"
+
+
+def _set_apart_twins(found: InputSet, name: str) -> None:
     """Tell inputs whose products would overwrite one another as failed."""
     by_stem: dict[str, list[str]] = {}
     for text in found.files:
-        by_stem.setdefault(split_name(parse_address(text).path)[0], []).append(text)
+        by_stem.setdefault(base_name(parse_address(text).path, name), []).append(text)
     for twins in by_stem.values():
         if len(twins) > 1:
             for text in twins:
                 others = ", ".join(other for other in twins if other != text)
                 found.failed[text] = (
                     f"{text}: its outputs would have the same names as those of {others}. "
-                    "Run them into different folders with -o."
+                    f"{remedy_for_twins(text, twins[0] if text != twins[0] else twins[1])}"
                 )
     found.files = [text for text in found.files if text not in found.failed]

@@ -12,7 +12,7 @@ from astroclean.core.planes import MaskPlane, parse_planes
 from astroclean.io.atomic import atomic_file
 from astroclean.io.catalogs import write_catalog, write_regions, write_stamps
 from astroclean.io.color_filters import joined_colors
-from astroclean.io.names import clean_name, product_name
+from astroclean.io.names import clean_name, product_name, split_name
 from astroclean.io.resources import file_digest
 from astroclean.io.rowstore import RowStore
 from astroclean.io.write import OutputPlan, write_clean, write_mask
@@ -46,7 +46,9 @@ _ALWAYS = ("SUPPORT",)
 def main_output(plan: FilePlan) -> str:
     """Return the name of the file that every run of a plan writes."""
     products = plan.pipeline.config.products
-    return clean_name(plan.path, marker="clean" if products.science else "flags")
+    if not products.science:
+        return product_name(plan.path, "flags", split_name(plan.path)[1], products.name)
+    return clean_name(plan.path, products.name)
 
 
 def possible_outputs(plan: FilePlan) -> tuple[str, ...]:
@@ -54,14 +56,18 @@ def possible_outputs(plan: FilePlan) -> tuple[str, ...]:
     products = plan.pipeline.config.products
     kept = {"sources": (".ecsv", ".fits"), "regions": (".reg",), "stamps": (".fits",)}
     told = [
-        product_name(plan.path, "stamps" if word == "stamps" else "sources", suffix)
+        _product(plan, "stamps" if word == "stamps" else "sources", suffix)
         for word, suffixes in kept.items()
         if word in products.keep
         for suffix in suffixes
     ]
     if products.mask_as is not None:
-        told.append(product_name(plan.path, "mask", ".fits"))
+        told.append(_product(plan, "mask", ".fits"))
     return (*told, main_output(plan))
+
+
+def _product(plan: FilePlan, product: str, suffix: str) -> str:
+    return product_name(plan.path, product, suffix, plan.pipeline.config.products.name)
 
 
 def write_outputs(
@@ -114,22 +120,22 @@ def _written_files(
     catalogs = [(w.output.slot.label, w.sources) for w in works if w.sources is not None]
     if catalogs and "sources" in keep:
         for suffix in (".ecsv", ".fits"):
-            name = product_name(plan.path, "sources", suffix)
+            name = _product(plan, "sources", suffix)
             with opened(name) as target:
                 write_catalog(catalogs, target, suffix=suffix)
             yield name
     if catalogs and "regions" in keep:
-        name = product_name(plan.path, "sources", ".reg")
+        name = _product(plan, "sources", ".reg")
         with opened(name) as target:
             write_regions(catalogs, target)
         yield name
     if "stamps" in keep and any(sources.stamps for _, sources in catalogs):
-        name = product_name(plan.path, "stamps", ".fits")
+        name = _product(plan, "stamps", ".fits")
         with opened(name) as target:
             write_stamps(catalogs, target)
         yield name
     if products.mask_as is not None:
-        name = product_name(plan.path, "mask", ".fits")
+        name = _product(plan, "mask", ".fits")
         convention = load_convention(products.mask_as)
         reject = plan.pipeline.config.run.reject
         with opened(name) as target:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from astroclean import __version__
 from astroclean.errors import ConfigurationError, FitsReadError, PsfError
 from astroclean.io.address import parse_address
-from astroclean.io.names import split_name
+from astroclean.io.names import base_name, split_name
 from astroclean.io.read import Exposure, ReadSettings, open_exposure
 from astroclean.io.resources import file_digest, load_resources
 from astroclean.registry.load import find_plugin, load_stage_class, make_stage
@@ -30,6 +31,7 @@ __all__ = [
     "FilePlan",
     "PlanRequest",
     "StageSpec",
+    "absolute_address",
     "build_stages",
     "forget_stages",
     "plan_file",
@@ -77,6 +79,18 @@ class FilePlan:
     """How frames are cut that do not fit into memory; not part of the key, the bytes are equal."""
     contradictions: tuple[str, ...] = ()
     """What of the headers contradicts itself."""
+    content: str = ""
+    """SHA-256 of the input."""
+
+    @property
+    def base(self) -> str:
+        """What the names of its outputs begin with."""
+        return base_name(self.path, self.pipeline.config.products.name)
+
+    @property
+    def source(self) -> str:
+        """Where the input lies: its absolute path, with the HDU."""
+        return absolute_address(self.input)
 
     @property
     def path(self) -> Path:
@@ -87,6 +101,13 @@ class FilePlan:
     def psf_source(self) -> PsfSource | None:
         """Where the PSF comes from, if the pipeline says."""
         return _psf_source(self.pipeline, self.stem)
+
+
+def absolute_address(text: str) -> str:
+    """Return an input with its absolute path, by which it is known from one run to the next."""
+    address = parse_address(text)
+    hdu = str(address).removeprefix(str(address.path))
+    return os.path.abspath(address.path) + hdu  # noqa: PTH100 - links keep their names
 
 
 def plan_file(request: PlanRequest) -> FilePlan:
@@ -129,7 +150,8 @@ def plan_file(request: PlanRequest) -> FilePlan:
             if limit is None
             else plan_windows(exposure, stages, config, limit=limit // request.jobs)
         )
-        key, prefix_keys = _keys(request, exposure, stages, stem)
+        content = file_digest(parse_address(request.input).path)
+        key, prefix_keys = _keys(request, exposure, stages, content)
     return FilePlan(
         input=request.input,
         stem=stem,
@@ -142,6 +164,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         windows=windows,
         prefix_keys=prefix_keys,
         contradictions=contradictions,
+        content=content,
     )
 
 
@@ -175,21 +198,21 @@ def _check_psf_file(request: PlanRequest, stem: str) -> None:
 
 
 def _keys(
-    request: PlanRequest, exposure: Exposure, stages: Sequence[Stage], stem: str
+    request: PlanRequest, exposure: Exposure, stages: Sequence[Stage], content: str
 ) -> tuple[str, tuple[str, ...]]:
     """Return the resume key, and the keys of the states before each stage."""
     config = request.pipeline.config
     address = parse_address(request.input)
     identity = {
         "astroclean": __version__,
-        "input": file_digest(address.path),
+        "input": content,
         "address": str(address).removeprefix(str(address.path)),
         "instrument": exposure.instrument.model_dump(mode="json"),
         "conventions": _conventions(exposure),
         "overrides": config.instrument.overrides(),
         "reject": int(config.run.reject),
         "bands": dict(config.bands),
-        "psf": _psf_identity(_psf_source(request.pipeline, stem)),
+        "psf": _psf_identity(_psf_source(request.pipeline, split_name(address.path)[0])),
     }
     told = [_stage_identity(stage) for stage in stages]
     whole = {

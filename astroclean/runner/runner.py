@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import platform
 import tempfile
 import time
@@ -11,32 +12,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from astroclean.core.regular import resolved
-from astroclean.errors import (
-    AstrocleanError,
-    ConfigurationError,
-    InstrumentError,
-    NeedError,
-    PluginError,
-)
-from astroclean.io.address import parse_address
+from astroclean.errors import AstrocleanError
+from astroclean.io.scratch import remove_left_behind, temporary_folder
 from astroclean.report.environment import versions
+from astroclean.report.history import with_earlier
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
+from astroclean.runner.claims import (
+    Claims,
+    check_run_files,
+    check_simulated,
+    earlier_report,
+    with_pictures,
+)
 from astroclean.runner.dispatch import Dispatcher
 from astroclean.runner.executors import make_executor
-from astroclean.runner.faults import raise_joined
+from astroclean.runner.faults import OF_A_HEADER, OF_THE_RUN, raise_joined
 from astroclean.runner.folder import OutputFolder
 from astroclean.runner.inputs import InputSet, find_inputs
 from astroclean.runner.needs import check_extras
-from astroclean.runner.outputs import main_output, possible_outputs
 from astroclean.runner.plan import (
     FilePlan,
     PlanRequest,
     StageSpec,
+    absolute_address,
     build_stages,
     forget_stages,
     plan_file,
 )
+from astroclean.runner.records import failed_record, faulted
+from astroclean.runner.signals import ends_like_interrupt
 from astroclean.runner.units import Unit, lost_fields, make_units
 from astroclean.runner.work import is_saved
 
@@ -120,11 +124,15 @@ class Runner:
         NoInputError
             Nothing matched.
         """
-        with contextlib.closing(self.executor), tempfile.TemporaryDirectory() as scratch:
+        self.folder.refuse_links()
+        temporary = tempfile.TemporaryDirectory(dir=temporary_folder())
+        with contextlib.closing(self.executor), temporary as scratch:
             return self._preflight(simulated_into=Path(scratch))
 
     def _preflight(self, *, simulated_into: Path) -> Preflight:
         forget_stages()
+        if not self.request.overwrite:
+            check_run_files(self.folder, report=self.pipeline.config.products.report)
         self._check_stages()
         found = self._inputs(simulated_into)
         preflight = Preflight(notes=[*self.pipeline.notes, *found.notes])
@@ -133,7 +141,7 @@ class Runner:
             for name, reason in found.failed.items()
         ]
         preflight.plans = self._planned(found.files, preflight)
-        self._set_foreign_apart(preflight, [*found.files, *found.failed])
+        self._set_claimed_apart(preflight, [*found.files, *found.failed])
         self._set_widowed_apart(preflight)
         make_units(preflight.plans, self.pipeline.config.bands)
         return preflight
@@ -148,14 +156,16 @@ class Runner:
         for index, outcome in self.executor.map(plan_file, requests):
             if isinstance(outcome, FilePlan):
                 plans[index] = outcome
-            elif isinstance(outcome, _OF_THE_RUN):
+            elif isinstance(outcome, OF_THE_RUN):
                 faults[index] = outcome
             else:
-                preflight.failed.append(_failed(requests[index].input, outcome))
+                preflight.failed.append(failed_record(requests[index].input, outcome))
         # What the pipeline needs of a file and others have is a matter of that file alone.
-        of_files = {i: e for i, e in faults.items() if plans and isinstance(e, _OF_A_HEADER)}
+        of_files = {i: e for i, e in faults.items() if plans and isinstance(e, OF_A_HEADER)}
         raise_joined([error for i, error in faults.items() if i not in of_files])
-        preflight.failed += [_failed(requests[i].input, error) for i, error in of_files.items()]
+        preflight.failed += [
+            failed_record(requests[i].input, error) for i, error in of_files.items()
+        ]
         return [plans[index] for index in sorted(plans)]
 
     def run(self) -> RunReport:
@@ -172,7 +182,8 @@ class Runner:
         """
         started = dt.datetime.now(dt.UTC)
         clock = time.perf_counter()
-        with self.folder.locked(), contextlib.closing(self.executor):
+        remove_left_behind()
+        with ends_like_interrupt(), self.folder.locked(), contextlib.closing(self.executor):
             preflight = self._preflight(simulated_into=self.folder.path)
             records = {record.input: record for record in preflight.failed}
             interrupted = False
@@ -202,48 +213,38 @@ class Runner:
         check_extras(config)
 
     def _inputs(self, simulated_into: Path) -> InputSet:
-        config = self.pipeline.config.input
+        config, name = self.pipeline.config.input, self.pipeline.config.products.name
         if self.request.inputs:
             base = self.request.input_base or self.pipeline.base
-            return find_inputs(self.request.inputs, base=base)
+            return find_inputs(self.request.inputs, base=base, name=name)
         if config.simulate is not None:
             from astroclean.simulate.exposure import write_exposure  # noqa: PLC0415
 
             path = simulated_into / f"simulated_{config.simulate.kind}.fits"
+            if not self.request.overwrite and simulated_into == self.folder.path:
+                check_simulated(self.folder, path.name)
             write_exposure(path, seed=config.simulate.seed)
             return InputSet([str(path)])
-        return find_inputs(config.files, base=self.pipeline.base)
+        return find_inputs(config.files, base=self.pipeline.base, name=name)
 
-    def _set_foreign_apart(self, preflight: Preflight, inputs: Sequence[str]) -> None:
-        """Never overwrite a file that astroclean did not write, nor an input."""
-        taken = {resolved(parse_address(text).path) for text in inputs}
-        kept = []
-        for plan in preflight.plans:
-            name = main_output(plan)
-            target = self.folder.path / name
-            targets = [self.folder.path / other for other in possible_outputs(plan)]
-            doomed = [path for path in targets if resolved(path) in taken]
-            if doomed:
-                problem = (
-                    f"{plan.input}: its output would overwrite the input {doomed[0]}. "
-                    "Name another folder with -o."
-                )
-            elif not self.request.overwrite and self.folder.is_foreign(name, plan.stem):
-                problem = (
-                    f"{plan.input}: {target} exists and was not written by astroclean. "
-                    "Move it away, or run with --overwrite."
-                )
-            else:
-                kept.append(plan)
-                continue
-            preflight.failed.append(_failed(plan.input, AstrocleanError(problem.removesuffix("."))))
-        preflight.plans = kept
+    def _set_claimed_apart(self, preflight: Preflight, inputs: Sequence[str]) -> None:
+        """Never overwrite an input, nor what others wrote or another input gave."""
+        claims = Claims(self.folder, earlier_report(self.folder), self.request.overwrite)
+        problems = claims.problems(preflight.plans, inputs)
+        preflight.failed += [
+            failed_record(name, AstrocleanError(problem.removesuffix(".")))
+            for name, problem in problems.items()
+        ]
+        preflight.plans = [plan for plan in preflight.plans if plan.input not in problems]
+        preflight.notes += claims.notes
 
     def _set_widowed_apart(self, preflight: Preflight) -> None:
         """Leave out the files whose field lacks a band because another input failed."""
         failed = [record.input for record in preflight.failed]
         widowed = lost_fields(preflight.plans, self.pipeline.config.bands, failed)
-        preflight.failed += [_failed(name, AstrocleanError(why)) for name, why in widowed.items()]
+        preflight.failed += [
+            failed_record(name, AstrocleanError(why)) for name, why in widowed.items()
+        ]
         preflight.plans = [plan for plan in preflight.plans if plan.input not in widowed]
 
     def _processed(self, preflight: Preflight, already: int) -> Any:
@@ -254,7 +255,10 @@ class Runner:
         self.progress(done, total)
         todo = []
         for unit in units:
-            finished = self._finished(unit)
+            try:
+                finished = self._finished(unit)
+            except (AstrocleanError, MemoryError, OSError) as error:
+                finished = faulted(unit, error)
             if finished is None:
                 todo.append(unit)
                 continue
@@ -274,7 +278,7 @@ class Runner:
             self.progress(done, total)
 
     def _finished(self, unit: Unit) -> list[FileRecord] | None:
-        found = [self.folder.finished(plan.stem, unit.key) for plan in unit.plans]
+        found = [self.folder.finished(plan.base, unit.key) for plan in unit.plans]
         kept = self.pipeline.config.run.keep_stages
         if (
             self.request.overwrite
@@ -282,18 +286,20 @@ class Runner:
             or (kept and not is_saved(unit, self.folder.path))
         ):
             for plan in unit.plans:
-                self.folder.reopen(plan.stem)
+                self.folder.reopen(plan.base)
             return None
         records = [record for record in found if record is not None]
         for record, plan in zip(records, unit.plans, strict=True):
             record.status = FileStatus.UP_TO_DATE
-            record.input = plan.input
+            record.input, record.source = plan.input, plan.source
         return records
 
     def _report(
         self, preflight: Preflight, records: dict[str, FileRecord], interrupted: bool
     ) -> RunReport:
         files = [records[name] for name in sorted(records)]
+        for record in files:
+            record.source = record.source or _source(record.input)
         failed = any(record.status == FileStatus.FAILED for record in files)
         code = ExitCode.SOME_FAILED if failed else ExitCode.DONE
         return RunReport(
@@ -311,26 +317,27 @@ class Runner:
         )
 
     def _write(self, report: RunReport) -> None:
-        self.folder.write_text("run.json", report.to_json())
-        if self.pipeline.config.products.report:
-            from astroclean.report.html import render_report  # noqa: PLC0415 - Jinja2 on use
+        """Write record and page of the folder; where there is no room, the run has failed."""
+        joined = with_earlier(report, earlier_report(self.folder), is_there=self.folder.is_there)
+        try:
+            self.folder.write_text("run.json", joined.to_json())
+            if self.pipeline.config.products.report:
+                from astroclean.report.html import render_report  # noqa: PLC0415 - Jinja2 on use
 
-            self.folder.write_text("report.html", render_report(report))
-
-
-_OF_THE_RUN = (ConfigurationError, NeedError, PluginError, InstrumentError)
-"""Errors that do not depend on the file: the run ends before the first pixel."""
-
-_OF_A_HEADER = (NeedError, InstrumentError)
-"""Those among them that depend on the header after all, where other files pass."""
+                page = render_report(with_pictures(joined, self.folder))
+                self.folder.write_text("report.html", page)
+        except (AstrocleanError, MemoryError) as error:
+            report.notes.append(f"the run is not on record: {error or 'not enough memory'}")
+            report.exit_code = report.exit_code or ExitCode.SOME_FAILED
 
 
 def _silent(done: int, total: int) -> None:
     """Show no progress."""
 
 
-def _failed(name: str, error: Any) -> FileRecord:
-    text = str(error) if isinstance(error, AstrocleanError) else f"{error}."
-    if parse_address(name).path.name not in text:
-        text = f"{name}: {text}"
-    return FileRecord(input=name, status=FileStatus.FAILED, error=text)
+def _source(name: str) -> str:
+    """Return where an input lies, whether or not it could be planned."""
+    try:
+        return absolute_address(name)
+    except AstrocleanError:
+        return os.path.abspath(name)  # noqa: PTH100 - links keep their names

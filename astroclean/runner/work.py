@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import pickle
 import tempfile
 import time
@@ -13,22 +14,32 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError, ConfigurationError, FitsReadError
 from astroclean.io.read import Exposure, open_exposure
-from astroclean.report.model import FileRecord, FileStatus
+from astroclean.report.model import FileStatus
 from astroclean.runner.bands import run_by_windows
 from astroclean.runner.folder import OutputFolder
 from astroclean.runner.frames import FrameState, FrameWork, finish_frame, run_stages
-from astroclean.runner.outputs import possible_outputs, untranslated_planes, write_outputs
+from astroclean.runner.outputs import untranslated_planes, write_outputs
 from astroclean.runner.plan import build_stages
+from astroclean.runner.records import (
+    begun_record,
+    faulted,
+    record_of,
+    rejected_records,
+    suspect_record,
+)
 from astroclean.runner.remarks import Remarks
+from astroclean.runner.states import load_states, save_states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from astroclean.core.frame import Frame
     from astroclean.core.stage import Stage
+    from astroclean.report.model import FileRecord
     from astroclean.runner.plan import FilePlan
     from astroclean.runner.units import Unit
 
-__all__ = ["Job", "PartDone", "assemble", "failed_records", "is_saved", "process"]
+__all__ = ["Job", "PartDone", "assemble", "is_saved", "process"]
 
 Works = "list[list[FrameWork]]"
 
@@ -51,6 +62,8 @@ class PartDone:
     """Some fields of a unit are through the stages; their works lie in a file."""
 
     works: Path
+    digest: str
+    """SHA-256 of that file: what is read again is what was written, whoever owns the folder."""
     seconds: float
 
 
@@ -77,13 +90,14 @@ def _process(job: Job) -> list[FileRecord] | PartDone:
         stages = _stages(job.unit)
         rejected = _rejecting(job, exposures, stages) if job.is_whole else None
         if rejected is not None:
-            return _rejected_records(job, exposures, rejected)
+            return rejected_records(job.unit, exposures, rejected)
         works = [_field(job, exposures, stages, number) for number in job.fields]
         seconds = time.perf_counter() - started
         if not job.is_whole:
             path = OutputFolder(job.folder).scratch / f"{uuid.uuid4().hex}.works"
-            path.write_bytes(pickle.dumps(works, protocol=pickle.HIGHEST_PROTOCOL))
-            return PartDone(path, seconds)
+            content = pickle.dumps(works, protocol=pickle.HIGHEST_PROTOCOL)
+            path.write_bytes(content)
+            return PartDone(path, hashlib.sha256(content).hexdigest(), seconds)
         return _finished(job, exposures, works, started)
 
 
@@ -104,7 +118,7 @@ def assemble(job_and_parts: tuple[Job, Sequence[PartDone]]) -> list[FileRecord] 
 
     def joined(_: Job) -> list[FileRecord]:
         started = time.perf_counter() - sum(part.seconds for part in parts)
-        works = [field for part in parts for field in pickle.loads(part.works.read_bytes())]  # noqa: S301 - written by this run
+        works = [field for part in parts for field in _works_in(part)]
         with _opened(job.unit) as exposures:
             records = _finished(job, exposures, works, started)
         for part in parts:
@@ -115,32 +129,24 @@ def assemble(job_and_parts: tuple[Job, Sequence[PartDone]]) -> list[FileRecord] 
     return done
 
 
+def _works_in(part: PartDone) -> list[list[FrameWork]]:
+    """Return the works that a worker of this run left.
+
+    They are pickled, which is safe here alone: the digest came from that worker through a pipe,
+    and the bytes are compared with it before anything is made of them.
+    """
+    content = part.works.read_bytes()
+    if hashlib.sha256(content).hexdigest() != part.digest:
+        raise FitsReadError("was changed while the run lasted", where=str(part.works))
+    works: list[list[FrameWork]] = pickle.loads(content)  # noqa: S301 - see above
+    return works
+
+
 def _guarded(job: Job, function: Callable[[Job], Any]) -> Any:
     try:
         return function(job)
-    except AstrocleanError as error:
-        return failed_records(job.unit, str(error), "".join(getattr(error, "__notes__", [])))
-    except MemoryError:
-        return failed_records(job.unit, f"{job.unit.plans[0].input}: not enough memory.")
-    except OSError as error:
-        problem = f"{job.unit.plans[0].input}: {error.strerror or error}."
-        return failed_records(job.unit, problem)
-
-
-def failed_records(unit: Unit, problem: str, trace: str | None = None) -> list[FileRecord]:
-    """Return the records of a unit that failed; the problem names at least its first file."""
-    if unit.plans[0].path.name not in problem:
-        problem = f"{unit.name}: {problem}"
-    return [
-        FileRecord(
-            input=plan.input,
-            status=FileStatus.FAILED,
-            instrument=plan.instrument,
-            error=problem,
-            traceback=trace or None,
-        )
-        for plan in unit.plans
-    ]
+    except (AstrocleanError, MemoryError, OSError) as error:
+        return faulted(job.unit, error)
 
 
 @contextlib.contextmanager
@@ -173,9 +179,13 @@ def _field(
     if job.start is not None:
         names = [stage.name for stage in stages]
         todo = todo[names.index(job.start) :]
-        states = _saved_state(places[job.start], job)
-    keep = job.unit.plans[0].pipeline.config.run.keep_stages
-    states = run_stages(states, todo, psf_sources=sources, saved=places if keep else None)
+        states = _saved_state(places[job.start], job, before)
+
+    def save(name: str, current: Mapping[str, FrameState]) -> None:
+        save_states(places[name], current, scratch=OutputFolder(job.folder).scratch)
+
+    keep = plan.pipeline.config.run.keep_stages
+    states = run_stages(states, todo, psf_sources=sources, save=save if keep else None)
     return [
         finish_frame(before[band], states[band], slot, pictures=job.pictures)
         for band, (_, slot) in members.items()
@@ -186,26 +196,25 @@ def _saved_places(unit: Unit, folder: Path, number: int) -> dict[str, Path]:
     """Return stage name to the file in which the state of a field before it is kept."""
     kept = OutputFolder(folder).stages
     named = zip(unit.plans[0].specs, unit.prefix_keys, strict=True)
-    return {spec.name: kept / f"{key[:32]}-{number}.state" for spec, key in named}
+    return {spec.name: kept / f"{key[:32]}-{number}.npz" for spec, key in named}
 
 
 def is_saved(unit: Unit, folder: Path) -> bool:
     """Return whether the states before all stages of a unit have been kept."""
     return all(
-        path.is_file()
+        path.is_file() and not path.is_symlink()
         for number in range(unit.fields)
         for path in _saved_places(unit, folder, number).values()
     )
 
 
-def _saved_state(path: Path, job: Job) -> dict[str, FrameState]:
-    if not path.is_file():
+def _saved_state(path: Path, job: Job, before: Mapping[str, Frame]) -> dict[str, FrameState]:
+    if not path.exists():
         raise ConfigurationError(
             f"--from {job.start}: the stages before it have not been saved for "
             f"{job.unit.name} with these options; run with `--set run.keep_stages=true` first"
         )
-    loaded: dict[str, FrameState] = pickle.loads(path.read_bytes())  # noqa: S301 - our own folder
-    return loaded
+    return load_states(path, before)
 
 
 def _rejecting(
@@ -240,24 +249,6 @@ def _screening(scores: Sequence[Any]) -> tuple[dict[str, float], str | None]:
     return means, rejected_by
 
 
-def _rejected_records(
-    job: Job, exposures: Sequence[Exposure], rejected: tuple[str, dict[str, float]]
-) -> list[FileRecord]:
-    stage, means = rejected
-    return [
-        FileRecord(
-            input=plan.input,
-            status=FileStatus.REJECTED,
-            instrument=plan.instrument,
-            notes=[*exposure.notes, *exposure.mask_notes()],
-            contradictions=list(exposure.contradictions),
-            screening=means,
-            rejected_by=stage,
-        )
-        for plan, exposure in zip(job.unit.plans, exposures, strict=True)
-    ]
-
-
 def _finished(
     job: Job, exposures: Sequence[Exposure], works: Sequence[Sequence[FrameWork]], started: float
 ) -> list[FileRecord]:
@@ -272,36 +263,42 @@ def _finished(
             )
         remarks, contradictions = _remarks(exposure, own)
         if remarks.suspect and plan.pipeline.config.run.on_suspect == "fail":
-            records.append(_suspect_record(plan, remarks, contradictions, own))
+            records.append(suspect_record(plan, remarks, contradictions, own))
             continue
-        folder.begin(plan.stem, possible_outputs(plan))
+        folder.begin(plan.base, begun_record(plan))
         try:
             digests = write_outputs(plan, exposure, own, folder=job.folder, scratch=folder.scratch)
         except BaseException:
-            folder.forget(plan.stem)
+            folder.forget(plan.base)
             raise
-        means, rejected_by = _screening([work.scores for work in own])
-        lost = untranslated_planes(plan, own)
-        if lost:
-            remarks.notes.append(f"mask_as: no value for the planes {', '.join(lost)}")
-        record = FileRecord(
-            input=plan.input,
-            status=FileStatus.DONE,
-            instrument=plan.instrument,
-            key=job.unit.key,
-            outputs=digests,
-            notes=remarks.notes,
-            suspect=remarks.suspect,
-            contradictions=contradictions,
-            skipped_hdus=dict(exposure.grouping.skipped),
-            screening=means,
-            rejected_by=rejected_by,
-            seconds=time.perf_counter() - started,
-            frames=[work.record for work in own],
-        )
-        folder.finish(plan.stem, record)
-        records.append(record)
+        record = _done_record(job.unit, plan, own, remarks)
+        record.outputs, record.contradictions = digests, contradictions
+        record.skipped_hdus = dict(exposure.grouping.skipped)
+        record.seconds = time.perf_counter() - started
+        removed = folder.finish(plan.base, record)
+        gone = [f"removed {name}, which is not written with these options" for name in removed]
+        records.append(record.model_copy(update={"notes": [*record.notes, *gone]}))
     return records
+
+
+def _done_record(
+    unit: Unit, plan: FilePlan, works: Sequence[FrameWork], remarks: Remarks
+) -> FileRecord:
+    """Return the record of a file that is written, but for what was written."""
+    means, rejected_by = _screening([work.scores for work in works])
+    lost = untranslated_planes(plan, works)
+    if lost:
+        remarks.notes.append(f"mask_as: no value for the planes {', '.join(lost)}")
+    return record_of(
+        plan,
+        FileStatus.DONE,
+        key=unit.key,
+        notes=remarks.notes,
+        suspect=remarks.suspect,
+        screening=means,
+        rejected_by=rejected_by,
+        frames=[work.record for work in works],
+    )
 
 
 def _remarks(exposure: Exposure, works: Sequence[FrameWork]) -> tuple[Remarks, list[str]]:
@@ -311,22 +308,6 @@ def _remarks(exposure: Exposure, works: Sequence[FrameWork]) -> tuple[Remarks, l
     own = Remarks(notes=[*exposure.notes, *exposure.mask_notes()])
     doubts = [*exposure.contradictions, *exposure.masks.doubts(exposure.slots)]
     return sum((work.remarks for work in works), own), list(dict.fromkeys(doubts))
-
-
-def _suspect_record(
-    plan: FilePlan, remarks: Remarks, contradictions: list[str], works: Sequence[FrameWork]
-) -> FileRecord:
-    """Return the record of a file of which nothing is written, because it looks implausible."""
-    return FileRecord(
-        input=plan.input,
-        status=FileStatus.FAILED,
-        instrument=plan.instrument,
-        error=f"{remarks.suspect[0]} Nothing is written, as `on_suspect` says.",
-        notes=remarks.notes,
-        suspect=remarks.suspect,
-        contradictions=contradictions,
-        frames=[work.record for work in works],
-    )
 
 
 def _works_of(unit: Unit, index: int, works: Sequence[Sequence[FrameWork]]) -> list[FrameWork]:

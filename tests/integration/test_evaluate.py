@@ -151,9 +151,9 @@ def test_hits_of_stis_tell_their_own_truth(evaluate: Callable[..., str], real_da
     )
     row = rows_of(told)["lacosmic", "CR"]
     assert row["pixels"] == 1433
-    assert row["TPR"] > 0.98
-    assert row["FPR"] > 1e-3
-    assert row["C(1e-3)"] is None
+    assert row["TPR"] > 0.95
+    # Stars of 1.7 pixels are no hits: it was nearly a percent of the pixels.
+    assert row["FPR"] < 1e-3
 
 
 def test_the_dq_of_an_observatory_is_truth(evaluate: Callable[..., str], real_data: Path) -> None:

@@ -14,11 +14,13 @@ from astropy.io import fits
 from toy_runs import (
     digests,
     install_toys,
+    processes_of,
     report_of,
     sky,
     statuses,
     unfinished,
     wait_for,
+    write_batch,
     write_fits,
     write_pipeline,
 )
@@ -37,30 +39,9 @@ if TYPE_CHECKING:
 KILLS = 5
 
 
-def processes_of(session: int) -> list[int]:
-    """Return the living processes that were started under one of our runs."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            after_name = path.read_text("ascii", "replace").rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        state, own = after_name[0], int(after_name[3])
-        if own == session and state not in "ZX":
-            found.append(int(path.parent.name))
-    return found
-
-
 def prints(out: Path) -> dict[str, tuple[int, int]]:
     """Return what changes when a file is written anew, even with the same bytes."""
     return {n: ((out / n).stat().st_ino, (out / n).stat().st_mtime_ns) for n in digests(out)}
-
-
-def write_batch(raw: Path) -> None:
-    raw.mkdir()
-    for number in range(5):
-        write_fits(raw / f"x{number}.fits", sky(number, dtype=("int16", "float32")[number % 2]))
-    write_fits(raw / "mosaic.fits", *(sky(20 + n) for n in range(3)))
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from astroclean.errors import ConfigurationError, NeedError
 from astroclean.io.read import Exposure
 from astroclean.io.rowstore import RowStore
 from astroclean.runner.statestore import ImageStores
-from astroclean.runner.windows import BASE_BYTES, BYTES_PER_PIXEL
+from astroclean.runner.windows import BASE_BYTES, BYTES_PER_PIXEL, _Cost
 from astroclean.simulate.exposure import write_exposure
 
 PIPELINE: dict[str, Any] = {
@@ -232,7 +232,7 @@ def test_stage_that_needs_the_whole_frame_is_refused_before_the_run(
 
 def test_limit_below_one_row_says_what_is_needed(tmp_path: Path) -> None:
     write_exposure(tmp_path / "raw.fits", seed=2, shape=(420, 90))
-    with pytest.raises(NeedError, match=r"needs \d+ MB a process"):
+    with pytest.raises(NeedError, match=r"need \d+ MB a process"):
         cleaned(tmp_path / "out", tmp_path / "raw.fits", max_memory="230 MB")
 
 
@@ -291,3 +291,19 @@ def test_peak_memory_stays_below_the_limit(tmp_path: Path) -> None:
     del data
     assert _peak(tmp_path, tmp_path / "giant.fits", "cut", "--max-memory", "450MB") < 450
     assert _peak(tmp_path, tmp_path / "giant.fits", "whole") > 600
+
+
+@pytest.mark.parametrize("side", [8000, 12000, 20000])
+@pytest.mark.parametrize("lost", [0.0, 1.0])
+def test_bands_are_chosen_by_what_is_measured(side: int, lost: float) -> None:
+    # Peaks of lacosmic and interpolate: 110 MB, 75 bytes a pixel in memory, and `lost` bytes for
+    # each pixel that was examined, halos again and again.
+    cost = _Cost((side, side), halo=207, step=1, kept=lost)
+    for limit in (cost.least(), 1.2 * cost.least(), 4e9):
+        rows = cost.rows_within(int(limit) + 1)
+        assert rows > 0
+        seen = rows + 414
+        assert 110e6 + 75 * side * seen + lost * side * side * seen / rows < limit
+    assert cost.rows_within(int(cost.least()) - 1) == 0
+    if side == 12000:
+        assert cost.least() < (1.5e9 if lost else 1e9)

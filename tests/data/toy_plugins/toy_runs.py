@@ -52,9 +52,14 @@ def toys(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Offer the toy plugins to this process and to those that it starts."""
     _forget_listings()
     monkeypatch.syspath_prepend(str(toy_folder))
-    monkeypatch.setenv("PYTHONPATH", str(toy_folder))
+    monkeypatch.setenv("PYTHONPATH", _path_with(toy_folder))
     yield toy_folder
     _forget_listings()
+
+
+def _path_with(folder: Path) -> str:
+    """Return the path of the environment with a folder in front: it may name the tree in test."""
+    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
 
 
 def _forget_listings() -> None:
@@ -116,7 +121,7 @@ class CommandLine:
 @pytest.fixture
 def cli(toy_folder: Path, tmp_path: Path) -> CommandLine:
     """The command line, with the toy plugins, started in ``tmp_path``."""
-    return CommandLine(tmp_path, {"PYTHONPATH": str(toy_folder)})
+    return CommandLine(tmp_path, {"PYTHONPATH": _path_with(toy_folder)})
 
 
 def sky(
@@ -189,3 +194,25 @@ def unfinished(folder: Path) -> list[Path]:
     """Return whatever a run should have cleared away."""
     inside = [p for p in (folder / ".astroclean" / "scratch").rglob("*") if p.is_file()]
     return inside + list(folder.glob(".*unfinished*"))
+
+
+def processes_of(session: int) -> list[int]:
+    """Return the living processes that were started under one of our runs."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after_name = path.read_text("ascii", "replace").rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        state, own = after_name[0], int(after_name[3])
+        if own == session and state not in "ZX":
+            found.append(int(path.parent.name))
+    return found
+
+
+def write_batch(raw: Path) -> None:
+    """Write five small files, and one of three frames, into a new folder."""
+    raw.mkdir()
+    for number in range(5):
+        write_fits(raw / f"x{number}.fits", sky(number, dtype=("int16", "float32")[number % 2]))
+    write_fits(raw / "mosaic.fits", *(sky(20 + n) for n in range(3)))

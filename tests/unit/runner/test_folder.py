@@ -32,6 +32,11 @@ def record(folder: OutputFolder, name: str, content: bytes, key: str = "k") -> F
     return FileRecord(input="x.fits", status=FileStatus.DONE, key=key, outputs={name: digest})
 
 
+def begun(*names: str) -> FileRecord:
+    outputs = dict.fromkeys(names, "")
+    return FileRecord(input="x.fits", status=FileStatus.FAILED, outputs=outputs)
+
+
 def test_second_holder_is_refused(folder: OutputFolder) -> None:
     with folder.locked():
         with pytest.raises(OutputError, match="another run"), OutputFolder(folder.path).locked():
@@ -99,7 +104,7 @@ def test_finished_means_same_key_and_same_bytes(folder: OutputFolder) -> None:
 
 def test_begun_reopened_forgotten_are_not_finished(folder: OutputFolder) -> None:
     with folder.locked():
-        folder.begin("x", ["x_clean.fits"])
+        folder.begin("x", begun("x_clean.fits"))
         assert folder.finished("x", "") is None
         for undo in (folder.reopen, folder.forget):
             folder.finish("x", record(folder, "x_clean.fits", b"pixels"))
@@ -125,7 +130,7 @@ def test_whose_file_it_is(folder: OutputFolder) -> None:
         image.writeto(folder.path / "y_clean.fits")
         assert folder.is_foreign("y_clean.fits", "y")
         # Begun, done or done before: astroclean's own, whatever the header says.
-        folder.begin("x", ["x_clean.fits"])
+        folder.begin("x", begun("x_clean.fits"))
         assert not folder.is_foreign("x_clean.fits", "x")
         folder.finish("y", record(folder, "y_clean.fits", b"?"))
         folder.reopen("y")
