@@ -1,4 +1,4 @@
-"""Flags of a frame from what a file holds beside its DQ: sections, weights, coverage, our own."""
+"""Flags of a frame from what a file holds beside its DQ: sections, coverage, our own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.planes import MaskPlane
-from astroclean.io.asinh import sampled_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +42,7 @@ def file_flags(
     source : FitsSource
         Open file.
     slot : FrameSlot
-        The frame; its weights and coverage count.
+        The frame; its coverage counts.
     window : (slice, slice) or None
         (y, x) part to read.
     section : object
@@ -55,16 +54,10 @@ def file_flags(
         A new array.
     """
     flags = _outside_section(section, *_pixels(slot, window)) * np.uint32(MaskPlane.OVERSCAN)
-    for role, values_of_none in (("inverse_variance", False), ("coverage", True)):
-        hdu = slot.companions.get(role)
-        # Weights that are zero everywhere were never computed; of coverage zero is sure.
-        if hdu is None or not (
-            values_of_none or (sampled_rows(source, hdu.index, slot.plane) > 0).any()
-        ):
-            continue
-        seen = source.read(hdu.index, plane=slot.plane, window=window)
-        empty = ~(seen > 0) if values_of_none else seen == 0
-        flags[empty] |= np.uint32(MaskPlane.NO_DATA)
+    coverage = slot.companions.get("coverage")
+    if coverage is not None:
+        seen = source.read(coverage.index, plane=slot.plane, window=window)
+        flags[~(seen > 0)] |= np.uint32(MaskPlane.NO_DATA)
     return flags
 
 

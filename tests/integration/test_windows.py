@@ -61,7 +61,7 @@ def test_large_gzip_is_unpacked_to_disk(tmp_path: Path, monkeypatch: pytest.Monk
     path = tmp_path / "raw.fits.gz"
     write_exposure(path, seed=2, shape=(420, 90))
     whole = cleaned(tmp_path / "memory", path)
-    monkeypatch.setattr("astroclean.io.source._UNPACKED_ON_DISK", 100)
+    monkeypatch.setattr("astroclean.io.unpacking._IN_MEMORY", 100)
     assert cleaned(tmp_path / "disk", path) == whole
 
 
