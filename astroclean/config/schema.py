@@ -32,18 +32,6 @@ _MEMORY = re.compile(r"\s*(?P<number>\d+(\.\d+)?)\s*(?P<unit>[MG]i?B)\s*", re.IG
 
 STAGE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
-Product = Literal[
-    "flags",
-    "uncertainty",
-    "sources",
-    "probabilities",
-    "background",
-    "removed",
-    "stamps",
-    "regions",
-    "residual",
-]
-
 
 class _Table(BaseModel):
     model_config = ConfigDict(
@@ -236,8 +224,10 @@ class ProductsConfig(_Table):
     """Name of the cleaned file without its suffix: ``{stem}`` is that of the input, ``{parent}``
     the folder in which it lies. Other products have the same name, less ``_clean`` at its end,
     plus their own ending."""
-    keep: tuple[Product, ...] = ("flags", "uncertainty", "sources")
-    """HDUs and catalogues to write."""
+    keep: tuple[str, ...] = ("flags", "uncertainty", "sources")
+    """What is written: ``flags``, ``uncertainty``, ``sources``, ``regions``, ``stamps``,
+    ``residual``, and layers of the stages by their names in small letters, such as ``background``,
+    ``removed``, ``probabilities``; `astroclean plugins show NAME` lists those of a plugin."""
     science: bool = True
     """Whether to write the input's HDUs; false writes masks and catalogues alone."""
     replace: bool = False

@@ -1,4 +1,4 @@
-"""`FrameSet`: the same sky in several bands, on the same pixels."""
+"""`FrameSet`: the same sky in several bands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.grid import Grid
 from astroclean.errors import FrameError
 
 if TYPE_CHECKING:
@@ -23,20 +24,19 @@ __all__ = ["FrameSet"]
 
 @dataclass(frozen=True, eq=False)
 class FrameSet:
-    """Aligned frames, one a band.
+    """Frames of the same sky, one a band, each on its own grid.
 
     Parameters
     ----------
     frames : mapping of str to Frame
-        Band to frame; the order is kept. All frames have the same shape, and where all have a
-        celestial WCS, pixel corners agree within ``tolerance`` pixels.
+        Band to frame; the order is kept.
     tolerance : float
-        Largest misalignment in pixels.
+        Largest misalignment, in pixels, at which bands count as aligned.
 
     Raises
     ------
     FrameError
-        No frame, different shapes, or misaligned.
+        No frame.
     """
 
     frames: Mapping[str, Frame]
@@ -46,21 +46,45 @@ class FrameSet:
         if not self.frames:
             raise FrameError("a frame set needs at least one band")
         object.__setattr__(self, "frames", MappingProxyType(dict(self.frames)))
+
+    @property
+    def aligned(self) -> bool:
+        """Whether all bands lie on the same pixels."""
+        return self._offset() is None
+
+    def require_aligned(self, where: str) -> None:
+        """Raise where the bands do not lie on the same pixels.
+
+        Parameters
+        ----------
+        where : str
+            Who needs that.
+
+        Raises
+        ------
+        FrameError
+            Shapes differ, or corners by more than ``tolerance`` where all have a celestial WCS.
+        """
+        problem = self._offset()
+        if problem is not None:
+            raise FrameError(
+                f"{problem[0]}; it needs bands on the same pixels",
+                where=f"{problem[1]}, {where}",
+                remedy="Resample the bands to one grid first.",
+            )
+
+    def _offset(self) -> tuple[str, str] | None:
+        """Return what is off, in words, and the frame that is."""
         reference_band, reference = next(iter(self.frames.items()))
         for band, frame in self.frames.items():
             if frame.shape != reference.shape:
-                raise FrameError(
-                    f"band '{band}' has shape {frame.shape}, band '{reference_band}' has "
-                    f"{reference.shape}; bands of a set lie on the same pixels",
-                    where=frame.frame_id,
-                )
-            offset = _misalignment(reference, frame)
+                shapes = f"{frame.shape}, band '{reference_band}' has {reference.shape}"
+                return f"band '{band}' has shape {shapes}", frame.frame_id
+            offset = Grid.of(reference).misalignment(Grid.of(frame))
             if not offset <= self.tolerance:  # NaN: on the far side of the sky
-                raise FrameError(
-                    f"band '{band}' is off band '{reference_band}' by up to {offset:.2f} pixels",
-                    where=frame.frame_id,
-                    remedy="Resample the bands to one grid first.",
-                )
+                text = f"band '{band}' is off band '{reference_band}' by up to {offset:.2f} pixels"
+                return text, frame.frame_id
+        return None
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -69,7 +93,14 @@ class FrameSet:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(ny, nx) in pixels, the same for all bands."""
+        """(ny, nx) in pixels of aligned bands.
+
+        Raises
+        ------
+        FrameError
+            The bands are not aligned.
+        """
+        self.require_aligned("the shape of a set")
         return next(iter(self.frames.values())).shape
 
     def __getitem__(self, band: str) -> Frame:
@@ -93,18 +124,12 @@ class FrameSet:
         return view
 
     def stack(self) -> NDArray[np.float32]:
-        """Return the pixel values as a new array (band, ny, nx)."""
+        """Return the pixel values as a new array (band, ny, nx).
+
+        Raises
+        ------
+        FrameError
+            The bands are not aligned.
+        """
+        self.require_aligned("the stack of a set")
         return np.stack([frame.data for frame in self.frames.values()])
-
-
-def _misalignment(reference: Frame, frame: Frame) -> float:
-    """Return the largest distance in pixels between corners seen through both WCSs."""
-    ours, theirs = reference.wcs, frame.wcs
-    if ours is None or theirs is None or ours is theirs:
-        return 0.0
-    if not (ours.has_celestial and theirs.has_celestial):
-        return 0.0
-    ny, nx = reference.shape
-    x, y = np.array([0.0, nx - 1, 0, nx - 1]), np.array([0.0, 0, ny - 1, ny - 1])
-    seen_x, seen_y = theirs.celestial.world_to_pixel(ours.celestial.pixel_to_world(x, y))
-    return float(np.max(np.hypot(seen_x - x, seen_y - y)))

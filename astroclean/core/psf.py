@@ -94,6 +94,11 @@ class Psf:
         return np.stack([finer_stamp(stamp) for stamp in self.stamps])
 
     @property
+    def measured_fine(self) -> NDArray[np.float64] | None:
+        """``fine`` where a finer image was given; None where it would be worked out."""
+        return self._fine
+
+    @property
     def is_known_between_pixels(self) -> bool:
         """Whether ``fine`` can be relied on: measured, or told by stamps that are sampled well."""
         return self._fine is not None or self.fwhm_pixels >= WELL_SAMPLED

@@ -1,11 +1,12 @@
-"""What the hook of each kind returns. Arrays are (ny, nx); for a `FrameSet`, (band, ny, nx)."""
+"""What the hook of each kind returns, and what a stage makes of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Self
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from astroclean.core.change import Change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
     from numpy.typing import NDArray
 
+    from astroclean.core.frame import Frame
+    from astroclean.core.grid import Grid
+    from astroclean.core.layer import Layer
     from astroclean.core.planes import MaskPlane
     from astroclean.core.psf import Psf
     from astroclean.core.sources import Sources
@@ -21,35 +25,24 @@ __all__ = [
     "Answer",
     "Deconvolution",
     "Mask",
+    "Outcome",
     "Removal",
     "Score",
     "Separation",
+    "StageResult",
     "Upsampling",
 ]
-
-_BAND_AXES = 3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Answer:
     """Common part of every hook's result."""
 
-    products: Mapping[str, Any] = field(default_factory=dict)
-    """Extra images (ny, nx) by name, such as ``background``."""
+    layers: Mapping[str, NDArray[Any] | Layer] = field(default_factory=dict)
+    """Extra images by name, each declared by the stage: arrays (ny, nx) on the pixels of the frame,
+    or a `Layer` with a grid, unit, uncertainty or PSF of its own."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Numbers for the report."""
-
-    def of_band(self, index: int) -> Self:
-        """Return the part of a set's answer that belongs to one band."""
-
-        def part(value: Any) -> Any:
-            if isinstance(value, np.ndarray) and value.ndim == _BAND_AXES:
-                return value[index]
-            if isinstance(value, dict):
-                return {key: part(item) for key, item in value.items()}
-            return value
-
-        return replace(self, **{f.name: part(getattr(self, f.name)) for f in fields(self)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +103,44 @@ class Deconvolution(Answer):
 
 @dataclass(frozen=True, eq=False)
 class Upsampling(Answer):
-    """Answer of a `SuperResolver`: an image on a grid finer by a whole factor."""
+    """Answer of a `SuperResolver`: an image on a finer grid."""
 
     data: NDArray[Any]
     psf: Psf
     uncertainty: NDArray[Any] | None = None
+    grid: Grid | None = None
+    """None: that of the frame made finer by a whole factor, which the shape of the data tells."""
     wcs: WCS | None = None
-    """None: the core derives it from the factor."""
+    """Of the finer pixels, where no grid is given and the core cannot derive it from the factor."""
     support: NDArray[Any] | None = None
     """float32, 0 where the input does not support what the method added, 1 where it does."""
     sources: Sources | None = None
+
+
+class Outcome(enum.StrEnum):
+    """How a stage ended."""
+
+    DONE = "done"
+    NO_WORK = "no work"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, eq=False)
+class StageResult:
+    """What a stage hands to the runner."""
+
+    frame: Frame
+    """What the next stage gets."""
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+    """Images beside the frame, by name in capitals."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    outcome: Outcome = Outcome.DONE
+    score: Score | None = None
+    """Of a screening stage."""
+    change: Change = field(default_factory=Change)
+    """What the stage flagged and replaced; nothing where the result is a layer of its own."""
+
+    @property
+    def products(self) -> dict[str, Any]:
+        """The arrays of the layers, by name."""
+        return {name: layer.data for name, layer in self.layers.items()}

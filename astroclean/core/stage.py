@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import enum
 import warnings
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from astroclean.core.change import Change, change_between
 from astroclean.core.history import HistoryEntry
+from astroclean.core.layer import checked_layers
+from astroclean.core.needs import Identity, Needs, Provides
 from astroclean.core.options import StageOptions
-from astroclean.core.planes import NO_PLANE, MaskPlane
-from astroclean.core.results import Answer
+from astroclean.core.results import Answer, Outcome, StageResult
 from astroclean.core.survey import measure, part_of
 from astroclean.errors import ContractError, StageError, SuspectWarning
 
@@ -25,70 +25,10 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.frameset import FrameSet
-    from astroclean.core.results import Score
+    from astroclean.core.layer import Layer, LayerSpec
     from astroclean.core.survey import Survey
 
 __all__ = ["Identity", "Needs", "Outcome", "Provides", "Stage", "StageResult"]
-
-
-class Outcome(enum.StrEnum):
-    """How a stage ended."""
-
-    DONE = "done"
-    NO_WORK = "no work"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a stage cannot do without; checked before the first pixel."""
-
-    fields: frozenset[str] = frozenset()
-    """Frame fields, among ``psf``, ``sources``, ``segmentation``, ``uncertainty``, ``wcs``."""
-    planes: MaskPlane = NO_PLANE
-    """Planes of which at least one must be found earlier, or come with the file."""
-    bands: tuple[str, ...] = ()
-    """Bands of the set."""
-    wishes: frozenset[str] = frozenset()
-    """Frame fields that the stage uses where they are told; it can do without. Only ``psf``."""
-
-    @property
-    def uses_psf(self) -> bool:
-        """Whether the frame is to have its PSF, if one is told."""
-        return "psf" in self.fields | self.wishes
-
-
-@dataclass(frozen=True)
-class Provides:
-    """What later stages find in the frame."""
-
-    fields: frozenset[str] = frozenset()
-    planes: MaskPlane = NO_PLANE
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who a stage is: its name in the pipeline, its plugin, the distribution's version."""
-
-    name: str
-    plugin: str
-    version: str = "unknown"
-
-
-@dataclass(frozen=True, eq=False)
-class StageResult:
-    """What a stage hands to the runner."""
-
-    frame: Frame
-    """What the next stage gets."""
-    products: Mapping[str, Any] = field(default_factory=dict)
-    """Extra images by name."""
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    outcome: Outcome = Outcome.DONE
-    score: Score | None = None
-    """Of a screening stage."""
-    change: Change = field(default_factory=Change)
-    """What the stage flagged and replaced; nothing where the result has a grid of its own."""
 
 
 class Stage(ABC):
@@ -114,7 +54,7 @@ class Stage(ABC):
     takes_colors: ClassVar[bool] = True
     """Whether one color of a mosaic is a frame to it."""
     branch: ClassVar[str | None] = None
-    """HDU to which the result goes where it must not replace the science image."""
+    """Layer that the result is, where it must not replace the science image."""
 
     def __init__(
         self, options: StageOptions | None = None, *, identity: Identity | None = None
@@ -135,6 +75,10 @@ class Stage(ABC):
     def provides(self) -> Provides:
         """Return what later stages find in the frame."""
         return Provides()
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the layers that the stage may give: those of the kind, and what a plugin adds."""
+        return ()
 
     def check_header(self, frame: Frame) -> None:  # noqa: B027 - most stages need nothing
         """Raise StageError where the hook would, for what the header of a frame does not tell.
@@ -228,11 +172,12 @@ class Stage(ABC):
                 remedy="Give a FrameSet to `run_set`, or `[bands]` in the pipeline.",
             )
         self._require(image)
-        answer = self._answer(image.read_only(), image.frame_id)
+        called = self._called(image.read_only(), image.frame_id)
+        answer = self._known(called, image.frame_id)
         return self._finished(image, self._apply(image, answer))
 
     def run_set(self, frames: FrameSet) -> dict[str, StageResult]:
-        """Run the stage on aligned bands: together where it can, else one by one.
+        """Run the stage on the bands of a set: together where it can, else one by one.
 
         Parameters
         ----------
@@ -253,20 +198,36 @@ class Stage(ABC):
                 where=f"stage '{self.name}'",
                 received=", ".join(frames.bands),
             )
+        if self.needs().aligned:
+            frames.require_aligned(f"stage '{self.name}'")
         for band in frames:
             self._require(frames[band])
-        answer = self._answer(frames.read_only(), ", ".join(frames.bands))
+        answers = self._answers(frames)
         return {
-            band: self._finished(frames[band], self._apply(frames[band], answer.of_band(index)))
-            for index, band in enumerate(frames)
+            band: self._finished(frames[band], self._apply(frames[band], answers[band]))
+            for band in frames
         }
 
-    def _answer(self, given: Any, frame_id: str) -> Any:
-        """Call the hook; say which plugin it was that wrote to its input or gave no answer."""
+    def _answers(self, frames: FrameSet) -> dict[str, Any]:
+        """Call the hook with a set, and check that it answers for each band."""
+        where = ", ".join(frames.bands)
+        answers = self._called(frames.read_only(), where)
+        if not isinstance(answers, dict) or set(answers) != set(frames.bands):
+            raise ContractError(
+                "the hook of a set must return a dict with an answer for each band",
+                where=f"{where}, stage '{self.name}'",
+                received=", ".join(map(str, answers))
+                if isinstance(answers, dict)
+                else type(answers).__name__,
+                remedy=_FAULT,
+            )
+        return {band: self._known(answer, band) for band, answer in answers.items()}
+
+    def _called(self, given: Any, frame_id: str) -> Any:
+        """Call the hook; say which plugin it was that wrote to its input."""
         where = f"{frame_id}, stage '{self.name}'"
-        fault = "This is a fault of the plugin."
         try:
-            answer = self._ask(given)
+            return self._ask(given)
         except ValueError as error:
             if "read-only" not in str(error):
                 raise
@@ -274,16 +235,34 @@ class Stage(ABC):
                 "the plugin writes to the arrays of the frame, which are shared",
                 where=where,
                 received=str(error),
-                remedy=f"{fault} It must work on a copy.",
+                remedy=f"{_FAULT} It must work on a copy.",
             ) from error
+        except TypeError as error:
+            if "argument 'products'" not in str(error):
+                raise
+            raise ContractError(
+                "the images of an answer are `layers` now, which the stage declares in `layers()`",
+                where=where,
+                received="products",
+                remedy=_FAULT,
+            ) from error
+
+    def _known(self, answer: Any, frame_id: str) -> Any:
+        """Return the answer of a hook if it is one of this kind."""
         if not isinstance(answer, self.answers):
             raise ContractError(
                 f"a stage of kind '{self.kind}' must return a {self.answers.__name__}",
-                where=where,
+                where=f"{frame_id}, stage '{self.name}'",
                 received=type(answer).__name__,
-                remedy=fault,
+                remedy=_FAULT,
             )
         return answer
+
+    def _layers(self, frame: Frame, *given: Mapping[str, Any]) -> dict[str, Layer]:
+        """Return the layers of an answer, checked against those that the stage declares."""
+        joined = {name: layer for layers in given for name, layer in layers.items()}
+        where = f"{frame.frame_id}, stage '{self.name}'"
+        return checked_layers(joined, self.layers(), frame, where=where)
 
     def _require(self, frame: Frame) -> None:
         held = {"segmentation": frame.sources is not None and frame.sources.segmentation}
@@ -335,11 +314,12 @@ class Stage(ABC):
                 f"'{name}' must have {wanted}",
                 where=f"{frame.frame_id}, stage '{self.name}'",
                 received=checked.shape if wrong else f"type {checked.dtype}",
-                remedy="This is a fault of the plugin.",
+                remedy=_FAULT,
             )
         return checked
 
 
+_FAULT = "This is a fault of the plugin."
 _NUMBERS = {"fiub": "real numbers", "uib": "whole numbers or truth values"}
 
 _REMEDIES = {

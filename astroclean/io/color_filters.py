@@ -14,11 +14,12 @@ import numpy as np
 from astroclean.errors import FitsReadError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from astropy.wcs import WCS
     from numpy.typing import NDArray
 
+    from astroclean.core.layer import Layer
     from astroclean.io.output import FrameOutput
 
 __all__ = ["Color", "colors_of", "joined_colors"]
@@ -146,15 +147,22 @@ def joined_colors(outputs: Sequence[FrameOutput]) -> list[FrameOutput]:
 def _mosaic(parts: Sequence[FrameOutput]) -> FrameOutput:
     first = parts[0]
 
-    def whole(name: str, product: str | None = None) -> Any:
-        images = [
-            getattr(part, name) if product is None else part.products.get(product) for part in parts
-        ]
+    def whole(of: Callable[[FrameOutput], Any]) -> Any:
+        images = [of(part) for part in parts]
         if any(image is None for image in images):
             return _where_given(parts, images, first.slot.science.shape)
         return _woven(parts, images, first.slot.science.shape)
 
-    names = list(dict.fromkeys(name for part in parts for name in part.products))
+    def layer(name: str) -> Layer:
+        given = next(part.layers[name] for part in parts if name in part.layers)
+        image = whole(lambda part: part.layers[name].data if name in part.layers else None)
+        deviation = whole(
+            lambda part: part.layers[name].uncertainty if name in part.layers else None
+        )
+        # The PSF would be that of one color.
+        return replace(given, data=image, grid=None, uncertainty=deviation, psf=None)
+
+    names = list(dict.fromkeys(name for part in parts for name in part.layers))
     history = tuple(
         line
         for part in parts
@@ -164,13 +172,13 @@ def _mosaic(parts: Sequence[FrameOutput]) -> FrameOutput:
     return replace(
         first,
         slot=replace(first.slot, color=None),
-        data=whole("data"),
-        changed=whole("changed"),
-        flags=whole("flags"),
-        uncertainty=whole("uncertainty"),
-        uncertainty_changed=whole("uncertainty_changed"),
+        data=whole(lambda part: part.data),
+        changed=whole(lambda part: part.changed),
+        flags=whole(lambda part: part.flags),
+        uncertainty=whole(lambda part: part.uncertainty),
+        uncertainty_changed=whole(lambda part: part.uncertainty_changed),
         history=history,
-        products={name: whole("products", name) for name in names},
+        layers={name: layer(name) for name in names},
     )
 
 

@@ -10,6 +10,7 @@ from astroclean.io.color_filters import colors_of
 from astroclean.io.companions import paired
 from astroclean.io.hdu_roles import HduRole, claims_of
 from astroclean.io.instruments import COMPANIONS
+from astroclean.io.layers import PSF, UNCERTAINTY
 from astroclean.io.mosaics import settled
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class FrameSlot:
     plane: int | None = None
     """Plane of a cube."""
     companions: Mapping[str, HduInfo] = field(default_factory=dict)
-    """Role (``error variance inverse_variance dq coverage flags``) to HDU."""
+    """Role (``error variance inverse_variance dq coverage flags``, of a layer ``psf``) to HDU."""
     color: Color | None = None
     """Of a color mosaic: the pixels that are the frame."""
 
@@ -51,6 +52,11 @@ class FrameSlot:
         plane = "" if self.plane is None else f" plane {self.plane}"
         color = "" if self.color is None else f" {self.color.name}"
         return f"[{self.science.label}]{plane}{color}"
+
+    def label_of(self, layer: str) -> str:
+        """How the frame of a layer is named that belongs to this one, as ``[SUPERRES,1]``."""
+        plane = "" if self.plane is None else f" plane {self.plane}"
+        return f"[{layer},{self.ordinal}]{plane}"
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,8 @@ def group_hdus(source: FitsSource, instrument: Instrument, address: Address) -> 
         claims = [_addressed(c) if c.hdu.index == chosen.index else c for c in claims]
     pairing = paired(claims)
     _add_own(source, pairing)
+    for hdu in science:
+        _add_layer(source, hdu, pairing)
     roles = _roles(source, claims, pairing, {hdu.index for hdu in science})
     skipped = {
         f"[{r.hdu.label}]": r.why
@@ -145,6 +153,19 @@ def _add_own(source: FitsSource, pairing: Pairing) -> None:
             pairing.left[hdu.index] = f"there is no [{hdu.belongs_to}]"
         else:
             pairing.add(owner, _OWN_ROLES[hdu.name], hdu)
+
+
+def _add_layer(source: FitsSource, chosen: HduInfo, pairing: Pairing) -> None:
+    """Add the uncertainty and the PSF of a layer that an earlier run wrote, if it is addressed."""
+    if chosen.layer is None or chosen.name != chosen.layer:
+        return
+    for hdu in source.hdus:
+        if (hdu.layer, hdu.version) != (chosen.layer, chosen.version):
+            continue
+        if hdu.name == f"{chosen.layer}{UNCERTAINTY}":
+            pairing.add(chosen, "error", hdu)
+        elif hdu.name == f"{chosen.layer}{PSF}":
+            pairing.of.setdefault(chosen.index, {})["psf"] = hdu
 
 
 def _roles(

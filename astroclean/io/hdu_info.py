@@ -32,6 +32,8 @@ class HduInfo:
     """Byte offsets in the unpacked file: header, data, first byte behind the padded data."""
     belongs_to: str | None = None
     """Label of the science HDU of which astroclean made this one; None for HDUs of others."""
+    layer: str | None = None
+    """Name of the layer of astroclean to which it belongs."""
     has_namesake: bool = False
     """Whether another HDU has the same name and version."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 __all__ = [
     "CLEAN",
     "FITS_SUFFIXES",
+    "LAYER_KEYWORD",
     "OWNER_KEYWORD",
     "WRITER_KEYWORD",
     "base_name",
@@ -29,6 +30,8 @@ _LONGEST = 255  # bytes of a name, on the file systems in common use
 
 WRITER_KEYWORD = "ACVERS"
 """Card by which astroclean recognises what it wrote."""
+LAYER_KEYWORD = "ACLAYER"
+"""Card that names the layer to which an HDU belongs."""
 OWNER_KEYWORD = "ACSCI"
 """Card that names the science HDU to which a product belongs."""
 

@@ -8,27 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
+    from astroclean.core.layer import Layer
     from astroclean.io.grouping import FrameSlot
 
-__all__ = ["BranchImage", "FrameOutput"]
+__all__ = ["FrameOutput"]
 
 Image = Any
 """An array, or a `RowStore` where the frame does not fit into memory."""
-
-
-@dataclass(frozen=True, eq=False)
-class BranchImage:
-    """A deconvolved or super-resolved image, with its own WCS and unit."""
-
-    name: str
-    """``DECONV`` or ``SUPERRES``."""
-    data: NDArray[Any]
-    unit: str
-    wcs_cards: tuple[tuple[str, Any, str], ...] = ()
-    """(keyword, value, comment); empty where the WCS of the science HDU holds."""
-    uncertainty: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +34,7 @@ class FrameOutput:
     """(ny, nx) bool, or None where nothing changed."""
     history: tuple[str, ...] = ()
     """Text of HISTORY cards."""
-    products: Mapping[str, Image] = field(default_factory=dict)
-    """EXTNAME to (ny, nx) image."""
-    branch: BranchImage | None = None
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+    """EXTNAME to layer."""
+    result: str | None = None
+    """Layer that the last stages left in place of a science image, ``DECONV`` or ``SUPERRES``."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from astroclean.core.psf import Psf
 from astroclean.core.psf_repair import repaired_stamps
-from astroclean.core.stamp import centred_stamp, core_centroid, sampled_stamp
+from astroclean.core.stamp import FINER, centred_stamp, core_centroid, sampled_stamp
 from astroclean.errors import AstrocleanWarning, PsfError
 from astroclean.io.source import FitsSource
 from astroclean.io.values import frame_wcs
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
     from numpy.typing import NDArray
 
-__all__ = ["read_psf"]
+    from astroclean.io.hdu_info import HduInfo
+
+__all__ = ["read_psf", "written_psf"]
 
 _STAMP, _GRID = 2, 3
 _SCALE_KEYWORDS = ("PIXELSCL", "PIXSCALE", "PIXSCAL1", "SECPIX")
@@ -103,6 +105,30 @@ def read_psf(
     if off > _CENTRED * scale:
         _say_moved(off, side=psf.shape[0], reach=min(ny, nx) / scale, where=str(path))
     return psf
+
+
+def written_psf(source: FitsSource, info: HduInfo) -> Psf:
+    """Read a PSF that astroclean wrote beside a layer, as it was.
+
+    Parameters
+    ----------
+    source : FitsSource
+        The file, open.
+    info : HduInfo
+        HDU of the PSF.
+
+    Returns
+    -------
+    Psf
+        On the pixels of the layer.
+    """
+    header, count = source.header(info.index), info.shape[0] if len(info.shape) == _GRID else 1
+    planes = np.stack([source.read(info.index, plane=n) for n in range(count)])
+    where = f"{source.path.name}[{info.label}]"
+    positions = [_position(header, n, where) for n in range(count)] if count > 1 else None
+    if int(header.get("OVERSAMP", 1)) == FINER:
+        return Psf(planes[:, ::FINER, ::FINER], positions, fine=planes, computed=True)
+    return Psf(planes, positions, computed=True)
 
 
 def _believable(planes: list[Any], where: str) -> list[NDArray[np.float64]]:

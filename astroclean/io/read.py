@@ -21,6 +21,7 @@ from astroclean.io.file_flags import file_flags, own_flags
 from astroclean.io.grouping import FrameSlot, Grouping, group_hdus
 from astroclean.io.instruments import VALUE_NAMES, Instrument, detect_instrument, load_instrument
 from astroclean.io.masks import MaskReader
+from astroclean.io.psf import written_psf
 from astroclean.io.quality import MASK_SETTINGS
 from astroclean.io.source import FitsSource
 from astroclean.io.understood import Headers
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.conventions import Convention
+    from astroclean.core.psf import Psf
     from astroclean.io.header_values import Resolved
 
 __all__ = ["Exposure", "ReadSettings", "open_exposure", "read_frame"]
@@ -133,6 +135,7 @@ class Exposure:
             flags=told_flags | self.masks.flags(slot, window) | ours,
             filled=(ours & np.uint32(MADE_UP)) != 0,
             wcs=wcs[window] if wcs is not None and window is not None else wcs,
+            psf=self._psf(slot),
             meta=told.meta(),
             frame_id=self.frame_id(slot),
             reject_bits=self.settings.reject_bits,
@@ -245,6 +248,10 @@ class Exposure:
     def mask_notes(self, slots: Sequence[FrameSlot] | None = None) -> list[str]:
         """Return what is to be said of mask values, of some frames or of all together."""
         return self.masks.notes(self.slots if slots is None else slots)
+
+    def _psf(self, slot: FrameSlot) -> Psf | None:
+        hdu = slot.companions.get("psf")
+        return None if hdu is None else written_psf(self.source, hdu)
 
     def _uncertainty(self, slot: FrameSlot, window: Window | None) -> Any:
         for role, kind in _UNCERTAINTIES.items():

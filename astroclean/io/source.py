@@ -21,6 +21,7 @@ from astroclean.io.blocks import split_hdu
 from astroclean.io.damage import damage_told
 from astroclean.io.hdu_info import HduInfo, owner_of
 from astroclean.io.limits import walk_hdus
+from astroclean.io.names import LAYER_KEYWORD
 from astroclean.io.packers import PACKING_ERRORS, packer_of
 from astroclean.io.scaling import physical_values
 from astroclean.io.tile_codecs import checked_codecs
@@ -144,6 +145,7 @@ class FitsSource:
                         data_start=place["datLoc"],
                         end=place["datLoc"] + place["datSpan"],
                         belongs_to=owner_of(hdu.header),
+                        layer=hdu.header.get(LAYER_KEYWORD),
                     )
                 )
             self._check_length(infos[-1])

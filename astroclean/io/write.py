@@ -21,6 +21,7 @@ from astroclean.io.images import (
     patched_hdu,
     write_image,
 )
+from astroclean.io.layers import NewImage, layer_images, layer_names
 from astroclean.io.names import OWNER_KEYWORD, WRITER_KEYWORD
 from astroclean.io.quality import MASK_KEYWORD
 from astroclean.io.rowstore import RowStore
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.conventions import Convention
     from astroclean.core.frame import Frame
+    from astroclean.core.layer import Layer
     from astroclean.core.planes import MaskPlane
     from astroclean.io.hdu_info import HduInfo
     from astroclean.io.output import FrameOutput
@@ -97,9 +99,17 @@ def write_clean(
     for group in by_science.values():
         science = group[0].slot.science
         packed = source.path.suffix.lower() == ".fz" or science.is_compressed
-        for name, planes, header in _new_images(source, group, plan):
-            shape = (*science.shape[:-2], *planes[0].shape)
-            write_image(name, planes, header, target, shape=shape, packed=packed)
+        for image in _new_images(source, group, plan):
+            several = (len(image.planes),) if len(image.planes) > 1 else ()
+            axes = science.shape[:-2] if len(group) == len(image.planes) else several
+            write_image(
+                image.name,
+                image.planes,
+                image.header,
+                target,
+                shape=(*axes, *image.planes[0].shape),
+                packed=packed,
+            )
 
 
 def _by_science(outputs: Sequence[FrameOutput]) -> dict[int, list[FrameOutput]]:
@@ -120,7 +130,7 @@ def _patches(by_science: dict[int, list[FrameOutput]], plan: OutputPlan) -> dict
         history = _history(group)
         values, changed = [o.data for o in group], [o.changed for o in group]
         if plan.replace and all(_replaces(o) for o in group):
-            values = [o.branch.data for o in group if o.branch]
+            values = [_result(o).data for o in group]
             changed = [np.ones_like(o.changed) for o in group]
         if any(c.any() for c in changed):
             patches[index] = values, changed, history
@@ -148,7 +158,13 @@ def _history(group: Sequence[FrameOutput]) -> tuple[str, ...]:
 
 
 def _replaces(output: FrameOutput) -> bool:
-    return output.branch is not None and output.branch.data.shape == output.data.shape
+    """Return whether the result of the last stages may take the place of the science image."""
+    return output.result is not None and _result(output).data.shape == output.data.shape
+
+
+def _result(output: FrameOutput) -> Layer:
+    assert output.result is not None
+    return output.layers[output.result]
 
 
 def _stored_uncertainty(output: FrameOutput) -> tuple[str, HduInfo | None]:
@@ -160,12 +176,7 @@ def _stored_uncertainty(output: FrameOutput) -> tuple[str, HduInfo | None]:
 
 def _new_names(output: FrameOutput, plan: OutputPlan) -> set[str]:
     flags = {"FLAGS"} if plan.flags else set()
-    branch = {output.branch.name} if output.branch is not None else set()
-    return {*flags, *branch, *(name.upper() for name in output.products)}
-
-
-NewImage = tuple[str, list[Any], fits.Header]
-"""EXTNAME, planes (arrays or RowStores), cards."""
+    return flags.union(*(layer_names(name) for name in output.layers))
 
 
 def _new_images(
@@ -178,17 +189,20 @@ def _new_images(
         header.extend(plane_cards(), strip=False)
         for line in _history(group):
             header.add_history(line)
-        yield "FLAGS", [o.flags for o in group], header
+        yield NewImage("FLAGS", [o.flags for o in group], header)
     if plan.uncertainty and _stored_uncertainty(first)[1] is None:
         known = [o.uncertainty for o in group if o.uncertainty is not None]
         if len(known) == len(group):
-            yield "UNCERT", known, common
-    for name in first.products:
-        images = [o.products[name] for o in group if name in o.products]
-        if len(images) == len(group):
-            yield name.upper(), images, common
-    if first.branch is not None and not (plan.replace and _replaces(first)):
-        yield _branch_image(group, common)
+            yield NewImage("UNCERT", known, common)
+    for name in first.layers:
+        layers = [o.layers[name] for o in group if name in o.layers]
+        if len(layers) < len(group):
+            continue
+        history = _history(group) if name == first.result else ()
+        for image in layer_images(name, layers, common, history):
+            # What took the place of the science image keeps an uncertainty and a PSF of its own.
+            if not (image.name == first.result and plan.replace and _replaces(first)):
+                yield image
 
 
 def _common_cards(source: FitsSource, output: FrameOutput, *, lookups: bool) -> fits.Header:
@@ -199,21 +213,6 @@ def _common_cards(source: FitsSource, output: FrameOutput, *, lookups: bool) -> 
     header[WRITER_KEYWORD] = (__version__, "version of astroclean")
     header.extend(wcs_cards_of(source.header(science.index), lookups=lookups), strip=False)
     return header
-
-
-def _branch_image(group: list[FrameOutput], common: fits.Header) -> NewImage:
-    branches = [output.branch for output in group if output.branch is not None]
-    branch = branches[0]
-    header = common.copy()
-    if branch.wcs_cards:  # the input's would contradict them: CD beside PC, SIP of other pixels
-        for keyword in {c.keyword for c in wcs_cards_of(common, lookups=True).cards}:
-            header.remove(keyword, ignore_missing=True, remove_all=True)
-    header["BUNIT"] = branch.unit
-    for keyword, value, comment in branch.wcs_cards:
-        header[keyword] = (value, comment)
-    for line in _history(group):
-        header.add_history(line)
-    return branch.name, [np.asarray(b.data, dtype=np.float32) for b in branches], header
 
 
 def write_mask(

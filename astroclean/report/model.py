@@ -97,6 +97,19 @@ class Preview(_Record):
     """Scale and place, for the caption."""
 
 
+class LayerRecord(_Record):
+    """A layer of a frame that was written."""
+
+    name: str
+    meaning: str
+    shape: tuple[int, int]
+    unit: str
+    uncertainty: bool = False
+    """Whether it has one."""
+    psf: bool = False
+    """Whether it has one of its own."""
+
+
 class FrameRecord(_Record):
     """One frame."""
 
@@ -117,6 +130,8 @@ class FrameRecord(_Record):
     """Where the PSF came from and how wide it is."""
     sources: int | None = None
     stages: list[StageRecord] = Field(default_factory=list)
+    layers: list[LayerRecord] = Field(default_factory=list)
+    """Those that were written beside the science image."""
     histogram: Histogram | None = None
     spectrum: Spectrum | None = None
     previews: list[Preview] = Field(default_factory=list)

@@ -26,9 +26,9 @@ from astroclean.runner.frames import (
     run_stages,
     with_psf,
 )
-from astroclean.runner.outputs import is_kept, kept_output
+from astroclean.runner.outputs import kept_layers
 from astroclean.runner.remarks import Remarks
-from astroclean.runner.statestore import ImageStores, StateStore
+from astroclean.runner.statestore import ImageStores, StateStore, layer_rows, layers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,7 +91,7 @@ def run_by_windows(
 
     def finish(own: slice, before: Frame, state: FrameState) -> None:
         work = finish_frame(before, state, slot, pictures=False)
-        output = kept_output(work.output, keep)
+        output = replace(work.output, layers=kept_layers(work.output.layers, keep))
         stores.append(_images(output, own))
         sums.add(before, output, own)
         common[:] = [_without_pixels(work)]
@@ -104,7 +104,12 @@ def run_by_windows(
 def _without_pixels(work: FrameWork) -> FrameWork:
     """Return what all bands have in common."""
     none = np.zeros((0, 0))
-    output = FrameOutput(work.output.slot, none, none, none, history=work.output.history)
+    layers = {
+        name: replace(layer, data=none, uncertainty=None)
+        for name, layer in work.output.layers.items()
+    }
+    history = work.output.history
+    output = FrameOutput(work.output.slot, none, none, none, history=history, layers=layers)
     return replace(work, output=output)
 
 
@@ -232,8 +237,7 @@ def _passed(
     keep = bands.file_plan.pipeline.config.products.keep
 
     def keep_state(own: slice, before: Frame, state: FrameState) -> None:  # noqa: ARG001
-        kept = {name: image for name, image in state.products.items() if is_kept(name, keep)}
-        store.append(state, own, kept)
+        store.append(state, own, kept_layers(state.layers, keep))
 
     _take_through(bands, segment, stages, sums, keep_state)
     return replace(bands, stored=store)
@@ -247,9 +251,7 @@ def _images(output: FrameOutput, own: slice) -> dict[str, Any]:
         images["uncertainty"] = output.uncertainty[own]
         if touched is not None:
             images["uncertainty_changed"] = touched[own]
-    for name, image in output.products.items():
-        images[f"product {name}"] = np.asarray(image)[own]
-    return images
+    return {**images, **layer_rows(output.layers, own)}
 
 
 def _joined(last: FrameWork, stores: ImageStores, sums: _Sums, plan: WindowPlan) -> FrameWork:
@@ -264,11 +266,7 @@ def _joined(last: FrameWork, stores: ImageStores, sums: _Sums, plan: WindowPlan)
         uncertainty=images.get("uncertainty"),
         uncertainty_changed=touched if touched is not None and touched.any() else None,
         history=last.output.history,
-        products={
-            name.removeprefix("product "): image
-            for name, image in images.items()
-            if name.startswith("product ")
-        },
+        layers=layers_of(images, last.output.layers),
     )
     order = {name: number for number, name in enumerate(last.record.flagged_after)}
     record = FrameRecord(

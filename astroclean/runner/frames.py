@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.frameset import FrameSet
+from astroclean.core.grid import Grid
 from astroclean.core.kinds.remove import SourceRemover
+from astroclean.core.layer import Layer, LayerSpec
 from astroclean.core.planes import count_planes
 from astroclean.core.stage import Outcome
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import AstrocleanError, StageError
-from astroclean.io.output import BranchImage, FrameOutput
+from astroclean.io.output import FrameOutput
 from astroclean.report.model import FrameRecord, StageRecord
 from astroclean.report.plots import make_histogram, make_spectrum
 from astroclean.report.preview import make_previews
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from astroclean.runner.psf_source import PsfSource
 
 __all__ = [
+    "RESIDUAL",
     "FrameState",
     "FrameWork",
     "faults_named",
@@ -44,6 +47,8 @@ __all__ = [
     "with_psf",
 ]
 
+RESIDUAL = LayerSpec("RESIDUAL", "what the pipeline took away: before less after, where changed")
+"""The layer that the runner itself gives."""
 _MAD_TO_SIGMA = 1.4826
 _ROUNDING = 1e-6  # a few units in the last place of float32
 
@@ -56,7 +61,11 @@ class FrameState:
     science: Frame | None = None
     """The frame before it was deconvolved or upsampled; None where it was not."""
     branch: str | None = None
-    products: Mapping[str, Any] = field(default_factory=dict)
+    """Layer that `frame` is then."""
+    sources_of: str | None = None
+    """Layer on whose pixels the sources were found; None: the science image."""
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+    """By name in capitals."""
     records: tuple[StageRecord, ...] = ()
     scores: Mapping[str, Score] = field(default_factory=dict)
     psf_origin: str = ""
@@ -75,6 +84,8 @@ class FrameWork:
     """`Sources` or None."""
     scores: Mapping[str, Score]
     remarks: Remarks
+    sources_label: str = ""
+    """HDU on whose pixels the sources are, such as ``[SCI,1]``."""
 
 
 def run_stages(
@@ -180,12 +191,15 @@ def _advanced(
         shares=result.change.shares(),
     )
     branches = stage.branch is not None
+    branch = stage.branch if branches else state.branch
+    is_new = result.frame.sources is not None and result.frame.sources is not state.frame.sources
     return replace(
         state,
         frame=result.frame,
         science=state.frame if branches and state.science is None else state.science,
-        branch=stage.branch if branches else state.branch,
-        products=_joined(state.products, result.products),
+        branch=branch,
+        sources_of=branch if is_new else state.sources_of,
+        layers=_joined(state.layers, result.layers),
         records=(*state.records, record),
         scores={**state.scores, **({stage.name: result.score} if result.score else {})},
         remarks=state.remarks + remarks,
@@ -193,19 +207,11 @@ def _advanced(
     )
 
 
-def _joined(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Join products: what was removed adds up, the highest probability counts, else the last."""
+def _joined(old: Mapping[str, Layer], new: Mapping[str, Layer]) -> dict[str, Layer]:
+    """Join layers as they are declared to join."""
     joined = dict(old)
-    for name, image in new.items():
-        key = name.upper()
-        if key not in joined or np.shape(joined[key]) != np.shape(image):
-            joined[key] = image
-        elif key == "REMOVED":
-            joined[key] = joined[key] + image
-        elif key.startswith("PROB_"):
-            joined[key] = np.maximum(joined[key], image)
-        else:
-            joined[key] = image
+    for name, layer in new.items():
+        joined[name] = joined[name].joined(layer) if name in joined else layer
     return joined
 
 
@@ -241,9 +247,13 @@ def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures:
         if deviation is not None and old_deviation is not None
         else None
     )
-    products = dict(state.products)
     with np.errstate(invalid="ignore"):  # infinite pixels
-        products["RESIDUAL"] = np.where(changed, np.nan_to_num(before.data - after.data), 0)
+        taken = np.where(changed, np.nan_to_num(before.data - after.data), 0)
+    layers = {
+        **state.layers,
+        RESIDUAL.name: Layer(taken, Grid.of(before), before.unit, declared=RESIDUAL),
+        **_result_layer(state),
+    }
     history = tuple(line for entry in state.frame.history for line in entry.cards())
     output = FrameOutput(
         slot=slot,
@@ -253,11 +263,12 @@ def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures:
         uncertainty=deviation,
         uncertainty_changed=touched if touched is not None and touched.any() else None,
         history=history,
-        products=products,
-        branch=_branch(state),
+        layers=layers,
+        result=state.branch,
     )
     record = _record(before, after, state, output, pictures=pictures)
-    return FrameWork(output, record, state.frame.sources, state.scores, state.remarks)
+    label = slot.label if state.sources_of is None else slot.label_of(state.sources_of)
+    return FrameWork(output, record, state.frame.sources, state.scores, state.remarks, label)
 
 
 def _differs(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:
@@ -265,18 +276,18 @@ def _differs(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:
     return different
 
 
-def _branch(state: FrameState) -> BranchImage | None:
-    if state.branch is None or state.science is None:
-        return None
-    finer = state.frame.shape != state.science.shape
-    cards: tuple[tuple[str, Any, str], ...] = ()
-    if finer and state.frame.wcs is not None:
-        header = state.frame.wcs.to_header(relax=True)
-        cards = tuple((c.keyword, c.value, c.comment) for c in header.cards)
-    unit = state.frame.unit.to_string()
-    return BranchImage(
-        state.branch, state.frame.data, unit, cards, deviation_of(state.frame.uncertainty)
-    )
+def _result_layer(state: FrameState) -> dict[str, Layer]:
+    """Return the layer that the frame is after all stages; later ones may have changed it."""
+    if state.branch is None:
+        return {}
+    frame = state.frame
+    made = state.layers[state.branch]
+    deviation = deviation_of(frame.uncertainty)
+    return {
+        state.branch: replace(
+            made, data=frame.data, unit=frame.unit, uncertainty=deviation, psf=frame.psf
+        )
+    }
 
 
 def _record(

@@ -10,8 +10,9 @@ from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.detector import Detector
 from astroclean.core.planes import MaskPlane
-from astroclean.errors import NeedError, PluginError
-from astroclean.runner.frames import faults_named
+from astroclean.core.suggest import did_you_mean
+from astroclean.errors import ConfigurationError, NeedError, PluginError
+from astroclean.runner.frames import RESIDUAL, faults_named
 from astroclean.runner.remarks import Remarks
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from astroclean.io.read import Exposure
     from astroclean.runner.psf_source import PsfSource
 
-__all__ = ["check_extras", "check_headers", "check_needs"]
+__all__ = ["check_extras", "check_headers", "check_kept", "check_needs"]
 
 
 def check_needs(stages: Sequence[Stage], exposure: Exposure, config: PipelineConfig) -> None:
@@ -67,6 +68,38 @@ def check_needs(stages: Sequence[Stage], exposure: Exposure, config: PipelineCon
             )
         fields |= stage.provides().fields
         planes |= stage.provides().planes
+
+
+_OF_EVERY_RUN = ("flags", "uncertainty", "sources", "regions", "stamps")
+_OF_SOME_STAGES = ("probabilities", "background", "removed")
+"""Layers that a pipeline may ask for whatever its stages are: what ready pipelines share."""
+
+
+def check_kept(stages: Sequence[Stage], config: PipelineConfig) -> None:
+    """Check that each word of ``[products] keep`` is of a layer that a stage may give.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        Of the pipeline.
+    config : PipelineConfig
+        For ``[products]``.
+
+    Raises
+    ------
+    ConfigurationError
+        With every word that names nothing.
+    """
+    declared = [spec.word for stage in stages for spec in stage.layers()]
+    known = {*_OF_EVERY_RUN, *_OF_SOME_STAGES, RESIDUAL.word, *declared}
+    problems = [
+        f"products.keep: no stage of this pipeline gives '{word}'. {did_you_mean(word, known)} "
+        f"It may be {', '.join(sorted(known))}."
+        for word in config.products.keep
+        if word not in known
+    ]
+    if problems:
+        raise ConfigurationError(problems)
 
 
 def check_headers(

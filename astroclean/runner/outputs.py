@@ -14,8 +14,8 @@ from astroclean.io.catalogs import write_catalog, write_regions, write_stamps
 from astroclean.io.color_filters import joined_colors
 from astroclean.io.names import clean_name, product_name, split_name
 from astroclean.io.resources import file_digest
-from astroclean.io.rowstore import RowStore
 from astroclean.io.write import OutputPlan, write_clean, write_mask
+from astroclean.report.model import LayerRecord
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,24 +23,19 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from astroclean.io.output import FrameOutput
+    from astroclean.core.layer import Layer
     from astroclean.io.read import Exposure
     from astroclean.runner.frames import FrameWork
     from astroclean.runner.plan import FilePlan
 
 __all__ = [
-    "is_kept",
-    "kept_output",
+    "kept_layers",
+    "layer_records",
     "main_output",
     "possible_outputs",
     "untranslated_planes",
     "write_outputs",
 ]
-
-_KEPT_AS = {"BACKGROUND": "background", "REMOVED": "removed", "RESIDUAL": "residual"}
-"""EXTNAME of a product to the word in ``[products] keep``."""
-_ALWAYS = ("SUPPORT",)
-"""Without it a super-resolved image cannot be judged."""
 
 
 def main_output(plan: FilePlan) -> str:
@@ -116,8 +111,9 @@ def _written_files(
 ) -> Iterator[str]:
     products = plan.pipeline.config.products
     keep: set[str] = set(products.keep)
-    outputs = joined_colors([kept_output(work.output, keep) for work in works])
-    catalogs = [(w.output.slot.label, w.sources) for w in works if w.sources is not None]
+    kept = [replace(w.output, layers=kept_layers(w.output.layers, keep)) for w in works]
+    outputs = joined_colors(kept)
+    catalogs = [(w.sources_label, w.sources) for w in works if w.sources is not None]
     if catalogs and "sources" in keep:
         for suffix in (".ecsv", ".fits"):
             name = _product(plan, "sources", suffix)
@@ -153,21 +149,33 @@ def _written_files(
     yield name
 
 
-def is_kept(name: str, keep: Collection[str]) -> bool:
-    """Return whether ``[products] keep`` names a product, by its EXTNAME."""
-    if name.startswith("PROB_"):
-        return "probabilities" in keep
-    return name in _ALWAYS or _KEPT_AS.get(name, name.lower()) in keep
+def kept_layers(layers: Mapping[str, Layer], keep: Collection[str]) -> dict[str, Layer]:
+    """Return the layers that ``[products] keep`` names, and those that are always written."""
+    return {name: layer for name, layer in layers.items() if _is_kept(layer, keep)}
 
 
-def kept_output(output: FrameOutput, keep: Collection[str]) -> FrameOutput:
-    """Return the output without the products that ``[products] keep`` does not name."""
-    images: Mapping[str, Any] = {
-        name: image if isinstance(image, RowStore) else np.asarray(image)
-        for name, image in output.products.items()
-        if is_kept(name, keep)
-    }
-    return replace(output, products=images)
+def layer_records(layers: Mapping[str, Layer]) -> list[LayerRecord]:
+    """Return what the record of a frame says of its layers."""
+    records = []
+    for name, layer in layers.items():
+        assert layer.declared is not None
+        ny, nx = layer.data.shape
+        records.append(
+            LayerRecord(
+                name=name,
+                meaning=layer.declared.meaning,
+                shape=(ny, nx),
+                unit="" if layer.unit is None else layer.unit.to_string(),
+                uncertainty=layer.uncertainty is not None,
+                psf=layer.psf is not None,
+            )
+        )
+    return records
+
+
+def _is_kept(layer: Layer, keep: Collection[str]) -> bool:
+    assert layer.declared is not None
+    return layer.declared.always or layer.declared.word in keep
 
 
 def untranslated_planes(plan: FilePlan, works: Sequence[FrameWork]) -> list[str]:

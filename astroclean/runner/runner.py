@@ -29,7 +29,7 @@ from astroclean.runner.executors import make_executor
 from astroclean.runner.faults import OF_A_HEADER, OF_THE_RUN, raise_joined
 from astroclean.runner.folder import OutputFolder
 from astroclean.runner.inputs import InputSet, find_inputs
-from astroclean.runner.needs import check_extras
+from astroclean.runner.needs import check_extras, check_kept
 from astroclean.runner.plan import (
     FilePlan,
     PlanRequest,
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from astroclean.config.load import LoadedPipeline
+    from astroclean.core.stage import Stage
 
 __all__ = ["Preflight", "Request", "Runner"]
 
@@ -203,13 +204,15 @@ class Runner:
         """Refuse plugins and options that cannot work, whatever the input."""
         config = self.pipeline.config
         faults: list[Exception] = []
+        stages: list[Stage] = []
         for stage in config.stage:
             spec = StageSpec(stage.name, stage.plugin, stage.options)
             try:
-                build_stages([spec], base=self.pipeline.base, stem=None)
+                stages += build_stages([spec], base=self.pipeline.base, stem=None)
             except AstrocleanError as error:
                 faults.append(error)
         raise_joined(faults)
+        check_kept(stages, config)
         check_extras(config)
 
     def _inputs(self, simulated_into: Path) -> InputSet:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 
+from astroclean.core.grid import Grid
+from astroclean.core.layer import Layer, LayerSpec
 from astroclean.core.psf import Psf
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.errors import FitsReadError, FitsWriteError
@@ -62,6 +65,22 @@ class Packer:
         wcs.to_fits(relax=True).writeto(stream)
         content = np.frombuffer(stream.getvalue(), dtype=np.uint8)
         return {"fits": self.array(content), "shape": wcs.pixel_shape}
+
+    def layer(self, layer: Layer) -> Any:
+        """Keep a layer with its grid, unit, uncertainty, PSF and declaration."""
+        assert layer.grid is not None
+        assert layer.declared is not None
+        grid = layer.grid
+        # The WCS of the frame comes with the frame.
+        wcs = None if grid.is_frame else self.wcs(grid.wcs)
+        return {
+            "data": self.array(layer.data),
+            "grid": [list(grid.shape), list(grid.origin), grid.step, wcs],
+            "unit": None if layer.unit is None else layer.unit.to_string(),
+            "uncertainty": self.array(layer.uncertainty),
+            "psf": self.psf(layer.psf),
+            "declared": asdict(layer.declared),
+        }
 
     def sources(self, sources: Sources | None) -> Any:
         """Keep a catalogue with segmentation and stamps.
@@ -153,6 +172,19 @@ class Unpacker:
             wcs = WCS(hdus[0].header, hdus)
         wcs.pixel_shape = kept["shape"]
         return wcs
+
+    def layer(self, kept: Any) -> Layer:
+        """Return a layer; of one on the pixels of the frame, the grid is without WCS."""
+        shape, origin, step, wcs = kept["grid"]
+        grid = Grid((shape[0], shape[1]), self.wcs(wcs), (origin[0], origin[1]), float(step))
+        return Layer(
+            self.array(kept["data"]),
+            grid,
+            None if kept["unit"] is None else self._unit_of(kept["unit"]),
+            self.array(kept["uncertainty"]),
+            self.psf(kept["psf"]),
+            LayerSpec(**kept["declared"]),
+        )
 
     def sources(self, kept: Any) -> Sources | None:
         """Return a catalogue with segmentation and stamps."""

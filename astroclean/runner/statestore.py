@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.layer import Layer
 
-__all__ = ["ImageStores", "StateStore"]
+__all__ = ["ImageStores", "StateStore", "layer_rows", "layers_of"]
 
-_PRODUCT = "product "
+_LAYER, _UNCERTAINTY = "layer ", " uncertainty"
 _BLANK_ROWS = 256
 
 
@@ -60,7 +62,7 @@ class ImageStores:
 
     def _append_blank(self, name: str, count: int) -> None:
         store = self.images[name]
-        value = np.nan if name == "uncertainty" else 0
+        value = np.nan if name.endswith("uncertainty") else 0
         for start in range(0, count, _BLANK_ROWS):
             rows = min(_BLANK_ROWS, count - start)
             store.append(np.full((rows, self.shape[1]), value, dtype=store.dtype))
@@ -78,10 +80,11 @@ class StateStore:
     def __init__(self, folder: Path, shape: tuple[int, int]) -> None:
         self._stores = ImageStores(folder, shape)
         self._common: dict[str, Any] = {}
+        self._layers: dict[str, Layer] = {}
         self._psf_origin = ""
         self._uncertainty: type | None = None
 
-    def append(self, state: FrameState, own: slice, products: Mapping[str, Any]) -> None:
+    def append(self, state: FrameState, own: slice, layers: Mapping[str, Layer]) -> None:
         """Write the own rows of a band.
 
         Parameters
@@ -90,17 +93,16 @@ class StateStore:
             Of the band.
         own : slice
             Its own rows.
-        products : mapping of str to (ny, nx) array
-            Those of its products that are kept.
+        layers : mapping of str to Layer
+            Those of its layers that are kept.
         """
         frame = state.frame
         images = {name: getattr(frame, name)[own] for name in ("data", "flags", "filled")}
         if frame.uncertainty is not None:
             self._uncertainty = type(frame.uncertainty)
             images["uncertainty"] = frame.uncertainty.array[own]
-        for name, image in products.items():
-            images[f"{_PRODUCT}{name}"] = np.asarray(image)[own]
-        self._stores.append(images)
+        self._layers |= layers
+        self._stores.append({**images, **layer_rows(layers, own)})
         self._common = {"psf": frame.psf, "history": frame.history}
         self._psf_origin = state.psf_origin
 
@@ -128,9 +130,28 @@ class StateStore:
             uncertainty=uncertainty,
             **self._common,
         )
-        products = {
-            name.removeprefix(_PRODUCT): image
-            for name, image in images.items()
-            if name.startswith(_PRODUCT)
-        }
-        return FrameState(frame, products=products, psf_origin=self._psf_origin)
+        layers = layers_of(images, self._layers)
+        return FrameState(frame, layers=layers, psf_origin=self._psf_origin)
+
+
+def layer_rows(layers: Mapping[str, Layer], own: slice) -> dict[str, Any]:
+    """Return the own rows of all images of layers, by names of their own."""
+    images: dict[str, Any] = {}
+    for name, layer in layers.items():
+        images[f"{_LAYER}{name}"] = np.asarray(layer.data)[own]
+        if layer.uncertainty is not None:
+            images[f"{_LAYER}{name}{_UNCERTAINTY}"] = np.asarray(layer.uncertainty)[own]
+    return images
+
+
+def layers_of(images: Mapping[str, Any], like: Mapping[str, Layer]) -> dict[str, Layer]:
+    """Return layers of images named by :func:`layer_rows`; ``like`` tells all but the pixels."""
+    return {
+        name: replace(
+            layer,
+            data=images[f"{_LAYER}{name}"],
+            uncertainty=images.get(f"{_LAYER}{name}{_UNCERTAINTY}"),
+        )
+        for name, layer in like.items()
+        if f"{_LAYER}{name}" in images
+    }

@@ -188,6 +188,9 @@ def _obstacle(
             return f"stage '{stage.name}' needs the whole frame"
         if stage.branch is not None or "sources" in stage.provides().fields:
             return f"what stage '{stage.name}' makes is of the whole frame"
+        own = [spec.name for spec in stage.layers() if spec.own_grid]
+        if own:
+            return f"layer {own[0]} of stage '{stage.name}' has a grid of its own"
     estimated = config.psf is not None and config.psf.estimate
     reasons = {
         "tiles of its compression are too large (funpack it first)": _has_large_tiles(exposure),

@@ -18,7 +18,12 @@ from astroclean.report.model import FileStatus
 from astroclean.runner.bands import run_by_windows
 from astroclean.runner.folder import OutputFolder
 from astroclean.runner.frames import FrameState, FrameWork, finish_frame, run_stages
-from astroclean.runner.outputs import untranslated_planes, write_outputs
+from astroclean.runner.outputs import (
+    kept_layers,
+    layer_records,
+    untranslated_planes,
+    write_outputs,
+)
 from astroclean.runner.plan import build_stages
 from astroclean.runner.records import (
     begun_record,
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.stage import Stage
-    from astroclean.report.model import FileRecord
+    from astroclean.report.model import FileRecord, FrameRecord
     from astroclean.runner.plan import FilePlan
     from astroclean.runner.units import Unit
 
@@ -297,8 +302,14 @@ def _done_record(
         suspect=remarks.suspect,
         screening=means,
         rejected_by=rejected_by,
-        frames=[work.record for work in works],
+        frames=[_with_layers(work, plan) for work in works],
     )
+
+
+def _with_layers(work: FrameWork, plan: FilePlan) -> FrameRecord:
+    """Return the record of a frame with the layers of it that were written."""
+    kept = kept_layers(work.output.layers, plan.pipeline.config.products.keep)
+    return work.record.model_copy(update={"layers": layer_records(kept)})
 
 
 def _remarks(exposure: Exposure, works: Sequence[FrameWork]) -> tuple[Remarks, list[str]]:

@@ -90,6 +90,13 @@ def frame_digest(frame: Frame) -> tuple[bytes, ...]:
     if frame.uncertainty is not None:
         parts.append(frame.uncertainty.array)
     if frame.psf is not None:
-        parts.append(frame.psf.stamps)
-    cards = repr(frame.meta).encode()
-    return (*(np.ascontiguousarray(part).tobytes() for part in parts), cards)
+        parts += [frame.psf.stamps, frame.psf.fine]
+        parts += [] if frame.psf.positions is None else [frame.psf.positions]
+    text = repr(frame.meta)
+    if frame.sources is not None:
+        table, labels = frame.sources.table, frame.sources.segmentation
+        parts += [np.asarray(table[name]) for name in table.colnames]
+        parts += [stamp.data for stamp in frame.sources.stamps]
+        parts += [] if labels is None else [labels]
+        text += repr((table.colnames, table.meta, [s.origin for s in frame.sources.stamps]))
+    return (*(np.ascontiguousarray(part).tobytes() for part in parts), text.encode())

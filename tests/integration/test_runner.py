@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import QTable
-from toy_runs import digests, report_of, sky, statuses, write_fits, write_pipeline
+from toy_runs import (
+    digests,
+    hdu_names,
+    report_of,
+    run,
+    sky,
+    statuses,
+    write_fits,
+    write_pipeline,
+)
 
 import astroclean
 from astroclean.cli.main import main
@@ -36,31 +45,10 @@ PIXEL_WCS = {
 }
 
 
-def run(folder: Path, *stages: Any, inputs: Any = "x.fits", **tables: Any) -> RunReport:
-    """Run stages on files of a folder, into ``out`` there."""
-    listed = [inputs] if isinstance(inputs, str) else inputs
-    products = {"report": False, **tables.pop("products", {})}
-    settings = tables.pop("settings", ())
-    config = {
-        "schema": 1,
-        "instrument": {"name": "generic-ccd", **tables.pop("instrument", {})},
-        "stage": [{"plugin": s} if isinstance(s, str) else s for s in stages],
-        "products": products,
-        **tables,
-    }
-    paths = [str(folder / name) for name in listed]
-    return astroclean.run(config, paths, output=folder / "out", settings=settings)
-
-
 def only_frame(report: RunReport) -> Any:
     assert [f.error for f in report.files] == [None]
     (frame,) = report.files[0].frames
     return frame
-
-
-def hdu_names(path: Path) -> list[str]:
-    with fits.open(path) as hdus:
-        return [hdu.name for hdu in hdus]
 
 
 class TestScreening:
@@ -129,7 +117,7 @@ class TestBranches:
 
         out = tmp_path / "out" / "x_clean.fits"
         assert out.read_bytes().startswith((tmp_path / "x.fits").read_bytes())
-        assert hdu_names(out) == ["PRIMARY", "FLAGS", "DECONV"]
+        assert hdu_names(out) == ["PRIMARY", "FLAGS", "DECONV", "DECONV_UNCERT", "DECONV_PSF"]
         np.testing.assert_array_equal(fits.getdata(out, "DECONV"), 2.0 * image)
         assert fits.getheader(out, "DECONV")["BUNIT"] == "adu"
 
@@ -138,7 +126,7 @@ class TestBranches:
         run(tmp_path, "toy-sharpen", psf=self.psf, products={"replace": True})
 
         out = tmp_path / "out" / "x_clean.fits"
-        assert hdu_names(out) == ["PRIMARY", "FLAGS"]
+        assert hdu_names(out) == ["PRIMARY", "FLAGS", "DECONV_UNCERT", "DECONV_PSF"]
         np.testing.assert_array_equal(fits.getdata(out), 2 * sky())
 
     def test_filled_pixels_reach_both(self, tmp_path: Path) -> None:
@@ -167,7 +155,8 @@ class TestBranches:
         out = tmp_path / "out" / "x_clean.fits"
         assert out.read_bytes().startswith((tmp_path / "x.fits").read_bytes())
         with fits.open(out) as hdus:
-            assert [h.name for h in hdus] == ["PRIMARY", "FLAGS", "SUPERRES"]
+            names = ["SUPERRES", "SUPERRES_UNCERT", "SUPERRES_PSF", "SUPPORT"]
+            assert [h.name for h in hdus] == ["PRIMARY", "FLAGS", *names]
             finer, header = hdus["SUPERRES"].data, hdus["SUPERRES"].header
         assert finer.shape == (48, 64)
         assert finer.sum() == pytest.approx(sky().sum(), rel=1e-5)

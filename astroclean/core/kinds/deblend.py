@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.layer import LayerSpec
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Separation
 from astroclean.core.source_planes import with_plane_columns
@@ -39,6 +40,10 @@ class Deblender(Stage):
         """Return the catalogue and its plane."""
         return Provides(frozenset({"sources", "segmentation"}), MaskPlane.SOURCE)
 
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the light that no source owns."""
+        return (LayerSpec("UNASSIGNED", "light of the frame that no source owns"),)
+
     def _ask(self, frame: Any) -> Separation:
         return self.separate(frame)
 
@@ -50,9 +55,7 @@ class Deblender(Stage):
             sources = replace(sources, segmentation=labels.astype(np.int32, copy=False))
             sources = with_plane_columns(sources, frame)
             result = result.replace(sources=sources).add_planes(labels > 0, MaskPlane.SOURCE)
-        products = dict(answer.products)
-        if answer.unassigned is not None:
-            products["UNASSIGNED"] = self._checked(frame, "unassigned", answer.unassigned)
+        rest = {} if answer.unassigned is None else {"UNASSIGNED": answer.unassigned}
         metrics = {"sources": float(len(sources)), **answer.metrics}
         outcome = Outcome.DONE if len(sources) else Outcome.NO_WORK
-        return StageResult(result, products, metrics, outcome)
+        return StageResult(result, self._layers(frame, answer.layers, rest), metrics, outcome)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
+from astroclean.core.layer import Layer, LayerSpec
 from astroclean.core.results import Deconvolution
 from astroclean.core.stage import Needs, Provides, Stage, StageResult
 
@@ -27,7 +28,7 @@ class Deconvolver(Stage):
     kind = "deconvolve"
     takes_colors = False
     answers = Deconvolution
-    branch = "DECONV"
+    branch: ClassVar[str] = "DECONV"
 
     @abstractmethod
     def deconvolve(self, frame: Frame) -> Deconvolution:
@@ -40,6 +41,10 @@ class Deconvolver(Stage):
     def provides(self) -> Provides:
         """Return the PSF of the result."""
         return Provides(frozenset({"psf"}))
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the sharper image."""
+        return (LayerSpec(self.branch, "the image with a narrower PSF", always=True),)
 
     def _ask(self, frame: Any) -> Deconvolution:
         return self.deconvolve(frame)
@@ -59,4 +64,6 @@ class Deconvolver(Stage):
             **answer.metrics,
         }
         result = frame.replace(data=data, uncertainty=uncertainty, psf=answer.psf)
-        return StageResult(result, dict(answer.products), metrics)
+        deviation = None if uncertainty is None else uncertainty.array
+        layers = {self.branch: Layer(data, uncertainty=deviation, psf=answer.psf)}
+        return StageResult(result, self._layers(frame, answer.layers, layers), metrics)

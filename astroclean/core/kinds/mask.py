@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from astroclean.core.layer import LayerSpec
 from astroclean.core.planes import NO_PLANE, MaskPlane, count_planes, parse_planes
 from astroclean.core.results import Mask
 from astroclean.core.stage import Outcome, Provides, Stage, StageResult
@@ -34,6 +35,18 @@ class Masker(Stage):
         """Return the planes that later stages find."""
         return Provides(planes=self.sets)
 
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the probabilities of the planes."""
+        return (
+            LayerSpec(
+                "PROB_*",
+                "probability that a pixel is of the plane of this alias",
+                unit="",
+                join="max",
+                keep="probabilities",
+            ),
+        )
+
     def _ask(self, frame: Any) -> Mask:
         return self.find(frame)
 
@@ -52,15 +65,15 @@ class Masker(Stage):
         counts = count_planes(flags)
         metrics: dict[str, float] = {f"pixels {name}": float(n) for name, n in counts.items()}
         metrics["fraction flagged"] = float(np.count_nonzero(flags)) / max(flags.size, 1)
-        products = dict(answer.products)
+        chances = {}
         for plane, probability in answer.probabilities.items():
             values = self._checked(frame, f"probability of {plane}", probability)
-            products[f"PROB_{parse_planes(plane).alias}"] = values.astype(np.float32, copy=False)
+            chances[f"PROB_{parse_planes(plane).alias}"] = values.astype(np.float32, copy=False)
         # What is found after a pixel was filled rejects the value that was put there.
         refuted = (flags & np.uint32(frame.reject_bits)) != 0
         return StageResult(
             frame.replace(flags=frame.flags | flags, filled=frame.filled & ~refuted),
-            products,
+            self._layers(frame, answer.layers, chances),
             {**metrics, **answer.metrics},
             Outcome.DONE if counts else Outcome.NO_WORK,
         )

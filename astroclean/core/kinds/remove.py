@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from astroclean.core.layer import LayerSpec
 from astroclean.core.planes import MADE_UP, MaskPlane
 from astroclean.core.results import Removal
 from astroclean.core.source_planes import with_plane_columns_of
@@ -41,6 +42,10 @@ class SourceRemover(Stage):
     def remove(self, frame: Frame) -> Removal:
         """Return the new values and where they are."""
 
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return what was taken away."""
+        return (LayerSpec("REMOVED", "light that stages of kind `remove` took away", join="add"),)
+
     def _ask(self, frame: Any) -> Removal:
         return self.remove(frame)
 
@@ -66,9 +71,9 @@ class SourceRemover(Stage):
             "flux removed": float(np.sum(removed, dtype=np.float64)),
             **answer.metrics,
         }
-        products = {"REMOVED": removed.astype(np.float32), **answer.products}
+        taken = {"REMOVED": removed.astype(np.float32)}
         outcome = Outcome.DONE if count else Outcome.NO_WORK
-        return StageResult(result, products, metrics, outcome)
+        return StageResult(result, self._layers(frame, taken, answer.layers), metrics, outcome)
 
     def _sources(self, frame: Frame, answer: Removal) -> Sources | None:
         if answer.sources is None:

@@ -37,4 +37,4 @@ class Screener(Stage):
                 remedy="This is a fault of the plugin.",
             )
         metrics = {"probability": float(answer.probability), **answer.metrics}
-        return StageResult(frame, dict(answer.products), metrics, score=answer)
+        return StageResult(frame, self._layers(frame, answer.layers), metrics, score=answer)

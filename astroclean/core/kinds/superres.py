@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
+from astroclean.core.grid import Grid
+from astroclean.core.layer import Layer, LayerSpec
 from astroclean.core.results import Upsampling
 from astroclean.core.stage import Needs, Provides, Stage, StageResult
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
-    from astropy.wcs import WCS
-    from numpy.typing import NDArray
-
     from astroclean.core.frame import Frame
 
 __all__ = ["SuperResolver"]
 
 
 class SuperResolver(Stage):
-    """Makes a frame on a grid finer by a whole factor; flags and WCS follow.
+    """Makes a frame on a finer grid; flags and WCS follow.
 
     The result goes to the HDU ``SUPERRES``; the science HDU is left alone.
     """
@@ -30,7 +30,7 @@ class SuperResolver(Stage):
     kind = "superres"
     takes_colors = False
     answers = Upsampling
-    branch = "SUPERRES"
+    branch: ClassVar[str] = "SUPERRES"
 
     @abstractmethod
     def upsample(self, frame: Frame) -> Upsampling:
@@ -44,72 +44,64 @@ class SuperResolver(Stage):
         """Return the PSF of the result."""
         return Provides(frozenset({"psf"}))
 
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the finer image, and where the input supports it."""
+        support = "0 where the input does not support what the method added, 1 where it does"
+        return (
+            LayerSpec(self.branch, "the image on a finer grid", own_grid=True, always=True),
+            # Without it a finer image cannot be judged.
+            LayerSpec("SUPPORT", support, unit="", own_grid=True, always=True),
+        )
+
     def _ask(self, frame: Any) -> Upsampling:
         return self.upsample(frame)
 
     def _apply(self, frame: Frame, answer: Upsampling) -> StageResult:
         data = np.asarray(answer.data, dtype=np.float32)
-        factor = self._factor(frame, data.shape)
-        flags = _finer(frame.flags, factor)
-        before = float(np.nansum(frame.data, dtype=np.float64))
+        grid = self._grid(frame, answer, data.shape)
         uncertainty = None if answer.uncertainty is None else StdDevUncertainty(answer.uncertainty)
         result = type(frame)(
             data,
             unit=frame.unit,
             uncertainty=uncertainty,
-            flags=flags,
-            wcs=answer.wcs or _finer_wcs(frame.wcs, factor),
+            flags=grid.seen_by(frame.flags),
+            wcs=grid.wcs,
             meta=frame.meta,
             psf=answer.psf,
             sources=answer.sources,
             frame_id=frame.frame_id,
             history=frame.history,
             reject_bits=frame.reject_bits,
-            filled=_finer(frame.filled, factor),
+            filled=grid.seen_by(frame.filled),
         )
+        before = float(np.nansum(frame.data, dtype=np.float64))
         after = float(np.nansum(data, dtype=np.float64))
         metrics = {
-            "factor": float(factor),
+            "factor": 1 / grid.step,
             "flux ratio": after / before if before else float("nan"),
             **answer.metrics,
         }
-        products = dict(answer.products)
+        finer = {self.branch: Layer(data, grid, None, answer.uncertainty, answer.psf)}
         if answer.support is not None:
-            products["SUPPORT"] = answer.support
-        return StageResult(result, products, metrics)
+            finer["SUPPORT"] = Layer(answer.support, grid)
+        return StageResult(result, self._layers(frame, answer.layers, finer), metrics)
 
-    def _factor(self, frame: Frame, shape: tuple[int, ...]) -> int:
+    def _grid(self, frame: Frame, answer: Upsampling, shape: tuple[int, ...]) -> Grid:
+        """Return the grid that the plugin gives, or that its image tells."""
         ny, nx = frame.shape
         factor = shape[0] // max(ny, 1) if len(shape) == 2 else 0  # noqa: PLR2004
-        if factor < 1 or shape != (ny * factor, nx * factor):
+        is_given = answer.grid is not None
+        fits = shape == answer.grid.shape if answer.grid else shape == (ny * factor, nx * factor)
+        if not fits or (factor < 1 and not is_given):
+            wanted = answer.grid.shape if answer.grid else f"a whole multiple of {frame.shape}"
             raise ContractError(
-                f"the finer grid must be a whole multiple of {frame.shape}",
+                f"the finer image must have the shape of its grid, {wanted}",
                 where=f"{frame.frame_id}, stage '{self.name}'",
                 received=shape,
                 remedy="This is a fault of the plugin.",
             )
-        return factor
-
-
-def _finer(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
-    return np.repeat(np.repeat(pixels, factor, axis=0), factor, axis=1)
-
-
-def _finer_wcs(wcs: WCS | None, factor: int) -> WCS | None:
-    """Return the WCS of a grid whose pixels are smaller by ``factor``."""
-    if wcs is None or factor == 1:
-        return wcs
-    if wcs.has_distortion:
-        raise ContractError(
-            "a WCS with distortions cannot be derived for the finer grid",
-            remedy="The plugin must return the WCS itself.",
-        )
-    step = 1 / factor
-    finer = wcs.deepcopy()
-    finer.wcs.crpix = (wcs.wcs.crpix - 0.5) * factor + 0.5
-    if finer.wcs.has_cd():
-        finer.wcs.cd = wcs.wcs.cd * step
-    else:
-        finer.wcs.cdelt = wcs.wcs.cdelt * step
-    finer.wcs.set()
-    return finer
+        if answer.grid is not None:
+            return answer.grid
+        if answer.wcs is None:
+            return Grid.of(frame).finer(factor)
+        return replace(replace(Grid.of(frame), wcs=None).finer(factor), wcs=answer.wcs)

@@ -72,12 +72,12 @@ class Scarlet2(Deblender):
         sources, level = found.frame.sources, found.products["BACKGROUND"]
         products = {"BACKGROUND": level}
         if sources is None or not len(sources):
-            return Separation(sources, products=products)
+            return Separation(sources, layers=products)
         usable = ~frame.mask & np.isfinite(frame.data) & np.isfinite(deviation) & (deviation > 0)
         data = np.where(usable, frame.data - level, 0)
         weights = np.where(usable, 1 / np.where(usable, deviation, 1) ** 2, 0)
         images = _fitted(data, weights, _stamp(frame), sources.table, self.options)
-        return Separation(_with_images(sources, images), products=products)
+        return Separation(_with_images(sources, images), layers=products)
 
 
 def _stamp(frame: Frame) -> NDArray[np.floating]:

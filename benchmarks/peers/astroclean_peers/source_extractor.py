@@ -90,7 +90,7 @@ class SourceExtractor(Deblender):
             segmentation = fits.getdata(folder / "segmentation.fits").astype(np.int32)
             background = fits.getdata(folder / "background.fits").astype(np.float32)
         sources = make_sources(frame, _columns(table), segmentation)
-        return Separation(sources, products={"BACKGROUND": background})
+        return Separation(sources, layers={"BACKGROUND": background})
 
     def _settings(self) -> dict[str, Any]:
         options = self.options

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.kinds.deconvolve import Deconvolver
+from astroclean.core.layer import LayerSpec
 from astroclean.core.options import StageOptions
 from astroclean.core.psf import Psf
 from astroclean.core.results import Deconvolution
@@ -81,6 +82,11 @@ class Parametric(Deconvolver):
 
     Options = ParametricOptions
 
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return what the fits leave, beside the layers of the kind."""
+        rest = LayerSpec("REMAINDER", "the frame less its sky and the fitted profiles")
+        return (*super().layers(), rest)
+
     def deconvolve(self, frame: Frame) -> Deconvolution:
         """Return the model without PSF.
 
@@ -122,12 +128,12 @@ class Parametric(Deconvolver):
             "sources failed": float(len(targets) - len(galaxies)),
             "median chi2": float(np.median([g.chi2 for g in galaxies.values()] or [np.nan])),
         }
-        products = {"REMAINDER": rest.astype(np.float32)}
+        layers = {"REMAINDER": rest.astype(np.float32)}
         return Deconvolution(
             data.astype(np.float32),
             Psf.gaussian(fwhm_pixels=options.target_fwhm),
             None,
-            products=products,
+            layers=layers,
             metrics=metrics,
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.kinds.deblend import Deblender
+from astroclean.core.layer import BACKGROUND, LayerSpec
 from astroclean.core.options import StageOptions
 from astroclean.core.results import Separation
 from astroclean.errors import AstrocleanWarning
@@ -76,6 +77,10 @@ class PhotutilsDeblender(Deblender):
 
     Options = PhotutilsOptions
 
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the sky, beside the layers of the kind."""
+        return (*super().layers(), BACKGROUND)
+
     def separate(self, frame: Frame) -> Separation:
         """Return catalogue and segmentation.
 
@@ -104,22 +109,22 @@ class PhotutilsDeblender(Deblender):
         for item in theirs:
             logger.info("%s, stage '%s': %s", frame.frame_id, self.name, item.message)
         metrics = {**separation.metrics, "library warnings": float(len(theirs))}
-        return Separation(separation.sources, products=separation.products, metrics=metrics)
+        return Separation(separation.sources, layers=separation.layers, metrics=metrics)
 
     def _separated(self, frame: Frame, bad: NDArray[np.bool_]) -> Separation:
         data = np.where(bad, np.float32(0), frame.data)
         level, scatter = self._background(data, bad)
-        products = {"BACKGROUND": level}
+        layers = {"BACKGROUND": level}
         metrics = {"background rms": float(np.median(scatter))}
         noise, bad = detection_noise(frame, scatter, bad, stage=self.name)
         flat = np.where(bad, np.float32(0), data - level)
         segments = None if noise is None else self._segments(flat, noise, bad)
         if noise is None or segments is None:
-            return Separation(no_sources(frame), products=products, metrics=metrics)
+            return Separation(no_sources(frame), layers=layers, metrics=metrics)
         columns = _measured(flat, noise, bad, segments)
         labels = segments.data.astype(np.int32)
         sources = make_sources(frame, columns, labels)
-        return Separation(sources, products=products, metrics=metrics)
+        return Separation(sources, layers=layers, metrics=metrics)
 
     def _background(
         self, data: NDArray[np.float32], bad: NDArray[np.bool_]

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.kinds.deblend import Deblender
+from astroclean.core.layer import BACKGROUND, LayerSpec
 from astroclean.core.options import StageOptions
 from astroclean.core.results import Separation
 from astroclean.errors import StageError
@@ -81,6 +82,10 @@ class SepDeblender(Deblender):
         if self.options.noise == "uncertainty" and frame.uncertainty is None:
             raise no_uncertainty(f"{frame.frame_id}, stage '{self.name}'")
 
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the sky, beside the layers of the kind."""
+        return (*super().layers(), BACKGROUND)
+
     def separate(self, frame: Frame) -> Separation:
         """Return catalogue and segmentation.
 
@@ -117,7 +122,7 @@ class SepDeblender(Deblender):
             data, mask=bad, bw=options.bw, bh=options.bh, fw=options.fw, fh=options.fh
         )
         level = background.back()
-        products = {"BACKGROUND": level}
+        layers = {"BACKGROUND": level}
         scatter = background.rms()
         if options.noise == "global":
             scatter = np.full(frame.shape, background.globalrms, dtype=np.float32)
@@ -126,14 +131,14 @@ class SepDeblender(Deblender):
         )
         metrics = {"background rms": float(background.globalrms)}
         if noise is None:
-            return Separation(no_sources(frame), products=products, metrics=metrics)
+            return Separation(no_sources(frame), layers=layers, metrics=metrics)
         flat = np.where(bad, np.float32(0), data - level)
         found, segmentation = self._extract(frame, flat, noise, bad)
         if not len(found):
-            return Separation(no_sources(frame), products=products, metrics=metrics)
+            return Separation(no_sources(frame), layers=layers, metrics=metrics)
         columns = _measured(flat, noise, bad, found, segmentation)
         sources = make_sources(frame, columns, segmentation)
-        return Separation(sources, products=products, metrics=metrics)
+        return Separation(sources, layers=layers, metrics=metrics)
 
     def _extract(
         self,

@@ -19,8 +19,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+import astroclean
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from astroclean.report.model import RunReport
 
 _HERE = Path(__file__).parent
 TOYS = "astroclean_toys"
@@ -216,3 +220,24 @@ def write_batch(raw: Path) -> None:
     for number in range(5):
         write_fits(raw / f"x{number}.fits", sky(number, dtype=("int16", "float32")[number % 2]))
     write_fits(raw / "mosaic.fits", *(sky(20 + n) for n in range(3)))
+
+
+def run(folder: Path, *stages: Any, inputs: Any = "x.fits", **tables: Any) -> RunReport:
+    """Run stages on files of a folder, into ``out`` there."""
+    listed = [inputs] if isinstance(inputs, str) else inputs
+    products = {"report": False, **tables.pop("products", {})}
+    settings = tables.pop("settings", ())
+    config = {
+        "schema": 1,
+        "instrument": {"name": "generic-ccd", **tables.pop("instrument", {})},
+        "stage": [{"plugin": s} if isinstance(s, str) else s for s in stages],
+        "products": products,
+        **tables,
+    }
+    paths = [str(folder / name) for name in listed]
+    return astroclean.run(config, paths, output=folder / "out", settings=settings)
+
+
+def hdu_names(path: Path) -> list[str]:
+    with fits.open(path) as hdus:
+        return [hdu.name for hdu in hdus]

@@ -62,7 +62,7 @@ def test_far_spelling_lists_what_there_is() -> None:
 
 
 def test_each_problem_has_its_line() -> None:
-    told = lines(run={"a": 1, "on_reject": "x"}, products={"keep": ["flags", "y"]}, psf={})
+    told = lines(run={"a": 1, "on_reject": "x"}, products={"keep": ["flags", 3]}, psf={})
     assert [line.split(":")[0] for line in told] == [
         *("run.on_reject", "run.a", "psf", "products.keep[1]")
     ]

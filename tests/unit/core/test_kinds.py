@@ -239,9 +239,10 @@ class BandFlagger(Masker):
     sets = MaskPlane.COSMIC_RAY
     accepts = frozenset({"set"})
 
-    def find(self, frames: Any) -> Mask:
+    def find(self, frames: Any) -> Any:
         stack = frames.stack()
-        return Mask((stack > stack.mean(axis=0)) * np.uint32(MaskPlane.COSMIC_RAY))
+        flags = (stack > stack.mean(axis=0)) * np.uint32(MaskPlane.COSMIC_RAY)
+        return {band: Mask(part) for band, part in zip(frames, flags, strict=True)}
 
 
 def test_stage_of_a_set_gets_all_bands_and_answers_for_each() -> None:

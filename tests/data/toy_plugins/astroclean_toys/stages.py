@@ -15,12 +15,14 @@ import numpy as np
 from astropy.table import QTable
 from pydantic import Field
 
+from astroclean.core.grid import Grid
 from astroclean.core.kinds.deblend import Deblender
 from astroclean.core.kinds.deconvolve import Deconvolver
 from astroclean.core.kinds.mask import Masker
 from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.kinds.screen import Screener
 from astroclean.core.kinds.superres import SuperResolver
+from astroclean.core.layer import BACKGROUND, Layer, LayerSpec
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf import Psf
@@ -89,7 +91,11 @@ class Bright(Masker):
         if self.options.map is not None:
             found = found | (self.options.map.image_for(frame) != 0)
         sky = np.full(frame.shape, np.nanmedian(frame.data), np.float32)
-        return Mask(found * _HIT, {"CR": found.astype(np.float32)}, products={"background": sky})
+        return Mask(found * _HIT, {"CR": found.astype(np.float32)}, layers={"background": sky})
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the sky, beside the probabilities."""
+        return (*super().layers(), BACKGROUND)
 
 
 def _misbehave(kind: str) -> None:
@@ -134,10 +140,52 @@ class Pair(Masker):
         """Return two bands."""
         return Needs(bands=("g", "r"))
 
-    def find(self, frames: FrameSet) -> Mask:  # type: ignore[override]
+    def find(self, frames: FrameSet) -> dict[str, Mask]:  # type: ignore[override]
         """Return the same flags for each band."""
         both = (frames["g"].data > 1000) & (frames["r"].data > 1000)
-        return Mask(np.stack([both * np.uint32(MaskPlane.USER_1)] * len(frames)))
+        return {band: Mask(both * np.uint32(MaskPlane.USER_1)) for band in frames}
+
+
+class Same(Masker):
+    """Flags USER_1 in each band above 1000, whatever pixels the others have."""
+
+    sets = MaskPlane.USER_1
+    accepts = frozenset({"set"})
+
+    def needs(self) -> Needs:
+        """Return two bands, which need not be aligned."""
+        return Needs(bands=("g", "r"), aligned=False)
+
+    def find(self, frames: FrameSet) -> dict[str, Mask]:  # type: ignore[override]
+        """Return the flags of each band."""
+        flags = {b: (frames[b].data > 1000) * np.uint32(MaskPlane.USER_1) for b in frames}
+        return {band: Mask(found) for band, found in flags.items()}
+
+
+class Map(Masker):
+    """Finds nothing; gives the layer ``BINNED``, of pixels half as fine with half their size."""
+
+    sets = MaskPlane.USER_0
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the layer."""
+        binned = LayerSpec("BINNED", "sums of 2 x 2 pixels", unit="electron", own_grid=True)
+        return (*super().layers(), binned)
+
+    def find(self, frame: Frame) -> Mask:
+        """Return no flag, and the sums of the frame's middle."""
+        ny, nx = (side // 2 - 2 for side in frame.shape)
+        middle = frame.data[2 : 2 + 2 * ny, 2 : 2 + 2 * nx]
+        sums = middle.reshape(ny, 2, nx, 2).sum(axis=(1, 3))
+        wcs = None
+        if frame.wcs is not None:
+            wcs = frame.wcs.deepcopy()
+            wcs.wcs.crpix = (wcs.wcs.crpix - 2.5) / 2 + 0.5
+            wcs.wcs.cdelt = wcs.wcs.cdelt * 2
+        grid = Grid((ny, nx), wcs, (2.0, 2.0), 2.0)
+        psf = Psf.gaussian(fwhm_pixels=2.0)
+        layer = Layer(sums, grid, None, np.full(sums.shape, 4, np.float32), psf)
+        return Mask(np.zeros(frame.shape, np.uint32), layers={"BINNED": layer})
 
 
 class PsfWidth(Masker):
@@ -240,8 +288,9 @@ class Sharpen(Deconvolver):
     """Doubles the image; the PSF of the result is 1.5 pixels wide."""
 
     def deconvolve(self, frame: Frame) -> Deconvolution:
-        """Return twice the frame."""
-        return Deconvolution(2 * frame.data, Psf.gaussian(fwhm_pixels=1.5))
+        """Return twice the frame, with an uncertainty of a tenth of it."""
+        deviation = np.abs(0.2 * frame.data)
+        return Deconvolution(2 * frame.data, Psf.gaussian(fwhm_pixels=1.5), deviation)
 
 
 class Finer(SuperResolver):
@@ -250,4 +299,6 @@ class Finer(SuperResolver):
     def upsample(self, frame: Frame) -> Upsampling:
         """Return the frame on a grid twice as fine."""
         finer = np.kron(frame.data, np.full((2, 2), 0.25, np.float32))
-        return Upsampling(finer, Psf.gaussian(fwhm_pixels=3.0))
+        support = np.ones(finer.shape, np.float32)
+        deviation = np.full(finer.shape, 3, np.float32)
+        return Upsampling(finer, Psf.gaussian(fwhm_pixels=3.0), deviation, support=support)

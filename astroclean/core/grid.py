@@ -1,0 +1,161 @@
+"""`Grid`: the pixels that an array lies on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.errors import ContractError, FrameError
+
+if TYPE_CHECKING:
+    from astropy.nddata import NDData
+    from astropy.wcs import WCS
+    from numpy.typing import NDArray
+
+__all__ = ["Grid"]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Pixels: how many, where on the sky, and where in the frame that they belong to.
+
+    Every array that leaves a stage lies on a grid, and a catalogue names the grid of its ``x`` and
+    ``y``. Pixel centres are whole numbers, the first is (0, 0).
+    """
+
+    shape: tuple[int, int]
+    """(ny, nx) in pixels."""
+    wcs: WCS | None = None
+    origin: tuple[float, float] = (0.0, 0.0)
+    """(y, x) of the outer corner of the first pixel, in pixels of the frame from its own corner."""
+    step: float = 1.0
+    """Side of a pixel in pixels of the frame."""
+
+    @classmethod
+    def of(cls, frame: NDData) -> Grid:
+        """Return the grid of the pixels of a frame."""
+        ny, nx = frame.data.shape
+        return cls((ny, nx), frame.wcs)
+
+    @property
+    def is_frame(self) -> bool:
+        """Whether the pixels are those of the frame."""
+        return self.step == 1 and self.origin == (0.0, 0.0)
+
+    @property
+    def pixel_scale(self) -> float | None:
+        """Side of a pixel in arcsec; None without celestial axes."""
+        if self.wcs is None or not self.wcs.has_celestial:
+            return None
+        from astropy.wcs.utils import proj_plane_pixel_scales  # noqa: PLC0415 - heavy
+
+        degrees = proj_plane_pixel_scales(self.wcs.celestial)
+        return float(np.sqrt(degrees[0] * degrees[1])) * 3600.0
+
+    def finer(self, factor: int) -> Grid:
+        """Return the grid whose pixels are smaller by a whole factor.
+
+        Parameters
+        ----------
+        factor : int
+            Pixels along a side of one of these.
+
+        Returns
+        -------
+        Grid
+            Of the same area.
+
+        Raises
+        ------
+        ContractError
+            The WCS has distortions, which cannot be derived for smaller pixels.
+        """
+        ny, nx = self.shape
+        return Grid(
+            (ny * factor, nx * factor),
+            _finer_wcs(self.wcs, factor),
+            self.origin,
+            self.step / factor,
+        )
+
+    def seen_by(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return the values that the frame's pixels have where the pixels of this grid lie.
+
+        Parameters
+        ----------
+        pixels : (ny, nx) array
+            On the pixels of the frame.
+
+        Returns
+        -------
+        array of the shape of this grid
+            Of the nearest pixel, a new array.
+        """
+        places = [
+            np.clip(np.floor(first + (np.arange(count) + 0.5) * self.step), 0, side - 1).astype(int)
+            for first, count, side in zip(self.origin, self.shape, pixels.shape, strict=True)
+        ]
+        return pixels[np.ix_(*places)]
+
+    def rows(self, rows: slice) -> Grid:
+        """Return the grid of some rows.
+
+        Parameters
+        ----------
+        rows : slice
+            Of step 1.
+        """
+        start, stop, _ = rows.indices(self.shape[0])
+        wcs = None if self.wcs is None else self.wcs[start:stop, :]
+        origin = (self.origin[0] + start * self.step, self.origin[1])
+        return replace(self, shape=(stop - start, self.shape[1]), wcs=wcs, origin=origin)
+
+    def offset(self, other: Grid) -> tuple[float, float]:
+        """Return (y, x) of the corner of another grid of the same frame, in pixels of this one."""
+        dy, dx = (theirs - ours for theirs, ours in zip(other.origin, self.origin, strict=True))
+        return dy / self.step, dx / self.step
+
+    def misalignment(self, other: Grid) -> float:
+        """Return the largest distance between corners that both WCSs give, in pixels.
+
+        0 where one of them has no celestial WCS: then nothing tells of any.
+
+        Raises
+        ------
+        FrameError
+            The shapes differ.
+        """
+        if self.shape != other.shape:
+            raise FrameError(
+                "the grids have different shapes", received=f"{self.shape} and {other.shape}"
+            )
+        ours, theirs = self.wcs, other.wcs
+        if ours is None or theirs is None or ours is theirs:
+            return 0.0
+        if not (ours.has_celestial and theirs.has_celestial):
+            return 0.0
+        ny, nx = self.shape
+        x, y = np.array([0.0, nx - 1, 0, nx - 1]), np.array([0.0, 0, ny - 1, ny - 1])
+        seen_x, seen_y = theirs.celestial.world_to_pixel(ours.celestial.pixel_to_world(x, y))
+        return float(np.max(np.hypot(seen_x - x, seen_y - y)))
+
+
+def _finer_wcs(wcs: WCS | None, factor: int) -> WCS | None:
+    """Return the WCS of pixels that are smaller by ``factor``."""
+    if wcs is None or factor == 1:
+        return wcs
+    if wcs.has_distortion:
+        raise ContractError(
+            "a WCS with distortions cannot be derived for the finer grid",
+            remedy="The plugin must return the WCS itself.",
+        )
+    finer = wcs.deepcopy()
+    finer.wcs.crpix = (wcs.wcs.crpix - 0.5) * factor + 0.5
+    if finer.wcs.has_cd():
+        finer.wcs.cd = wcs.wcs.cd / factor
+    else:
+        finer.wcs.cdelt = wcs.wcs.cdelt / factor
+    finer.wcs.set()
+    return finer
