@@ -104,7 +104,8 @@ def _psf_image(name: str, psf: Psf, common: fits.Header) -> NewImage:
         header.append(common.cards[keyword])
     header[LAYER_KEYWORD] = (name, f"layer of which this is the PSF, FWHM {psf.fwhm_pixels:.3f} px")
     measured = psf.measured_fine
-    stamps = psf.stamps if measured is None else measured
+    # Of sum 1, as others expect it; a power of two loses nothing.
+    stamps = psf.stamps if measured is None else measured / FINER**2
     header["OVERSAMP"] = (1 if measured is None else FINER, "samples along a pixel of the layer")
     if psf.positions is not None:
         for number, (x, y) in enumerate(psf.positions):

@@ -127,7 +127,8 @@ def written_psf(source: FitsSource, info: HduInfo) -> Psf:
     where = f"{source.path.name}[{info.label}]"
     positions = [_position(header, n, where) for n in range(count)] if count > 1 else None
     if int(header.get("OVERSAMP", 1)) == FINER:
-        return Psf(planes[:, ::FINER, ::FINER], positions, fine=planes, computed=True)
+        fine = planes.astype(np.float64) * FINER**2
+        return Psf(fine[:, ::FINER, ::FINER], positions, fine=fine, computed=True)
     return Psf(planes, positions, computed=True)
 
 

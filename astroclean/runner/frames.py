@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from astroclean.core.change import Change
     from astroclean.core.frame import Frame
     from astroclean.core.results import Score
+    from astroclean.core.sources import Sources
     from astroclean.core.stage import Stage, StageResult
     from astroclean.io.grouping import FrameSlot
     from astroclean.runner.psf_source import PsfSource
@@ -62,6 +63,8 @@ class FrameState:
     """The frame before it was deconvolved or upsampled; None where it was not."""
     branch: str | None = None
     """Layer that `frame` is then."""
+    sources: Sources | None = None
+    """Those that the last stage found that found any."""
     sources_of: str | None = None
     """Layer on whose pixels the sources were found; None: the science image."""
     layers: Mapping[str, Layer] = field(default_factory=dict)
@@ -198,6 +201,8 @@ def _advanced(
         frame=result.frame,
         science=state.frame if branches and state.science is None else state.science,
         branch=branch,
+        # A finer grid has no catalogue; that of the science image is not lost for it.
+        sources=result.frame.sources if is_new else state.sources,
         sources_of=branch if is_new else state.sources_of,
         layers=_joined(state.layers, result.layers),
         records=(*state.records, record),
@@ -268,7 +273,7 @@ def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures:
     )
     record = _record(before, after, state, output, pictures=pictures)
     label = slot.label if state.sources_of is None else slot.label_of(state.sources_of)
-    return FrameWork(output, record, state.frame.sources, state.scores, state.remarks, label)
+    return FrameWork(output, record, state.sources, state.scores, state.remarks, label)
 
 
 def _differs(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:
@@ -294,7 +299,7 @@ def _record(
     before: Frame, after: Frame, state: FrameState, output: FrameOutput, *, pictures: bool
 ) -> FrameRecord:
     slot = output.slot
-    sources = state.frame.sources
+    sources = state.sources
     images = before.data, after.data
     shown = make_previews(*images, output.flags, output.changed) if pictures else []
     removed = pictures and _removes(state.records)

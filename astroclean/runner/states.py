@@ -100,6 +100,8 @@ def _packed(state: FrameState, packer: Packer) -> dict[str, Any]:
         "frame": _packed_frame(state.frame, packer, with_wcs=branched),
         "science": _packed_frame(state.science, packer) if state.science is not None else None,
         "branch": state.branch,
+        # Of the frame, or, where that has another grid, those of the science image.
+        "sources": None if state.sources is state.frame.sources else packer.sources(state.sources),
         "sources_of": state.sources_of,
         "layers": [[name, packer.layer(layer)] for name, layer in state.layers.items()],
         "records": [record.model_dump() for record in state.records],
@@ -139,6 +141,7 @@ def _unpacked(kept: Any, arrays: Any, before: Frame) -> FrameState:
         frame=frame,
         science=None if science is None else own,
         branch=branch if branch is None else str(branch),
+        sources=unpacker.sources(kept["sources"]) or frame.sources,
         sources_of=kept["sources_of"],
         layers={str(name): unpacker.layer(layer) for name, layer in kept["layers"]},
         records=tuple(StageRecord.model_validate(record) for record in kept["records"]),

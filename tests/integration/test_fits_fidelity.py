@@ -13,9 +13,10 @@ import shutil
 import subprocess
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import astropy.units as u
 import fitsio
 import numpy as np
 import pytest
@@ -23,16 +24,20 @@ from astropy.io import fits
 from astropy.nddata import InverseVariance, VarianceUncertainty
 from astropy.wcs import WCS
 
+from astroclean.core.grid import Grid
+from astroclean.core.layer import BACKGROUND, Layer, LayerSpec
 from astroclean.core.uncertainty import deviation_of
 from astroclean.io.atomic import atomic_file
 from astroclean.io.names import clean_name
-from astroclean.io.output import BranchImage, FrameOutput
+from astroclean.io.output import FrameOutput
 from astroclean.io.read import Exposure, open_exposure
 from astroclean.io.write import OutputPlan, write_clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from astroclean.io.grouping import FrameSlot
 
@@ -812,28 +817,29 @@ def test_products_and_branches_are_exact(any_form: Path) -> None:
     background = pixels("f4")
     finer = pixels("f4", (2 * NY, 2 * NX))
 
-    def with_products(output: FrameOutput) -> FrameOutput:
-        cards = (("CRPIX1", 24.5, "finer"), ("CD1_1", -2.55e-5, ""))
-        branch = BranchImage("SUPERRES", finer, "adu", cards)
-        return FrameOutput(
-            output.slot,
-            output.data,
-            output.changed,
-            output.flags,
-            history=output.history,
-            products={"BACKGROUND": background},
-            branch=None if output.slot.plane is not None else branch,
-        )
+    wcs = WCS(naxis=2)
+    wcs.wcs.crpix, wcs.wcs.cdelt = (24.5, 3.0), (-2.55e-5, 2.55e-5)
 
-    run = cleaned(any_form, amend=with_products)
+    def with_layers(output: FrameOutput) -> FrameOutput:
+        layers = {"BACKGROUND": Layer(background, declared=BACKGROUND)}
+        if output.slot.plane is None:
+            layers["SUPERRES"] = finer_layer(finer, wcs)
+        return replace(output, layers=layers, result="SUPERRES" if len(layers) > 1 else None)
+
+    run = cleaned(any_form, amend=with_layers)
     with fitsio.FITS(str(run.target)) as file:
         found = file["BACKGROUND"].read()
         assert found.shape == run.outputs[0].slot.science.shape
         np.testing.assert_array_equal(found.reshape(-1, NY, NX)[0], background)
-        if run.outputs[0].branch is not None:
+        if run.outputs[0].result is not None:
             np.testing.assert_array_equal(file["SUPERRES"].read(), finer)
             header = file["SUPERRES"].read_header()
-            assert (header["CRPIX1"], header["CD1_1"]) == (24.5, -2.55e-5)
+            assert (header["CRPIX1"], header["CDELT1"]) == (24.5, -2.55e-5)
+
+
+def finer_layer(image: NDArray[Any], wcs: WCS) -> Layer:
+    spec = LayerSpec("SUPERRES", "finer", own_grid=True, always=True)
+    return Layer(image, Grid((2 * NY, 2 * NX), wcs, step=0.5), u.adu, declared=spec)
 
 
 @pytest.mark.parametrize("form", ["sci-err-dq", "sip", "tpv", "lookup-table", "odd-cards-i2"])
@@ -841,25 +847,25 @@ def test_a_finer_image_has_its_own_place_on_the_sky(form: str, tmp_path: Path) -
     finer = WCS(naxis=2)
     finer.wcs.ctype, finer.wcs.crval = ("RA---TAN", "DEC--TAN"), (150.1, 2.2)
     finer.wcs.crpix, finer.wcs.cdelt = (24.5, 17.5), (-2.5e-5, 2.5e-5)
-    cards = tuple((c.keyword, c.value, c.comment) for c in finer.to_header(relax=True).cards)
-    branch = BranchImage("SUPERRES", pixels("f4", (2 * NY, 2 * NX)), "adu", cards)
+    layer = finer_layer(pixels("f4", (2 * NY, 2 * NX)), finer)
 
-    def with_branch(output: FrameOutput) -> FrameOutput:
-        return FrameOutput(output.slot, output.data, output.changed, output.flags, branch=branch)
+    def with_result(output: FrameOutput) -> FrameOutput:
+        return replace(output, layers={"SUPERRES": layer}, result="SUPERRES")
 
-    run = cleaned(form_path(form, tmp_path), amend=with_branch)
+    run = cleaned(form_path(form, tmp_path), amend=with_result)
     seen = corners_on_sky(run.target, "SUPERRES")
     expected = finer.all_pix2world([0, 2 * NX - 1, 0, 2 * NX / 3], [0, 0, 2 * NY - 1, NY], 0)
     np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-10)
 
 
-def test_a_replacing_branch_takes_the_place_of_the_science(tmp_path: Path) -> None:
+def test_a_replacing_result_takes_the_place_of_the_science(tmp_path: Path) -> None:
     path = form_path("sci-err-dq", tmp_path)
     sharper = pixels("f4") * np.float32(1.5)
+    spec = LayerSpec("DECONV", "sharper", always=True)
 
     def deconvolved(output: FrameOutput) -> FrameOutput:
-        branch = BranchImage("DECONV", sharper, "electron")
-        return FrameOutput(output.slot, output.data, output.changed, output.flags, branch=branch)
+        layer = Layer(sharper, unit=u.electron, declared=spec)
+        return replace(output, layers={"DECONV": layer}, result="DECONV")
 
     run = cleaned(path, amend=deconvolved, plan=OutputPlan(replace=True))
     with fitsio.FITS(str(run.target)) as file:

@@ -16,6 +16,7 @@ from astroclean.core.grid import Grid
 from astroclean.core.kinds.mask import Masker
 from astroclean.core.layer import Layer, LayerSpec
 from astroclean.core.planes import MaskPlane
+from astroclean.core.psf import Psf
 from astroclean.core.results import Mask
 from astroclean.errors import ConfigurationError, ContractError
 from astroclean.io.psf import read_psf
@@ -61,7 +62,8 @@ class TestResults:
             corners = [corner_of(hdus[name].header) for name in ("DECONV", 0)]
             assert corners[0].separation(corners[1]).arcsec < 1e-4
             hdus["DECONV_PSF"].writeto(tmp_path / "psf.fits")
-        assert read_psf(tmp_path / "psf.fits", None).fwhm_pixels == pytest.approx(1.5, abs=0.15)
+        seen, given = read_psf(tmp_path / "psf.fits", None), Psf.gaussian(fwhm_pixels=1.5)
+        assert seen.fwhm_pixels == pytest.approx(given.fwhm_pixels, rel=0.02)
 
     def test_what_replaces_the_science_keeps_its_uncertainty(self, tmp_path: Path) -> None:
         write_fits(tmp_path / "x.fits", sky(), **TAN)
@@ -146,7 +148,9 @@ class TestThirdParties:
         assert frame.uncertainty is not None
         assert (frame.uncertainty.array == 4).all()
         assert frame.psf is not None
-        assert frame.psf.fwhm_pixels == pytest.approx(2.0, abs=0.1)
+        given = Psf.gaussian(fwhm_pixels=2.0)
+        np.testing.assert_allclose(frame.psf.stamps, given.stamps, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(frame.psf.fine, given.fine, rtol=1e-12, atol=1e-15)
         assert frame.wcs is not None
 
 

@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from astroclean.core.conventions import load_convention
+from astroclean.core.layer import Layer
 from astroclean.core.planes import REJECTING
 from astroclean.io.output import FrameOutput
 from astroclean.io.read import open_exposure
@@ -220,7 +221,7 @@ def written(
                     frame.data,
                     np.zeros(frame.shape, bool),
                     frame.flags,
-                    products={"REMOVED": frame.data},
+                    layers={"REMOVED": Layer(frame.data)},
                 )
                 for slot, frame in frames
             ]
