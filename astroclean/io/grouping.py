@@ -10,7 +10,7 @@ from astroclean.io.color_filters import colors_of
 from astroclean.io.companions import paired
 from astroclean.io.hdu_roles import HduRole, claims_of
 from astroclean.io.instruments import COMPANIONS
-from astroclean.io.layers import PSF, UNCERTAINTY
+from astroclean.io.layers import FINE_PSF, PSF, UNCERTAINTY
 from astroclean.io.mosaics import settled
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class FrameSlot:
     plane: int | None = None
     """Plane of a cube."""
     companions: Mapping[str, HduInfo] = field(default_factory=dict)
-    """Role (``error variance inverse_variance dq coverage flags``, of a layer ``psf``) to HDU."""
+    """Role (``error variance inverse_variance dq coverage flags``, of a layer ``psf``, ``fine_psf``) to HDU."""
     color: Color | None = None
     """Of a color mosaic: the pixels that are the frame."""
 
@@ -164,8 +164,9 @@ def _add_layer(source: FitsSource, chosen: HduInfo, pairing: Pairing) -> None:
             continue
         if hdu.name == f"{chosen.layer}{UNCERTAINTY}":
             pairing.add(chosen, "error", hdu)
-        elif hdu.name == f"{chosen.layer}{PSF}":
-            pairing.of.setdefault(chosen.index, {})["psf"] = hdu
+        for end, role in ((PSF, "psf"), (FINE_PSF, "fine_psf")):
+            if hdu.name == f"{chosen.layer}{end}":
+                pairing.of.setdefault(chosen.index, {})[role] = hdu
 
 
 def _roles(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from astropy.io import fits
 
 from astroclean.core.stamp import FINER
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
     from astroclean.core.layer import Layer
     from astroclean.core.psf import Psf
 
-__all__ = ["PSF", "UNCERTAINTY", "NewImage", "layer_images", "layer_names"]
+__all__ = ["FINE_PSF", "PSF", "UNCERTAINTY", "NewImage", "layer_images", "layer_names"]
 
-UNCERTAINTY, PSF = "_UNCERT", "_PSF"
+UNCERTAINTY, PSF, FINE_PSF = "_UNCERT", "_PSF", "_PSF_FINE"
 """Ends of the names of HDUs that belong to a layer."""
 
 
@@ -38,7 +37,7 @@ class NewImage:
 
 def layer_names(name: str) -> set[str]:
     """Return the names of all HDUs that a layer may have."""
-    return {name, f"{name}{UNCERTAINTY}", f"{name}{PSF}"}
+    return {name, *(f"{name}{end}" for end in (UNCERTAINTY, PSF, FINE_PSF))}
 
 
 def layer_images(
@@ -75,7 +74,7 @@ def layer_images(
     # The PSF of each plane of a cube would need a table; they share the first where all do.
     psfs = [layer.psf for layer in layers]
     if first.psf is not None and all(psf is first.psf for psf in psfs):
-        yield _psf_image(name, first.psf, common)
+        yield from _psf_images(name, first.psf, common)
 
 
 def _cards(name: str, layer: Layer, common: fits.Header) -> fits.Header:
@@ -97,18 +96,17 @@ def _cards(name: str, layer: Layer, common: fits.Header) -> fits.Header:
     return header
 
 
-def _psf_image(name: str, psf: Psf, common: fits.Header) -> NewImage:
-    """Return the PSF as `astroclean.io.psf.read_psf` reads it, with all that is known of it."""
+def _psf_images(name: str, psf: Psf, common: fits.Header) -> Iterator[NewImage]:
+    """Yield the PSF on the pixels of the layer, and between them where that was measured."""
     header = fits.Header()
     for keyword in ("EXTVER", OWNER_KEYWORD, WRITER_KEYWORD):
         header.append(common.cards[keyword])
     header[LAYER_KEYWORD] = (name, f"layer of which this is the PSF, FWHM {psf.fwhm_pixels:.3f} px")
-    measured = psf.measured_fine
-    # Of sum 1, as others expect it; a power of two loses nothing.
-    stamps = psf.stamps if measured is None else measured / FINER**2
-    header["OVERSAMP"] = (1 if measured is None else FINER, "samples along a pixel of the layer")
     if psf.positions is not None:
         for number, (x, y) in enumerate(psf.positions):
             header[f"DET_YX{number}"] = (f"({y:.6g}, {x:.6g})", "position of this plane")
-        return NewImage(f"{name}{PSF}", list(np.asarray(stamps)), header)
-    return NewImage(f"{name}{PSF}", [stamps[0]], header)
+    yield NewImage(f"{name}{PSF}", list(psf.stamps), header)
+    if psf.measured_fine is not None:
+        fine = header.copy()
+        fine["ACFINER"] = (FINER, "samples along a pixel, each integrated over a whole pixel")
+        yield NewImage(f"{name}{FINE_PSF}", list(psf.measured_fine), fine)

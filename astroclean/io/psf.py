@@ -11,7 +11,7 @@ import numpy as np
 
 from astroclean.core.psf import Psf
 from astroclean.core.psf_repair import repaired_stamps
-from astroclean.core.stamp import FINER, centred_stamp, core_centroid, sampled_stamp
+from astroclean.core.stamp import centred_stamp, core_centroid, sampled_stamp
 from astroclean.errors import AstrocleanWarning, PsfError
 from astroclean.io.source import FitsSource
 from astroclean.io.values import frame_wcs
@@ -107,29 +107,34 @@ def read_psf(
     return psf
 
 
-def written_psf(source: FitsSource, info: HduInfo) -> Psf:
+def written_psf(source: FitsSource, stamps: HduInfo, fine: HduInfo | None) -> Psf:
     """Read a PSF that astroclean wrote beside a layer, as it was.
 
     Parameters
     ----------
     source : FitsSource
         The file, open.
-    info : HduInfo
-        HDU of the PSF.
+    stamps : HduInfo
+        HDU of the stamps.
+    fine : HduInfo or None
+        HDU of what was measured between the pixels.
 
     Returns
     -------
     Psf
         On the pixels of the layer.
     """
-    header, count = source.header(info.index), info.shape[0] if len(info.shape) == _GRID else 1
-    planes = np.stack([source.read(info.index, plane=n) for n in range(count)])
-    where = f"{source.path.name}[{info.label}]"
-    positions = [_position(header, n, where) for n in range(count)] if count > 1 else None
-    if int(header.get("OVERSAMP", 1)) == FINER:
-        fine = planes.astype(np.float64) * FINER**2
-        return Psf(fine[:, ::FINER, ::FINER], positions, fine=fine, computed=True)
-    return Psf(planes, positions, computed=True)
+    header, planes = source.header(stamps.index), _planes(source, stamps)
+    where = f"{source.path.name}[{stamps.label}]"
+    several = len(planes) > 1
+    positions = [_position(header, n, where) for n in range(len(planes))] if several else None
+    between = None if fine is None else _planes(source, fine)
+    return Psf(planes, positions, fine=between, computed=True)
+
+
+def _planes(source: FitsSource, info: HduInfo) -> NDArray[np.float64]:
+    count = info.shape[0] if len(info.shape) == _GRID else 1
+    return np.stack([source.read(info.index, plane=n) for n in range(count)]).astype(np.float64)
 
 
 def _believable(planes: list[Any], where: str) -> list[NDArray[np.float64]]:

@@ -251,7 +251,8 @@ class Exposure:
 
     def _psf(self, slot: FrameSlot) -> Psf | None:
         hdu = slot.companions.get("psf")
-        return None if hdu is None else written_psf(self.source, hdu)
+        fine = slot.companions.get("fine_psf")
+        return None if hdu is None else written_psf(self.source, hdu, fine)
 
     def _uncertainty(self, slot: FrameSlot, window: Window | None) -> Any:
         for role, kind in _UNCERTAINTIES.items():
