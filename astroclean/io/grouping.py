@@ -42,7 +42,8 @@ class FrameSlot:
     plane: int | None = None
     """Plane of a cube."""
     companions: Mapping[str, HduInfo] = field(default_factory=dict)
-    """Role (``error variance inverse_variance dq coverage flags``, of a layer ``psf``, ``fine_psf``) to HDU."""
+    """Role (``error variance inverse_variance dq coverage flags``) to HDU; of a layer ``psf`` and
+    ``fine_psf``, too."""
     color: Color | None = None
     """Of a color mosaic: the pixels that are the frame."""
 

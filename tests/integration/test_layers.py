@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("toys")
 PSF: dict[str, Any] = {"fwhm": "3 pixel"}
+PSF_OF = {name: (f"{name}_PSF", f"{name}_PSF_FINE") for name in ("DECONV", "SUPERRES", "BINNED")}
 TAN = {
     "CTYPE1": "RA---TAN",
     "CTYPE2": "DEC--TAN",
@@ -52,7 +53,7 @@ class TestResults:
         write_fits(tmp_path / "x.fits", sky(), **TAN)
         run(tmp_path, "toy-sharpen", psf=PSF)
         out = tmp_path / "out" / "x_clean.fits"
-        assert hdu_names(out) == ["PRIMARY", "FLAGS", "DECONV", "DECONV_UNCERT", "DECONV_PSF"]
+        assert hdu_names(out) == ["PRIMARY", "FLAGS", "DECONV", "DECONV_UNCERT", *PSF_OF["DECONV"]]
         with fits.open(out) as hdus:
             np.testing.assert_allclose(
                 hdus["DECONV_UNCERT"].data, 0.1 * np.abs(hdus["DECONV"].data), rtol=1e-6
@@ -62,21 +63,22 @@ class TestResults:
             corners = [corner_of(hdus[name].header) for name in ("DECONV", 0)]
             assert corners[0].separation(corners[1]).arcsec < 1e-4
             hdus["DECONV_PSF"].writeto(tmp_path / "psf.fits")
-        seen, given = read_psf(tmp_path / "psf.fits", None), Psf.gaussian(fwhm_pixels=1.5)
+        seen = read_psf(tmp_path / "psf.fits", 0.5, file_pixel_scale="0.5 arcsec")
+        given = Psf.gaussian(fwhm_pixels=1.5)
         assert seen.fwhm_pixels == pytest.approx(given.fwhm_pixels, rel=0.02)
 
     def test_what_replaces_the_science_keeps_its_uncertainty(self, tmp_path: Path) -> None:
         write_fits(tmp_path / "x.fits", sky(), **TAN)
         run(tmp_path, "toy-sharpen", psf=PSF, products={"replace": True})
         names = hdu_names(tmp_path / "out" / "x_clean.fits")
-        assert names == ["PRIMARY", "FLAGS", "DECONV_UNCERT", "DECONV_PSF"]
+        assert names == ["PRIMARY", "FLAGS", "DECONV_UNCERT", *PSF_OF["DECONV"]]
 
     def test_all_of_a_finer_image_lies_on_its_own_grid(self, tmp_path: Path) -> None:
         write_fits(tmp_path / "x.fits", sky(), **TAN)
         run(tmp_path, "toy-finer", psf=PSF)
         with fits.open(tmp_path / "out" / "x_clean.fits") as hdus:
             names = [hdu.name for hdu in hdus[2:]]
-            assert sorted(names) == ["SUPERRES", "SUPERRES_PSF", "SUPERRES_UNCERT", "SUPPORT"]
+            assert names == ["SUPERRES", "SUPERRES_UNCERT", *PSF_OF["SUPERRES"], "SUPPORT"]
             for name in ("SUPERRES", "SUPERRES_UNCERT", "SUPPORT"):
                 header = hdus[name].header
                 assert hdus[name].shape == (48, 64)
@@ -116,7 +118,7 @@ class TestThirdParties:
         write_fits(tmp_path / "x.fits", sky(), **TAN)
         report = run(tmp_path, "toy-map", products=self.keep)
         out = tmp_path / "out" / "x_clean.fits"
-        assert hdu_names(out) == ["PRIMARY", "FLAGS", "BINNED", "BINNED_UNCERT", "BINNED_PSF"]
+        assert hdu_names(out) == ["PRIMARY", "FLAGS", "BINNED", "BINNED_UNCERT", *PSF_OF["BINNED"]]
         with fits.open(out) as hdus:
             header = hdus["BINNED"].header
             assert header["BUNIT"] == "electron"

@@ -117,7 +117,14 @@ class TestBranches:
 
         out = tmp_path / "out" / "x_clean.fits"
         assert out.read_bytes().startswith((tmp_path / "x.fits").read_bytes())
-        assert hdu_names(out) == ["PRIMARY", "FLAGS", "DECONV", "DECONV_UNCERT", "DECONV_PSF"]
+        assert hdu_names(out) == [
+            "PRIMARY",
+            "FLAGS",
+            "DECONV",
+            "DECONV_UNCERT",
+            "DECONV_PSF",
+            "DECONV_PSF_FINE",
+        ]
         np.testing.assert_array_equal(fits.getdata(out, "DECONV"), 2.0 * image)
         assert fits.getheader(out, "DECONV")["BUNIT"] == "adu"
 
@@ -126,7 +133,13 @@ class TestBranches:
         run(tmp_path, "toy-sharpen", psf=self.psf, products={"replace": True})
 
         out = tmp_path / "out" / "x_clean.fits"
-        assert hdu_names(out) == ["PRIMARY", "FLAGS", "DECONV_UNCERT", "DECONV_PSF"]
+        assert hdu_names(out) == [
+            "PRIMARY",
+            "FLAGS",
+            "DECONV_UNCERT",
+            "DECONV_PSF",
+            "DECONV_PSF_FINE",
+        ]
         np.testing.assert_array_equal(fits.getdata(out), 2 * sky())
 
     def test_filled_pixels_reach_both(self, tmp_path: Path) -> None:
@@ -155,7 +168,7 @@ class TestBranches:
         out = tmp_path / "out" / "x_clean.fits"
         assert out.read_bytes().startswith((tmp_path / "x.fits").read_bytes())
         with fits.open(out) as hdus:
-            names = ["SUPERRES", "SUPERRES_UNCERT", "SUPERRES_PSF", "SUPPORT"]
+            names = ["SUPERRES", "SUPERRES_UNCERT", "SUPERRES_PSF", "SUPERRES_PSF_FINE", "SUPPORT"]
             assert [h.name for h in hdus] == ["PRIMARY", "FLAGS", *names]
             finer, header = hdus["SUPERRES"].data, hdus["SUPERRES"].header
         assert finer.shape == (48, 64)
