@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import multiprocessing
+import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,6 +27,9 @@ _WORK = "astroclean.runner.work"  # what a worker does; importing it takes most 
 
 class WorkerDied(Exception):  # noqa: N818 - an event that the runner records
     """The process that worked on an item ended: killed, out of memory, or a crash in C code."""
+
+    seconds = 0.0
+    """How long it had worked, its start included."""
 
 
 class Executor(Protocol):
@@ -204,17 +208,23 @@ def _imported(module: str) -> None:
 
 
 def _called(function: Callable[[Any], Any], item: Any) -> Any:
+    started = time.perf_counter()
     try:
         return function(item)
     except Exception as error:  # noqa: BLE001 - handed to the runner
+        vars(error)["seconds"] = time.perf_counter() - started
         return error
 
 
 def _alone(pool: ProcessPoolExecutor, function: Callable[[Any], Any], item: Any) -> Any:
+    started = time.perf_counter()
     try:
-        return _outcome(submitted(pool, _called, function, item))
+        outcome = _outcome(submitted(pool, _called, function, item))
     except _NO_PROCESS as error:
         return _not_started(error)
+    if isinstance(outcome, WorkerDied):
+        outcome.seconds = time.perf_counter() - started
+    return outcome
 
 
 def _not_started(error: BaseException) -> WorkerDied:

@@ -144,10 +144,11 @@ def _works_in(part: PartDone) -> list[list[FrameWork]]:
 
 
 def _guarded(job: Job, function: Callable[[Job], Any]) -> Any:
+    started = time.perf_counter()
     try:
         return function(job)
     except (AstrocleanError, MemoryError, OSError) as error:
-        return faulted(job.unit, error)
+        return faulted(job.unit, error, seconds=time.perf_counter() - started)
 
 
 @contextlib.contextmanager

@@ -62,14 +62,14 @@ def test_stages_whose_halos_do_not_fit_together_go_one_by_one(tmp_path: Path) ->
     path = tmp_path / "raw.fits"
     write_exposure(path, seed=2, shape=(420, 90))
     whole = cleaned(tmp_path / "whole", path)
-    # Of the halo of 127 rows, 93 are those of lacosmic.
+    # Of the halo of 123 rows, 93 are those of lacosmic.
     limit = limit_for(2 * 93 + 67, 90)
     report = astroclean.run(
         {**PIPELINE, "run": {"max_memory": limit}}, path, output=tmp_path / "cut"
     )
     (note,) = [text for text in report.files[0].notes if "windows of" in text]
     assert "with a halo of 93, then " in note
-    assert "with a halo of 34;" in note
+    assert "with a halo of 30;" in note
     assert (tmp_path / "cut" / "raw_clean.fits").read_bytes() == whole
 
 
