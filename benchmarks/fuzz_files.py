@@ -331,6 +331,11 @@ def good_digests(scratch: Path) -> dict[str, str]:
     return {Path(r["input"]).name: list(r["outputs"].values())[-1] for r in records}
 
 
+def _ending(record: dict[str, Any]) -> str:
+    died = record["status"] == "failed" and "worked on it died" in record["error"]
+    return "failed, its process died" if died else str(record["status"])
+
+
 def run_batch(
     folder: Path, jobs: Sequence[int], good: dict[str, str]
 ) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
@@ -343,13 +348,12 @@ def run_batch(
         shutil.rmtree(out, ignore_errors=True)
         # A start takes seconds; all but one of the files take far less than theirs.
         status, printed, seconds = run(folder, number, SLOW * (2 * SECONDS + count))
-        told["wrong"] += [
-            f"-j {number}: {rule}" for rule in broken_rules(folder, status, printed, good)
-        ]
+        wrong = broken_rules(folder, status, printed, good)
+        told["wrong"] += [f"-j {number}: {rule}" for rule in wrong]
         told["longest"] = max(told["longest"], seconds)
         record = out / "run.json"
         records = json.loads(record.read_text())["files"] if record.is_file() else []
-        told["statuses"][number] = dict(Counter(r["status"] for r in records))
+        told["statuses"][number] = dict(Counter(_ending(r) for r in records))
         told["slowest"] = max([told["slowest"], *(r["seconds"] for r in records)])
         outcomes[number] = {
             Path(r["input"]).name: (r["status"], r["outputs"], r["error"]) for r in records

@@ -592,10 +592,27 @@ def test_sep_takes_damaged_values_without_a_fault(value: float, tmp_path: Path) 
 # ---------------------------------------------------------------------------- all of it
 
 
-@pytest.mark.parametrize(("jobs", "files"), [(1, 130), (2, 70)])
-def test_batches_of_damaged_files_keep_the_rules(jobs: int, files: int) -> None:
-    outcome = fuzz_files.fuzz(files, jobs=jobs, seed=15 + jobs, size=files)
+def test_batches_of_damaged_files_keep_the_rules(tmp_path: Path) -> None:
+    files, settings = 112, {"jobs": (1, 2), "seed": 16, "size": 112}
+    outcome = fuzz_files.fuzz(files, log=tmp_path / "log", **settings)
     assert outcome.wrong == []
     assert outcome.files == files
-    assert outcome.statuses["done"] > fuzz_files.GOOD
-    assert outcome.statuses["failed"] > files // 3
+    assert outcome.slowest > 0
+    for counts in outcome.statuses.values():
+        assert sum(counts.values()) == files + fuzz_files.GOOD
+        assert counts["done"] > fuzz_files.GOOD
+        assert counts["failed"] > files // 3
+    # What is on record is not done again.
+    assert fuzz_files.fuzz(files, log=tmp_path / "log", **settings) == outcome
+    told = json.loads((tmp_path / "log").read_text())
+    assert told["statuses"]["1"] == told["statuses"]["2"]
+
+
+def test_the_fuzz_sees_what_differs_with_the_number_of_jobs() -> None:
+    one = {"a": ("done", {"a_clean.fits": "1"}, None), "b": ("failed", {}, "why")}
+    two = {"a": ("done", {"a_clean.fits": "2"}, None), "b": ("failed", {}, "why")}
+    assert fuzz_files.differences({1: one, 2: one}) == []
+    (told,) = fuzz_files.differences({1: one, 2: two})
+    assert told.startswith("a: ")
+    (told,) = fuzz_files.differences({1: one, 2: {"a": one["a"]}})
+    assert told.startswith("b: ")
