@@ -37,17 +37,22 @@ def octaves(
     (ny, nx) float64
         Of mean 0 and standard deviation 1.
     """
-    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
-
     total, amplitude = np.zeros(shape), 1.0
     while cell >= 3:  # noqa: PLR2004 - finer ones are noise
-        sides = tuple(int(np.ceil(side / cell)) + 4 for side in shape)
-        grid = rng.standard_normal(sides)
-        places = [np.arange(side) / cell + rng.random() + 1 for side in shape]
-        octave = map_coordinates(grid, np.meshgrid(*places, indexing="ij"), order=3 if cell > 6 else 1)  # noqa: PLR2004, E501
+        rows, columns = (_weights(rng, side, cell) for side in shape)
+        octave = rows @ rng.standard_normal((rows.shape[1], columns.shape[1])) @ columns.T
         total += amplitude * (1 - np.abs(octave) if ridged else octave)
         cell, amplitude = cell / 2, amplitude * gain
     return np.asarray((total - total.mean()) / max(float(total.std()), 1e-12))
+
+
+def _weights(rng: np.random.Generator, side: int, cell: float) -> NDArray[np.float64]:
+    """Return (side, knots): the cubic B-splines of knots a cell apart, at every pixel."""
+    place = np.arange(side) / cell + rng.random() + 2
+    distance = np.abs(place[:, None] - np.arange(int(side / cell) + 6)[None, :])
+    near = (4 - 6 * distance**2 + 3 * distance**3) / 6
+    far = np.clip(2 - distance, 0, None) ** 3 / 6
+    return np.asarray(np.where(distance < 1, near, far))
 
 
 def draw_nebula(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:

@@ -80,7 +80,7 @@ def draw_defects(
     if not lines.any():
         for _ in range(whole(rng, (1, 4))):
             lines[_column(rng, shape)] = True
-    return Defects(pixels, lines, clusters)
+    return Defects(pixels & ~lines, lines, clusters & ~lines)
 
 
 def _of_map(

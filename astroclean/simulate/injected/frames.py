@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,9 +56,9 @@ class RealFrame:
 
 FRAMES = (
     RealFrame("hst_wfpc2_omegacen_pc1_wf3.fits.gz", 1, (90, 795, 75, 795), 1.7, 7.0, dq=2,
-              well=2.8e4, saturated=3000),
+              well=2.8e4, saturated=15000),
     RealFrame("hst_wfpc2_omegacen_pc1_wf3.fits.gz", 3, (70, 795, 60, 795), 1.4, 7.0, dq=4,
-              well=2.8e4, saturated=3000),
+              well=2.8e4, saturated=15000),
     RealFrame("hst_stis_m33_pair_top_flt.fits.gz", 1, (12, 495, 28, 1004), 1.7, 1.0, dq=3,
               read_noise=4.0, well=1.2e5, grown=8192 | 256),
     RealFrame("hst_stis_m33_pair_top_flt.fits.gz", 4, (12, 495, 28, 1004), 1.7, 1.0, dq=6,
@@ -87,16 +88,19 @@ def available(data: Path | None) -> tuple[RealFrame, ...]:
 def _read(frame: RealFrame, data: Path) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return electrons of the window, and what is ignored there."""
     from astropy.io import fits  # noqa: PLC0415 - only where frames are read
+    from astropy.io.fits.verify import VerifyWarning  # noqa: PLC0415 - same
     from scipy.ndimage import binary_dilation, distance_transform_edt  # noqa: PLC0415
 
     top, bottom, left, right = frame.window
     box = slice(top, bottom), slice(left, right)
-    with fits.open(Path(data).expanduser() / frame.file) as hdus:
+    # Old headers are not what is read here.
+    silent = warnings.catch_warnings(action="ignore", category=VerifyWarning)
+    with silent, fits.open(Path(data).expanduser() / frame.file) as hdus:
         values = np.asarray(hdus[frame.hdu].data, dtype=np.float64)
         bad = ~np.isfinite(values)
         alone = bad
         if frame.dq is not None:
-            flags = np.asarray(hdus[frame.dq].data)
+            flags = np.asarray(hdus[frame.dq].data, dtype=np.int64)
             alone, bad = (flags & ~frame.grown) != 0, bad | ((flags & frame.grown) != 0)
     for first, last, begin, end in frame.marked:
         bad[first:last, begin:end] = True
@@ -154,7 +158,10 @@ def draw_frame(rng: np.random.Generator, shape: tuple[int, int], data: Path) -> 
     from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - optional extra
 
     have = available(data)
-    frame = have[int(rng.integers(len(have)))]
+    files = sorted({frame.file for frame in have})
+    file = files[int(rng.integers(len(files)))]
+    of_file = [frame for frame in have if frame.file == file]
+    frame = of_file[int(rng.integers(len(of_file)))]
     image, ignored = _read(frame, data)
     height, width = min(shape[0], image.shape[0]), min(shape[1], image.shape[1])
     y, x = whole(rng, (0, image.shape[0] - height)), whole(rng, (0, image.shape[1] - width))
@@ -166,7 +173,6 @@ def draw_frame(rng: np.random.Generator, shape: tuple[int, int], data: Path) -> 
     own = cut[~left_out]
     well = max(frame.well, 1.05 * float(own.max())) if own.size else frame.well
     cut[left_out] = np.minimum(cut[left_out], 0.9 * well)
-    # Gain of frames in other units: so that photons make at most the noise that is there.
     return Ground(
         cut,
         light,

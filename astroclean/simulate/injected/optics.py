@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Optics", "draw_optics", "paint_stars"]
 
-_PHASES = 4
+_PHASES = 3
 """Places within a pixel, along an axis, for which a star is drawn."""
 _BRIGHT = 3000.0
 """Flux over noise from which the wings of a star are drawn farther out."""

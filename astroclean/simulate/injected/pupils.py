@@ -44,7 +44,7 @@ def draw_pupil(rng: np.random.Generator) -> Pupil:
     return Pupil(angles, log_uniform(rng, (0.004, 0.02)), uniform(rng, (0.15, 0.45)), offset)
 
 
-def shadow(pupil: Pupil, side: int, *, radius: float, vanes: bool = True) -> NDArray[np.float64]:
+def shadow(pupil: Pupil, side: int, *, radius: float, vanes: bool = True) -> NDArray[np.float32]:
     """Return the transparency of a pupil.
 
     Parameters
@@ -60,18 +60,18 @@ def shadow(pupil: Pupil, side: int, *, radius: float, vanes: bool = True) -> NDA
 
     Returns
     -------
-    (side, side) float64
+    (side, side) float32
         0 to 1; edges are a pixel wide.
     """
-    y, x = (axis - side // 2 for axis in np.ogrid[:side, :side])
+    y, x = (np.float32(1) * (axis - side // 2) for axis in np.ogrid[:side, :side])
     r = np.hypot(y, x)
     clear = np.clip(radius - r + 0.5, 0, 1) * np.clip(r - pupil.hole * radius + 0.5, 0, 1)
     for angle in pupil.vanes if vanes else ():
-        across = y * np.cos(angle) - x * np.sin(angle) - pupil.offset * radius
-        along = x * np.cos(angle) + y * np.sin(angle)
-        blocked = np.clip(pupil.thickness * radius - np.abs(across) + 0.5, 0, 1) * (along > 0)
-        clear = clear * (1 - blocked)
-    return np.asarray(clear)
+        cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+        across = y * cos - x * sin - np.float32(pupil.offset * radius)
+        blocked = np.clip(np.float32(pupil.thickness * radius + 0.5) - np.abs(across), 0, 1)
+        clear = clear * (1 - blocked * (x * cos + y * sin > 0))
+    return np.asarray(clear, dtype=np.float32)
 
 
 def diffraction(
@@ -103,7 +103,7 @@ def diffraction(
 
     patterns = []
     for vanes in (True, False):
-        field = shadow(pupil, _GRID, radius=_FILL * _GRID / 2, vanes=vanes).astype(np.float32)
+        field = shadow(pupil, _GRID, radius=_FILL * _GRID / 2, vanes=vanes)
         power = np.abs(fftshift(fft2(field))) ** 2
         patterns.append(power / power.sum())
     added = np.clip(patterns[0] - patterns[1], 0, None)
