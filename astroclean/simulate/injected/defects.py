@@ -26,6 +26,8 @@ _LONG = 25
 _NARROW = 4
 _SINGLE = 3
 """Pixels up to which a group is single pixels."""
+_CLUSTER = 9
+"""Pixels from which a group is a cluster; smaller ones are between the classes, and left out."""
 _MOST = 5e-4
 """Share of the frame that single pixels have at most."""
 _HOT = (15.0, 100.0)
@@ -67,7 +69,8 @@ def draw_defects(
     -------
     Defects
         Groups of up to three pixels are single pixels, of which at most 5e-4 of the frame are
-        kept; narrow groups of 25 pixels and more are lines; what is left are clusters.
+        kept; narrow groups of 25 pixels and more are lines; others of nine pixels and more are
+        clusters.
     """
     found = _of_map(rng, shape, data) if data is not None else None
     pixels = np.zeros(shape, dtype=bool)
@@ -121,8 +124,8 @@ def _sorted(
         is_line = max(height, width) >= _LONG and min(height, width) <= _NARROW
         if is_line and kept < 6:  # noqa: PLR2004 - a chip with more is thrown away
             kinds[number], kept = 2, kept + 1
-        elif not is_line and max(height, width) < _LONG and rng.random() < 0.3:  # noqa: PLR2004
-            kinds[number] = 3
+        elif not is_line and sizes[number] >= _CLUSTER and max(height, width) < _LONG:
+            kinds[number] = 3 if rng.random() < 0.15 else 0  # noqa: PLR2004
     kind = kinds[labels]
     return kind == 1, kind == 2, kind == 3  # noqa: PLR2004 - the codes above
 
@@ -195,7 +198,7 @@ def dead_level(
     from scipy.ndimage import label  # noqa: PLC0415 - optional extra
 
     labels, count = label(where, np.ones((3, 3)))
-    shares = rng.choice([0.0, 0.0, 1.0], count + 1) * rng.uniform(0.05, 0.7, count + 1)
+    shares = rng.choice([0.0, 0.0, 1.0], count + 1) * rng.uniform(0.05, 0.6, count + 1)
     if rng.random() < 0.4:  # noqa: PLR2004 - all of a kind
         shares[:] = shares[0]
     return np.where(where, rng.poisson(np.maximum(shares[labels] * sky, 0)), 0.0)

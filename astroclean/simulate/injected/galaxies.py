@@ -69,7 +69,7 @@ def add_galaxies(
 
     rough = _rough(library)
     for _ in range(count):
-        radius = log_uniform(rng, (0.6, 3.0)) * max(optics.fwhm, 2.0)
+        radius = log_uniform(rng, (0.4, 2.2)) * max(optics.fwhm, 2.0)
         index = float(rng.choice([0.7, 1.0, 1.0, 1.5, 2.5]))
         body = library.Sersic(n=index, half_light_radius=radius, trunc=6 * radius, gsparams=rough)
         if rng.random() < 0.3:  # noqa: PLR2004 - those that form stars
@@ -126,7 +126,7 @@ def add_ellipticals(
     peaks: tuple[float, float],
     count: int,
 ) -> None:
-    """Add large ellipticals with halos: de Vaucouleurs cores in shallow envelopes.
+    """Add large ellipticals: Sersic cores in shallow halos.
 
     Parameters
     ----------
@@ -135,21 +135,31 @@ def add_ellipticals(
     peaks : (float, float)
         Electrons of the brightest pixel, least and most.
     """
+    for _ in range(count):
+        _add_elliptical(image, rng, optics, peaks=peaks, place=_anywhere(rng, image.shape))
+
+
+def _add_elliptical(
+    image: NDArray[np.float64],
+    rng: np.random.Generator,
+    optics: Optics,
+    *,
+    peaks: tuple[float, float],
+    place: tuple[float, float],
+) -> None:
     import galsim as library  # noqa: PLC0415 - optional extra
 
-    rough = _rough(library)
-    for _ in range(count):
-        radius = log_uniform(rng, (8, 30))
-        core = library.Sersic(n=3.5, half_light_radius=radius, trunc=7 * radius, gsparams=rough)
-        halo = library.Sersic(n=1.2, half_light_radius=2.5 * radius, gsparams=rough)
-        share = uniform(rng, (0.1, 0.5))
-        body = (1 - share) * core + share * halo
-        shape = library.Shear(
-            q=uniform(rng, (0.5, 1.0)), beta=uniform(rng, (0, np.pi)) * library.radians
-        )
-        seen = library.Convolve(body.shear(shape), optics.profile, gsparams=rough)
-        half = min(int(np.ceil(8 * radius)), 220)
-        _placed(image, seen, _anywhere(rng, image.shape), log_uniform(rng, peaks), half)
+    rough, radius = _rough(library), log_uniform(rng, (8, 30))
+    core = library.Sersic(n=2.5, half_light_radius=radius, gsparams=rough)
+    halo = library.Sersic(n=1.2, half_light_radius=2.5 * radius, gsparams=rough)
+    share = uniform(rng, (0.1, 0.5))
+    body = (1 - share) * core + share * halo
+    shape = library.Shear(
+        q=uniform(rng, (0.5, 1.0)), beta=uniform(rng, (0, np.pi)) * library.radians
+    )
+    seen = library.Convolve(body.shear(shape), optics.profile, gsparams=rough)
+    half = min(int(np.ceil(10 * radius)), 280)
+    _placed(image, seen, place, log_uniform(rng, peaks), half)
 
 
 def _blurred(stamp: NDArray[np.float64], optics: Optics) -> NDArray[np.float64]:
@@ -230,15 +240,5 @@ def add_arcs(
         rim = max(seen[0].max(), seen[:, 0].max())
         px, py = _anywhere(rng, image.shape)
         add_stamp(image, np.clip(seen - rim, 0, None), int(py) - half, int(px) - half)
-        lens = noise * np.array([30.0, 600.0])
-        lone = np.zeros(image.shape)
-        add_ellipticals(lone, rng, optics, peaks=(lens[0], lens[1]), count=1)
-        image += _moved(lone, (py, px))
-
-
-def _moved(lone: NDArray[np.float64], place: tuple[float, float]) -> NDArray[np.float64]:
-    """Return an image whose brightest pixel is brought to a place."""
-    top = np.unravel_index(int(lone.argmax()), lone.shape)
-    moved = np.zeros_like(lone)
-    add_stamp(moved, lone, int(place[0]) - int(top[0]), int(place[1]) - int(top[1]))
-    return moved
+        lens = 30 * noise, 600 * noise
+        _add_elliptical(image, rng, optics, peaks=lens, place=(px, py))

@@ -129,7 +129,7 @@ def _point(rng: np.random.Generator) -> NDArray[np.float64]:
     stamp = np.zeros((3, 3))
     y, x = 1, 1
     charge = log_uniform(rng, (150, 12000))
-    for share in rng.dirichlet(np.ones(whole(rng, (1, 3)))):
+    for share in rng.dirichlet(np.ones(int(rng.choice([1, 2, 2, 3, 3])))):
         stamp[y, x] += max(share, 0.15) * charge
         y, x = np.clip([y + whole(rng, (-1, 1)), x + whole(rng, (-1, 1))], 0, 2)
     return stamp

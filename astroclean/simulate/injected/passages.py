@@ -18,7 +18,7 @@ KINDS = ("steady", "dashed", "tumbling", "flare", "gaps", "defocused", "meteor",
 _CHANCES = (0.22, 0.16, 0.14, 0.1, 0.08, 0.14, 0.08, 0.08)
 _SIGMA = 2.3548
 _FAINT = (1.2, 12.0)
-_ANY = (2.5, 150.0)
+_ANY = (6.0, 200.0)
 _BOX = 0.81
 """Light of a Gaussian ridge in a box of one FWHM along and across, over peak times FWHM."""
 _BLURS = (2.0, 9.0)
@@ -93,7 +93,7 @@ def _draw_passage(rng: np.random.Generator, shape: tuple[int, int], fwhm: float)
     if kind == "aircraft":
         half = log_uniform(rng, (8, 60))
         lanes = (-half, 0.0, half) if rng.random() < 0.6 else (-half, half)  # noqa: PLR2004
-    snr = log_uniform(rng, _FAINT if rng.random() < 0.35 else _ANY)  # noqa: PLR2004
+    snr = log_uniform(rng, _FAINT if rng.random() < 0.25 else _ANY)  # noqa: PLR2004
     return Passage(kind, ends, float(bend), snr, ring, lanes)
 
 

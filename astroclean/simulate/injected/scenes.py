@@ -34,21 +34,21 @@ CHANCES = {
     "hot_pixels": 0.6,
     "dead_pixels": 0.6,
     "persistence": 0.3,
-    "trails": 0.4,
+    "trails": 0.45,
     "fringes": 0.25,
     "nebulosity": 0.25,
     "bright_star": 0.5,
     "spikes": 0.7,
     "overscan": 0.25,
     "ghosts": 0.25,
-    "crosstalk": 0.25,
+    "crosstalk": 0.3,
 }
 """How often each class is in a frame; spikes only where a star is bright enough."""
 _DEFECTS = frozenset({"hot_lines", "dead_lines", "hot_pixels", "dead_pixels"})
 _OF_ONE_EXPOSURE = _DEFECTS | {"cosmic_rays", "overscan", "crosstalk"}
 """What a stack has no more."""
 _DARK = 4.0
-"""Sky over its noise below which nobody could tell a dead pixel from a live one."""
+"""Sky over its noise below which nobody could tell a dead pixel or overscan from dark sky."""
 _BRIGHT = 10.0
 """Light of objects over the noise of empty sky from which it is true BRIGHT."""
 
@@ -133,7 +133,7 @@ def _impossible(ground: Ground) -> frozenset[str]:
     """Return the classes that this sky cannot have."""
     gone = frozenset(_OF_ONE_EXPOSURE) if ground.correlation else frozenset()
     if ground.sky < _DARK * ground.noise:
-        gone |= {"dead_lines", "dead_pixels"}
+        gone |= {"dead_lines", "dead_pixels", "overscan"}
     return gone
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,8 +78,8 @@ def draw_sky(rng: np.random.Generator, shape: tuple[int, int], kind: str) -> Gro
     Returns
     -------
     Ground
-        Expected electrons; nothing is near saturation but, in ``halos``, nuclei of a tenth to
-        half of it.
+        Expected electrons; nothing is saturated. In ``halos`` there are nuclei of a tenth to eight
+        tenths of full well.
     """
     chip, sky = _draw_chip(rng, kind)
     noise = float(np.hypot(np.sqrt(sky), chip.read_noise))
@@ -86,6 +87,8 @@ def draw_sky(rng: np.random.Generator, shape: tuple[int, int], kind: str) -> Gro
     light = np.zeros(shape)
     if kind != NOISE_ALONE:
         _fill(light, rng, optics, kind=kind, noise=noise, well=chip.well)
+        # Where galaxies lie over each other they must not saturate, which would be a contaminant.
+        light *= min(1.0, 0.8 * chip.well / max(float(light.max()), 1e-12))
     haze = draw_nebula(rng, shape) if kind == "nebulae" else np.zeros(shape)
     haze = haze * noise * log_uniform(rng, (3, 60))
     return Ground(
@@ -141,7 +144,7 @@ def _fill(
         count = max(int(whole(rng, (1, 3)) * area**0.5), 1)
         special[kind](light, rng, optics, noise=noise, count=count)
     if kind == "halos":
-        peaks = 0.1 * well, 0.5 * well
+        peaks = 0.1 * well, 0.8 * well
         add_ellipticals(light, rng, optics, peaks=peaks, count=whole(rng, (1, 3)))
 
 
@@ -190,6 +193,4 @@ def add_bright_star(rng: np.random.Generator, ground: Ground) -> Ground:
     light = ground.light + added
     photons = rng.poisson(added) if ground.counted else added
     stars = np.concatenate([ground.stars, np.array(rows)])
-    from dataclasses import replace  # noqa: PLC0415
-
     return replace(ground, image=ground.image + photons, light=light, stars=stars)
