@@ -104,12 +104,12 @@ def draw_unexposed(
     for side in rng.choice(4, int(rng.choice([1, 1, 2, 3])), replace=False):
         turned, held = np.rot90(where, side), np.rot90(charge, side)  # views
         length, across = turned.shape
-        width = min(log_uniform(rng, (4, 64)), across / 4)
+        width = min(log_uniform(rng, (4, 64)), across / 7)
         # The edge of a chip behind a mask, or turned against the frame, is a trapezoid.
         slope = rng.normal(0, 0.04) if rng.random() < 0.25 else 0.0  # noqa: PLR2004
         edge = width + slope * (np.arange(length) - length / 2)
         column = np.arange(across)[None, :]
-        strip = column < np.clip(np.round(edge), 1, across / 3)[:, None]
+        strip = column < np.clip(np.round(edge), 1, across / 5)[:, None]
         depth = np.maximum(edge[:, None] - column, 0)
         turned[strip] = True
         held[strip] = (tail * np.exp(-depth / 2))[strip]

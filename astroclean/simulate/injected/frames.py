@@ -21,7 +21,7 @@ __all__ = ["FRAMES", "RealFrame", "available", "draw_frame"]
 
 _LAG = 4
 """Pixels between the two of a difference: beyond the correlation of the noise of mosaics."""
-_BRIGHT_ENOUGH = 6.0
+_BRIGHT_ENOUGH, _DARK_ENOUGH = 6.0, 4.5
 _STAR = 0.22
 """Least mean of two opposite neighbors over a pixel, in every direction, of a star of FWHM 1.5."""
 
@@ -49,7 +49,7 @@ class RealFrame:
     marked: tuple[tuple[int, int, int, int], ...] = ()
     """Windows with contaminants, found by eye; ignored."""
     sharp: bool = True
-    """Whether pixels sharper than a star are taken for hits, and ignored."""
+    """Whether pixels sharper than a star, or darker than the sky, are ignored as hits or defects."""
     saturated: float = np.inf
     """Data number from which stars are; a wide disc around them is ignored, for their spikes."""
 
@@ -111,7 +111,7 @@ def _read(frame: RealFrame, data: Path) -> tuple[NDArray[np.float64], NDArray[np
         ignored |= distance_transform_edt(~full) < 30  # noqa: PLR2004 - pixels of a spike
     ignored = ignored[box]
     if frame.sharp:
-        ignored |= binary_dilation(_sharper_than_stars(electrons), np.ones((3, 3)))
+        ignored |= binary_dilation(_odd_pixels(electrons), np.ones((3, 3)))
     return electrons, ignored
 
 
@@ -121,8 +121,8 @@ def _spread(image: NDArray[np.float64]) -> float:
     return float(1.4826 * np.median(np.abs(pairs)) / np.sqrt(2))
 
 
-def _sharper_than_stars(image: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return bright pixels that, in some direction, have less beside them than any star."""
+def _odd_pixels(image: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return dark pixels, and bright ones with less beside them, on a line, than any star has."""
     from scipy.ndimage import median_filter  # noqa: PLC0415 - optional extra
 
     over = image - median_filter(image, 7)
@@ -134,7 +134,9 @@ def _sharper_than_stars(image: NDArray[np.float64]) -> NDArray[np.bool_]:
         two = padded[1 - dy : 1 - dy + ny, 1 - dx : 1 - dx + nx]
         reach = 1.0 if dy * dx == 0 else 0.5  # a star falls faster along diagonals
         least = np.minimum(least, (one + two) / 2 / reach)
-    return np.asarray((over > _BRIGHT_ENOUGH * _spread(image)) & (least < _STAR * over))
+    sigma = _spread(image)
+    bright = (over > _BRIGHT_ENOUGH * sigma) & (least < _STAR * over)
+    return np.asarray(bright | (over < -_DARK_ENOUGH * sigma))
 
 
 def draw_frame(rng: np.random.Generator, shape: tuple[int, int], data: Path) -> Ground:
