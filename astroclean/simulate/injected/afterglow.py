@@ -55,9 +55,7 @@ def draw_afterglow(
     return np.asarray(glow * log_uniform(rng, (1.5, 15)) / max(float(glow.max()), 1e-12))
 
 
-def _smeared(
-    glow: NDArray[np.float64], length: float, *, backwards: bool
-) -> NDArray[np.float64]:
+def _smeared(glow: NDArray[np.float64], length: float, *, backwards: bool) -> NDArray[np.float64]:
     """Return an image with exponential tails along columns."""
     from scipy.signal import lfilter  # noqa: PLC0415 - optional extra
 

@@ -78,4 +78,6 @@ def draw_nebula(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.
     light = light * np.exp(-uniform(rng, (0, 1.5)) * np.clip(dust - 0.6, 0, None))
     floor = np.quantile(light, uniform(rng, (0.05, 0.7)))
     light = np.clip(light - floor, 0, None)
-    return np.asarray(light / max(float(np.quantile(light, 0.99)), 1e-12)) * log_uniform(rng, (0.9, 1.1))
+    return np.asarray(light / max(float(np.quantile(light, 0.99)), 1e-12)) * log_uniform(
+        rng, (0.9, 1.1)
+    )

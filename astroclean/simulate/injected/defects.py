@@ -50,9 +50,7 @@ def _map(path: Path, hdu: int) -> NDArray[np.bool_]:
     return np.asarray(fits.getdata(path, hdu) != 0)
 
 
-def draw_defects(
-    rng: np.random.Generator, shape: tuple[int, int], *, data: Path | None
-) -> Defects:
+def draw_defects(rng: np.random.Generator, shape: tuple[int, int], *, data: Path | None) -> Defects:
     """Draw the places of defects.
 
     Parameters

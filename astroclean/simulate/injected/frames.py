@@ -55,23 +55,66 @@ class RealFrame:
 
 
 FRAMES = (
-    RealFrame("hst_wfpc2_omegacen_pc1_wf3.fits.gz", 1, (90, 795, 75, 795), 1.7, 7.0, dq=2,
-              well=2.8e4, saturated=15000),
-    RealFrame("hst_wfpc2_omegacen_pc1_wf3.fits.gz", 3, (70, 795, 60, 795), 1.4, 7.0, dq=4,
-              well=2.8e4, saturated=15000),
-    RealFrame("hst_stis_m33_pair_top_flt.fits.gz", 1, (12, 495, 28, 1004), 1.7, 1.0, dq=3,
-              read_noise=4.0, well=1.2e5, grown=8192 | 256),
-    RealFrame("hst_stis_m33_pair_top_flt.fits.gz", 4, (12, 495, 28, 1004), 1.7, 1.0, dq=6,
-              read_noise=4.0, well=1.2e5, grown=8192 | 256),
-    RealFrame("hst_wfc3ir_a2744_f105w.fits.gz", 0, (2, 398, 2, 398), 3.0, 68952.0, sharp=False,
-              well=3e6),
-    RealFrame("ntt_emmi_na36_r.fits.gz", 0, (0, 256, 0, 256), 3.6, 1.58, well=3e5, sharp=False),
-    RealFrame("saao_ste3_rf0420_raw.fits", 0, (10, 500, 24, 510), 5.0, 1.9, bias=214.0,
-              saturated=60000),
-    RealFrame("ystar_saao_trail.fits", 0, (0, 512, 0, 512), 2.6, 2.85, bias=200.0, well=1.5e5,
-              marked=((298, 352, 8, 352),)),
-    RealFrame("decam_dq_cutouts_a.fits.gz", 10, (0, 251, 0, 245), 3.8, 3.87, dq=11, sharp=False,
-              well=1.7e5),
+    RealFrame(
+        "hst_wfpc2_omegacen_pc1_wf3.fits.gz",
+        1,
+        (90, 795, 75, 795),
+        1.7,
+        7.0,
+        dq=2,
+        well=2.8e4,
+        saturated=15000,
+    ),
+    RealFrame(
+        "hst_wfpc2_omegacen_pc1_wf3.fits.gz",
+        3,
+        (70, 795, 60, 795),
+        1.4,
+        7.0,
+        dq=4,
+        well=2.8e4,
+        saturated=15000,
+    ),
+    RealFrame(
+        "hst_stis_m33_pair_top_flt.fits.gz",
+        1,
+        (12, 495, 28, 1004),
+        1.7,
+        1.0,
+        dq=3,
+        read_noise=4.0,
+        well=1.2e5,
+        grown=8192 | 256,
+    ),
+    RealFrame(
+        "hst_stis_m33_pair_top_flt.fits.gz",
+        4,
+        (12, 495, 28, 1004),
+        1.7,
+        1.0,
+        dq=6,
+        read_noise=4.0,
+        well=1.2e5,
+        grown=8192 | 256,
+    ),
+    RealFrame(
+        "hst_wfc3ir_a2744_f105w.fits.gz", 0, (2, 398, 2, 398), 3.0, 68952.0, sharp=False, well=3e6
+    ),
+    RealFrame("ntt_emmi_na36_r.fits.gz", 0, (0, 256, 0, 256), 3.6, 1.58, well=3e5),
+    RealFrame(
+        "saao_ste3_rf0420_raw.fits", 0, (10, 500, 24, 510), 5.0, 1.9, bias=214.0, saturated=60000
+    ),
+    RealFrame(
+        "ystar_saao_trail.fits",
+        0,
+        (0, 512, 0, 512),
+        2.6,
+        2.85,
+        bias=200.0,
+        well=1.5e5,
+        marked=((298, 352, 8, 352),),
+    ),
+    RealFrame("decam_dq_cutouts_a.fits.gz", 10, (0, 251, 0, 245), 3.8, 3.87, dq=11, well=1.7e5),
 )
 """The frames, with what a look at them found."""
 

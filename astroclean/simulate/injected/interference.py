@@ -42,8 +42,9 @@ def draw_fringes(
     angle = uniform(rng, (0, 2 * np.pi))
     thickness = (x * np.cos(angle) + y * np.sin(angle)) / spacing
     bowl = uniform(rng, (-0.5, 0.5)) / spacing / size
-    thickness = thickness + bowl * ((x - uniform(rng, (0, size))) ** 2
-                                    + (y - uniform(rng, (0, size))) ** 2)
+    thickness = thickness + bowl * (
+        (x - uniform(rng, (0, size))) ** 2 + (y - uniform(rng, (0, size))) ** 2
+    )
     for _ in range(_WAVES):
         turn, wave = uniform(rng, (0, 2 * np.pi)), log_uniform(rng, (0.25, 1.2)) * size
         height = uniform(rng, (0, 0.12)) * wave / spacing

@@ -143,9 +143,7 @@ def _straight(
     tilt = uniform(rng, (0, np.pi / 2))  # of the sensor against the zenith
     # The angle to the normal of a sensor that is turned with the telescope.
     azimuth = uniform(rng, (0, 2 * np.pi))
-    cosine = abs(
-        np.cos(zenith) * np.cos(tilt) + np.sin(zenith) * np.sin(tilt) * np.cos(azimuth)
-    )
+    cosine = abs(np.cos(zenith) * np.cos(tilt) + np.sin(zenith) * np.sin(tilt) * np.cos(azimuth))
     length = min(10 * depth**0.5 * np.sqrt(1 / max(cosine, 0.02) ** 2 - 1), 200.0)
     way = np.arange(0, max(length, _STEP), _STEP)
     angle = uniform(rng, (0, 2 * np.pi))

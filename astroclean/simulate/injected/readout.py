@@ -76,9 +76,7 @@ def read_out(
     return numbers.astype(np.float32), planes
 
 
-def _counted(
-    rng: np.random.Generator, ground: Ground, layers: Layers
-) -> NDArray[np.float64]:
+def _counted(rng: np.random.Generator, ground: Ground, layers: Layers) -> NDArray[np.float64]:
     """Return electrons with the noise of photons; a measured frame gets that of the layers."""
     if ground.counted:
         added = np.sqrt(np.abs(layers.light)) * rng.standard_normal(ground.shape)

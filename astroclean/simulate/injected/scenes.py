@@ -137,9 +137,7 @@ def _impossible(ground: Ground) -> frozenset[str]:
     return gone
 
 
-def _ignored(
-    ground: Ground, layers: Layers, planes: NDArray[np.uint32]
-) -> NDArray[np.bool_]:
+def _ignored(ground: Ground, layers: Layers, planes: NDArray[np.uint32]) -> NDArray[np.bool_]:
     from scipy.ndimage import binary_dilation  # noqa: PLC0415 - optional extra
 
     hits = (planes & np.uint32(MaskPlane.COSMIC_RAY)) != 0

@@ -133,12 +133,19 @@ def _fill(
     area = light.size / _AREA
     stars = {"crowded": (300, 1500), "undersampled": (30, 400)}.get(kind, (4, 80))
     top = min(well * optics.fwhm**2 / 3 / noise, 3e4)
-    paint_stars(light, _stars(rng, light.shape, log_uniform(rng, stars) * area, top * noise, noise),
-                optics, noise=noise)
+    paint_stars(
+        light,
+        _stars(rng, light.shape, log_uniform(rng, stars) * area, top * noise, noise),
+        optics,
+        noise=noise,
+    )
     galaxies = {"crowded": (0, 2), "stack": (20, 60)}.get(kind, (3, 20))
     add_galaxies(light, rng, optics, noise=noise, count=int(uniform(rng, galaxies) * area**0.5))
     special: dict[str, Callable[..., None]] = {
-        "discs": add_discs, "arcs": add_arcs, "spirals": add_spirals, "stack": add_discs
+        "discs": add_discs,
+        "arcs": add_arcs,
+        "spirals": add_spirals,
+        "stack": add_discs,
     }
     if kind in special:
         count = max(int(whole(rng, (1, 3)) * area**0.5), 1)

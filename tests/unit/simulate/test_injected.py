@@ -92,9 +92,11 @@ def test_what_is_true_differs_from_the_clean_frame_and_the_rest_does_not() -> No
 
 
 def test_replaced_pixels_have_lost_their_earlier_truth() -> None:
-    scene = simulate_injected(seed=1, shape=SHAPE, config=InjectedConfig(
-        chances=dict.fromkeys(CHANCES, 1.0), skies=("field",)
-    ))
+    scene = simulate_injected(
+        seed=1,
+        shape=SHAPE,
+        config=InjectedConfig(chances=dict.fromkeys(CHANCES, 1.0), skies=("field",)),
+    )
     assert scene.planes is not None
     strip = has(scene.planes, MaskPlane.OVERSCAN)
     assert strip.any()
@@ -186,8 +188,9 @@ def test_passages_out_of_focus_have_two_ridges() -> None:
 
 
 def test_dashes_and_gaps_are_no_truth_but_ignored() -> None:
-    kinds = {p.kind for n in range(60) for p in draw_passages(
-        np.random.default_rng(n), SHAPE, fwhm=3.0)}
+    kinds = {
+        p.kind for n in range(60) for p in draw_passages(np.random.default_rng(n), SHAPE, fwhm=3.0)
+    }
     assert {"steady", "dashed", "tumbling", "defocused", "aircraft", "meteor"} <= kinds
     chances = NONE | {"trails": 1.0}
     config = InjectedConfig(chances=chances, skies=("field",))
