@@ -49,7 +49,7 @@ class RealFrame:
     marked: tuple[tuple[int, int, int, int], ...] = ()
     """Windows with contaminants, found by eye; ignored."""
     sharp: bool = True
-    """Whether pixels sharper than a star, or darker than the sky, are ignored as hits or defects."""
+    """Whether pixels sharper than a star, or darker than the sky, are ignored as defects."""
     saturated: float = np.inf
     """Data number from which stars are; a wide disc around them is ignored, for their spikes."""
 
