@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from astroclean.config.load import LoadedPipeline
     from astroclean.core.stage import Stage
+    from astroclean.runner.executors import Executor
 
 __all__ = ["Preflight", "Request", "Runner"]
 
@@ -67,6 +68,7 @@ class Request:
     start: str | None = None
     """``--from``."""
     jobs: int = 1
+    """Worker processes; with 0, files are processed in this one."""
     overwrite: bool = False
     command: tuple[str, ...] = ()
     """As typed, for the record."""
@@ -94,6 +96,8 @@ class Runner:
         Output folder.
     progress : callable, optional
         Called with (finished, total) inputs.
+    executor : Executor, optional
+        Where files are processed; by default in as many processes as the request says.
     """
 
     def __init__(
@@ -103,11 +107,12 @@ class Runner:
         *,
         output: Path,
         progress: Callable[[int, int], None] | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.request = request
         self.folder = OutputFolder(output)
-        self.executor = make_executor(request.jobs)
+        self.executor = executor or make_executor(request.jobs)
         self.progress = progress or _silent
 
     def check(self) -> Preflight:
@@ -184,6 +189,7 @@ class Runner:
         started = dt.datetime.now(dt.UTC)
         clock = time.perf_counter()
         remove_left_behind()
+        self.executor.prepare()
         with ends_like_interrupt(), self.folder.locked(), contextlib.closing(self.executor):
             preflight = self._preflight(simulated_into=self.folder.path)
             records = {record.input: record for record in preflight.failed}
