@@ -157,8 +157,7 @@ class Runner:
         requests = [
             PlanRequest(f, self.pipeline, self.request.stages, self.request.jobs) for f in files
         ]
-        plans: dict[int, FilePlan] = {}
-        faults: dict[int, Exception] = {}
+        plans, faults = dict[int, FilePlan](), dict[int, Exception]()
         for index, outcome in self.executor.map(plan_file, requests):
             if isinstance(outcome, FilePlan):
                 plans[index] = outcome
@@ -208,11 +207,10 @@ class Runner:
 
     def _check_stages(self) -> None:
         """Refuse plugins and options that cannot work, whatever the input."""
-        config = self.pipeline.config
-        faults: list[Exception] = []
+        config, faults = self.pipeline.config, list[Exception]()
         stages: list[Stage] = []
-        for stage in config.stage:
-            spec = StageSpec(stage.name, stage.plugin, stage.options)
+        for one in config.stage:
+            spec = StageSpec(one.name, one.plugin, one.options)
             try:
                 stages += build_stages([spec], base=self.pipeline.base, stem=None)
             except AstrocleanError as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_classical.lacosmic import LACosmic, LACosmicOptions
+from astroclean_classical.lacosmic.stage import LACosmic, LACosmicOptions
 from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
 from scipy.ndimage import binary_dilation

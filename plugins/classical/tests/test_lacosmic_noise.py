@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from astroclean_classical.lacosmic import LACosmic, LACosmicOptions
+from astroclean_classical.lacosmic.stage import LACosmic, LACosmicOptions
 from astropy.nddata import StdDevUncertainty, VarianceUncertainty
 from astroscrappy import detect_cosmics
 

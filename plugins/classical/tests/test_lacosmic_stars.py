@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_classical.lacosmic import LACosmic, LACosmicOptions
+from astroclean_classical.lacosmic.stage import LACosmic, LACosmicOptions
 from astroscrappy import detect_cosmics
 from scipy.special import erf
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from astroclean_classical.badpix import BadPixels
 from astroclean_classical.interpolate import Interpolate, InterpolateOptions
-from astroclean_classical.lacosmic import LACosmic, LACosmicOptions
+from astroclean_classical.lacosmic.stage import LACosmic, LACosmicOptions
 from astroclean_classical.photutils_sources import PhotutilsDeblender
 from astroclean_classical.richardson_lucy import RichardsonLucy
 from astroclean_classical.saturation import Saturation, SaturationOptions

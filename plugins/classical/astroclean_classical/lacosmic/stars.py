@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean_classical.lacosmic_sources import (
+from astroclean_classical.lacosmic.sources import (
     BOX,
     CORE,
     MODEL_ERROR,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean_classical.lacosmic_sources import PointSources
+    from astroclean_classical.lacosmic.sources import PointSources
 
 __all__ = ["REACH", "WIDEST", "explained_by_stars", "peaks_of"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from astroclean.core.psf import Psf
 from astroclean.core.stamp import FINER
-from astroclean_classical.lacosmic_sources import BOX, PointSources, patches_at, without_sky
-from astroclean_classical.lacosmic_stars import peaks_of
+from astroclean_classical.lacosmic.sources import BOX, PointSources, patches_at, without_sky
+from astroclean_classical.lacosmic.stars import peaks_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

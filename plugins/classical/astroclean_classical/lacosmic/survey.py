@@ -15,13 +15,13 @@ from astroclean.tiling.background import Background, BackgroundSurvey, MeshSetti
 from astroclean.tiling.noise import SkyNoise, SkyNoiseGatherer
 from astroclean.tiling.sample import SampleGatherer
 from astroclean_classical.bleeding import Clipping
-from astroclean_classical.lacosmic_width import Stars, WidthGatherer
+from astroclean_classical.lacosmic.width import Stars, WidthGatherer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
-    from astroclean_classical.lacosmic import LACosmicOptions
+    from astroclean_classical.lacosmic.stage import LACosmicOptions
 
 __all__ = ["FrameFacts", "FrameSurvey", "is_known", "known_detector", "to_electrons", "variance_of"]
 

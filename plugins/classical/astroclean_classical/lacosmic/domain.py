@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.domain import Domain, known_fwhm_pixels
-from astroclean_classical.lacosmic_sources import PointSources
-from astroclean_classical.lacosmic_stars import WIDEST
+from astroclean_classical.lacosmic.sources import PointSources
+from astroclean_classical.lacosmic.stars import WIDEST
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
-    from astroclean_classical.lacosmic import LACosmicOptions
-    from astroclean_classical.lacosmic_survey import FrameFacts
+    from astroclean_classical.lacosmic.stage import LACosmicOptions
+    from astroclean_classical.lacosmic.survey import FrameFacts
 
 __all__ = ["DOMAIN", "fwhm_of", "point_sources_of", "remarks_of"]
 

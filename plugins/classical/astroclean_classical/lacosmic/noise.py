@@ -11,7 +11,7 @@ from astroclean.core.detector import Detector
 from astroclean.core.survey import part_of
 from astroclean.errors import StageError
 from astroclean_classical.filling import nearest_filled
-from astroclean_classical.lacosmic_survey import (
+from astroclean_classical.lacosmic.survey import (
     is_known,
     known_detector,
     to_electrons,
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
-    from astroclean_classical.lacosmic import LACosmicOptions
-    from astroclean_classical.lacosmic_survey import FrameFacts
+    from astroclean_classical.lacosmic.stage import LACosmicOptions
+    from astroclean_classical.lacosmic.survey import FrameFacts
 
 __all__ = ["Noise", "check_noise", "noise_of"]
 

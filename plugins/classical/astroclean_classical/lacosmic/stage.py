@@ -16,12 +16,12 @@ from astroclean.core.stage import Needs
 from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.flanks import beside_saturated
-from astroclean_classical.lacosmic_domain import point_sources_of, remarks_of
-from astroclean_classical.lacosmic_empty import EMPTY_REACH, empty_blocks
-from astroclean_classical.lacosmic_noise import Noise, check_noise, noise_of
-from astroclean_classical.lacosmic_shapes import SHAPES_REACH, beside_dark_pixels, thick_groups
-from astroclean_classical.lacosmic_stars import REACH, explained_by_stars
-from astroclean_classical.lacosmic_survey import FrameFacts, FrameSurvey
+from astroclean_classical.lacosmic.domain import point_sources_of, remarks_of
+from astroclean_classical.lacosmic.empty import EMPTY_REACH, empty_blocks
+from astroclean_classical.lacosmic.noise import Noise, check_noise, noise_of
+from astroclean_classical.lacosmic.shapes import SHAPES_REACH, beside_dark_pixels, thick_groups
+from astroclean_classical.lacosmic.stars import REACH, explained_by_stars
+from astroclean_classical.lacosmic.survey import FrameFacts, FrameSurvey
 
 if TYPE_CHECKING:
     from typing import Any
