@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,12 +67,18 @@ def _as_json(entry: PluginEntry) -> dict[str, Any]:
 
 
 def _show(arguments: Namespace) -> int:
-    from astroclean.registry.load import find_plugin, load_stage_class  # noqa: PLC0415
+    from astroclean.registry.load import (  # noqa: PLC0415
+        find_plugin,
+        load_stage,
+        load_stage_class,
+    )
 
     entry = find_plugin(arguments.name)
     schema = load_stage_class(entry).Options.model_json_schema()
+    layers = load_stage(entry.name).layers()
     if arguments.json:
-        print(json.dumps({**_as_json(entry), "options": schema}, indent=2))
+        told = [{**asdict(spec), "keep": spec.word} for spec in layers]
+        print(json.dumps({**_as_json(entry), "layers": told, "options": schema}, indent=2))
         return 0
     manifest = entry.manifest
     assert manifest is not None
@@ -82,6 +89,9 @@ def _show(arguments: Namespace) -> int:
     print(f"  needs     {', '.join(manifest.needs) or 'nothing but the frame'}")
     print(f"  provides  {', '.join(manifest.provides) or 'nothing for later stages'}")
     print(f"  cite      {', '.join(c.key for c in manifest.citation) or 'nothing'}")
+    for number, spec in enumerate(layers):
+        when = "always" if spec.always else f"keep '{spec.word}'"
+        print(f"  {'layers' if not number else '':8}  {spec.name} ({when}): {spec.meaning}")
     print("  options")
     for name, option in schema.get("properties", {}).items():
         print(f"    {name} = {json.dumps(option.get('default'))}")
