@@ -44,6 +44,8 @@ _PIECE_SIGMA = 3.0
 _NARROWEST = 1.6
 """Full width in pixels below which lines are tracks of particles or columns: no optics are as
 sharp."""
+_NARROWER = 9.0
+"""Chi-square by which a narrower line must fit better."""
 _OF_STAR = 0.75
 """Of the width of stars, what a trail has at least: what is sharper is no light."""
 _STEP, _TOLD, _WANDERS = 8, 8.0, 0.25
@@ -208,7 +210,8 @@ def _shape_fault(trail: Trail, sky: Sky, limits: Limits) -> str | None:
         return "short inside"
     if fwhm > limits.widest:
         return "wide"
-    if fwhm < max(_NARROWEST, _OF_STAR * limits.star_fwhm):
+    least = max(_NARROWEST, _OF_STAR * limits.star_fwhm)
+    if fwhm < least and trail.across.score(fwhm) ** 2 > trail.across.score(least) ** 2 + _NARROWER:
         return "narrow"
     if abs(trail.sagitta) > max(_SAGITTA * length, _LEAST_SAGITTA):
         return "arc"

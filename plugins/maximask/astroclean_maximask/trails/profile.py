@@ -29,6 +29,9 @@ _LIT = 0.5
 _TOLD = 3.0
 """Standard deviations of a chunk by which lit and dark are told apart."""
 _FEWEST = 4
+_PER_SIGMA = 2.3548
+_CLEAR = 15.0
+"""Standard deviations of the highest value from which half of it can be looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,16 @@ class Across:
         if not core.any() or self.error <= 0:
             return 0.0
         return float(self.light[core].sum()) / (self.error * math.sqrt(core.sum()))
+
+    def score(self, fwhm: float) -> float:
+        """Return how well a Gaussian of this width fits: root of the chi-square that it explains."""
+        sigma = fwhm / _PER_SIGMA
+        best = 0.0
+        for shift in np.arange(-1.5, 1.6, 0.25):
+            shape = np.exp(-0.5 * ((self.u - self.middle - shift) / sigma) ** 2)
+            value = float((self.light * shape).sum()) / math.sqrt(float((shape**2).sum()))
+            best = max(best, value / self.error)
+        return best
 
     def edges(self, floor: float) -> tuple[float, float]:
         """Return from where to where the light is above a floor, without a gap; ``u``."""
@@ -132,7 +145,25 @@ def across(strip: Strip, lit: NDArray[np.bool_], half_width: float) -> Across | 
         return None
     top = max(top, float(light[near].max())) if float(light[near].max()) > 8 * error else top
     low, high = _half_maximum(strip.u, light, near, top, error)
+    if top < _CLEAR * error:
+        low, high = _matched(strip.u, light, near)
     return Across(strip.u, light, error, low, high)
+
+
+def _matched(u: Floats, light: Floats, near: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the half maxima of the Gaussian that explains most of a profile."""
+    best = (-np.inf, 0.0, 1.0)
+    fwhm, widest = 1.0, float(np.ptp(u[near]))
+    while fwhm <= max(widest, 2.0):
+        middles = np.arange(float(u[near][0]), float(u[near][-1]) + 0.25, 0.5)
+        shapes = np.exp(-0.5 * ((u - middles[:, None]) * _PER_SIGMA / fwhm) ** 2)
+        scores = (shapes * light).sum(axis=1) / np.sqrt((shapes**2).sum(axis=1))
+        index = int(np.argmax(scores))
+        if scores[index] > best[0]:
+            best = (float(scores[index]), float(middles[index]), fwhm)
+        fwhm *= 1.15
+    _, middle, fwhm = best
+    return middle - fwhm / 2, middle + fwhm / 2
 
 
 def _half_maximum(
