@@ -36,6 +36,7 @@ Product = Literal[
     "flags",
     "uncertainty",
     "sources",
+    "tables",
     "probabilities",
     "background",
     "removed",
@@ -236,8 +237,8 @@ class ProductsConfig(_Table):
     """Name of the cleaned file without its suffix: ``{stem}`` is that of the input, ``{parent}``
     the folder in which it lies. Other products have the same name, less ``_clean`` at its end,
     plus their own ending."""
-    keep: tuple[Product, ...] = ("flags", "uncertainty", "sources")
-    """HDUs and catalogues to write."""
+    keep: tuple[Product, ...] = ("flags", "uncertainty", "sources", "tables")
+    """HDUs, catalogues and tables of stages to write."""
     science: bool = True
     """Whether to write the input's HDUs; false writes masks and catalogues alone."""
     replace: bool = False

@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from astropy.table import QTable
     from astropy.wcs import WCS
     from numpy.typing import NDArray
 
@@ -38,6 +39,8 @@ class Answer:
     """Extra images (ny, nx) by name, such as ``background``."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Numbers for the report."""
+    tables: Mapping[str, QTable] = field(default_factory=dict)
+    """Tables by name, of those that the stage declares; one row a thing that was found."""
 
     def of_band(self, index: int) -> Self:
         """Return the part of a set's answer that belongs to one band."""

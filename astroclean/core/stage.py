@@ -13,14 +13,15 @@ import numpy as np
 from astroclean.core.change import Change, change_between
 from astroclean.core.history import HistoryEntry
 from astroclean.core.options import StageOptions
-from astroclean.core.planes import NO_PLANE, MaskPlane
 from astroclean.core.results import Answer
+from astroclean.core.stage_terms import Identity, Needs, Provides
 from astroclean.core.survey import measure, part_of
 from astroclean.errors import ContractError, StageError, SuspectWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from astropy.table import QTable
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
@@ -39,42 +40,6 @@ class Outcome(enum.StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What a stage cannot do without; checked before the first pixel."""
-
-    fields: frozenset[str] = frozenset()
-    """Frame fields, among ``psf``, ``sources``, ``segmentation``, ``uncertainty``, ``wcs``."""
-    planes: MaskPlane = NO_PLANE
-    """Planes of which at least one must be found earlier, or come with the file."""
-    bands: tuple[str, ...] = ()
-    """Bands of the set."""
-    wishes: frozenset[str] = frozenset()
-    """Frame fields that the stage uses where they are told; it can do without. Only ``psf``."""
-
-    @property
-    def uses_psf(self) -> bool:
-        """Whether the frame is to have its PSF, if one is told."""
-        return "psf" in self.fields | self.wishes
-
-
-@dataclass(frozen=True)
-class Provides:
-    """What later stages find in the frame."""
-
-    fields: frozenset[str] = frozenset()
-    planes: MaskPlane = NO_PLANE
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who a stage is: its name in the pipeline, its plugin, the distribution's version."""
-
-    name: str
-    plugin: str
-    version: str = "unknown"
-
-
 @dataclass(frozen=True, eq=False)
 class StageResult:
     """What a stage hands to the runner."""
@@ -89,6 +54,8 @@ class StageResult:
     """Of a screening stage."""
     change: Change = field(default_factory=Change)
     """What the stage flagged and replaced; nothing where the result has a grid of its own."""
+    tables: Mapping[str, QTable] = field(default_factory=dict)
+    """Tables by name."""
 
 
 class Stage(ABC):
@@ -113,6 +80,8 @@ class Stage(ABC):
     """``frame``, ``set`` or both."""
     takes_colors: ClassVar[bool] = True
     """Whether one color of a mosaic is a frame to it."""
+    tables: ClassVar[frozenset[str]] = frozenset()
+    """Names of the tables that the stage gives, in lower case; each is a file of its own."""
     branch: ClassVar[str | None] = None
     """HDU to which the result goes where it must not replace the science image."""
 
@@ -181,6 +150,25 @@ class Stage(ABC):
         """Return the number of rows at multiples of which windows must begin, as tiles do."""
         return 1
 
+    def link(self, name: str, tables: Sequence[QTable]) -> list[QTable]:  # noqa: ARG002
+        """Return a table of each frame of a file, with what only all of them together tell.
+
+        Called once a file, before it is written.
+
+        Parameters
+        ----------
+        name : str
+            Of the table, among :attr:`tables`.
+        tables : sequence of QTable
+            One a frame, in order. Not modified.
+
+        Returns
+        -------
+        list of QTable
+            As many.
+        """
+        return list(tables)
+
     def fingerprint(self) -> dict[str, str]:
         """Return hashes of what the stage reads beside frame and options, such as weights.
 
@@ -229,7 +217,7 @@ class Stage(ABC):
             )
         self._require(image)
         answer = self._answer(image.read_only(), image.frame_id)
-        return self._finished(image, self._apply(image, answer))
+        return self._finished(image, self._applied(image, answer))
 
     def run_set(self, frames: FrameSet) -> dict[str, StageResult]:
         """Run the stage on aligned bands: together where it can, else one by one.
@@ -257,7 +245,7 @@ class Stage(ABC):
             self._require(frames[band])
         answer = self._answer(frames.read_only(), ", ".join(frames.bands))
         return {
-            band: self._finished(frames[band], self._apply(frames[band], answer.of_band(index)))
+            band: self._finished(frames[band], self._applied(frames[band], answer.of_band(index)))
             for index, band in enumerate(frames)
         }
 
@@ -284,6 +272,18 @@ class Stage(ABC):
                 remedy=fault,
             )
         return answer
+
+    def _applied(self, frame: Frame, answer: Any) -> StageResult:
+        """Return the result of an answer, with its tables."""
+        undeclared = sorted(set(answer.tables) - self.tables)
+        if undeclared:
+            raise ContractError(
+                "a stage may only give the tables that it declares in `tables`",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                received=", ".join(undeclared),
+                remedy="This is a fault of the plugin.",
+            )
+        return replace(self._apply(frame, answer), tables=dict(answer.tables))
 
     def _require(self, frame: Frame) -> None:
         held = {"segmentation": frame.sources is not None and frame.sources.segmentation}

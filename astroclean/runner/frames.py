@@ -26,6 +26,7 @@ from astroclean.runner.remarks import Remarks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from astropy.table import QTable
     from numpy.typing import NDArray
 
     from astroclean.core.change import Change
@@ -63,6 +64,7 @@ class FrameState:
     changes: Mapping[str, Change] = field(default_factory=dict)
     """Stage to what it flagged and replaced."""
     remarks: Remarks = field(default_factory=Remarks)
+    tables: Mapping[str, QTable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,8 @@ class FrameWork:
     """`Sources` or None."""
     scores: Mapping[str, Score]
     remarks: Remarks
+    tables: Mapping[str, QTable] = field(default_factory=dict)
+    """Name to what stages list, such as trails."""
 
 
 def run_stages(
@@ -190,6 +194,7 @@ def _advanced(
         scores={**state.scores, **({stage.name: result.score} if result.score else {})},
         remarks=state.remarks + remarks,
         changes={**state.changes, stage.name: result.change},
+        tables={**state.tables, **result.tables},
     )
 
 
@@ -257,7 +262,7 @@ def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures:
         branch=_branch(state),
     )
     record = _record(before, after, state, output, pictures=pictures)
-    return FrameWork(output, record, state.frame.sources, state.scores, state.remarks)
+    return FrameWork(output, record, state.frame.sources, state.scores, state.remarks, state.tables)
 
 
 def _differs(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:

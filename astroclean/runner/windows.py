@@ -186,7 +186,7 @@ def _obstacle(
     for stage in stages:
         if stage.halo(corner) is None:
             return f"stage '{stage.name}' needs the whole frame"
-        if stage.branch is not None or "sources" in stage.provides().fields:
+        if stage.branch is not None or stage.tables or "sources" in stage.provides().fields:
             return f"what stage '{stage.name}' makes is of the whole frame"
     estimated = config.psf is not None and config.psf.estimate
     reasons = {

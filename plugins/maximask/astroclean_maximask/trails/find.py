@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from astroclean_maximask.trails.judge import Limits
     from astroclean_maximask.trails.maps import Sky
-    from astroclean_maximask.trails.path import Path
     from astroclean_maximask.trails.search import Candidate
 
 __all__ = ["drawn", "find_trails"]
@@ -108,8 +107,10 @@ def _try_all(
             continue
         left -= 1
         line = follow(sky, candidate, widest=limits.widest)
-        told = "nothing" if line is None else judged(
-            sky, line, limits, probability, dashed=sky.with_small is None
+        told = (
+            "nothing"
+            if line is None
+            else judged(sky, line, limits, probability, dashed=sky.with_small is None)
         )
         if isinstance(told, Trail):
             if not any(_same(told, other) for other in found):
@@ -188,9 +189,7 @@ def drawn(
     if not len(main):
         return out
     order = np.argsort((y if steep else x), kind="stable")
-    middle = np.interp(
-        (main + 0.5) * scale - 0.5, (y if steep else x)[order], other[order]
-    )
+    middle = np.interp((main + 0.5) * scale - 0.5, (y if steep else x)[order], other[order])
     side = np.rint((middle[:, None] + 0.5) / scale - 0.5).astype(int) + np.arange(-reach, reach + 1)
     a = np.broadcast_to(main[:, None], side.shape)
     rows, columns = (a, side) if steep else (side, a)

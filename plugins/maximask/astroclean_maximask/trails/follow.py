@@ -197,7 +197,9 @@ def _brightest(
         wide, number = total[size:] - total[:-size], count[size:] - count[:-size]
         middle = u[0] + np.arange(len(wide)) + (size - 1) / 2
         score = np.where(
-            (np.abs(middle) <= slack) & (number >= 1), wide / np.sqrt(np.maximum(number, 1)), -np.inf
+            (np.abs(middle) <= slack) & (number >= 1),
+            wide / np.sqrt(np.maximum(number, 1)),
+            -np.inf,
         )
         index = int(np.argmax(score))
         if score[index] > best[0]:

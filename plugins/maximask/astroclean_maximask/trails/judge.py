@@ -44,9 +44,9 @@ _PIECE_SIGMA = 3.0
 _NARROWEST = 1.6
 """Full width in pixels below which lines are tracks of particles or columns: no optics are as
 sharp."""
-_NARROWER = 9.0
+_NARROWER = 12.0
 """Chi-square by which a narrower line must fit better."""
-_OF_STAR = 0.75
+_OF_STAR = 0.6
 """Of the width of stars, what a trail has at least: what is sharper is no light."""
 _STEP, _TOLD, _WANDERS = 8, 8.0, 0.25
 """Pixels of a piece, its least significance, and how far off the line pieces may be, in widths."""
@@ -99,7 +99,9 @@ class Trail:
     """Along the span, wide enough for its sky."""
     significance: float
     support: float
-    """Mean probability of the network along it."""
+    """Mean probability of the network along it, above that beside it."""
+    ends_at_border: int
+    """How many of its ends the border of the frame cuts off."""
 
     @property
     def length(self) -> float:
@@ -151,7 +153,7 @@ def judged(
     if profile is None:
         return "nothing"
     support = _support(probability, line)
-    supported = support >= _SUPPORT or _ends_at_border(line, sky.shape) == 2  # noqa: PLR2004
+    supported = support >= _SUPPORT or _ends_at_border(line, sky.shape) == len(line.span)
     needed = min(limits.nsigma, _WITH_NETWORK) if supported else limits.nsigma
     significance = min(line.significance, profile.significance)
     if significance < needed:
@@ -164,6 +166,7 @@ def judged(
         strip,
         significance,
         support,
+        _ends_at_border(line, sky.shape),
     )
     fault = _shape_fault(trail, sky, limits) or _light_fault(trail, sky)
     if fault is None and dashed and support < _SUPPORT:
@@ -193,17 +196,9 @@ def _ends_at_border(line: Followed, shape: tuple[int, int]) -> int:
     return int(line.span[0] <= enters + reach) + int(line.span[1] >= leaves - reach)
 
 
-def _crosses(trail: Trail, shape: tuple[int, int]) -> int:
-    """Return how many ends of a trail are at the border."""
-    reach = _BORDER + trail.across.fwhm
-    return sum(
-        min(y, x, shape[0] - 1 - y, shape[1] - 1 - x) <= reach for y, x in trail.ends()
-    )
-
-
 def _shape_fault(trail: Trail, sky: Sky, limits: Limits) -> str | None:
     fwhm, length = trail.across.fwhm, trail.length
-    ends = _crosses(trail, sky.shape)
+    ends = trail.ends_at_border
     if length < limits.min_length or length < SLENDER * fwhm:
         return "short"
     if ends < 2 and (length < SHORTEST_INSIDE or length < SLENDER_INSIDE * fwhm):  # noqa: PLR2004
@@ -241,7 +236,7 @@ def _light_fault(trail: Trail, sky: Sky) -> str | None:
         return "wanders"
     if float(light.max()) > _MOST_OF_ONE * float(np.maximum(light, 0).sum()):
         return "one piece"
-    if _fades(light) and _crosses(trail, sky.shape) < 2:  # noqa: PLR2004
+    if _fades(light) and trail.ends_at_border < 2:  # noqa: PLR2004
         return "fades"
     return "spike" if _is_spike(trail, sky) else None
 
@@ -291,7 +286,7 @@ def _is_spike(trail: Trail, sky: Sky) -> bool:
     if place is None:
         return False
     first, last = trail.span
-    inside = _crosses(trail, sky.shape) == 0
+    inside = trail.ends_at_border == 0
     if inside and abs(place - 0.5 * (first + last)) < _CENTRAL * trail.length:
         return True
     size = 8

@@ -72,7 +72,7 @@ class Across:
         return float(self.light[core].sum()) / (self.error * math.sqrt(core.sum()))
 
     def score(self, fwhm: float) -> float:
-        """Return how well a Gaussian of this width fits: root of the chi-square that it explains."""
+        """Return the root of the chi-square that a Gaussian of this width explains."""
         sigma = fwhm / _PER_SIGMA
         best = 0.0
         for shift in np.arange(-1.5, 1.6, 0.25):

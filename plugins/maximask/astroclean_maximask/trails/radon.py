@@ -1,5 +1,7 @@
-"""Sums along all lines of an image, by halves: the fast Radon transform of Goetz and Druck (1996,
-Pattern Recognition 29, 711), which Nir, Zackay and Ofek (2018, AJ 156, 229) use for streaks.
+"""Sums along all lines of an image, by halves.
+
+This is the fast Radon transform of Goetz and Druck (1996, Pattern Recognition 29, 711), which Nir,
+Zackay and Ofek (2018, AJ 156, 229) use for streaks.
 
 A line that crosses 2 h rows consists of two that cross h rows each, so N**2 log N additions give
 the sums along all lines, and on the way those along all pieces of 32, 64, 128, ... rows.

@@ -14,9 +14,14 @@ from astroclean.inference.stage_network import NetworkOptions, NetworkTiles, Sta
 from astroclean_maximask.shipped import card_path
 from astroclean_maximask.trails.find import drawn, find_trails
 from astroclean_maximask.trails.judge import Limits
+from astroclean_maximask.trails.linking import linked
 from astroclean_maximask.trails.maps import binned_mean, observed, star_fwhm
+from astroclean_maximask.trails.table import trail_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from astropy.table import QTable
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Trails", "TrailsOptions"]
 
 _OUTPUT = "probabilities"
+_TABLE = "trails"
 
 
 class TrailsOptions(NetworkOptions):
@@ -60,6 +66,7 @@ class Trails(NetworkTiles, Masker):
     """
 
     sets = MaskPlane.TRAIL
+    tables = frozenset({_TABLE})
     Options = TrailsOptions
 
     def __init__(
@@ -83,7 +90,8 @@ class Trails(NetworkTiles, Masker):
         Returns
         -------
         Mask
-            TRAIL.
+            TRAIL; the table ``trails``; metrics ``trails`` and, for the longest, its ``length``,
+            ``width`` (pixels) and ``snr`` (of a box of one FWHM).
         """
         self._network.warn_outside_domain(frame)
         options = self.options
@@ -104,7 +112,12 @@ class Trails(NetworkTiles, Masker):
         for trail in found:
             flags[drawn(trail, frame.shape, grow=options.grow)] = np.uint32(MaskPlane.TRAIL)
         flags[~np.isfinite(frame.data)] = 0
-        return Mask(flags, metrics={"trails": float(len(found))})
+        table = trail_table(found, sky, frame)
+        return Mask(flags, metrics=_metrics(table), tables={_TABLE: table})
+
+    def link(self, name: str, tables: Sequence[QTable]) -> list[QTable]:  # noqa: ARG002 - one name
+        """Return the tables of the frames of a file, trails of one passage with one ``group``."""
+        return linked(tables)
 
     def _probability(self, frame: Frame, measured: Measurement) -> NDArray[np.float32]:
         """Return the mean probability of TRAIL in each cell, 0 where nothing is known."""
@@ -115,3 +128,13 @@ class Trails(NetworkTiles, Masker):
 
         told = self._network.predictor.predict(frame, measured=measured, digest=kept)[_OUTPUT][0]
         return binned_mean(told)
+
+
+def _metrics(table: QTable) -> dict[str, float]:
+    metrics = {"trails": float(len(table))}
+    if len(table):
+        longest = table[int(np.argmax(table["length"].value))]
+        metrics["length"] = float(longest["length"].value)
+        metrics["width"] = float(longest["fwhm"].value)
+        metrics["snr"] = float(longest["snr_fwhm"])
+    return metrics
