@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean_maximask.trails.follow import follow
+from astroclean_maximask.evidence.trails import SHORTEST_INSIDE
+from astroclean_maximask.trails.follow import follow, lit_segment
 from astroclean_maximask.trails.judge import Trail, judged
 from astroclean_maximask.trails.maps import BIN
 from astroclean_maximask.trails.search import candidates
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["drawn", "find_trails"]
 
 _LOG = logging.getLogger(__name__)
-_MOST_TRIES = 150
+_MOST_TRIES = 60
 """Candidates that are followed on the pixels; a frame of galaxies alone has as many."""
 _SEARCH = 5.0
 """Significance of a candidate: what is chance shows on the pixels."""
@@ -30,6 +31,10 @@ _SHORTEST, _SHORTEST_DASHED = 16, 64
 """Cells of the shortest pieces that are searched; of dashes a line must have many."""
 _PROBABLE = 0.1
 """Probability of the network from which a cell counts in full in its own search."""
+_ROWS, _FEWEST_PIECES, _PIECES = 4, 4, 8
+"""Cells along a line that are taken together; pieces by which it is judged on the cells."""
+_PLAUSIBLE, _LIT, _MOST_OF_ONE = 0.8, 0.5, 0.6
+"""Share of the least length, lit share of the pieces, and most light of one, on the cells."""
 _REST = 0.7
 """Of its significance, what a candidate must still have beside what was found before."""
 
@@ -105,6 +110,9 @@ def _try_all(
         rest = float(cells[rows, columns].sum()) / np.sqrt(rows.size)
         if rest < max(_REST * candidate.significance * scale, 1e-3):
             continue
+        if not _plausible(candidate, cells):
+            cells[rows, columns] = np.minimum(cells[rows, columns], 0)
+            continue
         left -= 1
         line = follow(sky, candidate, widest=limits.widest)
         told = (
@@ -118,6 +126,43 @@ def _try_all(
             _erase_path(cells, told)
         _LOG.debug("candidate %s: %s", candidate, told if isinstance(told, str) else "trail")
         cells[rows, columns] = np.minimum(cells[rows, columns], 0)
+
+
+def _plausible(candidate: Candidate, cells: NDArray[np.float32]) -> bool:
+    """Return whether a candidate, and what continues it, is long and lit in most pieces.
+
+    It spares most of the work: nearly all candidates are galaxies, or nothing.
+    """
+    (y0, x0), (y1, x1) = candidate.start, candidate.end
+    t = np.arange(-1.0, 2.0, 1.0 / max(abs(y1 - y0), abs(x1 - x0), 1.0))
+    offsets = np.arange(candidate.width) - (candidate.width - 1) / 2
+    steep = abs(y1 - y0) >= abs(x1 - x0)
+    y = y0 + t[:, None] * (y1 - y0) + (0 if steep else 1) * offsets
+    x = x0 + t[:, None] * (x1 - x0) + (1 if steep else 0) * offsets
+    rows, columns = np.rint(y).astype(np.intp), np.rint(x).astype(np.intp)
+    my, mx = cells.shape
+    inside = ((rows >= 0) & (rows < my) & (columns >= 0) & (columns < mx)).all(axis=1)
+    values = cells[rows[inside], columns[inside]].mean(axis=1)
+    count = len(values) // _ROWS
+    if count < _FEWEST_PIECES:
+        return False
+    light = values[: count * _ROWS].reshape(count, _ROWS).mean(axis=1).astype(np.float64)
+    own = (t[inside] >= 0) & (t[inside] <= 1)
+    places = np.flatnonzero(own) / _ROWS
+    if not len(places):
+        return False
+    weight = np.full(count, float(_ROWS * candidate.width))
+    start, end = lit_segment(light, weight, (float(places[0]), float(places[-1])))
+    lit = light[start:end]
+    length = (end - start) * _ROWS * BIN * np.hypot(y1 - y0, x1 - x0)
+    length /= max(abs(y1 - y0), abs(x1 - x0), 1.0)
+    whole = start <= 1 and end >= count - 1
+    if not len(lit) or (length < _PLAUSIBLE * SHORTEST_INSIDE and not whole):
+        return False
+    pieces = np.array([part.sum() for part in np.array_split(lit, _PIECES)])
+    total = float(pieces.sum())
+    seen = float(np.mean(pieces > 0.2 * total / _PIECES))
+    return total > 0 and seen >= _LIT and float(pieces.max()) < _MOST_OF_ONE * total
 
 
 def _scale(cells: NDArray[np.float32]) -> float:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from astroclean_maximask.trails.maps import Sky
     from astroclean_maximask.trails.search import Candidate
 
-__all__ = ["CHUNK", "Followed", "follow"]
+__all__ = ["CHUNK", "Followed", "follow", "lit_segment"]
 
 CHUNK = 8
 """Pixels along the line that are taken together."""
@@ -108,7 +108,9 @@ def follow(sky: Sky, candidate: Candidate, *, widest: float) -> Followed | None:
         wide = _inside(path, (span[0] - reach, span[1] + reach), sky.shape)
         strip = sampled(sky, path, wide, half)
         light, weight = _light(strip, half_width)
-        start, end = _segment(light, weight, (span[0] - strip.t[0], span[1] - strip.t[0]))
+        start, end = lit_segment(
+            light, weight, ((span[0] - strip.t[0]) / CHUNK, (span[1] - strip.t[0]) / CHUNK)
+        )
         grown = (float(strip.t[0]) + start * CHUNK, float(strip.t[0]) + end * CHUNK)
         grown = (grown[0], min(grown[1], float(strip.t[-1])))
         same = max(abs(a - b) for a, b in zip(grown, span, strict=True)) <= 2 * CHUNK
@@ -231,18 +233,32 @@ def _light(strip: Strip, half_width: float) -> tuple[NDArray[np.float64], NDArra
     return np.where(seen, mean[0] - sides, 0.0), np.where(seen, 1 / variance, 0.0)
 
 
-def _segment(
+def lit_segment(
     light: NDArray[np.float64], weight: NDArray[np.float64], seed: tuple[float, float]
 ) -> tuple[int, int]:
-    """Return the chunks, from and to, of which light is more probable than none.
+    """Return the pieces, from and to, of which light is more probable than none.
 
+    Parameters
+    ----------
+    light, weight : (n,) float64
+        Mean light of each piece, and its inverse variance; 0 where nothing is known.
+    seed : (float, float)
+        Pieces, from and to, that hold light.
+
+    Returns
+    -------
+    (int, int)
+        Equal where there is none.
+
+    Notes
+    -----
     Each gains the logarithm of how much more probable; gaps lose, and are bridged where what
     follows gains more than they lose.
     """
     seen = weight > 0
     if not seen.any():
         return 0, 0
-    start, end = int(seed[0] // CHUNK), -int(-seed[1] // CHUNK)
+    start, end = math.floor(seed[0]), math.ceil(seed[1])
     for _ in range(3):
         part = slice(max(start, 0), max(end, 1))
         total = float(weight[part].sum())

@@ -1,4 +1,4 @@
-"""Is a line a trail? Long, of one width, lit along its length, and no spike, disc, arc or column."""
+"""Is a line a trail? Long, of one width, lit along its length; no spike, disc, arc, column."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "Trail", "judged"]
 
-_WITH_NETWORK = 5.5
+_WITH_NETWORK, _CROSSING = 5.5, 6.5
 """Significance that is enough where the network says the same, or the line crosses the frame."""
+_WIDE = 30.0
+"""Full width in pixels from which the network must say the same: the sky has wide ridges."""
 _SUPPORT = 0.1
 """Mean probability of the network along a line that supports it. All limits on probabilities of the
 plugin are this one and that of the search."""
@@ -41,6 +43,7 @@ _SEEN_DASHED = 0.45
 _MOST_OF_ONE = 0.4
 """Share of all light that one piece has at most."""
 _PIECE_SIGMA = 3.0
+_FEWEST_PIECES = 4
 _NARROWEST = 1.6
 """Full width in pixels below which lines are tracks of particles or columns: no optics are as
 sharp."""
@@ -61,7 +64,7 @@ _STAR = 40.0
 """Star over spike, at least."""
 _STAR_SIGMA = 60.0
 _FARTHEST = 120.0
-"""Pixels beyond the ends of a line where its star may be: the halo hides the beginning of an arm."""
+"""Pixels beyond the ends of a line where its star may be: a halo hides where an arm begins."""
 _SPIKE_FADES = 0.75
 """Light of the outer half of an arm over that of the inner half."""
 _CENTRAL = 0.2
@@ -153,8 +156,12 @@ def judged(
     if profile is None:
         return "nothing"
     support = _support(probability, line)
-    supported = support >= _SUPPORT or _ends_at_border(line, sky.shape) == len(line.span)
-    needed = min(limits.nsigma, _WITH_NETWORK) if supported else limits.nsigma
+    at_border = _ends_at_border(line, sky.shape)
+    needed = limits.nsigma
+    if at_border == len(line.span):
+        needed = min(needed, _CROSSING)
+    if support >= _SUPPORT:
+        needed = min(needed, _WITH_NETWORK)
     significance = min(line.significance, profile.significance)
     if significance < needed:
         return "faint"
@@ -166,9 +173,9 @@ def judged(
         strip,
         significance,
         support,
-        _ends_at_border(line, sky.shape),
+        at_border,
     )
-    fault = _shape_fault(trail, sky, limits) or _light_fault(trail, sky)
+    fault = _shape_fault(trail, limits) or _light_fault(trail, sky)
     if fault is None and dashed and support < _SUPPORT:
         fault = _row_fault(trail, limits)
     return fault or trail
@@ -196,49 +203,47 @@ def _ends_at_border(line: Followed, shape: tuple[int, int]) -> int:
     return int(line.span[0] <= enters + reach) + int(line.span[1] >= leaves - reach)
 
 
-def _shape_fault(trail: Trail, sky: Sky, limits: Limits) -> str | None:
+def _shape_fault(trail: Trail, limits: Limits) -> str | None:
+    """Return what of the shape of a line speaks against a trail."""
     fwhm, length = trail.across.fwhm, trail.length
-    ends = trail.ends_at_border
-    if length < limits.min_length or length < SLENDER * fwhm:
-        return "short"
-    if ends < 2 and (length < SHORTEST_INSIDE or length < SLENDER_INSIDE * fwhm):  # noqa: PLR2004
-        return "short inside"
-    if fwhm > limits.widest:
-        return "wide"
     least = max(_NARROWEST, _OF_STAR * limits.star_fwhm)
-    if fwhm < least and trail.across.score(fwhm) ** 2 > trail.across.score(least) ** 2 + _NARROWER:
-        return "narrow"
-    if abs(trail.sagitta) > max(_SAGITTA * length, _LEAST_SAGITTA):
-        return "arc"
     degrees = math.degrees(trail.path.angle) % 90
-    if min(degrees, 90 - degrees) < limits.axis_margin:
-        return "axis"
-    return None
+    is_cut = trail.ends_at_border == len(trail.span)
+    long_inside = max(SHORTEST_INSIDE, SLENDER_INSIDE * fwhm)
+    faults = {
+        "short": length < max(limits.min_length, SLENDER * fwhm),
+        "short inside": not is_cut and length < long_inside,
+        "wide": fwhm > limits.widest or (fwhm > _WIDE and trail.support < _SUPPORT),
+        "narrow": fwhm < least
+        and trail.across.score(fwhm) ** 2 > trail.across.score(least) ** 2 + _NARROWER,
+        "arc": abs(trail.sagitta) > max(_SAGITTA * length, _LEAST_SAGITTA),
+        "axis": min(degrees, 90 - degrees) < limits.axis_margin,
+    }
+    return next((name for name, holds in faults.items() if holds), None)
 
 
 def _light_fault(trail: Trail, sky: Sky) -> str | None:
+    """Return what of the light along a line speaks against a trail."""
     pieces = int(np.clip((trail.significance / _PIECE_SIGMA) ** 2, 5, _PIECES))
     size = max(int(trail.length) // pieces, 1)
     light, error = along(trail.strip, trail.across, size)
     known = np.isfinite(light)
-    if known.sum() < max(4, 0.4 * len(light)):
+    if known.sum() < max(_FEWEST_PIECES, 0.4 * len(light)):
         return "unknown"
     light, error = light[known], error[known]
     mean = float(light.mean())
-    if mean <= 0:
-        return "dark"
     seen = float(np.mean(light > _PIECE_SHARE * mean))
     steady = seen >= _SEEN and float(np.median(light)) >= _MEDIAN_SHARE * mean
     told = mean > _PIECE_SIGMA * float(np.median(error))
-    if not steady and not (told and seen >= _SEEN_DASHED):
-        return "gaps"
-    if _wanders(trail):
-        return "wanders"
-    if float(light.max()) > _MOST_OF_ONE * float(np.maximum(light, 0).sum()):
-        return "one piece"
-    if _fades(light) and trail.ends_at_border < 2:  # noqa: PLR2004
-        return "fades"
-    return "spike" if _is_spike(trail, sky) else None
+    faults = {
+        "dark": lambda: mean <= 0,
+        "gaps": lambda: not steady and not (told and seen >= _SEEN_DASHED),
+        "wanders": lambda: _wanders(trail),
+        "one piece": lambda: light.max() > _MOST_OF_ONE * np.maximum(light, 0).sum(),
+        "fades": lambda: trail.ends_at_border < len(trail.span) and _fades(light),
+        "spike": lambda: _is_spike(trail, sky),
+    }
+    return next((name for name, holds in faults.items() if holds()), None)
 
 
 def _row_fault(trail: Trail, limits: Limits) -> str | None:
