@@ -148,8 +148,8 @@ def drawn_trail(
     if kind.dashed:
         period, on = np.exp(rng.uniform(np.log(20), np.log(120))), rng.uniform(0.25, 0.65)
         lit *= ((along + rng.uniform(0, period)) / period) % 1 < on
-    half = max(width, fwhm) / 2
-    return light * lit, within & (np.abs(across) <= 0.5), within & (np.abs(across) <= half)
+    middle, path = (np.abs(across) <= half for half in (0.5, max(width, fwhm) / 2))
+    return light * lit, within & middle, within & path
 
 
 def scenes(kind: Kind, count: int, shape: tuple[int, int]) -> Iterator[tuple[Frame, Mask, Mask]]:

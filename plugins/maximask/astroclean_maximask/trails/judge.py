@@ -69,7 +69,9 @@ _SPIKE_FADES = 0.75
 """Light of the outer half of an arm over that of the inner half."""
 _CENTRAL = 0.2
 """Of the length, how near the middle of a line with two ends its star is if they are its arms."""
-_SAGITTA, _LEAST_SAGITTA = 0.02, 4.0
+_SAGITTA, _LEAST_SAGITTA = 0.012, 4.0
+_BOTH_SIDES = 0.25
+"""Share of the pixels that are known on either side: along a border the sky is not told."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,7 @@ def _shape_fault(trail: Trail, limits: Limits) -> str | None:
     faults = {
         "short": length < max(limits.min_length, SLENDER * fwhm),
         "short inside": not is_cut and length < long_inside,
+        "one side": not _has_both_sides(trail),
         "wide": fwhm > limits.widest or (fwhm > _WIDE and trail.support < _SUPPORT),
         "narrow": fwhm < least
         and trail.across.score(fwhm) ** 2 > trail.across.score(least) ** 2 + _NARROWER,
@@ -220,6 +223,13 @@ def _shape_fault(trail: Trail, limits: Limits) -> str | None:
         "axis": min(degrees, 90 - degrees) < limits.axis_margin,
     }
     return next((name for name, holds in faults.items() if holds), None)
+
+
+def _has_both_sides(trail: Trail) -> bool:
+    known = np.isfinite(trail.strip.values).mean(axis=0)
+    low, high = trail.across.low - 2, trail.across.high + 2
+    sides = known[trail.strip.u < low], known[trail.strip.u > high]
+    return all(len(side) and float(side.mean()) >= _BOTH_SIDES for side in sides)
 
 
 def _light_fault(trail: Trail, sky: Sky) -> str | None:
