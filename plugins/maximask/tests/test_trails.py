@@ -95,7 +95,7 @@ def test_sums_along_lines_are_those_of_single_pixels() -> None:
     np.testing.assert_allclose(sums[16][0, 0], image.sum(axis=0), rtol=1e-5, atol=1e-5)
     diagonal = sum(image[row, 5 + row] for row in range(16))
     np.testing.assert_allclose(sums[16][0, 15, 5], diagonal, rtol=1e-5)
-    flat = list(line_sums(np.ones((16, 40), dtype=np.float32), shortest=16))[0]
+    flat = next(iter(line_sums(np.ones((16, 40), dtype=np.float32), shortest=16)))
     assert flat[0, 7, :30].max() == flat[0, 7, :30].min() == 16
 
 
