@@ -27,6 +27,8 @@ _LOCAL = 32
 """Cells a side over which the mean is taken off: the light of halos and nebulae is smooth."""
 _STARS = 512
 """Half of the side of the part of a frame whose stars tell their width."""
+_STAR_REACH = 16
+"""Pixels around a star in which its width is looked for."""
 _LEAST = 0.25
 """Share of the pixels of a cell that must be known."""
 
@@ -194,6 +196,23 @@ def star_fwhm(frame: Frame, sky: Sky) -> float:
     y, x = np.mgrid[rows, columns]
     light = np.nan_to_num(sky.light(y, x, compact=True), posinf=0, neginf=0)
     star = average_star(light)[1]
-    middle = star[SIDE // 2 - 12 : SIDE // 2 + 13, SIDE // 2 - 12 : SIDE // 2 + 13]
-    area = float(np.count_nonzero(middle > 0.5 * middle.max()))  # of a disc of that width
-    return 2 * float(np.sqrt(area / np.pi)) if middle.max() > 0 else 0.0
+    return _narrowest(star) if star.max() > 0 else 0.0
+
+
+def _narrowest(star: NDArray[np.floating]) -> float:
+    """Return the full width of an image about its middle, in the direction in which it is least.
+
+    Where a frame has hardly any stars, the peaks may be those of a trail: its width is that across.
+    """
+    middle = SIDE // 2
+    reach = np.arange(-_STAR_REACH, _STAR_REACH + 0.25, 0.25)
+    widths = []
+    for angle in np.arange(0, np.pi, np.pi / 8):
+        rows = np.rint(middle + reach * np.sin(angle)).astype(int)
+        columns = np.rint(middle + reach * np.cos(angle)).astype(int)
+        light = star[rows, columns]
+        below = np.flatnonzero(light < 0.5 * star[middle, middle])
+        left, right = below[below < len(reach) // 2], below[below > len(reach) // 2]
+        if len(left) and len(right):
+            widths.append(float(reach[right[0]] - reach[left[-1]]))
+    return min(widths, default=0.0)
