@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["drawn", "find_trails"]
 
 _LOG = logging.getLogger(__name__)
-_MOST_TRIES = 60
-"""Candidates that are followed on the pixels; a frame of galaxies alone has as many."""
+_MOST_LOOKS, _MOST_TRIES = 400, 60
+"""Candidates that are looked at on the cells, and followed on the pixels: a frame of galaxies has
+more, and would take minutes."""
 _SEARCH = 5.0
 """Significance of a candidate: what is chance shows on the pixels."""
 _SHORTEST, _SHORTEST_DASHED = 16, 64
@@ -101,15 +102,16 @@ def _try_all(
     found: list[Trail],
 ) -> None:
     """Follow candidates, and add those that are trails; cells of what was tried are erased."""
-    left = _MOST_TRIES
+    looks, left = _MOST_LOOKS, _MOST_TRIES
     scale = _scale(cells)
     for candidate in tried:
-        if not left:
+        if not left or not looks:
             return
         rows, columns = _cells_of(candidate, cells.shape)
         rest = float(cells[rows, columns].sum()) / np.sqrt(rows.size)
         if rest < max(_REST * candidate.significance * scale, 1e-3):
             continue
+        looks -= 1
         if not _plausible(candidate, cells):
             cells[rows, columns] = np.minimum(cells[rows, columns], 0)
             continue
