@@ -229,9 +229,9 @@ class ProductsConfig(_Table):
     """Name of the cleaned file without its suffix: ``{stem}`` is that of the input, ``{parent}``
     the folder in which it lies. Other products have the same name, less ``_clean`` at its end,
     plus their own ending."""
-    keep: tuple[str, ...] = ("flags", "uncertainty", "sources")
-    """What is written: ``flags``, ``uncertainty``, ``sources``, ``regions``, ``stamps``,
-    ``residual``, and layers of the stages by their names in small letters, such as ``background``,
+    keep: tuple[str, ...] = ("flags", "uncertainty", "sources", "tables")
+    """What is written: ``flags``, ``uncertainty``, ``sources``, ``tables``, ``regions``,
+    ``stamps``, ``residual``, and layers of the stages by their names in small letters, such as ``background``,
     ``removed``, ``probabilities``; `astroclean plugins show NAME` lists those of a plugin."""
     science: bool = True
     """Whether to write the input's HDUs; false writes masks and catalogues alone."""

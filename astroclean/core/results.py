@@ -11,6 +11,7 @@ from astroclean.core.change import Change
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from astropy.table import QTable
     from astropy.wcs import WCS
     from numpy.typing import NDArray
 
@@ -43,6 +44,8 @@ class Answer:
     or a `Layer` with a grid, unit, uncertainty or PSF of its own."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Numbers for the report."""
+    tables: Mapping[str, QTable] = field(default_factory=dict)
+    """Tables by name, of those that the stage declares; one row a thing that was found."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +142,8 @@ class StageResult:
     """Of a screening stage."""
     change: Change = field(default_factory=Change)
     """What the stage flagged and replaced; nothing where the result is a layer of its own."""
+    tables: Mapping[str, QTable] = field(default_factory=dict)
+    """Tables by name."""
 
     @property
     def products(self) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from astroclean.core.survey import measure, part_of
 from astroclean.errors import ContractError, StageError, SuspectWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from astropy.table import QTable
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
@@ -53,6 +54,8 @@ class Stage(ABC):
     """``frame``, ``set`` or both."""
     takes_colors: ClassVar[bool] = True
     """Whether one color of a mosaic is a frame to it."""
+    tables: ClassVar[frozenset[str]] = frozenset()
+    """Names of the tables that the stage gives, in lower case; each is a file of its own."""
     branch: ClassVar[str | None] = None
     """Layer that the result is, where it must not replace the science image."""
 
@@ -125,6 +128,25 @@ class Stage(ABC):
         """Return the number of rows at multiples of which windows must begin, as tiles do."""
         return 1
 
+    def link(self, name: str, tables: Sequence[QTable]) -> list[QTable]:  # noqa: ARG002
+        """Return a table of each frame of a file, with what only all of them together tell.
+
+        Called once a file, before it is written.
+
+        Parameters
+        ----------
+        name : str
+            Of the table, among :attr:`tables`.
+        tables : sequence of QTable
+            One a frame, in order. Not modified.
+
+        Returns
+        -------
+        list of QTable
+            As many.
+        """
+        return list(tables)
+
     def fingerprint(self) -> dict[str, str]:
         """Return hashes of what the stage reads beside frame and options, such as weights.
 
@@ -174,7 +196,7 @@ class Stage(ABC):
         self._require(image)
         called = self._called(image.read_only(), image.frame_id)
         answer = self._known(called, image.frame_id)
-        return self._finished(image, self._apply(image, answer))
+        return self._finished(image, self._applied(image, answer))
 
     def run_set(self, frames: FrameSet) -> dict[str, StageResult]:
         """Run the stage on the bands of a set: together where it can, else one by one.
@@ -204,7 +226,7 @@ class Stage(ABC):
             self._require(frames[band])
         answers = self._answers(frames)
         return {
-            band: self._finished(frames[band], self._apply(frames[band], answers[band]))
+            band: self._finished(frames[band], self._applied(frames[band], answers[band]))
             for band in frames
         }
 
@@ -263,6 +285,18 @@ class Stage(ABC):
         joined = {name: layer for layers in given for name, layer in layers.items()}
         where = f"{frame.frame_id}, stage '{self.name}'"
         return checked_layers(joined, self.layers(), frame, where=where)
+
+    def _applied(self, frame: Frame, answer: Any) -> StageResult:
+        """Return the result of an answer, with its tables."""
+        undeclared = sorted(set(answer.tables) - self.tables)
+        if undeclared:
+            raise ContractError(
+                "a stage may only give the tables that it declares in `tables`",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                received=", ".join(undeclared),
+                remedy=_FAULT,
+            )
+        return replace(self._apply(frame, answer), tables=dict(answer.tables))
 
     def _require(self, frame: Frame) -> None:
         held = {"segmentation": frame.sources is not None and frame.sources.segmentation}

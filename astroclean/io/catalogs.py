@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.sources import Sources
 
-__all__ = ["write_catalog", "write_regions", "write_stamps"]
+__all__ = ["write_catalog", "write_regions", "write_stamps", "write_table"]
 
 Catalogs = "Sequence[tuple[str, Sources]]"
 
@@ -41,12 +41,11 @@ def write_catalog(
     suffix : str
         ``.ecsv`` or ``.fits``; in the latter the descriptions of columns are cards ``TCOMMn``.
     """
-    table = _stacked(catalogs)
+    tables = [(label, sources.table) for label, sources in catalogs]
     if suffix == ".ecsv":
-        text = io.StringIO()
-        table.write(text, format="ascii.ecsv")
-        target.write(text.getvalue().encode("utf-8"))
+        write_table(tables, target)
         return
+    table = _stacked(tables)
     hdu = _table_hdu(table)
     hdu.name = "SOURCES"
     for number, name in enumerate(table.colnames, start=1):
@@ -55,6 +54,21 @@ def write_catalog(
             hdu.header[f"TCOMM{number}"] = description
     target.write(own_primary())
     target.write(encode_hdu(hdu))
+
+
+def write_table(tables: Sequence[tuple[str, QTable]], target: BinaryIO) -> None:
+    """Write the tables of all frames of a file as one, in ECSV.
+
+    Parameters
+    ----------
+    tables : sequence of (str, QTable)
+        Label of the frame, as ``[SCI,1]``, which becomes column ``hdu``, and its table.
+    target : BinaryIO
+        Where to write.
+    """
+    text = io.StringIO()
+    _stacked(tables).write(text, format="ascii.ecsv")
+    target.write(text.getvalue().encode("utf-8"))
 
 
 def _table_hdu(table: QTable) -> fits.BinTableHDU:
@@ -79,13 +93,13 @@ def _unit_text(unit: u.UnitBase) -> str:
     return " ".join(words if unit.scale == 1 else [f"{unit.scale:g}", *words])
 
 
-def _stacked(catalogs: Sequence[tuple[str, Sources]]) -> QTable:
+def _stacked(labelled: Sequence[tuple[str, QTable]]) -> QTable:
     tables = []
-    for label, sources in catalogs:
-        table = QTable(sources.table, copy=True)
+    for label, given in labelled:
+        table = QTable(given, copy=True)
         if "hdu" in table.colnames:
             table.remove_column("hdu")
-        width = max(len(name) for name, _ in catalogs)
+        width = max(len(name) for name, _ in labelled)
         table.add_column(np.full(len(table), label, dtype=f"U{width}"), name="hdu", index=0)
         table["hdu"].info.description = "frame of the input file"
         table.meta.clear()  # metadata of libraries hold dates and versions

@@ -28,6 +28,7 @@ from astroclean.runner.remarks import Remarks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from astropy.table import QTable
     from numpy.typing import NDArray
 
     from astroclean.core.change import Change
@@ -75,6 +76,7 @@ class FrameState:
     changes: Mapping[str, Change] = field(default_factory=dict)
     """Stage to what it flagged and replaced."""
     remarks: Remarks = field(default_factory=Remarks)
+    tables: Mapping[str, QTable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +91,8 @@ class FrameWork:
     remarks: Remarks
     sources_label: str = ""
     """HDU on whose pixels the sources are, such as ``[SCI,1]``."""
+    tables: Mapping[str, QTable] = field(default_factory=dict)
+    """Name to what stages list, such as trails."""
 
 
 def run_stages(
@@ -209,6 +213,7 @@ def _advanced(
         scores={**state.scores, **({stage.name: result.score} if result.score else {})},
         remarks=state.remarks + remarks,
         changes={**state.changes, stage.name: result.change},
+        tables={**state.tables, **result.tables},
     )
 
 
@@ -273,7 +278,9 @@ def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures:
     )
     record = _record(before, after, state, output, pictures=pictures)
     label = slot.label if state.sources_of is None else slot.label_of(state.sources_of)
-    return FrameWork(output, record, state.sources, state.scores, state.remarks, label)
+    return FrameWork(
+        output, record, state.sources, state.scores, state.remarks, label, state.tables
+    )
 
 
 def _differs(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import numpy as np
 from astroclean.core.conventions import load_convention
 from astroclean.core.planes import MaskPlane, parse_planes
 from astroclean.io.atomic import atomic_file
-from astroclean.io.catalogs import write_catalog, write_regions, write_stamps
+from astroclean.io.catalogs import write_catalog, write_regions, write_stamps, write_table
 from astroclean.io.color_filters import joined_colors
 from astroclean.io.names import clean_name, product_name, split_name
 from astroclean.io.resources import file_digest
@@ -56,6 +56,8 @@ def possible_outputs(plan: FilePlan) -> tuple[str, ...]:
         if word in products.keep
         for suffix in suffixes
     ]
+    if "tables" in products.keep:
+        told += [_product(plan, name, ".ecsv") for name in plan.tables]
     if products.mask_as is not None:
         told.append(_product(plan, "mask", ".fits"))
     return (*told, main_output(plan))
@@ -130,6 +132,14 @@ def _written_files(
         with opened(name) as target:
             write_stamps(catalogs, target)
         yield name
+    for table in plan.tables if "tables" in keep else ():
+        # A table without rows says that nothing was found.
+        labelled = [(w.output.slot.label, w.tables[table]) for w in works if table in w.tables]
+        if labelled:
+            name = _product(plan, table, ".ecsv")
+            with opened(name) as target:
+                write_table(labelled, target)
+            yield name
     if products.mask_as is not None:
         name = _product(plan, "mask", ".fits")
         convention = load_convention(products.mask_as)

@@ -81,6 +81,8 @@ class FilePlan:
     """What of the headers contradicts itself."""
     content: str = ""
     """SHA-256 of the input."""
+    tables: tuple[str, ...] = ()
+    """Names of the tables that the stages give."""
 
     @property
     def base(self) -> str:
@@ -165,6 +167,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         prefix_keys=prefix_keys,
         contradictions=contradictions,
         content=content,
+        tables=tuple(sorted({name for stage in stages for name in stage.tables})),
     )
 
 

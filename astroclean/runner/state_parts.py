@@ -19,6 +19,7 @@ from astroclean.errors import FitsReadError, FitsWriteError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from astropy.table import QTable
     from astropy.wcs import WCS
     from numpy.typing import NDArray
 
@@ -92,14 +93,25 @@ class Packer:
         """
         if sources is None:
             return None
-        table = sources.table
         return {
-            "columns": [self._column(name, table[name]) for name in table.colnames],
-            "meta": _plain(table.meta),
+            **self.table(sources.table),
             "segmentation": self.array(sources.segmentation),
             "stamps": [
                 [int(s.id), [int(v) for v in s.origin], self.array(s.data)] for s in sources.stamps
             ],
+        }
+
+    def table(self, table: QTable) -> dict[str, Any]:
+        """Keep a table.
+
+        Raises
+        ------
+        FitsWriteError
+            A column is neither numbers nor text.
+        """
+        return {
+            "columns": [self._column(name, table[name]) for name in table.colnames],
+            "meta": _plain(table.meta),
         }
 
     def _column(self, name: str, column: Any) -> dict[str, Any]:
@@ -190,6 +202,13 @@ class Unpacker:
         """Return a catalogue with segmentation and stamps."""
         if kept is None:
             return None
+        stamps = tuple(
+            SourceStamp(number, (y, x), self.array(data)) for number, (y, x), data in kept["stamps"]
+        )
+        return Sources(self.table(kept), self.array(kept["segmentation"]), stamps)
+
+    def table(self, kept: Any) -> QTable:
+        """Return a table."""
         from astropy.table import QTable  # noqa: PLC0415
 
         table = QTable(meta=kept["meta"])
@@ -197,10 +216,7 @@ class Unpacker:
             table[column["name"]] = self._column(column)
             table[column["name"]].info.description = column["description"]
             table[column["name"]].info.format = column["format"]
-        stamps = tuple(
-            SourceStamp(number, (y, x), self.array(data)) for number, (y, x), data in kept["stamps"]
-        )
-        return Sources(table, self.array(kept["segmentation"]), stamps)
+        return table
 
     def _column(self, kept: Any) -> Any:
         from astropy.table import Column, MaskedColumn  # noqa: PLC0415

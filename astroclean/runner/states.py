@@ -109,6 +109,7 @@ def _packed(state: FrameState, packer: Packer) -> dict[str, Any]:
         "psf_origin": state.psf_origin,
         "changes": {name: asdict(change) for name, change in state.changes.items()},
         "remarks": asdict(state.remarks),
+        "tables": {name: packer.table(table) for name, table in state.tables.items()},
     }
 
 
@@ -149,6 +150,7 @@ def _unpacked(kept: Any, arrays: Any, before: Frame) -> FrameState:
         psf_origin=str(kept["psf_origin"]),
         changes={name: Change(**change) for name, change in kept["changes"].items()},
         remarks=Remarks(**kept["remarks"]),
+        tables={str(name): unpacker.table(table) for name, table in kept["tables"].items()},
     )
 
 

@@ -8,7 +8,7 @@ import pickle
 import tempfile
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from astroclean.io.read import Exposure, open_exposure
 from astroclean.report.model import FileStatus
 from astroclean.runner.bands import run_by_windows
 from astroclean.runner.folder import OutputFolder
-from astroclean.runner.frames import FrameState, FrameWork, finish_frame, run_stages
+from astroclean.runner.frames import FrameState, FrameWork, faults_named, finish_frame, run_stages
 from astroclean.runner.outputs import (
     kept_layers,
     layer_records,
@@ -263,7 +263,7 @@ def _finished(
     folder = OutputFolder(job.folder)
     records = []
     for index, (plan, exposure) in enumerate(zip(job.unit.plans, exposures, strict=True)):
-        own = _works_of(job.unit, index, works)
+        own = _linked(_works_of(job.unit, index, works), _stages(job.unit))
         if len(own) != len(exposure.slots):
             raise FitsReadError(
                 "some science HDUs belong to no band", where=plan.input, received=len(own)
@@ -286,6 +286,20 @@ def _finished(
         gone = [f"removed {name}, which is not written with these options" for name in removed]
         records.append(record.model_copy(update={"notes": [*record.notes, *gone]}))
     return records
+
+
+def _linked(works: Sequence[FrameWork], stages: Sequence[Stage]) -> list[FrameWork]:
+    """Let stages enter into the tables of the frames of a file what they tell together."""
+    linked = list(works)
+    for stage in stages:
+        for name in sorted(stage.tables):
+            having = [number for number, work in enumerate(linked) if name in work.tables]
+            with faults_named(stage, ", ".join(w.record.frame_id for w in works), Remarks()):
+                told = stage.link(name, [linked[number].tables[name] for number in having])
+            for number, table in zip(having, told, strict=True):
+                work = linked[number]
+                linked[number] = replace(work, tables={**work.tables, name: table})
+    return linked
 
 
 def _done_record(

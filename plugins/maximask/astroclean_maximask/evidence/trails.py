@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from astroclean_maximask.evidence.strips import Strip
 
-__all__ = ["keep_trails"]
+__all__ = ["SHORTEST_INSIDE", "SLENDER", "SLENDER_INSIDE", "is_level", "keep_trails"]
 
 _JOINED = 3
 """Pixels by which flags are widened before they are groups."""
@@ -26,11 +26,11 @@ _WIDEST = 60.0
 """Half width of a meteor out of focus: 8 m of mirror at 80 km, in pixels of 0.17 arcsec."""
 _SHORTEST = 40.0
 """Pixels that a trail from border to border has at least."""
-_SHORTEST_INSIDE = 150.0
+SHORTEST_INSIDE = 150.0
 """Pixels that a trail with an end in the frame has at least: few discs are as long."""
-_SLENDER = 4.0
+SLENDER = 4.0
 """Length over full width."""
-_SLENDER_INSIDE = 8.0
+SLENDER_INSIDE = 8.0
 _BIN = 12
 """Pixels of length that are averaged."""
 _GAP = 64
@@ -186,26 +186,26 @@ def _is_trail(
     first, last = max(extent[0], enters), min(extent[1], leaves)
     length, width = last - first, 2 * line.width + 1
     crosses = (extent[0] < enters, extent[1] > leaves)
-    if length < _SHORTEST or length < _SLENDER * width:
+    if length < _SHORTEST or length < SLENDER * width:
         return False
     light, noise, filled = _profile(strip, line, (first, last), found)
     if not len(light) or np.mean(light > _SEEN * noise) < _LIT or filled < _FILLED:
         return False
     smooth = median_filter(light, 3, mode="nearest")
-    tails = (_is_level(smooth), _is_level(smooth[::-1]))
+    tails = (is_level(smooth), is_level(smooth[::-1]))
     brightest = np.quantile(smooth, 0.95) / np.median(smooth)
-    is_long = length >= _SHORTEST_INSIDE
+    is_long = length >= SHORTEST_INSIDE
     if all(crosses):
         # In a corner, a disc may lie from border to border.
         return (is_long and any(tails)) or bool(brightest <= _BRIGHTEST_CUT)
-    if not is_long or length < _SLENDER_INSIDE * width:
+    if not is_long or length < SLENDER_INSIDE * width:
         return False
     if any(crosses):
         return any(tails) and bool(brightest <= _BRIGHTEST_CUT)
     return all(tails) and bool(brightest <= _BRIGHTEST)
 
 
-def _is_level(light: NDArray[np.float64]) -> bool:
+def is_level(light: NDArray[np.float64]) -> bool:
     """Return whether the first sixth of a profile is as bright as the third that follows."""
     sixth = max(len(light) // 6, 1)
     end, next_to_it = np.median(light[:sixth]), np.median(light[sixth : 3 * sixth])

@@ -1,0 +1,249 @@
+"""All trails of a frame: candidates one after another, each followed and judged."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astroclean_maximask.evidence.trails import SHORTEST_INSIDE
+from astroclean_maximask.trails.follow import follow, lit_segment
+from astroclean_maximask.trails.judge import Trail, judged
+from astroclean_maximask.trails.maps import BIN
+from astroclean_maximask.trails.search import candidates
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean_maximask.trails.judge import Limits
+    from astroclean_maximask.trails.maps import Sky
+    from astroclean_maximask.trails.search import Candidate
+
+__all__ = ["drawn", "find_trails"]
+
+_LOG = logging.getLogger(__name__)
+_MOST_LOOKS, _MOST_TRIES = 400, 60
+"""Candidates that are looked at on the cells, and followed on the pixels: a frame of galaxies has
+more, and would take minutes."""
+_SEARCH = 5.0
+"""Significance of a candidate: what is chance shows on the pixels."""
+_SHORTEST, _SHORTEST_DASHED = 16, 64
+"""Cells of the shortest pieces that are searched; of dashes a line must have many."""
+_PROBABLE = 0.1
+"""Probability of the network from which a cell counts in full in its own search."""
+_ROWS, _FEWEST_PIECES, _PIECES = 4, 4, 8
+"""Cells along a line that are taken together; pieces by which it is judged on the cells."""
+_PLAUSIBLE, _LIT, _MOST_OF_ONE = 0.8, 0.5, 0.6
+"""Share of the least length, lit share of the pieces, and most light of one, on the cells."""
+_REST = 0.7
+"""Of its significance, what a candidate must still have beside what was found before."""
+
+
+def find_trails(
+    sky: Sky, probability: NDArray[np.float32], limits: Limits, *, threads: int = 1
+) -> list[Trail]:
+    """Return the trails of a frame, the most significant first.
+
+    Parameters
+    ----------
+    sky : Sky
+        The frame.
+    probability : (my, mx) float32
+        The network's, mean of each cell; 0 where there is none.
+    limits : Limits
+        What makes a trail.
+    threads : int
+        Directions that are searched at a time.
+
+    Returns
+    -------
+    list of Trail
+        Each once.
+    """
+    found: list[Trail] = []
+    maps = [(sky, sky.cells, _SHORTEST)]
+    if sky.with_small is not None:
+        maps.append((sky.with_small, sky.with_small.cells, _SHORTEST_DASHED))
+    # What the network sees of a line, the pixels may hold too faintly for the others.
+    maps.append((sky, _hints(probability), _SHORTEST))
+    for view, searched, shortest in maps:
+        cells = searched.copy()
+        for trail in found:
+            _erase_path(cells, trail)
+        if np.count_nonzero(cells) < limits.min_length / BIN:
+            continue
+        tried = candidates(
+            cells,
+            nsigma=_SEARCH,
+            widest=limits.widest / BIN,
+            shortest=shortest,
+            threads=threads,
+        )
+        _try_all(tried, cells, view, probability, limits, found)
+    return found
+
+
+def _hints(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    from scipy.ndimage import uniform_filter  # noqa: PLC0415 - heavy
+
+    limited = np.minimum(probability / np.float32(_PROBABLE), 1)
+    if not (limited > 0.5).any():  # noqa: PLR2004 - nothing to hint at
+        return np.zeros_like(limited, dtype=np.float32)
+    return np.asarray(limited - uniform_filter(limited, 24), dtype=np.float32)
+
+
+def _try_all(
+    tried: list[Candidate],
+    cells: NDArray[np.float32],
+    sky: Sky,
+    probability: NDArray[np.float32],
+    limits: Limits,
+    found: list[Trail],
+) -> None:
+    """Follow candidates, and add those that are trails; cells of what was tried are erased."""
+    looks, left = _MOST_LOOKS, _MOST_TRIES
+    scale = _scale(cells)
+    for candidate in tried:
+        if not left or not looks:
+            return
+        rows, columns = _cells_of(candidate, cells.shape)
+        rest = float(cells[rows, columns].sum()) / np.sqrt(rows.size)
+        if rest < max(_REST * candidate.significance * scale, 1e-3):
+            continue
+        looks -= 1
+        if not _plausible(candidate, cells):
+            cells[rows, columns] = np.minimum(cells[rows, columns], 0)
+            continue
+        left -= 1
+        line = follow(sky, candidate, widest=limits.widest)
+        told = (
+            "nothing"
+            if line is None
+            else judged(sky, line, limits, probability, dashed=sky.with_small is None)
+        )
+        if isinstance(told, Trail):
+            if not any(_same(told, other) for other in found):
+                found.append(told)
+            _erase_path(cells, told)
+        _LOG.debug("candidate %s: %s", candidate, told if isinstance(told, str) else "trail")
+        cells[rows, columns] = np.minimum(cells[rows, columns], 0)
+
+
+def _plausible(candidate: Candidate, cells: NDArray[np.float32]) -> bool:
+    """Return whether a candidate, and what continues it, is long and lit in most pieces.
+
+    It spares most of the work: nearly all candidates are galaxies, or nothing.
+    """
+    (y0, x0), (y1, x1) = candidate.start, candidate.end
+    t = np.arange(-1.0, 2.0, 1.0 / max(abs(y1 - y0), abs(x1 - x0), 1.0))
+    offsets = np.arange(candidate.width) - (candidate.width - 1) / 2
+    steep = abs(y1 - y0) >= abs(x1 - x0)
+    y = y0 + t[:, None] * (y1 - y0) + (0 if steep else 1) * offsets
+    x = x0 + t[:, None] * (x1 - x0) + (1 if steep else 0) * offsets
+    rows, columns = np.rint(y).astype(np.intp), np.rint(x).astype(np.intp)
+    my, mx = cells.shape
+    inside = ((rows >= 0) & (rows < my) & (columns >= 0) & (columns < mx)).all(axis=1)
+    values = cells[rows[inside], columns[inside]].mean(axis=1)
+    count = len(values) // _ROWS
+    if count < _FEWEST_PIECES:
+        return False
+    light = values[: count * _ROWS].reshape(count, _ROWS).mean(axis=1).astype(np.float64)
+    own = (t[inside] >= 0) & (t[inside] <= 1)
+    places = np.flatnonzero(own) / _ROWS
+    if not len(places):
+        return False
+    weight = np.full(count, float(_ROWS * candidate.width))
+    start, end = lit_segment(light, weight, (float(places[0]), float(places[-1])))
+    lit = light[start:end]
+    length = (end - start) * _ROWS * BIN * np.hypot(y1 - y0, x1 - x0)
+    length /= max(abs(y1 - y0), abs(x1 - x0), 1.0)
+    whole = start <= 1 and end >= count - 1
+    if not len(lit) or (length < _PLAUSIBLE * SHORTEST_INSIDE and not whole):
+        return False
+    pieces = np.array([part.sum() for part in np.array_split(lit, _PIECES)])
+    total = float(pieces.sum())
+    seen = float(np.mean(pieces > 0.2 * total / _PIECES))
+    return total > 0 and seen >= _LIT and float(pieces.max()) < _MOST_OF_ONE * total
+
+
+def _scale(cells: NDArray[np.float32]) -> float:
+    """Return the scatter that significances are in units of; hints are no noise."""
+    sample = cells[cells != 0]
+    return min(1.4826 * float(np.median(np.abs(sample))), 1.0) if sample.size else 1.0
+
+
+def _cells_of(
+    candidate: Candidate, shape: tuple[int, ...]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    (y0, x0), (y1, x1) = candidate.start, candidate.end
+    count = int(max(abs(y1 - y0), abs(x1 - x0))) + 1
+    y, x = np.linspace(y0, y1, count), np.linspace(x0, x1, count)
+    offsets = np.arange(candidate.width) - (candidate.width - 1) / 2
+    steep = abs(y1 - y0) >= abs(x1 - x0)
+    rows = np.rint(y[:, None] + (0 if steep else offsets) + np.zeros(offsets.size)).astype(int)
+    columns = np.rint(x[:, None] + (offsets if steep else 0) + np.zeros(offsets.size)).astype(int)
+    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    return rows[inside], columns[inside]
+
+
+def _same(trail: Trail, other: Trail) -> bool:
+    """Return whether two lines lie on each other where both are."""
+    t = np.linspace(*trail.span, 16)
+    v, u = other.path.coordinates(*trail.path.at(t))
+    beside = (v >= other.span[0]) & (v <= other.span[1])
+    near = np.abs(u) <= 0.5 * (trail.across.fwhm + other.across.fwhm) + 2
+    return bool(np.mean(beside & near) > 0.5)  # noqa: PLR2004 - most of it
+
+
+def _erase_path(cells: NDArray[np.float32], trail: Trail) -> None:
+    where = drawn(trail, cells.shape, scale=BIN, grow=1.5 * BIN)
+    cells[where] = np.minimum(cells[where], 0)
+
+
+def drawn(
+    trail: Trail, shape: tuple[int, ...], *, grow: float = 0.0, scale: int = 1
+) -> NDArray[np.bool_]:
+    """Return the pixels of a trail.
+
+    Parameters
+    ----------
+    trail : Trail
+        The trail.
+    shape : (ny, nx)
+        Of the frame, or of its cells.
+    grow : float
+        Pixels by which it is widened on each side and at its ends.
+    scale : int
+        Pixels a side of a cell.
+
+    Returns
+    -------
+    (ny, nx) bool
+        A new array.
+    """
+    out = np.zeros(shape, dtype=bool)
+    low, high = trail.edges[0] - grow, trail.edges[1] + grow
+    # Along the axis that the trail is nearer to, so that its cut is an interval of the other.
+    steep = abs(np.sin(trail.path.angle)) > abs(np.cos(trail.path.angle))
+    t = np.arange(trail.span[0] - grow, trail.span[1] + grow + 0.25, 0.5)
+    reach = int(np.ceil((high - low) / 2 * 1.5 / scale)) + 2
+    y, x = trail.path.at(t, (low + high) / 2)
+    main, other = (y, x) if steep else (x, y)
+    main = np.unique(np.rint((main + 0.5) / scale - 0.5).astype(int))
+    length = shape[0] if steep else shape[1]
+    main = main[(main >= 0) & (main < length)]
+    if not len(main):
+        return out
+    order = np.argsort((y if steep else x), kind="stable")
+    middle = np.interp((main + 0.5) * scale - 0.5, (y if steep else x)[order], other[order])
+    side = np.rint((middle[:, None] + 0.5) / scale - 0.5).astype(int) + np.arange(-reach, reach + 1)
+    a = np.broadcast_to(main[:, None], side.shape)
+    rows, columns = (a, side) if steep else (side, a)
+    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    rows, columns = rows[inside], columns[inside]
+    v, u = trail.path.coordinates((rows + 0.5) * scale - 0.5, (columns + 0.5) * scale - 0.5)
+    chosen = (u >= low) & (u <= high)
+    chosen &= (v >= trail.span[0] - grow) & (v <= trail.span[1] + grow)
+    out[rows[chosen], columns[chosen]] = True
+    return out

@@ -1,0 +1,218 @@
+"""The frame above its sky, binned: what lines are searched in, and what is looked up along them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astroclean.core.planes import MaskPlane
+from astroclean_maximask.average_star import SIDE, average_star
+from astroclean_maximask.trails.compact import compact_sources
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean.core.frame import Frame
+    from astroclean.inference.normalize import Measurement
+
+__all__ = ["BIN", "Sky", "binned_mean", "observed", "star_fwhm"]
+
+BIN = 4
+"""Pixels a side of a cell of the binned maps."""
+_CLIP = 3.5
+"""Standard deviations beyond which a cell is cut: what is left of a star makes no line."""
+_LOCAL = 32
+"""Cells a side over which the mean is taken off: the light of halos and nebulae is smooth."""
+_STARS = 512
+"""Half of the side of the part of a frame whose stars tell their width."""
+_STAR_REACH = 16
+"""Pixels around a star in which its width is looked for."""
+_LEAST = 0.25
+"""Share of the pixels of a cell that must be known."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sky:
+    """A frame, and its cells of `BIN` x `BIN` pixels."""
+
+    data: NDArray[np.float32]
+    """(ny, nx) in the unit of the frame."""
+    valid: NDArray[np.bool_]
+    """(ny, nx) pixels to believe."""
+    level: NDArray[np.float32]
+    """(my, mx) sky in the middle of each cell, in the unit of the frame."""
+    noise: NDArray[np.float32]
+    """(my, mx) its standard deviation, for a pixel."""
+    cells: NDArray[np.float32]
+    """(my, mx) light in units of the noise of a cell, clipped; 0 where nothing is known."""
+    compact: NDArray[np.bool_]
+    """(my, mx) cells of stars and galaxies, and of what is not known."""
+    with_small: Sky | None = None
+    """The same with small sources left in it, for trails that consist of such."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx) of the frame."""
+        return (self.data.shape[0], self.data.shape[1])
+
+    def light(
+        self, rows: NDArray[np.intp], columns: NDArray[np.intp], *, compact: bool = False
+    ) -> NDArray[np.float32]:
+        """Return pixels above the sky in units of its noise; NaN where nothing is known.
+
+        Parameters
+        ----------
+        rows, columns : integer arrays of one shape
+            Pixels; those outside the frame are NaN.
+        compact : bool
+            Whether compact sources are wanted, too.
+
+        Returns
+        -------
+        float32 array of that shape
+            New.
+        """
+        ny, nx = self.shape
+        inside = (rows >= 0) & (rows < ny) & (columns >= 0) & (columns < nx)
+        y, x = np.where(inside, rows, 0), np.where(inside, columns, 0)
+        cell = (y // BIN, x // BIN)
+        known = inside & self.valid[y, x]
+        if not compact:
+            known &= ~self.compact[cell]
+        with np.errstate(invalid="ignore", over="ignore"):
+            light = (self.data[y, x] - self.level[cell]) / self.noise[cell]
+        return np.where(known, light, np.float32(np.nan))
+
+
+def observed(frame: Frame, measured: Measurement) -> Sky:
+    """Return a frame with its binned maps.
+
+    Parameters
+    ----------
+    frame : Frame
+        Whole. Not modified.
+    measured : Measurement
+        Its sky and noise.
+
+    Returns
+    -------
+    Sky
+        What the flags of TRAIL alone reject is looked at: another stage may have found it.
+    """
+    rejecting = np.uint32(int(frame.reject_bits) & ~int(MaskPlane.TRAIL))
+    valid = np.isfinite(frame.data) & (((frame.flags & rejecting) == 0) | frame.filled)
+    total, count = _sums(frame.data, valid)
+    level, noise = _sky_of_cells(measured, (total.shape[0], total.shape[1]))
+    known = count >= _LEAST * BIN**2
+    with np.errstate(invalid="ignore", over="ignore"):
+        cells = (total - count * level) / (noise * np.sqrt(np.maximum(count, 1)))
+    cells = np.where(known & np.isfinite(cells), cells, 0).astype(np.float32)
+    plain = Sky(frame.data, valid, level, noise, cells, ~known)
+    if not known.any():
+        return plain
+    compact, large = (mask | ~known for mask in compact_sources(cells, ~known))
+    small = replace(plain, cells=_flattened(cells, ~large), compact=large)
+    return replace(plain, cells=_flattened(cells, ~compact), compact=compact, with_small=small)
+
+
+def binned_mean(image: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the mean of each cell; the last ones may have fewer pixels. A new array."""
+    total, count = _sums(image, np.isfinite(image))
+    return np.asarray(total / np.maximum(count, 1), dtype=np.float32)
+
+
+def _sums(
+    data: NDArray[np.floating], valid: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the sum of the valid pixels of each cell, and their number."""
+    # Counts of a large bias lose nothing in float32 here: sixteen of them are added at most.
+    used = np.where(valid, data, np.float32(0)).astype(np.float32, copy=False)
+    return _blocks(used), _blocks(valid.astype(np.float32))
+
+
+def _blocks(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    ny, nx = image.shape
+    if ny % BIN or nx % BIN:
+        image = np.pad(image, ((0, -ny % BIN), (0, -nx % BIN)))
+    rows = image[::BIN].copy()
+    for start in range(1, BIN):
+        rows += image[start::BIN]
+    total = rows[:, ::BIN].copy()
+    for start in range(1, BIN):
+        total += rows[:, start::BIN]
+    return total
+
+
+def _sky_of_cells(
+    measured: Measurement, shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return level and noise in the middles of the cells."""
+    mesh = measured.background
+    if mesh is not None:
+        # The same spline in coordinates of cells: it is not evaluated for each pixel.
+        y, x = ((axis - (BIN - 1) / 2) / BIN for axis in mesh.centers)
+        measured = replace(measured, background=replace(mesh, shape=shape, centers=(y, x)))
+    state = measured.state_of((0, 0), shape)
+    level, noise = (np.broadcast_to(part, shape) for part in (state.offset, state.width))
+    return level.astype(np.float32), noise.astype(np.float32)
+
+
+def _flattened(cells: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return cells less the mean around them, clipped, in units of their scatter."""
+    from scipy.ndimage import uniform_filter  # noqa: PLC0415 - heavy
+
+    clipped = np.where(known, np.clip(cells, -_CLIP, _CLIP), np.float32(0))
+    share = uniform_filter(known.astype(np.float32), _LOCAL)
+    mean = uniform_filter(clipped, _LOCAL) / np.maximum(share, np.float32(0.02))
+    flat = np.where(known, np.clip(cells - mean, -_CLIP, _CLIP), np.float32(0))
+    scatter = 1.4826 * float(np.median(np.abs(flat[known]))) if known.any() else 1.0
+    # Pixels that were resampled scatter together: their cells scatter more than one.
+    return np.asarray(flat / max(scatter, 1.0), dtype=np.float32)
+
+
+def star_fwhm(frame: Frame, sky: Sky) -> float:
+    """Return the full width at half maximum of stars in pixels, 0 where nothing tells it.
+
+    Parameters
+    ----------
+    frame : Frame
+        Its PSF tells where it has one; else its stars, in the middle of the frame.
+    sky : Sky
+        Of the frame.
+
+    Returns
+    -------
+    float
+        Pixels.
+    """
+    if frame.psf is not None:
+        return float(frame.psf.fwhm_pixels)
+    ny, nx = sky.shape
+    if min(ny, nx) < SIDE:
+        return 0.0
+    rows, columns = (slice(max(n // 2 - _STARS, 0), n // 2 + _STARS) for n in (ny, nx))
+    y, x = np.mgrid[rows, columns]
+    light = np.nan_to_num(sky.light(y, x, compact=True), posinf=0, neginf=0)
+    star = average_star(light)[1]
+    return _narrowest(star) if star.max() > 0 else 0.0
+
+
+def _narrowest(star: NDArray[np.floating]) -> float:
+    """Return the full width of an image about its middle, in the direction in which it is least.
+
+    Where a frame has hardly any stars, the peaks may be those of a trail: its width is that across.
+    """
+    middle = SIDE // 2
+    reach = np.arange(-_STAR_REACH, _STAR_REACH + 0.25, 0.25)
+    widths = []
+    for angle in np.arange(0, np.pi, np.pi / 8):
+        rows = np.rint(middle + reach * np.sin(angle)).astype(int)
+        columns = np.rint(middle + reach * np.cos(angle)).astype(int)
+        light = star[rows, columns]
+        below = np.flatnonzero(light < 0.5 * star[middle, middle])
+        left, right = below[below < len(reach) // 2], below[below > len(reach) // 2]
+        if len(left) and len(right):
+            widths.append(float(reach[right[0]] - reach[left[-1]]))
+    return min(widths, default=0.0)
