@@ -231,8 +231,9 @@ class ProductsConfig(_Table):
     plus their own ending."""
     keep: tuple[str, ...] = ("flags", "uncertainty", "sources", "tables")
     """What is written: ``flags``, ``uncertainty``, ``sources``, ``tables``, ``regions``,
-    ``stamps``, ``residual``, and layers of the stages by their names in small letters, such as ``background``,
-    ``removed``, ``probabilities``; `astroclean plugins show NAME` lists those of a plugin."""
+    ``stamps``, ``residual``, and layers of the stages by their names in small letters, such as
+    ``background``, ``removed``, ``probabilities``; `astroclean plugins show NAME` lists those of a
+    plugin."""
     science: bool = True
     """Whether to write the input's HDUs; false writes masks and catalogues alone."""
     replace: bool = False

@@ -11,6 +11,7 @@ import numpy as np
 
 from astroclean.core.change import Change, change_between
 from astroclean.core.history import HistoryEntry
+from astroclean.core.hooks import FAULT, call_hook
 from astroclean.core.layer import checked_layers
 from astroclean.core.needs import Identity, Needs, Provides
 from astroclean.core.options import StageOptions
@@ -241,33 +242,12 @@ class Stage(ABC):
                 received=", ".join(map(str, answers))
                 if isinstance(answers, dict)
                 else type(answers).__name__,
-                remedy=_FAULT,
+                remedy=FAULT,
             )
         return {band: self._known(answer, band) for band, answer in answers.items()}
 
     def _called(self, given: Any, frame_id: str) -> Any:
-        """Call the hook; say which plugin it was that wrote to its input."""
-        where = f"{frame_id}, stage '{self.name}'"
-        try:
-            return self._ask(given)
-        except ValueError as error:
-            if "read-only" not in str(error):
-                raise
-            raise ContractError(
-                "the plugin writes to the arrays of the frame, which are shared",
-                where=where,
-                received=str(error),
-                remedy=f"{_FAULT} It must work on a copy.",
-            ) from error
-        except TypeError as error:
-            if "argument 'products'" not in str(error):
-                raise
-            raise ContractError(
-                "the images of an answer are `layers` now, which the stage declares in `layers()`",
-                where=where,
-                received="products",
-                remedy=_FAULT,
-            ) from error
+        return call_hook(self._ask, given, where=f"{frame_id}, stage '{self.name}'")
 
     def _known(self, answer: Any, frame_id: str) -> Any:
         """Return the answer of a hook if it is one of this kind."""
@@ -276,7 +256,7 @@ class Stage(ABC):
                 f"a stage of kind '{self.kind}' must return a {self.answers.__name__}",
                 where=f"{frame_id}, stage '{self.name}'",
                 received=type(answer).__name__,
-                remedy=_FAULT,
+                remedy=FAULT,
             )
         return answer
 
@@ -294,7 +274,7 @@ class Stage(ABC):
                 "a stage may only give the tables that it declares in `tables`",
                 where=f"{frame.frame_id}, stage '{self.name}'",
                 received=", ".join(undeclared),
-                remedy=_FAULT,
+                remedy=FAULT,
             )
         return replace(self._apply(frame, answer), tables=dict(answer.tables))
 
@@ -348,12 +328,11 @@ class Stage(ABC):
                 f"'{name}' must have {wanted}",
                 where=f"{frame.frame_id}, stage '{self.name}'",
                 received=checked.shape if wrong else f"type {checked.dtype}",
-                remedy=_FAULT,
+                remedy=FAULT,
             )
         return checked
 
 
-_FAULT = "This is a fault of the plugin."
 _NUMBERS = {"fiub": "real numbers", "uib": "whole numbers or truth values"}
 
 _REMEDIES = {

@@ -279,7 +279,13 @@ def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures:
     record = _record(before, after, state, output, pictures=pictures)
     label = slot.label if state.sources_of is None else slot.label_of(state.sources_of)
     return FrameWork(
-        output, record, state.sources, state.scores, state.remarks, label, state.tables
+        output,
+        record,
+        state.sources,
+        state.scores,
+        state.remarks,
+        sources_label=label,
+        tables=state.tables,
     )
 
 

@@ -70,7 +70,7 @@ def check_needs(stages: Sequence[Stage], exposure: Exposure, config: PipelineCon
         planes |= stage.provides().planes
 
 
-_OF_EVERY_RUN = ("flags", "uncertainty", "sources", "regions", "stamps")
+_OF_EVERY_RUN = ("flags", "uncertainty", "sources", "tables", "regions", "stamps")
 _OF_SOME_STAGES = ("probabilities", "background", "removed")
 """Layers that a pipeline may ask for whatever its stages are: what ready pipelines share."""
 
