@@ -15,6 +15,7 @@ from astroclean.core.stamp import (
     FINER,
     FWHM_PER_SIGMA,
     WELL_SAMPLED,
+    checked_fine,
     checked_stamp,
     core_centroid,
     finer_stamp,
@@ -81,7 +82,7 @@ class Psf:
         normalized = np.stack([checked_stamp(stamp) for stamp in array])
         object.__setattr__(self, "stamps", normalized)
         object.__setattr__(self, "positions", places)
-        object.__setattr__(self, "_fine", None if fine is None else _checked_fine(fine, array))
+        object.__setattr__(self, "_fine", None if fine is None else checked_fine(fine, array))
 
     @cached_property
     def fine(self) -> NDArray[np.float64]:
@@ -342,14 +343,3 @@ class Psf:
             return cls.from_fine(placed(x, y))
         fine = [model.evaluate(x + px, y + py, 1.0, px, py) for px, py in nodes]
         return cls.from_fine(np.stack(fine), nodes)
-
-
-def _checked_fine(fine: Any, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return fine images, each scaled as its stamp is."""
-    array = np.asarray(fine, dtype=np.float64)
-    array = array[np.newaxis] if array.ndim == _STAMP else array
-    count, ky, kx = stamps.shape
-    wanted = (count, FINER * (ky - 1) + 1, FINER * (kx - 1) + 1)
-    if array.shape != wanted or not np.isfinite(array).all():
-        raise PsfError(f"fine images must be finite, of shape {wanted}", received=array.shape)
-    return np.asarray(array / stamps.sum(axis=(1, 2), keepdims=True))
