@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.files import file_function
 from astroclean.core.psf_grid import check_nodes, node_weights
 from astroclean.core.psf_repair import repaired_stamps
 from astroclean.core.stamp import (
@@ -262,9 +263,8 @@ class Psf:
         FitsReadError
             The file is damaged.
         """
-        from astroclean.io.psf import read_psf  # noqa: PLC0415 - core names no file format
-
-        return read_psf(Path(path), pixel_scale_arcsec)
+        psf: Psf = file_function("read_psf")(Path(path), pixel_scale_arcsec)
+        return psf
 
     @classmethod
     def resampled(cls, stamp: Any, *, scale: float) -> Psf:
