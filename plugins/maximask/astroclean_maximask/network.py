@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from astroclean_maximask.average_star import INPUT, SIDE
-from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool, LightAndDetail
+from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool, BinnedLight, LightAndDetail
 
 __all__ = [
     "build_compact",
@@ -35,11 +35,15 @@ _DECODER: tuple[tuple[tuple[str, int | None], ...], ...] = (
 )
 _EXTRA = {2: 32, 3: 64, 4: 128}
 """Filters of the extra paths at each resolution below the full one."""
-_WIDTHS = (16, 32, 48, 64, 80)
-"""Filters at full resolution, 1/2, 1/4, 1/8, 1/16."""
+_WIDTHS = (16, 32, 48, 64, 80, 80, 80)
+"""Filters at full resolution, 1/2, 1/4, and so on to 1/64."""
+_WIDE = 4
+"""Resolutions from this one on see what is large: their answer is added to what is finer."""
+_BINNED = (2, 4, 6)
+"""Resolutions that are given the binned pixels beside the features of the one before."""
 _MIXED = 32
 """Features from which the answer at full resolution is made."""
-_DEPTHS = (2, 2, 3, 2, 3)
+_DEPTHS = (2, 2, 3, 2, 3, 2, 2)
 """Convolutions of the encoder at each resolution."""
 _TRACK_WIDTHS = (16, 24, 32, 48)
 """Filters of the screening network, each level at half the resolution of the one before."""
@@ -140,7 +144,8 @@ def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
     """Return the compact network: a U-Net whose decoder adds what the encoder saw.
 
     Strided convolutions take the place of arg-max pooling, sums of concatenations, so that a pixel
-    costs 20 000 multiplications where the paper's network needs 150 000.
+    costs 20 000 multiplications where the paper's network needs 150 000. The coarsest resolutions,
+    which cost next to nothing, see whole trails, fringes and clouds.
 
     Parameters
     ----------
@@ -154,7 +159,7 @@ def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
     -------
     keras.Model
         (n, ny, nx, 1) in units of the noise of the sky to (n, ny, nx, outputs) logits. Sides are
-        multiples of 16.
+        multiples of 64.
     """
     pixels = keras.Input((None, None, 1), name="pixels")
     tensor = LightAndDetail(name="compress", dtype="float32")(pixels)
@@ -163,13 +168,20 @@ def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
         for index in range(depth):
             stride = 2 if level and not index else 1
             tensor = _convolve(tensor, width, f"down{level}_{index}", stride=stride)
+            if level in _BINNED and not index:
+                tensor = layers.Add(name=f"seen{level}")([tensor, _binned(pixels, level)])
         skips.append(tensor)
     logits = []
     for level in reversed(range(len(_WIDTHS) - 1)):
-        narrow = layers.Conv2D(_WIDTHS[level], 1, name=f"narrow{level}")(tensor)
+        # Zero at first: weights of a network without the coarsest resolutions stay what they were.
+        first = "zeros" if level == _WIDE else "glorot_uniform"
+        narrow = layers.Conv2D(
+            _WIDTHS[level], 1, kernel_initializer=first, name=f"narrow{level}"
+        )(tensor)
         finer = layers.UpSampling2D(2, name=f"finer{level}")(narrow)
-        summed = layers.Add(name=f"sum{level}")([finer, skips[level]])
-        tensor = _convolve(summed, _WIDTHS[level], f"up{level}")
+        tensor = layers.Add(name=f"sum{level}")([finer, skips[level]])
+        if level < _WIDE:
+            tensor = _convolve(tensor, _WIDTHS[level], f"up{level}")
         if level == 0:
             # Single pixels are told at full resolution: the first features speak for themselves.
             joined = layers.Concatenate(name="joined")([tensor, skips[0]])
@@ -179,10 +191,18 @@ def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
             tensor = layers.BatchNormalization(
                 center=False, scale=False, dtype="float32", name="even"
             )(mixed)
-        if level == 0 or auxiliary:
+        if level == 0 or (auxiliary and level < _WIDE):
             head = layers.Conv2D(outputs, 1, dtype="float32", name=f"logits{level}")
             logits.append(head(tensor))
     return keras.Model(pixels, logits[::-1] if auxiliary else logits[-1], name="maximask_compact")
+
+
+def _binned(pixels: Any, level: int) -> Any:
+    """Return the features that a resolution makes of the binned pixels alone."""
+    light = BinnedLight(2**level, name=f"binned{level}", dtype="float32")(pixels)
+    return layers.Conv2D(
+        _WIDTHS[level], 3, padding="same", kernel_initializer="zeros", name=f"light{level}"
+    )(light)
 
 
 def build_compact_probabilities() -> keras.Model:

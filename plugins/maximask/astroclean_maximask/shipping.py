@@ -34,8 +34,9 @@ __all__ = [
 
 NAME, TRACK_NAME = "maximask-astroclean", "maxitrack-astroclean"
 PAPER_NAME = "maximask-paper"
-HALO = 96
-"""Reach of the compact network in pixels, rounded up to its multiple."""
+HALO = 128
+"""Margin of the tiles of the compact network in pixels, a multiple of its coarsest bin. It sees
+farther, but what lies beyond changes little."""
 _HEAD, _PAPER_HEAD = "logits0", "final_conv"
 _BATCH = 8
 _TRACK_TILE = 256
@@ -81,10 +82,10 @@ description = "{domain}"
 file = "{name}.example.npz"
 """
 _COMPACT_ENTRIES = {
-    "architecture": "U-Net with strided convolutions and sums, five resolutions, 0.38 M parameters",
+    "architecture": "U-Net with strided convolutions and sums, seven resolutions, {millions} M parameters",
     "license": "BSD-3-Clause",
     "halo": str(HALO),
-    "multiple": "16",
+    "multiple": "64",
     "box": "128",
     "build": "build_compact_probabilities",
     "fwhm": "[1.3, 8.0]",

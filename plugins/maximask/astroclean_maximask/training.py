@@ -20,7 +20,7 @@ from astroclean_maximask.architectures import architecture_of
 from astroclean_maximask.augmentation import ORIENTATIONS, measured_anew, turned
 from astroclean_maximask.classes import CONTAMINANTS
 from astroclean_maximask.instrument import gather, makers
-from astroclean_maximask.samples import doubtful, labels_of
+from astroclean_maximask.samples import SIDE, TILE, doubtful, labels_of
 from astroclean_maximask.scoring import class_counts
 from astroclean_maximask.shipped import start_path
 
@@ -37,7 +37,7 @@ __all__ = ["MaxiMaskRecipe", "MaxiMaskTrainer", "MaxiMaskTraining"]
 
 
 class MaxiMaskRecipe(KerasRecipe):
-    """How MaxiMask is trained; a tile has 256 x 256 pixels.
+    """How MaxiMask is trained; a tile has 384 x 384 pixels.
 
     The folder ``data`` may hold ``cosmic_rays_itl_even.fits.gz``, real hits; ``darks/``, dark
     exposures from which hits are harvested; ``frames/``, exposures of the instrument. With
@@ -51,7 +51,7 @@ class MaxiMaskRecipe(KerasRecipe):
     weighting: float = Field(default=0.75, ge=0, le=1)
     """Power of a class's rarity in its weight: 1 is the paper's equation 15."""
     first: int = Field(default=64, ge=1)
-    """Simulated exposures before the first step; each has four tiles."""
+    """Exposures before the first step."""
     fresh: float = Field(default=0.4, ge=0)
     """New exposures for each step."""
     keep: int = Field(default=1_500, ge=1)
@@ -101,7 +101,7 @@ class MaxiMaskTraining(StreamTraining):
             count=recipe.validation,
             workers=recipe.workers,
         )
-        self._validation = {name: np.concatenate(list(tiles)) for name, tiles in kept.items()}
+        self._validation = kept
         labels = self._labels(self._validation["planes"])
         fractions = labels.reshape(-1, count).mean(axis=0, dtype=np.float64)
         self._weights = class_weights(fractions, power=recipe.weighting)
@@ -133,7 +133,8 @@ class MaxiMaskTraining(StreamTraining):
         rng = np.random.default_rng((self._recipe.seed, number))
         pixels, planes = [], []
         for sample in self._stream.draw(number, rng.random(self._recipe.batch)):
-            tile = int(rng.integers(len(sample["pixels"])))
+            y, x = rng.integers(SIDE - TILE + 1, size=2)
+            tile = np.s_[y : y + TILE, x : x + TILE]
             turn = int(rng.integers(ORIENTATIONS))
             pixels.append(turned(measured_anew(sample["pixels"][tile], rng), turn))
             planes.append(turned(sample["planes"][tile], turn))
