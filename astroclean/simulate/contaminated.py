@@ -45,7 +45,14 @@ if TYPE_CHECKING:
 
     from astroclean.simulate.composition import Pair
 
-__all__ = ["BLEEDING", "CHANCES", "ContaminatedConfig", "draw_light", "simulate_contaminated"]
+__all__ = [
+    "BLEEDING",
+    "CHANCES",
+    "HARMLESS",
+    "ContaminatedConfig",
+    "draw_light",
+    "simulate_contaminated",
+]
 
 CHANCES = {
     "cosmic_rays": 0.85,
@@ -67,7 +74,9 @@ CHANCES = {
     "shading": 0.3,
     "readout": 0.15,
 }
-"""How often each class is in a frame. The last three are no defects: what is mistaken for them."""
+"""How often each class is in a frame."""
+HARMLESS = frozenset({"lookalikes", "shading", "readout"})
+"""Those of `CHANCES` that are no defects: what is mistaken for them."""
 BLEEDING = 0.8
 """How often the detector is one whose surplus charge runs along columns."""
 
@@ -148,7 +157,7 @@ def simulate_contaminated(
         threshold=camera.noise,
     )
     if "readout" in chosen:
-        electrons += camera.noise * draw_readout(rng, shape, config.structure)
+        electrons = electrons + camera.noise * draw_readout(rng, shape, config.structure)
     frame = Frame(
         camera.read_out(electrons, rng),
         unit="adu",

@@ -107,10 +107,14 @@ def _disc(
     above = (across - warp) / max(height, 0.3)
     light = np.exp(-np.abs(along) / size) / np.cosh(np.clip(above, -30, 30)) ** 2
     if rng.random() < 0.5:  # noqa: PLR2004 - half of them have a bulge
-        radius = np.hypot(along, across / uniform(rng, (0.6, 1.0))) / (size * uniform(rng, (0.1, 0.5)))
+        radius = np.hypot(along, across / uniform(rng, (0.6, 1.0))) / (
+            size * uniform(rng, (0.1, 0.5))
+        )
         light = light + uniform(rng, (0.3, 5)) * np.exp(-2 * np.sqrt(radius + 0.05))
     if rng.random() < 0.3:  # noqa: PLR2004 - a lane of dust
-        lane = np.exp(-(((above - uniform(rng, (-0.3, 0.3))) / 0.4) ** 2) - (along / (3 * size)) ** 2)
+        lane = np.exp(
+            -(((above - uniform(rng, (-0.3, 0.3))) / 0.4) ** 2) - (along / (3 * size)) ** 2
+        )
         light = light * (1 - uniform(rng, (0.2, 0.8)) * lane)
     return light
 
@@ -130,7 +134,9 @@ def _arc(
     light = np.exp(-0.5 * (distance / width) ** 2 - np.abs(angle / opening) ** uniform(rng, (2, 6)))
     if rng.random() < 0.5:  # noqa: PLR2004 - clumps of star formation
         phase = uniform(rng, (0, 2 * np.pi))
-        light = light * (1 + uniform(rng, (0, 1)) * np.cos(uniform(rng, (2, 9)) * angle / opening + phase))
+        light = light * (
+            1 + uniform(rng, (0, 1)) * np.cos(uniform(rng, (2, 9)) * angle / opening + phase)
+        )
     return light
 
 
@@ -172,7 +178,7 @@ def _halo(
     across: NDArray[np.float64],
     size: float,
 ) -> NDArray[np.float64]:
-    """Return a Sersic profile: ellipticals with their halos, nuclei, low-surface-brightness discs."""
+    """Return a Sersic profile: ellipticals with their halos, nuclei, discs of low brightness."""
     index = log_uniform(rng, (0.5, 6.0))
     # Ciotti & Bertin 1999, A&A 352, 447, their first terms.
     steep = 2 * index - 1 / 3 + 0.009876 / index

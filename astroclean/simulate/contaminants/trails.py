@@ -134,6 +134,11 @@ def _brightness(rng: np.random.Generator, along: NDArray[np.float64]) -> NDArray
     return light
 
 
+def _least(rng: np.random.Generator, limit: float) -> float:
+    """Return the light between maxima: none as often as some."""
+    return max(uniform(rng, (-limit, limit)), 0.0)
+
+
 def _steady(rng: np.random.Generator, along: NDArray[np.float64]) -> NDArray[np.float64]:
     slow = uniform(rng, (-0.4, 0.4)) * along / along[-1]
     return np.asarray(1 + slow)
@@ -141,7 +146,7 @@ def _steady(rng: np.random.Generator, along: NDArray[np.float64]) -> NDArray[np.
 
 def _flaring(rng: np.random.Generator, along: NDArray[np.float64]) -> NDArray[np.float64]:
     width, place = log_uniform(rng, (6, 150)), uniform(rng, (along[0] / 3, along[-1] / 3))
-    base = uniform(rng, (0.05, 0.6))
+    base = _least(rng, 0.6)
     return np.asarray(base + (1 - base) * np.exp(-0.5 * ((along - place) / width) ** 2))
 
 
@@ -149,7 +154,7 @@ def _tumbling(rng: np.random.Generator, along: NDArray[np.float64]) -> NDArray[n
     phase = 2 * np.pi * along / log_uniform(rng, (12, 250)) + uniform(rng, (0, 2 * np.pi))
     wave = 0.5 + 0.5 * np.cos(phase) + uniform(rng, (0, 0.4)) * np.cos(2 * phase)
     # The power sharpens the maxima, as glints of flat faces are.
-    least, sharp = uniform(rng, (0, 0.6)), uniform(rng, (0.7, 6))
+    least, sharp = _least(rng, 0.6), uniform(rng, (0.7, 6))
     return np.asarray(least + (1 - least) * np.clip(wave, 0, None) ** sharp)
 
 
@@ -158,7 +163,7 @@ def _dashed(rng: np.random.Generator, along: NDArray[np.float64]) -> NDArray[np.
     place = np.abs((along / period + uniform(rng, (0, 1))) % 1 - 0.5) * 2
     soft = max(uniform(rng, (0.5, 4)) / period, 1e-3)
     lit = 1 / (1 + np.exp(np.clip((place - duty) / soft, -50, 50)))
-    dark = uniform(rng, (0, 0.2))
+    dark = _least(rng, 0.2)
     # Dashes need not be alike.
     number = np.floor(along / period).astype(int)
     heights = np.exp(uniform(rng, (0, 0.5)) * rng.standard_normal(np.ptp(number) + 1))
@@ -172,7 +177,7 @@ def _strobes(rng: np.random.Generator, along: NDArray[np.float64]) -> NDArray[np
     width = uniform(rng, (0.7, 4))
     flash = np.exp(-0.5 * (distance / width) ** 2)
     flash = np.maximum(flash, 0.7 * np.exp(-0.5 * ((distance + double) / width) ** 2))
-    base = uniform(rng, (0, 0.3))
+    base = _least(rng, 0.3)
     return np.asarray(base + (1 - base) * flash)
 
 

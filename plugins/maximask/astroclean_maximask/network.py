@@ -8,7 +8,13 @@ import keras
 from keras import layers
 
 from astroclean_maximask.average_star import INPUT, SIDE
-from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool, BinnedLight, LightAndDetail
+from astroclean_maximask.layers import (
+    Arcsinh,
+    ArgMaxPool,
+    ArgMaxUnpool,
+    BinnedLight,
+    LightAndDetail,
+)
 
 __all__ = [
     "build_compact",
@@ -175,9 +181,9 @@ def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
     for level in reversed(range(len(_WIDTHS) - 1)):
         # Zero at first: weights of a network without the coarsest resolutions stay what they were.
         first = "zeros" if level == _WIDE else "glorot_uniform"
-        narrow = layers.Conv2D(
-            _WIDTHS[level], 1, kernel_initializer=first, name=f"narrow{level}"
-        )(tensor)
+        narrow = layers.Conv2D(_WIDTHS[level], 1, kernel_initializer=first, name=f"narrow{level}")(
+            tensor
+        )
         finer = layers.UpSampling2D(2, name=f"finer{level}")(narrow)
         tensor = layers.Add(name=f"sum{level}")([finer, skips[level]])
         if level < _WIDE:

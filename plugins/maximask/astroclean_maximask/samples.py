@@ -17,6 +17,7 @@ from astroclean.simulate.contaminated import (
 )
 from astroclean.simulate.detector import CameraRange
 from astroclean.simulate.fields import FieldRange
+from astroclean.simulate.injected.scenes import simulate_injected
 from astroclean.simulate.lookalikes import LookalikeRange
 from astroclean.simulate.psfs import PsfRange
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES, OUTPUTS
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "CALIBRATION",
     "LEAST",
     "SIDE",
     "TILE",
     "VALIDATION",
+    "InjectedSampleMaker",
     "SampleMaker",
     "doubtful",
     "labels_of",
@@ -46,6 +49,8 @@ LEAST = 256
 """Pixels that a frame must have on each side to be cut for training."""
 VALIDATION = 40_000_000
 """Numbers of validation samples begin here: no step reaches them."""
+CALIBRATION = 45_000_000
+"""Numbers of the samples of the second recipe begin here."""
 _BOXES = (64, 128, 256, 512)
 """Mesh cells of the background, in pixels: the network must not depend on the choice."""
 _LARGEST = 3e4
@@ -60,7 +65,7 @@ def _ground(data: Path | None) -> ContaminatedConfig:
 
 
 def _space(data: Path | None) -> ContaminatedConfig:
-    """Undersampled and dark: stars are as sharp as hits, and hits are many, most of a few pixels."""
+    """Undersampled and dark: stars are as sharp as hits; hits are many, most of a few pixels."""
     return ContaminatedConfig(
         chances=_rarely(cosmic_rays=0.95, bright_star=0.5, spikes=0.7, hot_pixels=0.25),
         psf=PsfRange(fwhm=(1.2, 2.4), kinds=("airy", "airy", "moffat")),
@@ -91,7 +96,13 @@ def _stacked(data: Path | None) -> ContaminatedConfig:
     """A sum of exposures: what changed from one to the next is gone, or nearly so."""
     return ContaminatedConfig(
         chances=_rarely(
-            0.0, lookalikes=0.7, nebulosity=0.3, bright_star=0.5, spikes=0.6, trails=0.15, ghosts=0.2
+            0.0,
+            lookalikes=0.7,
+            nebulosity=0.3,
+            bright_star=0.5,
+            spikes=0.6,
+            trails=0.15,
+            ghosts=0.2,
         ),
         lookalikes=LookalikeRange(count=(1.0, 15.0)),
         data=data,
@@ -145,6 +156,27 @@ class SampleMaker:
     def seed_of(self, number: int) -> int:
         """Return the seed of a sample."""
         return _SEEDS + 50_000_000 * self.seed + self.offset + number
+
+
+@dataclass(frozen=True)
+class InjectedSampleMaker:
+    """Makes samples by the second recipe, of which no training sees any."""
+
+    seed: int
+    """Of the training."""
+
+    def __call__(self, number: int) -> dict[str, NDArray[np.generic]]:
+        """Return one exposure, as `SampleMaker` does.
+
+        Real frames, and the real hits that are kept for tests, stay out: scores on them are of what
+        nothing was tuned on. ``planes`` have SUSPECT where the truth is not known.
+        """
+        seed = _SEEDS + 50_000_000 * self.seed + CALIBRATION + number
+        scene = simulate_injected(seed=seed, shape=(SIDE, SIDE))
+        assert scene.planes is not None
+        assert scene.ignored is not None
+        unknown = np.where(scene.ignored, np.uint32(MaskPlane.SUSPECT), np.uint32(0))
+        return sample_of(scene.frame.data, scene.planes | unknown, np.random.default_rng(seed))
 
 
 def sample_of(

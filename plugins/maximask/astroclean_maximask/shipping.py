@@ -82,7 +82,8 @@ description = "{domain}"
 file = "{name}.example.npz"
 """
 _COMPACT_ENTRIES = {
-    "architecture": "U-Net with strided convolutions and sums, seven resolutions, {millions} M parameters",
+    "architecture": "U-Net with strided convolutions and sums, seven resolutions, "
+    "0.63 M parameters",
     "license": "BSD-3-Clause",
     "halo": str(HALO),
     "multiple": "64",

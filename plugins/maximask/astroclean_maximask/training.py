@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,7 +20,13 @@ from astroclean_maximask.architectures import architecture_of
 from astroclean_maximask.augmentation import ORIENTATIONS, measured_anew, turned
 from astroclean_maximask.classes import CONTAMINANTS
 from astroclean_maximask.instrument import gather, makers
-from astroclean_maximask.samples import SIDE, TILE, doubtful, labels_of
+from astroclean_maximask.samples import (
+    SIDE,
+    TILE,
+    InjectedSampleMaker,
+    doubtful,
+    labels_of,
+)
 from astroclean_maximask.scoring import class_counts
 from astroclean_maximask.shipped import start_path
 
@@ -60,6 +66,11 @@ class MaxiMaskRecipe(KerasRecipe):
     """Processes that simulate."""
     validation: int = Field(default=40, ge=1)
     """Exposures of the validation."""
+    calibration: int = Field(default=80, ge=1)
+    """Exposures of the second recipe, simulator ``injected``."""
+    calibrate_on: Literal["injected", "validation"] = "injected"
+    """Samples on which probabilities are calibrated and thresholds chosen: those of another recipe
+    than the training's, or those of its validation, which holds frames of the user's."""
     frames_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the exposures, those of the validation too, that are cut from ``frames/``; where
     there are none, all are simulated."""
@@ -85,7 +96,7 @@ class MaxiMaskTraining(StreamTraining):
             pooled_cross_entropy,
         )
 
-        self._recipe = recipe
+        self._recipe, self._folder = recipe, folder
         start = None if recipe.start is None else start_path("maximask", recipe.start)
         self._network = architecture_of(start)
         count = len(self._network.channels)
@@ -147,7 +158,15 @@ class MaxiMaskTraining(StreamTraining):
 
     def export(self, folder: Path) -> Sequence[Path]:
         """Write ONNX file, card and example from the averaged weights."""
-        return self._network.export(self._trained.average, self._validation, folder)
+        samples = self._validation
+        if self._recipe.calibrate_on == "injected":
+            samples = fixed_samples(
+                InjectedSampleMaker(self._recipe.seed),
+                self._folder / "calibration",
+                count=self._recipe.calibration,
+                workers=self._recipe.workers,
+            )
+        return self._network.export(self._trained.average, samples, folder)
 
 
 def _scores(counts: Mapping[str, ScoreCounts]) -> dict[str, float]:
