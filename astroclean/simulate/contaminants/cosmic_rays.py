@@ -31,6 +31,7 @@ _TEST_EVERY = 4
 _PER = 256 * 256
 _KNOT = 12
 """Steps of a path with the same loss of energy."""
+_ALONG_AXES = 0.1
 _STEP = 0.1
 """Pixels between two deposits along a path."""
 
@@ -159,6 +160,9 @@ def _straight(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     steps = np.arange(0, max(length, _STEP), _STEP)
     angle = uniform(rng, (0, 2 * np.pi))
+    if rng.random() < _ALONG_AXES:
+        # Rare among all angles, and all too like a hot line.
+        angle = np.pi / 2 * round(angle / (np.pi / 2)) + rng.normal(0, 0.01)
     return steps * np.sin(angle), steps * np.cos(angle)
 
 
