@@ -107,9 +107,9 @@ def guide_path(rng: np.random.Generator, *, kind: str, extent: float) -> NDArray
         Places (y, x) at even steps of time, in the unit of `extent`, of mean 0.
     """
     path = _unit(GUIDE_ERRORS[kind](rng))
-    for other in GUIDE_ERRORS:
+    for other, function in GUIDE_ERRORS.items():
         if other != kind:
-            path = path + _TRACE * rng.random() * _turned(rng, _unit(GUIDE_ERRORS[other](rng)))
+            path = path + _TRACE * rng.random() * _turned(rng, _unit(function(rng)))
     return extent * _turned(rng, _unit(path))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.frame import Frame
+from astroclean.core.stamp import half_maximum_width
 from astroclean.simulate.detector import CameraRange, draw_camera
 from astroclean.simulate.draws import Range, add_stamp, log_uniform, uniform, whole
 from astroclean.simulate.guide_errors import GUIDE_ERRORS, guide_path
@@ -55,8 +56,9 @@ class GuidingConfig:
     """Size of what is left of good guiding, in FWHM: exposures with it are good ones."""
     shear: Range = (0.0, 0.045)
     """Reduced shear of good and spoiled PSFs."""
-    aberration: Range = (0.0, 0.06)
-    """Waves rms of each third-order aberration of the telescope."""
+    aberration: Range = (0.0, 0.03)
+    """Waves rms of each low-order aberration of the telescope: good stars stay round to about a
+    tenth of the axis."""
     kinds: tuple[str, ...] = tuple(GUIDE_ERRORS)
     """Drawn evenly."""
     camera: CameraRange = field(default_factory=CameraRange)
@@ -93,9 +95,9 @@ def simulate_guiding(
     kind = str(rng.choice(config.kinds))
     limits = config.extent or _EXTENTS[config.level]
     size = log_uniform(rng, limits) if is_spoiled else uniform(rng, config.residual)
-    psf = _blurred(
-        _still(rng, fwhm, config), guide_path(rng, kind=kind, extent=size * fwhm * _FINE)
-    )
+    still = _still(rng, fwhm, config)
+    seeing = float(half_maximum_width(still)) / _FINE
+    psf = _blurred(still, guide_path(rng, kind=kind, extent=size * seeing * _FINE))
     density = log_uniform(rng, config.stars or _STARS[config.level])
     light, count = _light(rng, shape, psf, faintest=4 * camera.noise * fwhm, density=density)
     expected = light + camera.sky
@@ -113,8 +115,8 @@ def simulate_guiding(
     notes: dict[str, float | str] = {
         "tracking_error": float(is_spoiled),
         "kind": kind if is_spoiled else "none",
-        "extent_pixels": size * fwhm,
-        "seeing_pixels": fwhm,
+        "extent_pixels": size * seeing,
+        "seeing_pixels": seeing,
         "stars": float(count),
     }
     return Scene(frame, clean=camera.to_adu(expected), notes=notes)

@@ -44,6 +44,9 @@ class TrackingConfig:
     defocus: Range | None = None
     """Diameter of the pupil's image in FWHM where it is to be another than `extent`: a small one is
     poor seeing to everyone."""
+    residual: Range = (0.0, 0.0)
+    """Size of the error that good guiding leaves, in FWHM: exposures with it are good ones. None by
+    default."""
     kinds: tuple[str, ...] = KINDS
     """Drawn evenly: tracking errors, ``defocus``, ``charge-transfer``."""
     charge_loss: Range = (0.05, 0.4)
@@ -126,6 +129,33 @@ def _histogram(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.flo
     return np.asarray(kernel / kernel.sum())
 
 
+def _error(
+    rng: np.random.Generator, config: TrackingConfig, seeing: float
+) -> tuple[str, float, list[NDArray[np.float64]]]:
+    """Draw what spoils an exposure: its kind, its size in pixels, and the kernel, if it has one."""
+    if rng.random() >= config.share:
+        if config.residual[1] <= 0:
+            return "none", 0.0, []
+        extent = uniform(rng, config.residual) * seeing
+        kernel = tracking_kernel(rng, kind=str(rng.choice(KINDS)), extent=extent)
+        return "none", extent, [kernel]
+    kind = str(rng.choice(config.kinds))
+    if kind == CHARGE:
+        return kind, 0.0, []
+    limits = (config.defocus or config.extent) if kind == DEFOCUS else config.extent
+    extent = log_uniform(rng, limits) * seeing
+    return kind, extent, [tracking_kernel(rng, kind=kind, extent=extent)]
+
+
+def _together(kernels: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    from scipy.signal import fftconvolve  # noqa: PLC0415 - optional extra
+
+    first, *rest = kernels
+    for kernel in rest:
+        first = np.clip(fftconvolve(first, kernel, mode="same"), 0, None)
+    return first
+
+
 def simulate_tracking(
     *, seed: int, shape: tuple[int, int] = (256, 256), config: TrackingConfig | None = None
 ) -> Scene:
@@ -151,17 +181,12 @@ def simulate_tracking(
     config = config or TrackingConfig()
     rng = np.random.default_rng(seed)
     camera, psf = draw_camera(rng, config.camera), draw_psf(rng, config.psf)
-    if config.aberration[1] > 0:
-        spot = _spot(rng, uniform(rng, config.aberration) * psf.fwhm_pixels)
-        psf = psf.convolved(spot, kind=psf.kind)
     seeing = psf.fwhm_pixels
-    kind, extent = "none", 0.0
-    if rng.random() < config.share:
-        kind = str(rng.choice(config.kinds))
-        if kind != CHARGE:
-            limits = (config.defocus or config.extent) if kind == DEFOCUS else config.extent
-            extent = log_uniform(rng, limits) * seeing
-            psf = psf.convolved(tracking_kernel(rng, kind=kind, extent=extent), kind=kind)
+    kind, extent, kernels = _error(rng, config, seeing)
+    if config.aberration[1] > 0:
+        kernels.append(_spot(rng, uniform(rng, config.aberration) * seeing))
+    if kernels:
+        psf = psf.convolved(_together(kernels), kind=psf.kind if kind == "none" else kind)
     scene = draw_field(rng, shape, psf, noise=camera.noise, limits=config.sources)
     expected = scene.image + camera.sky
     electrons = camera.expose(expected, rng)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from astroclean_maximask.average_star import INPUT, SIDE
+from astroclean_maximask.average_star import CHANNELS, INPUT, SIDE
 from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool, LightAndDetail
 
 __all__ = [
@@ -41,7 +41,7 @@ _MIXED = 32
 """Features from which the answer at full resolution is made."""
 _DEPTHS = (2, 2, 3, 2, 3)
 """Convolutions of the encoder at each resolution."""
-_TRACK_WIDTHS = (16, 24, 32, 48)
+_TRACK_WIDTHS = (24, 32, 32)
 """Filters of the screening network, each level at half the resolution of the one before."""
 
 
@@ -206,9 +206,9 @@ def build_track(outputs: int = 4) -> keras.Model:
     Returns
     -------
     keras.Model
-        (n, 81, 81, 2), as `average_star` gives it, to (n, outputs) probabilities.
+        (n, 21, 21, 13), as `average_star` gives it, to (n, outputs) probabilities.
     """
-    star = keras.Input((SIDE, SIDE, 2), name=INPUT)
+    star = keras.Input((SIDE, SIDE, CHANNELS), name=INPUT)
     tensor = star
     for level, filters in enumerate(_TRACK_WIDTHS):
         made = layers.Conv2D(

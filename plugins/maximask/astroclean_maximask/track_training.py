@@ -17,11 +17,10 @@ from astroclean.training.keras_model import (
     built,
 )
 from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
-from astroclean_maximask.augmentation import ORIENTATIONS, turned
 from astroclean_maximask.conditions import CONDITIONS
 from astroclean_maximask.samples import VALIDATION
 from astroclean_maximask.shipped import start_path
-from astroclean_maximask.track_samples import TrackSampleMaker
+from astroclean_maximask.track_samples import TILES, TrackSampleMaker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,15 +43,15 @@ class MaxiTrackRecipe(KerasRecipe):
     batch: int = Field(default=64, ge=1, le=4096)
     """Tiles in a step."""
     first: int = Field(default=800, ge=1)
-    """Simulated tiles before the first step."""
+    """Simulated exposures before the first step; each has two tiles."""
     fresh: float = Field(default=1.2, ge=0)
-    """New tiles for each step."""
+    """New exposures for each step."""
     keep: int = Field(default=10_000, ge=1)
-    """Tiles that a step draws from; 26 kB each on disk."""
+    """Exposures that a step draws from; 23 kB each on disk."""
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that simulate."""
     validation: int = Field(default=600, ge=1)
-    """Simulated tiles of the validation."""
+    """Simulated exposures of the validation."""
 
 
 class MaxiTrackTrainer:
@@ -97,15 +96,18 @@ class MaxiTrackTraining(StreamTraining):
         rng = np.random.default_rng((self._recipe.seed, number))
         stars, conditions = [], []
         for sample in self._stream.draw(number, rng.random(self._recipe.batch)):
-            star = sample["star"].astype(np.float32)
-            stars.append(turned(star, int(rng.integers(ORIENTATIONS))))
+            star = sample["star"][int(rng.integers(TILES))].astype(np.float32)
+            # Of a turned or mirrored sky only the angle differs.
+            star[..., -2:] *= rng.choice([-1.0, 1.0])
+            star[..., -1] *= rng.choice([-1.0, 1.0])
+            stars.append(star)
             conditions.append(int(sample["condition"]))
         losses = self._trained.learn(number, np.stack(stars), [np.array(conditions)])
         return {"loss": losses[0]}
 
     def validate(self) -> Mapping[str, float]:
         """Score the averaged weights on exposures that no step sees."""
-        spoiled = self._validation["condition"] > 0
+        spoiled = np.repeat(self._validation["condition"] > 0, TILES)
         probability = 1 - self._chances()[:, 0]
         counts = confusion(probability > 0.5, spoiled)  # noqa: PLR2004 - even odds
         return {
@@ -115,7 +117,7 @@ class MaxiTrackTraining(StreamTraining):
 
     def _chances(self) -> NDArray[np.float64]:
         with self._trained.averaged() as model:
-            stars = self._validation["star"].astype(np.float32)
+            stars = np.concatenate(list(self._validation["star"])).astype(np.float32)
             answers = model.predict(stars, batch_size=self._recipe.batch, verbose=0)
         return np.asarray(answers, dtype=np.float64)
 
