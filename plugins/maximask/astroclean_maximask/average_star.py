@@ -66,6 +66,7 @@ def average_star(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     stars = choose_stars(peaks, calm)
     lags = _autocorrelation(calm, peaks)
     width, angle = _ellipse(lags, _LAGS, narrower=np.sqrt(2))
+    width = float(np.clip(width, _NARROWEST, _WIDEST))
     near = np.zeros((2 * _MIDDLE + 1,) * 2)
     wide, faint = near, 1.0
     if len(stars):

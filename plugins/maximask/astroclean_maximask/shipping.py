@@ -104,7 +104,7 @@ _PAPER_ENTRIES = {
 _TRACK_CARD = """\
 schema = 1
 name = "maxitrack-astroclean"
-architecture = "Four convolutions of the average star of a tile, 0.31 M parameters"
+architecture = "Three convolutions of the mean star of a tile, 0.08 M parameters"
 paper = "10.1051/0004-6361/201936345"
 license = "BSD-3-Clause"
 unit = "any"
@@ -131,7 +131,7 @@ keras = "astroclean_maximask.network:build_track"
 
 [domain]
 coadd = false
-description = "Simulated exposures of CCDs: PSF of 1.5 to 8 pixels, 10 to 1500 stars in 256 x 256"
+description = "Simulated exposures of CCDs: PSF of 1.3 to 8.5 pixels, 8 to 3000 stars in 256 x 256"
 
 [example]
 file = "maxitrack-astroclean.example.npz"
