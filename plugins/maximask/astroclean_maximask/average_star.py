@@ -21,15 +21,15 @@ from astroclean_maximask.star_choice import Peaks, choose_stars, find_peaks, wit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CHANNELS", "INPUT", "SIDE", "average_star"]
+__all__ = ["CHANNELS", "INPUT", "PICTURES", "SIDE", "average_star"]
 
 INPUT = "average_star"
 """Name of the network's input."""
 SIDE = 21
 """Steps of the folded grid."""
 _MIDDLE = SIDE - 1
-CHANNELS = 13
-"""Four folded pictures, four differences of their sides, five numbers."""
+PICTURES, CHANNELS = 8, 13
+"""Four folded pictures and four differences of their sides; with five numbers."""
 _NEAR, _WIDE = 1 / 6, 1 / 2
 """Steps of the two grids in widths."""
 _LAGS = 81

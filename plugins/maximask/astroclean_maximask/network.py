@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from keras import layers
 
-from astroclean_maximask.average_star import CHANNELS, INPUT, SIDE
+from astroclean_maximask.average_star import CHANNELS, INPUT, PICTURES, SIDE
 from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool, LightAndDetail
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "build_compact",
@@ -16,6 +20,7 @@ __all__ = [
     "build_maximask",
     "build_maxitrack",
     "build_track",
+    "set_components",
 ]
 
 _ENCODER = (
@@ -41,8 +46,8 @@ _MIXED = 32
 """Features from which the answer at full resolution is made."""
 _DEPTHS = (2, 2, 3, 2, 3)
 """Convolutions of the encoder at each resolution."""
-_TRACK_WIDTHS = (24, 32, 32)
-"""Filters of the screening network, each level at half the resolution of the one before."""
+TRACK_COMPONENTS = 12
+"""Numbers to which the screening network takes each picture of a star."""
 
 
 def _convolve(tensor: Any, filters: int, name: str, *, stride: int = 1) -> Any:
@@ -193,7 +198,7 @@ def build_compact_probabilities() -> keras.Model:
 
 
 def build_track(outputs: int = 4) -> keras.Model:
-    """Return the compact screening network: convolutions of what a star looks like on the tile.
+    """Return the compact screening network: a perceptron on components of the mean star.
 
     Given whole tiles, such a network must first learn what a star is, for which it needs many
     times the exposures.
@@ -209,19 +214,35 @@ def build_track(outputs: int = 4) -> keras.Model:
         (n, 21, 21, 13), as `average_star` gives it, to (n, outputs) probabilities.
     """
     star = keras.Input((SIDE, SIDE, CHANNELS), name=INPUT)
-    tensor = star
-    for level, filters in enumerate(_TRACK_WIDTHS):
-        made = layers.Conv2D(
-            filters,
-            3,
-            strides=2 if level else 1,
-            padding="same",
-            use_bias=False,
-            name=f"down{level}",
-        )(tensor)
-        even = layers.BatchNormalization(momentum=0.95, name=f"even{level}")(made)
-        tensor = layers.ReLU(name=f"bent{level}")(even)
-    tensor = layers.Dropout(0.4)(layers.Flatten()(tensor))
-    tensor = layers.Dropout(0.3)(layers.Dense(48, activation="relu", name="hidden")(tensor))
+    pictures, numbers = star[..., :PICTURES], star[:, 0, 0, PICTURES:]
+    projected = layers.DepthwiseConv2D(
+        SIDE, depth_multiplier=TRACK_COMPONENTS, use_bias=False, name="components"
+    )(pictures)
+    tensor = layers.Concatenate(name="joined")([layers.Flatten()(projected), numbers])
+    tensor = layers.BatchNormalization(momentum=0.95, name="even")(tensor)
+    # What no training exposure had is held near what they had.
+    tensor = layers.ReLU(max_value=10.0, name="bounded")(tensor + 5.0) - 5.0
+    tensor = layers.Dropout(0.1)(tensor)
+    tensor = layers.Dense(64, activation="gelu", name="hidden0")(tensor)
+    tensor = layers.Dense(24, activation="gelu", name="hidden1")(layers.Dropout(0.3)(tensor))
     chances = layers.Dense(outputs, dtype="float32", name="conditions")(tensor)
     return keras.Model(star, layers.Softmax(dtype="float32")(chances), name="maxitrack_compact")
+
+
+def set_components(model: keras.Model, stars: NDArray[np.float32]) -> None:
+    """Let the first layer of the screening network begin with the principal components of stars.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_track`; modified.
+    stars : (n, 21, 21, 13) float32
+        More than its components.
+    """
+    kernel = np.zeros((SIDE, SIDE, PICTURES, TRACK_COMPONENTS), dtype=np.float32)
+    for channel in range(PICTURES):
+        flat = stars[..., channel].reshape(len(stars), -1)
+        _, _, rows = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
+        found = rows[:TRACK_COMPONENTS].reshape(-1, SIDE, SIDE)
+        kernel[:, :, channel, : len(found)] = np.moveaxis(found, 0, -1)
+    model.get_layer("components").set_weights([kernel])

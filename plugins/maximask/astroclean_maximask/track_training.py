@@ -17,6 +17,7 @@ from astroclean.training.keras_model import (
     built,
 )
 from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
+from astroclean_maximask.calibration import calibrate
 from astroclean_maximask.conditions import CONDITIONS
 from astroclean_maximask.samples import VALIDATION
 from astroclean_maximask.shipped import start_path
@@ -69,12 +70,13 @@ class MaxiTrackTraining(StreamTraining):
     """The compact screening network, its optimizer, its samples."""
 
     def __init__(self, recipe: MaxiTrackRecipe, folder: Path) -> None:
-        from astroclean_maximask.network import build_track  # noqa: PLC0415 - imports keras
+        from astroclean_maximask.network import (  # noqa: PLC0415 - imports keras
+            build_track,
+            set_components,
+        )
 
         self._recipe = recipe
         model = built(lambda: build_track(len(CONDITIONS)), recipe)
-        if recipe.start is not None:
-            begin_with(model, start_path("maxitrack", recipe.start))
         make = TrackSampleMaker(recipe.seed)
         self._validation = fixed_samples(
             replace(make, offset=VALIDATION),
@@ -82,6 +84,10 @@ class MaxiTrackTraining(StreamTraining):
             count=recipe.validation,
             workers=recipe.workers,
         )
+        if recipe.start is not None:
+            begin_with(model, start_path("maxitrack", recipe.start))
+        else:
+            set_components(model, _tiles(self._validation["star"]))
         stream = SampleStream(
             make,
             folder / "samples",
@@ -117,7 +123,7 @@ class MaxiTrackTraining(StreamTraining):
 
     def _chances(self) -> NDArray[np.float64]:
         with self._trained.averaged() as model:
-            stars = np.concatenate(list(self._validation["star"])).astype(np.float32)
+            stars = _tiles(self._validation["star"])
             answers = model.predict(stars, batch_size=self._recipe.batch, verbose=0)
         return np.asarray(answers, dtype=np.float64)
 
@@ -125,4 +131,11 @@ class MaxiTrackTraining(StreamTraining):
         """Write ONNX file, card and example from the averaged weights."""
         from astroclean_maximask.shipping import export_track  # noqa: PLC0415 - imports keras
 
-        return export_track(self._trained.average, folder)
+        spoiled = np.repeat(self._validation["condition"] > 0, TILES)
+        counts = count_scores(1 - self._chances()[:, 0], spoiled)
+        return export_track(self._trained.average, folder, line=calibrate(counts))
+
+
+def _tiles(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the tiles of all samples in a row."""
+    return np.concatenate(list(samples)).astype(np.float32)
