@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers
 
 from astroclean_maximask.average_star import CHANNELS, INPUT, PICTURES, SIDE
-from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool, LightAndDetail
+from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool, Components, LightAndDetail
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ _MIXED = 32
 """Features from which the answer at full resolution is made."""
 _DEPTHS = (2, 2, 3, 2, 3)
 """Convolutions of the encoder at each resolution."""
-TRACK_COMPONENTS = 12
+_TRACK_COMPONENTS = 12
 """Numbers to which the screening network takes each picture of a star."""
 
 
@@ -214,17 +214,16 @@ def build_track(outputs: int = 4) -> keras.Model:
         (n, 21, 21, 13), as `average_star` gives it, to (n, outputs) probabilities.
     """
     star = keras.Input((SIDE, SIDE, CHANNELS), name=INPUT)
-    pictures, numbers = star[..., :PICTURES], star[:, 0, 0, PICTURES:]
-    projected = layers.DepthwiseConv2D(
-        SIDE, depth_multiplier=TRACK_COMPONENTS, use_bias=False, name="components"
-    )(pictures)
-    tensor = layers.Concatenate(name="joined")([layers.Flatten()(projected), numbers])
-    tensor = layers.BatchNormalization(momentum=0.95, name="even")(tensor)
-    # What no training exposure had is held near what they had.
-    tensor = layers.ReLU(max_value=10.0, name="bounded")(tensor + 5.0) - 5.0
-    tensor = layers.Dropout(0.1)(tensor)
-    tensor = layers.Dense(64, activation="gelu", name="hidden0")(tensor)
-    tensor = layers.Dense(24, activation="gelu", name="hidden1")(layers.Dropout(0.3)(tensor))
+    # In float32: a tenth of an ellipticity must not be lost.
+    tensor = Components(PICTURES, _TRACK_COMPONENTS, dtype="float32", name="components")(star)
+    scale = keras.initializers.Constant(0.4)
+    even = layers.BatchNormalization(
+        momentum=0.95, gamma_initializer=scale, dtype="float32", name="even"
+    )(tensor)
+    # Bounded: what no exposure of the training had is not taken far beyond what they had.
+    tensor = layers.Dropout(0.1)(layers.Activation("tanh", name="bounded")(even))
+    tensor = layers.Dropout(0.3)(layers.Dense(64, activation="relu", name="hidden0")(tensor))
+    tensor = layers.Dense(24, activation="relu", name="hidden1")(tensor)
     chances = layers.Dense(outputs, dtype="float32", name="conditions")(tensor)
     return keras.Model(star, layers.Softmax(dtype="float32")(chances), name="maxitrack_compact")
 
@@ -239,10 +238,10 @@ def set_components(model: keras.Model, stars: NDArray[np.float32]) -> None:
     stars : (n, 21, 21, 13) float32
         More than its components.
     """
-    kernel = np.zeros((SIDE, SIDE, PICTURES, TRACK_COMPONENTS), dtype=np.float32)
+    kernel = np.zeros((PICTURES, SIDE * SIDE, _TRACK_COMPONENTS), dtype=np.float32)
     for channel in range(PICTURES):
         flat = stars[..., channel].reshape(len(stars), -1)
         _, _, rows = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
-        found = rows[:TRACK_COMPONENTS].reshape(-1, SIDE, SIDE)
-        kernel[:, :, channel, : len(found)] = np.moveaxis(found, 0, -1)
+        found = rows[:_TRACK_COMPONENTS].T
+        kernel[channel, :, : found.shape[1]] = found
     model.get_layer("components").set_weights([kernel])
