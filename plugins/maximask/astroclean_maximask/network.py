@@ -46,7 +46,7 @@ _MIXED = 32
 """Features from which the answer at full resolution is made."""
 _DEPTHS = (2, 2, 3, 2, 3)
 """Convolutions of the encoder at each resolution."""
-_TRACK_COMPONENTS = 12
+_TRACK_COMPONENTS = 8
 """Numbers to which the screening network takes each picture of a star."""
 
 
@@ -215,21 +215,25 @@ def build_track(outputs: int = 4) -> keras.Model:
     """
     star = keras.Input((SIDE, SIDE, CHANNELS), name=INPUT)
     # In float32: a tenth of an ellipticity must not be lost.
-    tensor = Components(PICTURES, _TRACK_COMPONENTS, dtype="float32", name="components")(star)
+    tensor = Components(
+        PICTURES, _TRACK_COMPONENTS, dtype="float32", trainable=False, name="components"
+    )(star)
     scale = keras.initializers.Constant(0.4)
     even = layers.BatchNormalization(
-        momentum=0.95, gamma_initializer=scale, dtype="float32", name="even"
+        gamma_initializer=scale, dtype="float32", trainable=False, name="even"
     )(tensor)
     # Bounded: what no exposure of the training had is not taken far beyond what they had.
     tensor = layers.Dropout(0.1)(layers.Activation("tanh", name="bounded")(even))
-    tensor = layers.Dropout(0.3)(layers.Dense(64, activation="relu", name="hidden0")(tensor))
-    tensor = layers.Dense(24, activation="relu", name="hidden1")(tensor)
+    tensor = layers.Dropout(0.4)(layers.Dense(192, activation="relu", name="hidden0")(tensor))
+    tensor = layers.Dense(48, activation="relu", name="hidden1")(tensor)
     chances = layers.Dense(outputs, dtype="float32", name="conditions")(tensor)
     return keras.Model(star, layers.Softmax(dtype="float32")(chances), name="maxitrack_compact")
 
 
 def set_components(model: keras.Model, stars: NDArray[np.float32]) -> None:
-    """Let the first layer of the screening network begin with the principal components of stars.
+    """Give the screening network the principal components of stars, and their spread.
+
+    These two layers are not trained: few exposures suffice for the rest.
 
     Parameters
     ----------
@@ -241,7 +245,13 @@ def set_components(model: keras.Model, stars: NDArray[np.float32]) -> None:
     kernel = np.zeros((PICTURES, SIDE * SIDE, _TRACK_COMPONENTS), dtype=np.float32)
     for channel in range(PICTURES):
         flat = stars[..., channel].reshape(len(stars), -1)
-        _, _, rows = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
-        found = rows[:_TRACK_COMPONENTS].T
-        kernel[channel, :, : found.shape[1]] = found
-    model.get_layer("components").set_weights([kernel])
+        _, vectors = np.linalg.eigh(np.cov(flat, rowvar=False))
+        kernel[channel] = vectors[:, : -_TRACK_COMPONENTS - 1 : -1]
+    components, even = model.get_layer("components"), model.get_layer("even")
+    components.set_weights([kernel])
+    found = np.asarray(components(stars))
+    mean, variance = found.mean(axis=0), found.var(axis=0)
+    # Of the direction, which any mirror changes.
+    mean[-2:], variance[-2:] = 0, 1
+    scale, shift, _, _ = even.get_weights()
+    even.set_weights([scale, shift, mean, variance])
