@@ -34,6 +34,13 @@ if TYPE_CHECKING:
 __all__ = ["MaxiTrackRecipe", "MaxiTrackTrainer", "MaxiTrackTraining"]
 
 
+_REJECTED = 0.01
+"""Share of good exposures that the stage may reject."""
+_ODDS = float(np.log(0.6 / 0.4) + np.log(0.95 / 0.05))
+"""Log-odds in a training, six in ten of whose exposures are spoiled, at which the stage rejects
+with its default prior and threshold."""
+
+
 class MaxiTrackRecipe(KerasRecipe):
     """How the compact network of MaxiTrack is trained; a tile has 256 x 256 pixels."""
 
@@ -132,8 +139,22 @@ class MaxiTrackTraining(StreamTraining):
         from astroclean_maximask.shipping import export_track  # noqa: PLC0415 - imports keras
 
         spoiled = np.repeat(self._validation["condition"] > 0, TILES)
-        counts = count_scores(1 - self._chances()[:, 0], spoiled)
-        return export_track(self._trained.average, folder, line=calibrate(counts))
+        line = _line(1 - self._chances()[:, 0], spoiled)
+        return export_track(self._trained.average, folder, line=line)
+
+
+def _line(probability: NDArray[np.float64], spoiled: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return slope and offset for the log-odds of being spoiled.
+
+    The slope is that of a calibration. The offset lets the threshold of the stage reject one in a
+    hundred good exposures: what a rejected night costs is known, what share is spoiled is not.
+    """
+    slope, offset = calibrate(count_scores(probability, spoiled))
+    good = np.clip(probability[~spoiled], 1e-9, 1 - 1e-9)
+    if not good.size:
+        return slope, offset
+    limit = float(np.quantile(np.log(good / (1 - good)), 1 - _REJECTED))
+    return slope, _ODDS - slope * limit
 
 
 def _tiles(samples: NDArray[Any]) -> NDArray[np.float32]:
