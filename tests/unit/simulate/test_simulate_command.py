@@ -29,6 +29,7 @@ TARGETS = {
     "stamps": "astroclean.simulate.stamps:simulate_stamp",
     "tracking": "astroclean.simulate.tracking:simulate_tracking",
     "guiding": "astroclean.simulate.guiding:simulate_guiding",
+    "injected": "astroclean.simulate.injected.scenes:simulate_injected",
     "broken": "astroclean.no_such_module:simulate",
 }
 HDUS = {
@@ -38,6 +39,7 @@ HDUS = {
     "stamps": ["CLEAN", "SHARP", "PSF", "SOURCES", "STAMP"],
     "tracking": ["CLEAN", "PSF", "SOURCES"],
     "guiding": ["CLEAN"],
+    "injected": ["TRUTH", "IGNORED", "CLEAN", "PSF"],
 }
 
 
