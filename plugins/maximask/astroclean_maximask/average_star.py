@@ -218,7 +218,7 @@ def _stacked(
     known = np.isfinite(stamps).sum(axis=0)
     low, high = np.maximum((known - 1) // 2, 0), np.minimum(known // 2, len(stamps) - 1)
     middle = [np.take_along_axis(stamps, index[np.newaxis], 0)[0] for index in (low, high)]
-    return np.nan_to_num(np.mean(middle, axis=0) * np.where(known, 1.0, 0.0))
+    return np.asarray(np.nan_to_num(np.mean(middle, axis=0) * np.where(known, 1.0, 0.0)))
 
 
 def _compressed(values: NDArray[np.float64]) -> NDArray[np.float64]:

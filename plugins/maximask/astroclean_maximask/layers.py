@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 __all__ = ["Arcsinh", "ArgMaxPool", "ArgMaxUnpool", "Components", "LightAndDetail"]
@@ -178,7 +179,7 @@ class Components(layers.Layer):  # type: ignore[misc]  # Keras is untyped
     def to_onnx(self, graph: Any, inputs: list[str]) -> list[str]:
         """Return the same in ONNX."""
         pixels = int(self.kernel.shape[1])
-        kernel = graph.parameter(self.kernel.path, ops.convert_to_numpy(self.kernel))
+        kernel = graph.parameter(self.kernel.path, np.asarray(self.kernel, dtype=np.float32))
 
         def cut(starts: list[int], ends: list[int], axes: list[int]) -> str:
             fed = [graph.constant(values, _INT64) for values in (starts, ends, axes)]

@@ -249,7 +249,7 @@ def set_components(model: keras.Model, stars: NDArray[np.float32]) -> None:
         kernel[channel] = vectors[:, : -_TRACK_COMPONENTS - 1 : -1]
     components, even = model.get_layer("components"), model.get_layer("even")
     components.set_weights([kernel])
-    found = np.asarray(components(stars))
+    found = np.asarray(components(stars), dtype=np.float32)
     mean, variance = found.mean(axis=0), found.var(axis=0)
     # Of the direction, which any mirror changes.
     mean[-2:], variance[-2:] = 0, 1

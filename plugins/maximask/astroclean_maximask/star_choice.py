@@ -58,8 +58,13 @@ class Peaks:
 
     def where(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Peaks:
         """Return some of them."""
-        parts = (self.y, self.x, self.height, self.area, self.is_compact)
-        return Peaks(*(part[chosen] for part in parts))
+        return Peaks(
+            self.y[chosen],
+            self.x[chosen],
+            self.height[chosen],
+            self.area[chosen],
+            self.is_compact[chosen],
+        )
 
 
 def without_points(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
