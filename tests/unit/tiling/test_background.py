@@ -42,7 +42,7 @@ def gathered(
     mesh: MeshSettings,
     threads: int = 1,
 ) -> Background:
-    gatherer = MeshGatherer(mesh, threads=threads)
+    gatherer = MeshGatherer(mesh, data.shape, threads=threads)
     start = 0
     for height in [*heights, data.shape[0]]:
         rows = slice(start, start + height)
