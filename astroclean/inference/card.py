@@ -208,7 +208,9 @@ class NetworkCard(_Declared):
         for output in self.outputs:
             kept = tuple(name for name in output.channels if name in channels)
             if not kept:
-                problems.append(f"network '{self.name}': output '{output.name}' has no channel left")
+                problems.append(
+                    f"network '{self.name}': output '{output.name}' has no channel left"
+                )
             outputs.append(output.model_copy(update={"channels": kept}))
         if problems:
             raise ConfigurationError(problems)

@@ -240,10 +240,7 @@ def open_engine(
     unfit = 0
     for provider in candidates.fit:
         try:
-            opened = provider.open(card, weights, settings)
-            if settings.channels and not getattr(provider, "limits_channels", False):
-                return _LimitedEngine(opened, card.places(settings.channels))
-            return opened
+            return _opened(provider, card, weights, settings)
         except EngineError as error:
             reason = error.problem
             unfit += isinstance(error, EngineUnfitError)
@@ -257,6 +254,16 @@ def open_engine(
     if unfit == len(candidates.fit):
         raise EngineUnfitError(failure.problem, where=failure.where, remedy=failure.remedy)
     raise failure
+
+
+def _opened(
+    provider: EngineProvider, card: NetworkCard, weights: Path, settings: EngineSettings
+) -> Engine:
+    """Open an engine that answers with the channels that are asked for."""
+    opened = provider.open(card, weights, settings)
+    if not settings.channels or getattr(provider, "limits_channels", False):
+        return opened
+    return _LimitedEngine(opened, card.places(settings.channels))
 
 
 def _settings(
