@@ -26,6 +26,7 @@ from astroclean.io.packing import PackedForm, write_packed
 
 BAND = 500
 # VmHWM starts anew with the program; ru_maxrss would count the process that forked it.
+# With -j 0 this process does the work; the one that waits for a worker takes another 0.1 GB.
 RUN_AND_TELL = """
 import re, sys
 from pathlib import Path
@@ -97,7 +98,7 @@ def main() -> None:
         stages = "".join(f'[[stage]]\nplugin = "{name}"\n' for name in arguments.stages.split(","))
         pipeline.write_text(f"schema = 1\n{stages}{PRODUCTS}")
         words = ["run", str(pipeline), str(frame), "-o", str(Path(folder) / "out")]
-        words += ["--max-memory", arguments.max_memory]
+        words += ["--max-memory", arguments.max_memory, "-j", "0"]
         words += [word for setting in arguments.set for word in ("--set", setting)]
         start = time.perf_counter()
         command = [sys.executable, "-c", RUN_AND_TELL, *words]

@@ -2,10 +2,10 @@
 
 python benchmarks/quiet_skies.py --count 24 --weights astroclean,published --data DATA
 
-Skies of the simulator ``injected`` without contaminants, and windows of real frames that were looked
-at (``quiet_windows.toml``). For each plane that rejects, the share of pixels that got it; for each
-sky, the shares in total and the objects above 20 sigma that lost a pixel. With and without the
-evidence after the network.
+Skies of the simulator ``injected`` without contaminants, and windows of real frames that were
+looked at (``quiet_windows.toml``). For each plane that rejects, the share of pixels that got it;
+for each sky, the shares in total and the objects above 20 sigma that lost a pixel. With and without
+the evidence after the network.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import gaussian_filter, label
 
+from astroclean.core.frame import Frame
 from astroclean.core.planes import REJECTING, MaskPlane
 from astroclean.errors import AstrocleanWarning
 from astroclean.io.read import ReadSettings, open_exposure
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
 
 _WINDOWS = Path(__file__).with_name("quiet_windows.toml")
 _FIRST = 1000
@@ -170,9 +170,7 @@ def _real(row: dict[str, Any], data: Path) -> Iterator[Quiet]:
 
 def _cut(frame: Frame, box: tuple[slice, slice]) -> Frame:
     """Return a part of a frame without its WCS, which no mask needs."""
-    from astroclean.core.frame import Frame as Made
-
-    return Made(
+    return Frame(
         frame.data[box].copy(),
         unit=frame.unit,
         flags=frame.flags[box].copy(),

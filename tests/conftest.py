@@ -7,13 +7,36 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from astroclean.runner import executors
 
 DATA = Path(
     os.environ.get("ASTROCLEAN_TEST_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")
 ).resolve()
 IN_CI = os.environ.get("ASTROCLEAN_CI") == "1"
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_job_in_this_process() -> Iterator[None]:
+    """Let runs of one job that tests call within their process stay there: a worker takes seconds.
+
+    The command line started as a process has its worker, and gives the same bytes.
+    """
+    real = executors.ProcessExecutor
+
+    def chosen(jobs: int, **settings: Any) -> executors.Executor:
+        return executors.SerialExecutor() if jobs == 1 else real(jobs, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executors, "ProcessExecutor", chosen)
+        yield
 
 
 @pytest.fixture(scope="session")

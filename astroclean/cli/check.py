@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from astroclean.cli.pipeline_arguments import add_pipeline_arguments, pipeline_of, request_of
 from astroclean.report.model import ExitCode
+from astroclean.runner.executors import make_executor
 from astroclean.runner.runner import Runner
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def check(arguments: Namespace) -> int:
     """
     pipeline = pipeline_of(arguments)
     request = request_of(arguments, pipeline)
-    preflight = Runner(pipeline, request, output=arguments.output).check()
+    executor = make_executor(arguments.jobs, fork=arguments.is_program)
+    preflight = Runner(pipeline, request, output=arguments.output, executor=executor).check()
     if arguments.json:
         print(json.dumps(_as_json(preflight), indent=2))
     elif not arguments.quiet:

@@ -108,6 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parser, module = _parser(verb)
         arguments = parser.parse_args(words)
+        arguments.is_program = argv is None  # nothing has been computed in this process
         _set_up_logging(getattr(arguments, "verbose", 0), getattr(arguments, "quiet", False))
         if module is None:  # parse_args has ended the process for an unknown verb
             parser.error(f"unknown verb {arguments.verb}")

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astroclean.config.load import LoadedPipeline, load_pipeline
-from astroclean.runner.api import DEFAULT_OUTPUT
-from astroclean.runner.inputs import shown_name
-from astroclean.runner.runner import Request
+from astroclean.config.schema import DEFAULT_OUTPUT
 from astroclean.runner.selection import Selection
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from astroclean.runner.runner import Request
+
 __all__ = ["add_pipeline_arguments", "pipeline_of", "request_of"]
+
+
+_JOBS = "worker processes; 0: in this process, which a crash in a library ends"
 
 
 def add_pipeline_arguments(parser: ArgumentParser) -> None:
@@ -33,7 +36,7 @@ def add_pipeline_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="output folder"
     )
-    parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="processes")
+    parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help=_JOBS)
     parser.add_argument(
         "--set",
         action="append",
@@ -58,8 +61,8 @@ def add_pipeline_arguments(parser: ArgumentParser) -> None:
 
 
 def _jobs(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a number of processes from 1, not {text!r}")
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"a number of processes from 0, not {text!r}")
     return int(text)
 
 
@@ -73,6 +76,9 @@ def pipeline_of(arguments: Namespace) -> LoadedPipeline:
 
 def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
     """Return what the arguments ask for."""
+    from astroclean.runner.inputs import shown_name  # noqa: PLC0415 - takes most of a second
+    from astroclean.runner.runner import Request  # noqa: PLC0415
+
     selection = Selection(
         arguments.start, arguments.until, tuple(arguments.only), tuple(arguments.skip)
     )

@@ -6,15 +6,15 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from astroclean.cli.check import check
 from astroclean.cli.pipeline_arguments import add_pipeline_arguments, pipeline_of, request_of
 from astroclean.report.model import FileStatus
-from astroclean.runner.runner import Runner
+from astroclean.runner.executors import make_executor
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable, Iterator
 
+    from astroclean.config.load import LoadedPipeline
     from astroclean.report.model import FileRecord, RunReport
 
 __all__ = ["add_arguments", "run"]
@@ -32,16 +32,34 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
     if arguments.dry_run:
+        from astroclean.cli.check import check  # noqa: PLC0415 - imports the runner
+
         return check(arguments)
     pipeline = pipeline_of(arguments)
-    request = request_of(arguments, pipeline)
-    with _progress(quiet=arguments.quiet) as progress:
-        runner = Runner(pipeline, request, output=arguments.output, progress=progress)
-        report = runner.run()
+    report = _report(arguments, pipeline)
     if arguments.json:
         print(report.to_json())
     _tell(report, quiet=arguments.quiet or arguments.json, verbose=arguments.verbose)
     return report.exit_code
+
+
+def _report(arguments: Namespace, pipeline: LoadedPipeline) -> RunReport:
+    executor = make_executor(arguments.jobs, fork=arguments.is_program)
+    with contextlib.closing(executor):
+        executor.prepare()
+        # Takes most of a second, as it does in a worker that is not forked, which does it now too.
+        from astroclean.runner.runner import Runner  # noqa: PLC0415
+
+        request = request_of(arguments, pipeline)
+        with _progress(quiet=arguments.quiet) as progress:
+            runner = Runner(
+                pipeline,
+                request,
+                output=arguments.output,
+                progress=progress,
+                executor=executor,
+            )
+            return runner.run()
 
 
 @contextlib.contextmanager

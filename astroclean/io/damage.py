@@ -52,8 +52,15 @@ def damage_told(path: Path, notes: list[str]) -> Iterator[None]:
                 remedy="Check it with fitsverify, or fetch it again.",
             ) from error
     for warning in caught:
-        text = str(warning.message).splitlines()[0]
-        if any(sign in text for sign in _FATAL):
-            raise FitsReadError(f"damaged: {text.rstrip('.')}", where=str(path))
-        if text not in notes:
-            notes.append(text)
+        fault, about = _told(str(warning.message))
+        if any(sign in fault for sign in _FATAL):
+            raise FitsReadError(f"damaged: {fault.rstrip('.')}", where=str(path))
+        # Of cards with one fault, the first is told: a log of an observatory has hundreds.
+        if not any(note == fault or (about and note.startswith(fault)) for note in notes):
+            notes.append(f"{fault} {about}" if about else fault)
+
+
+def _told(message: str) -> tuple[str, str]:
+    """Return the first line of a warning, and the next where that says what it is about."""
+    first, second, *_ = [*(line.strip() for line in message.splitlines()), "", ""]
+    return first, second if first.endswith(":") else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from astroclean.io.hcompress_worker import ANSWER, REQUEST
 __all__ = ["decode_hcompress"]
 
 _DIED = "the decoder of HCOMPRESS died of a damaged tile"
+_TOO_LONG = "a damaged tile that takes the decoder of HCOMPRESS too long"
 
 _WORKER = Path(__file__).with_name("hcompress_worker.py")
 _HEAD = 25
@@ -44,14 +46,12 @@ class _Decoder:
                 length = ANSWER.unpack(head)[0] if len(head) == ANSWER.size else 0
                 pixels = process.stdout.read(max(length, 0))
             except BrokenPipeError as error:
-                self.close()
-                raise ValueError(_DIED) from error
+                raise ValueError(self._death()) from error
             except BaseException:
                 self.close()  # what comes next from it would be no answer
                 raise
             if len(head) < ANSWER.size or len(pixels) < length:
-                self.close()
-                raise ValueError(_DIED)
+                raise ValueError(self._death())
         if length < 0:
             raise ValueError("damaged HCOMPRESS tile")
         return pixels
@@ -68,6 +68,13 @@ class _Decoder:
             )
             self._owner = os.getpid()
         return self._process
+
+    def _death(self) -> str:
+        """Return what the process died of, once it is gone."""
+        process = self._process
+        self.close()
+        timed_out = process is not None and process.returncode == -signal.SIGXCPU
+        return _TOO_LONG if timed_out else _DIED
 
     def close(self) -> None:
         """End the process."""

@@ -30,6 +30,7 @@ class ExitCode(enum.IntEnum):
     PLUGIN = 3
     NO_INPUT = 4
     INTERRUPTED = 130
+    """By INT, TERM or HUP: shells say 128 + 2 of the first, and one number tells all three."""
 
 
 class FileStatus(enum.StrEnum):

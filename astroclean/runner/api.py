@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astroclean.config.load import load_pipeline
+from astroclean.config.schema import DEFAULT_OUTPUT
 from astroclean.runner.runner import Request, Runner
 from astroclean.runner.selection import Selection
 
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 
     from astroclean.report.model import RunReport
 
-__all__ = ["DEFAULT_OUTPUT", "run"]
-
-DEFAULT_OUTPUT = Path("astroclean_out")
+__all__ = ["run"]
 
 
 def run(
@@ -40,8 +39,8 @@ def run(
     output : str or Path
         Output folder.
     jobs : int
-        Number of processes; the result does not depend on it. A script that asks for more than
-        one must call this under ``if __name__ == "__main__":``, since workers import the script.
+        Number of worker processes; the result does not depend on it. With 0, files are processed
+        in this process: for a debugger, at the price that a crash in a library ends it.
     settings : sequence of str
         ``stage.key=value``, as for ``--set``.
     overwrite : bool

@@ -95,4 +95,5 @@ def _records(unit: Unit, outcome: Any) -> list[FileRecord]:
         return outcome
     if isinstance(outcome, (AstrocleanError, MemoryError, OSError)):
         return faulted(unit, outcome)
-    return failed_records(unit, f"{unit.plans[0].input}: {outcome or type(outcome).__name__}.")
+    problem = f"{unit.plans[0].input}: {outcome or type(outcome).__name__}."
+    return failed_records(unit, problem, seconds=getattr(outcome, "seconds", 0.0))

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
-import multiprocessing.connection
-import multiprocessing.forkserver
-import os
-import signal
-import threading
+import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Protocol
 
-from astroclean.errors import AstrocleanError
-from astroclean.io.scratch import adopt_folder, temporary_folder
+from astroclean.runner.workers import start_pool, submitted, terminate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 __all__ = ["Executor", "ProcessExecutor", "SerialExecutor", "WorkerDied", "make_executor"]
 
@@ -27,15 +22,21 @@ _NO_PROCESS = (BrokenProcessPool, OSError, RuntimeError, MemoryError)
 """What starting a process raises where memory, disk or the number of processes is at its limit."""
 
 
-_LONGEST_FOLDER = 70  # bytes; of a socket 107 on Linux and 103 on others are possible
+_WORK = "astroclean.runner.work"  # what a worker does; importing it takes most of a second
 
 
 class WorkerDied(Exception):  # noqa: N818 - an event that the runner records
     """The process that worked on an item ended: killed, out of memory, or a crash in C code."""
 
+    seconds = 0.0
+    """How long it had worked, its start included."""
+
 
 class Executor(Protocol):
     """Applies a function to items. Function and items can be pickled; results come as they end."""
+
+    def prepare(self) -> None:
+        """Begin to import what files need where calls will happen, and do not wait for it."""
 
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Any]
@@ -47,7 +48,10 @@ class Executor(Protocol):
 
 
 class SerialExecutor:
-    """Calls in this process, one after the other."""
+    """Calls in this process, one after the other; what kills one call kills them all."""
+
+    def prepare(self) -> None:
+        """Do nothing: this process has imported what the caller needs."""
 
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Any]
@@ -67,11 +71,25 @@ class ProcessExecutor:
     ----------
     jobs : int
         Number of processes.
+    fork : bool
+        Whether this process may be forked for the first of them.
     """
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, *, fork: bool = False) -> None:
         self.jobs = jobs
+        self._may_fork = fork
+        # Few in flight: when a worker dies, few are suspects.
+        self._most_in_flight = 2 * jobs if jobs > 1 else 1
         self._workers: ProcessPoolExecutor | None = None
+
+    def prepare(self) -> None:
+        """Let the first worker start and import, while this process goes on."""
+        if self._may_fork:
+            importlib.import_module(_WORK)  # once for both
+        with contextlib.suppress(*_NO_PROCESS):  # `map` tells
+            self._start()
+            assert self._workers is not None
+            submitted(self._workers, _imported, _WORK)
 
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Any]
@@ -98,11 +116,10 @@ class ProcessExecutor:
         running: dict[Future[Any], tuple[int, Any]] = {}
         with self._shared_pool() as pool:
             while queue or running:
-                # Few in flight: when a worker dies, few are suspects.
-                while queue and len(running) < 2 * self.jobs:
+                while queue and len(running) < self._most_in_flight:
                     index, item = queue.pop()
                     try:
-                        running[pool.submit(_called, function, item)] = (index, item)
+                        running[submitted(pool, _called, function, item)] = (index, item)
                     except _NO_PROCESS:
                         return done, [*running.values(), (index, item)]
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -136,18 +153,18 @@ class ProcessExecutor:
         try:
             yield self._workers
         except BaseException:
-            _terminate(self._workers)
+            terminate(self._workers)
             self._workers = None
             raise
 
     @contextlib.contextmanager
     def _own_pool(self) -> Iterator[ProcessPoolExecutor]:
         """Give one worker that others do not depend on."""
-        pool = self._started(1)
+        pool = start_pool(1, of=self.jobs)
         try:
             yield pool
         except BaseException:
-            _terminate(pool)
+            terminate(pool)
             raise
         pool.shutdown()
 
@@ -159,91 +176,55 @@ class ProcessExecutor:
 
     def _start(self) -> None:
         if self._workers is None:
-            self._workers = self._started(self.jobs)
-
-    def _started(self, workers: int) -> ProcessPoolExecutor:
-        folder = temporary_folder()
-        methods = multiprocessing.get_all_start_methods()
-        # Forking a process that has threads (torch, OpenMP) can hang; a clean server cannot. Its
-        # socket must have a short path.
-        served = "forkserver" in methods and len(os.fsencode(folder)) < _LONGEST_FOLDER
-        method = "forkserver" if served else "spawn"
-        # Sockets of the server; in a folder of its own, a run that is killed would leave them.
-        vars(multiprocessing.current_process())["_config"].setdefault("tempdir", str(folder))
-        if served:
-            _start_server()
-        return ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context(method),
-            initializer=_start_worker,
-            initargs=(self.jobs, folder),
-        )
+            self._workers = start_pool(self.jobs, of=self.jobs, fork=self._may_fork)
+            self._may_fork = False  # by then this process has threads, and has computed
 
 
-def _start_server() -> None:
-    """Start the server of processes, deaf to Ctrl-C and a closing terminal from the first."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
-    try:
-        multiprocessing.forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def make_executor(jobs: int, *, fork: bool = False) -> Executor:
+    """Return the executor for a number of worker processes.
 
+    Parameters
+    ----------
+    jobs : int
+        With 0, calls are made in this process, and a crash in C code ends it. So they are in a
+        process that must not have any of its own, as a worker of `multiprocessing.Pool`.
+    fork : bool
+        Whether this process is known to have computed nothing, so that it may be forked. A single
+        worker is then there at once; several share the cores, which they must know before they
+        import anything.
 
-def _terminate(pool: ProcessPoolExecutor) -> None:
-    """End workers at once instead of waiting for their items."""
-    processes = list((getattr(pool, "_processes", None) or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-
-
-def make_executor(jobs: int) -> Executor:
-    """Return the executor for a number of processes; one needs no process of its own.
-
-    Raises
-    ------
-    AstrocleanError
-        A worker is importing the script that called for workers.
+    Returns
+    -------
+    Executor
+        To be closed.
     """
-    if jobs > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise AstrocleanError(
-            "a script that asks for several jobs is imported by each of them",
-            remedy='Call astroclean.run under `if __name__ == "__main__":`.',
-        )
-    return SerialExecutor() if jobs <= 1 else ProcessExecutor(jobs)
+    if jobs < 1 or multiprocessing.current_process().daemon:
+        return SerialExecutor()
+    return ProcessExecutor(jobs, fork=fork and jobs == 1)
 
 
-def _start_worker(jobs: int, folder: Path) -> None:
-    """Leave interrupts to the parent, end with it, and share the cores among the workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    adopt_folder(folder)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, threads)
-
-
-def _end_with_parent() -> None:
-    """End this worker when the run was killed; it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
+def _imported(module: str) -> None:
+    importlib.import_module(module)
 
 
 def _called(function: Callable[[Any], Any], item: Any) -> Any:
+    started = time.perf_counter()
     try:
         return function(item)
     except Exception as error:  # noqa: BLE001 - handed to the runner
+        vars(error)["seconds"] = time.perf_counter() - started
         return error
 
 
 def _alone(pool: ProcessPoolExecutor, function: Callable[[Any], Any], item: Any) -> Any:
+    started = time.perf_counter()
     try:
-        return _outcome(pool.submit(_called, function, item))
+        outcome = _outcome(submitted(pool, _called, function, item))
     except _NO_PROCESS as error:
         return _not_started(error)
+    if isinstance(outcome, WorkerDied):
+        outcome.seconds = time.perf_counter() - started
+    return outcome
 
 
 def _not_started(error: BaseException) -> WorkerDied:

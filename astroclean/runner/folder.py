@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from astroclean.core.regular import kind_of_special
 from astroclean.errors import OutputError
 from astroclean.io.arrays import open_regular
 from astroclean.io.atomic import atomic_text
@@ -94,12 +95,12 @@ class OutputFolder:
             os.close(handle)
 
     def refuse_links(self) -> None:
-        """Refuse a folder whose own parts lead elsewhere: that would be emptied or filled.
+        """Refuse a folder whose own parts lead elsewhere, which would be emptied or filled.
 
         Raises
         ------
         OutputError
-            A part is a symbolic link.
+            A part is a symbolic link, or the lock is no file.
         """
         for part in (self._own, self._records, self.scratch, self.stages, self._own / "lock"):
             if part.is_symlink():
@@ -108,6 +109,13 @@ class OutputFolder:
                     where=str(part),
                     remedy="Remove the link, or name another folder with -o.",
                 )
+        kind = kind_of_special(self._own / "lock")
+        if kind is not None:
+            raise OutputError(
+                f"the lock of the output folder is {kind}, not a regular file",
+                where=str(self._own / "lock"),
+                remedy="Remove it, or name another folder with -o.",
+            )
 
     def _prepare(self) -> None:
         try:

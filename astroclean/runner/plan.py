@@ -148,7 +148,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         windows = (
             None
             if limit is None
-            else plan_windows(exposure, stages, config, limit=limit // request.jobs)
+            else plan_windows(exposure, stages, config, limit=limit // max(request.jobs, 1))
         )
         content = file_digest(parse_address(request.input).path)
         key, prefix_keys = _keys(request, exposure, stages, content)

@@ -81,19 +81,22 @@ def suspect_record(
     )
 
 
-def faulted(unit: Unit, error: Exception) -> list[FileRecord]:
+def faulted(unit: Unit, error: Exception, seconds: float = 0.0) -> list[FileRecord]:
     """Return the records of a unit that an error, no memory or a full disk has stopped."""
     if isinstance(error, AstrocleanError):
-        return failed_records(unit, str(error), "".join(getattr(error, "__notes__", [])))
-    return failed_records(unit, f"{unit.plans[0].input}: {_told(error)}.")
+        trace = "".join(getattr(error, "__notes__", []))
+        return failed_records(unit, str(error), trace=trace, seconds=seconds)
+    return failed_records(unit, f"{unit.plans[0].input}: {_told(error)}.", seconds=seconds)
 
 
-def failed_records(unit: Unit, problem: str, trace: str | None = None) -> list[FileRecord]:
+def failed_records(
+    unit: Unit, problem: str, *, trace: str | None = None, seconds: float = 0.0
+) -> list[FileRecord]:
     """Return the records of a unit that failed; the problem names at least its first file."""
     if unit.plans[0].path.name not in problem:
         problem = f"{unit.name}: {problem}"
     return [
-        record_of(plan, FileStatus.FAILED, error=problem, traceback=trace or None)
+        record_of(plan, FileStatus.FAILED, error=problem, traceback=trace or None, seconds=seconds)
         for plan in unit.plans
     ]
 
@@ -103,7 +106,8 @@ def failed_record(name: str, error: Any) -> FileRecord:
     text = str(error) if isinstance(error, AstrocleanError) else f"{_told(error)}."
     if parse_address(name).path.name not in text:
         text = f"{name}: {text}"
-    return FileRecord(input=name, status=FileStatus.FAILED, error=text)
+    seconds = getattr(error, "seconds", 0.0)  # which the executor counted
+    return FileRecord(input=name, status=FileStatus.FAILED, error=text, seconds=seconds)
 
 
 def _told(error: Any) -> str:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from astroclean.config.load import LoadedPipeline
+    from astroclean.runner.executors import Executor
 
 __all__ = ["Preflight", "Request", "Runner"]
 
@@ -66,6 +67,7 @@ class Request:
     start: str | None = None
     """``--from``."""
     jobs: int = 1
+    """Worker processes; with 0, files are processed in this one."""
     overwrite: bool = False
     command: tuple[str, ...] = ()
     """As typed, for the record."""
@@ -93,6 +95,8 @@ class Runner:
         Output folder.
     progress : callable, optional
         Called with (finished, total) inputs.
+    executor : Executor, optional
+        Where files are processed; by default in as many processes as the request says.
     """
 
     def __init__(
@@ -102,11 +106,12 @@ class Runner:
         *,
         output: Path,
         progress: Callable[[int, int], None] | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.request = request
         self.folder = OutputFolder(output)
-        self.executor = make_executor(request.jobs)
+        self.executor = executor or make_executor(request.jobs)
         self.progress = progress or _silent
 
     def check(self) -> Preflight:
@@ -183,6 +188,7 @@ class Runner:
         started = dt.datetime.now(dt.UTC)
         clock = time.perf_counter()
         remove_left_behind()
+        self.executor.prepare()
         with ends_like_interrupt(), self.folder.locked(), contextlib.closing(self.executor):
             preflight = self._preflight(simulated_into=self.folder.path)
             records = {record.input: record for record in preflight.failed}

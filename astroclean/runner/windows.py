@@ -8,10 +8,10 @@ before it left on scratch disk.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from astroclean.core.survey import FramePart
+from astroclean.core.survey import FramePart, part_of
 from astroclean.errors import NeedError
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ BYTES_PER_PIXEL = 100
 """What a pixel takes at the most. Measured as peak memory of frames of two sizes: lacosmic and
 interpolate 75 (1500 and 2500 pixels a side), maximask 93 (1200 and 1800); in bands 71."""
 BASE_BYTES = 250_000_000
-"""What Python and the libraries take before the first pixel; measured 110 MB with lacosmic, and
-with the engine of maximask, which is not counted, 210 MB."""
+"""What Python and the libraries take before the first pixel: measured 110 MB with lacosmic, and
+with the engine of maximask, which is not counted, 210 MB. The process that waits for a single
+worker takes 105 MB more, most of which the two share."""
 _HIGHEST_TILE = 512
 """Rows, as many as are written at a time."""
 
@@ -87,8 +88,7 @@ def plan_windows(
         A stage, or the form of the file, needs the whole frame, or the limit is too low.
     """
     height, width = max((s.science.shape[-2:] for s in exposure.slots), key=lambda s: s[0] * s[1])
-    kept = _not_given_back(stages)
-    if height * width * (BYTES_PER_PIXEL + kept) + BASE_BYTES <= limit:
+    if height * width * (BYTES_PER_PIXEL + _not_given_back(stages)) + BASE_BYTES <= limit:
         return None
     where = exposure.source.path.name
     if any(slot.color is not None for slot in exposure.slots):
@@ -107,22 +107,43 @@ def plan_windows(
             where=where,
             remedy="Raise --max-memory, lower -j, or leave the stage out.",
         )
-    segments = []
+    cut = _Cut(corner, limit, where)
     for group in _groups(stages, corner):
-        halo = sum(stage.halo(corner) or 0 for stage in group)
-        step = max((stage.row_step(corner) for stage in group), default=1)
-        cost = _Cost((height, width), halo, step, kept)
-        rows = cost.rows_within(limit)
-        if rows < 1:
-            needed = cost.least()
+        cut.add(group)
+    return WindowPlan(tuple(cut.segments))
+
+
+@dataclass
+class _Cut:
+    """Segments within a limit, one after the other."""
+
+    corner: Frame
+    limit: int
+    where: str
+    segments: list[Segment] = field(default_factory=list)
+    lost: float = 0.0
+    """Bytes that the segments so far have not given back."""
+
+    def add(self, group: Sequence[Stage]) -> None:
+        """Add stages as one segment, or each alone where their halos together ask for too much."""
+        halo = sum(stage.halo(self.corner) or 0 for stage in group)
+        step = max((stage.row_step(self.corner) for stage in group), default=1)
+        whole = part_of(self.corner).shape
+        cost = _Cost((whole[0], whole[1]), halo, step, _not_given_back(group), self.lost)
+        rows = cost.rows_within(self.limit)
+        if rows:
+            self.segments.append(Segment(len(group), rows, halo))
+            self.lost += cost.lost_in(rows)
+        elif len(group) > 1:
+            for stage in group:
+                self.add([stage])
+        else:
             raise NeedError(
-                f"bands with a halo of {halo} need {needed / 1e6:.0f} MB a process",
-                where=where,
-                received=f"{limit / 1e6:.0f} MB",
+                f"bands with a halo of {halo} need {cost.least() / 1e6:.0f} MB a process",
+                where=self.where,
+                received=f"{self.limit / 1e6:.0f} MB",
                 remedy="Raise --max-memory or lower -j.",
             )
-        segments.append(Segment(len(group), rows, halo))
-    return WindowPlan(tuple(segments))
 
 
 @dataclass(frozen=True)
@@ -134,13 +155,19 @@ class _Cost:
     step: int
     kept: float
     """Bytes a pixel that are not given back."""
+    lost: float = 0.0
+    """Bytes that segments before have not given back."""
 
     def of(self, rows: int) -> float:
         """Return the bytes at the end of the frame, with bands of so many rows."""
-        height, width = self.shape
         seen = rows + 2 * self.halo
-        lost = self.kept * height * width * seen / rows
-        return BASE_BYTES + BYTES_PER_PIXEL * width * seen + lost
+        own = BYTES_PER_PIXEL * self.shape[1] * seen
+        return BASE_BYTES + own + self.lost_in(rows) + self.lost
+
+    def lost_in(self, rows: int) -> float:
+        """Return the bytes that are not given back; bands overlap."""
+        height, width = self.shape
+        return self.kept * height * width * (rows + 2 * self.halo) / rows
 
     def rows_within(self, limit: int) -> int:
         """Return the most rows that a limit allows, a multiple of the step; 0 where none do."""

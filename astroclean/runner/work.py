@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError, ConfigurationError, FitsReadError
+from astroclean.io.checksums import wrong_sums
 from astroclean.io.read import Exposure, open_exposure
 from astroclean.report.model import FileStatus
 from astroclean.runner.bands import run_by_windows
@@ -143,10 +144,11 @@ def _works_in(part: PartDone) -> list[list[FrameWork]]:
 
 
 def _guarded(job: Job, function: Callable[[Job], Any]) -> Any:
+    started = time.perf_counter()
     try:
         return function(job)
     except (AstrocleanError, MemoryError, OSError) as error:
-        return faulted(job.unit, error)
+        return faulted(job.unit, error, seconds=time.perf_counter() - started)
 
 
 @contextlib.contextmanager
@@ -307,6 +309,7 @@ def _remarks(exposure: Exposure, works: Sequence[FrameWork]) -> tuple[Remarks, l
         exposure.resolved(slot)
     own = Remarks(notes=[*exposure.notes, *exposure.mask_notes()])
     doubts = [*exposure.contradictions, *exposure.masks.doubts(exposure.slots)]
+    doubts += wrong_sums(exposure.source)
     return sum((work.remarks for work in works), own), list(dict.fromkeys(doubts))
 
 

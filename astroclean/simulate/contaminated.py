@@ -107,6 +107,8 @@ class ContaminatedConfig:
 
 _DARK = 4.0
 """Sky over its noise below which nobody could tell a dead pixel from a live one."""
+_DEEPEST = 0.4
+"""Part of the sky that shading takes at most."""
 _DEAD_CLASSES = frozenset({"dead_pixels", "dead_lines", "dead_clusters"})
 
 
@@ -145,8 +147,8 @@ def simulate_contaminated(
     sky = np.full(shape, camera.sky)
     if "shading" in chosen:
         shading = camera.noise * draw_shading(rng, shape, config.structure)
-        # No sky is darker than none.
-        sky = np.maximum(sky + shading, 0.1 * camera.sky)
+        # A shadow leaves most of the light: no sky looks like a dead line or overscan.
+        sky += shading * min(1.0, _DEEPEST * camera.sky / max(float(-shading.min()), 1e-9))
     clean = camera.to_adu(light + sky)
     steps = _Drawn(rng, camera, config, chosen=chosen, stars=stars, fwhm=psf.fwhm_pixels)
     electrons, planes = compose(

@@ -282,7 +282,8 @@ def exits() -> str:
         ExitCode.USAGE: "The command line or the configuration is wrong. Nothing was processed.",
         ExitCode.PLUGIN: "A plugin is missing, broken or offered twice. Nothing was processed.",
         ExitCode.NO_INPUT: "No input matched.",
-        ExitCode.INTERRUPTED: "Interrupted. Finished files stay; the same command goes on.",
+        ExitCode.INTERRUPTED: "Ended by Ctrl-C (INT), TERM or HUP. Finished files stay; the same "
+        "command goes on.",
     }
     rows = [
         (int(code), meanings[code], ", ".join(f"`{n}`" for n in _raising(code)) or "-")

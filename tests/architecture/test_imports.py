@@ -107,7 +107,7 @@ def test_listing_plugins_imports_none_of_them() -> None:
 def test_running_the_demo_imports_no_framework(tmp_path: Path) -> None:
     code = (
         "import astroclean\n"
-        f"report = astroclean.run('demo', output={str(tmp_path)!r})\n"
+        f"report = astroclean.run('demo', output={str(tmp_path)!r}, jobs=0)\n"
         "assert report.exit_code == 0"
     )
     modules = _imported_by(code)

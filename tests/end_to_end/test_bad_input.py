@@ -168,16 +168,19 @@ def test_plugins_that_misbehave_fail_their_file_alone(cli: CommandLine, tmp_path
     assert "_misbehave" in records["KeyError.fits"]["traceback"]
 
 
-def test_dying_workers_fail_their_file_alone(cli: CommandLine, tmp_path: Path) -> None:
-    for name, kind in {"a": "", "b": "os._exit", "c": "SIGKILL", "d": ""}.items():
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_dying_workers_fail_their_file_alone(cli: CommandLine, tmp_path: Path, jobs: int) -> None:
+    # As an exit, the killer of a system without memory, and crashes in C code do.
+    deaths = {"b": "os._exit", "c": "SIGKILL", "d": "SIGSEGV", "e": "SIGABRT"}
+    for name, kind in {"a": "", **deaths, "f": ""}.items():
         write_fits(tmp_path / f"{name}.fits", sky(1), TOYFAULT=kind)
     pipeline = write_pipeline(tmp_path / "p.toml", *CHEAP)
 
-    ended = cli("run", pipeline, tmp_path, "-o", "out", "-j", 2)
+    ended = cli("run", pipeline, tmp_path, "-o", "out", "-j", jobs)
 
     assert ended.status == 1
-    assert_one_message_each(ended, {"b.fits": ("died",), "c.fits": ("died",)})
-    assert_clean_folder(tmp_path / "out", ["a.fits", "d.fits"])
+    assert_one_message_each(ended, {f"{name}.fits": ("died", "crash") for name in deaths})
+    assert_clean_folder(tmp_path / "out", ["a.fits", "f.fits"])
 
 
 def test_missing_psf_is_refused_before_the_first_pixel(cli: CommandLine, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from astroclean.inference import card as card_module
 from astroclean.inference.card import NetworkCode, foreign_code
 from astroclean.inference.engine import EngineError
 from astroclean.inference.initializers import build_network
-from astroclean.io import hcompress, unpacking
+from astroclean.io import hcompress, hcompress_worker, unpacking
 from astroclean.io.images import patched_hdu
 from astroclean.io.resources import _read_table
 from astroclean.io.source import FitsSource
@@ -145,6 +145,45 @@ def test_a_decoder_that_dies_fails_its_file_and_no_other(
         with pytest.raises(FitsReadError, match="died of a damaged tile"):
             read(path)
     np.testing.assert_array_equal(read(path), image)
+
+
+def test_a_tile_that_takes_the_decoder_too_long_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, content = tiled("HCOMPRESS_1")
+    path = tmp_path / "tiles.fits"
+    path.write_bytes(content)
+    lines = (
+        f"import sys; sys.path.insert(0, {str(hcompress._WORKER.parent)!r})",
+        "import hcompress_worker as worker",
+        "worker.SECONDS = 0.5",
+        "def decoded(*_):",
+        "    while True: pass",
+        "worker.decoded = decoded",
+        "worker.serve()",
+    )
+    endless = tmp_path / "endless.py"
+    endless.write_text("\n".join(lines))
+    hcompress._DECODER.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(hcompress, "_WORKER", endless)
+        with pytest.raises(FitsReadError, match="too long"):
+            read(path)
+    np.testing.assert_array_equal(read(path), image)
+
+
+def test_the_time_of_the_decoder_grows_with_the_tile_and_not_with_their_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hcompress_worker.time, "process_time", lambda: 100.0)
+    monkeypatch.setattr(hcompress_worker.resource, "getrlimit", lambda _: (-1, -1))
+    told: list[int] = []
+    monkeypatch.setattr(
+        hcompress_worker.resource, "setrlimit", lambda _, limits: told.append(limits[0])
+    )
+    for pixels in (100, 100, 4000 * 4000):
+        hcompress_worker._limit_time(pixels)
+    assert told == [103, 103, 182]
 
 
 @pytest.mark.parametrize("words", [[0, 7, -100, 0, 0, 0, 0], [0, 7, -100, 9, 1, 0, 0], [1, 2]])
@@ -553,10 +592,27 @@ def test_sep_takes_damaged_values_without_a_fault(value: float, tmp_path: Path) 
 # ---------------------------------------------------------------------------- all of it
 
 
-@pytest.mark.parametrize(("jobs", "files"), [(1, 130), (2, 70)])
-def test_batches_of_damaged_files_keep_the_rules(jobs: int, files: int) -> None:
-    outcome = fuzz_files.fuzz(files, jobs=jobs, seed=15 + jobs, size=files)
+def test_batches_of_damaged_files_keep_the_rules(tmp_path: Path) -> None:
+    files, settings = 112, {"jobs": (1, 2), "seed": 16, "size": 112}
+    outcome = fuzz_files.fuzz(files, log=tmp_path / "log", **settings)
     assert outcome.wrong == []
     assert outcome.files == files
-    assert outcome.statuses["done"] > fuzz_files.GOOD
-    assert outcome.statuses["failed"] > files // 3
+    assert outcome.slowest > 0
+    for counts in outcome.statuses.values():
+        assert sum(counts.values()) == files + fuzz_files.GOOD
+        assert counts["done"] > fuzz_files.GOOD
+        assert counts["failed"] > files // 3
+    # What is on record is not done again.
+    assert fuzz_files.fuzz(files, log=tmp_path / "log", **settings) == outcome
+    told = json.loads((tmp_path / "log").read_text())
+    assert told["statuses"]["1"] == told["statuses"]["2"]
+
+
+def test_the_fuzz_sees_what_differs_with_the_number_of_jobs() -> None:
+    one = {"a": ("done", {"a_clean.fits": "1"}, None), "b": ("failed", {}, "why")}
+    two = {"a": ("done", {"a_clean.fits": "2"}, None), "b": ("failed", {}, "why")}
+    assert fuzz_files.differences({1: one, 2: one}) == []
+    (told,) = fuzz_files.differences({1: one, 2: two})
+    assert told.startswith("a: ")
+    (told,) = fuzz_files.differences({1: one, 2: {"a": one["a"]}})
+    assert told.startswith("b: ")

@@ -48,15 +48,17 @@ def temporary() -> Iterator[Path]:
 
 
 def workers_of(process: int) -> list[int]:
-    """Return the workers of a run: what it starts itself serves them."""
+    """Return the workers of a run: forked from it, or from the server that it started."""
     found = []
     for number in processes_of(process):
         try:
             told = Path(f"/proc/{number}/stat").read_text("ascii", "replace")
+            command = Path(f"/proc/{number}/cmdline").read_bytes()
+            own = Path(f"/proc/{process}/cmdline").read_bytes()
         except OSError:
             continue
         parent = int(told.rsplit(")", 1)[1].split()[1])
-        if process not in {number, parent}:
+        if number != process and (parent != process or command == own):
             found.append(number)
     return found
 

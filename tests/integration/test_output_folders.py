@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import pickle
+import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -179,6 +181,70 @@ def test_what_is_no_file_is_no_output_of_ours(tmp_path: Path, toys: Path, what: 
     assert record.status == "failed"
     assert "not written by astroclean" in str(record.error)
     assert (tmp_path / "moved.fits").read_bytes() == before
+
+
+def special(path: Path, kind: str) -> None:
+    """Put something in the place of a file that is none: reading it would wait, or never end."""
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        before = Path.cwd()
+        os.chdir(path.parent)  # the path of a socket must be short
+        try:
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(path.name)
+        finally:
+            os.chdir(before)
+    else:
+        try:
+            os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5))  # zeros for ever
+        except PermissionError:
+            pytest.skip("only root makes devices")
+
+
+SPECIAL = ["pipe", "socket", "device"]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_records_that_are_no_files_are_none(tmp_path: Path, toys: Path, kind: str) -> None:
+    raw, out = write_fits(tmp_path / "a.fits", sky(1)), tmp_path / "out"
+    config = {"run": {"keep_stages": True}}
+    run(raw, out, config=config)
+    before = digests(out)
+    (record,) = (out / ".astroclean/records").iterdir()
+    for part in (record, *(out / ".astroclean/stages").iterdir()):
+        special(part, kind)
+    assert folder_module.OutputFolder(out).record("a") is None
+    report = run(raw, out, config=config)
+    # Without its record, the output is known by its own cards, and is made anew.
+    assert [file.status for file in report.files] == ["done"]
+    assert digests(out) == before
+    assert record.is_file()
+    assert [file.status for file in run(raw, out, config=config).files] == ["up to date"]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", SPECIAL)
+@pytest.mark.parametrize("name", ["run.json", "report.html", "a_clean.fits", "lock"])
+def test_special_files_are_not_read(tmp_path: Path, toys: Path, kind: str, name: str) -> None:
+    raw, out = write_fits(tmp_path / "a.fits", sky(1)), tmp_path / "out"
+    config = {"products": {"report": True}}
+    run(raw, out, config=config)
+    target = out / (".astroclean/lock" if name == "lock" else name)
+    special(target, kind)
+    if name == "a_clean.fits":
+        (record,) = run(raw, out, config=config).files
+        assert "not written by astroclean" in str(record.error)
+    elif name == "lock":
+        with pytest.raises(OutputError, match="lock"):
+            run(raw, out, config=config)
+    else:
+        with pytest.raises(OutputError, match=f"{name} exists and was not written"):
+            run(raw, out, config=config)
+        assert folder_module.OutputFolder(out).read_text(name, 1 << 20) is None
+    assert not target.is_file()
 
 
 # -- files of the user -------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from astroclean.config.load import load_pipeline
 from astroclean.errors import ConfigurationError, NeedError
 from astroclean.io.read import Exposure
 from astroclean.io.rowstore import RowStore
+from astroclean.runner.plan import PlanRequest, plan_file
 from astroclean.runner.statestore import ImageStores
 from astroclean.runner.windows import BASE_BYTES, BYTES_PER_PIXEL, _Cost
 from astroclean.simulate.exposure import write_exposure
@@ -55,6 +56,44 @@ def test_windows_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     # The halo of both stages is 127 rows; three bands, the last shorter than the others.
     cut = cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 127 + 150, 90))
     assert cut == whole
+
+
+def test_stages_whose_halos_do_not_fit_together_go_one_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "raw.fits"
+    write_exposure(path, seed=2, shape=(420, 90))
+    whole = cleaned(tmp_path / "whole", path)
+    # Of the halo of 123 rows, 93 are those of lacosmic.
+    limit = limit_for(2 * 93 + 67, 90)
+    report = astroclean.run(
+        {**PIPELINE, "run": {"max_memory": limit}}, path, output=tmp_path / "cut"
+    )
+    (note,) = [text for text in report.files[0].notes if "windows of" in text]
+    assert "with a halo of 93, then " in note
+    assert "with a halo of 30;" in note
+    assert (tmp_path / "cut" / "raw_clean.fits").read_bytes() == whole
+
+
+@pytest.mark.parametrize(("side", "limit"), [(12000, "1GB"), (20000, "2GB")])
+def test_giant_frames_have_a_plan_within_the_limit(tmp_path: Path, side: int, limit: str) -> None:
+    path, size = tmp_path / "giant.fits", 4 * side * side
+    cards = {"SIMPLE": True, "BITPIX": -32, "NAXIS": 2, "NAXIS1": side, "NAXIS2": side}
+    header = fits.Header({**cards, "BUNIT": "adu", "GAIN": 1.5, "RDNOISE": 5.0, "SATURATE": 5e4})
+    content = header.tostring(endcard=True, padding=True).encode("ascii")
+    with path.open("wb") as stream:  # sparse: it takes no room
+        stream.write(content)
+        stream.truncate(len(content) + size + -size % 2880)
+    stages = [{"plugin": "lacosmic"}, {"plugin": "interpolate"}]
+    pipeline = load_pipeline({"schema": 1, "stage": stages, "run": {"max_memory": limit}})
+    plan = plan_file(PlanRequest(str(path), pipeline, ("lacosmic", "interpolate"), 1))
+    assert plan.windows is not None
+    first, second = plan.windows.segments
+    most = pipeline.config.run.memory_bytes
+    assert most is not None
+    # What lacosmic loses is still lost when interpolate has its bands.
+    examined = side * side * (first.rows + 2 * first.halo) / first.rows
+    for segment in (first, second):
+        band = side * (segment.rows + 2 * segment.halo)
+        assert 215e6 + 75 * band + examined < most
 
 
 def test_large_gzip_is_unpacked_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +301,7 @@ def _peak(tmp_path: Path, path: Path, name: str, *extra: str) -> float:
         'schema = 1\n[[stage]]\nplugin = "lacosmic"\n[[stage]]\nplugin = "interpolate"\n'
         'options = { max_distance = 4 }\n[products]\nkeep = ["flags"]\nreport = false\n'
     )
-    words = ["run", str(config), str(path), "-q", "-o", str(tmp_path / name), *extra]
+    words = ["run", str(config), str(path), "-q", "-o", str(tmp_path / name), "-j", "0", *extra]
     # VmHWM starts anew with the program; ru_maxrss would count the process that forked it.
     script = (
         "import json\nfrom pathlib import Path\nfrom astroclean.cli.main import main\n"

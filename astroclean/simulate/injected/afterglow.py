@@ -51,8 +51,8 @@ def draw_afterglow(
         filled = 1 - np.exp(-np.clip(earlier - depth, 0, 60) / uniform(rng, (0.3, 3)))
         glow += filled * (np.exp(-elapsed / life) - np.exp(-(elapsed + exposed) / life))
     if rng.random() < 0.4:  # noqa: PLR2004 - of a CCD, which is shifted while traps empty
-        glow = _smeared(glow, log_uniform(rng, (2, 25)), backwards=bool(rng.random() < 0.5))  # noqa: PLR2004, E501
-    return np.asarray(glow * log_uniform(rng, (1.5, 15)) / max(float(glow.max()), 1e-12))
+        glow = _smeared(glow, log_uniform(rng, (2, 25)), backwards=bool(rng.random() < 0.5))  # noqa: PLR2004
+    return np.asarray(glow * log_uniform(rng, (2.5, 20)) / max(float(glow.max()), 1e-12))
 
 
 def _smeared(glow: NDArray[np.float64], length: float, *, backwards: bool) -> NDArray[np.float64]:

@@ -49,7 +49,7 @@ def draw_crosstalk(
         layer[:, victim * width : (victim + 1) * width] = source[:, ::-1]
     sign = -1 if rng.random() < 0.3 else 1  # noqa: PLR2004
     # Less than two sigma from a full pixel would not be seen.
-    coupling = max(log_uniform(rng, (3e-4, 6e-3)), uniform(rng, (2, 5)) * noise / well)
+    coupling = max(log_uniform(rng, (3e-4, 6e-3)), uniform(rng, (3, 6)) * noise / well)
     layer *= coupling * sign
     if rng.random() < 0.3:  # noqa: PLR2004 - an amplifier that is slow: a tail in the row
         from scipy.signal import lfilter  # noqa: PLC0415 - optional extra

@@ -167,11 +167,17 @@ def hot_charge(
 
     labels, count = label(where, np.ones((3, 3)))
     if alike:
-        levels = np.exp(rng.uniform(*np.log(_HOT), count + 1)) * noise
+        levels = _levels(rng, count + 1) * noise
         mean = np.where(where, levels[labels], 0.0)
     else:
-        mean = np.where(where, np.exp(rng.uniform(*np.log(_HOT), where.shape)) * noise, 0.0)
+        mean = np.where(where, _levels(rng, where.size).reshape(where.shape) * noise, 0.0)
     return np.where(where, rng.poisson(mean), 0.0)
+
+
+def _levels(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Return levels of hot pixels in standard deviations, their logarithms drawn evenly."""
+    low, high = _HOT
+    return np.asarray(low * (high / low) ** rng.random(count))
 
 
 def dead_level(

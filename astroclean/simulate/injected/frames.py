@@ -49,7 +49,7 @@ class RealFrame:
     marked: tuple[tuple[int, int, int, int], ...] = ()
     """Windows with contaminants, found by eye; ignored."""
     sharp: bool = True
-    """Whether pixels sharper than a star, or darker than the sky, are ignored as hits or defects."""
+    """Whether pixels sharper than a star, or darker than the sky, are ignored as defects."""
     saturated: float = np.inf
     """Data number from which stars are; a wide disc around them is ignored, for their spikes."""
 
@@ -131,13 +131,13 @@ def available(data: Path | None) -> tuple[RealFrame, ...]:
 def _read(frame: RealFrame, data: Path) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return electrons of the window, and what is ignored there."""
     from astropy.io import fits  # noqa: PLC0415 - only where frames are read
-    from astropy.io.fits.verify import VerifyWarning  # noqa: PLC0415 - same
+    from astropy.utils.exceptions import AstropyUserWarning  # noqa: PLC0415 - same
     from scipy.ndimage import binary_dilation, distance_transform_edt  # noqa: PLC0415
 
     top, bottom, left, right = frame.window
     box = slice(top, bottom), slice(left, right)
     # Old headers are not what is read here.
-    silent = warnings.catch_warnings(action="ignore", category=VerifyWarning)
+    silent = warnings.catch_warnings(action="ignore", category=AstropyUserWarning)
     with silent, fits.open(Path(data).expanduser() / frame.file) as hdus:
         values = np.asarray(hdus[frame.hdu].data, dtype=np.float64)
         bad = ~np.isfinite(values)

@@ -167,7 +167,7 @@ def _blurred(stamp: NDArray[np.float64], optics: Optics) -> NDArray[np.float64]:
     from scipy.signal import fftconvolve  # noqa: PLC0415 - optional extra
 
     kernel = optics.drawn(int(np.ceil(3 * optics.fwhm)) + 2)
-    return np.clip(fftconvolve(stamp, kernel / kernel.sum(), mode="same"), 0, None)
+    return np.asarray(np.clip(fftconvolve(stamp, kernel / kernel.sum(), mode="same"), 0, None))
 
 
 def add_spirals(

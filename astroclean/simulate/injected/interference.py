@@ -55,7 +55,7 @@ def draw_fringes(
     lines = rng.dirichlet(np.ones(3))
     for share, wavelength in zip(lines, 1 + rng.normal(0, 0.02, 3), strict=True):
         wave_sum += share * np.exp(2j * np.pi * thickness / wavelength)
-    strength = log_uniform(rng, (0.7, 6.0)) * _envelope(rng, shape)
+    strength = log_uniform(rng, (1.2, 8.0)) * _envelope(rng, shape)
     return strength * wave_sum.real, strength * np.abs(wave_sum)
 
 

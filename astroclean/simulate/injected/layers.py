@@ -81,7 +81,7 @@ def lit(rng: np.random.Generator, ground: Ground, chosen: frozenset[str]) -> Lay
         layers.light += layer
 
     if "nebulosity" in chosen:
-        add(noise * log_uniform(rng, (2.5, 40)) * draw_nebula(rng, shape), MaskPlane.NEBULOSITY, 1)
+        add(noise * log_uniform(rng, (4, 60)) * draw_nebula(rng, shape), MaskPlane.NEBULOSITY, 1)
     if "spikes" in chosen:
         _add_spikes(rng, ground, layers, over=over, pupil=pupil)
     if "ghosts" in chosen:

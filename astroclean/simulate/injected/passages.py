@@ -89,7 +89,7 @@ def _draw_passage(rng: np.random.Generator, shape: tuple[int, int], fwhm: float)
         ring = uniform(rng, _BLURS) * fwhm
     elif kind == "meteor":
         ring = uniform(rng, (0, 5)) * fwhm
-    lanes = (0.0,)
+    lanes: tuple[float, ...] = (0.0,)
     if kind == "aircraft":
         half = log_uniform(rng, (8, 60))
         lanes = (-half, 0.0, half) if rng.random() < 0.6 else (-half, half)  # noqa: PLR2004

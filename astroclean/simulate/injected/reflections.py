@@ -49,9 +49,8 @@ def draw_reflections(
         # Reflections lie on the line through the star and the optical axis.
         middle = axis + (axis - star) * uniform(rng, (-0.9, 1.2))
         oblique = (middle - axis) / max(shape)
-        picture = picture * _vignette(oblique, uniform(rng, (0.3, 1.5)))
-        picture = picture * _uneven(rng)
-        seen = zoom(picture, 2 * radius / (_SAMPLES - 12), order=1)
+        lit = picture * _vignette(oblique, uniform(rng, (0.3, 1.5))) * _uneven(rng)
+        seen = zoom(lit, 2 * radius / (_SAMPLES - 12), order=1)
         seen = np.pad(gaussian_filter(np.pad(seen, 6), log_uniform(rng, (0.6, 3))), 2)
         seen *= log_uniform(rng, (0.6, 8)) / max(float(np.quantile(seen, 0.99)), 1e-9)
         top = np.round(middle - np.array(seen.shape) / 2).astype(int)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - simulate.options reads the annotations
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - same
 from typing import TYPE_CHECKING
 

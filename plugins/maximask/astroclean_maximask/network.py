@@ -22,6 +22,7 @@ __all__ = [
     "build_maximask",
     "build_maxitrack",
     "build_track",
+    "build_wide_probabilities",
 ]
 
 _ENCODER = (
@@ -41,15 +42,18 @@ _DECODER: tuple[tuple[tuple[str, int | None], ...], ...] = (
 )
 _EXTRA = {2: 32, 3: 64, 4: 128}
 """Filters of the extra paths at each resolution below the full one."""
-_WIDTHS = (16, 32, 48, 64, 80, 80, 80)
-"""Filters at full resolution, 1/2, 1/4, and so on to 1/64."""
-_WIDE = 4
-"""Resolutions from this one on see what is large: their answer is added to what is finer."""
+_WIDTHS = (16, 32, 48, 64, 80)
+"""Filters at full resolution, 1/2, 1/4, 1/8, 1/16."""
+_FINE = len(_WIDTHS) - 1
+"""Resolutions from this one on are those of the wide network alone, or feed them: what they see,
+large things, is added to what is finer."""
 _BINNED = (2, 4, 6)
-"""Resolutions that are given the binned pixels beside the features of the one before."""
+"""Resolutions at which the wide network is given the binned pixels beside the features."""
+_WIDE = ((80, 2), (80, 2))
+"""Filters and convolutions of its further resolutions, 1/32 and 1/64."""
 _MIXED = 32
 """Features from which the answer at full resolution is made."""
-_DEPTHS = (2, 2, 3, 2, 3, 2, 2)
+_DEPTHS = (2, 2, 3, 2, 3)
 """Convolutions of the encoder at each resolution."""
 _TRACK_WIDTHS = (16, 24, 32, 48)
 """Filters of the screening network, each level at half the resolution of the one before."""
@@ -146,12 +150,13 @@ def build_maxitrack(side: int = 400) -> keras.Model:
     return keras.Model(pixels, chances, name="maxitrack")
 
 
-def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
+def build_compact(outputs: int = 16, *, auxiliary: bool = False, wide: bool = False) -> keras.Model:
     """Return the compact network: a U-Net whose decoder adds what the encoder saw.
 
     Strided convolutions take the place of arg-max pooling, sums of concatenations, so that a pixel
-    costs 20 000 multiplications where the paper's network needs 150 000. The coarsest resolutions,
-    which cost next to nothing, see whole trails, fringes and clouds.
+    costs 20 000 multiplications where the paper's network needs 150 000. The wide network has two
+    coarser resolutions more, which cost next to nothing, and sees binned pixels: whole trails,
+    fringes and clouds.
 
     Parameters
     ----------
@@ -160,34 +165,36 @@ def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
     auxiliary : bool
         Whether also to return the logits at 1/2 to 1/8 of the resolution, for losses of their own
         (paper, section 3.1.2).
+    wide : bool
+        Whether it is the wide network.
 
     Returns
     -------
     keras.Model
         (n, ny, nx, 1) in units of the noise of the sky to (n, ny, nx, outputs) logits. Sides are
-        multiples of 64.
+        multiples of 16, of the wide network of 64.
     """
+    shape = [*zip(_WIDTHS, _DEPTHS, strict=True), *(_WIDE if wide else ())]
     pixels = keras.Input((None, None, 1), name="pixels")
     tensor = LightAndDetail(name="compress", dtype="float32")(pixels)
     skips = []
-    for level, (width, depth) in enumerate(zip(_WIDTHS, _DEPTHS, strict=True)):
+    for level, (width, depth) in enumerate(shape):
         for index in range(depth):
             stride = 2 if level and not index else 1
             tensor = _convolve(tensor, width, f"down{level}_{index}", stride=stride)
-            if level in _BINNED and not index:
-                tensor = layers.Add(name=f"seen{level}")([tensor, _binned(pixels, level)])
+            if wide and level in _BINNED and not index:
+                tensor = layers.Add(name=f"seen{level}")([tensor, _binned(pixels, level, width)])
         skips.append(tensor)
     logits = []
-    for level in reversed(range(len(_WIDTHS) - 1)):
-        # Zero at first: weights of a network without the coarsest resolutions stay what they were.
-        first = "zeros" if level == _WIDE else "glorot_uniform"
-        narrow = layers.Conv2D(_WIDTHS[level], 1, kernel_initializer=first, name=f"narrow{level}")(
-            tensor
-        )
+    for level in reversed(range(len(shape) - 1)):
+        width, _ = shape[level]
+        # Zero at first: what the compact network has learned stays what it was.
+        first = "zeros" if level == _FINE else "glorot_uniform"
+        narrow = layers.Conv2D(width, 1, kernel_initializer=first, name=f"narrow{level}")(tensor)
         finer = layers.UpSampling2D(2, name=f"finer{level}")(narrow)
         tensor = layers.Add(name=f"sum{level}")([finer, skips[level]])
-        if level < _WIDE:
-            tensor = _convolve(tensor, _WIDTHS[level], f"up{level}")
+        if level < _FINE:
+            tensor = _convolve(tensor, width, f"up{level}")
         if level == 0:
             # Single pixels are told at full resolution: the first features speak for themselves.
             joined = layers.Concatenate(name="joined")([tensor, skips[0]])
@@ -197,25 +204,33 @@ def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
             tensor = layers.BatchNormalization(
                 center=False, scale=False, dtype="float32", name="even"
             )(mixed)
-        if level == 0 or (auxiliary and level < _WIDE):
+        if level == 0 or (auxiliary and level < _FINE):
             head = layers.Conv2D(outputs, 1, dtype="float32", name=f"logits{level}")
             logits.append(head(tensor))
-    return keras.Model(pixels, logits[::-1] if auxiliary else logits[-1], name="maximask_compact")
+    name = "maximask_wide" if wide else "maximask_compact"
+    return keras.Model(pixels, logits[::-1] if auxiliary else logits[-1], name=name)
 
 
-def _binned(pixels: Any, level: int) -> Any:
+def _binned(pixels: Any, level: int, width: int) -> Any:
     """Return the features that a resolution makes of the binned pixels alone."""
     light = BinnedLight(2**level, name=f"binned{level}", dtype="float32")(pixels)
-    return layers.Conv2D(
-        _WIDTHS[level], 3, padding="same", kernel_initializer="zeros", name=f"light{level}"
-    )(light)
+    first = {"kernel_initializer": "zeros", "name": f"light{level}"}
+    return layers.Conv2D(width, 3, padding="same", **first)(light)
 
 
 def build_compact_probabilities() -> keras.Model:
     """Return the compact network as it is shipped: calibrated probabilities at full resolution."""
-    logits = build_compact()
+    return _probabilities(build_compact())
+
+
+def build_wide_probabilities() -> keras.Model:
+    """Return the wide network as it is shipped: calibrated probabilities at full resolution."""
+    return _probabilities(build_compact(wide=True))
+
+
+def _probabilities(logits: keras.Model) -> keras.Model:
     chances = layers.Activation("sigmoid", name="chances")(logits.outputs[0])
-    return keras.Model(logits.input, chances, name="maximask_compact")
+    return keras.Model(logits.input, chances, name=logits.name)
 
 
 def build_track(outputs: int = 4) -> keras.Model:

@@ -34,9 +34,8 @@ __all__ = [
 
 NAME, TRACK_NAME = "maximask-astroclean", "maxitrack-astroclean"
 PAPER_NAME = "maximask-paper"
-HALO = 128
-"""Margin of the tiles of the compact network in pixels, a multiple of its coarsest bin. It sees
-farther, but what lies beyond changes little."""
+HALO = 96
+"""Reach of the compact network in pixels, rounded up to its multiple."""
 _HEAD, _PAPER_HEAD = "logits0", "final_conv"
 _BATCH = 8
 _TRACK_TILE = 256
@@ -82,16 +81,24 @@ description = "{domain}"
 file = "{name}.example.npz"
 """
 _COMPACT_ENTRIES = {
-    "architecture": "U-Net with strided convolutions and sums, seven resolutions, "
-    "0.63 M parameters",
+    "architecture": "U-Net with strided convolutions and sums, five resolutions, 0.38 M parameters",
     "license": "BSD-3-Clause",
     "halo": str(HALO),
-    "multiple": "64",
+    "multiple": "16",
     "box": "128",
     "cells": "",
     "build": "build_compact_probabilities",
     "fwhm": "[1.3, 8.0]",
     "domain": "Simulated single exposures of CCDs, sky noise of 2 to 80 electrons",
+}
+_WIDE_ENTRIES = {
+    **_COMPACT_ENTRIES,
+    "architecture": "U-Net with strided convolutions and sums, seven resolutions, "
+    "0.63 M parameters",
+    # It sees farther than its margin, but what lies beyond changes little.
+    "halo": "128",
+    "multiple": "64",
+    "build": "build_wide_probabilities",
 }
 _PAPER_ENTRIES = {
     "architecture": "Encoder and decoder with arg-max unpooling and four extra paths, "
@@ -142,22 +149,24 @@ file = "maxitrack-astroclean.example.npz"
 """
 
 
-def load_compact(weights: Sequence[NDArray[Any]]) -> Any:
+def load_compact(weights: Sequence[NDArray[Any]], *, wide: bool = False) -> Any:
     """Return the compact network without its auxiliary outputs.
 
     Parameters
     ----------
     weights : sequence of array
         In the order of the variables of the network with auxiliary outputs.
+    wide : bool
+        Whether they are those of the wide network.
 
     Returns
     -------
     keras.Model
         Logits at full resolution.
     """
-    whole = build_compact(len(CHANNELS), auxiliary=True)
+    whole = build_compact(len(CHANNELS), auxiliary=True, wide=wide)
     whole.set_weights(list(weights))
-    plain = build_compact(len(CHANNELS))
+    plain = build_compact(len(CHANNELS), wide=wide)
     values = {variable.path: variable for variable in whole.variables}
     for variable in plain.variables:
         variable.assign(values[variable.path])
@@ -207,9 +216,13 @@ def as_probabilities(
 
 
 def export_compact(
-    weights: Sequence[NDArray[Any]], samples: Mapping[str, NDArray[Any]], folder: Path
+    weights: Sequence[NDArray[Any]],
+    samples: Mapping[str, NDArray[Any]],
+    folder: Path,
+    *,
+    wide: bool = False,
 ) -> list[Path]:
-    """Write the compact network as it is shipped.
+    """Write the compact network, or the wide one, as it is shipped.
 
     Parameters
     ----------
@@ -219,14 +232,16 @@ def export_compact(
         Validation samples: for calibration and thresholds.
     folder : Path
         Where.
+    wide : bool
+        Whether they are weights of the wide network.
 
     Returns
     -------
     list of Path
         ONNX file, example, card, classes.
     """
-    model, classes = as_probabilities(load_compact(weights), samples)
-    entries = {"name": NAME, **_COMPACT_ENTRIES}
+    model, classes = as_probabilities(load_compact(weights, wide=wide), samples)
+    entries = {"name": NAME, **(_WIDE_ENTRIES if wide else _COMPACT_ENTRIES)}
     return _written(model, classes, folder, channels=CHANNELS, entries=entries)
 
 

@@ -54,6 +54,9 @@ class MaxiMaskRecipe(KerasRecipe):
     """Steps of the optimizer, those before an interruption included."""
     validate_every: int = Field(default=500, ge=1)
     """Steps from one validation to the next."""
+    wide: bool = False
+    """Whether the network has two coarser resolutions more, for what is large; it may begin with
+    the weights of the compact one."""
     weighting: float = Field(default=0.75, ge=0, le=1)
     """Power of a class's rarity in its weight: 1 is the paper's equation 15."""
     first: int = Field(default=64, ge=1)
@@ -98,7 +101,7 @@ class MaxiMaskTraining(StreamTraining):
 
         self._recipe, self._folder = recipe, folder
         start = None if recipe.start is None else start_path("maximask", recipe.start)
-        self._network = architecture_of(start)
+        self._network = architecture_of(start, wide=recipe.wide)
         count = len(self._network.channels)
         model = built(self._network.build, recipe)
         if start is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from astroclean.runner.executors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +48,11 @@ def square(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], int]:
     return function
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [0, 1, 2])
 def test_results_and_faults(square: Callable[[int], int], jobs: int) -> None:
     items = [3, -1, 5, 0, -2, 7]
-    outcomes = dict(make_executor(jobs).map(square, items))
+    executor = ProcessExecutor(jobs) if jobs else make_executor(0)
+    outcomes = dict(executor.map(square, items))
     assert sorted(outcomes) == list(range(len(items)))
     for index, item in enumerate(items):
         if item >= 0:
@@ -63,9 +67,10 @@ def test_no_items(square: Callable[[int], int], jobs: int) -> None:
     assert list(make_executor(jobs).map(square, [])) == []
 
 
-def test_deaths_cost_their_items_alone(square: Callable[[int], int]) -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_deaths_cost_their_items_alone(square: Callable[[int], int], jobs: int) -> None:
     items = [1, 13, 2, 3, 13, 4, 5]
-    outcomes = list(ProcessExecutor(2).map(square, items))
+    outcomes = list(ProcessExecutor(jobs).map(square, items))
     assert sorted(index for index, _ in outcomes) == list(range(len(items)))
     for index, outcome in outcomes:
         if items[index] == 13:
@@ -82,9 +87,35 @@ def test_leaving_early_ends_the_workers(square: Callable[[int], int]) -> None:
     assert time.monotonic() - begin < 20
 
 
-def test_one_job_stays_in_this_process(square: Callable[[int], int]) -> None:
+def test_only_no_jobs_are_in_this_process(square: Callable[[int], int]) -> None:
     import squares
 
-    assert isinstance(make_executor(1), SerialExecutor)
-    assert dict(make_executor(1).map(squares.process_id, [0])) == {0: os.getpid()}
-    assert os.getpid() not in dict(make_executor(2).map(squares.process_id, [0])).values()
+    assert isinstance(make_executor(0), SerialExecutor)
+    assert dict(make_executor(0).map(squares.process_id, [0])) == {0: os.getpid()}
+    for jobs in (1, 2):
+        assert os.getpid() not in dict(ProcessExecutor(jobs).map(squares.process_id, [0])).values()
+
+
+SCRIPT = """
+import multiprocessing, pathlib, sys
+from astroclean.runner.executors import make_executor
+with pathlib.Path(sys.argv[1]).open("a") as told:
+    told.write("begun\\n")
+def tell(_):
+    return [i for _, o in [*make_executor(1).map(abs, [-3]), *make_executor(2).map(abs, [-5])]
+            for i in [o]]
+print(tell(0))
+if len(sys.argv) > 2:
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        print(pool.map(tell, [0]))
+"""
+
+
+def test_a_script_without_guard_is_not_begun_again_by_workers(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "told")]
+    # A worker of a pool may have no processes of its own.
+    done = subprocess.run([*command, "pool"], capture_output=True, text=True, check=True)
+    assert done.stdout == "[3, 5]\n[[3, 5]]\n"
+    assert done.stderr == ""
+    assert (tmp_path / "told").read_text() == "begun\n"

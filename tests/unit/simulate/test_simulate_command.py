@@ -28,6 +28,7 @@ TARGETS = {
     "blends": "astroclean.simulate.blends:simulate_blends",
     "stamps": "astroclean.simulate.stamps:simulate_stamp",
     "tracking": "astroclean.simulate.tracking:simulate_tracking",
+    "injected": "astroclean.simulate.injected.scenes:simulate_injected",
     "broken": "astroclean.no_such_module:simulate",
 }
 HDUS = {
@@ -36,6 +37,7 @@ HDUS = {
     "blends": ["TRUTH", "CLEAN", "PSF", "SEGMENTATION", "SOURCES", "STAMP"],
     "stamps": ["CLEAN", "SHARP", "PSF", "SOURCES", "STAMP"],
     "tracking": ["CLEAN", "PSF", "SOURCES"],
+    "injected": ["TRUTH", "IGNORED", "CLEAN", "PSF"],
 }
 
 
