@@ -50,7 +50,7 @@ halo = {halo}
 multiple = {multiple}
 valid_pixels = "finite"
 inputs = [{ name = "pixels" }]
-normalization = { name = "background_sigma", box = {box}, filter_size = 3 }
+normalization = { name = "background_sigma", box = {box}, filter_size = 3{cells} }
 
 [[outputs]]
 name = "probabilities"
@@ -86,6 +86,7 @@ _COMPACT_ENTRIES = {
     "halo": str(HALO),
     "multiple": "16",
     "box": "128",
+    "cells": "",
     "build": "build_compact_probabilities",
     "fwhm": "[1.3, 8.0]",
     "domain": "Simulated single exposures of CCDs, sky noise of 2 to 80 electrons",
@@ -106,6 +107,7 @@ _PAPER_ENTRIES = {
     "halo": "128",
     "multiple": "32",
     "box": "200",
+    "cells": ", whole_cells = true",
     "build": "build_maximask",
     "fwhm": "[1.3, 8.0]",
     "domain": "Single exposures of CCDs: those of the authors, simulated ones, and the user's",
