@@ -208,9 +208,8 @@ class NetworkCard(_Declared):
         for output in self.outputs:
             kept = tuple(name for name in output.channels if name in channels)
             if not kept:
-                problems.append(
-                    f"network '{self.name}': output '{output.name}' has no channel left"
-                )
+                told = f"network '{self.name}': output '{output.name}' has no channel left"
+                problems.append(told)
             outputs.append(output.model_copy(update={"channels": kept}))
         if problems:
             raise ConfigurationError(problems)

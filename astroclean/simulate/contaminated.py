@@ -11,10 +11,13 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
 from astroclean.simulate.composition import compose
 from astroclean.simulate.contaminants.bright import bright_planes
-from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange, add_cosmic_rays
+from astroclean.simulate.contaminants.cosmic_rays import (
+    CosmicRayRange,
+    add_cosmic_rays,
+    rims_of_hits,
+)
 from astroclean.simulate.contaminants.crosstalk import add_crosstalk
 from astroclean.simulate.contaminants.fringes import add_fringes
 from astroclean.simulate.contaminants.ghosts import add_ghosts
@@ -138,25 +141,25 @@ def simulate_contaminated(
     chosen = frozenset(name for name, chance in config.chances.items() if rng.random() < chance)
     if camera.sky < _DARK * camera.noise:
         chosen -= _DEAD_CLASSES
-    is_bright = "bright_star" in chosen
+    noise, is_bright = camera.noise, "bright_star" in chosen
     light, scene, stars = draw_light(
-        rng, shape, psf, noise=camera.noise, config=config, is_bright=is_bright
+        rng, shape, psf, noise=noise, config=config, is_bright=is_bright
     )
     if "lookalikes" in chosen:
-        light += draw_lookalikes(rng, shape, psf, noise=camera.noise, limits=config.lookalikes)
+        light += draw_lookalikes(rng, shape, psf, noise=noise, limits=config.lookalikes)
     sky = np.full(shape, camera.sky)
     if "shading" in chosen:
-        shading = camera.noise * draw_shading(rng, shape, config.structure)
-        # A shadow leaves most of the light: no sky looks like a dead line or overscan.
-        sky += shading * min(1.0, _DEEPEST * camera.sky / max(float(-shading.min()), 1e-9))
+        sky += camera.noise * draw_shading(
+            rng, shape, config.structure, deepest=_DEEPEST * camera.sky / camera.noise
+        )
     clean = camera.to_adu(light + sky)
     steps = _Drawn(rng, camera, config, chosen=chosen, stars=stars, fwhm=psf.fwhm_pixels)
     electrons, planes = compose(
         light + sky,
-        bright_planes(light, noise=camera.noise),
+        bright_planes(light, noise=noise),
         steps,
         ceiling=camera.ceiling,
-        threshold=camera.noise,
+        threshold=noise,
     )
     if "readout" in chosen:
         electrons = electrons + camera.noise * draw_readout(rng, shape, config.structure)
@@ -169,36 +172,12 @@ def simulate_contaminated(
         frame_id=f"contaminated {seed}",
     )
     scene.sources.table["flux"] /= camera.gain
-    notes: dict[str, float | str] = {
-        "fwhm_pixels": psf.fwhm_pixels,
-        "psf": psf.kind,
-        "sky": camera.sky,
-    }
-    notes |= {"gain": camera.gain, "noise": camera.noise / camera.gain, "bias": camera.bias}
+    notes: dict[str, float | str] = {"fwhm_pixels": psf.fwhm_pixels, "psf": psf.kind}
+    notes |= {"sky": camera.sky, "gain": camera.gain, "bias": camera.bias}
+    notes |= {"noise": camera.noise / camera.gain}
     planes = planes.astype(np.uint32)
     ignored = rims_of_hits(planes)
     return Scene(frame, planes, clean, sources=scene.sources, notes=notes, ignored=ignored)
-
-
-def rims_of_hits(planes: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Return the pixels beside particle hits: some charge is there, but too little to be true.
-
-    Parameters
-    ----------
-    planes : (..., ny, nx) uint32
-        True planes.
-
-    Returns
-    -------
-    (..., ny, nx) bool
-        Neighbors of COSMIC_RAY that are not COSMIC_RAY themselves.
-    """
-    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - optional extra
-
-    hits = (planes & np.uint32(MaskPlane.COSMIC_RAY)) != 0
-    beside = np.ones((1,) * (hits.ndim - 2) + (3, 3))
-    rims: NDArray[np.bool_] = binary_dilation(hits, beside) & ~hits
-    return rims
 
 
 def draw_light(

@@ -36,7 +36,11 @@ class SkyStructureRange:
 
 
 def draw_shading(
-    rng: np.random.Generator, shape: tuple[int, int], limits: SkyStructureRange | None = None
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    limits: SkyStructureRange | None = None,
+    *,
+    deepest: float = np.inf,
 ) -> NDArray[np.float64]:
     """Draw what the light of the sky has of slopes and shadows.
 
@@ -48,6 +52,9 @@ def draw_shading(
         (ny, nx) in pixels.
     limits : SkyStructureRange, optional
         Amplitudes.
+    deepest : float
+        Depth of the darkest shadow at most, in the same unit: a shadow leaves most of the light, or
+        it would look like a dead line or overscan.
 
     Returns
     -------
@@ -67,7 +74,8 @@ def draw_shading(
     if rng.random() < 0.5:  # noqa: PLR2004 - as often as not
         blobs = power_law_field(rng, shape, index=uniform(rng, (-5.0, -3.0)))
         shading = shading + log_uniform(rng, limits.flat) * blobs
-    return np.asarray(shading - np.median(shading))
+    shading = shading - np.median(shading)
+    return np.asarray(shading * min(1.0, deepest / max(float(-shading.min()), 1e-9)))
 
 
 def draw_readout(

@@ -22,6 +22,8 @@ from astroclean.simulate.scene import Scene
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from astroclean.simulate.psfs import PsfModel
+
 __all__ = ["CHARGE", "DEFOCUS", "KINDS", "TrackingConfig", "simulate_tracking", "tracking_kernel"]
 
 KINDS = tuple(PATHS)
@@ -156,6 +158,12 @@ def _together(kernels: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     return first
 
 
+def _is_centred(psf: PsfModel) -> bool:
+    stamp = psf.stamp()
+    peak = np.unravel_index(int(np.argmax(stamp)), stamp.shape)
+    return all(abs(int(place) - stamp.shape[0] // 2) <= 1 for place in peak)
+
+
 def simulate_tracking(
     *, seed: int, shape: tuple[int, int] = (256, 256), config: TrackingConfig | None = None
 ) -> Scene:
@@ -199,15 +207,12 @@ def simulate_tracking(
         electrons = trail_charge(
             electrons, loss=log_uniform(rng, config.charge_loss), length=extent
         )
-    stamp = psf.stamp()
-    peak = np.unravel_index(int(np.argmax(stamp)), stamp.shape)
-    is_centred = all(abs(int(p) - stamp.shape[0] // 2) <= 1 for p in peak)
     frame = Frame(
         camera.read_out(electrons, rng),
         unit="adu",
         uncertainty=StdDevUncertainty(camera.uncertainty(expected)),
         # A path may have its longest halt off the centre, which no `Psf` may.
-        psf=psf.psf if is_centred else None,
+        psf=psf.psf if _is_centred(psf) else None,
         meta=camera.meta(),
         frame_id=f"tracking {seed}",
     )

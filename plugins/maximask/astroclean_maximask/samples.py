@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.planes import MaskPlane
-from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange
+from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange, rims_of_hits
 from astroclean.simulate.contaminated import (
     CHANCES,
     ContaminatedConfig,
-    rims_of_hits,
     simulate_contaminated,
 )
 from astroclean.simulate.detector import CameraRange
