@@ -174,8 +174,9 @@ class InjectedSampleMaker:
         scene = simulate_injected(seed=seed, shape=(SIDE, SIDE))
         assert scene.planes is not None
         assert scene.ignored is not None
-        unknown = np.where(scene.ignored, np.uint32(MaskPlane.SUSPECT), np.uint32(0))
-        return sample_of(scene.frame.data, scene.planes | unknown, np.random.default_rng(seed))
+        planes = scene.planes.astype(np.uint32)
+        planes[scene.ignored] |= np.uint32(MaskPlane.SUSPECT)
+        return sample_of(scene.frame.data, planes, np.random.default_rng(seed))
 
 
 def sample_of(
