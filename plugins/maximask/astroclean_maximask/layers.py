@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers, ops
 
-__all__ = ["Arcsinh", "ArgMaxPool", "ArgMaxUnpool", "BinnedLight", "Components", "LightAndDetail"]
+__all__ = ["Arcsinh", "ArgMaxPool", "ArgMaxUnpool", "BinnedLight"]
 
 _INT64 = "int64"
 _BELOW = -1e30
@@ -169,61 +168,3 @@ class ArgMaxUnpool(layers.Layer):  # type: ignore[misc]  # Keras is untyped
         grid = graph.add("Shape", like, start=2, end=4)
         zero = graph.constant([0, 0], _INT64)
         return [graph.add("Slice", fine, zero, grid, graph.constant([2, 3], _INT64))]
-
-
-@keras.saving.register_keras_serializable("astroclean")
-class Components(layers.Layer):  # type: ignore[misc]  # Keras is untyped
-    """Takes each picture of a stack to a few numbers, and hands on what is constant.
-
-    Parameters
-    ----------
-    pictures : int
-        Channels that are pictures; the others are constant.
-    count : int
-        Numbers for each picture.
-    """
-
-    def __init__(self, pictures: int, count: int, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.pictures, self.count = pictures, count
-
-    def build(self, input_shape: Any) -> None:
-        """Make the kernel, (pictures, pixels, count)."""
-        pixels = input_shape[1] * input_shape[2]
-        shape = (self.pictures, pixels, self.count)
-        start = keras.initializers.RandomNormal(stddev=pixels**-0.5)
-        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=start)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the parameters."""
-        return {**super().get_config(), "pictures": self.pictures, "count": self.count}
-
-    def call(self, inputs: Any) -> Any:
-        """Return (n, pictures * count + constants)."""
-        pixels = self.kernel.shape[1]
-        flat = ops.reshape(inputs[..., : self.pictures], (-1, pixels, self.pictures))
-        found = ops.einsum("npc,cpk->nck", flat, ops.cast(self.kernel, flat.dtype))
-        found = ops.reshape(found, (-1, self.pictures * self.count))
-        return ops.concatenate([found, inputs[:, 0, 0, self.pictures :]], axis=-1)
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
-        """Return the number of exposures, and of numbers for each."""
-        return (input_shape[0], self.pictures * self.count + input_shape[3] - self.pictures)
-
-    def to_onnx(self, graph: Any, inputs: list[str]) -> list[str]:
-        """Return the same in ONNX."""
-        pixels = int(self.kernel.shape[1])
-        kernel = graph.parameter(self.kernel.path, np.asarray(self.kernel, dtype=np.float32))
-
-        def cut(starts: list[int], ends: list[int], axes: list[int]) -> str:
-            fed = [graph.constant(values, _INT64) for values in (starts, ends, axes)]
-            return str(graph.add("Slice", inputs[0], *fed))
-
-        def shaped(source: str, shape: list[int]) -> str:
-            return str(graph.add("Reshape", source, graph.constant(shape, _INT64)))
-
-        pictures = shaped(cut([0], [self.pictures], [1]), [-1, self.pictures, 1, pixels])
-        found = graph.add("MatMul", pictures, kernel)
-        constants = cut([self.pictures, 0, 0], [2**31 - 1, 1, 1], [1, 2, 3])
-        parts = [graph.add("Flatten", part) for part in (found, constants)]
-        return [graph.add("Concat", *parts, axis=1)]

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
-import numpy as np
 from keras import layers
 
-from astroclean_maximask.average_star import CHANNELS, INPUT, PICTURES, SIDE
+from astroclean_maximask.average_star import INPUT, SIDE
 from astroclean_maximask.layers import (
     Arcsinh,
     ArgMaxPool,
     ArgMaxUnpool,
     BinnedLight,
-    Components,
     LightAndDetail,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = [
     "build_compact",
@@ -28,7 +23,6 @@ __all__ = [
     "build_maxitrack",
     "build_track",
     "build_wide_probabilities",
-    "set_components",
 ]
 
 _ENCODER = (
@@ -61,8 +55,8 @@ _MIXED = 32
 """Features from which the answer at full resolution is made."""
 _DEPTHS = (2, 2, 3, 2, 3)
 """Convolutions of the encoder at each resolution."""
-_TRACK_COMPONENTS = 8
-"""Numbers to which the screening network takes each picture of a star."""
+_TRACK_WIDTHS = (16, 24, 32, 48)
+"""Filters of the screening network, each level at half the resolution of the one before."""
 
 
 def _convolve(tensor: Any, filters: int, name: str, *, stride: int = 1) -> Any:
@@ -240,7 +234,7 @@ def _probabilities(logits: keras.Model) -> keras.Model:
 
 
 def build_track(outputs: int = 4) -> keras.Model:
-    """Return the compact screening network: a perceptron on components of the mean star.
+    """Return the compact screening network: convolutions of what a star looks like on the tile.
 
     Given whole tiles, such a network must first learn what a star is, for which it needs many
     times the exposures.
@@ -253,47 +247,22 @@ def build_track(outputs: int = 4) -> keras.Model:
     Returns
     -------
     keras.Model
-        (n, 21, 21, 13), as `average_star` gives it, to (n, outputs) probabilities.
+        (n, 81, 81, 2), as `average_star` gives it, to (n, outputs) probabilities.
     """
-    star = keras.Input((SIDE, SIDE, CHANNELS), name=INPUT)
-    # In float32: a tenth of an ellipticity must not be lost.
-    tensor = Components(
-        PICTURES, _TRACK_COMPONENTS, dtype="float32", trainable=False, name="components"
-    )(star)
-    scale = keras.initializers.Constant(0.4)
-    even = layers.BatchNormalization(
-        gamma_initializer=scale, dtype="float32", trainable=False, name="even"
-    )(tensor)
-    # Bounded: what no exposure of the training had is not taken far beyond what they had.
-    tensor = layers.Dropout(0.1)(layers.Activation("tanh", name="bounded")(even))
-    tensor = layers.Dropout(0.4)(layers.Dense(192, activation="relu", name="hidden0")(tensor))
-    tensor = layers.Dense(48, activation="relu", name="hidden1")(tensor)
+    star = keras.Input((SIDE, SIDE, 2), name=INPUT)
+    tensor = star
+    for level, filters in enumerate(_TRACK_WIDTHS):
+        made = layers.Conv2D(
+            filters,
+            3,
+            strides=2 if level else 1,
+            padding="same",
+            use_bias=False,
+            name=f"down{level}",
+        )(tensor)
+        even = layers.BatchNormalization(momentum=0.95, name=f"even{level}")(made)
+        tensor = layers.ReLU(name=f"bent{level}")(even)
+    tensor = layers.Dropout(0.4)(layers.Flatten()(tensor))
+    tensor = layers.Dropout(0.3)(layers.Dense(48, activation="relu", name="hidden")(tensor))
     chances = layers.Dense(outputs, dtype="float32", name="conditions")(tensor)
     return keras.Model(star, layers.Softmax(dtype="float32")(chances), name="maxitrack_compact")
-
-
-def set_components(model: keras.Model, stars: NDArray[np.float32]) -> None:
-    """Give the screening network the principal components of stars, and their spread.
-
-    These two layers are not trained: few exposures suffice for the rest.
-
-    Parameters
-    ----------
-    model : keras.Model
-        From `build_track`; modified.
-    stars : (n, 21, 21, 13) float32
-        More than its components.
-    """
-    kernel = np.zeros((PICTURES, SIDE * SIDE, _TRACK_COMPONENTS), dtype=np.float32)
-    for channel in range(PICTURES):
-        flat = stars[..., channel].reshape(len(stars), -1)
-        _, vectors = np.linalg.eigh(np.cov(flat, rowvar=False))
-        kernel[channel] = vectors[:, : -_TRACK_COMPONENTS - 1 : -1]
-    components, even = model.get_layer("components"), model.get_layer("even")
-    components.set_weights([kernel])
-    found = np.asarray(components(stars), dtype=np.float32)
-    mean, variance = found.mean(axis=0), found.var(axis=0)
-    # Of the direction, which any mirror changes.
-    mean[-2:], variance[-2:] = 0, 1
-    scale, shift, _, _ = even.get_weights()
-    even.set_weights([scale, shift, mean, variance])

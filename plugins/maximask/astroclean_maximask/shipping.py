@@ -115,7 +115,7 @@ _PAPER_ENTRIES = {
 _TRACK_CARD = """\
 schema = 1
 name = "maxitrack-astroclean"
-architecture = "Perceptron on components of the mean star of a tile, 0.05 M parameters"
+architecture = "Four convolutions of the average star of a tile, 0.31 M parameters"
 paper = "10.1051/0004-6361/201936345"
 license = "BSD-3-Clause"
 unit = "any"
@@ -142,7 +142,7 @@ keras = "astroclean_maximask.network:build_track"
 
 [domain]
 coadd = false
-description = "Simulated exposures of CCDs: PSF of 1.3 to 8.5 pixels, 8 to 3000 stars in 256 x 256"
+description = "Simulated exposures of CCDs: PSF of 1.5 to 8 pixels, 10 to 1500 stars in 256 x 256"
 
 [example]
 file = "maxitrack-astroclean.example.npz"
@@ -290,21 +290,7 @@ def _written(
     return [*files, card, write_classes(classes, folder / f"{name}.classes.toml")]
 
 
-def _follow(last: Any, line: tuple[float, float]) -> None:
-    """Give the last layer of the screening network the slope and the offset of a calibration.
-
-    The slope is exact where one condition rules the others, and close to it elsewhere.
-    """
-    slope, offset = line
-    kernel, bias = (np.array(value) for value in last.get_weights())
-    bias = slope * bias
-    bias[0] -= offset
-    last.set_weights([slope * kernel, bias])
-
-
-def export_track(
-    weights: Sequence[NDArray[Any]], folder: Path, *, line: tuple[float, float] = (1.0, 0.0)
-) -> list[Path]:
+def export_track(weights: Sequence[NDArray[Any]], folder: Path) -> list[Path]:
     """Write the compact screening network as it is shipped.
 
     Parameters
@@ -313,9 +299,6 @@ def export_track(
         In the order of the variables of `build_track`.
     folder : Path
         Where.
-    line : (float, float)
-        Slope and offset that make the log-odds of being spoiled those of a probability, from
-        `astroclean_maximask.calibration.calibrate`.
 
     Returns
     -------
@@ -324,7 +307,6 @@ def export_track(
     """
     model = build_track(len(CONDITIONS))
     model.set_weights(list(weights))
-    _follow(model.get_layer("conditions"), line)
     star = average_star(example_pixels(_TRACK_TILE)[0, ..., 0])
     files = write_network(
         model,
