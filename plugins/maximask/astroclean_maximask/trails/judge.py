@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "Trail", "judged"]
 
-_WITH_NETWORK, _CROSSING = 5.5, 6.5
-"""Significance that is enough where the network says the same, or the line crosses the frame."""
+_WITH_NETWORK = 5.5
+"""Significance that is enough where the network says the same."""
 _WIDE = 30.0
 """Full width in pixels from which the network must say the same: the sky has wide ridges."""
 _SUPPORT = 0.1
@@ -160,8 +160,6 @@ def judged(
     support = _support(probability, line)
     at_border = _ends_at_border(line, sky.shape)
     needed = limits.nsigma
-    if at_border == len(line.span):
-        needed = min(needed, _CROSSING)
     if support >= _SUPPORT:
         needed = min(needed, _WITH_NETWORK)
     significance = min(line.significance, profile.significance)

@@ -119,6 +119,8 @@ def _peaks(sums: NDArray[np.float32], width: int, nsigma: float) -> list[Candida
     if len(sample) >= _FEWEST:
         scatter = max(1.4826 * float(np.median(np.abs(sample))), 0.7 * expected)
     limit = nsigma * scatter
+    if not (sums > limit).any():
+        return []
     best = _block_maxima(sums)
     places = np.argwhere(best > limit)
     if len(places) > _MOST:
