@@ -42,7 +42,9 @@ _SEEN_DASHED = 0.45
 """Share of the pieces with light of a trail that is dashed or flashes: several of them are dark."""
 _MOST_OF_ONE = 0.4
 """Share of all light that one piece has at most."""
-_PIECE_SIGMA = 3.0
+_PIECE_SIGMA, _GAP_SIGMA = 3.0, 5.0
+"""Significance of a piece, in the mean: of any line, and of one that has gaps, which chance and
+faint stars have too."""
 _FEWEST_PIECES = 4
 _NARROWEST = 1.6
 """Full width in pixels below which lines are tracks of particles or columns: no optics are as
@@ -63,6 +65,8 @@ _BORDER = 12.0
 _STAR = 40.0
 """Star over spike, at least."""
 _STAR_SIGMA = 60.0
+_STAR_REACH = 4.0
+"""Widths around a star that do not tell whether its arm fades."""
 _FARTHEST = 120.0
 """Pixels beyond the ends of a line where its star may be: a halo hides where an arm begins."""
 _SPIKE_FADES = 0.75
@@ -175,7 +179,7 @@ def judged(
         support,
         at_border,
     )
-    fault = _shape_fault(trail, limits) or _light_fault(trail, sky)
+    fault = _shape_fault(trail, limits) or _light_fault(trail, sky, limits)
     if fault is None and dashed and support < _SUPPORT:
         fault = _row_fault(trail, limits)
     return fault or trail
@@ -230,7 +234,7 @@ def _has_both_sides(trail: Trail) -> bool:
     return all(len(side) and float(side.mean()) >= _BOTH_SIDES for side in sides)
 
 
-def _light_fault(trail: Trail, sky: Sky) -> str | None:
+def _light_fault(trail: Trail, sky: Sky, limits: Limits) -> str | None:
     """Return what of the light along a line speaks against a trail."""
     pieces = int(np.clip((trail.significance / _PIECE_SIGMA) ** 2, 5, _PIECES))
     size = max(int(trail.length) // pieces, 1)
@@ -242,7 +246,10 @@ def _light_fault(trail: Trail, sky: Sky) -> str | None:
     mean = float(light.mean())
     seen = float(np.mean(light > _PIECE_SHARE * mean))
     steady = seen >= _SEEN and float(np.median(light)) >= _MEDIAN_SHARE * mean
-    told = mean > _PIECE_SIGMA * float(np.median(error))
+    told = mean > _GAP_SIGMA * float(np.median(error))
+    # The halos of two stars on a line are wider than dashes.
+    wide = limits.star_fwhm and trail.across.fwhm > _ROW_WIDTH * limits.star_fwhm
+    told = told and (trail.support >= _SUPPORT or not wide)
     faults = {
         "dark": lambda: mean <= 0,
         "gaps": lambda: not steady and not (told and seen >= _SEEN_DASHED),
@@ -305,7 +312,8 @@ def _is_spike(trail: Trail, sky: Sky) -> bool:
     size = 8
     light, _ = along(trail.strip, trail.across, size)
     distance = np.abs(trail.strip.t[0] + (np.arange(len(light)) + 0.5) * size - place)
-    known = np.isfinite(light)
+    # Not the star itself, which is masked only where it is large.
+    known = np.isfinite(light) & (distance > _STAR_REACH * trail.across.fwhm + size)
     if known.sum() < 6:  # noqa: PLR2004 - nothing to compare
         return True
     far = np.median(distance[known])
