@@ -31,6 +31,8 @@ _WITH_NETWORK = 5.5
 """Significance that is enough where the network says the same."""
 _WIDE = 30.0
 """Full width in pixels from which the network must say the same: the sky has wide ridges."""
+_WIDE_OF_STAR = 2.0
+"""Of the width of stars, the same for a line with an end in the frame: halos of two stars."""
 _SUPPORT = 0.1
 """Mean probability of the network along a line that supports it. All limits on probabilities of the
 plugin are this one and that of the search."""
@@ -213,12 +215,14 @@ def _shape_fault(trail: Trail, limits: Limits) -> str | None:
     least = max(_NARROWEST, _OF_STAR * limits.star_fwhm)
     degrees = math.degrees(trail.path.angle) % 90
     is_cut = trail.ends_at_border == len(trail.span)
+    of_star = _WIDE_OF_STAR * limits.star_fwhm
+    widest = min(of_star, _WIDE) if of_star and not is_cut else _WIDE
     long_inside = max(SHORTEST_INSIDE, SLENDER_INSIDE * fwhm)
     faults = {
         "short": length < max(limits.min_length, SLENDER * fwhm),
         "short inside": not is_cut and length < long_inside,
         "one side": not _has_both_sides(trail),
-        "wide": fwhm > limits.widest or (fwhm > _WIDE and trail.support < _SUPPORT),
+        "wide": fwhm > limits.widest or (fwhm > widest and trail.support < _SUPPORT),
         "narrow": fwhm < least
         and trail.across.score(fwhm) ** 2 > trail.across.score(least) ** 2 + _NARROWER,
         "arc": abs(trail.sagitta) > max(_SAGITTA * length, _LEAST_SAGITTA),
