@@ -25,7 +25,7 @@ __all__ = ["drawn", "find_trails"]
 
 _LOG = logging.getLogger(__name__)
 _LOOKS, _LOOKS_MPIX = 200, 50
-_TRIES, _TRIES_MPIX = 24, 6
+_TRIES, _TRIES_MPIX = 24, 3
 """Candidates of all maps that are looked at on the cells, and followed on the pixels: a number, and
 one for each million pixels. A frame of galaxies has more, and would take minutes."""
 _SEARCH, _SEARCH_DASHED = 5.0, 6.0
