@@ -248,7 +248,7 @@ def _shifted(values: NDArray[np.float64], shifts: NDArray[np.intp]) -> NDArray[n
     padded = np.pad(values, ((0, 0), (reach, reach))).astype(np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)
     rows = np.arange(len(values))
-    return windows[rows, shifts + reach].sum(axis=1, dtype=np.float64)
+    return np.asarray(windows[rows, shifts + reach].sum(axis=1, dtype=np.float64))
 
 
 def _light(strip: Strip, half_width: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -18,6 +18,8 @@ from astroclean_maximask.trails.path import sampled
 from astroclean_maximask.trails.profile import across, along, lit_chunks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from astroclean_maximask.trails.follow import Followed
@@ -254,11 +256,11 @@ def _light_fault(trail: Trail, sky: Sky, limits: Limits) -> str | None:
     # The halos of two stars on a line are wider than dashes.
     wide = limits.star_fwhm and trail.across.fwhm > _ROW_WIDTH * limits.star_fwhm
     told = told and (trail.support >= _SUPPORT or not wide)
-    faults = {
+    faults: dict[str, Callable[[], bool]] = {
         "dark": lambda: mean <= 0,
         "gaps": lambda: not steady and not (told and seen >= _SEEN_DASHED),
         "wanders": lambda: _wanders(trail),
-        "one piece": lambda: light.max() > _MOST_OF_ONE * np.maximum(light, 0).sum(),
+        "one piece": lambda: bool(light.max() > _MOST_OF_ONE * np.maximum(light, 0).sum()),
         "fades": lambda: trail.ends_at_border < len(trail.span) and _fades(light),
         "spike": lambda: _is_spike(trail, sky),
     }

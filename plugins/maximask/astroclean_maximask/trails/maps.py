@@ -104,8 +104,9 @@ def observed(frame: Frame, measured: Measurement) -> Sky:
     level, noise = _sky_of_cells(measured, (total.shape[0], total.shape[1]))
     known = count >= _LEAST * BIN**2
     with np.errstate(invalid="ignore", over="ignore"):
-        cells = (total - count * level) / (noise * np.sqrt(np.maximum(count, 1)))
-    cells = np.where(known & np.isfinite(cells), cells, 0).astype(np.float32)
+        ratio = (total - count * level) / (noise * np.sqrt(np.maximum(count, 1)))
+    told = np.where(known & np.isfinite(ratio), ratio, 0)
+    cells: NDArray[np.float32] = np.asarray(told, dtype=np.float32)
     pixels = _in_noise(frame.data, valid, level, noise)
     plain = Sky(pixels, noise, cells, ~known)
     if not known.any():

@@ -155,4 +155,4 @@ def _block_maxima(sums: NDArray[np.float32]) -> NDArray[np.float32]:
     if width % _BLOCK[1]:
         rest = tall[..., whole * _BLOCK[1] :].max(axis=2, keepdims=True)
         best = np.concatenate([best, rest], axis=2)
-    return best
+    return np.asarray(best)
