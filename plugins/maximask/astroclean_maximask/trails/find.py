@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["drawn", "find_trails"]
 
 _LOG = logging.getLogger(__name__)
-_MOST_LOOKS, _MOST_TRIES = 400, 60
-"""Candidates that are looked at on the cells, and followed on the pixels: a frame of galaxies has
-more, and would take minutes."""
-_SEARCH = 5.0
-"""Significance of a candidate: what is chance shows on the pixels."""
+_LOOKS, _LOOKS_MPIX = 200, 50
+_TRIES, _TRIES_MPIX = 24, 3
+"""Candidates of all maps that are looked at on the cells, and followed on the pixels: a number, and
+one for each million pixels. A frame of galaxies has more, and would take minutes."""
+_SEARCH, _SEARCH_DASHED = 5.0, 6.0
+"""Significance of a candidate: what is chance shows on the pixels. Rows need more there, too."""
 _SHORTEST, _SHORTEST_DASHED = 16, 64
 """Cells of the shortest pieces that are searched; of dashes a line must have many."""
 _PROBABLE = 0.1
@@ -36,6 +38,8 @@ _ROWS, _FEWEST_PIECES, _PIECES = 4, 4, 8
 """Cells along a line that are taken together; pieces by which it is judged on the cells."""
 _PLAUSIBLE, _LIT, _MOST_OF_ONE = 0.8, 0.5, 0.6
 """Share of the least length, lit share of the pieces, and most light of one, on the cells."""
+_POINTS, _ERASED = 16, 0.6
+"""Points on a candidate, and the share on what was tried before from which it is no other."""
 _REST = 0.7
 """Of its significance, what a candidate must still have beside what was found before."""
 
@@ -62,26 +66,42 @@ def find_trails(
         Each once.
     """
     found: list[Trail] = []
-    maps = [(sky, sky.cells, _SHORTEST)]
-    if sky.with_small is not None:
-        maps.append((sky.with_small, sky.with_small.cells, _SHORTEST_DASHED))
+    maps = [_Map(sky, sky.cells, _SHORTEST, _SEARCH)]
     # What the network sees of a line, the pixels may hold too faintly for the others.
-    maps.append((sky, _hints(probability), _SHORTEST))
-    for view, searched, shortest in maps:
-        cells = searched.copy()
+    maps.append(_Map(sky, _hints(probability), _SHORTEST, _SEARCH))
+    if sky.with_small is not None:
+        small = sky.with_small
+        maps.append(_Map(small, small.cells, _SHORTEST_DASHED, _SEARCH_DASHED))
+    area = sky.pixels.size / 1e6
+    left = np.array([_LOOKS + _LOOKS_MPIX * area, _TRIES + _TRIES_MPIX * area], dtype=int)
+    for number, searched in enumerate(maps):
+        cells = searched.cells.copy()
         for trail in found:
             _erase_path(cells, trail)
         if np.count_nonzero(cells) < limits.min_length / BIN:
             continue
         tried = candidates(
             cells,
-            nsigma=_SEARCH,
+            nsigma=searched.nsigma,
             widest=limits.widest / BIN,
-            shortest=shortest,
+            shortest=searched.shortest,
             threads=threads,
         )
-        _try_all(tried, cells, view, probability, limits, found)
+        # The first leave a third to the others.
+        most = left if number == len(maps) - 1 else -(-2 * left // 3)
+        left -= _try_all(tried, replace(searched, cells=cells), probability, limits, found, most)
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Map:
+    """Cells that are searched, and the pixels that candidates are followed on."""
+
+    view: Sky
+    cells: NDArray[np.float32]
+    shortest: int
+    """Cells of the shortest pieces."""
+    nsigma: float
 
 
 def _hints(probability: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -95,39 +115,53 @@ def _hints(probability: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _try_all(
     tried: list[Candidate],
-    cells: NDArray[np.float32],
-    sky: Sky,
+    searched: _Map,
     probability: NDArray[np.float32],
     limits: Limits,
     found: list[Trail],
-) -> None:
-    """Follow candidates, and add those that are trails; cells of what was tried are erased."""
-    looks, left = _MOST_LOOKS, _MOST_TRIES
+    most: NDArray[np.intp],
+) -> NDArray[np.intp]:
+    """Follow candidates, and add those that are trails; cells of what was tried are erased.
+
+    Returns how many were looked at, and followed; no more than ``most``.
+    """
+    used = np.zeros(2, dtype=int)
+    sky, cells = searched.view, searched.cells
     scale = _scale(cells)
-    for candidate in tried:
-        if not left or not looks:
-            return
+    erased = np.zeros(cells.shape, dtype=bool)
+    points = _points_on(tried, cells.shape)
+    for candidate, own in zip(tried, points, strict=True):
+        if (used >= most).any():
+            break
+        if erased.ravel()[own].mean() > _ERASED:
+            continue
         rows, columns = _cells_of(candidate, cells.shape)
         rest = float(cells[rows, columns].sum()) / np.sqrt(rows.size)
         if rest < max(_REST * candidate.significance * scale, 1e-3):
             continue
-        looks -= 1
-        if not _plausible(candidate, cells):
-            cells[rows, columns] = np.minimum(cells[rows, columns], 0)
-            continue
-        left -= 1
-        line = follow(sky, candidate, widest=limits.widest)
-        told = (
-            "nothing"
-            if line is None
-            else judged(sky, line, limits, probability, dashed=sky.with_small is None)
-        )
-        if isinstance(told, Trail):
-            if not any(_same(told, other) for other in found):
-                found.append(told)
-            _erase_path(cells, told)
-        _LOG.debug("candidate %s: %s", candidate, told if isinstance(told, str) else "trail")
+        used[0] += 1
+        if _plausible(candidate, cells):
+            used[1] += 1
+            line = follow(sky, candidate, widest=limits.widest)
+            dashed = sky.with_small is None
+            told = judged(sky, line, limits, probability, dashed=dashed) if line else "nothing"
+            if isinstance(told, Trail):
+                if not any(_same(told, other) for other in found):
+                    found.append(told)
+                _erase_path(cells, told, erased)
+            _LOG.debug("candidate %s: %s", candidate, told if isinstance(told, str) else "trail")
         cells[rows, columns] = np.minimum(cells[rows, columns], 0)
+        erased[rows, columns] = True
+    return used
+
+
+def _points_on(tried: list[Candidate], shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return the flat indices of cells in the middle of each candidate, from end to end."""
+    ends = np.array([(one.start, one.end) for one in tried]).reshape(-1, 2, 1, 2)
+    t = (np.arange(_POINTS)[:, None] + 0.5) / _POINTS
+    places = np.rint(ends[:, 0] * (1 - t) + ends[:, 1] * t).astype(np.intp)
+    rows, columns = (np.clip(places[..., axis], 0, shape[axis] - 1) for axis in (0, 1))
+    return rows * shape[1] + columns
 
 
 def _plausible(candidate: Candidate, cells: NDArray[np.float32]) -> bool:
@@ -136,7 +170,30 @@ def _plausible(candidate: Candidate, cells: NDArray[np.float32]) -> bool:
     It spares most of the work: nearly all candidates are galaxies, or nothing.
     """
     (y0, x0), (y1, x1) = candidate.start, candidate.end
-    t = np.arange(-1.0, 2.0, 1.0 / max(abs(y1 - y0), abs(x1 - x0), 1.0))
+    steps = max(abs(y1 - y0), abs(x1 - x0), 1.0)
+    light, own = _continued(candidate, cells, steps)
+    count = len(light)
+    if count < _FEWEST_PIECES or own is None:
+        return False
+    weight = np.full(count, float(_ROWS * candidate.width))
+    start, end = lit_segment(light, weight, own)
+    lit = light[start:end]
+    length = (end - start) * _ROWS * BIN * np.hypot(y1 - y0, x1 - x0) / steps
+    whole = start <= 1 and end >= count - 1
+    if not len(lit) or (length < _PLAUSIBLE * SHORTEST_INSIDE and not whole):
+        return False
+    pieces = np.array([part.sum() for part in np.array_split(lit, _PIECES)])
+    total = float(pieces.sum())
+    seen = float(np.mean(pieces > 0.2 * total / _PIECES))
+    return total > 0 and seen >= _LIT and float(pieces.max()) < _MOST_OF_ONE * total
+
+
+def _continued(
+    candidate: Candidate, cells: NDArray[np.float32], steps: float
+) -> tuple[NDArray[np.float64], tuple[float, float] | None]:
+    """Return the light of pieces of a line three times as long, and which are the candidate's."""
+    (y0, x0), (y1, x1) = candidate.start, candidate.end
+    t = np.arange(-1.0, 2.0, 1.0 / steps)
     offsets = np.arange(candidate.width) - (candidate.width - 1) / 2
     steep = abs(y1 - y0) >= abs(x1 - x0)
     y = y0 + t[:, None] * (y1 - y0) + (0 if steep else 1) * offsets
@@ -146,25 +203,10 @@ def _plausible(candidate: Candidate, cells: NDArray[np.float32]) -> bool:
     inside = ((rows >= 0) & (rows < my) & (columns >= 0) & (columns < mx)).all(axis=1)
     values = cells[rows[inside], columns[inside]].mean(axis=1)
     count = len(values) // _ROWS
-    if count < _FEWEST_PIECES:
-        return False
     light = values[: count * _ROWS].reshape(count, _ROWS).mean(axis=1).astype(np.float64)
     own = (t[inside] >= 0) & (t[inside] <= 1)
     places = np.flatnonzero(own) / _ROWS
-    if not len(places):
-        return False
-    weight = np.full(count, float(_ROWS * candidate.width))
-    start, end = lit_segment(light, weight, (float(places[0]), float(places[-1])))
-    lit = light[start:end]
-    length = (end - start) * _ROWS * BIN * np.hypot(y1 - y0, x1 - x0)
-    length /= max(abs(y1 - y0), abs(x1 - x0), 1.0)
-    whole = start <= 1 and end >= count - 1
-    if not len(lit) or (length < _PLAUSIBLE * SHORTEST_INSIDE and not whole):
-        return False
-    pieces = np.array([part.sum() for part in np.array_split(lit, _PIECES)])
-    total = float(pieces.sum())
-    seen = float(np.mean(pieces > 0.2 * total / _PIECES))
-    return total > 0 and seen >= _LIT and float(pieces.max()) < _MOST_OF_ONE * total
+    return light, (float(places[0]), float(places[-1])) if len(places) else None
 
 
 def _scale(cells: NDArray[np.float32]) -> float:
@@ -196,9 +238,13 @@ def _same(trail: Trail, other: Trail) -> bool:
     return bool(np.mean(beside & near) > 0.5)  # noqa: PLR2004 - most of it
 
 
-def _erase_path(cells: NDArray[np.float32], trail: Trail) -> None:
+def _erase_path(
+    cells: NDArray[np.float32], trail: Trail, erased: NDArray[np.bool_] | None = None
+) -> None:
     where = drawn(trail, cells.shape, scale=BIN, grow=1.5 * BIN)
     cells[where] = np.minimum(cells[where], 0)
+    if erased is not None:
+        erased |= where
 
 
 def drawn(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -38,8 +38,8 @@ _TELLING = 6.0
 _BESIDE = 10
 """Pixels on either side that tell the sky beside the line."""
 _GAP = 2
-_LEAST = 4.5
-"""Significance below which a candidate is not followed."""
+_LEAST_FIRST, _LEAST = 4.5, 5.0
+"""Significance below which a candidate is not followed: on its own length, and then."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,46 +82,74 @@ def follow(sky: Sky, candidate: Candidate, *, widest: float) -> Followed | None:
     Followed or None
         None where nothing is left of it on the pixels.
     """
-    (y0, x0), (y1, x1) = (
-        tuple((c + 0.5) * BIN - 0.5 for c in end) for end in (candidate.start, candidate.end)
-    )
-    path = Path((y0 + y1) / 2, (x0 + x1) / 2, math.atan2(y1 - y0, x1 - x0))
-    length = math.hypot(y1 - y0, x1 - x0)
-    span = _inside(path, (-length / 2, length / 2), sky.shape)
-    width = min(BIN * candidate.width, widest)
-    slack = 1.5 * BIN + width / 2
-    half = math.ceil(max(1.5 * width, width + _GAP + _BESIDE) + slack)
-    half_width = width / 2
+    path, span, width = _on_pixels(candidate, sky.shape, widest)
+    guess = _Guess(path, span, width / 2, slack=1.5 * BIN + width / 2)
     for number in range(_ROUNDS):
-        if span[1] - span[0] < 4 * CHUNK:
+        if guess.span[1] - guess.span[0] < 4 * CHUNK:
             return None
-        bends = number > 0
-        strip = sampled(sky, path, span, half)
-        path, half_width, score = _aligned(strip, path, slack, widest, bends)
-        if score < _LEAST:
+        strip = sampled(sky, guess.path, guess.span, guess.reach(1.0 if number else 0.5))
+        guess, score = _aligned(strip, guess, widest, bends=number > 0)
+        if score < (_LEAST if number else _LEAST_FIRST):
             return None
-        middle = 0.5 * (span[0] + span[1])
-        span = _inside(path, (span[0] - middle, span[1] - middle), sky.shape)
-        slack = 3.0
-        half = math.ceil(max(3 * half_width, 2 * half_width + _GAP + _BESIDE) + slack)
-        reach = _GROWTH * (span[1] - span[0])
-        wide = _inside(path, (span[0] - reach, span[1] + reach), sky.shape)
-        strip = sampled(sky, path, wide, half)
-        light, weight = _light(strip, half_width)
-        start, end = lit_segment(
-            light, weight, ((span[0] - strip.t[0]) / CHUNK, (span[1] - strip.t[0]) / CHUNK)
+        guess = replace(guess, span=_inside(guess.path, guess.span, sky.shape))
+        strip, light, weight, (start, end) = _grown(sky, guess)
+        # The last piece may be padded.
+        span = (
+            float(strip.t[0]) + start * CHUNK,
+            min(float(strip.t[0]) + end * CHUNK, float(strip.t[-1])),
         )
-        grown = (float(strip.t[0]) + start * CHUNK, float(strip.t[0]) + end * CHUNK)
-        grown = (grown[0], min(grown[1], float(strip.t[-1])))
-        same = max(abs(a - b) for a, b in zip(grown, span, strict=True)) <= 2 * CHUNK
-        span = grown
+        same = max(abs(a - b) for a, b in zip(span, guess.span, strict=True)) <= 2 * CHUNK
+        guess = replace(guess, span=span)
         if same and number > 1:
             break
     if end - start < 4:  # noqa: PLR2004 - chunks; too short for any line
         return None
     rows = slice(start * CHUNK, end * CHUNK)
     own = Strip(strip.values[rows], strip.t[rows], strip.u)
-    return Followed(path, span, half_width, own, light[start:end], weight[start:end])
+    return Followed(
+        guess.path, guess.span, guess.half_width, own, light[start:end], weight[start:end]
+    )
+
+
+@dataclass(frozen=True)
+class _Guess:
+    """Where a line may lie."""
+
+    path: Path
+    span: tuple[float, float]
+    half_width: float
+    slack: float = 3.0
+    """Pixels by which it may lie beside."""
+
+    def reach(self, more: float) -> int:
+        """Return the pixels on either side that hold it and its sky."""
+        wide = max((2 + more) * self.half_width, 2 * self.half_width + _GAP + _BESIDE)
+        return math.ceil(wide + self.slack)
+
+
+def _on_pixels(
+    candidate: Candidate, shape: tuple[int, int], widest: float
+) -> tuple[Path, tuple[float, float], float]:
+    """Return the line of a candidate, its span, and its width."""
+    (y0, x0), (y1, x1) = (
+        tuple((c + 0.5) * BIN - 0.5 for c in end) for end in (candidate.start, candidate.end)
+    )
+    path = Path((y0 + y1) / 2, (x0 + x1) / 2, math.atan2(y1 - y0, x1 - x0))
+    half = math.hypot(y1 - y0, x1 - x0) / 2
+    return path, _inside(path, (-half, half), shape), min(BIN * candidate.width, widest)
+
+
+def _grown(
+    sky: Sky, guess: _Guess
+) -> tuple[Strip, NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
+    """Return a longer strip, its light and weight, and the chunks that are lit."""
+    span = guess.span
+    reach = _GROWTH * (span[1] - span[0])
+    wide = _inside(guess.path, (span[0] - reach, span[1] + reach), sky.shape)
+    strip = sampled(sky, guess.path, wide, guess.reach(1.0))
+    light, weight = _light(strip, guess.half_width)
+    seed = ((span[0] - strip.t[0]) / CHUNK, (span[1] - strip.t[0]) / CHUNK)
+    return strip, light, weight, lit_segment(light, weight, seed)
 
 
 def _inside(path: Path, span: tuple[float, float], shape: tuple[int, int]) -> tuple[float, float]:
@@ -139,75 +167,88 @@ def _chunks(strip: Strip, count: int) -> tuple[NDArray[np.float64], NDArray[np.f
     return clipped.sum(axis=1, dtype=np.float64), known.sum(axis=1).astype(np.float64)
 
 
-def _aligned(
-    strip: Strip, path: Path, slack: float, widest: float, bends: bool
-) -> tuple[Path, float, float]:
-    """Return the path moved to where the strip is brightest, half its width, its significance."""
+def _aligned(strip: Strip, guess: _Guess, widest: float, *, bends: bool) -> tuple[_Guess, float]:
+    """Return the line where the strip is brightest, from the middle of its span, and how bright."""
     length = float(strip.t[-1] - strip.t[0])
     total, count = _chunks(strip, max(math.ceil(len(strip.t) / _PIECES), CHUNK))
     # The sky beside, piece by piece: halos are smooth across.
     mean = total.sum(axis=1, keepdims=True) / np.maximum(count.sum(axis=1, keepdims=True), 1)
-    total = total - mean * count
-    place = np.linspace(-1, 1, len(total))
-    most = min(max(_SAGITTA * length, _LEAST_SAGITTA), slack + 3) if bends else 0.0
-    turns = np.arange(-slack, slack + 0.25, 0.5)
-    arcs = np.arange(-np.floor(most), np.floor(most) + 1)
-    best: tuple[float, ...] = (-np.inf, 0.0, 0.0, 0.0, 1.0)
-
-    def better(turns: NDArray[np.float64], arc: float) -> tuple[float, ...]:
-        told = best
-        for turn in turns[np.argsort(np.abs(turns), kind="stable")]:  # of equals the least
-            shifts = np.rint(turn * place + arc * (place**2 - 0.5)).astype(int)
-            sums, known = _shifted(total, shifts), _shifted(count, shifts)
-            score, where, size = _brightest(sums, known, strip.u, slack, widest)
-            if score > told[0] + 1e-9:
-                told = (score, where, float(turn), arc, size)
-        return told
-
-    best = better(turns, 0.0)
-    near = best[2]
-    for arc in arcs[np.argsort(np.abs(arcs), kind="stable")]:
-        if arc:
-            best = better(near + np.array([0.0, -0.5, 0.5]), float(arc))
-    _, where, turn, arc, size = best
+    pieces = (total - mean * count, count)
+    reach = (strip.u, guess.slack, widest)
+    # Of equals the least, so the least come first.
+    steps = np.arange(0.0, guess.slack + 0.25, max(0.5, guess.half_width / 4))
+    turns = np.concatenate([[0.0], np.repeat(steps[1:], 2)])
+    turns[2::2] *= -1
+    best = _brightest(pieces, turns, np.zeros(len(turns)), *reach)
+    if bends:
+        most = min(max(_SAGITTA * length, _LEAST_SAGITTA), guess.slack + 3)
+        sizes = np.repeat(np.arange(1.0, math.floor(most) + 1), 6)
+        arcs = sizes * np.tile([1.0, 1.0, 1.0, -1.0, -1.0, -1.0], len(sizes) // 6)
+        near = best.turn + np.tile([0.0, -0.5, 0.5], len(arcs) // 3)
+        bent = _brightest(pieces, near, arcs, *reach)
+        best = bent if bent.score > best.score + 1e-9 else best
     middle, semi = 0.5 * float(strip.t[0] + strip.t[-1]), max(length / 2, 1.0)
-    moved = path.moved(middle, where - 0.5 * arc, turn / semi, 2 * arc / semi**2)
-    return moved, size / 2, best[0]
+    moved = guess.path.moved(
+        middle, best.where - 0.5 * best.arc, best.turn / semi, 2 * best.arc / semi**2
+    )
+    span = (guess.span[0] - middle, guess.span[1] - middle)
+    return _Guess(moved, span, best.size / 2), best.score
 
 
-def _shifted(values: NDArray[np.float64], shifts: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the sum of rows, each read from its shift on; 0 beyond the ends."""
-    width = values.shape[1]
-    reach = int(np.abs(shifts).max(initial=0))
-    padded = np.pad(values, ((0, 0), (reach, reach)))
-    index = np.arange(width) + (shifts[:, np.newaxis] + reach)
-    return np.asarray(np.take_along_axis(padded, index, axis=1).sum(axis=0))
+class _Move(NamedTuple):
+    """A box across a strip whose pieces were shifted."""
+
+    score: float
+    """Its significance."""
+    where: float
+    """Its middle, in ``u``."""
+    size: float
+    """Pixels."""
+    turn: float
+    """Shift of the last piece."""
+    arc: float
 
 
 def _brightest(
-    sums: NDArray[np.float64],
-    known: NDArray[np.float64],
+    pieces: tuple[NDArray[np.float64], NDArray[np.float64]],
+    turns: NDArray[np.float64],
+    arcs: NDArray[np.float64],
     u: NDArray[np.float64],
     slack: float,
     widest: float,
-) -> tuple[float, float, float]:
-    """Return the highest significance over boxes across, its middle, and the width of the box."""
-    total, count = (np.concatenate([[0.0], np.cumsum(part)]) for part in (sums, known))
-    best = (-np.inf, 0.0, 1.0)
+) -> _Move:
+    """Return the box of highest significance over turns with their arcs, and places."""
+    place = np.linspace(-1, 1, len(pieces[0]))
+    shifts = np.rint(turns[:, None] * place + arcs[:, None] * (place**2 - 0.5)).astype(np.intp)
+    sums, known = (_shifted(part, shifts) for part in pieces)
+    total, count = (np.cumsum(np.pad(part, ((0, 0), (1, 0))), axis=1) for part in (sums, known))
+    best = _Move(-math.inf, 0.0, 1.0, 0.0, 0.0)
     size = 1
     while size <= min(widest, len(u)):
-        wide, number = total[size:] - total[:-size], count[size:] - count[:-size]
-        middle = u[0] + np.arange(len(wide)) + (size - 1) / 2
-        score = np.where(
-            (np.abs(middle) <= slack) & (number >= 1),
-            wide / np.sqrt(np.maximum(number, 1)),
-            -np.inf,
-        )
-        index = int(np.argmax(score))
-        if score[index] > best[0]:
-            best = (float(score[index]), float(middle[index]), float(size))
+        middle = u[0] + np.arange(len(u) - size + 1) + (size - 1) / 2
+        near = np.flatnonzero(np.abs(middle) <= slack)
+        if len(near):
+            first, last = near[0], near[-1] + 1
+            wide = total[:, first + size : last + size] - total[:, first:last]
+            number = count[:, first + size : last + size] - count[:, first:last]
+            score = np.where(number >= 1, wide / np.sqrt(np.maximum(number, 1)), -np.inf)
+            move, index = np.unravel_index(int(np.argmax(score)), score.shape)
+            if score[move, index] > best.score:
+                where = float(middle[first + index])
+                value = float(score[move, index])
+                best = _Move(value, where, float(size), float(turns[move]), float(arcs[move]))
         size += max(size // 3, 1)
     return best
+
+
+def _shifted(values: NDArray[np.float64], shifts: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return, for each row of shifts, the sum of the values, each row read from its shift on."""
+    width = values.shape[1]
+    reach = int(np.abs(shifts).max(initial=0))
+    padded = np.pad(values, ((0, 0), (reach, reach))).astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)
+    rows = np.arange(len(values))
+    return np.asarray(windows[rows, shifts + reach].sum(axis=1, dtype=np.float64))
 
 
 def _light(strip: Strip, half_width: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -18,6 +18,8 @@ from astroclean_maximask.trails.path import sampled
 from astroclean_maximask.trails.profile import across, along, lit_chunks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from astroclean_maximask.trails.follow import Followed
@@ -27,10 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "Trail", "judged"]
 
-_WITH_NETWORK, _CROSSING = 5.5, 6.5
-"""Significance that is enough where the network says the same, or the line crosses the frame."""
+_WITH_NETWORK = 5.5
+"""Significance that is enough where the network says the same."""
 _WIDE = 30.0
 """Full width in pixels from which the network must say the same: the sky has wide ridges."""
+_WIDE_OF_STAR = 2.0
+"""Of the width of stars, the same for a line with an end in the frame: halos of two stars."""
 _SUPPORT = 0.1
 """Mean probability of the network along a line that supports it. All limits on probabilities of the
 plugin are this one and that of the search."""
@@ -42,7 +46,9 @@ _SEEN_DASHED = 0.45
 """Share of the pieces with light of a trail that is dashed or flashes: several of them are dark."""
 _MOST_OF_ONE = 0.4
 """Share of all light that one piece has at most."""
-_PIECE_SIGMA = 3.0
+_PIECE_SIGMA, _GAP_SIGMA = 3.0, 5.0
+"""Significance of a piece, in the mean: of any line, and of one that has gaps, which chance and
+faint stars have too."""
 _FEWEST_PIECES = 4
 _NARROWEST = 1.6
 """Full width in pixels below which lines are tracks of particles or columns: no optics are as
@@ -63,6 +69,8 @@ _BORDER = 12.0
 _STAR = 40.0
 """Star over spike, at least."""
 _STAR_SIGMA = 60.0
+_STAR_REACH = 4.0
+"""Widths around a star that do not tell whether its arm fades."""
 _FARTHEST = 120.0
 """Pixels beyond the ends of a line where its star may be: a halo hides where an arm begins."""
 _SPIKE_FADES = 0.75
@@ -160,8 +168,6 @@ def judged(
     support = _support(probability, line)
     at_border = _ends_at_border(line, sky.shape)
     needed = limits.nsigma
-    if at_border == len(line.span):
-        needed = min(needed, _CROSSING)
     if support >= _SUPPORT:
         needed = min(needed, _WITH_NETWORK)
     significance = min(line.significance, profile.significance)
@@ -177,7 +183,7 @@ def judged(
         support,
         at_border,
     )
-    fault = _shape_fault(trail, limits) or _light_fault(trail, sky)
+    fault = _shape_fault(trail, limits) or _light_fault(trail, sky, limits)
     if fault is None and dashed and support < _SUPPORT:
         fault = _row_fault(trail, limits)
     return fault or trail
@@ -211,12 +217,14 @@ def _shape_fault(trail: Trail, limits: Limits) -> str | None:
     least = max(_NARROWEST, _OF_STAR * limits.star_fwhm)
     degrees = math.degrees(trail.path.angle) % 90
     is_cut = trail.ends_at_border == len(trail.span)
+    of_star = _WIDE_OF_STAR * limits.star_fwhm
+    widest = min(of_star, _WIDE) if of_star and not is_cut else _WIDE
     long_inside = max(SHORTEST_INSIDE, SLENDER_INSIDE * fwhm)
     faults = {
         "short": length < max(limits.min_length, SLENDER * fwhm),
         "short inside": not is_cut and length < long_inside,
         "one side": not _has_both_sides(trail),
-        "wide": fwhm > limits.widest or (fwhm > _WIDE and trail.support < _SUPPORT),
+        "wide": fwhm > limits.widest or (fwhm > widest and trail.support < _SUPPORT),
         "narrow": fwhm < least
         and trail.across.score(fwhm) ** 2 > trail.across.score(least) ** 2 + _NARROWER,
         "arc": abs(trail.sagitta) > max(_SAGITTA * length, _LEAST_SAGITTA),
@@ -232,7 +240,7 @@ def _has_both_sides(trail: Trail) -> bool:
     return all(len(side) and float(side.mean()) >= _BOTH_SIDES for side in sides)
 
 
-def _light_fault(trail: Trail, sky: Sky) -> str | None:
+def _light_fault(trail: Trail, sky: Sky, limits: Limits) -> str | None:
     """Return what of the light along a line speaks against a trail."""
     pieces = int(np.clip((trail.significance / _PIECE_SIGMA) ** 2, 5, _PIECES))
     size = max(int(trail.length) // pieces, 1)
@@ -244,12 +252,15 @@ def _light_fault(trail: Trail, sky: Sky) -> str | None:
     mean = float(light.mean())
     seen = float(np.mean(light > _PIECE_SHARE * mean))
     steady = seen >= _SEEN and float(np.median(light)) >= _MEDIAN_SHARE * mean
-    told = mean > _PIECE_SIGMA * float(np.median(error))
-    faults = {
+    told = mean > _GAP_SIGMA * float(np.median(error))
+    # The halos of two stars on a line are wider than dashes.
+    wide = limits.star_fwhm and trail.across.fwhm > _ROW_WIDTH * limits.star_fwhm
+    told = told and (trail.support >= _SUPPORT or not wide)
+    faults: dict[str, Callable[[], bool]] = {
         "dark": lambda: mean <= 0,
         "gaps": lambda: not steady and not (told and seen >= _SEEN_DASHED),
         "wanders": lambda: _wanders(trail),
-        "one piece": lambda: light.max() > _MOST_OF_ONE * np.maximum(light, 0).sum(),
+        "one piece": lambda: bool(light.max() > _MOST_OF_ONE * np.maximum(light, 0).sum()),
         "fades": lambda: trail.ends_at_border < len(trail.span) and _fades(light),
         "spike": lambda: _is_spike(trail, sky),
     }
@@ -307,7 +318,8 @@ def _is_spike(trail: Trail, sky: Sky) -> bool:
     size = 8
     light, _ = along(trail.strip, trail.across, size)
     distance = np.abs(trail.strip.t[0] + (np.arange(len(light)) + 0.5) * size - place)
-    known = np.isfinite(light)
+    # Not the star itself, which is masked only where it is large.
+    known = np.isfinite(light) & (distance > _STAR_REACH * trail.across.fwhm + size)
     if known.sum() < 6:  # noqa: PLR2004 - nothing to compare
         return True
     far = np.median(distance[known])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.planes import MaskPlane
-from astroclean_maximask.average_star import SIDE, average_star
+from astroclean_maximask.average_star import SIDE, around_peaks
 from astroclean_maximask.trails.compact import compact_sources
 
 if TYPE_CHECKING:
@@ -37,14 +37,10 @@ _LEAST = 0.25
 class Sky:
     """A frame, and its cells of `BIN` x `BIN` pixels."""
 
-    data: NDArray[np.float32]
-    """(ny, nx) in the unit of the frame."""
-    valid: NDArray[np.bool_]
-    """(ny, nx) pixels to believe."""
-    level: NDArray[np.float32]
-    """(my, mx) sky in the middle of each cell, in the unit of the frame."""
+    pixels: NDArray[np.float32]
+    """(ny, nx) above the sky in units of its noise; NaN where nothing is to be believed."""
     noise: NDArray[np.float32]
-    """(my, mx) its standard deviation, for a pixel."""
+    """(my, mx) standard deviation of a pixel, in the unit of the frame."""
     cells: NDArray[np.float32]
     """(my, mx) light in units of the noise of a cell, clipped; 0 where nothing is known."""
     compact: NDArray[np.bool_]
@@ -55,7 +51,7 @@ class Sky:
     @property
     def shape(self) -> tuple[int, int]:
         """(ny, nx) of the frame."""
-        return (self.data.shape[0], self.data.shape[1])
+        return (self.pixels.shape[0], self.pixels.shape[1])
 
     def light(
         self, rows: NDArray[np.intp], columns: NDArray[np.intp], *, compact: bool = False
@@ -76,14 +72,15 @@ class Sky:
         """
         ny, nx = self.shape
         inside = (rows >= 0) & (rows < ny) & (columns >= 0) & (columns < nx)
-        y, x = np.where(inside, rows, 0), np.where(inside, columns, 0)
-        cell = (y // BIN, x // BIN)
-        known = inside & self.valid[y, x]
+        light = self.pixels[np.clip(rows, 0, ny - 1), np.clip(columns, 0, nx - 1)]
+        light[~inside] = np.nan
         if not compact:
-            known &= ~self.compact[cell]
-        with np.errstate(invalid="ignore", over="ignore"):
-            light = (self.data[y, x] - self.level[cell]) / self.noise[cell]
-        return np.where(known, light, np.float32(np.nan))
+            my, mx = self.compact.shape
+            # Rows and columns may be negative here; they are NaN already.
+            light[
+                self.compact[np.clip(rows // BIN, 0, my - 1), np.clip(columns // BIN, 0, mx - 1)]
+            ] = np.nan
+        return light
 
 
 def observed(frame: Frame, measured: Measurement) -> Sky:
@@ -107,14 +104,33 @@ def observed(frame: Frame, measured: Measurement) -> Sky:
     level, noise = _sky_of_cells(measured, (total.shape[0], total.shape[1]))
     known = count >= _LEAST * BIN**2
     with np.errstate(invalid="ignore", over="ignore"):
-        cells = (total - count * level) / (noise * np.sqrt(np.maximum(count, 1)))
-    cells = np.where(known & np.isfinite(cells), cells, 0).astype(np.float32)
-    plain = Sky(frame.data, valid, level, noise, cells, ~known)
+        ratio = (total - count * level) / (noise * np.sqrt(np.maximum(count, 1)))
+    told = np.where(known & np.isfinite(ratio), ratio, 0)
+    cells: NDArray[np.float32] = np.asarray(told, dtype=np.float32)
+    pixels = _in_noise(frame.data, valid, level, noise)
+    plain = Sky(pixels, noise, cells, ~known)
     if not known.any():
         return plain
     compact, large = (mask | ~known for mask in compact_sources(cells, ~known))
     small = replace(plain, cells=_flattened(cells, ~large), compact=large)
     return replace(plain, cells=_flattened(cells, ~compact), compact=compact, with_small=small)
+
+
+def _in_noise(
+    data: NDArray[np.floating],
+    valid: NDArray[np.bool_],
+    level: NDArray[np.float32],
+    noise: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return pixels above the level of their cell in units of its noise; NaN where not valid."""
+    pixels = np.where(valid, data, np.float32(np.nan)).astype(np.float32, copy=False)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        for start in range(BIN):
+            rows = pixels[start::BIN]
+            count, width = rows.shape
+            for part, work in ((level, np.subtract), (noise, np.divide)):
+                work(rows, np.repeat(part[:count], BIN, axis=1)[:, :width], out=rows)
+    return pixels
 
 
 def binned_mean(image: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -195,7 +211,7 @@ def star_fwhm(frame: Frame, sky: Sky) -> float:
     rows, columns = (slice(max(n // 2 - _STARS, 0), n // 2 + _STARS) for n in (ny, nx))
     y, x = np.mgrid[rows, columns]
     light = np.nan_to_num(sky.light(y, x, compact=True), posinf=0, neginf=0)
-    star = average_star(light)[1]
+    star = around_peaks(light)
     return _narrowest(star) if star.max() > 0 else 0.0
 
 

@@ -119,6 +119,8 @@ def _peaks(sums: NDArray[np.float32], width: int, nsigma: float) -> list[Candida
     if len(sample) >= _FEWEST:
         scatter = max(1.4826 * float(np.median(np.abs(sample))), 0.7 * expected)
     limit = nsigma * scatter
+    if not (sums > limit).any():
+        return []
     best = _block_maxima(sums)
     places = np.argwhere(best > limit)
     if len(places) > _MOST:
@@ -153,4 +155,4 @@ def _block_maxima(sums: NDArray[np.float32]) -> NDArray[np.float32]:
     if width % _BLOCK[1]:
         rest = tall[..., whole * _BLOCK[1] :].max(axis=2, keepdims=True)
         best = np.concatenate([best, rest], axis=2)
-    return best
+    return np.asarray(best)

@@ -39,9 +39,9 @@ class TrailsOptions(NetworkOptions):
 
     weights: str = "astroclean"
     """As of `maximask`: ``astroclean``, ``published``, or the card that a training left."""
-    nsigma: Annotated[float, Field(ge=4, le=1000)] = 7.0
+    nsigma: Annotated[float, Field(ge=4, le=1000)] = 9.0
     """Significance of a trail over its whole length, in standard deviations; less is enough where
-    the network says the same."""
+    the network says the same. Wings of faint sources in a row reach 8."""
     min_length: Annotated[float, Field(ge=30, le=100000)] = 60.0
     """Shortest trail, in pixels; one with an end in the frame has 150 at least."""
     width: Annotated[float, Field(ge=2, le=200)] = 100.0

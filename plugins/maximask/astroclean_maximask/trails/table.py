@@ -97,18 +97,9 @@ def trail_table(trails: list[Trail], sky: Sky, frame: Frame) -> QTable:
 def _row(number: int, trail: Trail, sky: Sky, frame: Frame) -> dict[str, Any]:
     (y0, x0), (y1, x1) = trail.ends()
     noise = _noise(trail, sky)
-    low, high = trail.edges
-    width = high - low
-    inside = (trail.across.u >= low) & (trail.across.u <= high)
-    beside = np.abs(trail.across.u - trail.across.middle) > trail.across.fwhm + 2
-    # The mean profile, not that of lit pieces alone: what is dark in between adds nothing.
-    mean = _mean_profile(trail)
-    mean = mean - (np.nanmedian(mean[beside]) if beside.any() else 0.0)
-    flux = float(np.nansum(mean[inside])) * trail.length * noise
-    error = math.sqrt(trail.length * width * (1 + width / max(int(beside.sum()), 1))) * noise
+    flux, error, snr = _photometry(trail)
     places = _glints(trail)
     fwhm = trail.across.fwhm
-    core = np.abs(trail.across.u - trail.across.middle) <= fwhm / 2
     sky_ends = _on_sky(frame, ((x0, y0), (x1, y1)))
     angle = math.degrees(math.atan2(y1 - y0, x1 - x0))
     return {
@@ -121,18 +112,33 @@ def _row(number: int, trail: Trail, sky: Sky, frame: Frame) -> dict[str, Any]:
         "length": math.hypot(x1 - x0, y1 - y0),
         "at_border": trail.ends_at_border,
         "fwhm": fwhm,
-        "flagged_width": width,
+        "flagged_width": trail.edges[1] - trail.edges[0],
         "sagitta": trail.sagitta,
         "peak": trail.across.peak * noise,
-        "flux": flux,
-        "flux_err": error,
-        "snr_fwhm": float(np.mean(mean[core])) * fwhm if core.any() else math.nan,
+        "flux": flux * noise,
+        "flux_err": error * noise,
+        "snr_fwhm": snr,
         "significance": trail.significance,
         "probability": trail.support,
         "n_glints": len(places),
         "glint_spacing": float(np.median(np.diff(places))) if len(places) > 1 else math.nan,
         "glints": " ".join(f"{place:.0f}" for place in places[:_LISTED]),
     }
+
+
+def _photometry(trail: Trail) -> tuple[float, float, float]:
+    """Return flux and its error in units of the noise of a pixel, and S/N of a box of one FWHM."""
+    low, high = trail.edges
+    width, u, fwhm = high - low, trail.across.u, trail.across.fwhm
+    inside = (u >= low) & (u <= high)
+    beside = np.abs(u - trail.across.middle) > fwhm + 2
+    # The mean profile, not that of lit pieces alone: what is dark in between adds nothing.
+    mean = _mean_profile(trail)
+    mean = mean - (np.nanmedian(mean[beside]) if beside.any() else 0.0)
+    flux = float(np.nansum(mean[inside])) * trail.length
+    error = math.sqrt(trail.length * width * (1 + width / max(int(beside.sum()), 1)))
+    core = np.abs(u - trail.across.middle) <= fwhm / 2
+    return flux, error, float(np.mean(mean[core])) * fwhm if core.any() else math.nan
 
 
 def _mean_profile(trail: Trail) -> NDArray[np.float64]:
@@ -154,8 +160,6 @@ def _noise(trail: Trail, sky: Sky) -> float:
 
 def _glints(trail: Trail) -> NDArray[np.float64]:
     """Return the places of flashes, in pixels from the first end."""
-    from scipy.signal import find_peaks  # noqa: PLC0415 - heavy
-
     light, error = along(trail.strip, trail.across, _GLINT)
     known = np.isfinite(light)
     if known.sum() < 3:  # noqa: PLR2004 - no maximum among so few
@@ -164,11 +168,13 @@ def _glints(trail: Trail) -> NDArray[np.float64]:
     noise = float(np.median(error[known]))
     level = float(np.median(light[known]))
     prominence = max(_GLINT_SIGMA * noise, (_GLINT_SHARE - 1) * level)
-    peaks, _ = find_peaks(
-        np.concatenate([[0.0], filled, [0.0]]),
-        height=max(_GLINT_SHARE * level, _GLINT_SIGMA * noise),
-        prominence=prominence,
-    )
+    height = max(_GLINT_SHARE * level, _GLINT_SIGMA * noise)
+    if filled.max() < height:
+        return np.zeros(0)
+    from scipy.signal import find_peaks  # noqa: PLC0415 - takes a second, and few trails flash
+
+    padded = np.concatenate([[0.0], filled, [0.0]])
+    peaks, _ = find_peaks(padded, height=height, prominence=prominence)
     return np.asarray((peaks - 0.5) * _GLINT, dtype=np.float64)
 
 
