@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from astroclean.core.files import register_files
+
 __version__ = "0.1.0"
 
 _PUBLIC = {
@@ -31,6 +33,8 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names of one table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from astroclean.core.frame import Frame
     from astroclean.core.frameset import FrameSet
     from astroclean.core.options import StageOptions
@@ -43,6 +47,23 @@ if TYPE_CHECKING:
     from astroclean.registry.load import load_stage
     from astroclean.report.model import RunReport
     from astroclean.runner.api import run
+
+
+def _on_use(module: str, name: str) -> Callable[[], Callable[..., Any]]:
+    def function() -> Callable[..., Any]:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return found
+
+    return function
+
+
+register_files(
+    {
+        "read_frame": _on_use("astroclean.io.read", "read_frame"),
+        "write_frame": _on_use("astroclean.io.write", "write_frame"),
+        "read_psf": _on_use("astroclean.io.psf", "read_psf"),
+    }
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.nddata import CCDData, NDData
 
 from astroclean.core.arrays import as_bits, as_pixels, read_only, require_shape
+from astroclean.core.files import file_function
 from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
 from astroclean.core.psf import Psf
 from astroclean.core.suggest import did_you_mean
@@ -279,9 +280,8 @@ class Frame(CCDData):
         UnitError
             The unit is not told.
         """
-        from astroclean.io.read import read_frame  # noqa: PLC0415 - core names no file format
-
-        return read_frame(source, **settings)
+        frame: Self = file_function("read_frame")(source, **settings)
+        return frame
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write this frame alone to a FITS file: SCI, FLAGS and, where known, UNCERT.
@@ -298,9 +298,7 @@ class Frame(CCDData):
         FitsWriteError
             The file exists or cannot be written.
         """
-        from astroclean.io.write import write_frame  # noqa: PLC0415 - core names no file format
-
-        write_frame(self, path, overwrite=overwrite)
+        file_function("write_frame")(self, path, overwrite=overwrite)
 
     def to_ccddata(self) -> CCDData:
         """Return a plain CCDData with mask and flags; PSF as its stamp at the centre."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.psf import Psf
 
-__all__ = ["BACKGROUND", "Layer", "LayerSpec", "checked_layers"]
+__all__ = ["BACKGROUND", "Layer", "LayerSpec", "checked_layers", "joined_layers"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,20 @@ class Layer:
         parts = [layer.uncertainty for layer in (self, newer)]
         deviation = None if any(part is None for part in parts) else np.hypot(*parts)
         return replace(newer, data=self.data + newer.data, uncertainty=deviation)
+
+
+def joined_layers(old: Mapping[str, Layer], new: Mapping[str, Layer]) -> dict[str, Layer]:
+    """Return the layers of earlier stages and of one more, joined as they are declared to join.
+
+    Parameters
+    ----------
+    old, new : mapping of str to Layer
+        By name in capitals.
+    """
+    joined = dict(old)
+    for name, layer in new.items():
+        joined[name] = joined[name].joined(layer) if name in joined else layer
+    return joined
 
 
 def checked_layers(

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.files import file_function
 from astroclean.core.psf_grid import check_nodes, node_weights
 from astroclean.core.psf_repair import repaired_stamps
 from astroclean.core.stamp import (
     FINER,
     FWHM_PER_SIGMA,
     WELL_SAMPLED,
+    checked_fine,
     checked_stamp,
     core_centroid,
     finer_stamp,
@@ -81,7 +83,7 @@ class Psf:
         normalized = np.stack([checked_stamp(stamp) for stamp in array])
         object.__setattr__(self, "stamps", normalized)
         object.__setattr__(self, "positions", places)
-        object.__setattr__(self, "_fine", None if fine is None else _checked_fine(fine, array))
+        object.__setattr__(self, "_fine", None if fine is None else checked_fine(fine, array))
 
     @cached_property
     def fine(self) -> NDArray[np.float64]:
@@ -261,9 +263,8 @@ class Psf:
         FitsReadError
             The file is damaged.
         """
-        from astroclean.io.psf import read_psf  # noqa: PLC0415 - core names no file format
-
-        return read_psf(Path(path), pixel_scale_arcsec)
+        psf: Psf = file_function("read_psf")(Path(path), pixel_scale_arcsec)
+        return psf
 
     @classmethod
     def resampled(cls, stamp: Any, *, scale: float) -> Psf:
@@ -342,14 +343,3 @@ class Psf:
             return cls.from_fine(placed(x, y))
         fine = [model.evaluate(x + px, y + py, 1.0, px, py) for px, py in nodes]
         return cls.from_fine(np.stack(fine), nodes)
-
-
-def _checked_fine(fine: Any, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return fine images, each scaled as its stamp is."""
-    array = np.asarray(fine, dtype=np.float64)
-    array = array[np.newaxis] if array.ndim == _STAMP else array
-    count, ky, kx = stamps.shape
-    wanted = (count, FINER * (ky - 1) + 1, FINER * (kx - 1) + 1)
-    if array.shape != wanted or not np.isfinite(array).all():
-        raise PsfError(f"fine images must be finite, of shape {wanted}", received=array.shape)
-    return np.asarray(array / stamps.sum(axis=(1, 2), keepdims=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ __all__ = [
     "FWHM_PER_SIGMA",
     "WELL_SAMPLED",
     "centred_stamp",
+    "checked_fine",
     "checked_stamp",
     "core_centroid",
     "finer_stamp",
@@ -182,3 +183,27 @@ def sampled_stamp(
         means = (total[FINER * parts :] - total[: -FINER * parts])[::parts] / (FINER * parts)
         fine = means.swapaxes(0, axis)
     return np.ascontiguousarray(fine)
+
+
+def checked_fine(fine: Any, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return fine images, each scaled as its stamp is.
+
+    Parameters
+    ----------
+    fine : (n, FINER (ky - 1) + 1, FINER (kx - 1) + 1) array_like
+        One for each stamp.
+    stamps : (n, ky, kx) float64
+        As they were given.
+
+    Raises
+    ------
+    PsfError
+        The shape does not fit, or a value is not finite.
+    """
+    array = np.asarray(fine, dtype=np.float64)
+    array = array[np.newaxis] if array.ndim == stamps.ndim - 1 else array
+    count, ky, kx = stamps.shape
+    wanted = (count, FINER * (ky - 1) + 1, FINER * (kx - 1) + 1)
+    if array.shape != wanted or not np.isfinite(array).all():
+        raise PsfError(f"fine images must be finite, of shape {wanted}", received=array.shape)
+    return np.asarray(array / stamps.sum(axis=(1, 2), keepdims=True))

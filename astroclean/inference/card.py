@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
@@ -15,6 +15,9 @@ from astroclean.core.regular import user_path
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError, PluginLoadError
 from astroclean.inference.normalize import Identity, Normalization
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __all__ = [
     "Domain",
@@ -174,6 +177,51 @@ class NetworkCard(_Declared):
     def default_precision(self) -> Precision:
         """The first of the precisions."""
         return next(iter(self.precision))
+
+    def limited(self, channels: Collection[str]) -> Self:
+        """Return the card of the network when only some of its channels are answered.
+
+        Parameters
+        ----------
+        channels : collection of str
+            Names of channels, of any output; none: all. Their order is that of the card.
+
+        Returns
+        -------
+        NetworkCard
+            With these channels alone.
+
+        Raises
+        ------
+        ConfigurationError
+            The network has no such channel, or an output would be left with none.
+        """
+        if not channels:
+            return self
+        known = [name for output in self.outputs for name in output.channels]
+        problems = [
+            f"network '{self.name}' has no channel '{name}'; it has {', '.join(known)}"
+            for name in channels
+            if name not in known
+        ]
+        outputs = []
+        for output in self.outputs:
+            kept = tuple(name for name in output.channels if name in channels)
+            if not kept:
+                told = f"network '{self.name}': output '{output.name}' has no channel left"
+                problems.append(told)
+            outputs.append(output.model_copy(update={"channels": kept}))
+        if problems:
+            raise ConfigurationError(problems)
+        return self.model_copy(update={"outputs": tuple(outputs)})
+
+    def places(self, channels: Collection[str]) -> dict[str, list[int]]:
+        """Return where, in each output that has others too, the wanted channels are."""
+        return {
+            output.name: [i for i, name in enumerate(output.channels) if name in channels]
+            for output in self.outputs
+            if channels and not set(output.channels) <= set(channels)
+        }
 
 
 def load_card(path: Path) -> NetworkCard:

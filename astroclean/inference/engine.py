@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -12,7 +12,7 @@ from astroclean.core.suggest import did_you_mean
 from astroclean.errors import AstrocleanWarning, PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -58,6 +58,9 @@ class EngineSettings:
     threads: int = 1
     """CPU threads, fixed: a run has many workers. An engine that can gives each batch one of them,
     so that no sum depends on their number."""
+    channels: tuple[str, ...] = ()
+    """Channels to answer with, by the names of the card; none: all. Engines may leave this to
+    `open_engine`, which then drops the others from what they answer."""
 
 
 @runtime_checkable
@@ -85,7 +88,7 @@ class Engine(Protocol):
         Returns
         -------
         mapping of str to (n, channels, ny * scale, nx * scale) float32
-            Every output of the card; new arrays.
+            Every output of the card, with the channels that were asked for; new arrays.
         """
 
     def close(self) -> None:
@@ -103,12 +106,33 @@ class EngineProvider(Protocol):
     """Top-level modules that must be installed."""
     extra: str
     """What to give to pip."""
+    # An engine that itself answers with ``settings.channels`` alone has ``limits_channels = True``.
 
     def unfit(self, card: NetworkCard, settings: EngineSettings) -> str | None:
         """Return why the engine cannot run the network, without importing its libraries."""
 
     def open(self, card: NetworkCard, weights: Path, settings: EngineSettings) -> Engine:
         """Load the weights; raise an EngineError that says why it does not work."""
+
+
+class _LimitedEngine:
+    """An engine of which some channels are not wanted; it computes them all the same."""
+
+    def __init__(self, engine: Engine, places: Mapping[str, list[int]]) -> None:
+        self.name, self.device = engine.name, engine.device
+        self.precision, self.parallel = engine.precision, engine.parallel
+        self._engine = engine
+        self._places = places
+
+    def infer(self, inputs: Mapping[str, NDArray[np.float32]]) -> Mapping[str, NDArray[np.float32]]:
+        """Return the wanted channels of one batch."""
+        answers = dict(self._engine.infer(inputs))
+        # A list of places makes a copy: views would hold the memory of all.
+        return answers | {name: answers[name][:, kept] for name, kept in self._places.items()}
+
+    def close(self) -> None:
+        """Give memory back."""
+        self._engine.close()
 
 
 @dataclass
@@ -174,6 +198,7 @@ def open_engine(
     threads: int = 1,
     precision: str | None = None,
     device: str = "auto",
+    channels: Collection[str] = (),
 ) -> Engine:
     """Open the weights of a network in an engine.
 
@@ -191,6 +216,9 @@ def open_engine(
         One of the card's; by default its first.
     device : str
         ``auto`` or what the library calls it.
+    channels : collection of str
+        Channels to answer with, in the order of the card; none: all. The answer is then that of
+        ``card.limited(channels)``.
 
     Returns
     -------
@@ -201,13 +229,18 @@ def open_engine(
     ------
     EngineError
         None works; every reason is named. An engine asked for by name is never replaced.
+    ConfigurationError
+        The network has no such channel.
     """
+    limited = card.limited(channels)
     settings = _settings(card, precision=precision, device=device, threads=threads)
+    if limited is not card:
+        settings = replace(settings, channels=tuple(channels))
     candidates = _candidates(card, prefer, settings)
     unfit = 0
     for provider in candidates.fit:
         try:
-            return provider.open(card, weights, settings)
+            return _opened(provider, card, weights, settings)
         except EngineError as error:
             reason = error.problem
             unfit += isinstance(error, EngineUnfitError)
@@ -221,6 +254,16 @@ def open_engine(
     if unfit == len(candidates.fit):
         raise EngineUnfitError(failure.problem, where=failure.where, remedy=failure.remedy)
     raise failure
+
+
+def _opened(
+    provider: EngineProvider, card: NetworkCard, weights: Path, settings: EngineSettings
+) -> Engine:
+    """Open an engine that answers with the channels that are asked for."""
+    opened = provider.open(card, weights, settings)
+    if not settings.channels or getattr(provider, "limits_channels", False):
+        return opened
+    return _LimitedEngine(opened, card.places(settings.channels))
 
 
 def _settings(

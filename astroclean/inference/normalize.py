@@ -296,11 +296,16 @@ class BackgroundSigma(_Transform):
     """Side of a mesh cell in pixels."""
     filter_size: int = Field(default=3, ge=1)
     """Median filter over the mesh, in cells; an odd number has a middle."""
+    whole_cells: bool = False
+    """Whether only whole cells are measured, in the middle of the frame: what lies along a border,
+    such as overscan, is then no sky."""
 
-    def gatherer(self, shape: tuple[int, int], *, threads: int = 1) -> Gatherer:  # noqa: ARG002
+    def gatherer(self, shape: tuple[int, int], *, threads: int = 1) -> Gatherer:
         """Return a mesh that takes the rows of a frame."""
-        settings = MeshSettings(box=self.box, filter_size=self.filter_size)
-        return MeshGatherer(settings, threads=threads)
+        settings = MeshSettings(
+            box=self.box, filter_size=self.filter_size, whole_cells=self.whole_cells
+        )
+        return MeshGatherer(settings, shape, threads=threads)
 
     def measurement(self, found: Any) -> Measurement:
         """Return sky and noise of the mesh."""

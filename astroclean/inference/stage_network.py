@@ -12,11 +12,12 @@ from astroclean.core.options import StageOptions
 from astroclean.errors import AstrocleanWarning
 from astroclean.inference.card import Precision, load_card
 from astroclean.inference.domain import check_domain
-from astroclean.inference.engine import choose_engine, open_engine
+from astroclean.inference.engine import EngineSettings, choose_engine, open_engine
 from astroclean.inference.predictor import Predictor
 from astroclean.inference.weights import find_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from astroclean.core.frame import Frame
@@ -60,17 +61,22 @@ class StageNetwork:
         Its card.
     options : EngineOptions
         Of the stage; `NetworkOptions` for one that asks for a :attr:`predictor`.
+    channels : sequence of str
+        Channels that the stage wants, where it does not want all: others cost time.
 
     Raises
     ------
     PluginLoadError
         The card cannot be used.
+    ConfigurationError
+        The network has no such channel.
     """
 
-    def __init__(self, card: Path, options: EngineOptions) -> None:
-        self.card: NetworkCard = _card(card)
+    def __init__(self, card: Path, options: EngineOptions, *, channels: Sequence[str] = ()) -> None:
+        self.card: NetworkCard = _card(card).limited(channels)
         self._path = card
         self._options = options
+        self._channels = tuple(channels)
 
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine and precision: what the answer depends on.
@@ -92,9 +98,13 @@ class StageNetwork:
     def engine(self) -> Engine:
         """The network in its engine; opened at first use, then the same for the process."""
         options = self._options
-        return _engine(
-            self._path, options.engine, options.precision, options.device, options.threads
+        settings = EngineSettings(
+            options.precision or self.card.default_precision,
+            options.device,
+            options.threads,
+            self._channels,
         )
+        return _engine(self._path, options.engine, settings)
 
     @property
     def predictor(self) -> Predictor:
@@ -141,15 +151,14 @@ def _card(path: Path) -> NetworkCard:
 
 
 @functools.lru_cache(maxsize=4)
-def _engine(
-    path: Path, name: str, precision: Precision | None, device: str, threads: int
-) -> Engine:
+def _engine(path: Path, name: str, settings: EngineSettings) -> Engine:
     card = _card(path)
     return open_engine(
         card,
         find_weights(card),
         prefer=name,
-        precision=precision,
-        device=device,
-        threads=threads,
+        threads=settings.threads,
+        precision=settings.precision,
+        device=settings.device,
+        channels=settings.channels,
     )

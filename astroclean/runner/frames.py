@@ -14,7 +14,7 @@ import numpy as np
 from astroclean.core.frameset import FrameSet
 from astroclean.core.grid import Grid
 from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.layer import Layer, LayerSpec
+from astroclean.core.layer import Layer, LayerSpec, joined_layers
 from astroclean.core.planes import count_planes
 from astroclean.core.stage import Outcome
 from astroclean.core.uncertainty import deviation_of
@@ -208,21 +208,13 @@ def _advanced(
         # A finer grid has no catalogue; that of the science image is not lost for it.
         sources=result.frame.sources if is_new else state.sources,
         sources_of=branch if is_new else state.sources_of,
-        layers=_joined(state.layers, result.layers),
+        layers=joined_layers(state.layers, result.layers),
         records=(*state.records, record),
         scores={**state.scores, **({stage.name: result.score} if result.score else {})},
         remarks=state.remarks + remarks,
         changes={**state.changes, stage.name: result.change},
         tables={**state.tables, **result.tables},
     )
-
-
-def _joined(old: Mapping[str, Layer], new: Mapping[str, Layer]) -> dict[str, Layer]:
-    """Join layers as they are declared to join."""
-    joined = dict(old)
-    for name, layer in new.items():
-        joined[name] = joined[name].joined(layer) if name in joined else layer
-    return joined
 
 
 def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures: bool) -> FrameWork:
@@ -257,13 +249,6 @@ def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures:
         if deviation is not None and old_deviation is not None
         else None
     )
-    with np.errstate(invalid="ignore"):  # infinite pixels
-        taken = np.where(changed, np.nan_to_num(before.data - after.data), 0)
-    layers = {
-        **state.layers,
-        RESIDUAL.name: Layer(taken, Grid.of(before), before.unit, declared=RESIDUAL),
-        **_result_layer(state),
-    }
     history = tuple(line for entry in state.frame.history for line in entry.cards())
     output = FrameOutput(
         slot=slot,
@@ -273,7 +258,7 @@ def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures:
         uncertainty=deviation,
         uncertainty_changed=touched if touched is not None and touched.any() else None,
         history=history,
-        layers=layers,
+        layers={**state.layers, **_residual(before, after, changed), **_result_layer(state)},
         result=state.branch,
     )
     record = _record(before, after, state, output, pictures=pictures)
@@ -292,6 +277,12 @@ def finish_frame(before: Frame, state: FrameState, slot: FrameSlot, *, pictures:
 def _differs(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:
     different: NDArray[np.bool_] = (old != new) & ~(np.isnan(old) & np.isnan(new))
     return different
+
+
+def _residual(before: Frame, after: Frame, changed: NDArray[np.bool_]) -> dict[str, Layer]:
+    with np.errstate(invalid="ignore"):  # infinite pixels
+        taken = np.where(changed, np.nan_to_num(before.data - after.data), 0)
+    return {RESIDUAL.name: Layer(taken, Grid.of(before), before.unit, declared=RESIDUAL)}
 
 
 def _result_layer(state: FrameState) -> dict[str, Layer]:

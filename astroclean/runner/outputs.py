@@ -115,23 +115,7 @@ def _written_files(
     keep: set[str] = set(products.keep)
     kept = [replace(w.output, layers=kept_layers(w.output.layers, keep)) for w in works]
     outputs = joined_colors(kept)
-    catalogs = [(w.sources_label, w.sources) for w in works if w.sources is not None]
-    if catalogs and "sources" in keep:
-        for suffix in (".ecsv", ".fits"):
-            name = _product(plan, "sources", suffix)
-            with opened(name) as target:
-                write_catalog(catalogs, target, suffix=suffix)
-            yield name
-    if catalogs and "regions" in keep:
-        name = _product(plan, "sources", ".reg")
-        with opened(name) as target:
-            write_regions(catalogs, target)
-        yield name
-    if "stamps" in keep and any(sources.stamps for _, sources in catalogs):
-        name = _product(plan, "stamps", ".fits")
-        with opened(name) as target:
-            write_stamps(catalogs, target)
-        yield name
+    yield from _written_catalogs(plan, works, opened)
     for table in plan.tables if "tables" in keep else ():
         # A table without rows says that nothing was found.
         labelled = [(w.output.slot.label, w.tables[table]) for w in works if table in w.tables]
@@ -157,6 +141,27 @@ def _written_files(
         )
         write_clean(exposure.source, outputs, target, layout)
     yield name
+
+
+def _written_catalogs(plan: FilePlan, works: Sequence[FrameWork], opened: Any) -> Iterator[str]:
+    keep: set[str] = set(plan.pipeline.config.products.keep)
+    catalogs = [(w.sources_label, w.sources) for w in works if w.sources is not None]
+    if catalogs and "sources" in keep:
+        for suffix in (".ecsv", ".fits"):
+            name = _product(plan, "sources", suffix)
+            with opened(name) as target:
+                write_catalog(catalogs, target, suffix=suffix)
+            yield name
+    if catalogs and "regions" in keep:
+        name = _product(plan, "sources", ".reg")
+        with opened(name) as target:
+            write_regions(catalogs, target)
+        yield name
+    if "stamps" in keep and any(sources.stamps for _, sources in catalogs):
+        name = _product(plan, "stamps", ".fits")
+        with opened(name) as target:
+            write_stamps(catalogs, target)
+        yield name
 
 
 def kept_layers(layers: Mapping[str, Layer], keep: Collection[str]) -> dict[str, Layer]:

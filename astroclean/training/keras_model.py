@@ -80,7 +80,8 @@ def begin_with(model: Any, weights: Path) -> None:
         raise ConfigurationError(f"start: there is no file {weights}")
     known = read_initializers(weights)
     filled = 0
-    for variable in model.trainable_variables:
+    # Statistics and layers that are not trained, too.
+    for variable in model.variables:
         values = known.get(variable.path)
         if values is None:
             continue

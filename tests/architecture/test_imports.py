@@ -12,6 +12,7 @@ import pytest
 import astroclean
 
 PACKAGE = Path(astroclean.__file__).parent
+ROOT = PACKAGE.parent
 # A module may import from its own layer and those before it (docs/explanation/architecture.md).
 LAYERS = (
     ("errors",),
@@ -136,3 +137,37 @@ def test_house_limits_hold() -> None:
                 if length > 40:
                     too_long.append(f"{path.name}:{node.name}: {length} lines")
     assert too_long == []
+
+
+def _dependencies() -> dict[str, set[str]]:
+    """Return each module of the project to those that it imports, inside functions too."""
+    roots = {"astroclean": PACKAGE}
+    roots |= {path.name: path for path in ROOT.glob("plugins/*/astroclean_*") if path.is_dir()}
+    files: dict[str, Path] = {}
+    for name, root in roots.items():
+        for path in root.rglob("*.py"):
+            parts = (name, *path.relative_to(root).with_suffix("").parts)
+            files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    found: dict[str, set[str]] = {}
+    for module, path in files.items():
+        tree = ast.parse(path.read_text("utf-8"))
+        hidden = {id(n) for top in ast.walk(tree) if _is_type_checking(top) for n in ast.walk(top)}
+        found[module] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and id(node) not in hidden:
+                names = {f"{node.module}.{alias.name}" for alias in node.names} & files.keys()
+                found[module] |= (names or {node.module} & files.keys()) - {module}
+    return found
+
+
+def test_no_circle_of_imports() -> None:
+    """Nor one that imports inside functions hide: in a circle nothing can be read by itself."""
+    left = _dependencies()
+    while True:
+        # What nothing of the rest imports, or imports nothing of the rest, is in no circle.
+        used = set().union(*left.values()) if left else set()
+        free = {m for m, needs in left.items() if not needs & left.keys() or m not in used}
+        if not free:
+            break
+        left = {m: needs & left.keys() - free for m, needs in left.items() if m not in free}
+    assert left == {}

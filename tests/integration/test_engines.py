@@ -19,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "data" / "toy_networks"))
 import toy_networks
 
 from astroclean.cli import weights as weights_verb
-from astroclean.errors import AstrocleanWarning, PluginNotFoundError
+from astroclean.errors import AstrocleanWarning, ConfigurationError, PluginNotFoundError
 from astroclean.inference import card as card_module
 from astroclean.inference import engine as engine_module
+from astroclean.inference.card import Output
 from astroclean.inference.engine import (
     AUTO_ORDER,
     Engine,
@@ -101,6 +102,55 @@ def test_engines_agree_within_the_tolerance_of_the_card(
     alone = opened.infer({"image": IMAGES[1:2]})["answer"]
     np.testing.assert_allclose(alone[0], answer[1], rtol=0, atol=2e-6)
     opened.close()
+
+
+FIVE = ("CR", "TRL", "SAT", "OV", "BG")
+
+
+@pytest.mark.parametrize("channels", [("CR",), ("BG", "TRL"), FIVE])
+@pytest.mark.parametrize(
+    ("engine", "precision"),
+    [("openvino", "f32"), ("openvino", "bf16"), ("onnxruntime", "f32"), ("torch", "f32")],
+)
+def test_an_engine_answers_with_the_channels_that_are_asked_for(
+    tmp_path: Path, engine: str, precision: str, channels: tuple[str, ...]
+) -> None:
+    needed(engine)
+    card, path = toy_networks.save(
+        toy_networks.classes(),
+        tmp_path,
+        outputs=[{"name": "answer", "channels": FIVE}],
+        network={"torch": "toy_networks:torch_classes"},
+        precision={"f32": {}, "bf16": {"absolute": 0.05}},
+    )
+    how: dict[str, Any] = {"prefer": engine, "precision": precision}
+    try:
+        everything = open_engine(card, path, **how).infer({"image": IMAGES})["answer"]
+    except EngineError as error:
+        if "this processor computes in" in error.problem:
+            pytest.skip(error.problem)
+        raise
+    opened = open_engine(card, path, **how, channels=channels)
+    assert isinstance(opened, Engine)
+    assert (opened.name, opened.precision) == (engine, precision)
+    places = [place for place, name in enumerate(FIVE) if name in channels]
+    answer = opened.infer({"image": IMAGES})["answer"]
+    assert np.array_equal(answer, everything[:, places]), "to the bit, in the order of the card"
+    assert card.limited(channels).outputs[0].channels == tuple(FIVE[place] for place in places)
+    opened.close()
+
+
+def test_channels_that_a_network_does_not_have_are_refused(tmp_path: Path) -> None:
+    card, path = toy_networks.save(
+        toy_networks.classes(), tmp_path, outputs=[{"name": "answer", "channels": FIVE}]
+    )
+    with pytest.raises(ConfigurationError, match="no channel 'GH'; it has CR, TRL, SAT, OV, BG"):
+        open_engine(card, path, prefer="onnxruntime", channels=("CR", "GH"))
+    two = card.model_copy(update={"outputs": (card.outputs[0], Output(name="other"))})
+    with pytest.raises(ConfigurationError, match="output 'other' has no channel left"):
+        two.limited(["CR"])
+    assert two.limited(["CR", "image"]).outputs[1] == two.outputs[1]
+    assert two.places(["CR", "image"]) == {"answer": [0]}
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -23,7 +23,14 @@ from astroclean.simulate.draws import Range, add_stamp, log_uniform, uniform, wh
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["HITS_FILE", "CosmicRayRange", "add_cosmic_rays", "load_hits", "simulate_hit"]
+__all__ = [
+    "HITS_FILE",
+    "CosmicRayRange",
+    "add_cosmic_rays",
+    "load_hits",
+    "rims_of_hits",
+    "simulate_hit",
+]
 
 HITS_FILE = "cosmic_rays_itl_even.fits.gz"
 """Name of the table of real hits."""
@@ -31,6 +38,7 @@ _TEST_EVERY = 4
 _PER = 256 * 256
 _KNOT = 12
 """Steps of a path with the same loss of energy."""
+_ALONG_AXES = 0.1
 _STEP = 0.1
 """Pixels between two deposits along a path."""
 
@@ -159,6 +167,9 @@ def _straight(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     steps = np.arange(0, max(length, _STEP), _STEP)
     angle = uniform(rng, (0, 2 * np.pi))
+    if rng.random() < _ALONG_AXES:
+        # Rare among all angles, and all too like a hot line.
+        angle = np.pi / 2 * round(angle / (np.pi / 2)) + rng.normal(0, 0.01)
     return steps * np.sin(angle), steps * np.cos(angle)
 
 
@@ -255,3 +266,24 @@ def add_cosmic_rays(
         y, x = whole(rng, (1 - height, ny - 1)), whole(rng, (1 - width, nx - 1))
         add_stamp(layer, gain * stamp, y, x)
     return add_layer(image, layer, MaskPlane.COSMIC_RAY, noise=noise, threshold=limits.threshold)
+
+
+def rims_of_hits(planes: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Return the pixels beside particle hits: some charge is there, but too little to be true.
+
+    Parameters
+    ----------
+    planes : (..., ny, nx) uint32
+        True planes.
+
+    Returns
+    -------
+    (..., ny, nx) bool
+        Neighbors of COSMIC_RAY that are not COSMIC_RAY themselves.
+    """
+    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - optional extra
+
+    hits = (planes & np.uint32(MaskPlane.COSMIC_RAY)) != 0
+    beside = np.ones((1,) * (hits.ndim - 2) + (3, 3))
+    rims: NDArray[np.bool_] = binary_dilation(hits, beside) & ~hits
+    return rims

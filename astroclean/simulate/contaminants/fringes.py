@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["FringeRange", "add_fringes"]
 
 
+_WEDGE = 0.6
+"""Part of the patterns in a layer that is a wedge."""
+
+
 @dataclass(frozen=True)
 class FringeRange:
     """What fringes are drawn from."""
 
-    amplitude: Range = (0.8, 6.0)
+    amplitude: Range = (0.6, 8.0)
     """Standard deviations of empty sky (the paper has 0.6 for the whole pattern's scatter)."""
-    spacing: Range = (12.0, 60.0)
+    spacing: Range = (8.0, 110.0)
     """Pixels from crest to crest."""
     threshold: float = 0.5
     """Local amplitude, in standard deviations of empty sky, above which it is true FRINGE."""
@@ -64,15 +68,39 @@ def add_fringes(
 def _pattern(
     rng: np.random.Generator, shape: tuple[int, int], spacing: float
 ) -> NDArray[np.float64]:
-    """Return interference of two sky lines in a layer of uneven thickness, within -1 and 1."""
+    """Return interference of sky lines in a layer of uneven thickness, within -1 and 1.
+
+    The crests are contours of the thickness: of a wedge with bumps, or of bumps alone.
+    """
     ny, nx = shape
     angle = uniform(rng, (0, 2 * np.pi))
     y, x = np.ogrid[:ny, :nx]
-    slope = uniform(rng, (0.2, 1.0)) * 2 * np.pi / spacing
-    bumps = power_law_field(rng, shape, index=-5.0) * max(shape) / spacing
-    phase = slope * (x * np.cos(angle) + y * np.sin(angle)) + uniform(rng, (1.5, 3.5)) * bumps
-    ratio, share = uniform(rng, (1.05, 1.25)), uniform(rng, (0.0, 0.4))
-    return np.asarray((1 - share) * np.cos(phase) + share * np.cos(ratio * phase))
+    index = uniform(rng, (-6.0, -3.7))
+    bumps = power_law_field(rng, shape, index=index) * max(shape) / spacing
+    if rng.random() < _WEDGE:
+        slope = uniform(rng, (0.2, 1.0)) * 2 * np.pi / spacing
+        phase = slope * (x * np.cos(angle) + y * np.sin(angle)) + uniform(rng, (0.3, 3.5)) * bumps
+    else:
+        phase = _scaled(bumps, spacing)
+    ratio, share = uniform(rng, (1.03, 1.3)), uniform(rng, (0.0, 0.5))
+    finesse = max(uniform(rng, (-3.0, 4.0)), 0.0)
+    return (1 - share) * _crests(phase, finesse) + share * _crests(ratio * phase, finesse)
+
+
+def _scaled(bumps: NDArray[np.float64], spacing: float) -> NDArray[np.float64]:
+    """Return the bumps with slopes that make crests of a spacing."""
+    dy, dx = np.gradient(bumps)
+    steep = float(np.quantile(np.hypot(dy, dx), 0.75))
+    return np.asarray(bumps * (2 * np.pi / spacing) / max(steep, 1e-12))
+
+
+def _crests(phase: NDArray[np.float64], finesse: float) -> NDArray[np.float64]:
+    """Return a cosine where the finesse is 0, else Airy's function, between -1 and 1."""
+    wave = np.cos(phase)
+    # Airy: 1 / (1 + F sin^2(phase / 2)), spread over the same range.
+    lit = 1 / (1 + finesse * (1 - wave) / 2)
+    low = 1 / (1 + finesse)
+    return np.asarray(wave if finesse < 0.1 else 2 * (lit - low) / (1 - low) - 1)  # noqa: PLR2004
 
 
 def _envelope(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:

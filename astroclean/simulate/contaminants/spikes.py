@@ -17,19 +17,27 @@ if TYPE_CHECKING:
 __all__ = ["SpikeRange", "add_spikes"]
 
 _BROKEN = 0.3
+_UPRIGHT = 0.4
+_EVEN = (2, 4, 8)
 
 
 @dataclass(frozen=True)
 class SpikeRange:
     """What spikes are drawn from."""
 
-    arms: tuple[int, ...] = (4, 4, 4, 6, 8)
-    share: Range = (0.005, 0.06)
+    arms: tuple[int, ...] = (2, 4, 4, 4, 4, 6, 8)
+    share: Range = (0.004, 0.08)
     """Of the star's light in all arms."""
-    length: Range = (40.0, 400.0)
+    length: Range = (30.0, 500.0)
     """Pixels at which an arm fades."""
-    width: Range = (1.0, 4.0)
-    """Full width at half maximum of an arm, pixels; it grows slowly outwards."""
+    width: Range = (0.8, 5.0)
+    """Full width at half maximum of an arm, pixels; it grows outwards."""
+    narrowest: Range = (0.5, 1.0)
+    """Least width in FWHM of the PSF."""
+    power: Range = (1.0, 2.3)
+    """Power of the distance with which an arm fades; diffraction at an edge has 2."""
+    uneven: Range = (0.4, 1.0)
+    """Light of the faintest arms over that of the brightest."""
     faintest: float = 1e4
     """Stars below this flux over the noise have none that could be seen."""
     core: float = 3.0
@@ -72,21 +80,49 @@ def add_spikes(
         SPIKE where the arms exceed threshold and contrast of ``limits`` outside the core.
     """
     limits = limits or SpikeRange()
-    arms = _arms(rng, limits)
-    share, length = log_uniform(rng, limits.share), log_uniform(rng, limits.length)
-    width = max(uniform(rng, limits.width), 0.8 * fwhm)
+    pattern = _draw_pattern(rng, limits, fwhm=fwhm)
     layer = np.zeros(image.shape)
     for x, y, flux in stars[stars[:, 2] > limits.faintest * noise]:
-        light = share * flux / arms.size
-        layer += _star(
-            (image.shape[0], image.shape[1]),
-            (x, y),
-            arms,
-            light,
-            (length, width, limits.core * fwhm),
-        )
+        layer += flux * _star((image.shape[0], image.shape[1]), (x, y), pattern)
     least = {"threshold": limits.threshold, "contrast": limits.contrast}
     return add_layer(image, layer, MaskPlane.SPIKE, noise=noise, **least)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pattern:
+    """The spikes of a telescope, for a star of flux 1."""
+
+    angles: NDArray[np.float64]
+    """Radians, one for each arm."""
+    light: NDArray[np.float64]
+    """Of each arm."""
+    length: float
+    width: float
+    core: float
+    """Radius inside which there is none."""
+    power: float
+    growth: float
+    """Pixels over which an arm becomes twice as wide."""
+    beads: tuple[float, float]
+    """Depth of the waves along an arm, and their length in pixels: what interferes."""
+
+
+def _draw_pattern(rng: np.random.Generator, limits: SpikeRange, *, fwhm: float) -> _Pattern:
+    angles = _arms(rng, limits)
+    uneven = uniform(rng, limits.uneven)
+    # Opposite arms come from one strut.
+    half = max(angles.size // 2, 1)
+    light = np.tile(rng.uniform(uneven, 1, half), 2)[: angles.size]
+    return _Pattern(
+        angles=angles,
+        light=log_uniform(rng, limits.share) * light / light.sum(),
+        length=log_uniform(rng, limits.length),
+        width=max(uniform(rng, limits.width), uniform(rng, limits.narrowest) * fwhm),
+        core=limits.core * fwhm,
+        power=uniform(rng, limits.power),
+        growth=log_uniform(rng, (150.0, 3000.0)),
+        beads=(max(uniform(rng, (-0.6, 0.6)), 0.0), log_uniform(rng, (4.0, 40.0))),
+    )
 
 
 def _arms(rng: np.random.Generator, limits: SpikeRange) -> NDArray[np.float64]:
@@ -94,6 +130,10 @@ def _arms(rng: np.random.Generator, limits: SpikeRange) -> NDArray[np.float64]:
     count = int(rng.choice(limits.arms))
     step = 2 * np.pi / count
     angles = uniform(rng, (0, step)) + step * np.arange(count)
+    if rng.random() < _UPRIGHT:
+        # Most mounts keep the struts along rows and columns, or between them.
+        angles = np.rint(angles / (np.pi / 4)) * (np.pi / 4) if count in _EVEN else angles
+        angles = angles + rng.normal(0, 0.02)
     if rng.random() < _BROKEN:
         # Struts that miss the centre: opposite arms make an angle with each other.
         angles = angles + np.where(np.arange(count) % 2, 1, -1) * uniform(rng, (0, 0.12))
@@ -101,24 +141,27 @@ def _arms(rng: np.random.Generator, limits: SpikeRange) -> NDArray[np.float64]:
 
 
 def _star(
-    shape: tuple[int, int],
-    place: tuple[float, float],
-    arms: NDArray[np.float64],
-    light: float,
-    sizes: tuple[float, float, float],
+    shape: tuple[int, int], place: tuple[float, float], pattern: _Pattern
 ) -> NDArray[np.float64]:
-    """Return the arms of one star; `light` is the flux of each, `sizes` length, width, core."""
-    length, width, core = sizes
+    """Return the arms of one star of flux 1."""
     ny, nx = shape
     y, x = np.arange(ny)[:, None] - place[1], np.arange(nx)[None, :] - place[0]
     layer = np.zeros(shape)
-    for angle in arms:
+    depth, wave = pattern.beads
+    phase = place[0] + place[1]
+    steps = np.arange(pattern.core, 4 * pattern.length + pattern.core, 0.5)
+    total = 0.5 * np.sum(_fading(steps, pattern))
+    for angle, light in zip(pattern.angles, pattern.light, strict=True):
         along = x * np.cos(angle) + y * np.sin(angle)
         across = y * np.cos(angle) - x * np.sin(angle)
-        sigma = width * (1 + np.maximum(along, 0) / 400) / 2.3548
-        inside = (along > core) & (np.abs(across) < 5 * sigma)
+        sigma = pattern.width * (1 + np.maximum(along, 0) / pattern.growth) / 2.3548
+        inside = (along > pattern.core) & (np.abs(across) < 5 * sigma)
         r, a, s = along[inside], across[inside], sigma[inside]
-        # Light falls along a spike as the distance squared and is cut at its length.
-        radial = core / r**2 * np.exp(-((r / length) ** 2))
+        radial = _fading(r, pattern) / total * (1 + depth * np.sin(2 * np.pi * r / wave + phase))
         layer[inside] += light * radial * np.exp(-0.5 * (a / s) ** 2) / (s * np.sqrt(2 * np.pi))
     return layer
+
+
+def _fading(r: NDArray[np.float64], pattern: _Pattern) -> NDArray[np.float64]:
+    """Return the light at a distance, up to a factor; an arm is cut at its length."""
+    return np.asarray((r / pattern.core) ** -pattern.power * np.exp(-((r / pattern.length) ** 2)))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["COMPACT", "PAPER", "Architecture", "architecture_of"]
+__all__ = ["COMPACT", "PAPER", "WIDE", "Architecture", "architecture_of"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,12 @@ def _compact() -> Any:
     return build_compact(len(CHANNELS), auxiliary=True)
 
 
+def _wide() -> Any:
+    from astroclean_maximask.network import build_compact  # noqa: PLC0415 - imports keras
+
+    return build_compact(len(CHANNELS), auxiliary=True, wide=True)
+
+
 def _paper() -> Any:
     from astroclean_maximask.network import build_maximask  # noqa: PLC0415 - imports keras
 
@@ -51,6 +57,14 @@ def _export_compact(
     return export_compact(weights, samples, folder)
 
 
+def _export_wide(
+    weights: Sequence[NDArray[Any]], samples: Mapping[str, NDArray[Any]], folder: Path
+) -> Sequence[Path]:
+    from astroclean_maximask.shipping import export_compact  # noqa: PLC0415 - imports keras
+
+    return export_compact(weights, samples, folder, wide=True)
+
+
 def _export_paper(
     weights: Sequence[NDArray[Any]], samples: Mapping[str, NDArray[Any]], folder: Path
 ) -> Sequence[Path]:
@@ -61,24 +75,28 @@ def _export_paper(
 
 COMPACT = Architecture(CHANNELS, _compact, (1.0, 0.2, 0.2, 0.2), _export_compact)
 """Ours; losses at full resolution, 1/2, 1/4 and 1/8 (paper, section 3.1.2)."""
+WIDE = Architecture(CHANNELS, _wide, (1.0, 0.2, 0.2, 0.2), _export_wide)
+"""The same with two coarser resolutions more."""
 PAPER = Architecture(OUTPUTS, _paper, (1.0,), _export_paper)
 """The authors': 14 classes, 5.7 M parameters."""
 
 
-def architecture_of(start: Path | None) -> Architecture:
+def architecture_of(start: Path | None, *, wide: bool = False) -> Architecture:
     """Return the network to which weights belong.
 
     Parameters
     ----------
     start : Path, optional
         ONNX file. Without one, a training is of the compact network.
+    wide : bool
+        Whether weights of the compact network begin those of the wide one.
 
     Returns
     -------
     Architecture
-        The paper's where the file has its last layer.
+        The paper's where the file has its last layer, the wide one where it has its coarsest.
     """
-    is_paper = (
-        start is not None and start.is_file() and "final_conv/kernel" in read_initializers(start)
-    )
-    return PAPER if is_paper else COMPACT
+    known = read_initializers(start) if start is not None and start.is_file() else {}
+    if "final_conv/kernel" in known:
+        return PAPER
+    return WIDE if wide or "narrow4/kernel" in known else COMPACT

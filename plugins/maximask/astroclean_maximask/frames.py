@@ -25,7 +25,7 @@ from astroclean.simulate.contaminated import CHANCES
 from astroclean.simulate.draws import log_uniform
 from astroclean.simulate.psfs import PsfRange
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES
-from astroclean_maximask.samples import SIDE, TILE, SampleMaker, sample_of
+from astroclean_maximask.samples import LEAST, SIDE, SampleMaker, sample_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ class FrameSampleMaker:
     """Of the samples that are cut from frames."""
 
     def __call__(self, number: int) -> dict[str, NDArray[np.generic]]:
-        """Return four tiles of one exposure, as `SampleMaker` does.
+        """Return one exposure, as `SampleMaker` does.
 
         ``planes`` have SUSPECT where the truth of a frame is not known.
         """
@@ -93,8 +93,8 @@ class FrameSampleMaker:
 
 
 def large_enough(exposure: Exposure) -> list[FrameSlot]:
-    """Return the frames of a file that a tile fits in."""
-    return [slot for slot in exposure.slots if min(slot.science.shape[-2:]) >= TILE]
+    """Return the frames of a file that are large enough."""
+    return [slot for slot in exposure.slots if min(slot.science.shape[-2:]) >= LEAST]
 
 
 def _cut(file: str, rng: np.random.Generator) -> Frame:

@@ -17,7 +17,7 @@ from astroclean.simulate.contaminants.cosmic_rays import HITS_FILE, load_hits
 from astroclean.training.folder import TrainingFolder
 from astroclean_maximask.frames import FrameSampleMaker, large_enough
 from astroclean_maximask.harvest import TEST_EVERY, hits_of_files, write_hits
-from astroclean_maximask.samples import TILE, VALIDATION, SampleMaker
+from astroclean_maximask.samples import LEAST, VALIDATION, SampleMaker
 
 if TYPE_CHECKING:
     Maker = SampleMaker | FrameSampleMaker
@@ -78,7 +78,7 @@ def gather(data: Path | None, folder: Path) -> InstrumentData:
     if len(usable) < _FEWEST:
         raise ConfigurationError(
             f"{data / _FRAMES}: {len(usable)} of {len(frames)} files can be used, and two are the "
-            f"least: one is for validation alone. A frame has {TILE} x {TILE} pixels or more."
+            f"least: one is for validation alone. A frame has {LEAST} x {LEAST} pixels or more."
         )
     apart = usable[::_HELD_OUT]
     learned = tuple(file for file in usable if file not in apart)
@@ -164,7 +164,7 @@ def _is_usable(file: str) -> bool:
                 exposure.frame(slot, (slice(0, 1), slice(0, 1)))
             if slots:
                 return True
-            reason = f"no frame of {TILE} x {TILE} pixels"
+            reason = f"no frame of {LEAST} x {LEAST} pixels"
     except AstrocleanError as error:
         reason = str(error)
     warnings.warn(f"{file}: not trained with: {reason}", AstrocleanWarning, stacklevel=3)

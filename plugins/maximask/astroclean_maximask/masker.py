@@ -81,12 +81,13 @@ class MaxiMask(NetworkTiles, Masker):
     ) -> None:
         super().__init__(options, identity=identity)
         card = card_path("maximask", self.options.weights)
-        self._network = StageNetwork(card, self.options)
         known = read_classes(card.with_name(card.name.replace(".card.", ".classes.")))
         with_priors = with_overrides(known, "prior", self.options.priors)
         self._classes = with_overrides(with_priors, "threshold", self.options.thresholds)
         chosen = [known_alias(name, known) for name in self.options.classes]
         self._chosen = tuple(alias for alias in known if alias in (chosen or known))
+        wanted = self._chosen if chosen else ()
+        self._network = StageNetwork(card, self.options, channels=wanted)
 
     def provides(self) -> Provides:
         """Return the planes of the chosen classes."""

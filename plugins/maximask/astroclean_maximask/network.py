@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from keras import layers
 
-from astroclean_maximask.average_star import INPUT, SIDE
-from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool, LightAndDetail
+from astroclean_maximask.average_star import CHANNELS, INPUT, PICTURES, SIDE
+from astroclean_maximask.layers import (
+    Arcsinh,
+    ArgMaxPool,
+    ArgMaxUnpool,
+    BinnedLight,
+    Components,
+    LightAndDetail,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "build_compact",
@@ -16,6 +27,8 @@ __all__ = [
     "build_maximask",
     "build_maxitrack",
     "build_track",
+    "build_wide_probabilities",
+    "set_components",
 ]
 
 _ENCODER = (
@@ -37,12 +50,19 @@ _EXTRA = {2: 32, 3: 64, 4: 128}
 """Filters of the extra paths at each resolution below the full one."""
 _WIDTHS = (16, 32, 48, 64, 80)
 """Filters at full resolution, 1/2, 1/4, 1/8, 1/16."""
+_FINE = len(_WIDTHS) - 1
+"""Resolutions from this one on are those of the wide network alone, or feed them: what they see,
+large things, is added to what is finer."""
+_BINNED = (2, 4, 6)
+"""Resolutions at which the wide network is given the binned pixels beside the features."""
+_WIDE = ((80, 2), (80, 2))
+"""Filters and convolutions of its further resolutions, 1/32 and 1/64."""
 _MIXED = 32
 """Features from which the answer at full resolution is made."""
 _DEPTHS = (2, 2, 3, 2, 3)
 """Convolutions of the encoder at each resolution."""
-_TRACK_WIDTHS = (16, 24, 32, 48)
-"""Filters of the screening network, each level at half the resolution of the one before."""
+_TRACK_COMPONENTS = 8
+"""Numbers to which the screening network takes each picture of a star."""
 
 
 def _convolve(tensor: Any, filters: int, name: str, *, stride: int = 1) -> Any:
@@ -136,11 +156,13 @@ def build_maxitrack(side: int = 400) -> keras.Model:
     return keras.Model(pixels, chances, name="maxitrack")
 
 
-def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
+def build_compact(outputs: int = 16, *, auxiliary: bool = False, wide: bool = False) -> keras.Model:
     """Return the compact network: a U-Net whose decoder adds what the encoder saw.
 
     Strided convolutions take the place of arg-max pooling, sums of concatenations, so that a pixel
-    costs 20 000 multiplications where the paper's network needs 150 000.
+    costs 20 000 multiplications where the paper's network needs 150 000. The wide network has two
+    coarser resolutions more, which cost next to nothing, and sees binned pixels: whole trails,
+    fringes and clouds.
 
     Parameters
     ----------
@@ -149,27 +171,36 @@ def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
     auxiliary : bool
         Whether also to return the logits at 1/2 to 1/8 of the resolution, for losses of their own
         (paper, section 3.1.2).
+    wide : bool
+        Whether it is the wide network.
 
     Returns
     -------
     keras.Model
         (n, ny, nx, 1) in units of the noise of the sky to (n, ny, nx, outputs) logits. Sides are
-        multiples of 16.
+        multiples of 16, of the wide network of 64.
     """
+    shape = [*zip(_WIDTHS, _DEPTHS, strict=True), *(_WIDE if wide else ())]
     pixels = keras.Input((None, None, 1), name="pixels")
     tensor = LightAndDetail(name="compress", dtype="float32")(pixels)
     skips = []
-    for level, (width, depth) in enumerate(zip(_WIDTHS, _DEPTHS, strict=True)):
+    for level, (width, depth) in enumerate(shape):
         for index in range(depth):
             stride = 2 if level and not index else 1
             tensor = _convolve(tensor, width, f"down{level}_{index}", stride=stride)
+            if wide and level in _BINNED and not index:
+                tensor = layers.Add(name=f"seen{level}")([tensor, _binned(pixels, level, width)])
         skips.append(tensor)
     logits = []
-    for level in reversed(range(len(_WIDTHS) - 1)):
-        narrow = layers.Conv2D(_WIDTHS[level], 1, name=f"narrow{level}")(tensor)
+    for level in reversed(range(len(shape) - 1)):
+        width, _ = shape[level]
+        # Zero at first: what the compact network has learned stays what it was.
+        first = "zeros" if level == _FINE else "glorot_uniform"
+        narrow = layers.Conv2D(width, 1, kernel_initializer=first, name=f"narrow{level}")(tensor)
         finer = layers.UpSampling2D(2, name=f"finer{level}")(narrow)
-        summed = layers.Add(name=f"sum{level}")([finer, skips[level]])
-        tensor = _convolve(summed, _WIDTHS[level], f"up{level}")
+        tensor = layers.Add(name=f"sum{level}")([finer, skips[level]])
+        if level < _FINE:
+            tensor = _convolve(tensor, width, f"up{level}")
         if level == 0:
             # Single pixels are told at full resolution: the first features speak for themselves.
             joined = layers.Concatenate(name="joined")([tensor, skips[0]])
@@ -179,21 +210,37 @@ def build_compact(outputs: int = 16, *, auxiliary: bool = False) -> keras.Model:
             tensor = layers.BatchNormalization(
                 center=False, scale=False, dtype="float32", name="even"
             )(mixed)
-        if level == 0 or auxiliary:
+        if level == 0 or (auxiliary and level < _FINE):
             head = layers.Conv2D(outputs, 1, dtype="float32", name=f"logits{level}")
             logits.append(head(tensor))
-    return keras.Model(pixels, logits[::-1] if auxiliary else logits[-1], name="maximask_compact")
+    name = "maximask_wide" if wide else "maximask_compact"
+    return keras.Model(pixels, logits[::-1] if auxiliary else logits[-1], name=name)
+
+
+def _binned(pixels: Any, level: int, width: int) -> Any:
+    """Return the features that a resolution makes of the binned pixels alone."""
+    light = BinnedLight(2**level, name=f"binned{level}", dtype="float32")(pixels)
+    first = {"kernel_initializer": "zeros", "name": f"light{level}"}
+    return layers.Conv2D(width, 3, padding="same", **first)(light)
 
 
 def build_compact_probabilities() -> keras.Model:
     """Return the compact network as it is shipped: calibrated probabilities at full resolution."""
-    logits = build_compact()
+    return _probabilities(build_compact())
+
+
+def build_wide_probabilities() -> keras.Model:
+    """Return the wide network as it is shipped: calibrated probabilities at full resolution."""
+    return _probabilities(build_compact(wide=True))
+
+
+def _probabilities(logits: keras.Model) -> keras.Model:
     chances = layers.Activation("sigmoid", name="chances")(logits.outputs[0])
-    return keras.Model(logits.input, chances, name="maximask_compact")
+    return keras.Model(logits.input, chances, name=logits.name)
 
 
 def build_track(outputs: int = 4) -> keras.Model:
-    """Return the compact screening network: convolutions of what a star looks like on the tile.
+    """Return the compact screening network: a perceptron on components of the mean star.
 
     Given whole tiles, such a network must first learn what a star is, for which it needs many
     times the exposures.
@@ -206,22 +253,47 @@ def build_track(outputs: int = 4) -> keras.Model:
     Returns
     -------
     keras.Model
-        (n, 81, 81, 2), as `average_star` gives it, to (n, outputs) probabilities.
+        (n, 21, 21, 13), as `average_star` gives it, to (n, outputs) probabilities.
     """
-    star = keras.Input((SIDE, SIDE, 2), name=INPUT)
-    tensor = star
-    for level, filters in enumerate(_TRACK_WIDTHS):
-        made = layers.Conv2D(
-            filters,
-            3,
-            strides=2 if level else 1,
-            padding="same",
-            use_bias=False,
-            name=f"down{level}",
-        )(tensor)
-        even = layers.BatchNormalization(momentum=0.95, name=f"even{level}")(made)
-        tensor = layers.ReLU(name=f"bent{level}")(even)
-    tensor = layers.Dropout(0.4)(layers.Flatten()(tensor))
-    tensor = layers.Dropout(0.3)(layers.Dense(48, activation="relu", name="hidden")(tensor))
+    star = keras.Input((SIDE, SIDE, CHANNELS), name=INPUT)
+    # In float32: a tenth of an ellipticity must not be lost.
+    tensor = Components(
+        PICTURES, _TRACK_COMPONENTS, dtype="float32", trainable=False, name="components"
+    )(star)
+    scale = keras.initializers.Constant(0.4)
+    even = layers.BatchNormalization(
+        gamma_initializer=scale, dtype="float32", trainable=False, name="even"
+    )(tensor)
+    # Bounded: what no exposure of the training had is not taken far beyond what they had.
+    tensor = layers.Dropout(0.1)(layers.Activation("tanh", name="bounded")(even))
+    tensor = layers.Dropout(0.4)(layers.Dense(192, activation="relu", name="hidden0")(tensor))
+    tensor = layers.Dense(48, activation="relu", name="hidden1")(tensor)
     chances = layers.Dense(outputs, dtype="float32", name="conditions")(tensor)
     return keras.Model(star, layers.Softmax(dtype="float32")(chances), name="maxitrack_compact")
+
+
+def set_components(model: keras.Model, stars: NDArray[np.float32]) -> None:
+    """Give the screening network the principal components of stars, and their spread.
+
+    These two layers are not trained: few exposures suffice for the rest.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_track`; modified.
+    stars : (n, 21, 21, 13) float32
+        More than its components.
+    """
+    kernel = np.zeros((PICTURES, SIDE * SIDE, _TRACK_COMPONENTS), dtype=np.float32)
+    for channel in range(PICTURES):
+        flat = stars[..., channel].reshape(len(stars), -1)
+        _, vectors = np.linalg.eigh(np.cov(flat, rowvar=False))
+        kernel[channel] = vectors[:, : -_TRACK_COMPONENTS - 1 : -1]
+    components, even = model.get_layer("components"), model.get_layer("even")
+    components.set_weights([kernel])
+    found = np.asarray(components(stars), dtype=np.float32)
+    mean, variance = found.mean(axis=0), found.var(axis=0)
+    # Of the direction, which any mirror changes.
+    mean[-2:], variance[-2:] = 0, 1
+    scale, shift, _, _ = even.get_weights()
+    even.set_weights([scale, shift, mean, variance])

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.planes import MaskPlane
-from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange
+from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange, rims_of_hits
 from astroclean.simulate.contaminated import (
     CHANCES,
     ContaminatedConfig,
-    rims_of_hits,
     simulate_contaminated,
 )
 from astroclean.simulate.detector import CameraRange
 from astroclean.simulate.fields import FieldRange
+from astroclean.simulate.injected.scenes import simulate_injected
+from astroclean.simulate.lookalikes import LookalikeRange
 from astroclean.simulate.psfs import PsfRange
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES, OUTPUTS
 
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "CALIBRATION",
+    "LEAST",
     "SIDE",
     "TILE",
     "VALIDATION",
+    "InjectedSampleMaker",
     "SampleMaker",
     "doubtful",
     "labels_of",
@@ -38,17 +42,20 @@ __all__ = [
 
 SIDE = 512
 """Pixels of a simulated exposure."""
-TILE = 256
-"""Pixels of a training tile."""
+TILE = 384
+"""Pixels of a training tile: wide enough for what is large."""
+LEAST = 256
+"""Pixels that a frame must have on each side to be cut for training."""
 VALIDATION = 40_000_000
 """Numbers of validation samples begin here: no step reaches them."""
+CALIBRATION = 45_000_000
+"""Numbers of the samples of the second recipe begin here."""
 _BOXES = (64, 128, 256, 512)
 """Mesh cells of the background, in pixels: the network must not depend on the choice."""
 _LARGEST = 3e4
 """Values in units of the noise are held in half precision after arcsinh."""
 _SEEDS = 1_000_000_000
 """Seeds of training; those of evaluations and validation are others."""
-_QUIET = {"cosmic_rays": 0.95, "bright_star": 0.5, "spikes": 0.7, "hot_pixels": 0.4}
 
 
 def _ground(data: Path | None) -> ContaminatedConfig:
@@ -57,13 +64,13 @@ def _ground(data: Path | None) -> ContaminatedConfig:
 
 
 def _space(data: Path | None) -> ContaminatedConfig:
-    """Undersampled and dark: stars are as sharp as hits, and hits are many."""
+    """Undersampled and dark: stars are as sharp as hits; hits are many, most of a few pixels."""
     return ContaminatedConfig(
-        chances={name: _QUIET.get(name, 0.05) for name in CHANCES},
-        psf=PsfRange(fwhm=(1.3, 2.4), kinds=("airy", "airy", "moffat")),
+        chances=_rarely(cosmic_rays=0.95, bright_star=0.5, spikes=0.7, hot_pixels=0.25),
+        psf=PsfRange(fwhm=(1.2, 2.4), kinds=("airy", "airy", "moffat")),
         camera=CameraRange(sky=(1.0, 300.0), gain=(0.8, 8.0), read_noise=(2.0, 10.0)),
         sources=FieldRange(stars=(30.0, 3000.0), galaxies=(1.0, 20.0), faintest=(2.0, 15.0)),
-        cosmic_rays=CosmicRayRange(count=(10.0, 300.0)),
+        cosmic_rays=CosmicRayRange(count=(10.0, 300.0), diffusion=(0.03, 0.4)),
         data=data,
     )
 
@@ -78,13 +85,38 @@ def _bright(data: Path | None) -> ContaminatedConfig:
 
 def _quiet(data: Path | None) -> ContaminatedConfig:
     """A good night: few contaminants or none, so that false alarms cost."""
+    chances = _rarely(0.02, cosmic_rays=0.4, lookalikes=0.9, shading=0.5, readout=0.3)
     return ContaminatedConfig(
-        chances={name: 0.4 * _QUIET.get(name, 0.05) for name in CHANCES}, data=data
+        chances=chances, lookalikes=LookalikeRange(count=(3.0, 25.0)), data=data
     )
 
 
-_KINDS = (_ground, _space, _quiet, _bright)
-_SHARES = (0.45, 0.25, 0.1, 0.2)
+def _stacked(data: Path | None) -> ContaminatedConfig:
+    """A sum of exposures: what changed from one to the next is gone, or nearly so."""
+    return ContaminatedConfig(
+        chances=_rarely(
+            0.0,
+            lookalikes=0.7,
+            nebulosity=0.3,
+            bright_star=0.5,
+            spikes=0.6,
+            trails=0.15,
+            ghosts=0.2,
+        ),
+        lookalikes=LookalikeRange(count=(1.0, 15.0)),
+        data=data,
+    )
+
+
+def _rarely(others: float = 0.05, **chances: float) -> dict[str, float]:
+    """Return the chances of all classes: those given, and one for all others."""
+    return dict.fromkeys(CHANCES, others) | chances
+
+
+_KINDS = (_ground, _space, _bright, _quiet, _stacked)
+_SHARES = (0.4, 0.2, 0.2, 0.12, 0.08)
+_SMOOTHING = (0.35, 1.0)
+"""Pixels, standard deviation: what resampling does to the noise of a stack."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +131,7 @@ class SampleMaker:
     """Added to numbers, for a set of its own."""
 
     def __call__(self, number: int) -> dict[str, NDArray[np.generic]]:
-        """Return four tiles of one exposure.
+        """Return one exposure.
 
         Parameters
         ----------
@@ -109,19 +141,42 @@ class SampleMaker:
         Returns
         -------
         dict
-            ``pixels``, (4, 256, 256) float16: arcsinh of sky-subtracted values in units of the
-            noise; ``planes``, (4, 256, 256) uint32: bits of `MaskPlane`.
+            ``pixels``, (512, 512) float16: arcsinh of sky-subtracted values in units of the noise;
+            ``planes``, (512, 512) uint32: bits of `MaskPlane`.
         """
         seed = self.seed_of(number)
         rng = np.random.default_rng(seed)
         kind = _KINDS[int(rng.choice(len(_KINDS), p=_SHARES))]
         scene = simulate_contaminated(seed=seed, shape=(SIDE, SIDE), config=kind(self.data))
         assert scene.planes is not None
-        return sample_of(scene.frame.data, scene.planes, rng)
+        data = scene.frame.data
+        return sample_of(_resampled(data, rng) if kind is _stacked else data, scene.planes, rng)
 
     def seed_of(self, number: int) -> int:
         """Return the seed of a sample."""
         return _SEEDS + 50_000_000 * self.seed + self.offset + number
+
+
+@dataclass(frozen=True)
+class InjectedSampleMaker:
+    """Makes samples by the second recipe, of which no training sees any."""
+
+    seed: int
+    """Of the training."""
+
+    def __call__(self, number: int) -> dict[str, NDArray[np.generic]]:
+        """Return one exposure, as `SampleMaker` does.
+
+        Real frames, and the real hits that are kept for tests, stay out: scores on them are of what
+        nothing was tuned on. ``planes`` have SUSPECT where the truth is not known.
+        """
+        seed = _SEEDS + 50_000_000 * self.seed + CALIBRATION + number
+        scene = simulate_injected(seed=seed, shape=(SIDE, SIDE))
+        assert scene.planes is not None
+        assert scene.ignored is not None
+        planes = scene.planes.astype(np.uint32)
+        planes[scene.ignored] |= np.uint32(MaskPlane.SUSPECT)
+        return sample_of(scene.frame.data, planes, np.random.default_rng(seed))
 
 
 def sample_of(
@@ -141,10 +196,10 @@ def sample_of(
     Returns
     -------
     dict
-        ``pixels`` and ``planes`` of four tiles.
+        ``pixels`` and ``planes``; a smaller frame is mirrored at its borders.
     """
     pixels = np.arcsinh(normalized(data, box=int(rng.choice(_BOXES)))).astype(np.float16)
-    return {"pixels": _tiled(pixels), "planes": _tiled(planes)}
+    return {"pixels": _mirrored(pixels), "planes": _mirrored(planes)}
 
 
 def normalized(data: NDArray[np.floating], *, box: int) -> NDArray[np.float32]:
@@ -209,11 +264,14 @@ def doubtful(planes: NDArray[np.uint32]) -> NDArray[np.bool_]:
     return np.asarray(rims_of_hits(planes) | unknown)
 
 
-def _tiled(image: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return the four corners; those of an exposure of two by two tiles are the whole of it."""
-    corners = [
-        (rows, columns)
-        for rows in (slice(TILE), slice(-TILE, None))
-        for columns in (slice(TILE), slice(-TILE, None))
-    ]
-    return np.stack([image[corner] for corner in corners])
+def _resampled(data: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return pixels whose noise is correlated as that of a stack."""
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - optional extra
+
+    return np.asarray(gaussian_filter(data, rng.uniform(*_SMOOTHING)), dtype=np.float32)
+
+
+def _mirrored(image: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return the first pixels of an image, of the size of a simulated exposure."""
+    missing = [(0, max(SIDE - side, 0)) for side in image.shape]
+    return np.pad(image[:SIDE, :SIDE], missing, mode="reflect")

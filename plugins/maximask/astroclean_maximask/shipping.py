@@ -50,7 +50,7 @@ halo = {halo}
 multiple = {multiple}
 valid_pixels = "finite"
 inputs = [{ name = "pixels" }]
-normalization = { name = "background_sigma", box = {box}, filter_size = 3 }
+normalization = { name = "background_sigma", box = {box}, filter_size = 3{cells} }
 
 [[outputs]]
 name = "probabilities"
@@ -86,9 +86,19 @@ _COMPACT_ENTRIES = {
     "halo": str(HALO),
     "multiple": "16",
     "box": "128",
+    "cells": "",
     "build": "build_compact_probabilities",
     "fwhm": "[1.3, 8.0]",
     "domain": "Simulated single exposures of CCDs, sky noise of 2 to 80 electrons",
+}
+_WIDE_ENTRIES = {
+    **_COMPACT_ENTRIES,
+    "architecture": "U-Net with strided convolutions and sums, seven resolutions, "
+    "0.63 M parameters",
+    # It sees farther than its margin, but what lies beyond changes little.
+    "halo": "128",
+    "multiple": "64",
+    "build": "build_wide_probabilities",
 }
 _PAPER_ENTRIES = {
     "architecture": "Encoder and decoder with arg-max unpooling and four extra paths, "
@@ -97,6 +107,7 @@ _PAPER_ENTRIES = {
     "halo": "128",
     "multiple": "32",
     "box": "200",
+    "cells": ", whole_cells = true",
     "build": "build_maximask",
     "fwhm": "[1.3, 8.0]",
     "domain": "Single exposures of CCDs: those of the authors, simulated ones, and the user's",
@@ -104,7 +115,7 @@ _PAPER_ENTRIES = {
 _TRACK_CARD = """\
 schema = 1
 name = "maxitrack-astroclean"
-architecture = "Four convolutions of the average star of a tile, 0.31 M parameters"
+architecture = "Perceptron on components of the mean star of a tile, 0.05 M parameters"
 paper = "10.1051/0004-6361/201936345"
 license = "BSD-3-Clause"
 unit = "any"
@@ -131,29 +142,31 @@ keras = "astroclean_maximask.network:build_track"
 
 [domain]
 coadd = false
-description = "Simulated exposures of CCDs: PSF of 1.5 to 8 pixels, 10 to 1500 stars in 256 x 256"
+description = "Simulated exposures of CCDs: PSF of 1.3 to 8.5 pixels, 8 to 3000 stars in 256 x 256"
 
 [example]
 file = "maxitrack-astroclean.example.npz"
 """
 
 
-def load_compact(weights: Sequence[NDArray[Any]]) -> Any:
+def load_compact(weights: Sequence[NDArray[Any]], *, wide: bool = False) -> Any:
     """Return the compact network without its auxiliary outputs.
 
     Parameters
     ----------
     weights : sequence of array
         In the order of the variables of the network with auxiliary outputs.
+    wide : bool
+        Whether they are those of the wide network.
 
     Returns
     -------
     keras.Model
         Logits at full resolution.
     """
-    whole = build_compact(len(CHANNELS), auxiliary=True)
+    whole = build_compact(len(CHANNELS), auxiliary=True, wide=wide)
     whole.set_weights(list(weights))
-    plain = build_compact(len(CHANNELS))
+    plain = build_compact(len(CHANNELS), wide=wide)
     values = {variable.path: variable for variable in whole.variables}
     for variable in plain.variables:
         variable.assign(values[variable.path])
@@ -203,9 +216,13 @@ def as_probabilities(
 
 
 def export_compact(
-    weights: Sequence[NDArray[Any]], samples: Mapping[str, NDArray[Any]], folder: Path
+    weights: Sequence[NDArray[Any]],
+    samples: Mapping[str, NDArray[Any]],
+    folder: Path,
+    *,
+    wide: bool = False,
 ) -> list[Path]:
-    """Write the compact network as it is shipped.
+    """Write the compact network, or the wide one, as it is shipped.
 
     Parameters
     ----------
@@ -215,14 +232,16 @@ def export_compact(
         Validation samples: for calibration and thresholds.
     folder : Path
         Where.
+    wide : bool
+        Whether they are weights of the wide network.
 
     Returns
     -------
     list of Path
         ONNX file, example, card, classes.
     """
-    model, classes = as_probabilities(load_compact(weights), samples)
-    entries = {"name": NAME, **_COMPACT_ENTRIES}
+    model, classes = as_probabilities(load_compact(weights, wide=wide), samples)
+    entries = {"name": NAME, **(_WIDE_ENTRIES if wide else _COMPACT_ENTRIES)}
     return _written(model, classes, folder, channels=CHANNELS, entries=entries)
 
 
@@ -271,7 +290,21 @@ def _written(
     return [*files, card, write_classes(classes, folder / f"{name}.classes.toml")]
 
 
-def export_track(weights: Sequence[NDArray[Any]], folder: Path) -> list[Path]:
+def _follow(last: Any, line: tuple[float, float]) -> None:
+    """Give the last layer of the screening network the slope and the offset of a calibration.
+
+    The slope is exact where one condition rules the others, and close to it elsewhere.
+    """
+    slope, offset = line
+    kernel, bias = (np.array(value) for value in last.get_weights())
+    bias = slope * bias
+    bias[0] -= offset
+    last.set_weights([slope * kernel, bias])
+
+
+def export_track(
+    weights: Sequence[NDArray[Any]], folder: Path, *, line: tuple[float, float] = (1.0, 0.0)
+) -> list[Path]:
     """Write the compact screening network as it is shipped.
 
     Parameters
@@ -280,6 +313,9 @@ def export_track(weights: Sequence[NDArray[Any]], folder: Path) -> list[Path]:
         In the order of the variables of `build_track`.
     folder : Path
         Where.
+    line : (float, float)
+        Slope and offset that make the log-odds of being spoiled those of a probability, from
+        `astroclean_maximask.calibration.calibrate`.
 
     Returns
     -------
@@ -288,6 +324,7 @@ def export_track(weights: Sequence[NDArray[Any]], folder: Path) -> list[Path]:
     """
     model = build_track(len(CONDITIONS))
     model.set_weights(list(weights))
+    _follow(model.get_layer("conditions"), line)
     star = average_star(example_pixels(_TRACK_TILE)[0, ..., 0])
     files = write_network(
         model,

@@ -24,21 +24,30 @@ from astroclean_maximask.samples import normalized
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["TRACK_TILE", "TrackSampleMaker"]
+__all__ = ["TILES", "TRACK_TILE", "TrackSampleMaker"]
 
 TRACK_TILE = 256
 """Pixels of a tile."""
-_SEEDS = 3_000_000_000
+_SEEDS = 5_000_000_000
 """Seeds of this training; those of evaluations and of the masks are others."""
 _EXPOSURES = TrackingConfig(
     share=0.6,
-    extent=(1.0, 6.0),
+    extent=(0.4, 5.0),
+    defocus=(1.5, 6.0),
+    residual=(0.0, 0.25),
+    aberration=(0.0, 0.5),
     charge_loss=(0.12, 0.5),
     kinds=(*KINDS, DEFOCUS, CHARGE),
-    psf=PsfRange(fwhm=(1.5, 8.0), kinds=("moffat", "kolmogorov", "airy"), ellipticity=(0.0, 0.05)),
-    sources=FieldRange(stars=(10.0, 1500.0)),
-    cosmic_rays=CosmicRayRange(count=(3.0, 120.0)),
+    psf=PsfRange(
+        fwhm=(1.3, 8.5),
+        kinds=("moffat", "moffat", "kolmogorov", "airy"),
+        ellipticity=(0.0, 0.055),
+    ),
+    sources=FieldRange(stars=(8.0, 3000.0)),
+    cosmic_rays=CosmicRayRange(count=(1.0, 120.0)),
 )
+TILES = 2
+"""Tiles of an exposure, side by side: they share the PSF, which takes longest to make."""
 _BOXES = (64, 128, 256)
 
 
@@ -62,13 +71,15 @@ class TrackSampleMaker:
         Returns
         -------
         dict
-            ``star``, (81, 81, 2) float16: what `average_star` gives, channels last;
+            ``star``, (2, 21, 21, 13) float16: what `average_star` gives for each tile, channels
+            last;
             ``condition``, uint8: place in `CONDITIONS`.
         """
         seed = _SEEDS + 50_000_000 * self.seed + self.offset + number
-        shape = (TRACK_TILE, TRACK_TILE)
+        shape = (TRACK_TILE, TILES * TRACK_TILE)
         scene = simulate_tracking(seed=seed, shape=shape, config=_EXPOSURES)
         box = int(np.random.default_rng(seed).choice(_BOXES))
-        star = average_star(normalized(scene.frame.data, box=box)).astype(np.float16)
+        tiles = np.split(normalized(scene.frame.data, box=box), TILES, axis=1)
+        stars = np.stack([average_star(tile) for tile in tiles]).astype(np.float16)
         condition = np.array(condition_of(str(scene.notes["kind"])), dtype=np.uint8)
-        return {"star": np.ascontiguousarray(np.moveaxis(star, 0, -1)), "condition": condition}
+        return {"star": np.ascontiguousarray(np.moveaxis(stars, 1, -1)), "condition": condition}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,7 +20,13 @@ from astroclean_maximask.architectures import architecture_of
 from astroclean_maximask.augmentation import ORIENTATIONS, measured_anew, turned
 from astroclean_maximask.classes import CONTAMINANTS
 from astroclean_maximask.instrument import gather, makers
-from astroclean_maximask.samples import doubtful, labels_of
+from astroclean_maximask.samples import (
+    SIDE,
+    TILE,
+    InjectedSampleMaker,
+    doubtful,
+    labels_of,
+)
 from astroclean_maximask.scoring import class_counts
 from astroclean_maximask.shipped import start_path
 
@@ -37,7 +43,7 @@ __all__ = ["MaxiMaskRecipe", "MaxiMaskTrainer", "MaxiMaskTraining"]
 
 
 class MaxiMaskRecipe(KerasRecipe):
-    """How MaxiMask is trained; a tile has 256 x 256 pixels.
+    """How MaxiMask is trained; a tile has 384 x 384 pixels.
 
     The folder ``data`` may hold ``cosmic_rays_itl_even.fits.gz``, real hits; ``darks/``, dark
     exposures from which hits are harvested; ``frames/``, exposures of the instrument. With
@@ -48,10 +54,13 @@ class MaxiMaskRecipe(KerasRecipe):
     """Steps of the optimizer, those before an interruption included."""
     validate_every: int = Field(default=500, ge=1)
     """Steps from one validation to the next."""
+    wide: bool = False
+    """Whether the network has two coarser resolutions more, for what is large; it may begin with
+    the weights of the compact one."""
     weighting: float = Field(default=0.75, ge=0, le=1)
     """Power of a class's rarity in its weight: 1 is the paper's equation 15."""
     first: int = Field(default=64, ge=1)
-    """Simulated exposures before the first step; each has four tiles."""
+    """Exposures before the first step."""
     fresh: float = Field(default=0.4, ge=0)
     """New exposures for each step."""
     keep: int = Field(default=1_500, ge=1)
@@ -60,6 +69,11 @@ class MaxiMaskRecipe(KerasRecipe):
     """Processes that simulate."""
     validation: int = Field(default=40, ge=1)
     """Exposures of the validation."""
+    calibration: int = Field(default=80, ge=1)
+    """Exposures of the second recipe, simulator ``injected``."""
+    calibrate_on: Literal["injected", "validation"] = "injected"
+    """Samples on which probabilities are calibrated and thresholds chosen: those of another recipe
+    than the training's, or those of its validation, which holds frames of the user's."""
     frames_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the exposures, those of the validation too, that are cut from ``frames/``; where
     there are none, all are simulated."""
@@ -85,9 +99,9 @@ class MaxiMaskTraining(StreamTraining):
             pooled_cross_entropy,
         )
 
-        self._recipe = recipe
+        self._recipe, self._folder = recipe, folder
         start = None if recipe.start is None else start_path("maximask", recipe.start)
-        self._network = architecture_of(start)
+        self._network = architecture_of(start, wide=recipe.wide)
         count = len(self._network.channels)
         model = built(self._network.build, recipe)
         if start is not None:
@@ -101,7 +115,7 @@ class MaxiMaskTraining(StreamTraining):
             count=recipe.validation,
             workers=recipe.workers,
         )
-        self._validation = {name: np.concatenate(list(tiles)) for name, tiles in kept.items()}
+        self._validation = kept
         labels = self._labels(self._validation["planes"])
         fractions = labels.reshape(-1, count).mean(axis=0, dtype=np.float64)
         self._weights = class_weights(fractions, power=recipe.weighting)
@@ -133,7 +147,8 @@ class MaxiMaskTraining(StreamTraining):
         rng = np.random.default_rng((self._recipe.seed, number))
         pixels, planes = [], []
         for sample in self._stream.draw(number, rng.random(self._recipe.batch)):
-            tile = int(rng.integers(len(sample["pixels"])))
+            y, x = rng.integers(SIDE - TILE + 1, size=2)
+            tile = np.s_[y : y + TILE, x : x + TILE]
             turn = int(rng.integers(ORIENTATIONS))
             pixels.append(turned(measured_anew(sample["pixels"][tile], rng), turn))
             planes.append(turned(sample["planes"][tile], turn))
@@ -146,7 +161,15 @@ class MaxiMaskTraining(StreamTraining):
 
     def export(self, folder: Path) -> Sequence[Path]:
         """Write ONNX file, card and example from the averaged weights."""
-        return self._network.export(self._trained.average, self._validation, folder)
+        samples = self._validation
+        if self._recipe.calibrate_on == "injected":
+            samples = fixed_samples(
+                InjectedSampleMaker(self._recipe.seed),
+                self._folder / "calibration",
+                count=self._recipe.calibration,
+                workers=self._recipe.workers,
+            )
+        return self._network.export(self._trained.average, samples, folder)
 
 
 def _scores(counts: Mapping[str, ScoreCounts]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from astroclean_maximask.architectures import COMPACT, PAPER, architecture_of
 from astroclean_maximask.frames import FrameSampleMaker, contaminated_anew
 from astroclean_maximask.instrument import gather, makers
 from astroclean_maximask.samples import SampleMaker, doubtful
-from astroclean_maximask.shipped import start_path
+from astroclean_maximask.shipped import card_path, start_path
 from astropy.io import fits
 
 import astroclean
@@ -247,6 +247,8 @@ def test_the_network_of_the_paper_is_trained_exported_and_masks(tmp_path: Path) 
     files = run_training(trainer, recipe, TrainingFolder(tmp_path / "training"), silent)
     path = next(path for path in files if path.name == "maximask-paper.card.toml")
     card = load_card(path)
+    # The same network sees the same sky.
+    assert card.normalization == load_card(card_path("maximask", "published")).normalization
     inputs, expected = read_example(card)
     answers = open_engine(card, find_weights(card)).infer(inputs)["probabilities"]
     np.testing.assert_allclose(answers, expected["probabilities"], atol=1e-4)

@@ -67,6 +67,19 @@ def test_flags_are_probabilities_above_thresholds(scene: Any) -> None:
     assert set(told.products) == {"PROB_CR", "PROB_BBG"}
 
 
+@pytest.mark.parametrize("evidence", [True, False])
+@pytest.mark.filterwarnings("ignore:.*nothing else speaks:astroclean.errors.AstrocleanWarning")
+def test_fewer_classes_are_flagged_as_among_all(scene: Any, evidence: bool) -> None:
+    """Channels that nobody asks for are left out of the network's answer, and nothing else."""
+    every = load_stage("maximask", evidence=evidence).run(scene.frame).frame.flags
+    two = ("BRIGHT", "COSMIC_RAY")
+    some = load_stage("maximask", classes=two, evidence=evidence).run(scene.frame).frame.flags
+    wanted = np.uint32(MaskPlane.BRIGHT | MaskPlane.COSMIC_RAY)
+    added = ~scene.frame.flags
+    assert np.array_equal(some & added, every & added & wanted)
+    assert (some & added & MaskPlane.COSMIC_RAY).any()
+
+
 def test_a_lower_prior_flags_less(scene: Any) -> None:
     flagged = [
         np.count_nonzero(

@@ -8,10 +8,7 @@ import numpy as np
 from astropy.table import QTable
 from pydantic import Field
 
-from astroclean.core.kinds.deblend import Deblender
-from astroclean.core.options import StageOptions
-from astroclean.core.results import Separation
-from astroclean.core.sources import Sources
+from astroclean.plugin import Deblender, Separation, Sources, StageOptions
 
 if TYPE_CHECKING:
     from astroclean import Frame

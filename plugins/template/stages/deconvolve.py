@@ -8,10 +8,7 @@ import numpy as np
 from astropy.convolution import convolve_fft
 from pydantic import Field
 
-from astroclean.core.kinds.deconvolve import Deconvolver
-from astroclean.core.options import StageOptions
-from astroclean.core.psf import Psf
-from astroclean.core.results import Deconvolution
+from astroclean.plugin import Deconvolution, Deconvolver, Psf, StageOptions
 
 if TYPE_CHECKING:
     from astroclean import Frame

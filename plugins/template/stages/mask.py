@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.options import StageOptions
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Mask
+from astroclean.plugin import Mask, Masker, MaskPlane, StageOptions
 
 if TYPE_CHECKING:
     from astroclean import Frame

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.options import StageOptions
-from astroclean.core.plane_choice import PlaneChoice, pixels_to_fill
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Removal
+from astroclean.plugin import (
+    MaskPlane,
+    PlaneChoice,
+    Removal,
+    SourceRemover,
+    StageOptions,
+    pixels_to_fill,
+)
 
 if TYPE_CHECKING:
     from astroclean import Frame

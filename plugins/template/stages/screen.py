@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from astroclean.core.kinds.screen import Screener
-from astroclean.core.options import StageOptions
-from astroclean.core.results import Score
+from astroclean.plugin import Score, Screener, StageOptions
 
 if TYPE_CHECKING:
     from astroclean import Frame

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from astroclean.core.kinds.superres import SuperResolver
-from astroclean.core.options import StageOptions
-from astroclean.core.psf import Psf
-from astroclean.core.results import Upsampling
+from astroclean.plugin import Psf, StageOptions, SuperResolver, Upsampling
 
 if TYPE_CHECKING:
     from astroclean import Frame

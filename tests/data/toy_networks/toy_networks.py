@@ -107,6 +107,13 @@ def doubled(seed: int = 21) -> Any:
     return graph(nodes, tensors)
 
 
+def classes(seed: int = 61) -> Any:
+    """Five probabilities of each pixel."""
+    tensors = {"0.weight": kernel(seed, 5, 1, 3, 3), "0.bias": kernel(seed + 1, 5)}
+    nodes = [conv("image", "a", "0"), helper.make_node("Sigmoid", ["a"], ["answer"])]
+    return graph(nodes, tensors, channels=5)
+
+
 def identity() -> Any:
     """The image itself."""
     return graph([helper.make_node("Identity", ["image"], ["answer"])], {})
@@ -217,6 +224,12 @@ def torch_three_convolutions() -> Any:
         nn.ReLU(),
         nn.Conv2d(4, 1, 3, padding=1),
     )
+
+
+def torch_classes() -> Any:
+    from torch import nn
+
+    return nn.Sequential(nn.Conv2d(1, 5, 3, padding=1), nn.Sigmoid())
 
 
 def torch_wider() -> Any:

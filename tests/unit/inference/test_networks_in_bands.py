@@ -93,6 +93,7 @@ def test_bands_give_the_bytes_of_the_frame(
         {"name": "scale", "offset": 300.0, "width": 10.0},
         {"name": "asinh"},
         {"name": "background_sigma", "box": 32},
+        {"name": "background_sigma", "box": 32, "whole_cells": True},
         {"name": "sigma_clip_zscore", "scope": "tile"},
     ],
     ids=lambda content: f"{content['name']}-{content.get('scope', 'frame')}",

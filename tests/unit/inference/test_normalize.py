@@ -18,6 +18,7 @@ ALL = [
     {"name": "asinh", "softening": 3.0},
     {"name": "log"},
     {"name": "background_sigma", "box": 32},
+    {"name": "background_sigma", "box": 30, "whole_cells": True},
 ]
 SKY = [content for content in ALL if content["name"] not in {"identity", "scale"}]
 

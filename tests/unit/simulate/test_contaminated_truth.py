@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from astroclean.core.planes import MaskPlane
+from astroclean.simulate.contaminants.cosmic_rays import rims_of_hits
 from astroclean.simulate.contaminated import (
     ContaminatedConfig,
-    rims_of_hits,
     simulate_contaminated,
 )
 from astroclean.simulate.detector import CameraRange

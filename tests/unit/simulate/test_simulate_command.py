@@ -28,6 +28,7 @@ TARGETS = {
     "blends": "astroclean.simulate.blends:simulate_blends",
     "stamps": "astroclean.simulate.stamps:simulate_stamp",
     "tracking": "astroclean.simulate.tracking:simulate_tracking",
+    "guiding": "astroclean.simulate.guiding:simulate_guiding",
     "injected": "astroclean.simulate.injected.scenes:simulate_injected",
     "broken": "astroclean.no_such_module:simulate",
 }
@@ -37,6 +38,7 @@ HDUS = {
     "blends": ["TRUTH", "CLEAN", "PSF", "SEGMENTATION", "SOURCES", "STAMP"],
     "stamps": ["CLEAN", "SHARP", "PSF", "SOURCES", "STAMP"],
     "tracking": ["CLEAN", "PSF", "SOURCES"],
+    "guiding": ["CLEAN"],
     "injected": ["TRUTH", "IGNORED", "CLEAN", "PSF"],
 }
 

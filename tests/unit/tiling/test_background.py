@@ -42,7 +42,7 @@ def gathered(
     mesh: MeshSettings,
     threads: int = 1,
 ) -> Background:
-    gatherer = MeshGatherer(mesh, threads=threads)
+    gatherer = MeshGatherer(mesh, data.shape, threads=threads)
     start = 0
     for height in [*heights, data.shape[0]]:
         rows = slice(start, start + height)
@@ -58,15 +58,21 @@ def gathered(
     box=st.integers(4, 30),
     seed=st.integers(0, 99),
     masked=st.sampled_from([0.0, 0.3, 0.9, 1.0]),
+    whole_cells=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
 def test_bands_of_any_height_give_the_same_mesh_and_any_part_the_same_map(
-    shape: tuple[int, int], heights: list[int], box: int, seed: int, masked: float
+    shape: tuple[int, int],
+    heights: list[int],
+    box: int,
+    seed: int,
+    masked: float,
+    whole_cells: bool,
 ) -> None:
     data = sky(shape, seed)
     valid = np.random.default_rng(seed).random(shape) >= masked
     data[~valid] = np.nan
-    mesh = MeshSettings(box=box)
+    mesh = MeshSettings(box=box, whole_cells=whole_cells)
     whole, bands = gathered(data, valid, [], mesh), gathered(data, valid, heights, mesh)
     assert np.array_equal(whole.level_mesh, bands.level_mesh)
     assert np.array_equal(whole.rms_mesh, bands.rms_mesh)
@@ -111,6 +117,53 @@ def test_as_sep_and_photutils_measure() -> None:
     assert ours.typical_rms == pytest.approx(theirs.globalrms, rel=0.05)
     mesh = Background2D(data, 64, filter_size=1, exclude_percentile=100).background_mesh
     np.testing.assert_allclose(ours.level_mesh, mesh, rtol=1e-6)
+
+
+@pytest.mark.parametrize("side", ["bottom", "top", "left", "right"])
+def test_the_sky_beside_an_overscan_is_the_sky(side: str) -> None:
+    shape = (330, 340)
+    data, sky_level = sky(shape), true_sky(shape)
+    strip = {
+        "bottom": (slice(0, 22), slice(None)),
+        "top": (slice(-22, None), slice(None)),
+        "left": (slice(None), slice(0, 22)),
+        "right": (slice(None), slice(-22, None)),
+    }[side]
+    exposed = np.ones(shape, bool)
+    exposed[strip] = False
+    noise = np.random.default_rng(5).normal(size=shape)
+    data[~exposed] = 100 + 5 * noise[~exposed]
+    valid = np.ones(shape, bool)
+    whole = gathered(data, valid, [], MeshSettings(box=100, whole_cells=True))
+    # Without the median filter a cell speaks for itself.
+    alone = MeshSettings(box=100, filter_size=1, whole_cells=True)
+    for found in (whole, gathered(data, valid, [], alone)):
+        assert np.max(np.abs(found.level() - sky_level)[exposed]) < 15, "noise is 5 to 10"
+        assert np.max(found.rms()) < 12
+        # So the overscan itself is far below the sky.
+        assert np.median(((data - found.level()) / found.rms())[~exposed]) < -15
+    # Cells as narrow as what is left over hold the overscan alone: at the far borders it is sky.
+    partial = gathered(data, valid, [], MeshSettings(box=100, filter_size=1))
+    if side in {"top", "right"}:
+        assert np.median(((data - partial.level()) / partial.rms())[~exposed]) > -10
+
+
+@pytest.mark.parametrize(
+    ("length", "first", "count"), [(99, 49, 1), (230, 64.5, 2), (300, 49.5, 3)]
+)
+def test_whole_cells_lie_in_the_middle(length: int, first: float, count: int) -> None:
+    data = sky((length, 100))
+    mesh = MeshSettings(box=100, whole_cells=True)
+    found = gathered(data, np.ones(data.shape, bool), [7, 60], mesh)
+    assert found.shape == data.shape
+    np.testing.assert_array_equal(found.centers[0], first + 100 * np.arange(count))
+    assert found.level_mesh.shape == (count, 1)
+    top = int(first - 49.5) if length >= 100 else 0
+    cell = data[top : top + 100].astype(float)
+    alone = gathered(cell.astype(np.float32), np.ones(cell.shape, bool), [], MeshSettings(box=100))
+    unfiltered = MeshSettings(box=100, filter_size=1, whole_cells=True)
+    first_cell = gathered(data, np.ones(data.shape, bool), [], unfiltered).level_mesh[0, 0]
+    assert first_cell == alone.level_mesh[0, 0]
 
 
 def test_cells_without_pixels_take_the_sky_of_those_near_them() -> None:
