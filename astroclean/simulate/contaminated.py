@@ -172,12 +172,26 @@ def simulate_contaminated(
         frame_id=f"contaminated {seed}",
     )
     scene.sources.table["flux"] /= camera.gain
-    notes: dict[str, float | str] = {"fwhm_pixels": psf.fwhm_pixels, "psf": psf.kind}
-    notes |= {"sky": camera.sky, "gain": camera.gain, "bias": camera.bias}
-    notes |= {"noise": camera.noise / camera.gain}
     planes = planes.astype(np.uint32)
-    ignored = rims_of_hits(planes)
-    return Scene(frame, planes, clean, sources=scene.sources, notes=notes, ignored=ignored)
+    return Scene(
+        frame,
+        planes,
+        clean,
+        sources=scene.sources,
+        notes=_notes(camera, psf),
+        ignored=rims_of_hits(planes),
+    )
+
+
+def _notes(camera: Camera, psf: PsfModel) -> dict[str, float | str]:
+    return {
+        "fwhm_pixels": psf.fwhm_pixels,
+        "psf": psf.kind,
+        "sky": camera.sky,
+        "gain": camera.gain,
+        "noise": camera.noise / camera.gain,
+        "bias": camera.bias,
+    }
 
 
 def draw_light(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.planes import MaskPlane
-from astroclean_maximask.average_star import SIDE, around_peaks
 from astroclean_maximask.trails.compact import compact_sources
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.inference.normalize import Measurement
 
-__all__ = ["BIN", "Sky", "binned_mean", "observed", "star_fwhm"]
+__all__ = ["BIN", "Sky", "binned_mean", "observed"]
 
 BIN = 4
 """Pixels a side of a cell of the binned maps."""
@@ -25,10 +24,6 @@ _CLIP = 3.5
 """Standard deviations beyond which a cell is cut: what is left of a star makes no line."""
 _LOCAL = 32
 """Cells a side over which the mean is taken off: the light of halos and nebulae is smooth."""
-_STARS = 512
-"""Half of the side of the part of a frame whose stars tell their width."""
-_STAR_REACH = 16
-"""Pixels around a star in which its width is looked for."""
 _LEAST = 0.25
 """Share of the pixels of a cell that must be known."""
 
@@ -186,49 +181,3 @@ def _flattened(cells: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[
     scatter = 1.4826 * float(np.median(np.abs(flat[known]))) if known.any() else 1.0
     # Pixels that were resampled scatter together: their cells scatter more than one.
     return np.asarray(flat / max(scatter, 1.0), dtype=np.float32)
-
-
-def star_fwhm(frame: Frame, sky: Sky) -> float:
-    """Return the full width at half maximum of stars in pixels, 0 where nothing tells it.
-
-    Parameters
-    ----------
-    frame : Frame
-        Its PSF tells where it has one; else its stars, in the middle of the frame.
-    sky : Sky
-        Of the frame.
-
-    Returns
-    -------
-    float
-        Pixels.
-    """
-    if frame.psf is not None:
-        return float(frame.psf.fwhm_pixels)
-    ny, nx = sky.shape
-    if min(ny, nx) < SIDE:
-        return 0.0
-    rows, columns = (slice(max(n // 2 - _STARS, 0), n // 2 + _STARS) for n in (ny, nx))
-    y, x = np.mgrid[rows, columns]
-    light = np.nan_to_num(sky.light(y, x, compact=True), posinf=0, neginf=0)
-    star = around_peaks(light)
-    return _narrowest(star) if star.max() > 0 else 0.0
-
-
-def _narrowest(star: NDArray[np.floating]) -> float:
-    """Return the full width of an image about its middle, in the direction in which it is least.
-
-    Where a frame has hardly any stars, the peaks may be those of a trail: its width is that across.
-    """
-    middle = SIDE // 2
-    reach = np.arange(-_STAR_REACH, _STAR_REACH + 0.25, 0.25)
-    widths = []
-    for angle in np.arange(0, np.pi, np.pi / 8):
-        rows = np.rint(middle + reach * np.sin(angle)).astype(int)
-        columns = np.rint(middle + reach * np.cos(angle)).astype(int)
-        light = star[rows, columns]
-        below = np.flatnonzero(light < 0.5 * star[middle, middle])
-        left, right = below[below < len(reach) // 2], below[below > len(reach) // 2]
-        if len(left) and len(right):
-            widths.append(float(reach[right[0]] - reach[left[-1]]))
-    return min(widths, default=0.0)

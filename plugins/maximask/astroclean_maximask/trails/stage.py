@@ -15,7 +15,8 @@ from astroclean_maximask.shipped import card_path
 from astroclean_maximask.trails.find import drawn, find_trails
 from astroclean_maximask.trails.judge import Limits
 from astroclean_maximask.trails.linking import linked
-from astroclean_maximask.trails.maps import binned_mean, observed, star_fwhm
+from astroclean_maximask.trails.maps import binned_mean, observed
+from astroclean_maximask.trails.stars import star_fwhm
 from astroclean_maximask.trails.table import trail_table
 
 if TYPE_CHECKING:
