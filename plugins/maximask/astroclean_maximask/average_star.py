@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["INPUT", "SIDE", "around_peaks", "average_star"]
+__all__ = ["INPUT", "SIDE", "average_star"]
 
 INPUT = "average_star"
 """Name of the network's input."""
@@ -50,7 +50,7 @@ def average_star(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         Each 1 near its centre; the second is 0 where no peak is found.
     """
     light = np.arcsinh(np.clip(pixels, -_PEAK, None) / _SOFT)
-    found = np.stack([_autocorrelation(light), around_peaks(pixels)])
+    found = np.stack([_autocorrelation(light), _around_peaks(pixels)])
     return np.clip(found, -_LIMIT, _LIMIT).astype(np.float32)
 
 
@@ -73,19 +73,7 @@ def _autocorrelation(light: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(lags / max(beside, 1e-3))
 
 
-def around_peaks(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the median surroundings of the brightest peaks, which is what a star looks like.
-
-    Parameters
-    ----------
-    pixels : (ny, nx) float32
-        Sky-subtracted values in units of the noise. Not modified.
-
-    Returns
-    -------
-    (81, 81) float64
-        About 1 in the middle, or 0 everywhere where no peak is found. New.
-    """
+def _around_peaks(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     from scipy.ndimage import maximum_filter, uniform_filter  # noqa: PLC0415 - optional extra
 
     smooth = uniform_filter(pixels, 3)
