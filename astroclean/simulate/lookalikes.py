@@ -116,7 +116,7 @@ def _disc(
             -(((above - uniform(rng, (-0.3, 0.3))) / 0.4) ** 2) - (along / (3 * size)) ** 2
         )
         light = light * (1 - uniform(rng, (0.2, 0.8)) * lane)
-    return light
+    return np.asarray(light)
 
 
 def _arc(
@@ -137,7 +137,7 @@ def _arc(
         light = light * (
             1 + uniform(rng, (0, 1)) * np.cos(uniform(rng, (2, 9)) * angle / opening + phase)
         )
-    return light
+    return np.asarray(light)
 
 
 def _spiral(
