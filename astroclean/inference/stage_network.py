@@ -14,7 +14,7 @@ from astroclean.inference.card import Precision, load_card
 from astroclean.inference.domain import check_domain
 from astroclean.inference.engine import EngineSettings, choose_engine, open_engine
 from astroclean.inference.predictor import Predictor
-from astroclean.inference.weights import find_weights
+from astroclean.inference.weights import card_digest, find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,7 @@ class StageNetwork:
         self._channels = tuple(channels)
 
     def fingerprint(self) -> dict[str, str]:
-        """Return weights, engine and precision: what the answer depends on.
+        """Return weights, card, engine and precision: what the answer depends on.
 
         Raises
         ------
@@ -90,6 +90,7 @@ class StageNetwork:
         find_weights(self.card)
         return {
             "weights": self.card.weights.sha256,
+            "card": card_digest(self._path),
             "engine": choose_engine(self.card, prefer=options.engine, precision=options.precision),
             "precision": options.precision or self.card.default_precision,
         }

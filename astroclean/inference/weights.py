@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MissingWeightsError",
     "WrongWeightsError",
+    "card_digest",
     "digest_of",
     "find_weights",
     "import_weights",
@@ -85,6 +86,29 @@ def digest_of(path: Path) -> str:
     """Return the SHA-256 of a file, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def card_digest(card: Path) -> str:
+    """Return the SHA-256 of a card and of the tables beside it.
+
+    A changed threshold, prior, calibration or normalization changes what comes out as much as
+    other weights do.
+
+    Parameters
+    ----------
+    card : Path
+        ``NAME.card.toml``; ``NAME.classes.toml`` and other tables of that name count, too.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    name = card.name.removesuffix(".card.toml")
+    digest = hashlib.sha256()
+    for path in sorted({card, *card.parent.glob(f"{name}.*.toml")}):
+        digest.update(f"{path.name}\n{digest_of(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def find_weights(card: NetworkCard) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from astroclean_maximask.shipped import card_path
 
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
@@ -147,8 +149,23 @@ def test_unknown_weights_are_refused() -> None:
 
 def test_the_resume_key_names_weights_engine_and_precision() -> None:
     key = load_stage("maximask").fingerprint()
-    assert set(key) == {"weights", "engine", "precision"}
+    assert set(key) == {"weights", "card", "engine", "precision"}
     assert load_stage("maximask", precision="bf16").fingerprint() != key
+
+
+def test_another_threshold_beside_the_same_weights_is_another_key(tmp_path: Path) -> None:
+    """Finished files are done again: the card counts, not the weights alone."""
+    shipped = card_path("maximask", "astroclean")
+    name = shipped.name.removesuffix(".card.toml")
+    for path in shipped.parent.glob(f"{name}.*"):
+        shutil.copy(path, tmp_path / path.name)
+    card = str(tmp_path / shipped.name)
+    before = load_stage("maximask", weights=card).fingerprint()
+    classes = tmp_path / f"{name}.classes.toml"
+    classes.write_text(classes.read_text("utf-8").replace("threshold = 0.4378", "threshold = 0.5"))
+    after = load_stage("maximask", weights=card).fingerprint()
+    assert before["weights"] == after["weights"]
+    assert before["card"] != after["card"]
 
 
 def test_a_rejected_exposure_is_told_why(track_card: str) -> None:

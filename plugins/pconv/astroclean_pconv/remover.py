@@ -101,8 +101,9 @@ class PartialConvolution(SourceRemover):
 
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine and precision."""
-        lit = self._lit_network.fingerprint()["weights"]
-        return {**self._network.fingerprint(), "weights in light": lit}
+        lit = self._lit_network.fingerprint()
+        illuminated = {f"{key} in light": lit[key] for key in ("weights", "card")}
+        return {**self._network.fingerprint(), **illuminated}
 
     def remove(self, frame: Frame) -> Removal:
         """Return what lies in the holes.
