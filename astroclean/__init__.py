@@ -22,8 +22,8 @@ _PUBLIC = {
     "Sources": "astroclean.core.sources",
     "Stage": "astroclean.core.stage",
     "StageOptions": "astroclean.core.options",
-    "StageResult": "astroclean.core.stage",
-    "Outcome": "astroclean.core.stage",
+    "StageResult": "astroclean.core.results",
+    "Outcome": "astroclean.core.results",
     "list_plugins": "astroclean.registry.discover",
     "load_stage": "astroclean.registry.load",
     "run": "astroclean.runner.api",
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from astroclean.core.options import StageOptions
     from astroclean.core.planes import MaskPlane
     from astroclean.core.psf import Psf
+    from astroclean.core.results import Outcome, StageResult
     from astroclean.core.sources import Sources
-    from astroclean.core.stage import Outcome, Stage, StageResult
+    from astroclean.core.stage import Stage
     from astroclean.errors import AstrocleanError
     from astroclean.registry.discover import list_plugins
     from astroclean.registry.load import load_stage

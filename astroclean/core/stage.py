@@ -15,7 +15,7 @@ from astroclean.core.hooks import FAULT, call_hook
 from astroclean.core.layer import checked_layers
 from astroclean.core.needs import Identity, Needs, Provides
 from astroclean.core.options import StageOptions
-from astroclean.core.results import Answer, Outcome, StageResult
+from astroclean.core.results import Answer, StageResult
 from astroclean.core.survey import measure, part_of
 from astroclean.errors import ContractError, StageError, SuspectWarning
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from astroclean.core.layer import Layer, LayerSpec
     from astroclean.core.survey import Survey
 
-__all__ = ["Identity", "Needs", "Outcome", "Provides", "Stage", "StageResult"]
+__all__ = ["Stage"]
 
 
 class Stage(ABC):

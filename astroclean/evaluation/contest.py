@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from astroclean.core.frame import Frame
-    from astroclean.core.stage import Stage, StageResult
+    from astroclean.core.results import StageResult
+    from astroclean.core.stage import Stage
     from astroclean.evaluation.evaluation import Evaluation
     from astroclean.simulate.scene import Scene
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from astroclean.core.frame import Frame
-    from astroclean.core.stage import Stage, StageResult
+    from astroclean.core.results import StageResult
+    from astroclean.core.stage import Stage
     from astroclean.evaluation.figure import Panel
     from astroclean.evaluation.table import Column, Row
     from astroclean.simulate.scene import Scene, Simulator

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
-    from astroclean.core.stage import Stage, StageResult
+    from astroclean.core.results import StageResult
+    from astroclean.core.stage import Stage
     from astroclean.evaluation.evaluation import Trial
     from astroclean.simulate.scene import Scene
 

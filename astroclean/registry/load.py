@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from astroclean.core.needs import Identity
 from astroclean.core.options import StageOptions
-from astroclean.core.stage import Identity, Stage
+from astroclean.core.stage import Stage
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import (
     ConfigurationError,

@@ -16,7 +16,7 @@ from astroclean.core.grid import Grid
 from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.layer import Layer, LayerSpec, joined_layers
 from astroclean.core.planes import count_planes
-from astroclean.core.stage import Outcome
+from astroclean.core.results import Outcome
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import AstrocleanError, StageError
 from astroclean.io.output import FrameOutput
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from astroclean.core.change import Change
     from astroclean.core.frame import Frame
-    from astroclean.core.results import Score
+    from astroclean.core.results import Score, StageResult
     from astroclean.core.sources import Sources
-    from astroclean.core.stage import Stage, StageResult
+    from astroclean.core.stage import Stage
     from astroclean.io.grouping import FrameSlot
     from astroclean.runner.psf_source import PsfSource
 

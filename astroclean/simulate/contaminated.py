@@ -147,11 +147,7 @@ def simulate_contaminated(
     )
     if "lookalikes" in chosen:
         light += draw_lookalikes(rng, shape, psf, noise=noise, limits=config.lookalikes)
-    sky = np.full(shape, camera.sky)
-    if "shading" in chosen:
-        sky += camera.noise * draw_shading(
-            rng, shape, config.structure, deepest=_DEEPEST * camera.sky / camera.noise
-        )
+    sky = _sky(rng, shape, camera, config.structure if "shading" in chosen else None)
     clean = camera.to_adu(light + sky)
     steps = _Drawn(rng, camera, config, chosen=chosen, stars=stars, fwhm=psf.fwhm_pixels)
     electrons, planes = compose(
@@ -181,6 +177,20 @@ def simulate_contaminated(
         notes=_notes(camera, psf),
         ignored=rims_of_hits(planes),
     )
+
+
+def _sky(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    camera: Camera,
+    structure: SkyStructureRange | None,
+) -> NDArray[np.float64]:
+    """Return the light of the sky, shaded where ranges of that are given."""
+    sky = np.full(shape, camera.sky)
+    if structure is not None:
+        deepest = _DEEPEST * camera.sky / camera.noise
+        sky += camera.noise * draw_shading(rng, shape, structure, deepest=deepest)
+    return sky
 
 
 def _notes(camera: Camera, psf: PsfModel) -> dict[str, float | str]:

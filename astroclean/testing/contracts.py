@@ -26,7 +26,8 @@ from astroclean.testing.bands import run_in_bands
 from astroclean.testing.frames import frame_digest, synthetic_frame
 
 if TYPE_CHECKING:
-    from astroclean.core.stage import Stage, StageResult
+    from astroclean.core.results import StageResult
+    from astroclean.core.stage import Stage
 
 __all__ = [
     "DeblenderContract",

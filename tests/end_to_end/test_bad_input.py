@@ -313,7 +313,6 @@ def test_every_mistake_of_a_pipeline_is_told_at_once(cli: CommandLine, tmp_path:
         "input.simulate.kind": "exposure",
         "psf": "exactly one",
         "produts": "'products'",
-        "products.keep[0]": "flgs",
         "products.mask_as": "'jwst'",
         "stage[0].plugni": "'plugin'",
         "stage[0].plugin": "missing",

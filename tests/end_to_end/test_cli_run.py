@@ -137,8 +137,8 @@ def test_dry_run_writes_nothing(cli: CommandLine, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("-j", "0"), "from 1"),
-        (("-j", "two"), "from 1"),
+        (("-j", "-1"), "from 0"),
+        (("-j", "two"), "from 0"),
         (("--overwrite", "--resume"), "not allowed"),
         (("-q", "-v"), "not allowed"),
         (("--no-such-option",), "no-such-option"),

@@ -30,7 +30,7 @@ def test_help_and_version_work_and_unknown_verbs_do_not() -> None:
         (["--version"], 0, "astroclean"),
         (["runn"], 2, "invalid choice"),
         ([], 2, "required"),
-        (["run", "demo", "-j", "0"], 2, "from 1"),
+        (["run", "demo", "-j", "-1"], 2, "from 0"),
         (["run", "demo", "--resume", "--overwrite"], 2, "not allowed"),
     ):
         done = subprocess.run(

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.layer import LayerSpec
+from astroclean.core.needs import Provides
 from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Separation
+from astroclean.core.results import Outcome, Separation, StageResult
 from astroclean.core.source_planes import with_plane_columns
-from astroclean.core.stage import Outcome, Provides, Stage, StageResult
+from astroclean.core.stage import Stage
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame

@@ -9,8 +9,9 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.layer import Layer, LayerSpec
-from astroclean.core.results import Deconvolution
-from astroclean.core.stage import Needs, Provides, Stage, StageResult
+from astroclean.core.needs import Needs, Provides
+from astroclean.core.results import Deconvolution, StageResult
+from astroclean.core.stage import Stage
 
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame

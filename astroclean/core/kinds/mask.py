@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from astroclean.core.layer import LayerSpec
+from astroclean.core.needs import Provides
 from astroclean.core.planes import NO_PLANE, MaskPlane, count_planes, parse_planes
-from astroclean.core.results import Mask
-from astroclean.core.stage import Outcome, Provides, Stage, StageResult
+from astroclean.core.results import Mask, Outcome, StageResult
+from astroclean.core.stage import Stage
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import numpy as np
 
 from astroclean.core.layer import LayerSpec
 from astroclean.core.planes import MADE_UP, MaskPlane
-from astroclean.core.results import Removal
+from astroclean.core.results import Outcome, Removal, StageResult
 from astroclean.core.source_planes import with_plane_columns_of
-from astroclean.core.stage import Outcome, Stage, StageResult
+from astroclean.core.stage import Stage
 from astroclean.core.uncertainty import deviation_of, with_deviation
 from astroclean.errors import ContractError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from astroclean.core.results import Score
-from astroclean.core.stage import Stage, StageResult
+from astroclean.core.results import Score, StageResult
+from astroclean.core.stage import Stage
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:

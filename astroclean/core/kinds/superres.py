@@ -11,8 +11,9 @@ from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.grid import Grid
 from astroclean.core.layer import Layer, LayerSpec
-from astroclean.core.results import Upsampling
-from astroclean.core.stage import Needs, Provides, Stage, StageResult
+from astroclean.core.needs import Needs, Provides
+from astroclean.core.results import StageResult, Upsampling
+from astroclean.core.stage import Stage
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:

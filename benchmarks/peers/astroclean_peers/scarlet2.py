@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.kinds.deblend import Deblender
+from astroclean.core.needs import Needs
 from astroclean.core.results import Separation
 from astroclean.core.sources import Sources, SourceStamp
-from astroclean.core.stage import Needs
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import StageError
 from astroclean_peers.source_extractor import SourceExtractor, SourceExtractorOptions

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.kinds.remove import SourceRemover
+from astroclean.core.needs import Needs
 from astroclean.core.options import StageOptions
 from astroclean.core.plane_choice import (
     ISOLATED_REACH,
@@ -19,7 +20,6 @@ from astroclean.core.plane_choice import (
 )
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Removal
-from astroclean.core.stage import Needs
 from astroclean_classical.filling import (
     KERNEL_REACH,
     convolution_filled,

@@ -10,11 +10,11 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.kinds.remove import SourceRemover
+from astroclean.core.needs import Needs
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf_misfit import misfit_warning, misfits_of
 from astroclean.core.results import Removal
-from astroclean.core.stage import Needs
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import SuspectWarning
 from astroclean_classical.catalogue import make_sources

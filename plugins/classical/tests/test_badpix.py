@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
-from astroclean.core.stage import Outcome
+from astroclean.core.results import Outcome
 from astroclean.errors import StageError
 from astroclean.testing.bands import run_in_bands
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from astroclean.core.stage import StageResult
+    from astroclean.core.results import StageResult
 
 SHAPE = (200, 240)
 

@@ -16,7 +16,7 @@ from astropy.wcs import WCS
 
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
-from astroclean.core.stage import Outcome
+from astroclean.core.results import Outcome
 from astroclean.errors import StageError, SuspectWarning
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ from pydantic import ValidationError
 
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
-from astroclean.core.stage import Outcome
+from astroclean.core.results import Outcome
 from astroclean.registry.load import load_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from astroclean.core.stage import StageResult
+    from astroclean.core.results import StageResult
 
 SHAPE = (100, 120)
 METHODS = ["convolve", "maskfill"]

@@ -22,7 +22,7 @@ from astropy.nddata import StdDevUncertainty
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf import Psf
-from astroclean.core.stage import Outcome
+from astroclean.core.results import Outcome
 from astroclean.errors import AstrocleanWarning, StageError
 from astroclean.registry.discover import list_plugins
 

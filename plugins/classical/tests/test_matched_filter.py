@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from astroclean.core.stage import StageResult
+    from astroclean.core.results import StageResult
 
 SHAPE = (120, 140)
 FWHM, NOISE, SKY = 3.4, 1.0, 50.0

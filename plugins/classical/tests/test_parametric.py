@@ -18,7 +18,7 @@ from astroclean.testing.contracts import DeconvolverContract
 from astroclean.testing.frames import synthetic_frame
 
 if TYPE_CHECKING:
-    from astroclean.core.stage import StageResult
+    from astroclean.core.results import StageResult
 
 galsim = pytest.importorskip("galsim", reason="extra `parametric` is not installed")
 

@@ -15,8 +15,8 @@ from scipy.special import erf
 
 from astroclean.core.frame import Frame
 from astroclean.core.psf import Psf
+from astroclean.core.results import Outcome
 from astroclean.core.sources import Sources
-from astroclean.core.stage import Outcome
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import StageError
 from astroclean.registry.load import load_stage
@@ -26,7 +26,7 @@ from astroclean.testing.frames import synthetic_frame
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from astroclean.core.stage import StageResult
+    from astroclean.core.results import StageResult
 
 SHAPE = (160, 180)
 FWHM = 3.4  # of PACS at 70 micrometers on pixels of 1.6 arcsec

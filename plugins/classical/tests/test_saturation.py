@@ -15,7 +15,7 @@ from scipy.ndimage import binary_propagation
 
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
-from astroclean.core.stage import Outcome
+from astroclean.core.results import Outcome
 from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
 from astroclean.testing.bands import run_in_bands
 

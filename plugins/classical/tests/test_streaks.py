@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
-from astroclean.core.stage import Outcome
+from astroclean.core.results import Outcome
 from astroclean.testing.contracts import MaskerContract
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from astroclean.core.stage import StageResult
+    from astroclean.core.results import StageResult
 
 SHAPE = (300, 340)
 SKY, NOISE = 200.0, 10.0

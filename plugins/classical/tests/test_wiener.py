@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from astroclean.core.stage import StageResult
+    from astroclean.core.results import StageResult
 
 SHAPE = (101, 121)
 FWHM = 4.0

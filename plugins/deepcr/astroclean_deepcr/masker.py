@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
-    from astroclean.core.stage import Identity
+    from astroclean.core.needs import Identity
 
 __all__ = ["DeepCR", "DeepCROptions"]
 

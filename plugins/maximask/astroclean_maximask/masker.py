@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.kinds.mask import Masker
+from astroclean.core.needs import Provides
 from astroclean.core.planes import MaskPlane, parse_planes
 from astroclean.core.results import Mask
-from astroclean.core.stage import Provides
 from astroclean.errors import AstrocleanWarning
 from astroclean.inference.stage_network import NetworkOptions, NetworkTiles, StageNetwork
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
-    from astroclean.core.stage import Identity
+    from astroclean.core.needs import Identity
     from astroclean.inference.normalize import Measurement
 
 __all__ = ["MaxiMask", "MaxiMaskOptions"]

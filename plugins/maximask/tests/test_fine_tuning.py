@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 keras = pytest.importorskip("keras", reason="Keras is not installed")
 SIDE, SKY = 300, 400.0
 GHOST, SUSPECT = np.uint32(MaskPlane.GHOST), np.uint32(MaskPlane.SUSPECT)
-SMALL = {"batch": 2, "first": 3, "fresh": 0.0, "keep": 3, "validation": 2, "workers": 1}
+SMALL = {"batch": 2, "first": 3, "fresh": 0.0, "keep": 3, "validation": 2, "calibration": 2}
 
 
 def exposure(rng: np.random.Generator, *, fwhm: float = 3.5) -> np.ndarray[Any, Any]:
@@ -240,7 +240,8 @@ def test_the_network_of_the_paper_is_trained_exported_and_masks(tmp_path: Path) 
     start = paper_start(tmp_path)
     assert architecture_of(start) is PAPER
     trainer = find_trainer("maximask")
-    settings = {"batch": 1, "first": 1, "keep": 1, "validation": 1, "precision": "f32"}
+    settings = {"batch": 1, "first": 1, "keep": 1, "validation": 1, "calibration": 1}
+    settings |= {"precision": "f32"}
     recipe = make_recipe(
         trainer, None, {**SMALL, **settings, "start": str(start), "steps": 2, "rate": 1e-5}
     )

@@ -14,8 +14,8 @@ from astroclean_maximask.trails.stage import Trails, TrailsOptions
 from astropy.wcs import WCS
 
 from astroclean.core.frame import Frame
+from astroclean.core.needs import Identity
 from astroclean.core.planes import MaskPlane
-from astroclean.core.stage import Identity
 from astroclean.errors import AstrocleanWarning, ContractError
 from astroclean.testing.contracts import MaskerContract
 

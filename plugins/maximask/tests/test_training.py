@@ -56,7 +56,14 @@ def test_samples_are_those_of_their_number() -> None:
 
 
 SMALL = {
-    "maximask": {"batch": 2, "first": 1, "fresh": 0.0, "keep": 1, "validation": 1},
+    "maximask": {
+        "batch": 2,
+        "first": 1,
+        "fresh": 0.0,
+        "keep": 1,
+        "validation": 1,
+        "calibration": 1,
+    },
     "maxitrack": {"batch": 2, "first": 2, "fresh": 0.0, "keep": 2, "validation": 2},
 }
 

@@ -14,11 +14,11 @@ from astroclean.core.catalogs import sources_of_table
 from astroclean.core.detector import Detector
 from astroclean.core.holes import source_holes
 from astroclean.core.kinds.remove import SourceRemover
+from astroclean.core.needs import Needs
 from astroclean.core.plane_choice import chosen_planes, pixels_to_fill
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf_misfit import misfit_warning
 from astroclean.core.results import Removal
-from astroclean.core.stage import Needs
 from astroclean.core.survey import part_of
 from astroclean.errors import StageError, SuspectWarning
 from astroclean.inference.card import named_card
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.holes import HoleRule, HoleSizes
+    from astroclean.core.needs import Identity
     from astroclean.core.sources import Sources
-    from astroclean.core.stage import Identity
     from astroclean_pconv.judging import Judgement
     from astroclean_pconv.psf_image import PsfImage
     from astroclean_pconv.separating import Separated

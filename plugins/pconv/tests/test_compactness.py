@@ -22,7 +22,7 @@ from astroclean.registry.load import load_stage
 from astroclean.simulate.fields import render_stars
 
 if TYPE_CHECKING:
-    from astroclean.core.stage import StageResult
+    from astroclean.core.results import StageResult
 
 SHAPE = (200, 220)
 NOISE = 0.1

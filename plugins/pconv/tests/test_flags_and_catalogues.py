@@ -12,7 +12,7 @@ from maps_of_sources import FWHM, NOISE, ONE_SIZE, PSF, ROWS, SHAPE, frame_of, i
 
 from astroclean.core.detector import DETECTOR_KEYWORDS
 from astroclean.core.holes import disks
-from astroclean.core.stage import Outcome
+from astroclean.core.results import Outcome
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import ConfigurationError, FitsReadError, StageError
 from astroclean.registry.load import load_stage

@@ -21,7 +21,7 @@ from maps_of_sources import (
 
 from astroclean.core.detector import DETECTOR_KEYWORDS
 from astroclean.core.holes import HoleRule, disks, source_holes
-from astroclean.core.stage import Outcome
+from astroclean.core.results import Outcome
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import StageError
 from astroclean.registry.load import load_stage

@@ -25,13 +25,13 @@ from astroclean.core.psf import Psf
 from astroclean.core.results import (
     Deconvolution,
     Mask,
+    Outcome,
     Removal,
     Score,
     Separation,
     Upsampling,
 )
 from astroclean.core.sources import Sources
-from astroclean.core.stage import Outcome
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import AstrocleanError, ContractError, FrameError, StageError
 from astroclean.testing.frames import synthetic_frame

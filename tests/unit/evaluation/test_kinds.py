@@ -15,11 +15,11 @@ from astroclean.core.kinds.deblend import Deblender
 from astroclean.core.kinds.deconvolve import Deconvolver
 from astroclean.core.kinds.mask import Masker
 from astroclean.core.kinds.remove import SourceRemover
+from astroclean.core.needs import Needs
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf import Psf
 from astroclean.core.results import Deconvolution, Mask, Removal, Separation
 from astroclean.core.sources import Sources
-from astroclean.core.stage import Needs
 from astroclean.errors import ConfigurationError, StageError
 from astroclean.evaluation.contest import Contestant, hold_contest
 from astroclean.evaluation.deblend import DeblendEvaluation

@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.kinds.mask import Masker
+from astroclean.core.needs import Needs
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
-from astroclean.core.stage import Needs
 from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.flanks import beside_saturated

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
-    from astroclean.core.stage import Identity
+    from astroclean.core.needs import Identity
     from astroclean.inference.normalize import Measurement
 
 __all__ = ["Trails", "TrailsOptions"]

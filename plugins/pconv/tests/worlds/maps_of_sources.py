@@ -15,7 +15,7 @@ from astroclean.simulate.fields import render_stars
 from astroclean.simulate.psfs import make_psf
 
 if TYPE_CHECKING:
-    from astroclean.core.stage import StageResult
+    from astroclean.core.results import StageResult
 
 SHAPE = (110, 130)
 FWHM = 3.2

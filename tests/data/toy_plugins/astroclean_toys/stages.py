@@ -23,6 +23,7 @@ from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.kinds.screen import Screener
 from astroclean.core.kinds.superres import SuperResolver
 from astroclean.core.layer import BACKGROUND, Layer, LayerSpec
+from astroclean.core.needs import Needs
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf import Psf
@@ -36,7 +37,6 @@ from astroclean.core.results import (
 )
 from astroclean.core.results import Score as ScoreAnswer
 from astroclean.core.sources import Sources, SourceStamp
-from astroclean.core.stage import Needs
 from astroclean.inference.card import load_card
 from astroclean.inference.engine import open_engine
 from astroclean.inference.predictor import Predictor
