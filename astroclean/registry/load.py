@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from astroclean.core.needs import Identity
 from astroclean.core.options import StageOptions
-from astroclean.core.stage import Stage
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import (
     ConfigurationError,
@@ -22,6 +21,8 @@ from astroclean.registry.discover import KINDS_GROUP, PluginEntry, list_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from astroclean.core.stage import Stage
 
 __all__ = ["find_plugin", "load_stage", "load_stage_class", "make_stage", "option_problems"]
 

@@ -39,7 +39,7 @@ from astroclean.simulate.fields import Field, FieldRange, draw_field, draw_stars
 from astroclean.simulate.lookalikes import LookalikeRange, draw_lookalikes
 from astroclean.simulate.psfs import PsfModel, PsfRange, draw_psf
 from astroclean.simulate.scene import Scene
-from astroclean.simulate.sky_structure import SkyStructureRange, draw_readout, draw_shading
+from astroclean.simulate.sky_structure import SkyStructureRange, draw_readout, shaded_sky
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,8 +110,6 @@ class ContaminatedConfig:
 
 _DARK = 4.0
 """Sky over its noise below which nobody could tell a dead pixel from a live one."""
-_DEEPEST = 0.4
-"""Part of the sky that shading takes at most."""
 _DEAD_CLASSES = frozenset({"dead_pixels", "dead_lines", "dead_clusters"})
 
 
@@ -139,15 +137,14 @@ def simulate_contaminated(
     rng = np.random.default_rng(seed)
     camera, psf = draw_camera(rng, config.camera), draw_psf(rng, config.psf)
     chosen = frozenset(name for name, chance in config.chances.items() if rng.random() < chance)
-    if camera.sky < _DARK * camera.noise:
-        chosen -= _DEAD_CLASSES
-    noise, is_bright = camera.noise, "bright_star" in chosen
-    light, scene, stars = draw_light(
-        rng, shape, psf, noise=noise, config=config, is_bright=is_bright
-    )
+    chosen -= _DEAD_CLASSES if camera.sky < _DARK * camera.noise else frozenset()
+    noise, bright = camera.noise, "bright_star" in chosen
+    light, scene, stars = draw_light(rng, shape, psf, noise=noise, config=config, is_bright=bright)
     if "lookalikes" in chosen:
         light += draw_lookalikes(rng, shape, psf, noise=noise, limits=config.lookalikes)
-    sky = _sky(rng, shape, camera, config.structure if "shading" in chosen else None)
+    sky = np.full(shape, camera.sky)
+    if "shading" in chosen:
+        sky = shaded_sky(rng, shape, sky=camera.sky, noise=noise, limits=config.structure)
     clean = camera.to_adu(light + sky)
     steps = _Drawn(rng, camera, config, chosen=chosen, stars=stars, fwhm=psf.fwhm_pixels)
     electrons, planes = compose(
@@ -168,29 +165,9 @@ def simulate_contaminated(
         frame_id=f"contaminated {seed}",
     )
     scene.sources.table["flux"] /= camera.gain
-    planes = planes.astype(np.uint32)
-    return Scene(
-        frame,
-        planes,
-        clean,
-        sources=scene.sources,
-        notes=_notes(camera, psf),
-        ignored=rims_of_hits(planes),
-    )
-
-
-def _sky(
-    rng: np.random.Generator,
-    shape: tuple[int, int],
-    camera: Camera,
-    structure: SkyStructureRange | None,
-) -> NDArray[np.float64]:
-    """Return the light of the sky, shaded where ranges of that are given."""
-    sky = np.full(shape, camera.sky)
-    if structure is not None:
-        deepest = _DEEPEST * camera.sky / camera.noise
-        sky += camera.noise * draw_shading(rng, shape, structure, deepest=deepest)
-    return sky
+    planes, notes = planes.astype(np.uint32), _notes(camera, psf)
+    ignored = rims_of_hits(planes)
+    return Scene(frame, planes, clean, sources=scene.sources, notes=notes, ignored=ignored)
 
 
 def _notes(camera: Camera, psf: PsfModel) -> dict[str, float | str]:

@@ -16,7 +16,10 @@ from astroclean.simulate.draws import Range, log_uniform, power_law_field, unifo
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SkyStructureRange", "draw_readout", "draw_shading"]
+__all__ = ["SkyStructureRange", "draw_readout", "draw_shading", "shaded_sky"]
+
+_DEEPEST = 0.4
+"""Part of the sky that shading takes at most."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,35 @@ def draw_shading(
         shading = shading + log_uniform(rng, limits.flat) * blobs
     shading = shading - np.median(shading)
     return np.asarray(shading * min(1.0, deepest / max(float(-shading.min()), 1e-9)))
+
+
+def shaded_sky(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    *,
+    sky: float,
+    noise: float,
+    limits: SkyStructureRange,
+) -> NDArray[np.float64]:
+    """Return the light of a sky with slopes and shadows, which leave most of it.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of chance.
+    shape : (int, int)
+        (ny, nx) in pixels.
+    sky, noise : float
+        Electrons of a pixel, and their standard deviation.
+    limits : SkyStructureRange
+        Amplitudes.
+
+    Returns
+    -------
+    (ny, nx) float64
+        Electrons.
+    """
+    return sky + noise * draw_shading(rng, shape, limits, deepest=_DEEPEST * sky / noise)
 
 
 def draw_readout(
