@@ -190,5 +190,5 @@ def test_unknown_weights_are_refused() -> None:
 
 def test_the_resume_key_names_weights_engine_and_precision() -> None:
     keys = [load_stage("deepcr", weights=weights).fingerprint() for weights in NETWORKS]
-    assert set(keys[0]) == {"weights", "engine", "precision"}
+    assert set(keys[0]) == {"weights", "card", "engine", "precision"}
     assert keys[0]["weights"] != keys[1]["weights"]
