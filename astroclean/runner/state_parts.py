@@ -54,8 +54,7 @@ class Packer:
         """Keep a PSF, with its finer images where they were measured."""
         if psf is None:
             return None
-        measured = vars(psf)["_fine"]  # `fine` itself would be computed where there is none
-        parts = {"stamps": psf.stamps, "positions": psf.positions, "fine": measured}
+        parts = {"stamps": psf.stamps, "positions": psf.positions, "fine": psf.measured_fine}
         return {name: self.array(part) for name, part in parts.items()}
 
     def wcs(self, wcs: WCS | None) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["INPUT", "SIDE", "average_star"]
+__all__ = ["INPUT", "SIDE", "around_peaks", "average_star"]
 
 INPUT = "average_star"
 """Name of the network's input."""
@@ -50,7 +50,7 @@ def average_star(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         Each 1 near its centre; the second is 0 where no peak is found.
     """
     light = np.arcsinh(np.clip(pixels, -_PEAK, None) / _SOFT)
-    found = np.stack([_autocorrelation(light), _around_peaks(pixels)])
+    found = np.stack([_autocorrelation(light), around_peaks(pixels, _REACH)])
     return np.clip(found, -_LIMIT, _LIMIT).astype(np.float32)
 
 
@@ -73,21 +73,36 @@ def _autocorrelation(light: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(lags / max(beside, 1e-3))
 
 
-def _around_peaks(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
+def around_peaks(pixels: NDArray[np.float32], reach: int) -> NDArray[np.float64]:
+    """Return the median surroundings of the brightest peaks, which is what a star looks like.
+
+    Parameters
+    ----------
+    pixels : (ny, nx) float32
+        Sky-subtracted values in units of the noise. Not modified.
+    reach : int
+        Pixels on each side of a peak.
+
+    Returns
+    -------
+    (2 reach + 1, 2 reach + 1) float64
+        About 1 in the middle, or 0 everywhere where no peak is found. New.
+    """
     from scipy.ndimage import maximum_filter, uniform_filter  # noqa: PLC0415 - optional extra
 
+    side = 2 * reach + 1
     smooth = uniform_filter(pixels, 3)
     is_peak = (smooth == maximum_filter(smooth, _APART)) & (smooth > _PEAK)
     peaks = np.argwhere(is_peak & (smooth > _SHARPEST * maximum_filter(pixels, 3)))
     if not len(peaks):
-        return np.zeros((SIDE, SIDE))
+        return np.zeros((side, side))
     heights = smooth[tuple(peaks.T)]
     chosen = np.argsort(-heights, kind="stable")[:_MOST]
-    padded = np.pad(pixels, _REACH, mode="constant", constant_values=np.nan)
-    stamps = np.empty((chosen.size, SIDE, SIDE), dtype=np.float32)
+    padded = np.pad(pixels, reach, mode="constant", constant_values=np.nan)
+    stamps = np.empty((chosen.size, side, side), dtype=np.float32)
     for place, index in enumerate(chosen):
         y, x = peaks[index]
-        stamps[place] = padded[y : y + SIDE, x : x + SIDE] / heights[index]
+        stamps[place] = padded[y : y + side, x : x + side] / heights[index]
     missing = np.isnan(stamps).all(axis=0)
     stamps[:, missing] = 0
     return np.asarray(np.nanmedian(stamps, axis=0), dtype=np.float64)

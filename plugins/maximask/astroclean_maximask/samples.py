@@ -154,7 +154,11 @@ class SampleMaker:
 
     def seed_of(self, number: int) -> int:
         """Return the seed of a sample."""
-        return _SEEDS + 50_000_000 * self.seed + self.offset + number
+        return _seed_of(self.seed, self.offset + number)
+
+
+def _seed_of(training: int, number: int) -> int:
+    return _SEEDS + 50_000_000 * training + number
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,7 @@ class InjectedSampleMaker:
         Real frames, and the real hits that are kept for tests, stay out: scores on them are of what
         nothing was tuned on. ``planes`` have SUSPECT where the truth is not known.
         """
-        seed = _SEEDS + 50_000_000 * self.seed + CALIBRATION + number
+        seed = _seed_of(self.seed, CALIBRATION + number)
         scene = simulate_injected(seed=seed, shape=(SIDE, SIDE))
         assert scene.planes is not None
         assert scene.ignored is not None

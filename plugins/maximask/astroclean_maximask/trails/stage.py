@@ -74,7 +74,9 @@ class Trails(NetworkTiles, Masker):
         self, options: TrailsOptions | None = None, *, identity: Identity | None = None
     ) -> None:
         super().__init__(options, identity=identity)
-        self._network = StageNetwork(card_path("maximask", self.options.weights), self.options)
+        card = card_path("maximask", self.options.weights)
+        # The other classes would cost time.
+        self._network = StageNetwork(card, self.options, channels=(MaskPlane.TRAIL.alias,))
 
     def halo(self, frame: Frame) -> int | None:  # noqa: ARG002
         """Return None: a trail is judged by its whole length."""
@@ -122,13 +124,7 @@ class Trails(NetworkTiles, Masker):
 
     def _probability(self, frame: Frame, measured: Measurement) -> NDArray[np.float32]:
         """Return the mean probability of TRAIL in each cell, 0 where nothing is known."""
-        channel = self._network.card.outputs[0].channels.index(MaskPlane.TRAIL.alias)
-
-        def kept(answer: NDArray[np.float32]) -> NDArray[np.float32]:
-            return answer[channel : channel + 1]
-
-        told = self._network.predictor.predict(frame, measured=measured, digest=kept)[_OUTPUT][0]
-        return binned_mean(told)
+        return binned_mean(self._network.predictor.predict(frame, measured=measured)[_OUTPUT][0])
 
 
 def _metrics(table: QTable) -> dict[str, float]:

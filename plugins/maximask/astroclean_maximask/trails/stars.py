@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean_maximask.average_star import around_peaks
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -21,15 +23,6 @@ _STAR_REACH = 16
 _REACH = 20
 """Pixels on each side of a star that are kept."""
 _SIDE = 2 * _REACH + 1
-_PEAK = 5.0
-"""Least mean of 3 x 3 pixels around a peak, in units of the noise of one pixel."""
-_SHARPEST = 0.25
-"""Least part of its highest pixel that the mean around a peak has: 0.3 for stars with an FWHM of
-1.5 pixels, 0.11 and 0.22 for charge in one pixel or two."""
-_APART = 7
-"""No two peaks in a box of this side."""
-_MOST = 80
-"""Peaks, the brightest, whose surroundings are averaged."""
 
 
 def star_fwhm(frame: Frame, sky: Sky) -> float:
@@ -55,7 +48,7 @@ def star_fwhm(frame: Frame, sky: Sky) -> float:
     rows, columns = (slice(max(n // 2 - _STARS, 0), n // 2 + _STARS) for n in (ny, nx))
     y, x = np.mgrid[rows, columns]
     light = np.nan_to_num(sky.light(y, x, compact=True), posinf=0, neginf=0)
-    star = _around_peaks(light)
+    star = around_peaks(light, _REACH)
     return _narrowest(star) if star.max() > 0 else 0.0
 
 
@@ -76,35 +69,3 @@ def _narrowest(star: NDArray[np.floating]) -> float:
         if len(left) and len(right):
             widths.append(float(reach[right[0]] - reach[left[-1]]))
     return min(widths, default=0.0)
-
-
-def _around_peaks(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the median surroundings of the brightest peaks, which is what a star looks like.
-
-    Parameters
-    ----------
-    pixels : (ny, nx) float32
-        Sky-subtracted values in units of the noise. Not modified.
-
-    Returns
-    -------
-    (41, 41) float64
-        About 1 in the middle, or 0 everywhere where no peak is found. New.
-    """
-    from scipy.ndimage import maximum_filter, uniform_filter  # noqa: PLC0415 - heavy
-
-    smooth = uniform_filter(pixels, 3)
-    is_peak = (smooth == maximum_filter(smooth, _APART)) & (smooth > _PEAK)
-    peaks = np.argwhere(is_peak & (smooth > _SHARPEST * maximum_filter(pixels, 3)))
-    if not len(peaks):
-        return np.zeros((_SIDE, _SIDE))
-    heights = smooth[tuple(peaks.T)]
-    chosen = np.argsort(-heights, kind="stable")[:_MOST]
-    padded = np.pad(pixels, _REACH, mode="constant", constant_values=np.nan)
-    stamps = np.empty((chosen.size, _SIDE, _SIDE), dtype=np.float32)
-    for place, index in enumerate(chosen):
-        y, x = peaks[index]
-        stamps[place] = padded[y : y + _SIDE, x : x + _SIDE] / heights[index]
-    missing = np.isnan(stamps).all(axis=0)
-    stamps[:, missing] = 0
-    return np.asarray(np.nanmedian(stamps, axis=0), dtype=np.float64)

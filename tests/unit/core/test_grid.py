@@ -1,0 +1,51 @@
+"""Grids: where pixels lie in the frame and on the sky."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from astroclean.core.grid import Grid
+from astroclean.errors import FrameError
+from astroclean.testing.frames import synthetic_frame
+
+FRAME = Grid.of(synthetic_frame())
+
+
+def corner(grid: Grid) -> object:
+    assert grid.wcs is not None
+    return grid.wcs.pixel_to_world(-0.5, -0.5)
+
+
+@given(st.integers(1, 5))
+def test_a_finer_grid_covers_the_same_sky(factor: int) -> None:
+    finer = FRAME.finer(factor)
+    assert finer.shape == (FRAME.shape[0] * factor, FRAME.shape[1] * factor)
+    assert corner(finer).separation(corner(FRAME)).arcsec < 1e-6
+    assert finer.pixel_scale == pytest.approx(FRAME.pixel_scale / factor)
+    assert finer.is_frame == (factor == 1)
+
+
+@given(st.integers(0, 60), st.integers(1, 30), st.integers(1, 4))
+def test_rows_lie_where_they_were(first: int, count: int, factor: int) -> None:
+    finer = FRAME.finer(factor)
+    part = finer.rows(slice(first, first + count))
+    assert part.shape == (count, finer.shape[1])
+    assert finer.offset(part) == pytest.approx((first, 0))
+    assert finer.wcs is not None
+    seen = finer.wcs.pixel_to_world(-0.5, first - 0.5)
+    assert corner(part).separation(seen).arcsec < 1e-6
+
+
+def test_a_finer_grid_sees_each_pixel_several_times() -> None:
+    pixels = np.arange(FRAME.shape[0] * FRAME.shape[1]).reshape(FRAME.shape)
+    expected = np.repeat(np.repeat(pixels, 3, axis=0), 3, axis=1)
+    np.testing.assert_array_equal(FRAME.finer(3).seen_by(pixels), expected)
+
+
+def test_grids_of_other_shapes_have_no_misalignment() -> None:
+    with pytest.raises(FrameError, match="different shapes"):
+        FRAME.misalignment(FRAME.finer(2))
+    assert FRAME.misalignment(FRAME) == 0
