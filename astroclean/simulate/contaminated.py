@@ -166,7 +166,9 @@ def simulate_contaminated(
     )
     scene.sources.table["flux"] /= camera.gain
     planes, notes = planes.astype(np.uint32), _notes(camera, psf)
-    ignored = rims_of_hits(planes)
+    suspect = np.uint32(MaskPlane.SUSPECT)
+    ignored = rims_of_hits(planes) | ((planes & suspect) != 0)
+    planes &= ~suspect
     return Scene(frame, planes, clean, sources=scene.sources, notes=notes, ignored=ignored)
 
 

@@ -27,6 +27,7 @@ def add_layer(
     noise: float,
     threshold: float,
     contrast: float = 0.0,
+    doubt: tuple[float, float] = (0.0, 0.0),
 ) -> NDArray[np.uint32]:
     """Add a layer to an image, in place, and return where that can be seen.
 
@@ -46,13 +47,20 @@ def add_layer(
         Least change, in standard deviations of the pixel without the layer.
     contrast : float
         Least change as a part of the light beneath, for what would be taken for that.
+    doubt : (float, float)
+        Changes, in the unit of ``threshold``, between which the truth is a matter of taste.
 
     Returns
     -------
     (ny, nx) uint32
-        `plane` where the layer changes the image by more than that, else 0.
+        `plane` where the layer changes the image by more than that, else 0; with SUSPECT where
+        that is in doubt.
     """
     beneath = np.maximum(image - np.median(image), 0)
-    least = threshold * np.sqrt(noise**2 + beneath) + contrast * beneath
+    spread, change = np.sqrt(noise**2 + beneath), np.abs(layer)
+    least = threshold * spread + contrast * beneath
     image += layer
-    return np.where(np.abs(layer) > least, np.uint32(plane), np.uint32(0))
+    planes = np.where(change > least, np.uint32(plane), np.uint32(0))
+    in_doubt = (change > doubt[0] * spread) & (change < doubt[1] * spread)
+    planes[in_doubt] |= np.uint32(MaskPlane.SUSPECT)
+    return planes

@@ -46,6 +46,8 @@ class TrailRange:
     threshold: float = 0.5
     """Standard deviations of a pixel without it above which it is true TRAIL: over the length of a
     trail such a pixel biases what is measured, and is seen."""
+    doubt: Range = (0.25, 1.0)
+    """Standard deviations between which a pixel is SUSPECT: alone it tells nothing."""
 
 
 def add_trails(
@@ -74,13 +76,21 @@ def add_trails(
     Returns
     -------
     (ny, nx) uint32
-        TRAIL where the light exceeds ``limits.threshold`` times the noise.
+        TRAIL where the light exceeds ``limits.threshold`` times the noise, SUSPECT where it is
+        within ``limits.doubt``.
     """
     limits = limits or TrailRange()
     layer = np.zeros(image.shape)
     for _ in range(whole(rng, limits.count)):
         layer += _trail(rng, (image.shape[0], image.shape[1]), noise, fwhm, limits)
-    return add_layer(image, layer, MaskPlane.TRAIL, noise=noise, threshold=limits.threshold)
+    return add_layer(
+        image,
+        layer,
+        MaskPlane.TRAIL,
+        noise=noise,
+        threshold=limits.threshold,
+        doubt=limits.doubt,
+    )
 
 
 def _trail(

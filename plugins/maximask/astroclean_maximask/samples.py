@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from astroclean.simulate.scene import Scene
+
 __all__ = [
     "CALIBRATION",
     "LEAST",
@@ -142,15 +144,16 @@ class SampleMaker:
         -------
         dict
             ``pixels``, (512, 512) float16: arcsinh of sky-subtracted values in units of the noise;
-            ``planes``, (512, 512) uint32: bits of `MaskPlane`.
+            ``planes``, (512, 512) uint32: bits of `MaskPlane`, with SUSPECT where the truth is not
+            known.
         """
         seed = self.seed_of(number)
         rng = np.random.default_rng(seed)
         kind = _KINDS[int(rng.choice(len(_KINDS), p=_SHARES))]
         scene = simulate_contaminated(seed=seed, shape=(SIDE, SIDE), config=kind(self.data))
-        assert scene.planes is not None
         data = scene.frame.data
-        return sample_of(_resampled(data, rng) if kind is _stacked else data, scene.planes, rng)
+        pixels = _resampled(data, rng) if kind is _stacked else data
+        return sample_of(pixels, _with_doubt(scene), rng)
 
     def seed_of(self, number: int) -> int:
         """Return the seed of a sample."""
@@ -172,15 +175,20 @@ class InjectedSampleMaker:
         """Return one exposure, as `SampleMaker` does.
 
         Real frames, and the real hits that are kept for tests, stay out: scores on them are of what
-        nothing was tuned on. ``planes`` have SUSPECT where the truth is not known.
+        nothing was tuned on.
         """
         seed = _seed_of(self.seed, CALIBRATION + number)
         scene = simulate_injected(seed=seed, shape=(SIDE, SIDE))
-        assert scene.planes is not None
-        assert scene.ignored is not None
-        planes = scene.planes.astype(np.uint32)
-        planes[scene.ignored] |= np.uint32(MaskPlane.SUSPECT)
-        return sample_of(scene.frame.data, planes, np.random.default_rng(seed))
+        return sample_of(scene.frame.data, _with_doubt(scene), np.random.default_rng(seed))
+
+
+def _with_doubt(scene: Scene) -> NDArray[np.uint32]:
+    """Return the truth of a scene, with SUSPECT where it is not known."""
+    assert scene.planes is not None
+    assert scene.ignored is not None
+    planes = scene.planes.astype(np.uint32)
+    planes[scene.ignored] |= np.uint32(MaskPlane.SUSPECT)
+    return planes
 
 
 def sample_of(
