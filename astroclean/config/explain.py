@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
+from astroclean.core.options import keys_at
 from astroclean.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
 
 __all__ = ["explain"]
 
@@ -45,7 +44,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         ):
             continue  # the list is short only because its items are wrong
         if item["type"] == "extra_forbidden":
-            known = _keys_at(model, item["loc"][:-1])
+            known = keys_at(model, item["loc"][:-1])
             lines.append(
                 f"{path}: no such key. {did_you_mean(str(item['loc'][-1])[:_LONGEST], known)}"
             )
@@ -69,24 +68,3 @@ def _spelled(location: Sequence[int | str]) -> str:
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{_shortened(part)}"
     return text.removeprefix(".")
-
-
-def _keys_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    """Return the keys of the table at a path of the outermost model."""
-    current: Any = model
-    for part in location:
-        if isinstance(part, int):
-            continue
-        fields = {f.alias or name: f for name, f in current.model_fields.items()}
-        inner = _model_in(fields[part].annotation) if part in fields else None
-        if inner is None:
-            return []
-        current = inner
-    return [field.alias or name for name, field in current.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model within ``X | None``, ``tuple[X, ...]`` and the like."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)

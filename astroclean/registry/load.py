@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from astroclean.core.needs import Identity
-from astroclean.core.options import StageOptions
+from astroclean.core.options import StageOptions, option_problems
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import (
     ConfigurationError,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.stage import Stage
 
-__all__ = ["find_plugin", "load_stage", "load_stage_class", "make_stage", "option_problems"]
+__all__ = ["find_plugin", "load_stage", "load_stage_class", "make_stage"]
 
 
 def find_plugin(name: str) -> PluginEntry:
@@ -120,33 +120,6 @@ def _kind_class(kind: str) -> type[Stage]:
     (point,) = metadata.entry_points(group=KINDS_GROUP, name=kind)
     loaded: type[Stage] = point.load()
     return loaded
-
-
-def option_problems(error: ValidationError, options: type[StageOptions]) -> list[str]:
-    """Return the problems of a validation as lines a person can act on.
-
-    Parameters
-    ----------
-    error : pydantic.ValidationError
-        As raised by ``options``.
-    options : type of StageOptions
-        The model, for the nearest valid spelling.
-
-    Returns
-    -------
-    list of str
-        ``key: rule (got value)``.
-    """
-    lines = []
-    for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"{key}: no such option. {did_you_mean(key, options.model_fields)}")
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            received = "" if "(got " in message else f" (got {item['input']!r})"
-            lines.append(f"{key}: {message[:1].lower()}{message[1:]}{received}")
-    return lines
 
 
 def make_stage(

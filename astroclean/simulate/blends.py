@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.frame import Frame
+from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.simulate.detector import Camera, CameraRange, draw_camera
@@ -29,8 +29,7 @@ _SIDE = 71
 """Pixels of the stamps of the truth."""
 
 
-@dataclass(frozen=True)
-class BlendConfig:
+class BlendConfig(Options):
     """What blends are drawn from."""
 
     groups: Range = (6.0, 16.0)
@@ -42,11 +41,9 @@ class BlendConfig:
     """Flux over the noise of a matched filter for a point source."""
     stars: float = 0.15
     """Share of point sources among the members."""
-    galaxy: GalaxyRange = field(default_factory=lambda: GalaxyRange(half_light_radius=(1.2, 5.0)))
-    psf: PsfRange = field(
-        default_factory=lambda: PsfRange(fwhm=(2.5, 5.5), kinds=("moffat", "kolmogorov"))
-    )
-    camera: CameraRange = field(default_factory=CameraRange)
+    galaxy: GalaxyRange = GalaxyRange(half_light_radius=(1.2, 5.0))
+    psf: PsfRange = PsfRange(fwhm=(2.5, 5.5), kinds=("moffat", "kolmogorov"))
+    camera: CameraRange = CameraRange()
 
 
 def simulate_blends(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import astropy.units as u
@@ -13,6 +13,7 @@ from astropy.nddata import StdDevUncertainty
 from astroclean.core.detector import DETECTOR_KEYWORDS
 from astroclean.core.frame import Frame
 from astroclean.core.holes import HoleRule
+from astroclean.core.options import Options
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.simulate.clouds import CloudRange, draw_cloud
 from astroclean.simulate.compact import draw_fluxes
@@ -32,11 +33,10 @@ _BOX = 31
 """Half side of the stamps of the truth, pixels."""
 
 
-@dataclass(frozen=True)
-class CirrusConfig:
+class CirrusConfig(Options):
     """What far-infrared maps are drawn from."""
 
-    cloud: CloudRange = field(default_factory=lambda: CloudRange(filaments=(0, 4)))
+    cloud: CloudRange = CloudRange(filaments=(0, 4))
     level: Range = (0.5, 20.0)
     """Mean of the cirrus, mJy a pixel."""
     noise: Range = (0.004, 0.06)
@@ -51,7 +51,7 @@ class CirrusConfig:
     """Flux of the brightest source over that of the faintest."""
     slope: Range = (0.7, 1.3)
     """Cumulative counts fall as flux to this power, negative."""
-    psf: PsfRange = field(default_factory=lambda: PsfRange(fwhm=(2.0, 5.0), kinds=("pacs",)))
+    psf: PsfRange = PsfRange(fwhm=(2.0, 5.0), kinds=("pacs",))
     classes: bool = False
     """Sources drawn evenly from six classes of S/N of their peak (eq. 1 of the paper on compact
     source removal) instead of number counts: ``faintest``, ``brightest``, ``slope`` are not used.

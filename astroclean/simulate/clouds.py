@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.simulate.draws import Range, log_uniform, power_law_field, uniform, whole
 
 if TYPE_CHECKING:
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["CloudRange", "draw_cloud"]
 
 
-@dataclass(frozen=True)
-class CloudRange:
+class CloudRange(Options):
     """What clouds are drawn from."""
 
     index: Range = (-3.6, -2.7)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - simulate.options reads the annotations
-from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - same
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.frame import Frame
+from astroclean.core.options import Options
 from astroclean.simulate.composition import compose
 from astroclean.simulate.contaminants.bright import bright_planes
 from astroclean.simulate.contaminants.cosmic_rays import (
@@ -84,25 +84,22 @@ BLEEDING = 0.8
 """How often the detector is one whose surplus charge runs along columns."""
 
 
-@dataclass(frozen=True)
-class ContaminatedConfig:
+class ContaminatedConfig(Options):
     """What contaminated exposures are drawn from."""
 
-    chances: Mapping[str, float] = field(default_factory=lambda: dict(CHANCES))
+    chances: Mapping[str, float] = CHANCES
     """Probability of each class; the names are those of `CHANCES`."""
-    psf: PsfRange = field(
-        default_factory=lambda: PsfRange(kinds=("moffat", "moffat", "kolmogorov", "airy"))
-    )
+    psf: PsfRange = PsfRange(kinds=("moffat", "moffat", "kolmogorov", "airy"))
     """Without struts: spikes are a class of their own, with truth."""
-    camera: CameraRange = field(default_factory=CameraRange)
-    sources: FieldRange = field(default_factory=FieldRange)
-    cosmic_rays: CosmicRayRange = field(default_factory=CosmicRayRange)
+    camera: CameraRange = CameraRange()
+    sources: FieldRange = FieldRange()
+    cosmic_rays: CosmicRayRange = CosmicRayRange()
     bright_star: Range = (1e5, 5e6)
     """Flux over noise of the stars that make saturation and spikes."""
     bright_stars: tuple[int, int] = (1, 3)
     """How many there are where there is one."""
-    lookalikes: LookalikeRange = field(default_factory=LookalikeRange)
-    structure: SkyStructureRange = field(default_factory=SkyStructureRange)
+    lookalikes: LookalikeRange = LookalikeRange()
+    structure: SkyStructureRange = SkyStructureRange()
     data: Path | None = None
     """Folder with ``cosmic_rays_itl_even.fits.gz``, or such a file: half of the hits are then real
     ones."""

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 
 from astroclean.core.detector import DETECTOR_KEYWORDS
+from astroclean.core.options import Options
 from astroclean.simulate.composition import LARGEST, exposed, stored
 from astroclean.simulate.draws import Range, log_uniform, uniform
 
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Camera", "CameraRange", "draw_camera"]
 
 
-@dataclass(frozen=True)
-class CameraRange:
+class CameraRange(Options):
     """What cameras and skies are drawn from."""
 
     sky: Range = (30.0, 6000.0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.core.sources import Sources
 from astroclean.simulate.draws import Range, add_stamp, log_uniform
 from astroclean.simulate.galaxies import FINE, GalaxyRange, library_galaxy
@@ -22,8 +23,7 @@ _MARGIN = 24
 """Pixels around the frame in which sources lie whose wings reach into it."""
 
 
-@dataclass(frozen=True)
-class FieldRange:
+class FieldRange(Options):
     """What fields are drawn from; numbers are for 256 x 256 pixels."""
 
     stars: Range = (8.0, 600.0)
@@ -35,7 +35,7 @@ class FieldRange:
     """Cumulative counts fall as flux to this power, negative; 0.75 is 10^(0.3 m)."""
     brightest: float = 4.0e4
     """Flux of the brightest source over that of the faintest."""
-    galaxy: GalaxyRange = field(default_factory=GalaxyRange)
+    galaxy: GalaxyRange = GalaxyRange()
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.simulate.draws import Range, log_uniform, uniform, whole
 from astroclean.simulate.psfs import HALF, PsfModel
 
@@ -25,8 +25,7 @@ _SIZES = (1.5, 2.2, 3.2, 4.7, 6.8, 10.0)
 _PER_SIZE = 9
 
 
-@dataclass(frozen=True)
-class GalaxyRange:
+class GalaxyRange(Options):
     """What galaxies are drawn from."""
 
     half_light_radius: Range = (1.5, 8.0)

@@ -7,13 +7,13 @@ camera's noise and the definition of an error's size, and nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.frame import Frame
+from astroclean.core.options import Options
 from astroclean.core.stamp import half_maximum_width
 from astroclean.simulate.detector import CameraRange, draw_camera
 from astroclean.simulate.draws import Range, add_stamp, log_uniform, uniform, whole
@@ -37,8 +37,7 @@ _STARS = {"plain": (30.0, 800.0), "hard": (300.0, 3000.0)}
 _EXTENTS = {"plain": (2.0, 5.0), "hard": (1.0, 2.0)}
 
 
-@dataclass(frozen=True)
-class GuidingConfig:
+class GuidingConfig(Options):
     """What these exposures are drawn from."""
 
     level: Literal["plain", "hard"] = "plain"
@@ -61,7 +60,7 @@ class GuidingConfig:
     tenth of the axis."""
     kinds: tuple[str, ...] = tuple(GUIDE_ERRORS)
     """Drawn evenly."""
-    camera: CameraRange = field(default_factory=CameraRange)
+    camera: CameraRange = CameraRange()
     hits: Range = (1.0, 80.0)
     """Particle hits in 256 x 256 pixels, in half of the exposures."""
 

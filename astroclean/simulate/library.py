@@ -9,7 +9,7 @@ stored in its units; hits are stored in electrons, dead values in units of the s
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +156,7 @@ def build_library(
         "seed": seed,
         "shape": shape,
         "hit_threshold": config.cosmic_rays.threshold,
-        "config": asdict(config),
+        "config": config.model_dump(warnings=False),
     }
     # Written last: a folder with an index is whole.
     (folder / _INDEX).write_text(json.dumps(told, indent=2, default=str), "utf-8")

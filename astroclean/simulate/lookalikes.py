@@ -6,11 +6,11 @@ nucleus saturated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.simulate.draws import Range, log_uniform, power_law_field, uniform
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ _REACH = 40
 """Half side of the PSF that they are convolved with, in pixels."""
 
 
-@dataclass(frozen=True)
-class LookalikeRange:
+class LookalikeRange(Options):
     """What lookalikes are drawn from."""
 
     count: Range = (1.0, 8.0)

@@ -1,24 +1,24 @@
 """Options of a simulator as text names them: its keyword parameters and the fields of its config.
 
 A simulator declares options by having them: keyword parameters with annotations beside ``seed``
-and ``shape``. Where one is called ``config`` and is a dataclass, its fields are options too, and
-theirs below them: ``psf.fwhm``, ``chances.trails``.
+and ``shape``. Where one is called ``config`` and is a model (`astroclean.core.options.Options`) or
+a dataclass, its fields are options too, and theirs below them: ``psf.fwhm``, ``chances.trails``.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import asdict, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from astroclean.core.suggest import did_you_mean
+from pydantic import BaseModel, Field, ValidationError, create_model
+
+from astroclean.core.options import Options, option_problems, unknown_option
 from astroclean.errors import AstrocleanError, ConfigurationError, PluginLoadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from pydantic import ValidationError
 
     from astroclean.simulate.scene import Scene, Simulator
 
@@ -54,19 +54,28 @@ def configured(simulator: Simulator, settings: Mapping[str, Any]) -> Simulator:
     if not settings:
         return simulator
     hints = _hints(simulator)
-    config = _dataclass_in(hints.pop(_CONFIG, None))
-    defaults = asdict(config()) if config else {}
-    tree: dict[str, Any] = {**dict.fromkeys(hints), **defaults}
-    problems: list[str] = []
-    changed = set()
+    config = _config_in(hints.pop(_CONFIG, None))
+    model = _model_of(simulator, hints, config)
+    defaults = model.model_construct().model_dump(warnings=False)
+    given: dict[str, Any] = {}
     for name, value in settings.items():
-        changed.add(name.partition(".")[0])
-        _enter(tree, name.split("."), value, name, problems)
+        *above, last = name.split(".")
+        table = {last: value}
+        for key in reversed(above):
+            table = {key: table}
+        given = _laid_over(given, table)
+    problems: list[str] = []
+    merged = _laid_over(defaults, given, problems)
+    try:
+        valid = model.model_validate(merged)
+    except ValidationError as error:
+        problems += option_problems(error, model)
     if problems:
         raise ConfigurationError(problems)
-    keywords = {name: _valid(hints[name], tree[name], name) for name in hints if name in changed}
-    if config and changed & defaults.keys():
-        keywords[_CONFIG] = _valid(config, {name: tree[name] for name in defaults})
+    keywords = {name: getattr(valid, name) for name in hints if name in given}
+    if config is not None and given.keys() - hints.keys():
+        names = model.model_fields.keys() - hints.keys()
+        keywords[_CONFIG] = config(**{name: getattr(valid, name) for name in names})
     return functools.partial(_simulated, simulator, keywords)
 
 
@@ -85,7 +94,7 @@ def _simulated(
 
 def _hints(simulator: Simulator) -> dict[str, Any]:
     try:
-        hints = get_type_hints(simulator)
+        hints = get_type_hints(simulator, include_extras=True)
     except NameError as error:
         raise PluginLoadError(
             f"its options cannot be read: the annotation {error.name} is not imported",
@@ -95,44 +104,44 @@ def _hints(simulator: Simulator) -> dict[str, Any]:
     return {n: hint for n, hint in hints.items() if n in parameters and n not in _GIVEN}
 
 
-def _dataclass_in(hint: Any) -> Any:
-    """Return the dataclass within ``X | None``; None where there is none."""
+def _config_in(hint: Any) -> Any:
+    """Return the model or dataclass within ``X | None``; None where there is none."""
     if isinstance(hint, type):
-        return hint if is_dataclass(hint) else None
-    return next((found for part in get_args(hint) if (found := _dataclass_in(part))), None)
+        return hint if issubclass(hint, BaseModel) or is_dataclass(hint) else None
+    return next((found for part in get_args(hint) if (found := _config_in(part))), None)
 
 
-def _enter(
-    tree: dict[str, Any], path: list[str], value: Any, told: str, problems: list[str]
-) -> None:
-    """Set a value in a tree of the defaults; what is not there is a problem."""
-    key, *rest = path
-    if key not in tree:
-        problems.append(f"no option '{told}'. {did_you_mean(key, tree)}".rstrip())
-    elif isinstance(tree[key], dict) and rest:
-        _enter(tree[key], rest, value, told, problems)
-    elif isinstance(tree[key], dict) and isinstance(value, dict):
-        for inner, one in value.items():
-            _enter(tree[key], [inner], one, f"{told}.{inner}", problems)
-    elif rest:
-        problems.append(f"'{told}': there is nothing below '{key}'")
-    else:
-        tree[key] = value
+def _model_of(simulator: Simulator, hints: dict[str, Any], config: Any) -> type[BaseModel]:
+    """Return one model of the keyword parameters and the fields of the config."""
+    parameters = inspect.signature(simulator).parameters
+    options: dict[str, Any] = {n: (hint, parameters[n].default) for n, hint in hints.items()}
+    if config is None or issubclass(config, BaseModel):
+        return create_model("Simulator", __base__=config or Options, **options)
+    of_fields = get_type_hints(config, include_extras=True)
+    for one in fields(config):
+        made = one.default_factory
+        default = one.default if made is MISSING else Field(default_factory=made)
+        options[one.name] = (of_fields[one.name], default)
+    return create_model("Simulator", __base__=Options, **options)
 
 
-def _valid(hint: Any, value: Any, name: str = "") -> Any:
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - a run may set nothing
+def _laid_over(
+    table: Mapping[str, Any],
+    given: Mapping[str, Any],
+    problems: list[str] | None = None,
+    path: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Return a table with values set; with ``problems``, only those that it has.
 
-    try:
-        return TypeAdapter(hint).validate_python(value)
-    except ValidationError as error:
-        raise ConfigurationError(_explained(error, name)) from error
-
-
-def _explained(error: ValidationError, name: str) -> list[str]:
-    lines = []
-    for item in error.errors(include_url=False):
-        path = ".".join(str(part) for part in (*([name] if name else []), *item["loc"]))
-        message = item["msg"].removeprefix("Value error, ")
-        lines.append(f"'{path}': {message[:1].lower()}{message[1:]} (got {item['input']!r})")
-    return lines
+    An empty table takes any name.
+    """
+    merged = dict(table)
+    for key, value in given.items():
+        place = (*path, key)
+        if problems is not None and table and key not in table:
+            problems.append(unknown_option(place, table))
+        elif isinstance(value, dict) and isinstance(table.get(key), dict):
+            merged[key] = _laid_over(table[key], value, problems, place)
+        else:
+            merged[key] = value
+    return merged

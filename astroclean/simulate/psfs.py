@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.core.psf import Psf
 from astroclean.core.stamp import FINER, half_maximum_width
 from astroclean.simulate.draws import Range, log_uniform, uniform
@@ -37,8 +38,7 @@ _OBSCURATIONS = (0.12, 0.30, 0.25, 0.40)
 _BAND = (0.90, 0.96, 1.04, 1.10)
 
 
-@dataclass(frozen=True)
-class PsfRange:
+class PsfRange(Options):
     """What PSFs are drawn from."""
 
     fwhm: Range = (1.5, 8.0)

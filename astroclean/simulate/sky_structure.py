@@ -6,11 +6,11 @@ overscan, and bands of an amplifier for fringes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.simulate.draws import Range, log_uniform, power_law_field, uniform
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ _DEEPEST = 0.4
 """Part of the sky that shading takes at most."""
 
 
-@dataclass(frozen=True)
-class SkyStructureRange:
+class SkyStructureRange(Options):
     """What shading and readout are drawn from, in standard deviations of empty sky."""
 
     slope: Range = (0.3, 40.0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.frame import Frame
+from astroclean.core.options import Options
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.simulate.detector import CameraRange, draw_camera
 from astroclean.simulate.draws import Range, log_uniform
@@ -22,19 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["StampConfig", "simulate_stamp"]
 
 
-@dataclass(frozen=True)
-class StampConfig:
+class StampConfig(Options):
     """What stamps are drawn from."""
 
     snr: Range = (20.0, 1000.0)
     """Flux over the noise inside twice the half-light area of galaxy and PSF."""
     blank: float = 0.0
     """Share of stamps without a galaxy."""
-    galaxy: GalaxyRange = field(default_factory=lambda: GalaxyRange(half_light_radius=(1.5, 8.0)))
-    psf: PsfRange = field(
-        default_factory=lambda: PsfRange(fwhm=(2.0, 6.0), kinds=("moffat", "kolmogorov", "airy"))
-    )
-    camera: CameraRange = field(default_factory=CameraRange)
+    galaxy: GalaxyRange = GalaxyRange(half_light_radius=(1.5, 8.0))
+    psf: PsfRange = PsfRange(fwhm=(2.0, 6.0), kinds=("moffat", "kolmogorov", "airy"))
+    camera: CameraRange = CameraRange()
 
 
 def simulate_stamp(

@@ -5,11 +5,12 @@ The same order and arithmetic as a full simulation (`composition`), with layers 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.simulate.composition import Layers, compose, exposed, stored
 from astroclean.simulate.contaminated import BLEEDING, CHANCES
 from astroclean.simulate.detector import Camera, CameraRange, draw_camera
@@ -29,13 +30,12 @@ _MARK = 84
 _STEPS = ("sky", "particles", "lost", "other", "unexposed")
 
 
-@dataclass(frozen=True)
-class DrawConfig:
+class DrawConfig(Options):
     """What is drawn anew for every tile."""
 
-    chances: Mapping[str, float] = field(default_factory=lambda: dict(CHANCES))
+    chances: Mapping[str, float] = CHANCES
     """Probability of each class."""
-    camera: CameraRange = field(default_factory=CameraRange)
+    camera: CameraRange = CameraRange()
     noisy: bool = True
     """Whether photons and the amplifier make noise."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.frame import Frame
+from astroclean.core.options import Options
 from astroclean.simulate.charge_transfer import trail_charge
 from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange, add_cosmic_rays
 from astroclean.simulate.contaminants.pixels import add_hot_pixels
@@ -34,8 +34,7 @@ _REACH = 40 * OVERSAMPLING
 _RAYS = 20_000
 
 
-@dataclass(frozen=True)
-class TrackingConfig:
+class TrackingConfig(Options):
     """What exposures with tracking errors are drawn from."""
 
     share: float = 0.5
@@ -55,20 +54,18 @@ class TrackingConfig:
     """Part of its charge that the farthest row loses."""
     charge_length: Range = (2.0, 25.0)
     """Mean length of the trails of charge, pixels."""
-    psf: PsfRange = field(
-        default_factory=lambda: PsfRange(
-            fwhm=(2.0, 5.0), kinds=("moffat", "kolmogorov"), ellipticity=(0.0, 0.05)
-        )
+    psf: PsfRange = PsfRange(
+        fwhm=(2.0, 5.0), kinds=("moffat", "kolmogorov"), ellipticity=(0.0, 0.05)
     )
     """Of exposures without error: their stars are round to a tenth of the axis."""
     aberration: Range = (0.0, 0.0)
     """Diameter of the spot that coma, astigmatism and defocus of a decent telescope make, in FWHM;
     in exposures with and without error. None by default."""
-    camera: CameraRange = field(default_factory=CameraRange)
-    sources: FieldRange = field(default_factory=FieldRange)
+    camera: CameraRange = CameraRange()
+    sources: FieldRange = FieldRange()
     particles: float = 0.6
     """Of exposures with particle hits and hot pixels, which no error of the telescope smears."""
-    cosmic_rays: CosmicRayRange = field(default_factory=CosmicRayRange)
+    cosmic_rays: CosmicRayRange = CosmicRayRange()
 
 
 def tracking_kernel(rng: np.random.Generator, *, kind: str, extent: float) -> NDArray[np.float64]:

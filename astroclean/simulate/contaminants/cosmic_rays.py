@@ -9,12 +9,12 @@ Gamma rays leave points. Charge diffuses on its way to the pixels, more so from 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.errors import FitsReadError
 from astroclean.simulate.contaminants.layers import add_layer
@@ -43,8 +43,7 @@ _STEP = 0.1
 """Pixels between two deposits along a path."""
 
 
-@dataclass(frozen=True)
-class CosmicRayRange:
+class CosmicRayRange(Options):
     """What cosmic rays are drawn from."""
 
     count: Range = (4.0, 90.0)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.simulate.contaminants.layers import add_layer
 from astroclean.simulate.draws import Range, log_uniform, uniform, whole
@@ -19,8 +19,7 @@ __all__ = ["CrosstalkRange", "add_crosstalk"]
 _NEGATIVE = 0.15
 
 
-@dataclass(frozen=True)
-class CrosstalkRange:
+class CrosstalkRange(Options):
     """What cross-talk is drawn from."""
 
     coupling: Range = (3e-4, 4e-3)

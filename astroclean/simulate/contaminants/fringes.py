@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.simulate.draws import Range, log_uniform, power_law_field, uniform
 
@@ -20,8 +20,7 @@ _WEDGE = 0.6
 """Part of the patterns in a layer that is a wedge."""
 
 
-@dataclass(frozen=True)
-class FringeRange:
+class FringeRange(Options):
     """What fringes are drawn from."""
 
     amplitude: Range = (0.6, 8.0)

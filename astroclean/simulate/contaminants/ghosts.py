@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.simulate.contaminants.layers import add_layer
 from astroclean.simulate.draws import Range, log_uniform, uniform, whole
@@ -19,8 +19,7 @@ __all__ = ["GhostRange", "add_ghosts"]
 _STRUTS = 4
 
 
-@dataclass(frozen=True)
-class GhostRange:
+class GhostRange(Options):
     """What ghosts are drawn from."""
 
     count: tuple[int, int] = (1, 3)

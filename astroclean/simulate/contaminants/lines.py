@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.simulate.contaminants.layers import empty_planes
 from astroclean.simulate.draws import Range, log_uniform, uniform, whole
@@ -21,8 +21,7 @@ _SHORTEST = 30
 _DEAD_RECIPES = 3
 
 
-@dataclass(frozen=True)
-class LineRange:
+class LineRange(Options):
     """What defective lines are drawn from (the paper's ranges)."""
 
     count: tuple[int, int] = (1, 4)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.simulate.clouds import CloudRange, draw_cloud
 from astroclean.simulate.contaminants.layers import add_layer
@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["NebulosityRange", "add_nebulosity"]
 
 
-@dataclass(frozen=True)
-class NebulosityRange:
+class NebulosityRange(Options):
     """What nebulosity is drawn from."""
 
     brightness: Range = (2.0, 150.0)
     """The brightest percent, in standard deviations of empty sky."""
     cover: Range = (0.1, 0.95)
     """Share of the frame that it covers; what lies below counts as sky."""
-    cloud: CloudRange = field(default_factory=lambda: CloudRange(contrast=(0.4, 1.0)))
+    cloud: CloudRange = CloudRange(contrast=(0.4, 1.0))
     dark: float = 0.3
     """Part with dark clouds before them."""
     threshold: float = 1.0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.simulate.contaminants.layers import empty_planes
 from astroclean.simulate.contaminants.lines import dead_values
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["OverscanRange", "add_overscan"]
 
 
-@dataclass(frozen=True)
-class OverscanRange:
+class OverscanRange(Options):
     """What overscan is drawn from."""
 
     strips: tuple[int, int] = (1, 2)

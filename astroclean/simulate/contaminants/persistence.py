@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.simulate.contaminants.layers import add_layer
 from astroclean.simulate.draws import Range, log_uniform, uniform, whole
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["PersistenceRange", "add_persistence", "fermi_charge"]
 
 
-@dataclass(frozen=True)
-class PersistenceRange:
+class PersistenceRange(Options):
     """What persistence is drawn from: the Fermi model of Long et al. (2015)."""
 
     stars: tuple[int, int] = (1, 5)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.simulate.contaminants.layers import empty_planes
 from astroclean.simulate.contaminants.lines import dead_values
@@ -20,8 +20,7 @@ __all__ = ["PixelRange", "add_dead_clusters", "add_dead_pixels", "add_hot_pixels
 _RECTANGLE = 0.5
 
 
-@dataclass(frozen=True)
-class PixelRange:
+class PixelRange(Options):
     """What defective pixels are drawn from (the paper's ranges)."""
 
     fraction: Range = (0.0002, 0.0005)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.simulate.contaminants.layers import add_layer
 from astroclean.simulate.draws import Range, log_uniform, uniform
@@ -21,8 +22,7 @@ _UPRIGHT = 0.4
 _EVEN = (2, 4, 8)
 
 
-@dataclass(frozen=True)
-class SpikeRange:
+class SpikeRange(Options):
     """What spikes are drawn from."""
 
     arms: tuple[int, ...] = (2, 4, 4, 4, 4, 6, 8)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.simulate.contaminants.layers import add_layer
 from astroclean.simulate.draws import Range, log_uniform, uniform, whole
@@ -24,8 +24,7 @@ _COMPANIONS = 0.05
 """Part that are the lamps of one aircraft, side by side."""
 
 
-@dataclass(frozen=True)
-class TrailRange:
+class TrailRange(Options):
     """What trails are drawn from."""
 
     count: tuple[int, int] = (1, 3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - simulate.options reads the annotations
-from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - same
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.detector import DETECTOR_KEYWORDS
 from astroclean.core.frame import Frame
+from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf import Psf
 from astroclean.simulate.injected.frames import available, draw_frame
@@ -53,11 +53,10 @@ _BRIGHT = 10.0
 """Light of objects over the noise of empty sky from which it is true BRIGHT."""
 
 
-@dataclass(frozen=True)
-class InjectedConfig:
+class InjectedConfig(Options):
     """What exposures of the second recipe are drawn from."""
 
-    chances: Mapping[str, float] = field(default_factory=lambda: dict(CHANCES))
+    chances: Mapping[str, float] = CHANCES
     """Probability of each class; the names are those of `CHANCES`."""
     data: Path | None = None
     """Folder of real hits, real maps of defects and real frames; without it all is simulated."""
