@@ -1,4 +1,4 @@
-"""Blended galaxies, with the image of each."""
+"""Blended galaxies, with the image of each, in one band or in several."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.nddata import StdDevUncertainty
+from pydantic import Field
 
 from astroclean.core.frame import Frame
+from astroclean.core.grid import Grid
+from astroclean.core.layer import Layer
 from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
-from astroclean.core.sources import Sources, SourceStamp
-from astroclean.simulate.detector import Camera, CameraRange, draw_camera
-from astroclean.simulate.draws import Range, log_uniform, uniform, whole
-from astroclean.simulate.galaxies import KINDS, GalaxyRange, draw_galaxy, galaxy_stamp
-from astroclean.simulate.psfs import OVERSAMPLING, PsfRange, draw_psf
+from astroclean.simulate.band_grids import Band, Bands, draw_bands
+from astroclean.simulate.blend_images import Canvas, Member, joint_sources, sources_of, sum_of
+from astroclean.simulate.detector import CameraRange
+from astroclean.simulate.draws import Range, Share, log_uniform, uniform, whole
+from astroclean.simulate.galaxies import KINDS, GalaxyRange, draw_components
+from astroclean.simulate.psfs import OVERSAMPLING, PsfRange, make_psf
 from astroclean.simulate.scene import Scene
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
-    from astroclean.simulate.psfs import PsfModel
 
-__all__ = ["BlendConfig", "simulate_blends"]
+__all__ = ["BlendConfig", "FinerConfig", "simulate_blends", "simulate_finer"]
 
 _PER = 256 * 256
-_SIDE = 71
-"""Pixels of the stamps of the truth."""
 
 
 class BlendConfig(Options):
@@ -38,12 +39,31 @@ class BlendConfig(Options):
     separation: Range = (0.8, 3.5)
     """Between members of a group, in FWHM."""
     snr: Range = (15.0, 400.0)
-    """Flux over the noise of a matched filter for a point source."""
-    stars: float = 0.15
+    """Flux over the noise of a matched filter for a point source, in the first band."""
+    stars: Share = 0.15
     """Share of point sources among the members."""
     galaxy: GalaxyRange = GalaxyRange(half_light_radius=(1.2, 5.0))
     psf: PsfRange = PsfRange(fwhm=(2.5, 5.5), kinds=("moffat", "kolmogorov"))
     camera: CameraRange = CameraRange()
+    bands: Bands = Field(default_factory=dict)
+    """Bands of the scene from blue to red; none: one band."""
+    star_color: Range = (0.0, 1.2)
+    """By how many magnitudes a star is brighter in a band than in the one before."""
+    disk_color: Range = (0.1, 0.6)
+    """The same of disks."""
+    reddening: Range = (0.15, 0.6)
+    """How much redder than its disk a bulge is, and how much bluer clumps are, magnitudes."""
+    finer: int = Field(default=1, ge=1, le=8)
+    """Pixels of the truth on a finer grid along one of the frame; 1: no such truth."""
+    sharper: float = Field(default=0.5, gt=0, le=1)
+    """FWHM of the PSF of that truth, a Gaussian, over that of the frame."""
+
+
+class FinerConfig(BlendConfig):
+    """The same with truth on half pixels, unless told otherwise."""
+
+    finer: int = Field(default=2, ge=1, le=8)
+    """Pixels of the truth on a finer grid along one of the frame; 1: no such truth."""
 
 
 def simulate_blends(
@@ -56,7 +76,7 @@ def simulate_blends(
     seed : int
         The same seed gives the same bytes.
     shape : (int, int)
-        (ny, nx) in pixels.
+        (ny, nx) in pixels; of the first band.
     config : BlendConfig, optional
         Ranges.
 
@@ -65,47 +85,37 @@ def simulate_blends(
     Scene
         ``frame`` in electrons with the sky taken off; ``clean`` without noise; ``sources`` with
         flux (electrons), ``blendedness`` and the stamp of each; ``planes`` has SOURCE where
-        their light exceeds the noise.
+        their light exceeds the noise; ``fine`` where the config asks for it. Of several bands
+        such a scene for each, and a joint catalogue with ``flux_BAND``.
     """
     config = config or BlendConfig()
     rng = np.random.default_rng(seed)
-    camera, psf = draw_camera(rng, config.camera), draw_psf(rng, config.psf)
-    stamps, rows = _draw_members(rng, shape, psf, camera, config)
-    clean = np.zeros(shape)
-    for stamp in stamps:
-        clean[stamp.slices()] += stamp.data
-    data = camera.expose(clean + camera.sky, rng) - camera.sky
-    data += camera.read_noise * rng.standard_normal(shape)
-    variance = clean + camera.sky + camera.read_noise**2
-    frame = Frame(
-        data,
-        unit="electron",
-        uncertainty=StdDevUncertainty(np.sqrt(variance).astype(np.float32)),
-        psf=psf.psf,
-        meta=camera.meta(),
-        frame_id=f"blends {seed}",
-    )
-    is_source = clean > camera.noise
-    return Scene(
-        frame,
-        planes=np.where(is_source, np.uint32(MaskPlane.SOURCE), np.uint32(0)),
-        clean=clean.astype(np.float32),
-        sources=_sources(stamps, rows, clean, is_source),
-        notes={"fwhm_pixels": psf.fwhm_pixels, "noise": camera.noise},
-    )
+    bands = draw_bands(rng, shape, config.bands, camera=config.camera, psf=config.psf)
+    members = _draw_members(rng, shape, bands, config)
+    middle = (shape[0] - 1) / 2, (shape[1] - 1) / 2
+    scenes = {}
+    for index, band in enumerate(bands):
+        canvas = Canvas(band.psf, band.shape, middle, band.ratio)
+        name = f"blends {seed} {band.name}".rstrip()
+        scenes[band.name] = _band_scene(rng, (band, index), members, canvas, (name, config))
+    if not config.bands:
+        return scenes[""]
+    return Scene.of_bands(scenes, sources=joint_sources(members, bands))
+
+
+def simulate_finer(
+    *, seed: int, shape: tuple[int, int] = (128, 128), config: FinerConfig | None = None
+) -> Scene:
+    """Simulate blends as :func:`simulate_blends` does, with the image on finer pixels as truth."""
+    return simulate_blends(seed=seed, shape=shape, config=config or FinerConfig())
 
 
 def _draw_members(
-    rng: np.random.Generator,
-    shape: tuple[int, int],
-    psf: PsfModel,
-    camera: Camera,
-    config: BlendConfig,
-) -> tuple[list[SourceStamp], list[tuple[float, float, float, str]]]:
-    ny, nx = shape
-    aperture = camera.noise / np.sqrt(np.sum(psf.stamp() ** 2))
-    stamps: list[SourceStamp] = []
-    rows: list[tuple[float, float, float, str]] = []
+    rng: np.random.Generator, shape: tuple[int, int], bands: Sequence[Band], config: BlendConfig
+) -> list[Member]:
+    (ny, nx), first = shape, bands[0]
+    aperture = first.camera.noise / np.sqrt(np.sum(first.psf.stamp() ** 2))
+    members: list[Member] = []
     for _ in range(max(int(rng.poisson(log_uniform(rng, config.groups) * ny * nx / _PER)), 1)):
         place = np.array([rng.integers(0, ny), rng.integers(0, nx)], dtype=float)
         for _ in range(whole(rng, config.members)):
@@ -113,68 +123,94 @@ def _draw_members(
             if not (0 <= y <= ny - 1 and 0 <= x <= nx - 1):
                 break
             flux = log_uniform(rng, config.snr) * aperture
-            image, kind = _member(rng, psf, config, (y - np.rint(y), x - np.rint(x)))
-            corner = int(np.rint(y)) - _SIDE // 2, int(np.rint(x)) - _SIDE // 2
-            stamps.append(_cut(len(stamps) + 1, flux * image, corner, shape))
-            rows.append((x, y, flux, kind))
+            members.append(_draw_member(rng, (x, y), flux, len(bands), config))
             angle, step = uniform(rng, (0, 2 * np.pi)), uniform(rng, config.separation)
-            place = place + step * psf.fwhm_pixels * np.array([np.sin(angle), np.cos(angle)])
+            place = place + step * first.psf.fwhm_pixels * np.array([np.sin(angle), np.cos(angle)])
             place = np.rint(place * OVERSAMPLING) / OVERSAMPLING
-    return stamps, rows
+    return members
 
 
-def _member(
-    rng: np.random.Generator, psf: PsfModel, config: BlendConfig, offset: tuple[float, float]
-) -> tuple[NDArray[np.float64], str]:
-    """Return the image of one member, of flux 1 within its stamp, and what it is."""
+def _draw_member(
+    rng: np.random.Generator,
+    place: tuple[float, float],
+    flux: float,
+    count: int,
+    config: BlendConfig,
+) -> Member:
+    """Draw what a member is, and its flux and light in each of some bands."""
     if rng.random() < config.stars:
-        phase = int(np.rint(offset[0] * OVERSAMPLING)), int(np.rint(offset[1] * OVERSAMPLING))
-        return psf.stamp(phase, half=_SIDE // 2), "star"
+        color = uniform(rng, config.star_color) if count > 1 else 0.0
+        fluxes = tuple(flux * 10 ** (0.4 * color * band) for band in range(count))
+        return Member(*place, "star", fluxes, (None,) * count)
+    import galsim  # noqa: PLC0415 - optional extra
+
     kind = str(rng.choice(KINDS))
     radius = log_uniform(rng, config.galaxy.half_light_radius)
-    profile = draw_galaxy(rng, config.galaxy, kind=kind, radius=radius)
-    image = galaxy_stamp(profile, psf, side=_SIDE, offset=offset)
-    return image / image.sum(), kind
+    parts = draw_components(rng, config.galaxy, kind=kind, radius=radius)
+    profiles = [galsim.Sum([part.profile for part in parts])]
+    if count > 1:
+        disk = uniform(rng, config.disk_color)
+        colors = [_color(rng, part.kind, disk, config) for part in parts]
+        for band in range(1, count):
+            gains = [10 ** (0.4 * color * band) for color in colors]
+            pairs = zip(gains, parts, strict=True)
+            profiles.append(galsim.Sum([gain * part.profile for gain, part in pairs]))
+    # The components of the first band add up to 1, those of the others to their gain over it.
+    gains = [1.0, *(profile.flux / profiles[0].flux for profile in profiles[1:])]
+    return Member(*place, kind, tuple(flux * gain for gain in gains), tuple(profiles))
 
 
-def _cut(
-    number: int, image: NDArray[np.float64], corner: tuple[int, int], shape: tuple[int, int]
-) -> SourceStamp:
-    """Return the part of an image that lies in the frame."""
-    (y, x), (ny, nx) = corner, shape
-    top, left = max(y, 0), max(x, 0)
-    part = image[top - y : ny - y, left - x : nx - x]
-    return SourceStamp(number, (top, left), np.ascontiguousarray(part, dtype=np.float32))
+def _color(rng: np.random.Generator, kind: str, disk: float, config: BlendConfig) -> float:
+    """Return the magnitudes by which a component gains from band to band."""
+    if kind == "patch":  # of an irregular galaxy, each as old as it is
+        return uniform(rng, config.disk_color)
+    redder = {"disk": 0, "bulge": 1, "clumps": -1}[kind]
+    return disk + redder * uniform(rng, config.reddening) if redder else disk
 
 
-def _sources(
-    stamps: list[SourceStamp],
-    rows: list[tuple[float, float, float, str]],
-    clean: NDArray[np.float64],
-    is_source: NDArray[np.bool_],
-) -> Sources:
-    import astropy.units as u  # noqa: PLC0415 - half a second to import
-    from astropy.table import QTable  # noqa: PLC0415 - same
-
-    strongest = np.zeros(clean.shape)
-    segmentation = np.zeros(clean.shape, dtype=np.int32)
-    blendedness = []
-    for stamp in stamps:
-        box = stamp.slices()
-        wins = stamp.data > strongest[box]
-        strongest[box][wins] = stamp.data[wins]
-        segmentation[box][wins] = stamp.id
-        # 1 - S.S / S.M, weighted by the source's own light (Bosch et al. 2018).
-        own, every = np.sum(stamp.data.astype(float) ** 2), np.sum(stamp.data * clean[box])
-        blendedness.append(1 - own / max(every, 1e-30))
-    table = QTable(
-        {
-            "id": np.arange(1, len(rows) + 1),
-            "x": [row[0] for row in rows],
-            "y": [row[1] for row in rows],
-            "flux": [row[2] for row in rows] * u.electron,
-            "kind": [row[3] for row in rows],
-            "blendedness": np.clip(blendedness, 0, 1),
-        }
+def _band_scene(
+    rng: np.random.Generator,
+    band: tuple[Band, int],
+    members: Sequence[Member],
+    canvas: Canvas,
+    about: tuple[str, BlendConfig],
+) -> Scene:
+    """Expose one band, and tell its truth."""
+    (seen, index), (name, config), shape = band, about, canvas.shape
+    camera, stamps = seen.camera, canvas.stamps(members, index)
+    clean = sum_of(stamps, shape)
+    data = camera.expose(clean + camera.sky, rng) - camera.sky
+    data += camera.read_noise * rng.standard_normal(shape)
+    variance = clean + camera.sky + camera.read_noise**2
+    frame = Frame(
+        data,
+        unit="electron",
+        uncertainty=StdDevUncertainty(np.sqrt(variance).astype(np.float32)),
+        psf=seen.psf.psf,
+        wcs=seen.wcs,
+        meta=seen.meta(),
+        frame_id=name,
     )
-    return Sources(table, np.where(is_source, segmentation, 0).astype(np.int32), tuple(stamps))
+    is_source = clean > camera.noise
+    return Scene(
+        frame,
+        planes=np.where(is_source, np.uint32(MaskPlane.SOURCE), np.uint32(0)),
+        clean=clean.astype(np.float32),
+        fine=_fine(frame, members, canvas, index, config),
+        sources=sources_of(members, canvas, stamps, (clean, is_source, index)),
+        notes={"fwhm_pixels": seen.psf.fwhm_pixels, "noise": camera.noise},
+    )
+
+
+def _fine(
+    frame: Frame, members: Sequence[Member], canvas: Canvas, index: int, config: BlendConfig
+) -> Layer | None:
+    """Return the light of all members on finer pixels, as a sharper PSF shows it."""
+    if config.finer == 1:
+        return None
+    grid = Grid.of(frame).finer(config.finer)
+    width = config.sharper * canvas.psf.fwhm_pixels * config.finer
+    psf = make_psf("gaussian", fwhm_pixels=width)
+    finer = Canvas(psf, grid.shape, canvas.middle, canvas.ratio * config.finer)
+    light = sum_of(finer.stamps(members, index), grid.shape)
+    return Layer(light.astype(np.float32), grid, frame.unit, None, psf.psf)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Range", "add_stamp", "log_uniform", "power_law_field", "uniform", "whole"]
+__all__ = ["Range", "Share", "add_stamp", "log_uniform", "power_law_field", "uniform", "whole"]
 
-Range = tuple[float, float]
+
+def _rising(limits: tuple[float, float]) -> tuple[float, float]:
+    if not limits[0] <= limits[1]:
+        raise ValueError("must be the lowest and the highest value, in this order")
+    return limits
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_rising)]
 """Lowest and highest value."""
+Share = Annotated[float, Field(ge=0, le=1)]
+"""Part of a whole, or a probability."""
 
 
 def uniform(rng: np.random.Generator, limits: Range) -> float:

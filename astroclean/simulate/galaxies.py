@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,14 @@ from astroclean.simulate.psfs import HALF, PsfModel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["GalaxyRange", "draw_galaxy", "galaxy_stamp", "library_galaxy"]
+__all__ = [
+    "Component",
+    "GalaxyRange",
+    "draw_components",
+    "draw_galaxy",
+    "galaxy_stamp",
+    "library_galaxy",
+]
 
 KINDS = ("bulge_disk", "clumpy", "irregular")
 FINE = 2
@@ -35,6 +43,16 @@ class GalaxyRange(Options):
     clump_fraction: Range = (0.15, 0.6)
     """Share of the light in clumps."""
     clumps: tuple[int, int] = (4, 25)
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """Part of a galaxy whose stars are alike."""
+
+    kind: str
+    """``disk``, ``bulge``, ``clumps``, or ``patch`` of an irregular galaxy."""
+    profile: Any
+    """galsim.GSObject; lengths in pixels."""
 
 
 def draw_galaxy(rng: np.random.Generator, limits: GalaxyRange, *, kind: str, radius: float) -> Any:
@@ -58,6 +76,16 @@ def draw_galaxy(rng: np.random.Generator, limits: GalaxyRange, *, kind: str, rad
     """
     import galsim  # noqa: PLC0415 - optional extra
 
+    parts = draw_components(rng, limits, kind=kind, radius=radius)
+    return galsim.Sum([part.profile for part in parts])
+
+
+def draw_components(
+    rng: np.random.Generator, limits: GalaxyRange, *, kind: str, radius: float
+) -> list[Component]:
+    """Draw a galaxy as :func:`draw_galaxy` does, its components apart; their fluxes add up to 1."""
+    import galsim  # noqa: PLC0415 - optional extra
+
     q, angle = uniform(rng, limits.axis_ratio), uniform(rng, (0, np.pi)) * galsim.radians
     disk = galsim.Exponential(half_light_radius=radius).shear(q=q, beta=angle)
     if kind == "bulge_disk":
@@ -65,17 +93,18 @@ def draw_galaxy(rng: np.random.Generator, limits: GalaxyRange, *, kind: str, rad
         # Rounder and smaller than the disk; index 3 keeps the cusp within what a pixel resolves.
         bulge = galsim.Sersic(n=3.0, half_light_radius=0.35 * radius)
         bulge = bulge.shear(q=min(0.5 + q / 2, 1.0), beta=angle)
-        return (1 - share) * disk + share * bulge
+        return [Component("disk", (1 - share) * disk), Component("bulge", share * bulge)]
     if kind == "clumpy":
         share = uniform(rng, limits.clump_fraction)
-        return (1 - share) * disk + share * _clumps(rng, limits, radius).shear(q=q, beta=angle)
+        clumps = _clumps(rng, limits, radius).shear(q=q, beta=angle)
+        return [Component("disk", (1 - share) * disk), Component("clumps", share * clumps)]
     parts = []
     for weight in rng.dirichlet(np.full(whole(rng, (3, 5)), 2.0)):
         part = galsim.Exponential(half_light_radius=radius * uniform(rng, (0.35, 0.8)))
         part = part.shear(q=uniform(rng, limits.axis_ratio), beta=angle)
         shift = rng.normal(0, 0.6 * radius, 2)
-        parts.append(weight * part.shift(*map(float, shift)))
-    return galsim.Sum(parts)
+        parts.append(Component("patch", weight * part.shift(*map(float, shift))))
+    return parts
 
 
 def _clumps(rng: np.random.Generator, limits: GalaxyRange, radius: float) -> Any:

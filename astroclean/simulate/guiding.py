@@ -16,7 +16,7 @@ from astroclean.core.frame import Frame
 from astroclean.core.options import Options
 from astroclean.core.stamp import half_maximum_width
 from astroclean.simulate.detector import CameraRange, draw_camera
-from astroclean.simulate.draws import Range, add_stamp, log_uniform, uniform, whole
+from astroclean.simulate.draws import Range, Share, add_stamp, log_uniform, uniform, whole
 from astroclean.simulate.guide_errors import GUIDE_ERRORS, guide_path
 from astroclean.simulate.scene import Scene
 
@@ -43,7 +43,7 @@ class GuidingConfig(Options):
     level: Literal["plain", "hard"] = "plain"
     """``plain``: errors of 2 to 5 FWHM, 30 to 800 stars in 256 x 256 pixels, seeing of 1.5 to 6
     pixels; ``hard``: 1 to 2 FWHM, 300 to 3000 stars, seeing of 2 to 8 pixels."""
-    share: float = 0.5
+    share: Share = 0.5
     """Of exposures that have an error."""
     extent: Range | None = None
     """Of an error, in FWHM, as `astroclean.simulate.tracking` counts it; None: as `level`."""

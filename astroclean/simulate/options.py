@@ -57,14 +57,8 @@ def configured(simulator: Simulator, settings: Mapping[str, Any]) -> Simulator:
     config = _config_in(hints.pop(_CONFIG, None))
     model = _model_of(simulator, hints, config)
     defaults = model.model_construct().model_dump(warnings=False)
-    given: dict[str, Any] = {}
-    for name, value in settings.items():
-        *above, last = name.split(".")
-        table = {last: value}
-        for key in reversed(above):
-            table = {key: table}
-        given = _laid_over(given, table)
     problems: list[str] = []
+    given = _nested(settings, problems)
     merged = _laid_over(defaults, given, problems)
     try:
         valid = model.model_validate(merged)
@@ -125,20 +119,38 @@ def _model_of(simulator: Simulator, hints: dict[str, Any], config: Any) -> type[
     return create_model("Simulator", __base__=Options, **options)
 
 
+def _nested(settings: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Return tables for names with dots; a name that is a table and a value is a problem."""
+    given: dict[str, Any] = {}
+    for name, value in settings.items():
+        *above, last = name.split(".")
+        table = given
+        for key in above:
+            table = table.setdefault(key, {})
+            if not isinstance(table, dict):
+                problems.append(f"{name}: '{key}' is set as a whole, too")
+                break
+        else:
+            if isinstance(table.get(last), dict) and not isinstance(value, dict):
+                problems.append(f"{name}: options below it are set, too")
+            elif isinstance(value, dict):
+                table[last] = {**value, **table.get(last, {})}
+            else:
+                table[last] = value
+    return given
+
+
 def _laid_over(
     table: Mapping[str, Any],
     given: Mapping[str, Any],
-    problems: list[str] | None = None,
+    problems: list[str],
     path: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Return a table with values set; with ``problems``, only those that it has.
-
-    An empty table takes any name.
-    """
+    """Return a table with values set, those that it has; an empty table takes any name."""
     merged = dict(table)
     for key, value in given.items():
         place = (*path, key)
-        if problems is not None and table and key not in table:
+        if table and key not in table:
             problems.append(unknown_option(place, table))
         elif isinstance(value, dict) and isinstance(table.get(key), dict):
             merged[key] = _laid_over(table[key], value, problems, place)

@@ -109,6 +109,28 @@ class PsfModel:
             self._phases[*phase, half] = found
         return np.asarray(found)
 
+    def placed(self, offset: tuple[float, float], *, half: int = HALF) -> NDArray[np.float64]:
+        """Return the image of a star of flux 1 anywhere between the pixels.
+
+        Parameters
+        ----------
+        offset : (float, float)
+            (y, x) of the star from the middle pixel, in pixels.
+        half : int
+            Half side in pixels, at most 64.
+
+        Returns
+        -------
+        (2 half + 1, 2 half + 1) float64
+            Sum 1, as of :meth:`stamp`.
+        """
+        from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
+
+        steps = np.arange(-half, half + 1)
+        places = [_SIDE // 2 + OVERSAMPLING * (steps - shift) for shift in offset]
+        image = map_coordinates(self._integrated, np.meshgrid(*places, indexing="ij"))
+        return np.asarray(image / image.sum())
+
     @functools.cached_property
     def psf(self) -> Psf:
         """The PSF as a frame carries it, known between pixels."""

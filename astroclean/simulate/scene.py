@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from astroclean.core.frameset import FrameSet
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.layer import Layer
     from astroclean.core.planes import MaskPlane
     from astroclean.core.psf import Psf
     from astroclean.core.sources import Sources
@@ -33,10 +36,17 @@ class ClassTruth:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A frame as a stage would get it, with the truth by which the stage is judged."""
+    """Frames as a stage would get them, with the truth by which the stage is judged.
+
+    A scene of one band is a frame and its truth. One of several bands (:meth:`of_bands`) has a
+    scene for each in ``bands``: its frame, on its own grid, and what is true of that band. Of the
+    whole it tells ``sources`` and ``notes`` alone, so that nobody takes the truth of one band for
+    that of all.
+    """
 
     frame: Frame
-    """What is observed: noise, contaminants, sources, PSF; no truth in its flags."""
+    """What is observed: noise, contaminants, sources, PSF; no truth in its flags. Of several bands
+    that of the first, on whose pixels the joint catalogue is."""
     planes: NDArray[Any] | None = None
     """(ny, nx) uint32, the mask planes that are true of each pixel."""
     clean: NDArray[Any] | None = None
@@ -45,6 +55,9 @@ class Scene:
     """(ny, nx) float32 in the unit of the frame: what lies beneath the compact sources."""
     sharp: NDArray[Any] | None = None
     """(ny, nx) float32 in the unit of the frame: the image before the PSF."""
+    fine: Layer | None = None
+    """The image without noise on finer pixels than those of the frame, with their grid, and with
+    the PSF that it has."""
     ignored: NDArray[np.bool_] | None = None
     """(ny, nx), pixels of which the truth is not known: no plane and no hole is scored there."""
     sources: Sources | None = None
@@ -57,6 +70,41 @@ class Scene:
     """Parameters that were drawn, such as ``fwhm_pixels``."""
     classes: Mapping[str, ClassTruth] | None = None
     """What the truth tells, by name, where that is not every plane for itself."""
+    bands: Mapping[str, Scene] = field(default_factory=dict)
+    """Of several bands: the scene of each, in order. Empty for one band."""
+
+    @classmethod
+    def of_bands(
+        cls,
+        bands: Mapping[str, Scene],
+        *,
+        sources: Sources | None = None,
+        notes: Mapping[str, float | str] | None = None,
+    ) -> Scene:
+        """Return the scene of several bands.
+
+        Parameters
+        ----------
+        bands : mapping of str to Scene
+            Of one band each, from blue to red; the order is kept.
+        sources : Sources, optional
+            The joint catalogue: ``x`` and ``y`` in pixels of the first band, ``flux_BAND`` of each.
+            The catalogue of each band has the same ``id``, and positions in its own pixels.
+        notes : mapping of str to float or str, optional
+            Parameters of the whole.
+        """
+        frame = next(iter(bands.values())).frame
+        return cls(frame, sources=sources, notes=dict(notes or {}), bands=dict(bands))
+
+    @property
+    def by_band(self) -> Mapping[str, Scene]:
+        """The scene of each band; of one band, itself under an empty name."""
+        return self.bands or {"": self}
+
+    @property
+    def frames(self) -> FrameSet:
+        """The frames of all bands."""
+        return FrameSet({band: scene.frame for band, scene in self.by_band.items()})
 
     @property
     def true_psf(self) -> Psf | None:

@@ -11,7 +11,7 @@ from astroclean.core.frame import Frame
 from astroclean.core.options import Options
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.simulate.detector import CameraRange, draw_camera
-from astroclean.simulate.draws import Range, log_uniform
+from astroclean.simulate.draws import Range, Share, log_uniform
 from astroclean.simulate.galaxies import KINDS, GalaxyRange, draw_galaxy, galaxy_stamp
 from astroclean.simulate.psfs import PsfRange, draw_psf
 from astroclean.simulate.scene import Scene
@@ -27,7 +27,7 @@ class StampConfig(Options):
 
     snr: Range = (20.0, 1000.0)
     """Flux over the noise inside twice the half-light area of galaxy and PSF."""
-    blank: float = 0.0
+    blank: Share = 0.0
     """Share of stamps without a galaxy."""
     galaxy: GalaxyRange = GalaxyRange(half_light_radius=(1.5, 8.0))
     psf: PsfRange = PsfRange(fwhm=(2.0, 6.0), kinds=("moffat", "kolmogorov", "airy"))

@@ -5,6 +5,7 @@ The same order and arithmetic as a full simulation (`composition`), with layers 
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,6 @@ from astroclean.simulate.detector import Camera, CameraRange, draw_camera
 from astroclean.simulate.library import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from astroclean.simulate.library import LayerKind, Library

@@ -13,7 +13,7 @@ from astroclean.simulate.charge_transfer import trail_charge
 from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange, add_cosmic_rays
 from astroclean.simulate.contaminants.pixels import add_hot_pixels
 from astroclean.simulate.detector import CameraRange, draw_camera
-from astroclean.simulate.draws import Range, log_uniform, uniform
+from astroclean.simulate.draws import Range, Share, log_uniform, uniform
 from astroclean.simulate.fields import FieldRange, draw_field
 from astroclean.simulate.motion import PATHS
 from astroclean.simulate.psfs import OVERSAMPLING, PsfRange, draw_psf
@@ -37,7 +37,7 @@ _RAYS = 20_000
 class TrackingConfig(Options):
     """What exposures with tracking errors are drawn from."""
 
-    share: float = 0.5
+    share: Share = 0.5
     """Of exposures that have an error."""
     extent: Range = (0.8, 6.0)
     """How long the image is drawn out, in FWHM, as `tracking_kernel` counts it; of ``defocus``, the
@@ -63,7 +63,7 @@ class TrackingConfig(Options):
     in exposures with and without error. None by default."""
     camera: CameraRange = CameraRange()
     sources: FieldRange = FieldRange()
-    particles: float = 0.6
+    particles: Share = 0.6
     """Of exposures with particle hits and hot pixels, which no error of the telescope smears."""
     cosmic_rays: CosmicRayRange = CosmicRayRange()
 

@@ -18,7 +18,7 @@ from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.errors import FitsReadError
 from astroclean.simulate.contaminants.layers import add_layer
-from astroclean.simulate.draws import Range, add_stamp, log_uniform, uniform, whole
+from astroclean.simulate.draws import Range, Share, add_stamp, log_uniform, uniform, whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class CosmicRayRange(Options):
     """Electrons above which a pixel belongs to a hit."""
     threshold: float = 3.0
     """Standard deviations of a pixel without it above which it is true COSMIC_RAY."""
-    real: float = 0.5
+    real: Share = 0.5
     """Share of real hits, where a file of them is given."""
     test: bool = False
     """Whether these are the hits set apart for tests, which no training may see."""

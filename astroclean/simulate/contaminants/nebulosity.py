@@ -10,7 +10,7 @@ from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.simulate.clouds import CloudRange, draw_cloud
 from astroclean.simulate.contaminants.layers import add_layer
-from astroclean.simulate.draws import Range, log_uniform, power_law_field, uniform
+from astroclean.simulate.draws import Range, Share, log_uniform, power_law_field, uniform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class NebulosityRange(Options):
     cover: Range = (0.1, 0.95)
     """Share of the frame that it covers; what lies below counts as sky."""
     cloud: CloudRange = CloudRange(contrast=(0.4, 1.0))
-    dark: float = 0.3
+    dark: Share = 0.3
     """Part with dark clouds before them."""
     threshold: float = 1.0
     """Standard deviations of a pixel without it above which it is true NEBULOSITY."""

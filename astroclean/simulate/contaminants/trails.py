@@ -9,7 +9,7 @@ import numpy as np
 from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
 from astroclean.simulate.contaminants.layers import add_layer
-from astroclean.simulate.draws import Range, log_uniform, uniform, whole
+from astroclean.simulate.draws import Range, Share, log_uniform, uniform, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ class TrailRange(Options):
     count: tuple[int, int] = (1, 3)
     peak: Range = (0.7, 60.0)
     """Brightness of the ridge in standard deviations of empty sky. A line is seen below one."""
-    defocused: float = 0.35
+    defocused: Share = 0.35
     """Part that are out of focus: what is near is imaged as the pupil."""
     pupil: Range = (2.0, 30.0)
     """Width of that image in pixels, without the seeing."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
+from pydantic import Field
 
 from astroclean.core.detector import DETECTOR_KEYWORDS
 from astroclean.core.frame import Frame
@@ -60,7 +61,7 @@ class InjectedConfig(Options):
     """Probability of each class; the names are those of `CHANCES`."""
     data: Path | None = None
     """Folder of real hits, real maps of defects and real frames; without it all is simulated."""
-    real: float = 0.5
+    real: float = Field(default=0.5, ge=0, le=1)
     """Share of scenes whose sky is a real frame, where ``data`` has some."""
     skies: tuple[str, ...] = ()
     """Kinds of simulated skies to draw from; none: all of them."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pytest
+from pydantic import Field, ValidationError
 
 from astroclean.core.frame import Frame
+from astroclean.core.options import StageOptions, option_problems
 from astroclean.errors import ConfigurationError, PluginLoadError
 from astroclean.simulate.contaminated import ContaminatedConfig, simulate_contaminated
 from astroclean.simulate.options import configured
@@ -73,20 +75,44 @@ def test_fields_of_the_config_are_options_and_the_others_keep_their_defaults() -
 @pytest.mark.parametrize(
     ("simulator", "settings", "message"),
     [
-        (plain, {"star": 3}, "no option 'star'. Did you mean 'stars'"),
-        (plain, {"seed": 3}, "no option 'seed'"),
-        (plain, {"stars": "many"}, "'stars': input should be a valid integer"),
-        (rich, {"inner.widht": [1, 2]}, "no option 'inner.widht'. Did you mean 'width'"),
-        (rich, {"inner": {"shares": {"c": 1}}}, "no option 'inner.shares.c'"),
-        (rich, {"inner.width": [1]}, "'inner.width.1': field required"),
-        (rich, {"data.x": 1}, "nothing below 'data'"),
-        (rich, {"inner": 3}, "'inner': input should be"),
+        (plain, {"star": 3}, "star: no such option. Did you mean 'stars'"),
+        (plain, {"seed": 3}, "seed: no such option"),
+        (plain, {"stars": "many"}, "stars: input should be a valid integer"),
+        (rich, {"inner.widht": [1, 2]}, "inner.widht: no such option. Did you mean 'width'"),
+        (rich, {"inner": {"shares": {"c": 1}}}, "inner.shares.c: no such option"),
+        (rich, {"inner.width": [1]}, "inner.width.1: field required"),
+        (rich, {"data.x": 1}, "data: input is not a valid path"),
+        (rich, {"inner": 3}, "inner: input should be"),
         (simulate_contaminated, {"chances.trail": 1}, "Did you mean 'trails'"),
+        (
+            simulate_contaminated,
+            {"psf.fwhm": [3, 2]},
+            "fwhm: must be the lowest and",
+        ),
+        (simulate_contaminated, {"cosmic_rays.real": 2}, "cosmic_rays.real: input should be less"),
     ],
 )
 def test_what_is_no_option_is_told(simulator: Any, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         configured(simulator, settings)
+
+
+def test_problems_are_told_in_the_words_of_stage_options() -> None:
+    class Toy(StageOptions):
+        width: int = Field(3, ge=1)
+
+    def toy(*, seed: int, shape: tuple[int, int], width: Annotated[int, Field(ge=1)] = 3) -> Scene:
+        return plain(seed=seed, shape=shape)
+
+    for settings in ({"width": 0}, {"width": "wide"}, {"widht": 4}):
+        with pytest.raises(ValidationError) as of_stage:
+            Toy.model_validate(settings)
+        with pytest.raises(ConfigurationError) as of_simulator:
+            configured(toy, settings)
+        told = option_problems(of_stage.value, Toy)
+        assert [text.split("Did")[0].split("Known")[0] for text in of_simulator.value.problems] == [
+            text.split("Did")[0].split("Known")[0] for text in told
+        ]
 
 
 def test_every_problem_is_told_at_once() -> None:
