@@ -13,6 +13,7 @@ from astroclean.simulate.options import configured
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
 
     from astroclean.simulate.scene import Scene, Simulator
 
@@ -62,7 +63,7 @@ def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
     _check(arguments)
     simulator = configured(find_simulator(arguments.kind), _settings(arguments.settings))
-    from astroclean.simulate.write import write_scene  # noqa: PLC0415 - needs astropy
+    from astroclean.simulate.write import scene_paths, write_scene  # noqa: PLC0415 - needs astropy
 
     folder: Path = arguments.output
     try:
@@ -71,12 +72,15 @@ def run(arguments: Namespace) -> int:
         raise OutputError(f"cannot be made: {error.strerror}", where=str(folder)) from error
     seeds = range(arguments.seed, arguments.seed + arguments.count)
     names = {seed: f"{arguments.kind}_{seed:06d}" for seed in seeds}
-    _refuse_existing(folder, list(names.values()), overwrite=arguments.overwrite)
+    single = [folder / f"{n}{end}.fits" for n in names.values() for end in ("", "_truth")]
+    _refuse_existing(single, overwrite=arguments.overwrite)
     shape = (arguments.shape[0], arguments.shape[1])
     for seed, name in names.items():
         scene = _simulate(simulator, arguments.kind, seed, shape)
-        frame, truth = write_scene(scene, folder, name=name, seed=seed)
-        print(f"{frame} {truth.name}")
+        # Which bands there are, the scene tells.
+        _refuse_existing(scene_paths(scene, folder, name=name), overwrite=arguments.overwrite)
+        first, *others = write_scene(scene, folder, name=name, seed=seed)
+        print(first, *(path.name for path in others))
     return 0
 
 
@@ -112,12 +116,12 @@ def _simulate(simulator: Simulator, kind: str, seed: int, shape: tuple[int, int]
         ) from error
 
 
-def _refuse_existing(folder: Path, names: list[str], *, overwrite: bool) -> None:
-    there = [n for n in names for end in ("", "_truth") if (folder / f"{n}{end}.fits").exists()]
+def _refuse_existing(paths: Sequence[Path], *, overwrite: bool) -> None:
+    there = [path for path in paths if path.exists()]
     if there and not overwrite:
         raise OutputError(
             "files of these names exist",
-            where=str(folder),
-            received=f"{there[0]}.fits" + (f" and {len(there) - 1} more" if len(there) > 1 else ""),
+            where=str(there[0].parent),
+            received=there[0].name + (f" and {len(there) - 1} more" if len(there) > 1 else ""),
             remedy="Give another folder or seed, or --overwrite.",
         )

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
+from astroclean import __version__
 from astroclean.core.detector import Detector
 from astroclean.core.planes import plane_cards
 from astroclean.io.atomic import atomic_file
 from astroclean.io.encode import encode_hdu
 from astroclean.io.images import own_primary
+from astroclean.io.layers import layer_images
+from astroclean.io.names import OWNER_KEYWORD, WRITER_KEYWORD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,10 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.layer import Layer
     from astroclean.core.sources import Sources
     from astroclean.simulate.scene import Scene
 
-__all__ = ["write_scene"]
+__all__ = ["scene_paths", "write_scene"]
 
 _CARDS = {
     "gain": ("GAIN", "[electron/adu] gain"),
@@ -31,12 +35,20 @@ _CARDS = {
     "exposure": ("EXPTIME", "[s] exposure time"),
     "pixel_scale": ("PIXSCALE", "[arcsec] pixel"),
     "psf_fwhm": ("SEEING", "[arcsec] FWHM of the PSF"),
+    "filter": ("FILTER", "band"),
 }
 _LARGEST = 65535
 
 
-def write_scene(scene: Scene, folder: Path, *, name: str, seed: int) -> tuple[Path, Path]:
-    """Write a scene as two files, each whole or not at all.
+def scene_paths(scene: Scene, folder: Path, *, name: str) -> tuple[Path, ...]:
+    """Return the files of a scene, as :func:`write_scene` writes them."""
+    names = [f"{name}_{band}" if band else name for band in scene.by_band]
+    files = [f"{one}{end}.fits" for one in names for end in ("", "_truth")]
+    return tuple(folder / file for file in (*files, *([f"{name}_truth.fits"] * bool(scene.bands))))
+
+
+def write_scene(scene: Scene, folder: Path, *, name: str, seed: int) -> tuple[Path, ...]:
+    """Write a scene as two files a band, each whole or not at all.
 
     Parameters
     ----------
@@ -51,26 +63,36 @@ def write_scene(scene: Scene, folder: Path, *, name: str, seed: int) -> tuple[Pa
 
     Returns
     -------
-    frame, truth : Path
+    tuple of Path
         ``<name>.fits``: the image in the primary HDU, ``ERR`` where there is an uncertainty.
         ``<name>_truth.fits``: of ``TRUTH`` (bits of the mask planes), ``IGNORED`` (1 where
-        the truth is not known), ``CLEAN``, ``BACKGROUND``, ``SHARP``, ``SEGMENTATION``, ``PSF``
-        and ``SOURCES`` those that the scene has; ``GIVEN_PSF`` and ``GIVEN_SOURCES`` are what
-        stages are told, where that is wrong. It carries
+        the truth is not known), ``CLEAN``, ``BACKGROUND``, ``SHARP``, ``FINE`` with ``FINE_PSF``,
+        ``SEGMENTATION``, ``PSF`` and ``SOURCES`` those that the scene has; ``GIVEN_PSF`` and
+        ``GIVEN_SOURCES`` are what stages are told, where that is wrong. It carries
         the card of astroclean's own files, so that no run takes it for an input.
+        Of several bands, ``<name>_<band>.fits`` and ``<name>_<band>_truth.fits`` for each, in
+        order, and last ``<name>_truth.fits`` with the joint catalogue as ``SOURCES``.
     """
-    frame_path, truth_path = folder / f"{name}.fits", folder / f"{name}_truth.fits"
-    with atomic_file(truth_path) as target:
+    paths = scene_paths(scene, folder, name=name)
+    for index, one in enumerate(scene.by_band.values()):
+        frame_path, truth_path = paths[2 * index : 2 * index + 2]
+        _write_truth(one, truth_path, seed)
+        with atomic_file(frame_path) as target:
+            target.write(encode_hdu(_primary(one, seed), primary=True))
+            if one.frame.uncertainty is not None:
+                header = _unit_card(one.frame)
+                error = np.asarray(one.frame.uncertainty.array, dtype=np.float32)
+                target.write(encode_hdu(fits.ImageHDU(error, header, name="ERR")))
+    if scene.bands:
+        _write_truth(scene, paths[-1], seed)
+    return paths
+
+
+def _write_truth(scene: Scene, path: Path, seed: int) -> None:
+    with atomic_file(path) as target:
         target.write(own_primary())
         for hdu in _truth_hdus(scene, seed):
             target.write(encode_hdu(hdu))
-    with atomic_file(frame_path) as target:
-        target.write(encode_hdu(_primary(scene, seed), primary=True))
-        if scene.frame.uncertainty is not None:
-            header = _unit_card(scene.frame)
-            error = np.asarray(scene.frame.uncertainty.array, dtype=np.float32)
-            target.write(encode_hdu(fits.ImageHDU(error, header, name="ERR")))
-    return frame_path, truth_path
 
 
 def _unit_card(frame: Frame) -> fits.Header:
@@ -114,7 +136,10 @@ def _truth_hdus(scene: Scene, seed: int) -> list[fits.ImageHDU | fits.BinTableHD
             header = _unit_card(scene.frame)
             data = np.asarray(image, dtype=np.float32)
             hdus.append(fits.ImageHDU(data, header, name=name.upper()))
-    hdus += _psf_hdus(scene)
+    if scene.fine is not None:
+        hdus += _fine_hdus(scene.fine)
+    if not scene.bands:
+        hdus += _psf_hdus(scene)
     if scene.sources is not None:
         hdus += _source_hdus(scene.sources)
     if scene.catalogue is not None:
@@ -134,6 +159,14 @@ def _psf_hdus(scene: Scene) -> list[fits.ImageHDU]:
         for name, psf in told.items()
         if psf is not None
     ]
+
+
+def _fine_hdus(fine: Layer) -> list[fits.ImageHDU]:
+    common = fits.Header()
+    for keyword, value in (("EXTVER", 1), (OWNER_KEYWORD, "FRAME"), (WRITER_KEYWORD, __version__)):
+        common[keyword] = value
+    images = layer_images("FINE", [fine], common)
+    return [fits.ImageHDU(np.asarray(i.planes[0]), i.header, name=i.name) for i in images]
 
 
 def _source_hdus(sources: Sources) -> list[fits.ImageHDU | fits.BinTableHDU]:
