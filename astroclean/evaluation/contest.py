@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from astroclean.core.frameset import FrameSet
 from astroclean.errors import AstrocleanError, ConfigurationError, StageError
-from astroclean.evaluation.evaluation import Poolable, Trial
+from astroclean.evaluation.evaluation import JudgesSets, Poolable, Trial
 from astroclean.evaluation.figure import Panel, merged_panels
 from astroclean.evaluation.table import Column, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from astroclean.core.frame import Frame
     from astroclean.core.results import StageResult
@@ -59,7 +60,8 @@ def hold_contest(
     contestants : sequence of Contestant
         In the order of the table.
     scenes : iterable of Scene
-        Made one at a time and dropped.
+        Made one at a time and dropped. Of those of several bands a stage gets the bands together,
+        where it takes them so, else one by one; either is scored joined and band by band.
     catalogue : Stage, optional
         A deblender whose sources stages are given in place of the true ones.
 
@@ -75,32 +77,69 @@ def hold_contest(
     AstrocleanError
         A plugin failed.
     """
-    measured: list[list[Any]] = [[] for _ in contestants]
+    kept = [_Kept() for _ in contestants]
     seconds, pixels = [0.0] * len(contestants), 0
     for scene in scenes:
-        pixels += scene.frame.data.size
+        pixels += sum(one.frame.data.size for one in scene.by_band.values())
         given = _catalogued(scene, catalogue)
         for index, contestant in enumerate(contestants):
-            frame = evaluation.present(given, contestant.stage)
-            _check_needs(contestant, frame)
+            stage = contestant.stage
+            frames = {b: evaluation.present(one, stage) for b, one in given.items()}
+            _check_needs(contestant, frames)
             begun = time.perf_counter()
-            result = _run(contestant.stage, frame)
+            results = _run(stage, frames)
             seconds[index] += time.perf_counter() - begun
-            sweep = tuple(_run(stage, frame) for stage in contestant.sweep)
-            trial = Trial(scene, contestant.stage, frame, result, sweep)
-            _keep(measured[index], evaluation.measure(trial))
+            sweep = [_run(other, frames) for other in contestant.sweep]
+            trials = {
+                band: Trial(
+                    scene.by_band[band], stage, frames[band], result,
+                    tuple(other[band] for other in sweep), band,
+                )
+                for band, result in results.items()
+            }  # fmt: skip
+            kept[index].keep(evaluation, trials)
     rows, panels = [], []
-    for contestant, kept, spent in zip(contestants, measured, seconds, strict=True):
+    for contestant, own, spent in zip(contestants, kept, seconds, strict=True):
         speed = {SPEED.name: pixels / 1e6 / spent} if spent else {}
         rows += [
             replace(row, plugin=contestant.label, values={**row.values, **speed})
-            for row in evaluation.rows(kept)
+            for row in own.rows(evaluation)
         ]
-        panels += [panel.labeled(contestant.label) for panel in evaluation.panels(kept)]
+        panels += [panel.labeled(contestant.label) for panel in evaluation.panels(own.joint)]
     return Verdict(tuple(rows), merged_panels(panels))
 
 
-def _keep(kept: list[Any], new: Any) -> None:
+@dataclass(eq=False)
+class _Kept:
+    """What is kept of the trials of one plugin."""
+
+    joint: list[Any] = field(default_factory=list)
+    """Of every scene, the bands of each together."""
+    bands: dict[str, list[Any]] = field(default_factory=dict)
+    """Of each band for itself, where scenes have several."""
+
+    def keep(self, evaluation: Evaluation, trials: Mapping[str, Trial]) -> None:
+        """Measure the trials of one scene."""
+        measured = {band: evaluation.measure(trial) for band, trial in trials.items()}
+        for band, one in measured.items():
+            if band:
+                _add(self.bands.setdefault(band, []), one)
+        if "" not in trials and isinstance(evaluation, JudgesSets):
+            _add(self.joint, evaluation.measure_set(trials))
+        else:
+            for one in measured.values():
+                _add(self.joint, one)
+
+    def rows(self, evaluation: Evaluation) -> list[Row]:
+        """Return the joint rows, then those of each band."""
+        return evaluation.rows(self.joint) + [
+            replace(row, of=f"{band}: {row.of}")
+            for band, own in self.bands.items()
+            for row in evaluation.rows(own)
+        ]
+
+
+def _add(kept: list[Any], new: Any) -> None:
     """Keep what was measured; what can be pooled is, so that memory does not grow with scenes."""
     if kept and isinstance(new, Poolable):
         kept[:] = [kept[0].pooled(new)]
@@ -108,29 +147,49 @@ def _keep(kept: list[Any], new: Any) -> None:
         kept.append(new)
 
 
-def _catalogued(scene: Scene, catalogue: Stage | None) -> Scene:
-    """Put the sources of a deblender into the frame, those of the scene where there is none."""
-    told = scene.sources if scene.catalogue is None else scene.catalogue
-    sources = told if catalogue is None else _run(catalogue, scene.frame).frame.sources
-    return replace(scene, frame=scene.frame.replace(sources=sources))
+def _catalogued(scene: Scene, catalogue: Stage | None) -> dict[str, Scene]:
+    """Put the sources of a deblender into the frames, those of the scene where there is none."""
+    scenes = scene.by_band
+    told = {b: one.sources if one.catalogue is None else one.catalogue for b, one in scenes.items()}
+    if catalogue is not None:
+        results = _run(catalogue, {band: one.frame for band, one in scenes.items()})
+        told = {band: results[band].frame.sources for band in scenes}
+    return {
+        band: replace(one, frame=one.frame.replace(sources=told[band]))
+        for band, one in scenes.items()
+    }
 
 
-def _run(stage: Stage, frame: Frame) -> StageResult:
+def _run(stage: Stage, frames: Mapping[str, Frame]) -> dict[str, StageResult]:
     """Run a stage; whatever it raises becomes an error that names it."""
     try:
-        return stage.run(frame)
+        if "" in frames:
+            return {"": stage.run(frames[""])}
+        return stage.run_set(FrameSet(frames))
     except AstrocleanError:
         raise
     except Exception as error:
+        names = ", ".join(frame.frame_id for frame in frames.values())
         raise StageError(
             f"{type(error).__name__}: {error}",
-            where=f"{frame.frame_id}, stage '{stage.name}'",
+            where=f"{names}, stage '{stage.name}'",
             remedy="This is a fault of the plugin.",
         ) from error
 
 
-def _check_needs(contestant: Contestant, frame: Frame) -> None:
+def _check_needs(contestant: Contestant, frames: Mapping[str, Frame]) -> None:
     """Name what is missing before the stage does, with what this verb offers."""
+    if "" in frames and "frame" not in contestant.stage.accepts:
+        raise ConfigurationError(
+            f"{contestant.label} works on several bands together, and {frames[''].frame_id} is "
+            "one: give `--set simulator.bands=g,r`, or `--set bands.g='*_g.fits'` and so on with "
+            "`--frames`"
+        )
+    for frame in frames.values():
+        _check_frame(contestant, frame)
+
+
+def _check_frame(contestant: Contestant, frame: Frame) -> None:
     remedies = {
         "psf": "give `--psf FILE`, `--psf estimate` or `--psf-fwhm WIDTH`",
         "sources": "give `--with PLUGIN`, a deblender",

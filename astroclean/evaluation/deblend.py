@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,25 +12,20 @@ from astroclean.core.sources import SourceStamp
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.binning import class_quantiles, log_means
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
-from astroclean.evaluation.inject import inject_sources
+from astroclean.evaluation.inject import inject_source_set, inject_sources
 from astroclean.evaluation.light import add_stamp, light_of, local_sigma, own_and_total, source_snr
-from astroclean.evaluation.metrics.deblend import (
-    Detections,
-    blendedness,
-    magnitude_errors,
-    match_positions,
-    scatter,
-    soft_iou,
-)
+from astroclean.evaluation.matching import WANTED_SNR, match_catalogue, positions, total_flux
+from astroclean.evaluation.metrics.deblend import Detections, blendedness, scatter, soft_iou
 from astroclean.evaluation.metrics.remove import spread
 from astroclean.evaluation.table import Column, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.frameset import FrameSet
     from astroclean.core.sources import Sources
     from astroclean.core.stage import Stage
     from astroclean.evaluation.evaluation import Trial
@@ -38,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DeblendEvaluation"]
 
-_WANTED_SNR = 5.0
 _LEAST_RADIUS = 1.5
 _EDGES = (-np.inf, 0.01, 0.1, 0.5, np.inf)
 _NAMES = ("blend < 0.01", "blend 0.01-0.1", "blend 0.1-0.5", "blend > 0.5")
@@ -54,24 +48,32 @@ _PURITY = Axes(
     Axis("share of the catalogue that is true", 0.0, 1.0),
 )
 _FLUX = Axes("Flux", Axis("", names=_NAMES), Axis("-2.5 log10(flux / true flux) [mag]", -2.0, 2.0))
-_TOTAL_FLUXES = ("flux_total", "flux_auto", "flux")
 
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
     """What is kept of one frame: counts, and for each wanted source how it fared."""
 
-    counts: Detections
+    ids: tuple[int, ...]
+    """Of all true sources, those that are not wanted among them."""
     blend: NDArray[np.float64]
     found: NDArray[np.bool_]
     error: NDArray[np.float64]
     iou: NDArray[np.float64]
     snr: NDArray[np.float64]
+    color: NDArray[np.float64]
+    """Error of the color, first band less last, magnitudes; NaN with one band."""
     genuine: NDArray[np.bool_]
     """Of each entry of the catalogue: whether it is a true source."""
     found_snr: NDArray[np.float64]
     """Of each entry: its flux over the noise of a point source's best fit."""
     injected: bool
+
+    @property
+    def counts(self) -> Detections:
+        """Wanted sources, entries of the catalogue, and what is right of both."""
+        genuine = int(self.genuine.sum())
+        return Detections(self.found.size, int(self.found.sum()), self.genuine.size, genuine)
 
 
 class DeblendEvaluation:
@@ -92,6 +94,8 @@ class DeblendEvaluation:
         Column("dm", "median of -2.5 log10(flux / true flux)", "mag"),
         Column("scatter", "1.4826 median absolute deviation of that", "mag"),
         Column("soft IoU", "sum min / sum max of found and true light, median"),
+        Column("color", "error of the color, first band less last, median", "mag"),
+        Column("color scatter", "1.4826 median absolute deviation of that", "mag"),
     )
 
     def present(self, scene: Scene, stage: Stage) -> Frame:  # noqa: ARG002 - alike for all
@@ -102,61 +106,63 @@ class DeblendEvaluation:
         """Return the frame with point sources of known light; its own spoil only the purity."""
         return inject_sources(frame, seed=seed)
 
+    def inject_set(self, frames: FrameSet, *, seed: int) -> Scene:
+        """Return the frames with the same point sources in all bands."""
+        return inject_source_set(frames, seed=seed)
+
     def measure(self, trial: Trial) -> _Measured:
         """Match the catalogue with the truth."""
-        scene, true = trial.scene, trial.scene.sources
-        if true is None:
+        return _wanted(_compared(trial))
+
+    def measure_set(self, trials: Mapping[str, Trial]) -> _Measured:
+        """Match the catalogues of all bands with the truth: a source is found in any of them.
+
+        Its S/N is that of all bands together; flux, image and blendedness are those of the band in
+        which the S/N is greatest. Entries of the catalogues are counted band by band.
+        """
+        bands = [_compared(trial) for trial in trials.values()]
+        if len({one.ids for one in bands}) > 1:
             raise ConfigurationError(
-                f"{scene.frame.frame_id}: the scene has no true sources to compare with"
+                f"{next(iter(trials.values())).frame.frame_id}: the true catalogues of the bands "
+                "do not have the same sources"
             )
-        found = trial.result.frame.sources
-        assert found is not None  # a deblender always gives sources
-        pairs = match_positions(_positions(found), _positions(true), radius=_radius(scene))
-        sigma = local_sigma(scene.frame)
-        told = source_snr(true, sigma)
-        ids = [int(i) for i in true.table["id"]]
-        snr = np.array([told.get(i, np.inf) for i in ids], dtype=float)
-        wanted = snr >= _WANTED_SNR
-        recovered = np.zeros(len(true), dtype=bool)
-        recovered[pairs[1]] = True
-        genuine = np.zeros(len(found), dtype=bool)
-        genuine[pairs[0]] = True
-        counts = Detections(
-            int(wanted.sum()), int((wanted & recovered).sum()), len(found), len(pairs[0])
+        snr = np.stack([one.snr for one in bands])
+        best = np.argmax(snr, axis=0), np.arange(snr.shape[1])
+        blend, error, iou = (
+            np.stack([getattr(one, name) for one in bands])[best]
+            for name in ("blend", "error", "iou")
         )
-        error = np.full(len(true), np.nan)
-        if "flux" in true.table.colnames and len(pairs[0]):
-            fluxes = _total_flux(found)[pairs[0]], _plain(true.table["flux"])[pairs[1]]
-            error[pairs[1]] = magnitude_errors(*fluxes)
-        return _Measured(
-            counts,
-            _blendedness(scene, ids)[wanted],
-            recovered[wanted],
-            error[wanted],
-            _overlaps(trial, true, found, pairs)[wanted],
-            snr[wanted],
-            genuine,
-            _point_snr(scene, found, sigma),
-            "injected" in scene.notes,
+        joined = replace(
+            bands[0],
+            blend=blend,
+            error=error,
+            iou=iou,
+            snr=np.sqrt(np.sum(snr**2, axis=0)),
+            found=np.any([one.found for one in bands], axis=0),
+            genuine=np.concatenate([one.genuine for one in bands]),
+            found_snr=np.concatenate([one.found_snr for one in bands]),
+            color=bands[0].error - bands[-1].error,
         )
+        return _wanted(joined)
 
     def rows(self, measured: Sequence[_Measured]) -> list[Row]:
         """Return a row for all sources and one for each range of blendedness."""
         if not measured:
             return []
-        blend, found, error, iou = (
+        blend, found, error, iou, color = (
             np.concatenate([getattr(one, name) for one in measured])
-            for name in ("blend", "found", "error", "iou")
+            for name in ("blend", "found", "error", "iou", "color")
         )
         counts = sum((one.counts for one in measured), Detections())
-        everything = _values(found, error, iou)
+        everything = _values(found, error, iou, color)
         if not any(one.injected for one in measured):
             everything = {**everything, "purity": counts.purity, "F1": counts.f1}
         rows = [Row("all", everything)]
         for name, low, high in zip(_NAMES, _EDGES, _EDGES[1:], strict=False):
             inside = (blend >= low) & (blend < high)
             if inside.any():
-                rows.append(Row(name, _values(found[inside], error[inside], iou[inside])))
+                parts = (values[inside] for values in (found, error, iou, color))
+                rows.append(Row(name, _values(*parts)))
         return rows
 
     def panels(self, measured: Sequence[_Measured]) -> list[Panel]:
@@ -179,23 +185,56 @@ class DeblendEvaluation:
 
 
 def _values(
-    found: NDArray[np.bool_], error: NDArray[np.float64], iou: NDArray[np.float64]
+    found: NDArray[np.bool_],
+    error: NDArray[np.float64],
+    iou: NDArray[np.float64],
+    color: NDArray[np.float64],
 ) -> dict[str, float]:
-    return {
+    values = {
         "sources": float(found.size),
         "completeness": float(found.mean()) if found.size else float("nan"),
         "dm": spread(error).median,
         "scatter": scatter(error),
         "soft IoU": spread(iou).median,
     }
+    if np.isfinite(color).any():
+        values |= {"color": spread(color).median, "color scatter": scatter(color)}
+    return values
 
 
-def _plain(column: Any) -> NDArray[np.float64]:
-    return np.asarray(getattr(column, "value", column), dtype=np.float64)
+def _compared(trial: Trial) -> _Measured:
+    """Return how each true source fared, wanted or not."""
+    scene, true = trial.scene, trial.scene.sources
+    if true is None:
+        raise ConfigurationError(
+            f"{scene.frame.frame_id}: the scene has no true sources to compare with"
+        )
+    found = trial.result.frame.sources
+    assert found is not None  # a deblender always gives sources
+    flux = total_flux(found, trial.band)
+    matching = match_catalogue((positions(found), flux), true, radius=_radius(scene))
+    sigma = local_sigma(scene.frame)
+    told = source_snr(true, sigma)
+    ids = [int(i) for i in true.table["id"]]
+    return _Measured(
+        tuple(ids),
+        _blendedness(scene, ids),
+        matching.recovered,
+        matching.error,
+        _overlaps(trial, true, found, matching.pairs),
+        np.array([told.get(i, np.inf) for i in ids], dtype=float),
+        np.full(len(ids), np.nan),
+        matching.genuine,
+        _point_snr(scene, flux, sigma),
+        "injected" in scene.notes,
+    )
 
 
-def _positions(sources: Sources) -> NDArray[np.float64]:
-    return np.column_stack([_plain(sources.table["x"]), _plain(sources.table["y"])])
+def _wanted(every: _Measured) -> _Measured:
+    """Keep the true sources that should be found."""
+    wanted = every.snr >= WANTED_SNR
+    names = ("blend", "found", "error", "iou", "snr", "color")
+    return replace(every, **{name: getattr(every, name)[wanted] for name in names})
 
 
 def _radius(scene: Scene) -> float:
@@ -203,20 +242,15 @@ def _radius(scene: Scene) -> float:
     return _LEAST_RADIUS if psf is None else max(psf.fwhm_pixels / 2, _LEAST_RADIUS)
 
 
-def _total_flux(sources: Sources) -> NDArray[np.float64]:
-    for name in _TOTAL_FLUXES:
-        if name in sources.table.colnames:
-            return _plain(sources.table[name])
-    return np.full(len(sources), np.nan)
-
-
-def _point_snr(scene: Scene, found: Sources, sigma: NDArray[np.float32]) -> NDArray[np.float64]:
+def _point_snr(
+    scene: Scene, flux: NDArray[np.float64], sigma: NDArray[np.float32]
+) -> NDArray[np.float64]:
     """Return fluxes over the noise of a point source's best fit; NaN without a PSF."""
     if scene.frame.psf is None:
-        return np.full(len(found), np.nan)
+        return np.full(len(flux), np.nan)
     pixels = 1 / float(np.sum(scene.frame.psf.stamps[0] ** 2))
     noise = float(np.median(sigma)) * math.sqrt(pixels)
-    return _total_flux(found) / noise
+    return flux / noise
 
 
 def _blendedness(scene: Scene, ids: Sequence[int]) -> NDArray[np.float64]:

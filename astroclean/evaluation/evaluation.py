@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 from astroclean.core.points import load_point, point_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from astroclean.core.frame import Frame
+    from astroclean.core.frameset import FrameSet
     from astroclean.core.results import StageResult
     from astroclean.core.stage import Stage
     from astroclean.evaluation.figure import Panel
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SIMULATORS_GROUP",
     "Evaluation",
+    "JudgesSets",
     "Poolable",
     "Trial",
     "evaluated_kinds",
@@ -33,7 +35,7 @@ SIMULATORS_GROUP = "astroclean.simulators"
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What one plugin made of one scene."""
+    """What one plugin made of one scene, of one band."""
 
     scene: Scene
     stage: Stage
@@ -42,6 +44,8 @@ class Trial:
     result: StageResult
     sweep: tuple[StageResult, ...] = ()
     """The same with other values of one option."""
+    band: str = ""
+    """Name of the band, in a scene of several."""
 
 
 @runtime_checkable
@@ -50,6 +54,20 @@ class Poolable(Protocol):
 
     def pooled(self, other: Self) -> Self:
         """Return what was measured on the scenes of both."""
+
+
+@runtime_checkable
+class JudgesSets(Protocol):
+    """What an evaluation has beside the rest where it judges the bands of a field together.
+
+    Others judge every band for itself, and all bands pooled.
+    """
+
+    def inject_set(self, frames: FrameSet, *, seed: int) -> Scene:
+        """Return a scene of several bands with known truth added to frames of the user."""
+
+    def measure_set(self, trials: Mapping[str, Trial]) -> Any:
+        """Return what is kept of the trials of all bands; of the type that ``measure`` returns."""
 
 
 class Evaluation(Protocol):

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.frameset import FrameSet
     from astroclean.core.psf import Psf
 
-__all__ = ["inject_contaminants", "inject_sources"]
+__all__ = ["inject_contaminants", "inject_source_set", "inject_sources"]
 
 _PIXELS_A_HIT = 2500
 _PIXELS_A_SOURCE = 1600
@@ -131,28 +132,106 @@ def inject_sources(frame: Frame, *, seed: int, classes: bool = False) -> Scene:
     ConfigurationError
         The frame has no PSF, or no place for a source.
     """
+    psf, rng = _psf_of(frame), np.random.default_rng(seed)
+    sigma, usable = local_sigma(frame), ~frame.mask & np.isfinite(frame.data)
+    sizes = HoleRule().in_pixels(fwhm_pixels=psf.fwhm_pixels)
+    places = _usable_places(rng, usable, sizes.radii[-1])
+    if classes:
+        peaks = np.array([psf.at(x, y).max() for x, y in places])
+        flux = draw_fluxes(rng, frame.data, usable, places, sizes=sizes, peak=peaks)
+    else:
+        flux = _fluxes_of_fits(psf, places, sigma, _draw_snr(rng, len(places)))
+    return _with_sources(frame, places[flux > 0], flux[flux > 0], sigma, seed)
+
+
+def inject_source_set(frames: FrameSet, *, seed: int) -> Scene:
+    """Add the same point sources to all bands of a field, each with the PSF of the band.
+
+    Positions are drawn on the first band as by :func:`inject_sources`, among those that are usable
+    in every band. The S/N of the best fit in the first band is log-uniform from 5 to 300; that in
+    each other band is up to a magnitude larger or smaller.
+
+    Parameters
+    ----------
+    frames : FrameSet
+        Real ones, with a PSF each; on the same pixels, or with a celestial WCS. Not modified.
+    seed : int
+        The same seed gives the same truth.
+
+    Returns
+    -------
+    Scene
+        Of several bands, each as of :func:`inject_sources`; the joint catalogue has ``flux_BAND``.
+
+    Raises
+    ------
+    ConfigurationError
+        A frame has no PSF, nothing tells where its pixels lie, or there is no place for a source.
+    """
+    rng = np.random.default_rng(seed)
+    first, places = frames[frames.bands[0]], np.empty((0, 2))
+    seen: dict[str, NDArray[np.float64]] = {}
+    for band, frame in frames.frames.items():
+        usable = ~frame.mask & np.isfinite(frame.data)
+        radius = HoleRule().in_pixels(fwhm_pixels=_psf_of(frame).fwhm_pixels).radii[-1]
+        if not seen:
+            places = seen[band] = _usable_places(rng, usable, radius)
+            continue
+        mapped = _mapped(places, first, frame)
+        kept = np.array([_usable_share(usable, p, radius) >= _USABLE_SHARE for p in mapped], bool)
+        places, mapped = places[kept], mapped[kept]
+        seen = {**{other: known[kept] for other, known in seen.items()}, band: mapped}
+    snr, scenes = _draw_snr(rng, len(places)), {}
+    for index, (band, frame) in enumerate(frames.frames.items()):
+        color = rng.uniform(-1, 1, len(places)) if index else np.zeros(len(places))
+        sigma = local_sigma(frame)
+        flux = _fluxes_of_fits(_psf_of(frame), seen[band], sigma, snr * 10 ** (0.4 * color))
+        scenes[band] = _with_sources(frame, seen[band], flux, sigma, seed)
+    table = QTable({"id": np.arange(1, len(places) + 1), "x": places[:, 0], "y": places[:, 1]})
+    for band, scene in scenes.items():
+        assert scene.sources is not None
+        table[f"flux_{band}"] = scene.sources.table["flux"]
+    return Scene.of_bands(scenes, sources=Sources(table), notes={"injected": 1.0})
+
+
+def _psf_of(frame: Frame) -> Psf:
     if frame.psf is None:
         raise ConfigurationError(
             f"{frame.frame_id}: sources can only be added with a PSF. Give `--psf FILE`, "
             "`--psf estimate` or `--psf-fwhm WIDTH`."
         )
-    rng = np.random.default_rng(seed)
-    sigma, usable = local_sigma(frame), ~frame.mask & np.isfinite(frame.data)
-    sizes = HoleRule().in_pixels(fwhm_pixels=frame.psf.fwhm_pixels)
-    places = _usable_places(rng, usable, sizes.radii[-1])
-    if classes:
-        peaks = np.array([frame.psf.at(x, y).max() for x, y in places])
-        flux = draw_fluxes(rng, frame.data, usable, places, sizes=sizes, peak=peaks)
-    else:
-        flux = _fluxes_of_fits(rng, frame.psf, places, sigma)
-    places, flux = places[flux > 0], flux[flux > 0]
+    return frame.psf
+
+
+def _mapped(places: NDArray[np.float64], first: Frame, other: Frame) -> NDArray[np.float64]:
+    """Return places of one frame in the pixels of another."""
+    if all(f.wcs is not None and f.wcs.has_celestial for f in (first, other)):
+        sky = first.wcs.celestial.pixel_to_world(places[:, 0], places[:, 1])
+        return np.column_stack(other.wcs.celestial.world_to_pixel(sky))
+    if first.shape == other.shape:
+        return places
+    raise ConfigurationError(
+        f"{other.frame_id}: has other pixels than {first.frame_id}, and no celestial WCS tells "
+        "where they lie"
+    )
+
+
+def _with_sources(
+    frame: Frame,
+    places: NDArray[np.float64],
+    flux: NDArray[np.float64],
+    sigma: NDArray[np.float32],
+    seed: int,
+) -> Scene:
+    """Return a frame with point sources of these fluxes, in its unit."""
     if not flux.size:
         raise ConfigurationError(
             f"{frame.frame_id}: no place for a source: nowhere are nine tenths of its hole usable "
             "pixels with some scatter around. Leave the frame out, or give a narrower PSF."
         )
+    psf = _psf_of(frame)
     stamps = tuple(
-        _stamp(number, frame.psf, x, y, one)
+        _stamp(number, psf, x, y, one)
         for number, ((x, y), one) in enumerate(zip(places, flux, strict=True), start=1)
     )
     light = np.zeros(frame.shape)
@@ -168,6 +247,11 @@ def inject_sources(frame: Frame, *, seed: int, classes: bool = False) -> Scene:
         sources=sources,
         notes={"injected": 1.0, "seed": float(seed)},
     )
+
+
+def _draw_snr(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Return S/N, log-uniform from 5 to 300."""
+    return np.asarray(10 ** rng.uniform(np.log10(5), np.log10(300), count))
 
 
 def _usable_places(
@@ -198,10 +282,12 @@ def _usable_share(usable: NDArray[np.bool_], place: NDArray[np.float64], radius:
 
 
 def _fluxes_of_fits(
-    rng: np.random.Generator, psf: Psf, places: NDArray[np.float64], sigma: NDArray[np.float32]
+    psf: Psf,
+    places: NDArray[np.float64],
+    sigma: NDArray[np.float32],
+    snr: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return fluxes whose S/N of the best fit is log-uniform from 5 to 300."""
-    snr = 10 ** rng.uniform(np.log10(5), np.log10(300), len(places))
+    """Return the fluxes of sources whose best fits have these S/N."""
     flux = np.zeros(len(places))
     for index, (x, y) in enumerate(places):
         image, _ = _point_source(psf, x, y)

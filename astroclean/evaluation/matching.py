@@ -1,0 +1,82 @@
+"""A catalogue against the true one: which sources are found, which entries are true, fluxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.evaluation.metrics.deblend import magnitude_errors, match_positions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean.core.sources import Sources
+
+__all__ = ["WANTED_SNR", "Matching", "match_catalogue", "plain", "positions", "total_flux"]
+
+WANTED_SNR = 5.0
+"""S/N of the best fit from which a true source should be found."""
+_TOTAL_FLUXES = ("flux_total", "flux_auto", "flux")
+
+
+@dataclass(frozen=True, eq=False)
+class Matching:
+    """How the true sources of a frame fared, in the order of their catalogue."""
+
+    pairs: tuple[NDArray[np.intp], NDArray[np.intp]]
+    """Rows of the catalogue and of the true one that belong together."""
+    recovered: NDArray[np.bool_]
+    """Of each true source."""
+    genuine: NDArray[np.bool_]
+    """Of each entry of the catalogue: whether it is a true source."""
+    error: NDArray[np.float64]
+    """Of each true source: -2.5 log10(flux / true flux); NaN where there is none."""
+
+
+def match_catalogue(
+    found: tuple[NDArray[np.float64], NDArray[np.float64]], true: Sources, *, radius: float
+) -> Matching:
+    """Match a catalogue with the true one.
+
+    Parameters
+    ----------
+    found : ((n, 2) float64, (n,) float64)
+        x, y in pixels, and flux, NaN where there is none.
+    true : Sources
+        On the same pixels.
+    radius : float
+        Farthest match in pixels.
+
+    Returns
+    -------
+    Matching
+        Nearest first, each source and each entry once.
+    """
+    pairs = match_positions(found[0], positions(true), radius=radius)
+    recovered, genuine = np.zeros(len(true), dtype=bool), np.zeros(len(found[0]), dtype=bool)
+    recovered[pairs[1]], genuine[pairs[0]] = True, True
+    error = np.full(len(true), np.nan)
+    if "flux" in true.table.colnames and len(pairs[0]):
+        fluxes = found[1][pairs[0]], plain(true.table["flux"])[pairs[1]]
+        error[pairs[1]] = magnitude_errors(*fluxes)
+    return Matching(pairs, recovered, genuine, error)
+
+
+def plain(column: Any) -> NDArray[np.float64]:
+    """Return a column as numbers, without its unit."""
+    return np.asarray(getattr(column, "value", column), dtype=np.float64)
+
+
+def positions(sources: Sources) -> NDArray[np.float64]:
+    """Return (n, 2): x, y of each source."""
+    return np.column_stack([plain(sources.table["x"]), plain(sources.table["y"])])
+
+
+def total_flux(sources: Sources, band: str = "") -> NDArray[np.float64]:
+    """Return the flux of each source: that of a band where the catalogue has it, else the total."""
+    for name in (f"flux_{band}", *_TOTAL_FLUXES):
+        if name in sources.table.colnames:
+            return plain(sources.table[name])
+    return np.full(len(sources), np.nan)
