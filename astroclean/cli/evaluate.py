@@ -41,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=[],
         dest="settings",
         metavar="PLUGIN.KEY=VALUE",
-        help="set an option, also instrument.KEY, psf.KEY or simulator.KEY; may be repeated",
+        help="set an option, also of instrument, psf, bands or simulator; may be repeated",
     )
     parser.add_argument(
         "--sweep",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TABLES", "Source", "add_scene_arguments", "source_of"]
 
-TABLES = ("instrument", "psf", "simulator")
+TABLES = ("instrument", "psf", "bands", "simulator")
 """What ``--set`` may name beside the plugins."""
 _INJECTED = "injected"
 _ESTIMATE = "estimate"
@@ -128,8 +128,10 @@ def source_of(
         if arguments.told_psf is not None:
             told = PsfConfig(file=arguments.told_psf)
             about["told PSF"] = arguments.told_psf
+        bands = {band: str(text) for band, text in tables["bands"].items()}
+        about.update({f"bands.{band}": text for band, text in bands.items()})
         scenes = injected_scenes(
-            evaluation, files, seed=seed, settings=settings, psf=psf, told_psf=told
+            evaluation, files, seed=seed, settings=settings, psf=psf, told_psf=told, bands=bands
         )
         return Source(scenes, {**about, "seed": seed})
     return Source(observed_scenes(arguments.truth, files, settings=settings, psf=psf), about)
@@ -142,13 +144,13 @@ def _check(arguments: Namespace, tables: Mapping[str, dict[str, Any]]) -> None:
         problems = [f"{name} is for simulated scenes, not for `--frames`" for name in wrong]
         if arguments.told_psf is not None and arguments.truth not in (None, _INJECTED):
             problems.append(f"--told-psf is for truth that is added, not for {arguments.truth}")
+        if tables["bands"] and arguments.truth not in (None, _INJECTED):
+            problems.append(f"--set bands is for truth that is added, not for {arguments.truth}")
     else:
         names = ("truth", "psf", "psf_fwhm", "told_psf")
         given = {f"--{name.replace('_', '-')}": name for name in names}
         alone = [name for name, key in given.items() if getattr(arguments, key) is not None]
-        alone += [
-            f"--set {table}.{key}" for table in ("instrument", "psf") for key in tables[table]
-        ]
+        alone += [f"--set {table}.{key}" for table in TABLES[:-1] for key in tables[table]]
         problems = [f"{name} is for `--frames`" for name in alone]
     if problems:
         raise ConfigurationError(problems)

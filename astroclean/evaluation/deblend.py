@@ -118,7 +118,8 @@ class DeblendEvaluation:
         """Match the catalogues of all bands with the truth: a source is found in any of them.
 
         Its S/N is that of all bands together; flux, image and blendedness are those of the band in
-        which the S/N is greatest. Entries of the catalogues are counted band by band.
+        which its S/N is greatest, of those in which it is found. Entries of the catalogues are
+        counted band by band.
         """
         bands = [_compared(trial) for trial in trials.values()]
         if len({one.ids for one in bands}) > 1:
@@ -126,8 +127,9 @@ class DeblendEvaluation:
                 f"{next(iter(trials.values())).frame.frame_id}: the true catalogues of the bands "
                 "do not have the same sources"
             )
-        snr = np.stack([one.snr for one in bands])
-        best = np.argmax(snr, axis=0), np.arange(snr.shape[1])
+        snr, found = (np.stack([getattr(one, name) for one in bands]) for name in ("snr", "found"))
+        seen = np.where(found | ~found.any(axis=0), snr, -1.0)
+        best = np.argmax(seen, axis=0), np.arange(snr.shape[1])
         blend, error, iou = (
             np.stack([getattr(one, name) for one in bands])[best]
             for name in ("blend", "error", "iou")
@@ -138,7 +140,7 @@ class DeblendEvaluation:
             error=error,
             iou=iou,
             snr=np.sqrt(np.sum(snr**2, axis=0)),
-            found=np.any([one.found for one in bands], axis=0),
+            found=found.any(axis=0),
             genuine=np.concatenate([one.genuine for one in bands]),
             found_snr=np.concatenate([one.found_snr for one in bands]),
             color=bands[0].error - bands[-1].error,

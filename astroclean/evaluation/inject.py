@@ -178,7 +178,8 @@ def inject_source_set(frames: FrameSet, *, seed: int) -> Scene:
             places = seen[band] = _usable_places(rng, usable, radius)
             continue
         mapped = _mapped(places, first, frame)
-        kept = np.array([_usable_share(usable, p, radius) >= _USABLE_SHARE for p in mapped], bool)
+        shares = [_usable_share(usable, p, radius) if np.isfinite(p).all() else 0.0 for p in mapped]
+        kept = np.array(shares) >= _USABLE_SHARE
         places, mapped = places[kept], mapped[kept]
         seen = {**{other: known[kept] for other, known in seen.items()}, band: mapped}
     snr, scenes = _draw_snr(rng, len(places)), {}

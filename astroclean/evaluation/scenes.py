@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from astroclean.config.schema import PsfConfig
 from astroclean.core.detector import Detector
+from astroclean.core.frameset import FrameSet
 from astroclean.core.points import load_point
-from astroclean.evaluation.evaluation import find_simulator
+from astroclean.errors import ConfigurationError
+from astroclean.evaluation.evaluation import JudgesSets, find_simulator
 from astroclean.io.address import parse_address
 from astroclean.io.names import split_name
 from astroclean.io.read import ReadSettings, open_exposure
 from astroclean.runner.psf_source import PsfSource
+from astroclean.runner.units import grouped
 from astroclean.simulate.options import configured
+from astroclean.simulate.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from astroclean.core.frame import Frame
     from astroclean.evaluation.evaluation import Evaluation
-    from astroclean.simulate.scene import Scene
 
 __all__ = [
     "TRUTHS_GROUP",
@@ -79,6 +85,7 @@ def injected_scenes(
     settings: ReadSettings,
     psf: PsfConfig | None = None,
     told_psf: PsfConfig | None = None,
+    bands: Mapping[str, str] | None = None,
 ) -> Iterator[Scene]:
     """Yield every frame of some files with truth added.
 
@@ -97,22 +104,63 @@ def injected_scenes(
         instrument's, where that is known.
     told_psf : PsfConfig, optional
         PSF that the frame has afterwards, where it is to be another than that of what was added.
+    bands : mapping of str to str, optional
+        Band to file-name pattern with one ``*``, or to ``[HDU]``, as in a pipeline: the scenes
+        have several bands.
 
     Yields
     ------
     Scene
         One at a time.
     """
-    number = seed
-    for file in files:
-        with open_exposure(file, settings) as exposure:
-            for slot in exposure.slots:
-                frame = _with_psf(exposure.frame(slot), file, psf)
-                scene = evaluation.inject(frame, seed=number)
-                if told_psf is not None:
-                    scene = replace(scene, frame=_with_psf(scene.frame, file, told_psf))
-                yield scene
-                number += 1
+    for index, (field, slots) in enumerate(_fields(files, bands or {}, settings)):
+        found = {
+            band: _with_psf(frame, file, psf)
+            for (band, file), frame in zip(field.items(), slots, strict=True)
+        }
+        scene = _injected(evaluation, found, seed + index)
+        if told_psf is not None:
+            told = {
+                band: replace(one, frame=_with_psf(one.frame, field[band], told_psf))
+                for band, one in scene.by_band.items()
+            }
+            scene = replace(scene, bands=told) if scene.bands else told[""]
+        yield scene
+
+
+def _fields(
+    files: Sequence[str], bands: Mapping[str, str], settings: ReadSettings
+) -> Iterator[tuple[dict[str, str], tuple[Frame, ...]]]:
+    """Yield the file of each band, and a frame of each, field by field."""
+    if not bands:
+        fields = [{"": file} for file in files]
+    elif all(text.startswith("[") for text in bands.values()):
+        fields = [{band: f"{file}{hdu}" for band, hdu in bands.items()} for file in files]
+    else:
+        fields = grouped(files, [parse_address(file).path.name for file in files], bands)
+    for field in fields:
+        with ExitStack() as stack:
+            opened = [stack.enter_context(open_exposure(f, settings)) for f in field.values()]
+            counts = {len(exposure.slots) for exposure in opened}
+            if len(counts) > 1:
+                raise ConfigurationError(
+                    f"{', '.join(field.values())}: bands of one field must have the same number of "
+                    "frames"
+                )
+            for slots in zip(*(exposure.slots for exposure in opened), strict=True):
+                pairs = zip(opened, slots, strict=True)
+                yield field, tuple(exposure.frame(slot) for exposure, slot in pairs)
+
+
+def _injected(evaluation: Evaluation, frames: dict[str, Frame], seed: int) -> Scene:
+    if "" in frames:
+        return evaluation.inject(frames[""], seed=seed)
+    if isinstance(evaluation, JudgesSets):
+        return evaluation.inject_set(FrameSet(frames), seed=seed)
+    # What one band is hit by does not hit another.
+    seeds = np.random.SeedSequence(seed).generate_state(len(frames))
+    pairs = zip(frames.items(), seeds, strict=True)
+    return Scene.of_bands({b: evaluation.inject(f, seed=int(own)) for (b, f), own in pairs})
 
 
 def observed_scenes(

@@ -6,7 +6,7 @@ import fnmatch
 import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from astroclean.errors import ConfigurationError, FitsReadError
 from astroclean.io.address import Address, parse_address
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from astroclean.io.read import Exposure
     from astroclean.runner.plan import FilePlan
 
-__all__ = ["Unit", "lost_fields", "make_units"]
+__all__ = ["Unit", "grouped", "lost_fields", "make_units"]
+
+_File = TypeVar("_File")
 
 
 @dataclass(frozen=True)
@@ -126,25 +128,47 @@ def make_units(plans: Sequence[FilePlan], bands: Mapping[str, str]) -> list[Unit
         raise ConfigurationError("bands: give HDUs for all bands, or file patterns for all")
     if by_hdu:
         return [Unit((plan,), hdu_bands=by_hdu) for plan in plans]
-    fields: dict[str, dict[str, FilePlan]] = {}
+    fields = grouped(plans, [plan.path.name for plan in plans], bands)
+    return [Unit(tuple(found[band] for band in bands), tuple(bands)) for found in fields]
+
+
+def grouped(
+    files: Sequence[_File], names: Sequence[str], bands: Mapping[str, str]
+) -> list[dict[str, _File]]:
+    """Return the files of each field, by band.
+
+    Parameters
+    ----------
+    files : sequence
+        What stands for each file.
+    names : sequence of str
+        Its name.
+    bands : mapping of str to str
+        Band to file-name pattern with one ``*``; what it stands for is the field.
+
+    Raises
+    ------
+    ConfigurationError
+        A file fits no pattern, or a field lacks a band or has it twice.
+    """
+    fields: dict[str, dict[str, tuple[_File, str]]] = {}
     problems = []
-    for plan in plans:
-        match = _band_of(plan.path.name, bands)
+    for file, name in zip(files, names, strict=True):
+        match = _band_of(name, bands)
         if match is None:
-            problems.append(f"bands: {plan.path.name} fits none of {', '.join(bands.values())}")
+            problems.append(f"bands: {name} fits none of {', '.join(bands.values())}")
             continue
         band, rest = match
-        known = fields.setdefault(rest, {}).setdefault(band, plan)
-        if known is not plan:
-            names = f"{known.path.name} and {plan.path.name}"
-            problems.append(f"bands: {names} are both band '{band}' of field '{rest}'")
+        known, other = fields.setdefault(rest, {}).setdefault(band, (file, name))
+        if known is not file:
+            problems.append(f"bands: {other} and {name} are both band '{band}' of field '{rest}'")
     for rest, found in fields.items():
         lacking = [band for band in bands if band not in found]
         if lacking:
             problems.append(f"bands: field '{rest}' lacks {', '.join(lacking)}")
     if problems:
         raise ConfigurationError(problems, where="pipeline")
-    return [Unit(tuple(found[band] for band in bands), tuple(bands)) for found in fields.values()]
+    return [{band: found[band][0] for band in bands} for found in fields.values()]
 
 
 def lost_fields(
