@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 
+from astroclean.core.detector import Detector
+from astroclean.core.frame import Frame
 from astroclean.core.holes import HoleRule, measure_peaks
 from astroclean.core.planes import MaskPlane
-from astroclean.simulate.blends import simulate_blends
+from astroclean.simulate.blends import (
+    BlendConfig,
+    FinerConfig,
+    _color,
+    _draw_member,
+    simulate_blends,
+    simulate_finer,
+)
 from astroclean.simulate.cirrus import CirrusConfig, simulate_cirrus
 from astroclean.simulate.compact import SNR_CLASSES
 from astroclean.simulate.contaminated import (
@@ -27,7 +37,7 @@ from astroclean.simulate.tracking import (
     simulate_tracking,
     tracking_kernel,
 )
-from astroclean.simulate.write import write_scene
+from astroclean.simulate.write import scene_paths, write_scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -271,3 +281,122 @@ def test_tracking_errors_widen_stars() -> None:
     bad = [simulate_tracking(seed=s, config=TrackingConfig(share=1.0)) for s in range(4)]
     assert all(scene.notes["tracking_error"] == 1.0 for scene in bad)
     assert all(scene.notes["kind"] in KINDS for scene in bad)
+
+
+BANDS = {"g": {"pixel_scale": 0.4}, "r": {"pixel_scale": 0.3}, "i": {"pixel_scale": 0.4}}
+
+
+def _in_bands(*, seed: int, shape: tuple[int, int] = SHAPE, **options: object) -> Scene:
+    config = BlendConfig.model_validate({"bands": BANDS, "groups": (20, 21), **options})
+    return simulate_blends(seed=seed, shape=shape, config=config)
+
+
+def test_bands_of_blends_are_the_same_sky_on_their_own_pixels() -> None:
+    scene = _in_bands(seed=3)
+    assert scene.frames.bands == ("g", "r", "i")
+    assert [one.frame.shape for one in scene.bands.values()] == [SHAPE, (128, 147), SHAPE]
+    joint = scene.sources.table
+    sky = scene.frame.wcs.pixel_to_world(joint["x"], joint["y"])
+    widths = set()
+    for band, one in scene.bands.items():
+        table, frame = one.sources.table, one.frame
+        assert list(table["id"]) == list(joint["id"])
+        assert list(table["flux"]) == list(joint[f"flux_{band}"])
+        away = frame.wcs.pixel_to_world(table["x"], table["y"]).separation(sky).arcsec
+        assert away.max() < 1e-3
+        total = np.zeros(frame.shape)
+        for stamp in one.sources.stamps:
+            total[stamp.slices()] += stamp.data
+        assert np.allclose(total, one.clean, rtol=1e-5, atol=1e-3)
+        residual = (frame.data - one.clean) / frame.uncertainty.array
+        assert residual.std() == pytest.approx(1, abs=0.03)
+        assert Detector.of(frame.meta).filter == band
+        assert Detector.of(frame.meta).pixel_scale == BANDS[band]["pixel_scale"]
+        widths.add((one.notes["fwhm_pixels"], one.notes["noise"]))
+    assert len(widths) == 3  # PSF and depth of each
+    again = _in_bands(seed=3)
+    for band, one in scene.bands.items():
+        assert _bytes(one) == _bytes(again.bands[band])
+
+
+def test_stars_lie_where_the_catalogue_says_in_every_band() -> None:
+    scene = _in_bands(seed=5, shape=(180, 190), stars=1.0, members=(1, 1))
+    checked = 0
+    for one in scene.bands.values():
+        for stamp, row in zip(one.sources.stamps, one.sources.table, strict=True):
+            if min(stamp.data.shape) < 71:
+                continue  # cut by the edge
+            sides = zip(stamp.data.shape, stamp.origin, strict=True)
+            offsets = [np.arange(count) + first for count, first in sides]
+            y, x = (
+                np.sum(stamp.data.sum(axis=1 - axis) * along) / stamp.data.sum()
+                for axis, along in enumerate(offsets)
+            )
+            assert (x, y) == pytest.approx((row["x"], row["y"]), abs=0.02)
+            checked += 1
+    assert checked > 10
+
+
+def test_bulges_are_redder_than_disks() -> None:
+    gains = {"disk": [], "bulge": [], "clumps": []}
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        disk = float(rng.uniform(0.1, 0.6))
+        for kind, found in gains.items():
+            found.append(_color(rng, kind, disk, BlendConfig()) - disk)
+    assert set(gains["disk"]) == {0.0}
+    assert min(gains["bulge"]) >= 0.15
+    assert max(gains["clumps"]) <= -0.15
+    # What is drawn of it: bulge and disk have other shares of the light in each band.
+    config = BlendConfig.model_validate({"bands": BANDS, "reddening": (1.0, 1.01), "stars": 0.0})
+    profiles = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        member = _draw_member(rng, (0.0, 0.0), 1.0, 3, config)
+        if member.kind == "bulge_disk":
+            profiles.append(member.profiles)
+            assert member.flux[2] > member.flux[1] > member.flux[0]
+    assert profiles
+    for first, _, last in profiles:
+        ratio = [a.flux / b.flux for a, b in zip(last.obj_list, first.obj_list, strict=True)]
+        assert 2.5 * np.log10(ratio[1] / ratio[0]) == pytest.approx(2.0, abs=0.03)
+
+
+def test_truth_on_finer_pixels() -> None:
+    scene = simulate_finer(seed=2, shape=SHAPE, config=FinerConfig(groups=(20, 21)))
+    fine = scene.fine
+    assert fine.grid.shape == (192, 220)
+    assert fine.grid.step == 0.5
+    assert fine.psf.fwhm_pixels == pytest.approx(scene.notes["fwhm_pixels"], rel=0.05)
+    folded = fine.data.reshape(96, 2, 110, 2).sum(axis=(1, 3))
+    assert folded.sum() == pytest.approx(scene.clean.sum(), rel=0.02)
+    # The same light, less blurred.
+    assert np.corrcoef(folded.ravel(), scene.clean.ravel())[0, 1] > 0.8
+    assert fine.data.max() * 4 > scene.clean.max()
+    plain = simulate_blends(seed=2, shape=SHAPE, config=BlendConfig(groups=(20, 21)))
+    assert _bytes(plain) == _bytes(scene)
+    assert plain.fine is None
+
+
+def test_scenes_of_several_bands_are_written_band_by_band(tmp_path: Path) -> None:
+    scene = _in_bands(seed=3, finer=2)
+    paths = write_scene(scene, tmp_path, name="set", seed=3)
+    assert [path.name for path in paths] == [
+        *(f"set_{band}{end}.fits" for band in BANDS for end in ("", "_truth")),
+        "set_truth.fits",
+    ]
+    assert paths == scene_paths(scene, tmp_path, name="set")
+    for band, one in scene.bands.items():
+        frame = Frame.read(tmp_path / f"set_{band}.fits")
+        np.testing.assert_array_equal(frame.data, one.frame.data)
+        assert Detector.of(frame.meta).pixel_scale == pytest.approx(BANDS[band]["pixel_scale"])
+        with fits.open(tmp_path / f"set_{band}_truth.fits") as hdus:
+            np.testing.assert_array_equal(hdus["CLEAN"].data, one.clean)
+            np.testing.assert_array_equal(hdus["FINE"].data, one.fine.data)
+            np.testing.assert_array_equal(hdus["FINE_PSF"].data, one.fine.psf.stamps[0])
+            seen = WCS(hdus["FINE"].header).pixel_to_world(9.5, 19.5)
+            assert seen.separation(frame.wcs.pixel_to_world(4.5, 9.5)).arcsec < 1e-6
+    with fits.open(tmp_path / "set_truth.fits") as hdus:
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", "SOURCES"]
+        red = scene.sources.table["flux_i"].value
+        np.testing.assert_allclose(hdus["SOURCES"].data["flux_i"], red)

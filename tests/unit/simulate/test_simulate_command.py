@@ -26,6 +26,7 @@ TARGETS = {
     "contaminated": "astroclean.simulate.contaminated:simulate_contaminated",
     "cirrus": "astroclean.simulate.cirrus:simulate_cirrus",
     "blends": "astroclean.simulate.blends:simulate_blends",
+    "finer": "astroclean.simulate.blends:simulate_finer",
     "stamps": "astroclean.simulate.stamps:simulate_stamp",
     "tracking": "astroclean.simulate.tracking:simulate_tracking",
     "guiding": "astroclean.simulate.guiding:simulate_guiding",
@@ -36,6 +37,7 @@ HDUS = {
     "contaminated": ["TRUTH", "IGNORED", "CLEAN", "PSF", "SOURCES"],
     "cirrus": ["CLEAN", "BACKGROUND", "PSF", "SOURCES", "STAMP"],
     "blends": ["TRUTH", "CLEAN", "PSF", "SEGMENTATION", "SOURCES", "STAMP"],
+    "finer": ["TRUTH", "CLEAN", "FINE", "SEGMENTATION", "SOURCES", "STAMP"],
     "stamps": ["CLEAN", "SHARP", "PSF", "SOURCES", "STAMP"],
     "tracking": ["CLEAN", "PSF", "SOURCES"],
     "guiding": ["CLEAN"],
@@ -65,7 +67,7 @@ def test_writes_frame_and_truth(kind: str, tmp_path: Path) -> None:
     assert frame.uncertainty is not None
     with fits.open(tmp_path / "out" / f"{kind}_000007_truth.fits") as hdus:
         names = [hdu.name for hdu in hdus[1:]]
-        assert [n for n in dict.fromkeys(names) if n != "PSF"] == [
+        assert [n for n in dict.fromkeys(names) if "PSF" not in n] == [
             n for n in HDUS[kind] if n != "PSF"
         ]
         assert all(hdu.data.shape == (64, 72) for hdu in hdus if hdu.name in {"TRUTH", "CLEAN"})
@@ -98,6 +100,26 @@ def test_existing_files_are_kept(tmp_path: Path) -> None:
     assert _run("stamps", "-o", tmp_path, "--shape", 48, 48, "--overwrite") == 0
 
 
+def test_bands_are_files_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("blends", "-o", tmp_path, "--shape", 64, 64, "--set")
+    assert _run(*words, "bands=g,r") == 0
+    assert capsys.readouterr().out.split() == [
+        str(tmp_path / "blends_000000_g.fits"),
+        "blends_000000_g_truth.fits",
+        "blends_000000_r.fits",
+        "blends_000000_r_truth.fits",
+        "blends_000000_truth.fits",
+    ]
+    before = (tmp_path / "blends_000000_r.fits").read_bytes()
+    (tmp_path / "blends_000000_truth.fits").unlink()  # one is enough to be kept
+    with pytest.raises(OutputError, match=r"blends_000000_g\.fits and 3 more"):
+        _run(*words, "bands=g,r")
+    assert (tmp_path / "blends_000000_r.fits").read_bytes() == before
+    scales = ("--set", "bands.g.pixel_scale=0.4", "--set", "bands.r.pixel_scale=0.2")
+    assert _run("blends", "-o", tmp_path / "fine", "--shape", 64, 64, *scales) == 0
+    assert Frame.read(tmp_path / "fine" / "blends_000000_r.fits").shape == (128, 128)
+
+
 def test_options_of_the_simulator(tmp_path: Path) -> None:
     assert _run("stamps", "-o", tmp_path, "--shape", 48, 48, "--set", "blank=1") == 0
     with fits.open(tmp_path / "stamps_000000_truth.fits") as hdus:
@@ -128,6 +150,10 @@ def test_real_hits(tmp_path: Path, real_data: Path) -> None:
         (["stamps", "--shape", 5, 64], "--shape"),
         (["stamps", "--set", "blank"], "must read key=value"),
         (["stamps", "--set", "blnk=1"], "Did you mean 'blank'"),
+        (["blends", "--set", "bands=g,g"], "named twice"),
+        (["blends", "--set", "bands=a/b"], "should match pattern"),
+        (["blends", "--set", "bands.g.pixl=1"], r"bands\.g\.pixl: no such option.*pixel_scale"),
+        (["blends", "--set", "bands=g", "--set", "bands.r.sky=[2,3]"], "'bands' is set as a whole"),
         (["contaminated", "--set", "data=no/such/folder"], "no table of cosmic-ray hits"),
     ],
 )
