@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from astropy.stats import mad_std
 
 from astroclean.core.uncertainty import deviation_of
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["add_stamp", "boxes_of", "light_of", "local_sigma", "own_and_total", "source_snr"]
 
 _BOX = 64
-_SIGMA_PER_MAD = 1.482602218505602
 _FEWEST = 16
 
 
@@ -61,7 +61,7 @@ def _scatter(values: NDArray[np.float32], *, otherwise: float = 1.0) -> float:
     sample = values[np.isfinite(values)]
     if sample.size < _FEWEST:
         return otherwise
-    sigma = _SIGMA_PER_MAD * float(np.median(np.abs(sample - np.median(sample))))
+    sigma = float(mad_std(sample))
     return sigma if sigma > 0 else otherwise
 
 

@@ -84,9 +84,7 @@ class SuperresEvaluation:
         Column("RMS", "rms of result less truth, in noise of the frame for such a pixel"),
         Column("gain", "by how much that is less than of the frame's own pixels", "dB", ".2f"),
         Column("FWHM", "of the PSF that the plugin states, over that of the truth"),
-        Column(
-            "sources", "true sources, S/N of 5 or more, that the true image shows", form=".0f"
-        ),
+        Column("sources", "true sources, S/N of 5 or more, that the true image shows", form=".0f"),
         Column("completeness", "share of them that was found"),
         Column("purity", "share of the catalogue that is a true source"),
         Column("F1", "harmonic mean of completeness and purity"),

@@ -19,8 +19,6 @@ __all__ = [
     "soft_iou",
 ]
 
-_SIGMA_PER_MAD = 1.482602218505602
-
 
 @dataclass(frozen=True)
 class Detections:
@@ -112,11 +110,11 @@ def scatter(errors: Any) -> float:
 
     NaN where no value is finite.
     """
+    from astropy.stats import mad_std  # noqa: PLC0415 - heavy
+
     values = np.asarray(errors, dtype=np.float64)
     values = values[np.isfinite(values)]
-    if not values.size:
-        return float("nan")
-    return float(_SIGMA_PER_MAD * np.median(np.abs(values - np.median(values))))
+    return float(mad_std(values)) if values.size else float("nan")
 
 
 def blendedness(own: NDArray[Any], total: NDArray[Any]) -> float:
