@@ -140,7 +140,7 @@ class DeblendEvaluation:
             error=error,
             iou=iou,
             snr=np.sqrt(np.sum(snr**2, axis=0)),
-            found=found.any(axis=0),
+            found=np.asarray(found.any(axis=0)),
             genuine=np.concatenate([one.genuine for one in bands]),
             found_snr=np.concatenate([one.found_snr for one in bands]),
             color=bands[0].error - bands[-1].error,
