@@ -117,7 +117,7 @@ def plan_chunks(
             remedy="Raise --max-memory, lower -j, or leave the stage out.",
         )
     cut = _Cut(corner, limit, where, bands)
-    for group in _groups(stages, corner, screened=config.run.on_reject == "skip"):
+    for group in _groups(stages, corner, config):
         cut.add(group)
     return ChunkPlan(tuple(cut.passes))
 
@@ -204,18 +204,23 @@ def _not_given_back(stages: Sequence[Stage]) -> float:
     return sum(float(getattr(stage, "bytes_not_given_back", 0.0)) for stage in stages)
 
 
-def _groups(stages: Sequence[Stage], corner: Frame, *, screened: bool) -> list[list[Stage]]:
+def _groups(stages: Sequence[Stage], corner: Frame, config: PipelineConfig) -> list[list[Stage]]:
     """Share the stages among passes: a halo adds to those of its pass only.
 
-    Where screening may end the work on an exposure, its last stage ends a pass.
+    Where screening may end the work on an exposure, its last stage ends a pass; where the PSF is
+    estimated, the first stage that uses it begins one.
     """
     groups: list[list[Stage]] = [[]]
     alone = False
-    last_screener = max((n for n, s in enumerate(stages) if s.kind == "screen"), default=-1)
+    begins = {0}
+    if config.run.on_reject == "skip":
+        begins.add(1 + max((n for n, s in enumerate(stages) if s.kind == "screen"), default=-1))
+    if config.psf is not None and config.psf.estimate:
+        begins.add(next((n for n, s in enumerate(stages) if s.needs().uses_psf), 0))
     for number, stage in enumerate(stages):
         was_alone, alone = alone, stage.row_step(corner) > 1
-        decided = screened and number == last_screener + 1
-        if groups[-1] and (was_alone or alone or decided or stage.survey(corner) is not None):
+        measures = number in begins or stage.survey(corner) is not None
+        if groups[-1] and (was_alone or alone or measures):
             groups.append([])
         groups[-1].append(stage)
     return groups
@@ -236,11 +241,9 @@ def _obstacle(
         own = [spec.name for spec in stage.layers() if spec.own_grid]
         if own:
             return f"layer {own[0]} of stage '{stage.name}' has a grid of its own"
-    estimated = config.psf is not None and config.psf.estimate
     reasons = {
         "tiles of its compression are too large (funpack it first)": _has_large_tiles(exposure),
         "stages are saved as a whole (run.keep_stages)": config.run.keep_stages,
-        "the PSF is estimated from the whole frame": estimated,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.layer import Layer
 
-__all__ = ["Images", "StateStore", "images_of", "layers_of"]
+__all__ = ["HeldState", "Images", "StateStore", "Store", "Target", "images_of", "layers_of"]
 
 _LAYER, _UNCERTAINTY = "layer ", " uncertainty"
 _BLANK_ROWS = 256
@@ -75,6 +75,41 @@ class Images:
         for start in range(0, count, _BLANK_ROWS):
             rows = min(_BLANK_ROWS, count - start)
             store.append(np.full((rows, self.shape[1]), value, dtype=store.dtype))
+
+
+class Store(Protocol):
+    """Where a frame is between two passes."""
+
+    @property
+    def account(self) -> Account:
+        """What stages said so far that the states do not tell."""
+
+    def state(self, before: Frame) -> FrameState:
+        """Return the state of the rows that were read as ``before``."""
+
+
+class Target(Protocol):
+    """Where the chunks of a pass go."""
+
+    def add(self, before: Frame, state: FrameState, own: slice) -> None:
+        """Take the own rows of a chunk."""
+
+
+class HeldState:
+    """A frame of one chunk, in memory."""
+
+    account = Account()
+
+    def __init__(self, state: FrameState | None = None) -> None:
+        self._state = state
+
+    def add(self, before: Frame, state: FrameState, own: slice) -> None:  # noqa: ARG002
+        """Hold the state."""
+        self._state = state
+
+    def state(self, before: Frame) -> FrameState:
+        """Return what is held; of a frame that no stage has seen, the frame."""
+        return FrameState(before) if self._state is None else self._state
 
 
 class StateStore:
