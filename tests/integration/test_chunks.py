@@ -302,7 +302,7 @@ def test_the_psf_is_estimated_from_the_stars_of_all_chunks(tmp_path: Path) -> No
     whole = cleaned(tmp_path / "whole", tmp_path / "raw.fits", pipeline)
     limit = limit_for(2 * 127 + 100, 120)
     assert cleaned(tmp_path / "cut", tmp_path / "raw.fits", pipeline, max_memory=limit) == whole
-    assert whole[1][0]["psf"].startswith("estimated from 1")
+    assert whole[1][0]["psf"].startswith("estimated from 20 stars")
 
 
 @pytest.mark.parametrize("probability", [0.2, 0.9])
