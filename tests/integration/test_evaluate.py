@@ -144,6 +144,50 @@ def test_truth_is_added_to_frames_of_the_user(evaluate: Callable[..., str], tmp_
     assert raw.read_bytes() == before
 
 
+def test_sets_of_files_are_scored_joined_and_band_by_band(
+    evaluate: Callable[..., str], tmp_path: Path
+) -> None:
+    scales = {"g": (150, 0.4), "r": (200, 0.3)}
+    for seed, (band, (side, scale)) in enumerate(scales.items()):
+        noise = np.random.default_rng(seed).normal(200, 5, (side, side)).astype(np.float32)
+        header = fits.Header({"BUNIT": "adu", "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"})
+        for axis, sign in ((1, -1), (2, 1)):
+            header[f"CRPIX{axis}"] = (side + 1) / 2
+            header[f"CDELT{axis}"], header[f"CUNIT{axis}"] = sign * scale / 3600, "deg"
+        fits.PrimaryHDU(noise, header).writeto(tmp_path / f"field_{band}.fits")
+    bands = ("--set", "bands.g=*_g.fits", "--set", "bands.r=*_r.fits")
+    words = ("--frames", str(tmp_path), "--psf-fwhm", "1.2 arcsec", *bands, "--json")
+    told = evaluate("deblend", "--plugins", "sep", *words)
+    rows = rows_of(told)
+    assert json.loads(told)["about"]["bands.r"] == "*_r.fits"
+    both, g, r = (rows["sep", name] for name in ("all", "g: all", "r: all"))
+    assert both["completeness"] >= max(g["completeness"], r["completeness"]) > 0.5
+    assert both["sources"] >= g["sources"]
+    assert abs(both["color"]) < 0.2
+    assert g["color"] is None
+    hits = rows_of(evaluate("mask", "--plugins", "saturation,lacosmic", *words))
+    pixels = [hits["lacosmic", name]["pixels"] for name in ("CR", "g: CR", "r: CR")]
+    assert pixels[0] == pixels[1] + pixels[2] > pixels[1] > 0
+    fails = {
+        ("--set", "bands.i=*_i.fits", *bands): "lacks i",
+        ("--set", "bands.g=*_g.fits"): "field_r.fits fits none of *_g.fits",
+        ("--truth", "dq", *bands): "--set bands is for truth that is added",
+    }
+    for more, named in fails.items():
+        given = ("--frames", str(tmp_path), "--psf-fwhm", "1.2 arcsec", *more)
+        assert named in evaluate("mask", "--plugins", "lacosmic", *given, status=2)
+
+
+def test_hdus_are_bands(evaluate: Callable[..., str], real_data: Path) -> None:
+    cutout = str(real_data / "decals_grz_cutout.fits.gz")
+    bands = [f"bands.{band}=[{hdu}]" for band, hdu in (("g", 1), ("r", 3), ("z", 5))]
+    words = [word for text in bands for word in ("--set", text)]
+    unit = ("--set", "instrument.unit=count", "--psf-fwhm", "4 pixel", "--json")
+    rows = rows_of(evaluate("deblend", "--plugins", "sep", "--frames", cutout, *words, *unit))
+    assert {name.partition(":")[0] for _, name in rows if ":" in name} == {"g", "r", "z"}
+    assert rows["sep", "all"]["completeness"] > 0.7
+
+
 def test_hits_of_stis_tell_their_own_truth(evaluate: Callable[..., str], real_data: Path) -> None:
     pair = str(real_data / "hst_stis_m33_pair_top_flt.fits.gz")
     told = evaluate(
@@ -284,11 +328,12 @@ def test_plugins_may_be_told_another_psf_than_that_of_the_sources(
         (("--plugins", "lacosmic", "--psf-fwhm", "2 pixel"), "--psf-fwhm is for `--frames`"),
         (("--plugins", "lacosmic", "--set", "instrument.gain=2"), "is for `--frames`"),
         (("--plugins", "lacosmic", "--set", "psf.fwhm=3"), "--set psf.fwhm is for `--frames`"),
+        (("--plugins", "lacosmic", "--set", "bands.g=*_g.fits"), "--set bands.g is for `--frames`"),
         (("--plugins", "lacosmic", "--psf", "estimate"), "--psf is for `--frames`"),
         (("--plugins", "lacosmic", "--told-psf", "x.fits"), "--told-psf is for `--frames`"),
         (("--plugins", "lacosmic", "--set", "simulator.x=1", "--frames", "x.fits"), "simulated"),
         (("--plugins", "lacosmic", "--set", "simulator.chances.trail=1"), "Did you mean 'trails'?"),
-        (("--plugins", "lacosmic", "--set", "simulator.psf.fwhm=3"), "'psf.fwhm': input should be"),
+        (("--plugins", "lacosmic", "--set", "simulator.psf.fwhm=3"), "psf.fwhm: input should be"),
         (("--plugins", "lacosmic", "--figure", "roc.png"), "SVG"),
         (("--plugins", "lacosmic", "--figure", "no/such/roc.svg"), "there is no folder no/such"),
         (("--plugins", "lacosmic", "--with", "saturation"), "not 'deblend'"),
