@@ -60,26 +60,26 @@ LAYERS = [
     (
         lambda i, r: add_cosmic_rays(i, r, noise=NOISE),
         MaskPlane.COSMIC_RAY,
-        CosmicRayRange.threshold,
+        CosmicRayRange().threshold,
     ),
     (
         lambda i, r: add_persistence(i, r, noise=NOISE),
         MaskPlane.PERSISTENCE,
-        PersistenceRange.threshold,
+        PersistenceRange().threshold,
     ),
-    (lambda i, r: add_trails(i, r, noise=NOISE, fwhm=3.0), MaskPlane.TRAIL, TrailRange.threshold),
+    (lambda i, r: add_trails(i, r, noise=NOISE, fwhm=3.0), MaskPlane.TRAIL, TrailRange().threshold),
     (
         lambda i, r: add_nebulosity(i, r, noise=NOISE),
         MaskPlane.NEBULOSITY,
-        NebulosityRange.threshold,
+        NebulosityRange().threshold,
     ),
-    (lambda i, r: add_ghosts(i, r, noise=NOISE), MaskPlane.GHOST, GhostRange.threshold),
+    (lambda i, r: add_ghosts(i, r, noise=NOISE), MaskPlane.GHOST, GhostRange().threshold),
     (
         lambda i, r: add_crosstalk(i, r, noise=NOISE, full_well=WELL),
         MaskPlane.CROSSTALK,
-        CrosstalkRange.threshold,
+        CrosstalkRange().threshold,
     ),
-    (_spikes, MaskPlane.SPIKE, SpikeRange.threshold),
+    (_spikes, MaskPlane.SPIKE, SpikeRange().threshold),
     (lambda i, r: add_hot_lines(i, r, noise=NOISE), MaskPlane.HOT_LINE, 1.0),
     (lambda i, r: add_hot_pixels(i, r, noise=NOISE), MaskPlane.HOT_PIXEL, 1.0),
 ]

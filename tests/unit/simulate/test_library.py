@@ -164,7 +164,9 @@ def _laid(image: Any, turn: int, *, flips: bool) -> Any:
 def test_every_class_occurs_with_its_own_truth(library: Library) -> None:
     for name, kind in KINDS.items():
         chances = {name: 1.0}
-        tiles = TileDraws(library, seed=2, config=DrawConfig(chances, noisy=False)).batch(0, 4)
+        tiles = TileDraws(library, seed=2, config=DrawConfig(chances=chances, noisy=False)).batch(
+            0, 4
+        )
         found = int(np.bitwise_or.reduce(np.asarray(tiles.planes), axis=None))
         assert found & kind.plane, name
         allowed = kind.plane | MaskPlane.BRIGHT | MaskPlane.SATURATED
@@ -172,7 +174,7 @@ def test_every_class_occurs_with_its_own_truth(library: Library) -> None:
 
 
 def test_hits_are_true_above_the_noise_of_the_camera(library: Library) -> None:
-    config = DrawConfig({"cosmic_rays": 1.0}, noisy=False)
+    config = DrawConfig(chances={"cosmic_rays": 1.0}, noisy=False)
     tiles = TileDraws(library, seed=7, config=config).batch(0, 6)
     for data, clean, planes, camera in zip(
         tiles.data, tiles.clean, np.asarray(tiles.planes), tiles.cameras, strict=True
@@ -187,7 +189,7 @@ def test_hits_are_true_above_the_noise_of_the_camera(library: Library) -> None:
 
 
 def test_overscan_has_no_other_plane(library: Library) -> None:
-    tiles = TileDraws(library, seed=2, config=DrawConfig(ALWAYS)).batch(0, 6)
+    tiles = TileDraws(library, seed=2, config=DrawConfig(chances=ALWAYS)).batch(0, 6)
     planes = np.asarray(tiles.planes)
     overscan = (planes & MaskPlane.OVERSCAN) != 0
     assert overscan.any()
@@ -197,7 +199,7 @@ def test_overscan_has_no_other_plane(library: Library) -> None:
 def test_tiles_need_not_be_square(tmp_path: Path) -> None:
     oblong = build_library(tmp_path / "oblong", seed=1, shape=(40, 64), counts=(2, 1))
     for number in range(4):
-        tiles = TileDraws(oblong, seed=1, config=DrawConfig(ALWAYS)).batch(number, 3)
+        tiles = TileDraws(oblong, seed=1, config=DrawConfig(chances=ALWAYS)).batch(number, 3)
         assert tiles.data.shape == (3, 40, 64)
 
 
@@ -221,7 +223,7 @@ def test_scenes_are_reused_at_twice_the_speed_at_least(library: Library) -> None
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
 def test_a_gpu_chooses_the_same_tiles(library: Library) -> None:
-    config = DrawConfig(ALWAYS, noisy=False)
+    config = DrawConfig(chances=ALWAYS, noisy=False)
     here, there = (
         TileDraws(library, seed=1, device=device, config=config).batch(0, 6)
         for device in ("cpu", "cuda")

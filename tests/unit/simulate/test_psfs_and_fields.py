@@ -78,7 +78,9 @@ def test_stars_have_their_flux_and_place(x: float, y: float, bright: float) -> N
 
 
 def test_field_apertures_recover_the_catalogue() -> None:
-    limits = FieldRange(stars=(3, 4), galaxies=(2, 3), galaxy=GalaxyRange((1.5, 2.5)))
+    limits = FieldRange(
+        stars=(3, 4), galaxies=(2, 3), galaxy=GalaxyRange(half_light_radius=(1.5, 2.5))
+    )
     table, found, truth = None, [], []
     for seed in range(16):
         scene = draw_field(
