@@ -21,7 +21,7 @@ from astroclean.core.psf_stars import (
     stars_of_one_width,
     typical_width,
 )
-from astroclean.core.survey import Survey, measure, part_of
+from astroclean.core.scope import Survey, chunk_of, measure
 from astroclean.errors import PsfError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def psf_survey(frame: Frame, *, size: int | None = None, max_stars: int = 50) ->
         raise PsfError("side of the PSF stamp must be odd and at least 5", received=size)
     saturation = Detector.of(frame.meta).saturation
     limit = math.inf if saturation is None else _LINEAR_FRACTION * saturation
-    return _Sky(_Search(part_of(frame).shape, frame.frame_id, limit, size, max_stars))
+    return _Sky(_Search(chunk_of(frame).shape, frame.frame_id, limit, size, max_stars))
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class _Sky(Survey):
     def add(self, frame: Frame, rows: slice) -> None:
         """Take the next rows."""
         start, stop, _ = rows.indices(frame.shape[0])
-        first = start + -(part_of(frame).origin[0] + start) % self._step
+        first = start + -(chunk_of(frame).origin[0] + start) % self._step
         grid = np.s_[first : stop : self._step, :: self._step]
         self._seen.append(frame.data[grid][~_bad(frame)[grid]])
 
@@ -229,7 +229,7 @@ class _Stars(Survey):
     def add(self, frame: Frame, rows: slice) -> None:
         """Take the next rows."""
         start, stop, _ = rows.indices(frame.shape[0])
-        top = part_of(frame).origin[0]
+        top = chunk_of(frame).origin[0]
         bad, size = _bad(frame), self._pixels.shape[1]
         for (y, x), pixels, spoilt in zip(self._corners, self._pixels, self._bad, strict=True):
             first, last = max(y, top + start), min(y + size, top + stop)

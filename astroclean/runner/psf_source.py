@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from astroclean.config.schema import PsfConfig
     from astroclean.core.frame import Frame
-    from astroclean.core.survey import Survey
+    from astroclean.core.scope import Survey
 
 __all__ = ["PsfSource"]
 
