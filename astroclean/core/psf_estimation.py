@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.detector import Detector
 from astroclean.core.psf import Psf
 from astroclean.errors import PsfError
 
@@ -96,7 +95,7 @@ def estimate_psf(
 
 
 def _bad(frame: Frame) -> NDArray[np.bool_]:
-    bad: NDArray[np.bool_] = frame.mask | ~np.isfinite(frame.data)
+    bad: NDArray[np.bool_] = ~frame.usable
     return bad
 
 
@@ -131,7 +130,7 @@ def _stars(frame: Frame, peaks: NDArray[np.float64], size: int, max_stars: int) 
     """Return measured stars among the peaks, the brightest first."""
     half = size // 2
     bad = _bad(frame)
-    saturation = Detector.of(frame.meta).saturation
+    saturation = frame.detector.saturation
     limit = math.inf if saturation is None else _LINEAR_FRACTION * saturation
     stars: list[_Star] = []
     tries = 0

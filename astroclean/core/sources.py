@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.arrays import read_only
+from astroclean.core.arrays import add_box, overlap, read_only
 from astroclean.errors import FrameError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from astropy.table import QTable
     from astropy.wcs import WCS
     from numpy.typing import NDArray
@@ -35,6 +37,17 @@ class SourceStamp:
         """Return the box as slices of the frame."""
         (y, x), (ny, nx) = self.origin, self.data.shape
         return slice(y, y + ny), slice(x, x + nx)
+
+    def overlap(self, shape: Sequence[int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Return which pixels of a frame (ny, nx) the box covers, and which of its own these are.
+
+        The box may reach beyond the frame.
+        """
+        return overlap(self.origin, self.data.shape, shape)
+
+    def add_to(self, image: NDArray[Any]) -> None:
+        """Add the source to an image in place; what reaches beyond the image is lost."""
+        add_box(image, self.data, self.origin)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from astropy.stats import mad_std
 
 from astroclean.core.frameset import FrameSet
 from astroclean.core.grid import Grid
@@ -51,7 +52,6 @@ __all__ = [
 
 RESIDUAL = LayerSpec("RESIDUAL", "what the pipeline took away: before less after, where changed")
 """The layer that the runner itself gives."""
-_MAD_TO_SIGMA = 1.4826
 _ROUNDING = 1e-6  # a few units in the last place of float32
 
 
@@ -339,9 +339,8 @@ def _statistics(data: NDArray[np.float32], when: str) -> dict[str, float | None]
     valid = data[np.isfinite(data)].astype(np.float64)
     if not valid.size:
         return {f"median {when}": None, f"noise {when}": None, f"sum {when}": None}
-    median = float(np.median(valid))
     return {
-        f"median {when}": median,
-        f"noise {when}": float(_MAD_TO_SIGMA * np.median(np.abs(valid - median))),
+        f"median {when}": float(np.median(valid)),
+        f"noise {when}": float(mad_std(valid)),
         f"sum {when}": float(valid.sum()),
     }

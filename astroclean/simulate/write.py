@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
-from astroclean.core.detector import Detector
 from astroclean.core.planes import plane_cards
 from astroclean.io.atomic import atomic_file
 from astroclean.io.encode import encode_hdu
@@ -83,7 +82,7 @@ def _primary(scene: Scene, seed: int) -> fits.PrimaryHDU:
     header = _unit_card(scene.frame)
     header["TELESCOP"], header["INSTRUME"] = "simulated", "astroclean.simulate"
     header["OBJECT"] = scene.frame.frame_id
-    detector = Detector.of(scene.frame.meta)
+    detector = scene.frame.detector
     for field, (keyword, comment) in _CARDS.items():
         value = getattr(detector, field)
         if value is not None:

@@ -18,7 +18,7 @@ from astroclean.core.psf import Psf
 from astroclean.core.stamp import FWHM_PER_SIGMA
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.inject import inject_contaminants, inject_sources
-from astroclean.evaluation.light import boxes_of, light_of, local_sigma, source_snr
+from astroclean.evaluation.light import light_of, source_snr
 from astroclean.simulate.compact import SNR_CLASSES
 from astroclean.testing.frames import frame_digest, synthetic_frame
 
@@ -72,8 +72,8 @@ def test_added_sources_are_the_difference_of_the_frames() -> None:
     flux = scene.sources.table["flux"].value
     for stamp, whole in zip(scene.sources.stamps, flux, strict=True):
         assert stamp.data.sum() == pytest.approx(whole, rel=1e-5)
-    snr = np.array(list(source_snr(scene.sources, local_sigma(frame)).values()))
-    inside = [boxes_of(s, SHAPE)[1] == boxes_of(s, (9999, 9999))[1] for s in scene.sources.stamps]
+    snr = np.array(list(source_snr(scene.sources, frame.noise("scatter")).values()))
+    inside = [s.overlap(SHAPE)[1] == s.overlap((9999, 9999))[1] for s in scene.sources.stamps]
     assert 4.9 < snr[inside].min() < snr.max() < 301
 
 

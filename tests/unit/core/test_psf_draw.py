@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astroclean_pconv.psf_image import PsfImage, psf_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
 
 from astroclean.core.psf import Psf
+from astroclean.core.psf_draw import PsfImage
 from astroclean.simulate.psfs import make_psf
 
 PACS = make_psf("pacs", fwhm_pixels=3.2)
@@ -82,7 +82,7 @@ def test_widened_it_is_the_wider_psf(width: float) -> None:
 def test_slopes_are_finite_differences(turn: float, width: float) -> None:
     image, step = IMAGE.changed(turn=turn, width=width), 1e-3
     dy, dx = DY - 0.3, DX + 0.2
-    values, found = image.drawn(dy, dx)
+    values, found = image.varied(dy, dx)
     changes = [
         (image.at(dy, dx - step), image.at(dy, dx + step)),
         (image.at(dy - step, dx), image.at(dy + step, dx)),
@@ -104,10 +104,10 @@ def test_changes_add_up() -> None:
 
 def test_a_varying_psf_is_taken_at_each_source() -> None:
     positions = np.array([[10.0, 20.0], [90.0, 80.0]])
-    constant = psf_images(Psf(STAMP), positions)
+    constant = Psf(STAMP).images_at(positions)
     assert constant[0] is constant[1]
     wide = make_psf("gaussian", fwhm_pixels=5.0).psf.stamps[0]
     nodes = np.array([[0.0, 0.0], [100, 0], [0, 100], [100, 100]])
     psf = Psf(np.stack([STAMP, wide, STAMP, wide]), positions=nodes)
-    for image, (x, y) in zip(psf_images(psf, positions), positions, strict=True):
+    for image, (x, y) in zip(psf.images_at(positions), positions, strict=True):
         np.testing.assert_array_equal(image.fine, psf.fine_at(x, y))
