@@ -150,16 +150,6 @@ def test_rejected_pixels_are_not_read_and_empty_ones_stay_empty(starry: np.ndarr
     assert abs(np.median(data[:, 20:24]) - 20) < 5
 
 
-def test_noise_is_that_of_the_uncertainty_or_of_neighbors(starry: np.ndarray) -> None:
-    frame = frame_of(starry)
-    slope = frame.replace(data=starry + 5 * np.arange(SHAPE[1]))
-    none = np.zeros(SHAPE, dtype=bool)
-    assert typical_noise(frame) == pytest.approx(1, rel=0.05)
-    assert typical_noise(slope) == pytest.approx(1, rel=0.05)
-    known = frame.replace(uncertainty=StdDevUncertainty(np.full(SHAPE, 7.0)))
-    assert typical_noise(known) == 7
-
-
 def test_a_frame_without_structure_stays(starry: np.ndarray) -> None:
     data = run(frame_of(np.full((40, 41), 7.0))).frame.data
     np.testing.assert_allclose(data, 7, rtol=1e-6)

@@ -181,19 +181,6 @@ def test_sources_need_a_psf() -> None:
         inject_sources(frame, seed=1)
 
 
-def test_local_sigma_is_the_uncertainty_or_the_scatter() -> None:
-    frame = plain_frame()
-    np.testing.assert_array_equal(local_sigma(frame), 3.0)
-    measured = local_sigma(frame.replace(uncertainty=None))
-    assert measured.mean() == pytest.approx(3, rel=0.05)
-    partly = np.full(SHAPE, 7, np.float32)
-    partly[0, 0] = np.nan
-    mixed = local_sigma(frame.replace(uncertainty=StdDevUncertainty(partly)))
-    assert mixed[5, 5] == 7
-    assert 2 < mixed[0, 0] < 4
-    assert (local_sigma(Frame(np.zeros((5, 5)), unit="adu")) == 1).all()
-
-
 def test_light_is_that_of_the_stamps_or_of_the_difference() -> None:
     scene = tiny_scenes.cirrus(seed=1, shape=(60, 60))
     stamps = light_of(scene)

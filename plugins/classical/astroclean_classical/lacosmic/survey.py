@@ -17,9 +17,9 @@ from astroclean_classical.bleeding import Clipping
 from astroclean_classical.lacosmic.width import Stars, WidthGatherer
 
 if TYPE_CHECKING:
-    from astroclean.core.detector import Detector
     from numpy.typing import NDArray
 
+    from astroclean.core.detector import Detector
     from astroclean.core.frame import Frame
     from astroclean_classical.lacosmic.stage import LACosmicOptions
 
