@@ -155,11 +155,7 @@ class Frame(CCDData):
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """(ny, nx) bool, a new array: pixels whose value is to be believed.
-
-        Not rejected by ``mask``, and finite: with NO_DATA taken out of ``reject_bits`` a pixel can
-        be the one without the other.
-        """
+        """(ny, nx) bool, new: pixels to be believed, neither masked nor without a number."""
         usable: NDArray[np.bool_] = np.isfinite(self._data) & ~self.mask
         return usable
 
@@ -174,14 +170,13 @@ class Frame(CCDData):
         Parameters
         ----------
         measure : {"differences", "scatter"}
-            What is measured on the usable pixels where no uncertainty tells (it is None, zero or
-            not finite): by default that of neighbors, one number for the frame, to which structure
-            adds little; or the scatter in boxes of 64 pixels with all that varies there.
+            What is measured where the uncertainty is zero, not finite or none: see
+            `astroclean.core.noise.NoiseMeasure`.
 
         Returns
         -------
         (ny, nx) float64
-            In the unit of the frame; positive and finite everywhere, in pixels not to be used too.
+            In the unit of the frame; positive and finite everywhere, also where not usable.
         """
         return noise_of(self, measure)
 
@@ -259,11 +254,6 @@ class Frame(CCDData):
             Pixels.
         planes : MaskPlane, int, str or iterable of these
             Planes to add.
-
-        Returns
-        -------
-        Frame
-            The new frame.
         """
         flags = self.flags.copy()
         flags[where] |= np.uint32(parse_planes(planes))

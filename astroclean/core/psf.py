@@ -130,7 +130,7 @@ class Psf:
         return float(np.mean([half_maximum_width(stamp) for stamp in self.stamps]))
 
     def at(self, x: float, y: float) -> NDArray[np.float64]:
-        """Return the stamp at a position, interpolated between those of the stamps.
+        """Return the stamp at a position, interpolated between those that are known.
 
         Parameters
         ----------
@@ -151,15 +151,7 @@ class Psf:
     def image_at(self, x: float, y: float) -> PsfImage:
         """Return the PSF of a position as a function of the place, which draws what is there.
 
-        Parameters
-        ----------
-        x, y : float
-            Pixel position of the source.
-
-        Returns
-        -------
-        PsfImage
-            Of flux 1; one and the same everywhere where the PSF is constant.
+        It is of flux 1, and one and the same object everywhere where the PSF is constant.
         """
         if self.is_constant:
             return self._image

@@ -239,7 +239,7 @@ def _overlaps(
 ) -> NDArray[np.float64]:
     """Return the soft IoU of each true source; 0 where it was not found."""
     overlap = np.zeros(len(true))
-    theirs = {int(stamp.id): stamp for stamp in true.stamps}
+    theirs = true.images()
     images = _images(trial, found)
     if not theirs or images is None:
         return np.full(len(true), np.nan)
@@ -253,7 +253,7 @@ def _overlaps(
 
 def _images(trial: Trial, found: Sources) -> dict[int, SourceStamp] | None:
     if found.stamps or found.segmentation is None:
-        return {int(s.id): s for s in found.stamps} if found.stamps else None
+        return found.images() or None
     from scipy.ndimage import find_objects  # noqa: PLC0415 - optional extra
 
     level = trial.result.products.get("BACKGROUND")

@@ -15,7 +15,7 @@ from astropy.stats import mad_std
 from astroclean.core.frameset import FrameSet
 from astroclean.core.grid import Grid
 from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.layer import Layer, LayerSpec, joined_layers
+from astroclean.core.layer import Layer, LayerSpec, joined_layers, placed_layers
 from astroclean.core.planes import count_planes
 from astroclean.core.results import Outcome
 from astroclean.core.uncertainty import deviation_of
@@ -199,6 +199,7 @@ def _advanced(
     )
     branches = stage.branch is not None
     branch = stage.branch if branches else state.branch
+    given = None if state.branch is None else state.layers[state.branch]
     is_new = result.frame.sources is not None and result.frame.sources is not state.frame.sources
     return replace(
         state,
@@ -208,7 +209,7 @@ def _advanced(
         # A finer grid has no catalogue; that of the science image is not lost for it.
         sources=result.frame.sources if is_new else state.sources,
         sources_of=branch if is_new else state.sources_of,
-        layers=joined_layers(state.layers, result.layers),
+        layers=joined_layers(state.layers, placed_layers(result.layers, given)),
         records=(*state.records, record),
         scores={**state.scores, **({stage.name: result.score} if result.score else {})},
         remarks=state.remarks + remarks,
