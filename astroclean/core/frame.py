@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from astropy.nddata import CCDData, NDData
 
-from astroclean.core.arrays import as_bits, as_pixels, read_only, require_shape
+from astroclean.core.arrays import as_pixels, checked_filled, joined_flags, read_only
+from astroclean.core.detector import Detector
 from astroclean.core.files import file_function
+from astroclean.core.noise import NoiseMeasure, noise_of
 from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
 from astroclean.core.psf import Psf
 from astroclean.core.suggest import did_you_mean
@@ -131,31 +133,10 @@ class Frame(CCDData):
         self.history = history or ()
         self.reject_bits = REJECTING if reject_bits is None else reject_bits
         self.chunk = chunk
-        self.flags = self._joined_flags(flags)
-        self.filled = self._checked_filled(filled)
+        self.flags = joined_flags(self._data, flags, self.mask, self.reject_bits, self.frame_id)
+        self.filled = checked_filled(self._data, filled, self.frame_id)
         # A property named `mask` cannot replace NDData's attribute, so it is computed once.
         self.mask = self.where(self.reject_bits) & ~self.filled
-
-    def _joined_flags(self, flags: NDArray[np.integer] | None) -> NDArray[np.uint32]:
-        shape = self._data.shape
-        if flags is None:
-            joined = np.zeros(shape, dtype=np.uint32)
-        else:
-            joined = as_bits(flags, self.frame_id)
-            require_shape("flags", joined, shape, where=self.frame_id)
-        joined[~np.isfinite(self._data)] |= np.uint32(MaskPlane.NO_DATA)
-        mask = self.mask
-        if mask is not None and np.any(mask):
-            rejected = (joined & np.uint32(self.reject_bits)) != 0
-            joined[np.broadcast_to(mask, shape) & ~rejected] |= np.uint32(MaskPlane.BAD_PIXEL)
-        return joined
-
-    def _checked_filled(self, filled: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-        if filled is None:
-            return np.zeros(self._data.shape, dtype=bool)
-        given = np.asarray(filled, dtype=bool)
-        require_shape("filled", given, self._data.shape, where=self.frame_id)
-        return given & np.isfinite(self._data)
 
     @property
     def psf(self) -> Psf | None:
@@ -171,6 +152,33 @@ class Frame(CCDData):
         """(ny, nx) in pixels."""
         shape: tuple[int, int] = self._data.shape
         return shape
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """(ny, nx) bool, new: pixels to be believed, neither masked nor without a number."""
+        usable: NDArray[np.bool_] = np.isfinite(self._data) & ~self.mask
+        return usable
+
+    @property
+    def detector(self) -> Detector:
+        """What is known of the detector, by header, instrument file or the user."""
+        return Detector.of(self.meta)
+
+    def noise(self, measure: NoiseMeasure = "differences") -> NDArray[np.float64]:
+        """Return the standard deviation of the noise of each pixel.
+
+        Parameters
+        ----------
+        measure : {"differences", "scatter"}
+            What is measured where the uncertainty is zero, not finite or none: see
+            `astroclean.core.noise.NoiseMeasure`.
+
+        Returns
+        -------
+        (ny, nx) float64
+            In the unit of the frame; positive and finite everywhere, also where not usable.
+        """
+        return noise_of(self, measure)
 
     def replace(self, **changes: Any) -> Self:
         """Return a frame with some fields changed; this one stays as it is.
@@ -246,11 +254,6 @@ class Frame(CCDData):
             Pixels.
         planes : MaskPlane, int, str or iterable of these
             Planes to add.
-
-        Returns
-        -------
-        Frame
-            The new frame.
         """
         flags = self.flags.copy()
         flags[where] |= np.uint32(parse_planes(planes))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.detector import Detector
 from astroclean.core.psf import Psf
 from astroclean.core.psf_stars import (
     FEWEST_STARS,
@@ -86,7 +85,7 @@ def psf_survey(frame: Frame, *, size: int | None = None, max_stars: int = 50) ->
     Parameters
     ----------
     frame : Frame
-        May be a single pixel: only its header and ``part`` tell.
+        May be a single pixel: only its header and ``chunk`` tell.
     size, max_stars
         As for `estimate_psf`.
 
@@ -97,7 +96,7 @@ def psf_survey(frame: Frame, *, size: int | None = None, max_stars: int = 50) ->
     """
     if size is not None and (size < 5 or size % 2 == 0):  # noqa: PLR2004
         raise PsfError("side of the PSF stamp must be odd and at least 5", received=size)
-    saturation = Detector.of(frame.meta).saturation
+    saturation = frame.detector.saturation
     limit = math.inf if saturation is None else _LINEAR_FRACTION * saturation
     return _Sky(_Search(chunk_of(frame).shape, frame.frame_id, limit, size, max_stars))
 
@@ -115,7 +114,7 @@ class _Search:
 
 
 def _bad(frame: Frame) -> NDArray[np.bool_]:
-    bad: NDArray[np.bool_] = frame.mask | ~np.isfinite(frame.data)
+    bad: NDArray[np.bool_] = ~frame.usable
     return bad
 
 

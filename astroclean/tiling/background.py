@@ -302,7 +302,7 @@ class BackgroundSurvey(Survey):
 
 
 def _usable(frame: Frame) -> NDArray[np.bool_]:
-    usable: NDArray[np.bool_] = np.isfinite(frame.data) & ~frame.mask
+    usable: NDArray[np.bool_] = frame.usable
     return usable
 
 

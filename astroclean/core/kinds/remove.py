@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from astroclean.core.grid import Grid
 from astroclean.core.layer import LayerSpec
 from astroclean.core.metrics import Total, counted
 from astroclean.core.planes import MADE_UP, MaskPlane
@@ -80,7 +81,8 @@ class SourceRemover(Stage):
     def _sources(self, frame: Frame, answer: Removal) -> Sources | None:
         if answer.sources is None:
             return frame.sources
-        return with_plane_columns_of(answer.sources, frame.sources)
+        sources = with_plane_columns_of(answer.sources, frame.sources)
+        return sources.on_grid(Grid.of(frame))
 
     def _reasons(
         self, frame: Frame, answer: Removal, where: NDArray[np.bool_]

@@ -121,7 +121,7 @@ class BadPixels(Masker):
             bad_in_map = self._bad_in(self.options.map.image_for(frame), frame)
             flags[bad_in_map] |= np.uint32(MaskPlane.BAD_PIXEL)
         if self._is_searched():
-            bad = frame.mask | ~np.isfinite(frame.data) | (flags != 0)
+            bad = ~frame.usable | (flags != 0)
             if not bad.all():
                 metrics = self._search(nearest_filled(frame.data, bad), bad, flags)
                 pixels = np.uint32(MaskPlane.HOT_PIXEL | MaskPlane.DEAD_PIXEL)

@@ -104,7 +104,7 @@ class Interpolate(SourceRemover):
             left outside coverage`` and ``pixels left too deep``.
         """
         target = pixels_to_fill(self.options.planes, frame)
-        bad = frame.mask | target | ~np.isfinite(frame.data)
+        bad = ~frame.usable | target
         outside = target & _outside_coverage(frame, self.options.max_distance)
         deep = target & ~outside & _deep(bad, self.options.max_distance)
         holes = target & ~outside & ~deep

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from astroclean.core.detector import Detector
 from astroclean.core.kinds.mask import Masker
 from astroclean.core.metrics import counted
 from astroclean.core.options import StageOptions
@@ -115,7 +114,7 @@ class Saturation(Masker):
 
     def _level(self, frame: Frame) -> float | None:
         given = self.options.level
-        known = Detector.of(frame.meta).saturation if given is None else given
+        known = frame.detector.saturation if given is None else given
         return None if known is None else float(known)
 
     def _tell_unknown(self, frame: Frame) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 from astropy import units as u
 from pydantic import Field
 
-from astroclean.core.detector import Detector
 from astroclean.core.kinds.mask import Masker
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
@@ -119,7 +118,7 @@ class DeepCR(NetworkTiles, Masker):
         if unit == "any":
             return frame
         wanted: Any = u.Unit(unit)
-        scale = Detector.of(frame.meta).require_scale(
+        scale = frame.detector.require_scale(
             wanted,
             frame=frame,
             stage=self.name,

@@ -137,7 +137,7 @@ class LACosmic(Masker):
             PSF that is needed.
         """
         facts: FrameFacts = self.measured(frame)
-        bad = frame.mask | ~np.isfinite(frame.data)
+        bad = ~frame.usable
         if facts.sky.has_empty_zeros:
             bad |= empty_blocks(frame.data)
         settings = self._settings(frame)
