@@ -224,6 +224,10 @@ class SourceMask(Masker):
         """Return the segmentation."""
         return Needs(frozenset({"sources", "segmentation"}))
 
+    def scope(self, frame: Frame) -> Scope:
+        """Return a pixel."""
+        return Scope(0)
+
     def find(self, frame: Frame) -> Mask:
         """Return the pixels of the sources."""
         return Mask((frame.sources.segmentation > 0) * np.uint32(MaskPlane.USER_2))
