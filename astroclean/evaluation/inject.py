@@ -8,13 +8,13 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
+from astroclean.core.arrays import overlap
 from astroclean.core.fluxes import flux_scale
 from astroclean.core.holes import HoleRule, disks
 from astroclean.core.planes import MaskPlane
 from astroclean.core.sources import Sources, SourceStamp
-from astroclean.core.stamp import FINER
 from astroclean.errors import ConfigurationError
-from astroclean.evaluation.light import add_stamp, boxes_of, local_sigma
+from astroclean.evaluation.matching import mapped
 from astroclean.simulate.compact import draw_fluxes
 from astroclean.simulate.scene import ClassTruth, Scene
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.frameset import FrameSet
     from astroclean.core.psf import Psf
+    from astroclean.core.psf_draw import Drawn
 
 __all__ = ["inject_contaminants", "inject_source_set", "inject_sources"]
 
@@ -59,7 +60,7 @@ def inject_contaminants(frame: Frame, *, seed: int) -> Scene:
         were in the frame before and that its flags do not name are not in the truth.
     """
     rng = np.random.default_rng(seed)
-    sigma = local_sigma(frame)
+    sigma = frame.noise("scatter")
     charge = _hits(rng, frame.shape) * sigma
     trail = _trail(rng, frame.shape) * sigma
     planes, ignored = np.zeros(frame.shape, dtype=np.uint32), np.zeros(frame.shape, dtype=bool)
@@ -133,15 +134,18 @@ def inject_sources(frame: Frame, *, seed: int, classes: bool = False) -> Scene:
         The frame has no PSF, or no place for a source.
     """
     psf, rng = _psf_of(frame), np.random.default_rng(seed)
-    sigma, usable = local_sigma(frame), ~frame.mask & np.isfinite(frame.data)
+    sigma, usable = frame.noise("scatter"), frame.usable
     sizes = HoleRule().in_pixels(fwhm_pixels=psf.fwhm_pixels)
     places = _usable_places(rng, usable, sizes.radii[-1])
+    images = _images(psf, places)
     if classes:
         peaks = np.array([psf.at(x, y).max() for x, y in places])
         flux = draw_fluxes(rng, frame.data, usable, places, sizes=sizes, peak=peaks)
     else:
-        flux = _fluxes_of_fits(psf, places, sigma, _draw_snr(rng, len(places)))
-    return _with_sources(frame, places[flux > 0], flux[flux > 0], sigma, seed)
+        flux = _fluxes_of_fits(images, places, sigma, _draw_snr(rng, len(places)))
+    kept = np.flatnonzero(flux > 0)
+    shown = places[kept], flux[kept], [images[index] for index in kept]
+    return _with_sources(frame, shown, sigma, seed)
 
 
 def inject_source_set(frames: FrameSet, *, seed: int) -> Scene:
@@ -172,12 +176,12 @@ def inject_source_set(frames: FrameSet, *, seed: int) -> Scene:
     first, places = frames[frames.bands[0]], np.empty((0, 2))
     seen: dict[str, NDArray[np.float64]] = {}
     for band, frame in frames.frames.items():
-        usable = ~frame.mask & np.isfinite(frame.data)
+        usable = frame.usable
         radius = HoleRule().in_pixels(fwhm_pixels=_psf_of(frame).fwhm_pixels).radii[-1]
         if not seen:
             places = seen[band] = _usable_places(rng, usable, radius)
             continue
-        mapped = _mapped(places, first, frame)
+        mapped = _seen_by(places, first, frame)
         shares = [_usable_share(usable, p, radius) if np.isfinite(p).all() else 0.0 for p in mapped]
         kept = np.array(shares) >= _USABLE_SHARE
         places, mapped = places[kept], mapped[kept]
@@ -185,9 +189,9 @@ def inject_source_set(frames: FrameSet, *, seed: int) -> Scene:
     snr, scenes = _draw_snr(rng, len(places)), {}
     for index, (band, frame) in enumerate(frames.frames.items()):
         color = rng.uniform(-1, 1, len(places)) if index else np.zeros(len(places))
-        sigma = local_sigma(frame)
-        flux = _fluxes_of_fits(_psf_of(frame), seen[band], sigma, snr * 10 ** (0.4 * color))
-        scenes[band] = _with_sources(frame, seen[band], flux, sigma, seed)
+        sigma, images = frame.noise("scatter"), _images(_psf_of(frame), seen[band])
+        flux = _fluxes_of_fits(images, seen[band], sigma, snr * 10 ** (0.4 * color))
+        scenes[band] = _with_sources(frame, (seen[band], flux, images), sigma, seed)
     table = QTable({"id": np.arange(1, len(places) + 1), "x": places[:, 0], "y": places[:, 1]})
     for band, scene in scenes.items():
         assert scene.sources is not None
@@ -204,40 +208,36 @@ def _psf_of(frame: Frame) -> Psf:
     return frame.psf
 
 
-def _mapped(places: NDArray[np.float64], first: Frame, other: Frame) -> NDArray[np.float64]:
+def _seen_by(places: NDArray[np.float64], first: Frame, other: Frame) -> NDArray[np.float64]:
     """Return places of one frame in the pixels of another."""
-    if all(f.wcs is not None and f.wcs.has_celestial for f in (first, other)):
-        sky = first.wcs.celestial.pixel_to_world(places[:, 0], places[:, 1])
-        return np.column_stack(other.wcs.celestial.world_to_pixel(sky))
-    if first.shape == other.shape:
+    if first.shape == other.shape and not all(f.wcs is not None for f in (first, other)):
         return places
-    raise ConfigurationError(
-        f"{other.frame_id}: has other pixels than {first.frame_id}, and no celestial WCS tells "
-        "where they lie"
-    )
+    try:
+        return mapped(places, first.wcs, other.wcs)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.problems, where=other.frame_id) from error
 
 
 def _with_sources(
     frame: Frame,
-    places: NDArray[np.float64],
-    flux: NDArray[np.float64],
-    sigma: NDArray[np.float32],
+    shown: tuple[NDArray[np.float64], NDArray[np.float64], list[Drawn]],
+    sigma: NDArray[np.float64],
     seed: int,
 ) -> Scene:
-    """Return a frame with point sources of these fluxes, in its unit."""
+    """Return a frame with point sources: their places, fluxes in its unit, and images."""
+    places, flux, images = shown
     if not flux.size:
         raise ConfigurationError(
             f"{frame.frame_id}: no place for a source: nowhere are nine tenths of its hole usable "
             "pixels with some scatter around. Leave the frame out, or give a narrower PSF."
         )
-    psf = _psf_of(frame)
     stamps = tuple(
-        _stamp(number, psf, x, y, one)
-        for number, ((x, y), one) in enumerate(zip(places, flux, strict=True), start=1)
+        SourceStamp(number, tuple(image.origin.tolist()), (image.data * one).astype(np.float32))
+        for number, (image, one) in enumerate(zip(images, flux, strict=True), start=1)
     )
     light = np.zeros(frame.shape)
     for stamp in stamps:
-        add_stamp(light, stamp)
+        stamp.add_to(light)
     table = QTable({"id": np.arange(1, len(flux) + 1), "x": places[:, 0], "y": places[:, 1]})
     scale = flux_scale(frame)
     table["flux"] = u.Quantity(np.asarray(flux) * scale.factor, scale.unit)
@@ -277,48 +277,32 @@ def _usable_share(usable: NDArray[np.bool_], place: NDArray[np.float64], radius:
     column, row = (int(v) for v in np.rint(place))
     side, first = 2 * reach + 1, np.array([column - reach, row - reach])
     disk = disks((side, side), (place - first)[None], np.array([radius]))
-    box = SourceStamp(0, (row - reach, column - reach), disk.astype(np.float32))
-    on_frame, of_disk = boxes_of(box, usable.shape)
+    on_frame, of_disk = overlap((row - reach, column - reach), disk.shape, usable.shape)
     return float(np.count_nonzero(disk[of_disk] & usable[on_frame]) / np.count_nonzero(disk))
 
 
+def _images(psf: Psf, places: NDArray[np.float64]) -> list[Drawn]:
+    """Return the image of each source, of sum 1: what lies beyond its box is put back."""
+    drawn = [psf.drawn_at(x, y) for x, y in places]
+    return [one._replace(data=one.data / one.data.sum()) for one in drawn]
+
+
 def _fluxes_of_fits(
-    psf: Psf,
+    images: list[Drawn],
     places: NDArray[np.float64],
-    sigma: NDArray[np.float32],
+    sigma: NDArray[np.float64],
     snr: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return the fluxes of sources whose best fits have these S/N."""
-    flux = np.zeros(len(places))
-    for index, (x, y) in enumerate(places):
-        image, _ = _point_source(psf, x, y)
-        noise = float(sigma[round(y), round(x)])
-        flux[index] = snr[index] * noise / float(np.sqrt(np.sum(image**2)))
-    return flux
+    noise = np.array([sigma[round(y), round(x)] for x, y in places])
+    return np.asarray(snr * noise / [np.sqrt(np.sum(one.data**2)) for one in images])
 
 
-def _stamp(number: int, psf: Psf, x: float, y: float, flux: float) -> SourceStamp:
-    image, origin = _point_source(psf, x, y)
-    return SourceStamp(number, origin, (image * flux).astype(np.float32))
-
-
-def _point_source(psf: Psf, x: float, y: float) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """Return the PSF moved by a fraction of a pixel, of sum 1, and its first pixel (y, x)."""
-    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
-
-    ky, kx = psf.shape
-    row, column = round(y), round(x)
-    places = (np.arange(ky + 2) - 1 + row - y, np.arange(kx + 2) - 1 + column - x)
-    grid = np.meshgrid(*(FINER * place for place in places), indexing="ij")
-    moved = map_coordinates(psf.fine_at(x, y), grid, order=3)
-    return moved / moved.sum(), (row - ky // 2 - 1, column - kx // 2 - 1)
-
-
-def _segmentation(stamps: tuple[SourceStamp, ...], sigma: NDArray[np.float32]) -> NDArray[np.int32]:
+def _segmentation(stamps: tuple[SourceStamp, ...], sigma: NDArray[np.float64]) -> NDArray[np.int32]:
     """Return which source is the brightest in each pixel where one is above the noise."""
-    labels, best = np.zeros(sigma.shape, dtype=np.int32), sigma.astype(np.float64)
+    labels, best = np.zeros(sigma.shape, dtype=np.int32), sigma.copy()
     for stamp in stamps:
-        on_frame, of_stamp = boxes_of(stamp, sigma.shape)
+        on_frame, of_stamp = stamp.overlap(sigma.shape)
         light = stamp.data[of_stamp]
         brighter = light > best[on_frame]
         labels[on_frame][brighter] = stamp.id

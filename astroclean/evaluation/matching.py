@@ -7,17 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.errors import ConfigurationError
 from astroclean.evaluation.metrics.deblend import magnitude_errors, match_positions
 
 if TYPE_CHECKING:
+    from astropy.wcs import WCS
     from numpy.typing import NDArray
 
+    from astroclean.core.grid import Grid
     from astroclean.core.sources import Sources
 
-__all__ = ["WANTED_SNR", "Matching", "match_catalogue", "plain", "positions", "total_flux"]
+__all__ = [
+    "WANTED_SNR",
+    "Matching",
+    "mapped",
+    "match_catalogue",
+    "plain",
+    "positions",
+    "total_flux",
+]
 
 WANTED_SNR = 5.0
 """S/N of the best fit from which a true source should be found."""
+_SAME_PIXELS = 0.01
+"""Pixels by which grids may differ that are one."""
 _TOTAL_FLUXES = ("flux_total", "flux_auto", "flux")
 
 
@@ -69,9 +82,34 @@ def plain(column: Any) -> NDArray[np.float64]:
     return np.asarray(getattr(column, "value", column), dtype=np.float64)
 
 
-def positions(sources: Sources) -> NDArray[np.float64]:
-    """Return (n, 2): x, y of each source."""
-    return np.column_stack([plain(sources.table["x"]), plain(sources.table["y"])])
+def positions(sources: Sources, grid: Grid | None = None) -> NDArray[np.float64]:
+    """Return (n, 2): x, y of each source, in the pixels of a grid where one is given.
+
+    A catalogue that tells no grid of its own counts in those pixels.
+    """
+    places = np.column_stack([plain(sources.table["x"]), plain(sources.table["y"])])
+    own = sources.grid
+    if grid is None or own is None:
+        return places
+    if own.shape == grid.shape and own.misalignment(grid) < _SAME_PIXELS:
+        return places
+    return mapped(places, own.wcs, grid.wcs)
+
+
+def mapped(places: NDArray[np.float64], wcs: WCS | None, other: WCS | None) -> NDArray[np.float64]:
+    """Return the pixels of another WCS at which places of one WCS lie.
+
+    Raises
+    ------
+    ConfigurationError
+        One of them is not celestial.
+    """
+    if wcs is None or other is None or not (wcs.has_celestial and other.has_celestial):
+        raise ConfigurationError(
+            "the bands have other pixels, and no celestial WCS tells where they lie"
+        )
+    sky = wcs.celestial.pixel_to_world(places[:, 0], places[:, 1])
+    return np.column_stack(other.celestial.world_to_pixel(sky))
 
 
 def total_flux(sources: Sources, band: str = "") -> NDArray[np.float64]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from astroclean.config.schema import PsfConfig
-from astroclean.core.detector import Detector
 from astroclean.core.frameset import FrameSet
 from astroclean.core.points import load_point
 from astroclean.errors import ConfigurationError
@@ -188,7 +187,7 @@ def observed_scenes(
 
 def _with_psf(frame: Frame, file: str, config: PsfConfig | None) -> Frame:
     if config is None:
-        detector = Detector.of(frame.meta)
+        detector = frame.detector
         if detector.psf_fwhm is None or detector.pixel_scale is None:
             return frame
         config = PsfConfig(instrument=True)

@@ -11,7 +11,7 @@ from astroclean.core.grid import Grid
 from astroclean.errors import ConfigurationError, ContractError
 from astroclean.evaluation.binning import class_quantiles, log_means
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
-from astroclean.evaluation.light import local_sigma, source_snr
+from astroclean.evaluation.light import source_snr
 from astroclean.evaluation.matching import WANTED_SNR, positions
 from astroclean.evaluation.metrics.deblend import (
     Detections,
@@ -120,7 +120,7 @@ class SuperresEvaluation:
         grid, truth = fine.grid, np.asarray(fine.data, dtype=np.float64)
         image = on_grid(layer.data, _grid_of(layer, trial), grid)
         own = on_grid(trial.frame.data, Grid.of(trial.frame), grid, order=0)
-        noise = local_sigma(scene.frame)
+        noise = scene.frame.noise("scatter")
         unit = float(np.median(noise)) * grid.step**2
         return _Measured(
             rms(image - truth) / unit,
@@ -203,7 +203,7 @@ def _width(layer: Layer, fine: Layer) -> float:
 def _sources(
     trial: Trial,
     images: tuple[NDArray[np.float64], NDArray[np.float64], Grid],
-    noise: tuple[NDArray[np.float32], float],
+    noise: tuple[NDArray[np.float64], float],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64], Detections]:
     """Return S/N, whether found, and flux error of the wanted sources; and counts."""
     (image, truth, grid), scene, fine = images, trial.scene, trial.scene.fine

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.change import sample_step, sky_of
-from astroclean.core.survey import FramePart, measure
+from astroclean.core.scope import Chunk, measure
 from astroclean.io.rowstore import row_blocks
 from astroclean.runner.chunks import Pass
 from astroclean.runner.finish import FinishedFrame
+from astroclean.runner.joined_sources import JoinedSources
 from astroclean.runner.remarks import Remarks
 from astroclean.runner.stages import faults_named, run_stages, with_psf
 from astroclean.runner.state import Account
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.results import Score
+    from astroclean.core.scope import Survey
     from astroclean.core.stage import Stage
-    from astroclean.core.survey import Survey
     from astroclean.io.grouping import FrameSlot
     from astroclean.io.read import Exposure
     from astroclean.runner.plan import FilePlan
@@ -177,15 +178,20 @@ class Field:
     def _new_store(self, band: str) -> HeldState | StateStore:
         if self._plan is None:
             return HeldState()
-        shape, account = self.origins[band].shape, self._stores[band].account
-        return StateStore(shape, self._new_folder(band), self._keep, account)
+        shape, before = self.origins[band].shape, self._stores[band]
+        return StateStore(shape, self._new_folder(band), self._keep, before)
 
     def _new_end(self, band: str) -> FinishedFrame:
         origin = self.origins[band]
         folder = None if self._plan is None else self._new_folder(band)
-        account = self._stores[band].account if self._stores else Account()
+        before = self._stores.get(band, HeldState())
         images = Images(origin.shape, folder)
-        return FinishedFrame(origin.slot, origin.shape, images, self._keep, account)
+        joined = None
+        if folder is not None:
+            joined = JoinedSources(origin.shape, folder, before.cut_sources)
+        return FinishedFrame(
+            origin.slot, origin.shape, images, self._keep, before.account, joined=joined
+        )
 
     def _new_folder(self, band: str) -> Path:
         taken = len(list(self._folder.iterdir())) if self._folder.is_dir() else 0
@@ -249,8 +255,8 @@ class Field:
     def _part(self, band: str, frame: Frame, **told: Any) -> Frame:
         """Return a frame that knows where in its larger one it lies, and the sky there."""
         place = {"origin": (0, 0), **told}
-        part = FramePart(shape=self.origins[band].shape, sky=self._skies[band], **place)
-        return frame.replace(part=part)
+        chunk = Chunk(shape=self.origins[band].shape, sky=self._skies[band], **place)
+        return frame.replace(chunk=chunk)
 
     def _measure_sky(self) -> None:
         """Measure level and noise of frames that are read by rows, before the first stage."""
@@ -291,7 +297,7 @@ class Field:
                     if stars is not None:
                         known = replace(origin, psf=origin.psf.estimated(stars))
                         self.origins[band] = known
-                survey = stage.survey(row)
+                survey = stage.scope(row).survey
                 if survey is not None:
                     found[band] = {stage.name: self._measured(band, rows, survey, stage)}
             seconds = {stage.name: time.perf_counter() - start}

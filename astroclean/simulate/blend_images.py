@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.grid import Grid
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.simulate.galaxies import galaxy_stamp
 from astroclean.simulate.psfs import HALF, OVERSAMPLING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -87,7 +88,7 @@ def sum_of(stamps: Sequence[SourceStamp], shape: tuple[int, int]) -> NDArray[np.
     """Return all stamps on one image."""
     total = np.zeros(shape)
     for stamp in stamps:
-        total[stamp.slices()] += stamp.data
+        stamp.add_to(total)
     return total
 
 
@@ -131,15 +132,20 @@ def sources_of(
     return Sources(_table(columns), labels, tuple(stamps))
 
 
-def joint_sources(members: Sequence[Member], bands: Sequence[Band]) -> Sources:
-    """Return the catalogue of all bands, on the pixels of the first."""
+def joint_sources(
+    members: Sequence[Member], bands: Sequence[Band], stamps: Mapping[str, Sequence[SourceStamp]]
+) -> Sources:
+    """Return the catalogue of all bands on the pixels of the first, and the stamps of each."""
     columns = {
         "x": [member.x for member in members],
         "y": [member.y for member in members],
         "kind": [member.kind for member in members],
         **{f"flux_{band.name}": _electrons(members, i) for i, band in enumerate(bands)},
     }
-    return Sources(_table(columns)).with_sky(bands[0].wcs)
+    images = tuple(replace(one, band=band) for band, own in stamps.items() for one in own)
+    first = bands[0]
+    sources = Sources(_table(columns), None, images, Grid(first.shape, first.wcs))
+    return sources.with_sky(first.wcs)
 
 
 def _electrons(members: Sequence[Member], index: int) -> Any:

@@ -100,7 +100,8 @@ def simulate_blends(
         scenes[band.name] = _band_scene(rng, (band, index), members, canvas, (name, config))
     if not config.bands:
         return scenes[""]
-    return Scene.of_bands(scenes, sources=joint_sources(members, bands))
+    stamps = {name: one.sources.stamps for name, one in scenes.items() if one.sources is not None}
+    return Scene.of_bands(scenes, sources=joint_sources(members, bands, stamps))
 
 
 def simulate_finer(

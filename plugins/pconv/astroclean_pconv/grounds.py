@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from astroclean.core.detector import Detector
 from astroclean.core.frame import Frame
 from astroclean.errors import ConfigurationError
 from astroclean.simulate.cirrus import draw_emission, mapping_noise
@@ -141,7 +139,7 @@ def real_ground(rng: np.random.Generator, path: Path) -> Ground:
     window = found.data[row : row + SIDE, column : column + SIDE].astype(np.float64)
     family = FAMILIES[int(rng.integers(len(FAMILIES)))]
     if found.fwhm_pixels is not None and _NARROWEST <= found.fwhm_pixels <= _WIDEST:
-        family = replace(family, fwhm=(found.fwhm_pixels, found.fwhm_pixels))
+        family = family.model_copy(update={"fwhm": (found.fwhm_pixels, found.fwhm_pixels)})
     return Ground(window, window, draw_psf(rng, family), known=False)
 
 
@@ -174,7 +172,7 @@ def find_maps(data: Path) -> tuple[Path, ...]:
 @functools.lru_cache(maxsize=16)
 def _read(path: Path) -> _Map:
     frame = Frame.read(path)
-    bad = frame.mask | ~np.isfinite(frame.data)
+    bad = ~frame.usable
     # How many pixels of each window are bad: differences of sums from the first pixel on.
     total = np.pad(bad.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     counts = total[SIDE:, SIDE:] - total[:-SIDE, SIDE:] - total[SIDE:, :-SIDE]
@@ -184,7 +182,7 @@ def _read(path: Path) -> _Map:
         raise ConfigurationError(
             f"data: {path.name} has no window of {SIDE} x {SIDE} usable pixels; take it away"
         )
-    detector = Detector.of(frame.meta)
+    detector = frame.detector
     fwhm, scale = detector.psf_fwhm, detector.pixel_scale
     width = float(fwhm / scale) if fwhm and scale else None
     return _Map(np.asarray(frame.data, dtype=np.float32), corners, width)

@@ -13,6 +13,7 @@ from astroclean.core.detector import Detector
 from astroclean.core.frame import Frame
 from astroclean.core.holes import HoleRule, measure_peaks
 from astroclean.core.planes import MaskPlane
+from astroclean.core.sources import Sources
 from astroclean.simulate.blends import (
     BlendConfig,
     FinerConfig,
@@ -397,6 +398,12 @@ def test_scenes_of_several_bands_are_written_band_by_band(tmp_path: Path) -> Non
             seen = WCS(hdus["FINE"].header).pixel_to_world(9.5, 19.5)
             assert seen.separation(frame.wcs.pixel_to_world(4.5, 9.5)).arcsec < 1e-6
     with fits.open(tmp_path / "set_truth.fits") as hdus:
-        assert [hdu.name for hdu in hdus] == ["PRIMARY", "SOURCES"]
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", "SOURCES", "STAMPS"]
         red = scene.sources.table["flux_i"].value
         np.testing.assert_allclose(hdus["SOURCES"].data["flux_i"], red)
+        assert len(hdus["STAMPS"].data) == 3 * len(red)
+    assert scene.sources.bands == ("g", "r", "i")
+    read = Sources.read(paths[-1], stamps=paths[-1])
+    for band, one in scene.bands.items():
+        for stamp in one.sources.stamps:
+            np.testing.assert_array_equal(read.images(band)[stamp.id].data, stamp.data)
