@@ -301,6 +301,26 @@ class FitsSource:
             target.write(part)
             left -= len(part)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the bytes of the HDUs are those of the file: it is not packed."""
+        return self._plain == self.path and not isinstance(self._raw, io.BytesIO)
+
+    def stored_parts(self, *, chunk: int = 1 << 22) -> Iterator[tuple[HduInfo | None, bytes]]:
+        """Yield every byte of a plain file in order; data come with their HDU, headers without."""
+        self._raw.seek(0)
+        place = 0
+        ends = [
+            (end, i) for hdu in self.hdus for end, i in ((hdu.data_start, None), (hdu.end, hdu))
+        ]
+        for end, info in [*ends, (None, None)]:  # what follows the last HDU
+            while end is None or place < end:
+                part = self._raw.read(chunk if end is None else min(chunk, end - place))
+                if not part:
+                    break
+                place += len(part)
+                yield info, part
+
 
 class _MemorySource(FitsSource):
     def __init__(self, content: bytes) -> None:

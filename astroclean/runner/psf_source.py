@@ -10,6 +10,7 @@ from astroclean.core.psf import Psf
 from astroclean.core.regular import user_path
 from astroclean.errors import PsfError
 from astroclean.io.psf import read_psf
+from astroclean.io.resources import file_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,8 @@ class PsfSource:
     config: PsfConfig
     base: Path
     stem: str
+    digest: str = ""
+    """SHA-256 of the file when the run was planned; empty where nothing was planned yet."""
 
     @property
     def path(self) -> Path | None:
@@ -53,9 +56,10 @@ class PsfSource:
         Raises
         ------
         PsfError
-            No pixel scale, no such file, or too few stars.
+            No pixel scale, no such file, another one than was planned, or too few stars.
         """
         if self.path is not None:
+            self._check_content(self.path)
             scale = Detector.of(frame.meta).pixel_scale
             psf = read_psf(self.path, scale, file_pixel_scale=self.config.file_pixel_scale)
             origin = f"file {self.path.name}"
@@ -81,6 +85,15 @@ class PsfSource:
         if self.config.estimate:
             return Psf.gaussian(fwhm_pixels=_ANY_WIDTH)
         return self.psf_for(frame)[0]
+
+    def _check_content(self, path: Path) -> None:
+        """Refuse another PSF than the one of the resume key, which goes on record."""
+        if self.digest and file_digest(path) != self.digest:
+            raise PsfError(
+                "was changed while the run lasted",
+                where=str(path),
+                remedy="Run again; what is finished is kept.",
+            )
 
     def _gaussian(self, frame: Frame, fwhm: str) -> Psf:
         try:

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError, ConfigurationError, FitsReadError
-from astroclean.io.checksums import wrong_sums
-from astroclean.io.read import Exposure, open_exposure
 from astroclean.report.model import FileStatus
 from astroclean.runner.bands import run_by_windows
 from astroclean.runner.folder import OutputFolder
@@ -25,7 +23,6 @@ from astroclean.runner.outputs import (
     untranslated_planes,
     write_outputs,
 )
-from astroclean.runner.plan import build_stages
 from astroclean.runner.records import (
     begun_record,
     faulted,
@@ -34,6 +31,7 @@ from astroclean.runner.records import (
     suspect_record,
 )
 from astroclean.runner.remarks import Remarks
+from astroclean.runner.stages import build_stages
 from astroclean.runner.states import load_states, save_states
 
 if TYPE_CHECKING:
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.stage import Stage
+    from astroclean.io.read import Exposure
     from astroclean.report.model import FileRecord, FrameRecord
     from astroclean.runner.plan import FilePlan
     from astroclean.runner.units import Unit
@@ -55,7 +54,7 @@ class Job:
     """A unit, or some of its fields."""
 
     unit: Unit
-    folder: Path
+    folder: OutputFolder
     fields: tuple[int, ...]
     is_whole: bool = True
     pictures: bool = True
@@ -100,7 +99,7 @@ def _process(job: Job) -> list[FileRecord] | PartDone:
         works = [_field(job, exposures, stages, number) for number in job.fields]
         seconds = time.perf_counter() - started
         if not job.is_whole:
-            path = OutputFolder(job.folder).scratch / f"{uuid.uuid4().hex}.works"
+            path = job.folder.scratch / f"{uuid.uuid4().hex}.works"
             content = pickle.dumps(works, protocol=pickle.HIGHEST_PROTOCOL)
             path.write_bytes(content)
             return PartDone(path, hashlib.sha256(content).hexdigest(), seconds)
@@ -159,7 +158,7 @@ def _guarded(job: Job, function: Callable[[Job], Any]) -> Any:
 @contextlib.contextmanager
 def _opened(unit: Unit) -> Iterator[list[Exposure]]:
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(open_exposure(p.input, p.settings)) for p in unit.plans]
+        yield [stack.enter_context(plan.opened()) for plan in unit.plans]
 
 
 def _stages(unit: Unit) -> list[Stage]:
@@ -176,12 +175,12 @@ def _field(
     if plan.windows is not None and job.start is None:
         ((_, (index, slot)),) = members.items()
         # Kept until the file has been written; the folder of scratch goes with the run.
-        scratch = Path(tempfile.mkdtemp(dir=OutputFolder(job.folder).scratch))
+        scratch = Path(tempfile.mkdtemp(dir=job.folder.scratch))
         return [run_by_windows(exposures[index], slot, stages, file_plan=plan, scratch=scratch)]
     before = {band: exposures[i].frame(slot) for band, (i, slot) in members.items()}
     sources = {band: job.unit.plans[i].psf_source for band, (i, _) in members.items()}
     states = {band: FrameState(frame) for band, frame in before.items()}
-    places = _saved_places(job.unit, job.folder, number)
+    places = _saved_places(job.unit, job.folder.path, number)
     todo = list(stages)
     if job.start is not None:
         names = [stage.name for stage in stages]
@@ -189,7 +188,7 @@ def _field(
         states = _saved_state(places[job.start], job, before)
 
     def save(name: str, current: Mapping[str, FrameState]) -> None:
-        save_states(places[name], current, scratch=OutputFolder(job.folder).scratch)
+        save_states(places[name], current, scratch=job.folder.scratch)
 
     keep = plan.pipeline.config.run.keep_stages
     states = run_stages(states, todo, psf_sources=sources, save=save if keep else None)
@@ -260,7 +259,7 @@ def _finished(
     job: Job, exposures: Sequence[Exposure], works: Sequence[Sequence[FrameWork]], started: float
 ) -> list[FileRecord]:
     """Write the files of a unit and remember them as finished."""
-    folder = OutputFolder(job.folder)
+    folder = job.folder
     records = []
     for index, (plan, exposure) in enumerate(zip(job.unit.plans, exposures, strict=True)):
         own = _linked(_works_of(job.unit, index, works), _stages(job.unit))
@@ -268,13 +267,13 @@ def _finished(
             raise FitsReadError(
                 "some science HDUs belong to no band", where=plan.input, received=len(own)
             )
-        remarks, contradictions = _remarks(exposure, own)
+        remarks, contradictions = _remarks(plan, exposure, own)
         if remarks.suspect and plan.pipeline.config.run.on_suspect == "fail":
             records.append(suspect_record(plan, remarks, contradictions, own))
             continue
         folder.begin(plan.base, begun_record(plan))
         try:
-            digests = write_outputs(plan, exposure, own, folder=job.folder, scratch=folder.scratch)
+            digests = write_outputs(plan, exposure, own, folder=folder.path, scratch=folder.scratch)
         except BaseException:
             folder.forget(plan.base)
             raise
@@ -328,13 +327,15 @@ def _with_layers(work: FrameWork, plan: FilePlan) -> FrameRecord:
     return work.record.model_copy(update={"layers": layer_records(kept)})
 
 
-def _remarks(exposure: Exposure, works: Sequence[FrameWork]) -> tuple[Remarks, list[str]]:
+def _remarks(
+    plan: FilePlan, exposure: Exposure, works: Sequence[FrameWork]
+) -> tuple[Remarks, list[str]]:
     """Return what is to be said of a file, and what of its headers contradicts itself."""
     for slot in exposure.slots:  # frames may have been read in other processes
         exposure.resolved(slot)
     own = Remarks(notes=[*exposure.notes, *exposure.mask_notes()])
     doubts = [*exposure.contradictions, *exposure.masks.doubts(exposure.slots)]
-    doubts += wrong_sums(exposure.source)
+    doubts += plan.wrong_sums
     return sum((work.remarks for work in works), own), list(dict.fromkeys(doubts))
 
 
