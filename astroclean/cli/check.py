@@ -65,7 +65,7 @@ def _as_json(preflight: Preflight) -> dict[str, object]:
                 "instrument": plan.instrument,
                 "frames": plan.frames,
                 "key": plan.key,
-                "contradictions": list((*plan.contradictions, *plan.wrong_sums)),
+                "contradictions": [*plan.contradictions, *plan.wrong_sums],
                 "stages": [
                     {"name": s.name, "plugin": s.plugin, "options": dict(s.options)}
                     for s in plan.specs

@@ -28,7 +28,7 @@ from astroclean.runner.units import Unit, make_units
 from astroclean.runner.work import is_saved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from astroclean.config.load import LoadedPipeline
     from astroclean.runner.executors import Executor
@@ -195,7 +195,7 @@ class Runner:
             command=list(self.request.command),
             description=self.pipeline.config.description,
             output=str(self.folder.path),
-            jobs=self.request.jobs,
+            jobs=self.request.jobs and self.executor.workers,
             config=self.pipeline.config.model_dump(mode="json", by_alias=True),
             origins=dict(self.pipeline.origins),
             versions=versions(),
