@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from astroclean.core.configs import find_config, list_configs, read_toml
 from astroclean.core.convention_value import ConventionValue, header_matches, plain_name
 from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
-from astroclean.core.run_cache import file_version
+from astroclean.core.run_cache import cached_for_run, file_version
 from astroclean.errors import ConfigurationError, ConventionError, PlaneError
 
 if TYPE_CHECKING:
@@ -336,7 +336,7 @@ def load_convention(name: str) -> Convention:
         raise ConventionError(str(error).rstrip("."), where=f"convention '{name}'") from error
 
 
-@functools.lru_cache(maxsize=256)
+@cached_for_run(maxsize=256)
 def _read_version(
     path: Path,
     version: tuple[int, ...],  # noqa: ARG001 - part of the key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from astroclean.core.configs import find_config, list_configs, read_toml
 from astroclean.core.convention_value import header_matches
 from astroclean.core.conventions import load_convention
-from astroclean.core.run_cache import file_version
+from astroclean.core.run_cache import cached_for_run, file_version
 from astroclean.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -227,7 +226,7 @@ def _read(path: Path) -> Instrument:
     return _read_version(path, file_version(path))
 
 
-@functools.lru_cache(maxsize=256)
+@cached_for_run(maxsize=256)
 def _read_version(
     path: Path,
     version: tuple[int, ...],  # noqa: ARG001 - part of the key

@@ -8,6 +8,7 @@ from astroclean.errors import AstrocleanError
 from astroclean.io.address import parse_address
 from astroclean.report.model import FileRecord, FileStatus
 from astroclean.runner.outputs import possible_outputs
+from astroclean.runner.places import absolute_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,6 +13,7 @@ share a folder for temporary files with the tests. Needs pytest.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 import time
@@ -97,7 +98,7 @@ class ExecutorContract:
         """What a stage warns of is caught, and that is common to all threads of a process."""
         count = 4 * executor.workers
         calls = sorted(told for _, told in executor.map(_span, [0.02] * count))
-        for before, after in zip(calls, calls[1:], strict=False):
+        for before, after in itertools.pairwise(calls):
             if before[0] == after[0]:
                 assert before[2] <= after[1]
 
