@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 from astropy.io import fits
 
+from astroclean.core.regular import open_regular
 from astroclean.io.resources import file_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from astroclean.io.hdu_info import HduInfo
     from astroclean.io.source import FitsSource
@@ -27,6 +28,7 @@ _MOST_NAMED = 3
 _WORD = 4
 _CARRY = 32  # bits
 _ONES = 0xFFFFFFFF
+_CHUNK = 1 << 22  # bytes; whole words
 
 
 class _Sum:
@@ -85,11 +87,27 @@ def digest_and_sums(source: FitsSource) -> tuple[str, list[str]]:
         return file_digest(source.path), wrong_sums(source)
     digest = hashlib.sha256()
     found = {info: _Sum() for info in source.hdus if _told(source, info) is not None}
-    for info, part in source.stored_parts():
+    for info, part in _stored_parts(source):
         digest.update(part)
         if info in found:
             found[info].write(part)
     return digest.hexdigest(), _of_wrong(source, found)
+
+
+def _stored_parts(source: FitsSource) -> Iterator[tuple[HduInfo | None, bytes]]:
+    """Yield every byte of a plain file in order: data with their HDU, all else without."""
+    ends: list[tuple[int | None, HduInfo | None]] = []
+    for hdu in source.hdus:
+        ends += [(hdu.data_start, None), (hdu.end, hdu)]
+    place = 0
+    with open_regular(source.path) as stream:
+        for end, info in [*ends, (None, None)]:  # what follows the last HDU
+            while end is None or place < end:
+                part = stream.read(_CHUNK if end is None else min(_CHUNK, end - place))
+                if not part:
+                    break
+                place += len(part)
+                yield info, part
 
 
 def _of_wrong(source: FitsSource, sums: Mapping[HduInfo, _Sum]) -> list[str]:

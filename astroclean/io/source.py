@@ -57,6 +57,8 @@ class FitsSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._plain = path
+        self.is_plain = False
+        """Whether the bytes of the HDUs are those of the file: it is not packed."""
         self.notes: list[str] = []
         """What was odd but harmless, for the report."""
         self._headers: dict[int, fits.Header] = {}
@@ -95,6 +97,7 @@ class FitsSource:
         try:
             stream = self._stack.enter_context(open_regular(self.path))
             packer = packer_of(stream)
+            self.is_plain = packer is None
             if packer is None:
                 walk_hdus(Seeker(stream), where=str(self.path))
                 return stream
@@ -300,26 +303,6 @@ class FitsSource:
                 return
             target.write(part)
             left -= len(part)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the bytes of the HDUs are those of the file: it is not packed."""
-        return self._plain == self.path and not isinstance(self._raw, io.BytesIO)
-
-    def stored_parts(self, *, chunk: int = 1 << 22) -> Iterator[tuple[HduInfo | None, bytes]]:
-        """Yield every byte of a plain file in order; data come with their HDU, headers without."""
-        self._raw.seek(0)
-        place = 0
-        ends = [
-            (end, i) for hdu in self.hdus for end, i in ((hdu.data_start, None), (hdu.end, hdu))
-        ]
-        for end, info in [*ends, (None, None)]:  # what follows the last HDU
-            while end is None or place < end:
-                part = self._raw.read(chunk if end is None else min(chunk, end - place))
-                if not part:
-                    break
-                place += len(part)
-                yield info, part
 
 
 class _MemorySource(FitsSource):

@@ -153,12 +153,10 @@ def plan_file(request: PlanRequest) -> FilePlan:
         The pipeline cannot work: a matter of the whole run.
     """
     config = request.pipeline.config
-    settings = ReadSettings(
-        config.instrument.name, config.instrument.overrides(), config.run.reject
-    )
+    told = config.instrument
+    settings = ReadSettings(told.name, told.overrides(), config.run.reject)
     path = parse_address(request.source).path
-    stem = split_name(path)[0]
-    version = _version(path)
+    stem, version = split_name(path)[0], _version(path)
     with open_exposure(request.source, settings) as exposure:
         specs = _specs(exposure, request)
         built = built_stages(specs, base=request.pipeline.base, stem=stem)
