@@ -32,13 +32,14 @@ from astroclean.core.results import (
     Upsampling,
 )
 from astroclean.core.run_cache import cached_for_run
+from astroclean.core.scope import WHOLE, Scope, Survey
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.core.stage import Stage
-from astroclean.core.survey import Survey
 from astroclean.errors import AstrocleanError, AstrocleanWarning, StageError, SuspectWarning
 
 __all__ = [
     "BACKGROUND",
+    "WHOLE",
     "AstrocleanError",
     "AstrocleanWarning",
     "Deblender",
@@ -59,6 +60,7 @@ __all__ = [
     "Provides",
     "Psf",
     "Removal",
+    "Scope",
     "Score",
     "Screener",
     "Separation",

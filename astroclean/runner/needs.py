@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
-from astroclean.core.detector import Detector
 from astroclean.core.planes import MaskPlane
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError, NeedError, PluginError
-from astroclean.runner.frames import RESIDUAL, faults_named
+from astroclean.runner.finish import RESIDUAL
 from astroclean.runner.remarks import Remarks
+from astroclean.runner.stages import faults_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +128,7 @@ def check_headers(
     for slot in exposure.slots:
         frame = exposure.header_frame(slot)
         if uses_psf and psf_source is not None:
-            detector = Detector.of(frame.meta)
+            detector = frame.detector
             key = detector.pixel_scale, detector.psf_fwhm
             if key not in psfs:
                 psfs[key] = psf_source.psf_expected(frame)

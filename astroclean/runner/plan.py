@@ -15,11 +15,11 @@ from astroclean.io.checksums import digest_and_sums
 from astroclean.io.names import base_name, split_name
 from astroclean.io.read import Exposure, ReadSettings, open_exposure
 from astroclean.io.resources import file_digest
+from astroclean.runner.build import StageSpec, built_stages, digest_of_content
+from astroclean.runner.chunks import ChunkPlan, plan_chunks
 from astroclean.runner.needs import check_headers, check_needs
 from astroclean.runner.places import absolute_address, without_folders
 from astroclean.runner.psf_source import PsfSource
-from astroclean.runner.stages import StageSpec, built_stages, digest_of_content
-from astroclean.runner.windows import WindowPlan, plan_windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -69,7 +69,7 @@ class FilePlan:
     """Resume key."""
     prefix_keys: tuple[str, ...]
     """Key of the state before each stage, for saved stages."""
-    windows: WindowPlan | None = None
+    chunks: ChunkPlan | None = None
     """How frames are cut that do not fit into memory; not part of the key, the bytes are equal."""
     contradictions: tuple[str, ...] = ()
     """What of the headers contradicts itself."""
@@ -168,7 +168,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         frames, instrument = len(exposure.slots), exposure.instrument.name
         limit = config.run.memory_bytes
         share = None if limit is None else limit // request.sharing
-        windows = share if share is None else plan_windows(exposure, stages, config, limit=share)
+        chunks = share if share is None else plan_chunks(exposure, stages, config, limit=share)
         psf_digest = _psf_digest(_psf_source(request.pipeline, stem))
         content, wrong_sums = digest_and_sums(exposure.source)
         identities = [one.identity for one in built]
@@ -182,7 +182,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         specs=_as_planned(specs, identities),
         frames=frames,
         key=key,
-        windows=windows,
+        chunks=chunks,
         prefix_keys=prefix_keys,
         contradictions=contradictions,
         wrong_sums=tuple(wrong_sums),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from astroclean.core.run_cache import begin_run
 from astroclean.errors import AstrocleanError
 from astroclean.report.model import FileRecord, FileStatus
+from astroclean.runner.build import StageSpec, build_stages
 from astroclean.runner.calls import OfRun
 from astroclean.runner.claims import Claims, check_run_files, check_simulated, earlier_report
 from astroclean.runner.faults import OF_A_HEADER, OF_THE_RUN, raise_joined
@@ -17,7 +18,6 @@ from astroclean.runner.needs import check_extras, check_kept
 from astroclean.runner.places import absolute_pipeline
 from astroclean.runner.plan import FilePlan, PlanRequest, plan_file
 from astroclean.runner.records import failed_record
-from astroclean.runner.stages import StageSpec, build_stages
 from astroclean.runner.units import lost_fields, make_units
 
 if TYPE_CHECKING:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from astroclean.core.detector import Detector
 from astroclean.core.psf import Psf
 from astroclean.core.regular import user_path
 from astroclean.errors import PsfError
@@ -13,10 +12,12 @@ from astroclean.io.psf import read_psf
 from astroclean.io.resources import file_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from astroclean.config.schema import PsfConfig
     from astroclean.core.frame import Frame
+    from astroclean.core.scope import Survey
 
 __all__ = ["PsfSource"]
 
@@ -32,6 +33,8 @@ class PsfSource:
     stem: str
     digest: str = ""
     """SHA-256 of the file when the run was planned; empty where nothing was planned yet."""
+    known: tuple[Psf, str] | None = None
+    """What `psf_for` returns, where it was estimated from the rows of a frame before."""
 
     @property
     def path(self) -> Path | None:
@@ -58,24 +61,37 @@ class PsfSource:
         PsfError
             No pixel scale, no such file, another one than was planned, or too few stars.
         """
+        if self.known is not None:
+            return self.known
         if self.path is not None:
             self._check_content(self.path)
-            scale = Detector.of(frame.meta).pixel_scale
+            scale = frame.detector.pixel_scale
             psf = read_psf(self.path, scale, file_pixel_scale=self.config.file_pixel_scale)
             origin = f"file {self.path.name}"
         elif self.config.fwhm is not None:
             psf = self._gaussian(frame, self.config.fwhm)
             origin = f"Gaussian, fwhm = {self.config.fwhm}"
         elif self.config.instrument:
-            width = Detector.of(frame.meta).require("psf_fwhm", frame=frame, stage="psf")
+            width = frame.detector.require("psf_fwhm", frame=frame, stage="psf")
             psf = self._gaussian(frame, f"{width} arcsec")
             origin = f"Gaussian, fwhm = {width:g} arcsec of the instrument"
         else:
             from astroclean.core.psf_estimation import estimate_psf  # noqa: PLC0415 - photutils
 
-            psf, metrics = estimate_psf(frame)
-            origin = f"estimated from {metrics['stars used']:.0f} stars"
-        return psf, f"{origin}; {psf.fwhm_pixels:.2f} pixels FWHM"
+            return _told(*estimate_psf(frame))
+        return psf, _with_width(origin, psf)
+
+    def survey(self, frame: Frame) -> Survey | None:
+        """Return what estimates the PSF of a frame from its rows; None where nothing is to be."""
+        if not self.config.estimate or self.known is not None:
+            return None
+        from astroclean.core.psf_estimation import psf_survey  # noqa: PLC0415 - photutils
+
+        return psf_survey(frame)
+
+    def estimated(self, found: tuple[Psf, dict[str, float]]) -> PsfSource:
+        """Return a source that gives what a survey found."""
+        return replace(self, known=_told(*found))
 
     def psf_expected(self, frame: Frame) -> Psf:
         """Return the PSF of a frame of which only the header is known, as :meth:`psf_for` does.
@@ -97,6 +113,14 @@ class PsfSource:
 
     def _gaussian(self, frame: Frame, fwhm: str) -> Psf:
         try:
-            return Psf.from_fwhm(fwhm, pixel_scale_arcsec=Detector.of(frame.meta).pixel_scale)
+            return Psf.from_fwhm(fwhm, pixel_scale_arcsec=frame.detector.pixel_scale)
         except PsfError as error:
             raise error.at(f"{frame.frame_id}, psf.fwhm") from error
+
+
+def _told(psf: Psf, metrics: Mapping[str, float]) -> tuple[Psf, str]:
+    return psf, _with_width(f"estimated from {metrics['stars used']:.0f} stars", psf)
+
+
+def _with_width(origin: str, psf: Psf) -> str:
+    return f"{origin}; {psf.fwhm_pixels:.2f} pixels FWHM"

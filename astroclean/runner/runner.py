@@ -23,9 +23,9 @@ from astroclean.runner.folder import OutputFolder
 from astroclean.runner.places import absolute_address
 from astroclean.runner.preflight import Planner, Preflight, Request
 from astroclean.runner.records import faulted
+from astroclean.runner.saved import is_saved
 from astroclean.runner.signals import ends_like_interrupt
 from astroclean.runner.units import Unit, make_units
-from astroclean.runner.work import is_saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -171,7 +171,7 @@ class Runner:
         if (
             self.request.overwrite
             or any(record is None for record in found)
-            or (kept and not is_saved(unit, self.folder.path))
+            or (kept and not is_saved(unit, self.folder))
         ):
             for plan in unit.plans:
                 self.folder.reopen(plan.base)

@@ -1,164 +1,153 @@
-"""Stages of a plan: built once a worker and run, and the same as when they were planned."""
+"""Stages on frames, one after the other: what each says and changes is accounted for."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import contextlib
+import time
+import traceback
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from astroclean.core.run_cache import cached_for_run
-from astroclean.errors import ConfigurationError, FitsReadError, StageError
-from astroclean.io.resources import load_resources
-from astroclean.registry.load import find_plugin, load_stage_class, make_stage
+from astroclean.core.frameset import FrameSet
+from astroclean.core.layer import joined_layers, placed_layers
+from astroclean.errors import AstrocleanError, StageError
+from astroclean.report.model import StageRecord
+from astroclean.runner.remarks import Remarks
+from astroclean.runner.state import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from astroclean.core.results import StageResult
     from astroclean.core.stage import Stage
+    from astroclean.runner.psf_source import PsfSource
+    from astroclean.runner.state import FrameState
 
-__all__ = ["BuiltStage", "StageSpec", "build_stages", "built_stages", "digest_of_content"]
-
-
-@dataclass(frozen=True)
-class StageSpec:
-    """A stage to be built: plain values, so that it can go to another process."""
-
-    name: str
-    plugin: str
-    options: Mapping[str, Any]
-    identity: str = ""
-    """Digest of :attr:`BuiltStage.identity` when it was planned; empty where nothing was yet."""
+__all__ = ["faults_named", "run_stages", "with_psf"]
 
 
-class BuiltStage:
-    """A stage that is ready to run, and what its answer depends on.
+def run_stages(
+    states: Mapping[str, FrameState],
+    stages: Sequence[Stage],
+    *,
+    psf_sources: Mapping[str, PsfSource | None],
+    save: Callable[[str, Mapping[str, FrameState]], None] | None = None,
+) -> dict[str, FrameState]:
+    """Run stages on one frame, or on the aligned bands of one field.
 
     Parameters
     ----------
-    stage : Stage
-        With its files read.
-    """
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """Version, options, content of the files that it reads: part of the resume key.
-
-        Raises
-        ------
-        PluginError
-            Weights are missing or damaged.
-        """
-        stage = self.stage
-        return {
-            "name": stage.name,
-            "plugin": stage.identity.plugin,
-            "version": stage.identity.version,
-            "options": stage.options.record(),
-            "resources": {name: r.digest for name, r in stage.options.resources().items()},
-            "fingerprint": stage.fingerprint(),
-        }
-
-    def check(self, spec: StageSpec) -> None:
-        """Refuse a stage that is not the one that was planned.
-
-        The plan's key goes on record with the result: it would tell of another content.
-
-        Raises
-        ------
-        StageError
-            It is another.
-        """
-        if spec.identity and spec.identity != digest_of_content(self.identity):
-            raise StageError(
-                "is not what it was when the run was planned: a file that it reads was changed, or "
-                "this worker has another version of it",
-                where=f"stage '{spec.name}'",
-                remedy="Run again; what is finished is kept.",
-            )
-
-
-def build_stages(specs: Sequence[StageSpec], *, base: Path, stem: str | None) -> list[Stage]:
-    """Return the stages of :func:`built_stages`."""
-    return [built.stage for built in built_stages(specs, base=base, stem=stem)]
-
-
-def built_stages(specs: Sequence[StageSpec], *, base: Path, stem: str | None) -> list[BuiltStage]:
-    """Return the stages of a plan, with what their options name read.
-
-    Parameters
-    ----------
-    specs : sequence of StageSpec
-        Stages in order.
-    base : Path
-        Folder to which relative paths refer.
-    stem : str or None
-        Stem of the input, for ``{stem}``; None leaves files that differ from input to input.
+    states : mapping of str to FrameState
+        Band to state; a single frame has one band of any name.
+    stages : sequence of Stage
+        In order.
+    psf_sources : mapping of str to PsfSource or None
+        Band to the place its PSF comes from.
+    save : callable, optional
+        Called before each stage with its name and the states, to keep them.
 
     Returns
     -------
-    list of BuiltStage
-        Ready to run.
+    dict of str to FrameState
+        The states after the last stage.
 
     Raises
     ------
-    ConfigurationError
-        Options of any stage are wrong, or name files that cannot be read; all are listed.
-    FitsReadError
-        A file that belongs to this input alone cannot be read.
-    PluginError
-        A plugin cannot be used.
-    StageError
-        A stage is not the one that was planned.
+    AstrocleanError
+        A stage failed; the message names frame and stage.
     """
-    stages, problems = [], []
-    for spec in specs:
+    current = dict(states)
+    for stage in stages:
+        if save is not None:
+            save(stage.name, current)
+        current = _one_stage(current, stage, psf_sources)
+    return current
+
+
+def with_psf(state: FrameState, source: PsfSource | None) -> FrameState:
+    """Give the frame a PSF where it has none and the pipeline tells one."""
+    if state.frame.psf is not None or source is None:
+        return state
+    psf, origin = source.psf_for(state.frame)
+    account = state.account + Account(psf_origin=origin)
+    return replace(state, frame=state.frame.replace(psf=psf), account=account)
+
+
+def _one_stage(
+    states: Mapping[str, FrameState], stage: Stage, psf_sources: Mapping[str, PsfSource | None]
+) -> dict[str, FrameState]:
+    start = time.perf_counter()
+    first = next(iter(states.values()))
+    remarks = Remarks()
+    with faults_named(stage, first.frame.frame_id, remarks):
+        if stage.needs().uses_psf:
+            states = {b: with_psf(state, psf_sources[b]) for b, state in states.items()}
+        if len(states) == 1:
+            results = {band: stage.run(state.frame) for band, state in states.items()}
+        else:
+            results = stage.run_set(FrameSet({band: s.frame for band, s in states.items()}))
+    seconds = (time.perf_counter() - start) / len(states)
+    return {
+        band: _advanced(state, results[band], stage, seconds, remarks)
+        for band, state in states.items()
+    }
+
+
+@contextlib.contextmanager
+def faults_named(stage: Stage, frame_id: str, remarks: Remarks) -> Iterator[None]:
+    """Turn whatever a plugin raises into an error that names it; keep its warnings."""
+    where = f"{frame_id}, stage '{stage.name}'"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
         try:
-            built = _shared(spec.name, spec.plugin, _frozen(spec.options), str(base))
-        except ConfigurationError as error:
-            problems += [f"stage '{spec.name}', {problem}" for problem in error.problems]
-            continue
-        except FitsReadError as error:
-            problems.append(f"stage '{spec.name}', {error}")
-            continue
-        resources = built.stage.options.resources().values()
-        if stem is not None and any(resource.is_per_file for resource in resources):
-            built = BuiltStage(_with_own_files(built.stage, base, stem))
-        built.check(spec)
-        stages.append(built)
-    if problems:
-        raise ConfigurationError(problems)
-    return stages
+            yield
+        except AstrocleanError as error:
+            if error.where is not None:
+                raise
+            raise error.at(where) from error
+        except MemoryError as error:
+            raise StageError("not enough memory", where=where) from error
+        # A plugin may raise anything, SystemExit among it; the batch goes on.
+        except (Exception, SystemExit) as error:
+            text = f"{type(error).__name__}: {error}".rstrip(".")
+            fault = StageError(text, where=where, remedy="This is a fault of the plugin.")
+            fault.add_note("".join(traceback.format_exception(error)))
+            raise fault from error
+    remarks.add_warnings(caught, where)
 
 
-def _with_own_files(stage: Stage, base: Path, stem: str) -> Stage:
-    try:
-        options = load_resources(stage.options, base=base, stem=stem)
-    except FitsReadError as error:
-        where = f"stage '{stage.name}', {error.where}"
-        raise FitsReadError(error.problem, where=where, remedy=error.remedy) from error
-    return type(stage)(options, identity=stage.identity)
-
-
-def _frozen(options: Mapping[str, Any]) -> str:
-    return json.dumps(options, sort_keys=True, default=str)
-
-
-@cached_for_run(maxsize=64)
-def _shared(name: str, plugin: str, options: str, base: str) -> BuiltStage:
-    """Build a stage once a worker and run: its files are read once, not once a frame."""
-    entry = find_plugin(plugin)
-    stage = make_stage(load_stage_class(entry), entry, json.loads(options), name=name)
-    loaded = load_resources(stage.options, base=Path(base))
-    return BuiltStage(type(stage)(loaded, identity=stage.identity))
-
-
-def digest_of_content(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of plain values, as 64 hexadecimal digits; order does not matter."""
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+def _advanced(
+    state: FrameState, result: StageResult, stage: Stage, seconds: float, remarks: Remarks
+) -> FrameState:
+    record = StageRecord(
+        name=stage.name,
+        plugin=stage.identity.plugin,
+        kind=stage.kind,
+        version=stage.identity.version,
+        outcome=str(result.outcome),
+        seconds=seconds,
+    )
+    said = Account(
+        records={stage.name: record},
+        metrics={stage.name: result.metrics},
+        changes={stage.name: result.change},
+        scores={stage.name: result.score} if result.score else {},
+        remarks=remarks,
+    )
+    branches = stage.branch is not None
+    branch = stage.branch if branches else state.branch
+    given = None if state.branch is None else state.layers[state.branch]
+    is_new = result.frame.sources is not None and result.frame.sources is not state.frame.sources
+    return replace(
+        state,
+        frame=result.frame,
+        science=state.frame if branches and state.science is None else state.science,
+        branch=branch,
+        # A finer grid has no catalogue; that of the science image is not lost for it.
+        sources=result.frame.sources if is_new else state.sources,
+        sources_of=branch if is_new else state.sources_of,
+        layers=joined_layers(state.layers, placed_layers(result.layers, given)),
+        tables={**state.tables, **result.tables},
+        account=state.account + said,
+    )

@@ -173,10 +173,8 @@ def kept(frame: Frame, plane: MaskPlane, found: NDArray[np.bool_]) -> NDArray[np
     gatherer.add(frame.data, np.isfinite(frame.data))
     measured = transform.measurement(gatherer.finish())
     flags = found * np.uint32(plane)
-    judged, counts = judge(frame, flags, measured, height=frame.shape[0], margin=96)
+    judged = judge(frame, flags, measured, height=frame.shape[0], margin=96)
     left = judged != 0
-    lost = int(np.count_nonzero(found & ~left))
-    assert counts == ({plane: (int(found.sum()), lost)} if found.any() else {})
     assert not (left & ~found).any()
     return np.asarray(left)
 
@@ -372,7 +370,7 @@ def test_bands_of_several_strips_give_the_same_bytes(scene: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstrocleanWarning)
         stage = load_stage("maximask", tile=256)
-        assert 512 <= stage.row_step(scene.frame) < 650
+        assert 512 <= stage.scope(scene.frame).step < 650
         whole = stage.run(scene.frame)
         bands = run_in_bands(stage, scene.frame, rows=1)
     assert bands["flags"].tobytes() == whole.frame.flags.tobytes()

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from astroclean_pconv.clumps import Places, find_clumps
 from astroclean_pconv.filling import Filled
-from astroclean_pconv.psf_image import PsfImage
 from astroclean_pconv.separation import Doubts, Pixels, solve
 from astroclean_pconv.sources import Sources
 from astroclean_pconv.stretches import Stretch
 
 from astroclean.core.holes import disks
+from astroclean.core.psf_draw import PsfImage
 from astroclean.simulate.psfs import make_psf
 
 if TYPE_CHECKING:
