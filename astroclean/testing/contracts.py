@@ -319,7 +319,7 @@ class DeconvolverContract(StageContract):
         result = stage.run(frame).frame
         seen = np.isfinite(frame.data) & np.isfinite(result.data) & ~frame.mask
         before, after = (float(image.data[seen].sum(dtype=float)) for image in (frame, result))
-        assert after == pytest.approx(before, rel=0.02)
+        assert after == pytest.approx(before, rel=0.05)
 
 
 class SuperResolverContract(StageContract):
