@@ -13,12 +13,13 @@ from astroclean.core.grid import Grid
 from astroclean.core.layer import Layer
 from astroclean.core.options import Options
 from astroclean.core.planes import MaskPlane
+from astroclean.errors import ConfigurationError
 from astroclean.simulate.band_grids import Band, Bands, draw_bands
 from astroclean.simulate.blend_images import Canvas, Member, joint_sources, sources_of, sum_of
 from astroclean.simulate.detector import CameraRange
 from astroclean.simulate.draws import Range, Share, log_uniform, uniform, whole
 from astroclean.simulate.galaxies import KINDS, GalaxyRange, draw_components
-from astroclean.simulate.psfs import OVERSAMPLING, PsfRange, make_psf
+from astroclean.simulate.psfs import OVERSAMPLING, PSF_HALF, PsfRange, make_psf
 from astroclean.simulate.scene import Scene
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["BlendConfig", "FinerConfig", "simulate_blends", "simulate_finer"]
 
 _PER = 256 * 256
+_WIDEST = PSF_HALF / 2
+"""FWHM up to which a Gaussian is whole on the stamp that an image carries."""
 
 
 class BlendConfig(Options):
@@ -211,6 +214,12 @@ def _fine(
         return None
     grid = Grid.of(frame).finer(config.finer)
     width = config.sharper * canvas.psf.fwhm_pixels * config.finer
+    if width > _WIDEST:
+        raise ConfigurationError(
+            f"sharper x finer: the PSF of the finer truth would have a FWHM of {width:.1f} of its "
+            f"pixels, and {_WIDEST:.0f} fit on its stamp. Give less of either, or a narrower "
+            "`psf.fwhm`."
+        )
     psf = make_psf("gaussian", fwhm_pixels=width)
     finer = Canvas(psf, grid.shape, canvas.middle, canvas.ratio * config.finer)
     light = sum_of(finer.stamps(members, index), grid.shape)

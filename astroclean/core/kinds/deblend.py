@@ -52,7 +52,9 @@ class Deblender(Stage):
         return self.separate(frame)
 
     def _apply(self, frame: Frame, answer: Separation) -> StageResult:
-        sources = answer.sources.with_sky(frame.wcs).on_grid(Grid.of(frame))
+        sources = answer.sources.on_grid(Grid.of(frame))
+        assert sources.grid is not None  # of a set it may be that of another band
+        sources = sources.with_sky(sources.grid.wcs)
         result = frame.replace(sources=sources)
         if sources.segmentation is not None:
             labels = self._checked(frame, "segmentation", sources.segmentation)

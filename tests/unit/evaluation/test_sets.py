@@ -13,6 +13,7 @@ from astropy.wcs import WCS
 
 from astroclean.core.frame import Frame
 from astroclean.core.frameset import FrameSet
+from astroclean.core.grid import Grid
 from astroclean.core.kinds.deblend import Deblender
 from astroclean.core.kinds.mask import Masker
 from astroclean.core.needs import Needs
@@ -141,6 +142,46 @@ def test_what_is_missed_in_one_band_is_found_in_the_other() -> None:
     lost = {"g": {3}, "r": {3}}
     rows = scored(DeblendEvaluation(), stage(Together, answer, []), scene)
     assert rows["all"]["completeness"] == 0.8
+
+
+def test_one_catalogue_for_all_bands_is_read_on_the_pixels_that_it_names() -> None:
+    bare = two_bands()
+    wcs = {}
+    for band, scale in (("g", 1.0), ("r", 0.5)):
+        ny, nx = bare.bands[band].frame.shape
+        wcs[band] = WCS(naxis=2)
+        wcs[band].wcs.ctype, wcs[band].wcs.crval = ("RA---TAN", "DEC--TAN"), (10.0, 20.0)
+        wcs[band].wcs.cdelt = -scale / 3600, scale / 3600
+        wcs[band].wcs.crpix = (nx + 1) / 2, (ny + 1) / 2
+    scene = Scene.of_bands(
+        {
+            band: replace(one, frame=one.frame.replace(wcs=wcs[band]))
+            for band, one in bare.bands.items()
+        }
+    )
+    g, r = (scene.bands[band].sources for band in "gr")
+    table = g.table["id", "x", "y"].copy()
+    table["flux_g"], table["flux_r"] = g.table["flux"], r.table["flux"]
+    stamps = tuple(replace(s, band=b) for b, own in (("g", g), ("r", r)) for s in own.stamps)
+    joint = Sources(table, None, stamps, Grid.of(scene.frame))
+    results = []
+
+    def answer(frames: FrameSet) -> dict[str, Separation]:
+        return {band: Separation(joint) for band in frames}
+
+    class Kept(DeblendEvaluation):
+        def measure(self, trial: Trial) -> Any:
+            results.append(trial.result.frame.sources)
+            return super().measure(trial)
+
+    rows = scored(Kept(), stage(Together, answer, []), scene)
+    for name in ("all", "g: all", "r: all"):
+        assert rows[name]["completeness"] == rows[name]["soft IoU"] == 1
+        assert rows[name]["dm"] == 0
+    # Its places of the sky are those of the pixels that it counts in, in every band.
+    sky = wcs["g"].pixel_to_world(table["x"], table["y"])
+    for sources in results:
+        np.testing.assert_allclose(sources.table["ra"].value, sky.ra.deg, atol=1e-9)
 
 
 def test_scores_add_up_over_scenes_and_single_scenes_stay_as_they_are() -> None:

@@ -14,6 +14,7 @@ from astroclean.core.frame import Frame
 from astroclean.core.holes import HoleRule, measure_peaks
 from astroclean.core.planes import MaskPlane
 from astroclean.core.sources import Sources
+from astroclean.errors import ConfigurationError
 from astroclean.simulate.blends import (
     BlendConfig,
     FinerConfig,
@@ -377,6 +378,12 @@ def test_truth_on_finer_pixels() -> None:
     plain = simulate_blends(seed=2, shape=SHAPE, config=BlendConfig(groups=(20, 21)))
     assert _bytes(plain) == _bytes(scene)
     assert plain.fine is None
+
+
+def test_a_finer_psf_that_does_not_fit_its_stamp_is_refused() -> None:
+    wide = {"finer": 8, "sharper": 1.0, "psf": {"fwhm": (4.0, 5.0)}}
+    with pytest.raises(ConfigurationError, match="15 fit on its stamp"):
+        simulate_blends(seed=1, shape=SHAPE, config=BlendConfig.model_validate(wide))
 
 
 def test_scenes_of_several_bands_are_written_band_by_band(tmp_path: Path) -> None:
