@@ -14,6 +14,7 @@ from astroclean.inference.card import Precision, load_card
 from astroclean.inference.domain import check_domain
 from astroclean.inference.engine import EngineSettings, choose_engine, open_engine
 from astroclean.inference.predictor import Predictor
+from astroclean.inference.stamp_predictor import StampPredictor
 from astroclean.inference.weights import card_digest, find_weights
 
 if TYPE_CHECKING:
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
     from astroclean.inference.card import NetworkCard
     from astroclean.inference.engine import Engine
 
-__all__ = ["EngineOptions", "NetworkOptions", "NetworkTiles", "StageNetwork"]
+__all__ = [
+    "EngineOptions",
+    "NetworkOptions",
+    "NetworkStamps",
+    "NetworkTiles",
+    "StageNetwork",
+    "StampOptions",
+]
 
 
 class EngineOptions(StageOptions):
@@ -52,6 +60,14 @@ class NetworkOptions(EngineOptions):
     """Tiles given to the engine together."""
 
 
+class StampOptions(EngineOptions):
+    """Settings of a stage that shows its network stamps around sources."""
+
+    batch: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Stamps given to the engine together; none: as the card of the network says. It changes the
+    speed, and the answer by rounding at most."""
+
+
 class StageNetwork:
     """A network as a stage uses it.
 
@@ -60,7 +76,8 @@ class StageNetwork:
     card : Path
         Its card.
     options : EngineOptions
-        Of the stage; `NetworkOptions` for one that asks for a :attr:`predictor`.
+        Of the stage; `NetworkOptions` for one that asks for a :attr:`predictor`, `StampOptions` for
+        :attr:`stamps`.
     channels : sequence of str
         Channels that the stage wants, where it does not want all: others cost time.
 
@@ -114,6 +131,13 @@ class StageNetwork:
         assert isinstance(options, NetworkOptions)  # else there are no tiles
         return Predictor(self.card, self.engine, tile=options.tile, batch=options.batch)
 
+    @property
+    def stamps(self) -> StampPredictor:
+        """The network on the sources of frames."""
+        options = self._options
+        assert isinstance(options, StampOptions)  # else there is no batch
+        return StampPredictor(self.card, self.engine, batch=options.batch)
+
     def warn_outside_domain(self, frame: Frame) -> None:
         """Warn where a frame is not of the kind that the network was trained on."""
         for told in check_domain(self.card, frame):
@@ -140,6 +164,25 @@ class NetworkTiles:
     def survey(self, frame: Frame) -> Survey | None:
         """Return what measures the whole frame for the normalization."""
         return self._network.predictor.survey(frame)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return weights, engine and precision."""
+        return self._network.fingerprint()
+
+
+class NetworkStamps:
+    """What every stage answers of itself that shows its network stamps around sources.
+
+    A mixin, before the base class of the kind; the stage sets ``_network`` in ``__init__``. One
+    whose sources come from the whole frame, or that does more with them, has a halo of its own.
+    """
+
+    _network: StageNetwork
+
+    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - that of the stamps is fixed
+        """Return the reach of a stamp in pixels."""
+        stamp = self._network.card.stamp
+        return None if stamp is None else stamp.halo
 
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine and precision."""
