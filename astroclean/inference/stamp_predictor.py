@@ -209,21 +209,24 @@ class StampPredictor:
 
     def _tell(self, frame: Frame, beyond: Sequence[SourceBox], unseen: Sequence[SourceBox]) -> None:
         about = f"{frame.frame_id}, network '{self.card.name}'"
+        origin = part_of(frame).origin
         if beyond:
             text = (
-                f"{about}: the stamps of {len(beyond)} sources ({_listed(beyond)}) lie beyond the "
-                f"part of the frame that is there, and were not looked at; the stage needs a halo "
-                f"of {self.halo} pixels"
+                f"{about}: the stamps of {len(beyond)} sources ({_listed(beyond, origin)}) lie "
+                "beyond the part of the frame that is there, and were not looked at; the stage "
+                f"needs a halo of {self.halo} pixels"
             )
             warnings.warn(text, SuspectWarning, stacklevel=3)
         if unseen:
             text = (
-                f"{about}: {len(unseen)} sources ({_listed(unseen)}) have too few valid pixels "
-                "and were not looked at"
+                f"{about}: {len(unseen)} sources ({_listed(unseen, origin)}) have too few valid "
+                "pixels and were not looked at"
             )
             warnings.warn(text, AstrocleanWarning, stacklevel=3)
 
 
-def _listed(boxes: Sequence[SourceBox]) -> str:
-    places = [f"x {box.place[0]:.1f} y {box.place[1]:.1f}" for box in boxes[:_FEW]]
+def _listed(boxes: Sequence[SourceBox], origin: tuple[int, int]) -> str:
+    """Return where sources are in the larger frame, for a message."""
+    y, x = origin
+    places = [f"x {box.place[0] + x:.1f} y {box.place[1] + y:.1f}" for box in boxes[:_FEW]]
     return "; ".join(places) + ("; ..." if len(boxes) > _FEW else "")
