@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_pconv.cutouts import REACH, SIDES, CutOut, cut, plan_cutouts
+from astroclean_pconv.fill.cutouts import REACH, SIDES, CutOut, cut, plan_cutouts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -12,8 +12,8 @@ from astroclean.inference.normalize import SigmaClipZscore
 from astroclean.simulate.compact import SNR_CLASSES, TABLE_1, draw_flux
 from astroclean.simulate.draws import log_uniform, uniform, whole
 from astroclean.simulate.fields import render_stars
-from astroclean_pconv import grounds
-from astroclean_pconv.cutouts import SIDE, CutOut, cut
+from astroclean_pconv.fill.cutouts import SIDE, CutOut, cut
+from astroclean_pconv.train import grounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean_pconv.grounds import Ground
+    from astroclean_pconv.train.grounds import Ground
 
 __all__ = [
     "CUTS",

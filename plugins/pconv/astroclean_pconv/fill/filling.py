@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.parallel import in_threads
-from astroclean_pconv.cutouts import BATCHES, cut, plan_cutouts
-from astroclean_pconv.noise import draw_noise, measure_noise
+from astroclean_pconv.fill.cutouts import BATCHES, cut, plan_cutouts
+from astroclean_pconv.fill.noise import draw_noise, measure_noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.inference.stage_network import StageNetwork
-    from astroclean_pconv.cutouts import CutOut
-    from astroclean_pconv.noise import Noise
+    from astroclean_pconv.fill.cutouts import CutOut
+    from astroclean_pconv.fill.noise import Noise
 
     _View = tuple[NDArray[np.float32], NDArray[np.bool_]]
     _Part = tuple[CutOut, tuple[NDArray[Any], ...]]
