@@ -174,15 +174,14 @@ class NetworkStamps:
     """What every stage answers of itself that shows its network stamps around sources.
 
     A mixin, before the base class of the kind; the stage sets ``_network`` in ``__init__``. One
-    whose sources come from the whole frame, or that does more with them, has a halo of its own.
+    that finds its sources on the whole frame has a halo of its own.
     """
 
     _network: StageNetwork
 
     def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - that of the stamps is fixed
-        """Return the reach of a stamp in pixels."""
-        stamp = self._network.card.stamp
-        return None if stamp is None else stamp.halo
+        """Return the reach of stamps that touch a pixel, in pixels."""
+        return self._network.stamps.halo
 
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine and precision."""

@@ -39,7 +39,7 @@ class StampCard(Declared):
     come in the unit of the frame. The others are shown as they are."""
 
     @property
-    def halo(self) -> int:
+    def reach(self) -> int:
         """Pixels around the pixel of a source within which its stamp lies, wherever in it it is."""
         return self.side // 2 + 1
 

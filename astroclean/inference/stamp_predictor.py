@@ -49,8 +49,8 @@ class StampAnswers:
     """(n,): what each was divided by, in the unit of the frame; NaN where the normalization of the
     card measures it, and where the network was not asked."""
     asked: NDArray[np.bool_]
-    """(n,): False where a stamp lies beyond the part of a frame that is there, or shows too little
-    of its source."""
+    """(n,): False where a stamp touches no row that is wanted of a part of a frame, lies beyond
+    what is there, or shows too little of its source."""
     _shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def stacked(self, name: str) -> NDArray[np.float32]:
@@ -76,8 +76,9 @@ class StampPredictor:
     """Applies one network to stamps around sources: cut, scale, infer, undo.
 
     The answer for a source is the same to the bit whichever others there are, in whatever order,
-    and whether the frame is whole or a part of a larger one, as long as the part holds all of its
-    stamp. A stage has :attr:`halo` pixels of halo for that.
+    and whether the frame is whole or a part of a larger one. Of a part, the network is asked about
+    all stamps that touch the rows that are wanted of it, so that they can be put back; with
+    :attr:`halo` rows more the part holds all of them.
 
     Parameters
     ----------
@@ -111,8 +112,8 @@ class StampPredictor:
 
     @property
     def halo(self) -> int:
-        """Pixels around the pixel of a source within which its stamp lies."""
-        return self._stamp.halo
+        """Rows around those wanted within which all stamps lie that touch one of these."""
+        return 2 * self._stamp.reach
 
     def predict(
         self,
@@ -178,7 +179,8 @@ class StampPredictor:
         origin = part_of(frame).origin
         places = np.asarray(positions, dtype=np.float64).reshape(-1, 2)
         boxes = sources.boxes(places, stamp_boxes(places, self._stamp.side, origin=origin))
-        inside = [box for box in boxes if sources.holds(box)]
+        wanted = [box for box in boxes if sources.wants(box)]
+        inside = [box for box in wanted if sources.holds(box)]
         kept: list[Any] = [None] * len(boxes)
         asked = np.zeros(len(boxes), dtype=bool)
         scales = np.full(len(boxes), np.nan)
@@ -189,7 +191,7 @@ class StampPredictor:
             scales[box.number] = np.nan if view.scale is None else view.scale
 
         self._runner.run(inside, sources.view, take)
-        beyond = [box for box in boxes if not sources.holds(box) and sources.owns(box)]
+        beyond = [box for box in wanted if not sources.holds(box)]
         unseen = [box for box in inside if not asked[box.number]]
         self._tell(frame, beyond, unseen)
         return StampAnswers(tuple(boxes), kept, scales, asked, self._shapes())

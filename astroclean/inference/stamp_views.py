@@ -95,10 +95,14 @@ class SourceStamps:
                 return False
         return True
 
-    def owns(self, box: SourceBox) -> bool:
-        """Whether a source lies in the rows that are wanted of the frame."""
-        rows = range(self._frame.shape[0])[self._part.own]
-        return int(np.floor(box.place[1] + 0.5)) in rows
+    def wants(self, box: SourceBox) -> bool:
+        """Whether a stamp touches the rows that are wanted, or lies beyond the frame beside them."""
+        low, height = self._part.origin[0], self._part.shape[0]
+        rows = range(low, low + self._frame.shape[0])[self._part.own]
+        first = box.y + low
+        return (rows.start == 0 or first + box.side > rows.start) and (
+            rows.stop == height or first < rows.stop
+        )
 
     def view(self, box: SourceBox) -> StampView | None:
         """Return what is known of a stamp; None where too little of its source is valid."""

@@ -65,5 +65,6 @@ def frame_bands(
     for start in range(0, height, rows):
         stop = min(start + rows, height)
         first, last = max(start - halo, 0), min(stop + halo, height)
-        part = FramePart((first, 0), frame.shape, measured or {})
-        yield frame[first:last].replace(part=part), slice(start - first, stop - first)
+        own = slice(start - first, stop - first)
+        part = FramePart((first, 0), frame.shape, measured or {}, own)
+        yield frame[first:last].replace(part=part), own

@@ -172,17 +172,18 @@ def test_a_source_whose_stamp_leaves_the_halo_is_told(tmp_path: Path) -> None:
     low, high = 40 - network.halo + 6, 80 + network.halo
     part = FramePart((low, 0), frame.shape, own=slice(40 - low, 80 - low))
     cut = frame[low:high].replace(part=part)
-    # In the middle; at the upper end, whose halo is too narrow; in the halo, another part's.
-    places = np.array([[60.0, 60], [50, 41], [70, 38]]) - np.array([0, low])
+    # In the middle; above, in the halo, which is wide enough; below, where it is not; in the halo,
+    # so far out that the stamp is another part's.
+    places = np.array([[60.0, 60], [50, 90], [50, 29], [70, 24]]) - np.array([0, low])
     given = {"others": OTHERS[low:high]}
-    with pytest.warns(SuspectWarning, match=r"1 sources \(x 50.0 y 41.0\).*halo of 13 pixels"):
+    with pytest.warns(SuspectWarning, match=r"1 sources \(x 50.0 y 29.0\).*halo of 26 pixels"):
         answers = network.predict(cut, places, given, noise=1.0)
-    np.testing.assert_array_equal(answers.asked, [True, False, False])
-    assert answers.kept[1:] == [None, None]
-    assert np.isnan(answers.stacked("light")[1:]).all()
+    np.testing.assert_array_equal(answers.asked, [True, True, False, False])
+    assert list(answers.kept[2:]) == [None, None]
+    assert np.isnan(answers.stacked("light")[2:]).all()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        network.predict(cut, places[[0, 2]], given, noise=1.0)
+        network.predict(cut, places[[0, 1, 3]], given, noise=1.0)
 
 
 def test_at_the_border_there_is_nothing_and_the_mask_says_so(tmp_path: Path) -> None:
