@@ -90,7 +90,9 @@ class StageNetwork:
     """
 
     def __init__(self, card: Path, options: EngineOptions, *, channels: Sequence[str] = ()) -> None:
-        self.card: NetworkCard = _card(card).limited(channels)
+        # What lies beside the card counts; a file that changed since is read anew.
+        self._digest = card_digest(card) if card.is_file() else ""
+        self.card: NetworkCard = _card(card, self._digest).limited(channels)
         self._path = card
         self._options = options
         self._channels = tuple(channels)
@@ -107,7 +109,7 @@ class StageNetwork:
         find_weights(self.card)
         return {
             "weights": self.card.weights.sha256,
-            "card": card_digest(self._path),
+            "card": self._digest,
             "engine": choose_engine(self.card, prefer=options.engine, precision=options.precision),
             "precision": options.precision or self.card.default_precision,
         }
@@ -122,7 +124,7 @@ class StageNetwork:
             options.threads,
             self._channels,
         )
-        return _engine(self._path, options.engine, settings)
+        return _engine(self._path, self._digest, options.engine, settings)
 
     @property
     def predictor(self) -> Predictor:
@@ -189,13 +191,13 @@ class NetworkStamps:
 
 
 @functools.lru_cache(maxsize=16)
-def _card(path: Path) -> NetworkCard:
+def _card(path: Path, digest: str) -> NetworkCard:  # noqa: ARG001 - the key of what is kept
     return load_card(path)
 
 
 @functools.lru_cache(maxsize=4)
-def _engine(path: Path, name: str, settings: EngineSettings) -> Engine:
-    card = _card(path)
+def _engine(path: Path, digest: str, name: str, settings: EngineSettings) -> Engine:
+    card = _card(path, digest)
     return open_engine(
         card,
         find_weights(card),

@@ -96,7 +96,7 @@ class SourceStamps:
         return True
 
     def wants(self, box: SourceBox) -> bool:
-        """Whether a stamp touches the rows that are wanted, or lies beyond the frame beside them."""
+        """Whether a stamp touches the wanted rows, or lies beyond the border next to them."""
         low, height = self._part.origin[0], self._part.shape[0]
         rows = range(low, low + self._frame.shape[0])[self._part.own]
         first = box.y + low
