@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,9 @@ import numpy as np
 from astropy.stats import mad_std
 
 from astroclean.core.limits import CHANGED, PLAUSIBLE, SOURCE_LIGHT
+from astroclean.core.metrics import Total
 from astroclean.core.planes import MaskPlane, count_planes
+from astroclean.core.survey import part_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
 
-__all__ = ["Change", "change_between"]
+__all__ = ["Change", "change_between", "sample_step", "sky_of"]
 
 _SIGMAS = 3.0
 _STEP = 0.7
@@ -37,10 +40,10 @@ class Change:
     """Plane to pixels that gained it."""
     replaced: int = 0
     """Pixels with another value."""
-    light: float = 0.0
+    light: Total = field(default_factory=Total)
     """Of sources before, in the unit of the frame: of what is wide and has soft edges, so that hits
     do not count."""
-    light_filled: float = 0.0
+    light_filled: Total = field(default_factory=Total)
     """That of pixels that were rejected and then filled."""
 
     def __add__(self, other: Change) -> Change:
@@ -50,8 +53,8 @@ class Change:
             self.pixels + other.pixels,
             {name: self.flagged.get(name, 0) + other.flagged.get(name, 0) for name in names},
             self.replaced + other.replaced,
-            self.light + other.light,
-            self.light_filled + other.light_filled,
+            self.light.joined(other.light),
+            self.light_filled.joined(other.light_filled),
         )
 
     def shares(self) -> dict[str, float]:
@@ -107,8 +110,8 @@ def change_between(before: Frame, after: Frame, rows: slice) -> Change:
     Returns
     -------
     Change
-        Of these rows. Sky and noise, for the light of sources, are those of the whole of
-        ``before``.
+        Of these rows. Sky and noise, for the light of sources, are those that the runner measured
+        before the first stage, else those of the whole of ``before``.
     """
     gained = after.flags[rows] & ~before.flags[rows]
     pixels = gained.size - int(np.count_nonzero(before.where(MaskPlane.NO_DATA)[rows]))
@@ -126,9 +129,26 @@ def change_between(before: Frame, after: Frame, rows: slice) -> Change:
         pixels,
         flagged,
         int(np.count_nonzero(replaced)),
-        float(light.sum(dtype=np.float64)),
-        float(light[filled].sum(dtype=np.float64)),
+        Total.of(light),
+        Total.of(np.where(filled, light, 0)),
     )
+
+
+def sample_step(shape: tuple[int, int]) -> int:
+    """Return how far apart the pixels are, on both axes, in which sky and noise are measured."""
+    return max(1, math.isqrt(shape[0] * shape[1] // _SAMPLE))
+
+
+def sky_of(sample: NDArray[np.float32]) -> tuple[float, float] | None:
+    """Return level and noise of the sky; None without a finite pixel.
+
+    Parameters
+    ----------
+    sample : array of float32
+        Pixels of the frame. Not modified.
+    """
+    finite = sample[np.isfinite(sample)]
+    return (float(np.median(finite)), float(mad_std(finite))) if finite.size else None
 
 
 def _source_light(frame: Frame, filled: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -141,12 +161,12 @@ def _source_light(frame: Frame, filled: NDArray[np.bool_]) -> NDArray[np.float32
     """
     from scipy.ndimage import binary_opening  # noqa: PLC0415 - heavy
 
-    usable = np.isfinite(frame.data)
-    sample = _sample(frame.data[usable])
-    if not sample.size:
+    step = sample_step(frame.shape)
+    measured = part_of(frame).sky or sky_of(frame.data[::step, ::step])
+    if measured is None:
         return np.zeros_like(frame.data)
-    sky, noise = float(np.median(sample)), float(mad_std(sample))
-    above = np.where(usable, frame.data - np.float32(sky), 0)
+    sky, noise = measured
+    above = np.where(np.isfinite(frame.data), frame.data - np.float32(sky), 0)
     wide = binary_opening(above > _SIGMAS * noise, np.ones((3, 3)))
     light: NDArray[np.float32] = np.where(wide & ~_sharp(above, filled), above, 0)
     return light
@@ -174,7 +194,3 @@ def _sharp(above: NDArray[np.float32], filled: NDArray[np.bool_]) -> NDArray[np.
     sharp = np.zeros(filled.shape, dtype=bool)
     sharp[y, x] = (mean > _STEP * height)[groups]
     return sharp
-
-
-def _sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return values[:: max(1, values.size // _SAMPLE)]

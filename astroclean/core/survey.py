@@ -26,6 +26,8 @@ class FramePart:
     """Name of a stage to what its survey found on the larger frame."""
     own: slice = field(default_factory=lambda: slice(None))
     """Rows of the frame that are wanted; the others are there for their influence."""
+    sky: tuple[float, float] | None = None
+    """Level and noise of the larger frame before the first stage, where they were measured."""
 
 
 def part_of(frame: Frame) -> FramePart:

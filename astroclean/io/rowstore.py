@@ -1,4 +1,4 @@
-"""`RowStore`: an image on scratch disk that is written and read by rows, for giant frames."""
+"""Images by rows: `RowStore` keeps one on scratch disk, for frames that do not fit into memory."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["RowStore"]
+__all__ = ["RowStore", "blocks_of", "row_blocks", "window_of"]
+
+_BLOCK_BYTES = 32_000_000
 
 
 class RowStore:
@@ -64,7 +66,57 @@ class RowStore:
         block = np.fromfile(
             self.path,
             dtype=self._stored,
-            count=(stop - start) * width,
+            count=max(stop - start, 0) * width,
             offset=start * width * self._stored.itemsize,
         ).reshape(-1, width)
         return block if self._convert is None else self._convert(block)
+
+
+def blocks_of(*images: Any, multiple: int = 1) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Yield images of one shape by blocks of whole rows, side by side.
+
+    Parameters
+    ----------
+    *images : (ny, nx) array or RowStore
+        An array is one block: it is in memory.
+    multiple : int
+        All blocks but the last have a multiple of so many rows.
+    """
+    ny, nx = images[0].shape
+    if not any(isinstance(image, RowStore) for image in images):
+        yield images
+        return
+    for rows in row_blocks((ny, nx), multiple=multiple):
+        yield tuple(image[rows] for image in images)
+
+
+def row_blocks(shape: tuple[int, int], *, multiple: int = 1) -> Iterator[slice]:
+    """Yield slices of rows, small enough to be read at once, that together are an image.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        (ny, nx) of the image.
+    multiple : int
+        All but the last have a multiple of so many rows.
+    """
+    ny, nx = shape
+    rows = max(_BLOCK_BYTES // max(8 * nx, 1) // multiple, 1) * multiple
+    for start in range(0, ny, rows):
+        yield slice(start, min(start + rows, ny))
+
+
+def window_of(image: Any, rows: slice, columns: slice) -> NDArray[Any]:
+    """Return a window of an array or a `RowStore`.
+
+    Parameters
+    ----------
+    image : (ny, nx) array or RowStore
+        Not modified.
+    rows, columns : slice
+        Their steps may be greater than 1.
+    """
+    if isinstance(image, RowStore) and rows.step not in (None, 1):
+        wanted = range(image.shape[0])[rows]
+        return np.concatenate([image[row : row + 1][:, columns] for row in wanted])
+    return np.asarray(image[rows][:, columns])

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.planes import REJECTING, MaskPlane
+from astroclean.io.rowstore import blocks_of, window_of
 from astroclean.report.model import Preview
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 __all__ = ["PLANE_COLORS", "make_previews"]
@@ -102,22 +105,17 @@ class _Stretch:
 
 
 def make_previews(
-    before: NDArray[np.float32],
-    after: NDArray[np.float32],
-    flags_after: NDArray[np.uint32],
-    changed: NDArray[np.bool_],
-    *,
-    limit: int = 720,
+    before: Any, after: Any, flags_after: Any, changed: Any, *, limit: int = 720
 ) -> list[Preview]:
     """Draw a frame before and after: all of it, and at full resolution where most happened.
 
     Parameters
     ----------
-    before, after : (ny, nx) float32
+    before, after : (ny, nx) float32 array or RowStore
         Pixel values in one unit. Not modified. Pixels that are not finite get a neutral color.
-    flags_after : (ny, nx) uint32
+    flags_after : (ny, nx) uint32 array or RowStore
         Bits of :class:`~astroclean.core.planes.MaskPlane`. Not modified.
-    changed : (ny, nx) bool
+    changed : (ny, nx) bool array or RowStore
         Pixels whose value differs. Not modified.
     limit : int, optional
         Longest side of the overview in pixels; the detail shows 160 pixels, up to 4 times as large.
@@ -132,15 +130,15 @@ def make_previews(
     ny, nx = before.shape
     if not ny * nx:
         return []
-    usable = (flags_after & np.uint32(REJECTING)) == 0
     factor = max(1, -(-max(ny, nx) // limit))
     zoom = min(_MAX_ZOOM, max(1, limit // max(ny, nx))) if factor == 1 else 1
     small = _bin_mean(before, factor)
-    stretch = _Stretch.of(small, _reduce(np.bitwise_or, usable, factor, np.bool_))
+    usable = _reduced(np.bitwise_or, flags_after, factor, np.bool_, _is_usable)
+    stretch = _Stretch.of(small, usable)
     scale = f"one pixel is the mean of {factor} {_TIMES} {factor}" if factor > 1 else _zoomed(zoom)
     overview = _draw(
         "overview",
-        (small, _bin_mean(after, factor), _reduce(np.bitwise_or, flags_after, factor, np.uint32)),
+        (small, _bin_mean(after, factor), _reduced(np.bitwise_or, flags_after, factor, np.uint32)),
         stretch,
         zoom=zoom,
         note=f"Whole frame, {nx} {_TIMES} {ny} pixels; {scale}; {stretch}",
@@ -148,26 +146,30 @@ def make_previews(
     window = _busiest(flags_after, changed)
     if window is None or (max(ny, nx) <= _WINDOW and zoom == _MAX_ZOOM):
         return [overview]
-    return [overview, _draw_detail((before, after, flags_after), usable, window, limit)]
+    return [overview, _draw_detail((before, after, flags_after), window, limit)]
 
 
-def _draw_detail(
-    images: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint32]],
-    usable: NDArray[np.bool_],
-    window: tuple[slice, slice],
-    limit: int,
-) -> Preview:
+def _is_usable(flags: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    return np.asarray((flags & np.uint32(REJECTING)) == 0)
+
+
+def _draw_detail(images: tuple[Any, Any, Any], window: tuple[slice, slice], limit: int) -> Preview:
     before, after, flags = images
     rows, columns = window
     # A whole frame says more about the sky than a window that a bright star may fill.
     step = 1 + max(before.shape) // 2048
     sky = (slice(None, None, step), slice(None, None, step))
-    stretch = _Stretch.of(before[sky].astype(np.float64), usable[sky])
+    seen = window_of(before, *sky).astype(np.float64)
+    stretch = _Stretch.of(seen, _is_usable(window_of(flags, *sky)))
     zoom = max(1, min(_MAX_ZOOM, limit // _WINDOW))
     place = f"x {columns.start} to {columns.stop - 1}, y {rows.start} to {rows.stop - 1}"
     return _draw(
         "detail",
-        (before[window].astype(np.float64), after[window].astype(np.float64), flags[window]),
+        (
+            window_of(before, *window).astype(np.float64),
+            window_of(after, *window).astype(np.float64),
+            window_of(flags, *window),
+        ),
         stretch,
         zoom=zoom,
         note=f"Pixels {place} (from 0), {_zoomed(zoom)}; {stretch}",
@@ -178,19 +180,24 @@ def _zoomed(zoom: int) -> str:
     return f"shown at {zoom}{_TIMES}" if zoom > 1 else "every pixel shown"
 
 
-def _busiest(flags: NDArray[np.uint32], changed: NDArray[np.bool_]) -> tuple[slice, slice] | None:
+def _busiest(flags: Any, changed: Any) -> tuple[slice, slice] | None:
     """Return the window with most changed pixels, else defects, else flags; None without any."""
-    defects = int(REJECTING & ~_NOWHERE)
-    for marked in (changed, flags & np.uint32(defects), flags):
-        where = marked != 0
-        if where.any():
-            return _window_on(where)
+    defects = np.uint32(REJECTING & ~_NOWHERE)
+    for image, marked in (
+        (changed, np.asarray),
+        (flags, lambda rows: (rows & defects) != 0),
+        (flags, lambda rows: rows != 0),
+    ):
+        counts = _reduced(np.add, image, _BLOCK, np.int64, marked)
+        if counts.any():
+            return _window_on(image, counts, marked)
     return None
 
 
-def _window_on(where: NDArray[np.bool_]) -> tuple[slice, slice]:
+def _window_on(
+    image: Any, counts: NDArray[np.int64], marked: Callable[[Any], Any]
+) -> tuple[slice, slice]:
     """Return the window with most marked pixels, moved so that these lie in its middle."""
-    counts = _reduce(np.add, where, _BLOCK, np.int64)
     blocks = _WINDOW // _BLOCK
     totals = counts.cumsum(0).cumsum(1)
     totals = np.pad(totals, ((1, 0), (1, 0)))
@@ -198,11 +205,12 @@ def _window_on(where: NDArray[np.bool_]) -> tuple[slice, slice]:
     inside = totals[tall:, wide:] - totals[:-tall, wide:]
     inside = inside - totals[tall:, :-wide] + totals[:-tall, :-wide]
     row, column = np.unravel_index(int(inside.argmax()), inside.shape)
-    first = _cut(where.shape, (int(row) * _BLOCK, int(column) * _BLOCK))
-    ys, xs = np.nonzero(where[first])
+    first = _cut(image.shape, (int(row) * _BLOCK, int(column) * _BLOCK))
+    ys, xs = np.nonzero(marked(window_of(image, *first)))
     middle = (first[0].start + round(ys.mean()), first[1].start + round(xs.mean()))
-    centered = _cut(where.shape, (middle[0] - _WINDOW // 2, middle[1] - _WINDOW // 2))
-    return centered if np.count_nonzero(where[centered]) >= ys.size else first
+    centered = _cut(image.shape, (middle[0] - _WINDOW // 2, middle[1] - _WINDOW // 2))
+    inside_centered = np.count_nonzero(marked(window_of(image, *centered)))
+    return centered if inside_centered >= ys.size else first
 
 
 def _cut(shape: tuple[int, ...], corner: tuple[int, int]) -> tuple[slice, slice]:
@@ -212,18 +220,29 @@ def _cut(shape: tuple[int, ...], corner: tuple[int, int]) -> tuple[slice, slice]
     return rows, columns
 
 
-def _reduce(ufunc: np.ufunc, image: NDArray[Any], factor: int, dtype: type) -> NDArray[Any]:
+def _reduced(
+    ufunc: np.ufunc,
+    image: Any,
+    factor: int,
+    dtype: type,
+    of: Callable[[Any], Any] = np.asarray,
+) -> NDArray[Any]:
     """Reduce square blocks; those at the upper and right edge may be smaller."""
-    ny, nx = image.shape
-    tall = ufunc.reduceat(image, np.arange(0, ny, factor), axis=0, dtype=dtype)
-    return np.asarray(ufunc.reduceat(tall, np.arange(0, nx, factor), axis=1, dtype=dtype))
+    parts = []
+    for (rows,) in blocks_of(image, multiple=factor):
+        values = of(rows)
+        ny, nx = values.shape
+        tall = ufunc.reduceat(values, np.arange(0, ny, factor), axis=0, dtype=dtype)
+        parts.append(ufunc.reduceat(tall, np.arange(0, nx, factor), axis=1, dtype=dtype))
+    return np.concatenate(parts)
 
 
-def _bin_mean(image: NDArray[np.float32], factor: int) -> NDArray[np.float64]:
+def _bin_mean(image: Any, factor: int) -> NDArray[np.float64]:
     """Return the mean of the finite pixels of each block; NaN where there is none."""
-    finite = np.isfinite(image)
-    total = _reduce(np.add, np.where(finite, image, 0), factor, np.float64)
-    count = _reduce(np.add, finite, factor, np.int64)
+    total = _reduced(
+        np.add, image, factor, np.float64, lambda rows: np.where(np.isfinite(rows), rows, 0)
+    )
+    count = _reduced(np.add, image, factor, np.int64, np.isfinite)
     mean = np.full(total.shape, np.nan)
     np.divide(total, count, out=mean, where=count > 0)
     return mean

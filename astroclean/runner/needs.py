@@ -12,8 +12,9 @@ from astroclean.core.detector import Detector
 from astroclean.core.planes import MaskPlane
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError, NeedError, PluginError
-from astroclean.runner.frames import RESIDUAL, faults_named
+from astroclean.runner.finish import RESIDUAL
 from astroclean.runner.remarks import Remarks
+from astroclean.runner.stages import faults_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

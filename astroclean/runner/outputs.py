@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
     from astroclean.core.layer import Layer
     from astroclean.io.read import Exposure
-    from astroclean.runner.frames import FrameWork
     from astroclean.runner.plan import FilePlan
+    from astroclean.runner.state import FrameWork
 
 __all__ = [
     "kept_layers",
@@ -113,8 +112,7 @@ def _written_files(
 ) -> Iterator[str]:
     products = plan.pipeline.config.products
     keep: set[str] = set(products.keep)
-    kept = [replace(w.output, layers=kept_layers(w.output.layers, keep)) for w in works]
-    outputs = joined_colors(kept)
+    outputs = joined_colors([work.output for work in works])
     yield from _written_catalogs(plan, works, opened)
     for table in plan.tables if "tables" in keep else ():
         # A table without rows says that nothing was found.

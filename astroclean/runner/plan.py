@@ -17,9 +17,9 @@ from astroclean.io.names import base_name, split_name
 from astroclean.io.read import Exposure, ReadSettings, open_exposure
 from astroclean.io.resources import file_digest, load_resources
 from astroclean.registry.load import find_plugin, load_stage_class, make_stage
+from astroclean.runner.chunks import ChunkPlan, plan_chunks
 from astroclean.runner.needs import check_headers, check_needs
 from astroclean.runner.psf_source import PsfSource
-from astroclean.runner.windows import WindowPlan, plan_windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +75,7 @@ class FilePlan:
     """Resume key."""
     prefix_keys: tuple[str, ...]
     """Key of the state before each stage, for saved stages."""
-    windows: WindowPlan | None = None
+    chunks: ChunkPlan | None = None
     """How frames are cut that do not fit into memory; not part of the key, the bytes are equal."""
     contradictions: tuple[str, ...] = ()
     """What of the headers contradicts itself."""
@@ -147,10 +147,10 @@ def plan_file(request: PlanRequest) -> FilePlan:
         contradictions = tuple(exposure.contradictions)
         frames, instrument = len(exposure.slots), exposure.instrument.name
         limit = config.run.memory_bytes
-        windows = (
+        chunks = (
             None
             if limit is None
-            else plan_windows(exposure, stages, config, limit=limit // max(request.jobs, 1))
+            else plan_chunks(exposure, stages, config, limit=limit // max(request.jobs, 1))
         )
         content = file_digest(parse_address(request.input).path)
         key, prefix_keys = _keys(request, exposure, stages, content)
@@ -163,7 +163,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         specs=specs,
         frames=frames,
         key=key,
-        windows=windows,
+        chunks=chunks,
         prefix_keys=prefix_keys,
         contradictions=contradictions,
         content=content,

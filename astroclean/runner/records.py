@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from astroclean.io.read import Exposure
-    from astroclean.runner.frames import FrameWork
     from astroclean.runner.plan import FilePlan
     from astroclean.runner.remarks import Remarks
+    from astroclean.runner.state import FrameWork
     from astroclean.runner.units import Unit
 
 __all__ = [

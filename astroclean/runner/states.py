@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.core.change import Change
 from astroclean.core.history import HistoryEntry
+from astroclean.core.metrics import Total
 from astroclean.core.results import Score
 from astroclean.errors import AstrocleanError, FitsReadError
 from astroclean.io.arrays import read_arrays, write_arrays
 from astroclean.io.atomic import atomic_file
 from astroclean.report.model import StageRecord
-from astroclean.runner.frames import FrameState
 from astroclean.runner.remarks import Remarks
+from astroclean.runner.state import Account, FrameState
 from astroclean.runner.state_parts import Packer, Unpacker
 
 if TYPE_CHECKING:
@@ -104,13 +105,39 @@ def _packed(state: FrameState, packer: Packer) -> dict[str, Any]:
         "sources": None if state.sources is state.frame.sources else packer.sources(state.sources),
         "sources_of": state.sources_of,
         "layers": [[name, packer.layer(layer)] for name, layer in state.layers.items()],
-        "records": [record.model_dump() for record in state.records],
-        "scores": {name: _packed_score(score) for name, score in state.scores.items()},
-        "psf_origin": state.psf_origin,
-        "changes": {name: asdict(change) for name, change in state.changes.items()},
-        "remarks": asdict(state.remarks),
+        "account": _packed_account(state.account),
         "tables": {name: packer.table(table) for name, table in state.tables.items()},
     }
+
+
+def _packed_account(account: Account) -> dict[str, Any]:
+    return {
+        "records": {name: record.model_dump() for name, record in account.records.items()},
+        "metrics": {
+            stage: {name: float(value) for name, value in metrics.items()}
+            for stage, metrics in account.metrics.items()
+        },
+        "changes": {name: asdict(change) for name, change in account.changes.items()},
+        "scores": {name: _packed_score(score) for name, score in account.scores.items()},
+        "psf_origin": account.psf_origin,
+        "remarks": asdict(account.remarks),
+    }
+
+
+def _account(kept: Any) -> Account:
+    return Account(
+        {name: StageRecord.model_validate(record) for name, record in kept["records"].items()},
+        {stage: dict(metrics) for stage, metrics in kept["metrics"].items()},
+        {name: _change(change) for name, change in kept["changes"].items()},
+        {name: _score(score) for name, score in kept["scores"].items()},
+        str(kept["psf_origin"]),
+        Remarks(**kept["remarks"]),
+    )
+
+
+def _change(kept: Any) -> Change:
+    light = {name: Total(kept[name]) for name in ("light", "light_filled")}
+    return Change(**{**kept, **light})
 
 
 def _packed_score(score: Score) -> dict[str, Any]:
@@ -145,11 +172,7 @@ def _unpacked(kept: Any, arrays: Any, before: Frame) -> FrameState:
         sources=unpacker.sources(kept["sources"]) or frame.sources,
         sources_of=kept["sources_of"],
         layers={str(name): unpacker.layer(layer) for name, layer in kept["layers"]},
-        records=tuple(StageRecord.model_validate(record) for record in kept["records"]),
-        scores={name: _score(score) for name, score in kept["scores"].items()},
-        psf_origin=str(kept["psf_origin"]),
-        changes={name: Change(**change) for name, change in kept["changes"].items()},
-        remarks=Remarks(**kept["remarks"]),
+        account=_account(kept["account"]),
         tables={str(name): unpacker.table(table) for name, table in kept["tables"].items()},
     )
 

@@ -1,17 +1,19 @@
-"""`StateStore`: a frame between two stages on scratch disk, written and read by rows."""
+"""A frame between stages and in the end: in memory, or on scratch disk by rows."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from astroclean.core.survey import part_of
 from astroclean.io.rowstore import RowStore
-from astroclean.runner.frames import FrameState
+from astroclean.runner.outputs import kept_layers
+from astroclean.runner.state import Account, FrameState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -19,36 +21,43 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.layer import Layer
 
-__all__ = ["ImageStores", "StateStore", "layer_rows", "layers_of"]
+__all__ = ["HeldState", "Images", "StateStore", "Store", "Target", "images_of", "layers_of"]
 
 _LAYER, _UNCERTAINTY = "layer ", " uncertainty"
 _BLANK_ROWS = 256
 
 
-class ImageStores:
-    """Images of one shape that grow together, a band at a time.
+class Images:
+    """Images of one frame that grow together, a chunk at a time.
 
     Parameters
     ----------
-    folder : Path
-        Empty folder, or one that does not exist yet.
     shape : (int, int)
         (ny, nx) of each image when it is whole.
+    folder : Path, optional
+        Where they lie, by rows; made where it is missing. Without it there is one chunk, and its
+        images stay in memory as they are.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, int]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, shape: tuple[int, int], folder: Path | None = None) -> None:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.shape = shape
-        self.images: dict[str, RowStore] = {}
+        self.images: dict[str, Any] = {}
+        """Name to array, or to `RowStore`."""
         self._rows = 0
 
     def append(self, images: Mapping[str, Any]) -> None:
         """Write the next rows of every image.
 
-        A band may lack an image that another has: an uncertainty that a stage gives where it
+        A chunk may lack an image that another has: an uncertainty that a stage gives where it
         changed pixels only. It is NaN there, and any other image zero.
         """
+        if self.folder is None:
+            assert not self.images
+            self.images = dict(images)
+            return
         count = len(next(iter(images.values())))
         for name, rows in images.items():
             if name not in self.images:
@@ -68,57 +77,89 @@ class ImageStores:
             store.append(np.full((rows, self.shape[1]), value, dtype=store.dtype))
 
 
+class Store(Protocol):
+    """Where a frame is between two passes."""
+
+    @property
+    def account(self) -> Account:
+        """What stages said so far that the states do not tell."""
+
+    def state(self, before: Frame) -> FrameState:
+        """Return the state of the rows that were read as ``before``."""
+
+
+class Target(Protocol):
+    """Where the chunks of a pass go."""
+
+    def add(self, before: Frame, state: FrameState, own: slice) -> None:
+        """Take the own rows of a chunk."""
+
+
+class HeldState:
+    """A frame of one chunk, in memory."""
+
+    account = Account()
+
+    def __init__(self, state: FrameState | None = None) -> None:
+        self._state = state
+
+    def add(self, before: Frame, state: FrameState, own: slice) -> None:  # noqa: ARG002
+        """Hold the state."""
+        self._state = state
+
+    def state(self, before: Frame) -> FrameState:
+        """Return what is held; of a frame that no stage has seen, the frame."""
+        return FrameState(before) if self._state is None else self._state
+
+
 class StateStore:
-    """What the stages of a segment leave, for the next segment.
+    """A frame after some of the stages, from which chunks of any height can be taken.
 
     Parameters
     ----------
-    folder, shape
-        As for :class:`ImageStores`.
+    shape, folder
+        As for :class:`Images`.
+    keep : collection of str
+        ``[products] keep``: layers that are not written are not stored.
+    account : Account
+        What earlier stages said of the frame; what those say that leave it here is added.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, int]) -> None:
-        self._stores = ImageStores(folder, shape)
+    def __init__(
+        self, shape: tuple[int, int], folder: Path, keep: Collection[str], account: Account
+    ) -> None:
+        self._images = Images(shape, folder)
+        self._keep = keep
         self._common: dict[str, Any] = {}
         self._layers: dict[str, Layer] = {}
-        self._psf_origin = ""
         self._uncertainty: type | None = None
+        self.account = account
 
-    def append(self, state: FrameState, own: slice, layers: Mapping[str, Layer]) -> None:
-        """Write the own rows of a band.
-
-        Parameters
-        ----------
-        state : FrameState
-            Of the band.
-        own : slice
-            Its own rows.
-        layers : mapping of str to Layer
-            Those of its layers that are kept.
-        """
+    def add(self, before: Frame, state: FrameState, own: slice) -> None:  # noqa: ARG002
+        """Write the own rows of a chunk; as `FinishedFrame.add`."""
         frame = state.frame
         images = {name: getattr(frame, name)[own] for name in ("data", "flags", "filled")}
         if frame.uncertainty is not None:
             self._uncertainty = type(frame.uncertainty)
             images["uncertainty"] = frame.uncertainty.array[own]
+        layers = kept_layers(state.layers, self._keep)
         self._layers |= layers
-        self._stores.append({**images, **layer_rows(layers, own)})
+        self._images.append({**images, **images_of(layers, own)})
         self._common = {"psf": frame.psf, "history": frame.history}
-        self._psf_origin = state.psf_origin
+        self.account += state.account
 
     def state(self, before: Frame) -> FrameState:
-        """Return the state of a band.
+        """Return the state of a chunk, with an account of its own.
 
         Parameters
         ----------
         before : Frame
             The same rows as they were read from the input; its ``part`` tells which.
         """
-        assert before.part is not None
-        first = before.part.origin[0]
+        first = part_of(before).origin[0]
         rows = slice(first, first + before.shape[0])
         images: dict[str, NDArray[Any]] = {
-            name: store[rows] for name, store in self._stores.images.items()
+            name: store[rows] for name, store in self._images.images.items()
         }
         uncertainty = images.get("uncertainty")
         if uncertainty is not None and self._uncertainty is not None:
@@ -130,11 +171,10 @@ class StateStore:
             uncertainty=uncertainty,
             **self._common,
         )
-        layers = layers_of(images, self._layers)
-        return FrameState(frame, layers=layers, psf_origin=self._psf_origin)
+        return FrameState(frame, layers=layers_of(images, self._layers))
 
 
-def layer_rows(layers: Mapping[str, Layer], own: slice) -> dict[str, Any]:
+def images_of(layers: Mapping[str, Layer], own: slice) -> dict[str, Any]:
     """Return the own rows of all images of layers, by names of their own."""
     images: dict[str, Any] = {}
     for name, layer in layers.items():
@@ -145,7 +185,7 @@ def layer_rows(layers: Mapping[str, Layer], own: slice) -> dict[str, Any]:
 
 
 def layers_of(images: Mapping[str, Any], like: Mapping[str, Layer]) -> dict[str, Layer]:
-    """Return layers of images named by :func:`layer_rows`; ``like`` tells all but the pixels."""
+    """Return layers of images named by :func:`images_of`; ``like`` tells all but the pixels."""
     return {
         name: replace(
             layer,

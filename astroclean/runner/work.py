@@ -5,26 +5,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import pickle
-import tempfile
 import time
 import uuid
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from astroclean.errors import AstrocleanError, ConfigurationError, FitsReadError
+from astroclean.errors import AstrocleanError, FitsReadError
 from astroclean.io.checksums import wrong_sums
 from astroclean.io.read import Exposure, open_exposure
 from astroclean.report.model import FileStatus
-from astroclean.runner.bands import run_by_windows
+from astroclean.runner.field import Field, Origin
 from astroclean.runner.folder import OutputFolder
-from astroclean.runner.frames import FrameState, FrameWork, faults_named, finish_frame, run_stages
-from astroclean.runner.outputs import (
-    kept_layers,
-    layer_records,
-    untranslated_planes,
-    write_outputs,
-)
+from astroclean.runner.outputs import layer_records, untranslated_planes, write_outputs
 from astroclean.runner.plan import build_stages
 from astroclean.runner.records import (
     begun_record,
@@ -34,18 +26,21 @@ from astroclean.runner.records import (
     suspect_record,
 )
 from astroclean.runner.remarks import Remarks
-from astroclean.runner.states import load_states, save_states
+from astroclean.runner.saved import saved_state, saver
+from astroclean.runner.stages import faults_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.results import Score
     from astroclean.core.stage import Stage
     from astroclean.report.model import FileRecord, FrameRecord
     from astroclean.runner.plan import FilePlan
+    from astroclean.runner.state import FrameWork
     from astroclean.runner.units import Unit
 
-__all__ = ["Job", "PartDone", "assemble", "is_saved", "process"]
+__all__ = ["Job", "PartDone", "assemble", "process"]
 
 Works = "list[list[FrameWork]]"
 
@@ -94,10 +89,15 @@ def _process(job: Job) -> list[FileRecord] | PartDone:
     started = time.perf_counter()
     with _opened(job.unit) as exposures:
         stages = _stages(job.unit)
-        rejected = _rejecting(job, exposures, stages) if job.is_whole else None
+        fields = [_field(job, exposures, number) for number in job.fields]
+        screeners = _screeners(job, stages)
+        rejected = _screened(job, fields, stages[:screeners])
         if rejected is not None:
             return rejected_records(job.unit, exposures, rejected)
-        works = [_field(job, exposures, stages, number) for number in job.fields]
+        works = [
+            _finished_field(job, field, number, stages, left=stages[screeners:])
+            for number, field in zip(job.fields, fields, strict=True)
+        ]
         seconds = time.perf_counter() - started
         if not job.is_whole:
             path = OutputFolder(job.folder).scratch / f"{uuid.uuid4().hex}.works"
@@ -167,78 +167,48 @@ def _stages(unit: Unit) -> list[Stage]:
     return build_stages(plan.specs, base=plan.pipeline.base, stem=plan.stem)
 
 
-def _field(
-    job: Job, exposures: Sequence[Exposure], stages: Sequence[Stage], number: int
+def _field(job: Job, exposures: Sequence[Exposure], number: int) -> Field:
+    """Return one frame, or one set of bands, as it is before the first stage."""
+    origins = {
+        band: Origin(exposures[index], slot, job.unit.plans[index].psf_source)
+        for band, (index, slot) in job.unit.members(exposures, number).items()
+    }
+    # Kept until the file has been written; the folder of scratch goes with the run.
+    scratch = OutputFolder(job.folder).scratch / f"{uuid.uuid4().hex}.field"
+    return Field(origins, job.unit.plans[0], scratch)
+
+
+def _finished_field(
+    job: Job, field: Field, number: int, stages: Sequence[Stage], *, left: Sequence[Stage]
 ) -> list[FrameWork]:
-    """Run all stages on one frame, or one set of aligned frames."""
-    members = job.unit.members(exposures, number)
-    plan = job.unit.plans[0]
-    if plan.windows is not None and job.start is None:
-        ((_, (index, slot)),) = members.items()
-        # Kept until the file has been written; the folder of scratch goes with the run.
-        scratch = Path(tempfile.mkdtemp(dir=OutputFolder(job.folder).scratch))
-        return [run_by_windows(exposures[index], slot, stages, file_plan=plan, scratch=scratch)]
-    before = {band: exposures[i].frame(slot) for band, (i, slot) in members.items()}
-    sources = {band: job.unit.plans[i].psf_source for band, (i, _) in members.items()}
-    states = {band: FrameState(frame) for band, frame in before.items()}
-    places = _saved_places(job.unit, job.folder, number)
-    todo = list(stages)
+    """Take a field through the stages that are left of all."""
     if job.start is not None:
-        names = [stage.name for stage in stages]
-        todo = todo[names.index(job.start) :]
-        states = _saved_state(places[job.start], job, before)
-
-    def save(name: str, current: Mapping[str, FrameState]) -> None:
-        save_states(places[name], current, scratch=OutputFolder(job.folder).scratch)
-
-    keep = plan.pipeline.config.run.keep_stages
-    states = run_stages(states, todo, psf_sources=sources, save=save if keep else None)
-    return [
-        finish_frame(before[band], states[band], slot, pictures=job.pictures)
-        for band, (_, slot) in members.items()
-    ]
+        field.begin_with(saved_state(job.unit, job.folder, number, job.start, field.before()))
+        left = stages[[stage.name for stage in stages].index(job.start) :]
+    save = saver(job.unit, job.folder, number)
+    return field.finished(left, all_stages=stages, pictures=job.pictures, save=save)
 
 
-def _saved_places(unit: Unit, folder: Path, number: int) -> dict[str, Path]:
-    """Return stage name to the file in which the state of a field before it is kept."""
-    kept = OutputFolder(folder).stages
-    named = zip(unit.plans[0].specs, unit.prefix_keys, strict=True)
-    return {spec.name: kept / f"{key[:32]}-{number}.npz" for spec, key in named}
+def _screeners(job: Job, stages: Sequence[Stage]) -> int:
+    """Return how many stages come before the exposure is known to be worth the others."""
+    skips = job.unit.plans[0].pipeline.config.run.on_reject == "skip"
+    if not skips or not job.is_whole or job.start is not None:
+        return 0
+    return max((n + 1 for n, stage in enumerate(stages) if stage.kind == "screen"), default=0)
 
 
-def is_saved(unit: Unit, folder: Path) -> bool:
-    """Return whether the states before all stages of a unit have been kept."""
-    return all(
-        path.is_file() and not path.is_symlink()
-        for number in range(unit.fields)
-        for path in _saved_places(unit, folder, number).values()
-    )
-
-
-def _saved_state(path: Path, job: Job, before: Mapping[str, Frame]) -> dict[str, FrameState]:
-    if not path.exists():
-        raise ConfigurationError(
-            f"--from {job.start}: the stages before it have not been saved for "
-            f"{job.unit.name} with these options; run with `--set run.keep_stages=true` first"
-        )
-    return load_states(path, before)
-
-
-def _rejecting(
-    job: Job, exposures: Sequence[Exposure], stages: Sequence[Stage]
+def _screened(
+    job: Job, fields: Sequence[Field], stages: Sequence[Stage]
 ) -> tuple[str, dict[str, float]] | None:
-    """Return (stage, mean scores) where screening says that the exposure is to be skipped."""
-    config = job.unit.plans[0].pipeline.config
-    last = max((n for n, stage in enumerate(stages) if stage.kind == "screen"), default=-1)
-    if config.run.on_reject != "skip" or last < 0:
+    """Take all fields through screening; return (stage, mean scores) where it rejects them."""
+    if not stages:
         return None
-    scores: list[dict[str, Any]] = []
-    for number in job.fields:
-        members = job.unit.members(exposures, number)
-        states = {band: FrameState(exposures[i].frame(s)) for band, (i, s) in members.items()}
-        sources = {band: job.unit.plans[i].psf_source for band, (i, _) in members.items()}
-        after = run_stages(states, stages[: last + 1], psf_sources=sources)
-        scores += [dict(state.scores) for state in after.values()]
+    scores: list[Mapping[str, Score]] = []
+    for number, field in zip(job.fields, fields, strict=True):
+        field.through(stages, saver(job.unit, job.folder, number))
+        scores += field.scores
+        if len(fields) > 1:
+            field.set_aside()
     means, rejected_by = _screening(scores)
     return None if rejected_by is None else (rejected_by, means)
 
@@ -318,14 +288,13 @@ def _done_record(
         suspect=remarks.suspect,
         screening=means,
         rejected_by=rejected_by,
-        frames=[_with_layers(work, plan) for work in works],
+        frames=[_with_layers(work) for work in works],
     )
 
 
-def _with_layers(work: FrameWork, plan: FilePlan) -> FrameRecord:
+def _with_layers(work: FrameWork) -> FrameRecord:
     """Return the record of a frame with the layers of it that were written."""
-    kept = kept_layers(work.output.layers, plan.pipeline.config.products.keep)
-    return work.record.model_copy(update={"layers": layer_records(kept)})
+    return work.record.model_copy(update={"layers": layer_records(work.output.layers)})
 
 
 def _remarks(exposure: Exposure, works: Sequence[FrameWork]) -> tuple[Remarks, list[str]]:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from astroclean.core.layer import LayerSpec
+from astroclean.core.metrics import Share, Total
 from astroclean.core.needs import Provides
 from astroclean.core.planes import NO_PLANE, MaskPlane, count_planes, parse_planes
 from astroclean.core.results import Mask, Outcome, StageResult
 from astroclean.core.stage import Stage
+from astroclean.core.survey import part_of
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
@@ -63,9 +65,10 @@ class Masker(Stage):
                 received=", ".join(count_planes(undeclared)) or "reserved bits",
                 remedy="This is a fault of the plugin.",
             )
-        counts = count_planes(flags)
-        metrics: dict[str, float] = {f"pixels {name}": float(n) for name, n in counts.items()}
-        metrics["fraction flagged"] = float(np.count_nonzero(flags)) / max(flags.size, 1)
+        own = flags[part_of(frame).own]
+        counts = count_planes(own)
+        metrics: dict[str, float] = {f"pixels {name}": Total(n) for name, n in counts.items()}
+        metrics["fraction flagged"] = Share(int(np.count_nonzero(own)), own.size)
         chances = {}
         for plane, probability in answer.probabilities.items():
             values = self._checked(frame, f"probability of {plane}", probability)

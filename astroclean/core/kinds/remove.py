@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from astroclean.core.layer import LayerSpec
+from astroclean.core.metrics import Total, counted
 from astroclean.core.planes import MADE_UP, MaskPlane
 from astroclean.core.results import Outcome, Removal, StageResult
 from astroclean.core.source_planes import with_plane_columns_of
 from astroclean.core.stage import Stage
+from astroclean.core.survey import part_of
 from astroclean.core.uncertainty import deviation_of, with_deviation
 from astroclean.errors import ContractError
 
@@ -65,10 +67,10 @@ class SourceRemover(Stage):
         for plane, pixels in reasons.items():
             result = result.add_planes(pixels, plane)
         result = result.replace(filled=frame.filled | _made_up(reasons, where))
-        count = int(np.count_nonzero(where))
+        count = counted(frame, where)
         metrics = {
-            "pixels replaced": float(count),
-            "flux removed": float(np.sum(removed, dtype=np.float64)),
+            "pixels replaced": count,
+            "flux removed": Total.of(removed[part_of(frame).own]),
             **answer.metrics,
         }
         taken = {"REMOVED": removed.astype(np.float32)}

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.planes import MaskPlane
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from astroclean.core.planes import MaskPlane
 
 __all__ = ["add_layer", "empty_planes"]
 

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.kinds.remove import SourceRemover
+from astroclean.core.metrics import counted
 from astroclean.core.needs import Needs
 from astroclean.core.options import StageOptions
 from astroclean.core.plane_choice import (
@@ -111,10 +112,10 @@ class Interpolate(SourceRemover):
         else:
             data, where = self._filled(frame, holes, bad)
         metrics = {
-            "pixels left": float(np.count_nonzero((target | frame.mask) & ~where)),
-            "pixels left unfillable": float(np.count_nonzero(frame.mask & ~target)),
-            "pixels left outside coverage": float(np.count_nonzero(outside)),
-            "pixels left too deep": float(np.count_nonzero(deep)),
+            "pixels left": counted(frame, (target | frame.mask) & ~where),
+            "pixels left unfillable": counted(frame, frame.mask & ~target),
+            "pixels left outside coverage": counted(frame, outside),
+            "pixels left too deep": counted(frame, deep),
         }
         return Removal(data, where, metrics=metrics)
 

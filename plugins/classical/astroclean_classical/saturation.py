@@ -10,6 +10,7 @@ from pydantic import Field
 
 from astroclean.core.detector import Detector
 from astroclean.core.kinds.mask import Masker
+from astroclean.core.metrics import counted
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
@@ -104,7 +105,7 @@ class Saturation(Masker):
         seeds = frame.data >= found.level
         metrics = {
             "saturation level": found.level,
-            "pixels at level": float(np.count_nonzero(seeds)),
+            "pixels at level": counted(frame, seeds),
         }
         saturated = self._with_rim(self._with_bleeding(frame, seeds, found))
         return Mask(saturated * np.uint32(MaskPlane.SATURATED), metrics=metrics)

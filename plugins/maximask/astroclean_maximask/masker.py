@@ -9,9 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.kinds.mask import Masker
+from astroclean.core.metrics import Total
 from astroclean.core.needs import Provides
-from astroclean.core.planes import MaskPlane, parse_planes
+from astroclean.core.planes import MaskPlane, count_planes, parse_planes
 from astroclean.core.results import Mask
+from astroclean.core.survey import part_of
 from astroclean.errors import AstrocleanWarning, ConfigurationError
 from astroclean.inference.stage_network import NetworkOptions, NetworkTiles, StageNetwork
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES
@@ -136,7 +138,7 @@ class MaxiMask(NetworkTiles, Masker):
         """Return the answer with the flags for which there is evidence."""
         if not self.options.evidence:
             return Mask(flags, probabilities=probabilities)
-        kept, counts = judge(
+        kept = judge(
             frame,
             flags,
             measured,
@@ -144,11 +146,10 @@ class MaxiMask(NetworkTiles, Masker):
             margin=self._network.predictor.halo,
             threads=self.options.threads,
         )
-        dropped = {plane: lost for plane, (_, lost) in counts.items() if lost}
-        if sum(dropped.values()) > _NOTABLE * flags.size:
-            told = ", ".join(
-                f"{plane.name} {lost} of {counts[plane][0]}" for plane, lost in dropped.items()
-            )
+        own = part_of(frame).own
+        dropped, found = count_planes((flags & ~kept)[own]), count_planes(flags[own])
+        if sum(dropped.values()) > _NOTABLE * flags[own].size:
+            told = ", ".join(f"{plane} {lost} of {found[plane]}" for plane, lost in dropped.items())
             warnings.warn(
                 f"{frame.frame_id}, stage '{self.name}': the network flagged pixels for which "
                 f"nothing else speaks; dropped: {told}. It may not know this kind of frame: look "
@@ -156,7 +157,7 @@ class MaxiMask(NetworkTiles, Masker):
                 AstrocleanWarning,
                 stacklevel=3,
             )
-        metrics = {f"dropped {plane.name}": float(lost) for plane, lost in dropped.items()}
+        metrics = {f"dropped {plane}": Total(lost) for plane, lost in dropped.items()}
         return Mask(kept, probabilities=probabilities, metrics=metrics)
 
     def _updated(self, answer: NDArray[np.float32]) -> NDArray[np.float32]:

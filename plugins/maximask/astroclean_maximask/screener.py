@@ -10,6 +10,7 @@ from pydantic import Field
 from astroclean.core.kinds.screen import Screener
 from astroclean.core.parallel import in_threads
 from astroclean.core.results import Score
+from astroclean.core.survey import Survey, part_of
 from astroclean.errors import StageError
 from astroclean.inference.predictor import valid_pixels
 from astroclean.inference.stage_network import NetworkOptions, StageNetwork
@@ -19,12 +20,16 @@ from astroclean_maximask.priors import update_priors
 from astroclean_maximask.shipped import card_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
     from astroclean.core.needs import Identity
+    from astroclean.inference.card import NetworkCard
+    from astroclean.inference.normalize import Measurement
+
+    _Judged = Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float64]]
 
 __all__ = ["MaxiTrack", "MaxiTrackOptions"]
 
@@ -73,6 +78,17 @@ class MaxiTrack(Screener):
         """Return weights, engine and precision."""
         return self._network.fingerprint()
 
+    def halo(self, frame: Frame) -> int:  # noqa: ARG002 - all is surveyed
+        """Return 0: what is asked of the frame is surveyed."""
+        return 0
+
+    def survey(self, frame: Frame) -> Survey:
+        """Return what measures the sky, then judges tiles, as their rows come."""
+        card = self._network.card
+        side = _PUBLISHED_SIDE if self._is_published else _SIDE
+        plan = _TilePlan(part_of(frame).shape, side, self.options.tiles)
+        return _Sky(card, plan, self._judged, self.options.threads)
+
     def score(self, frame: Frame) -> Score:
         """Return the probability that the exposure is spoiled.
 
@@ -92,7 +108,9 @@ class MaxiTrack(Screener):
             No pixel has a value.
         """
         self._network.warn_outside_domain(frame)
-        chances = self._chances(frame)
+        chances: NDArray[np.float64] | None = self.measured(frame)
+        if chances is None:
+            raise StageError("no pixel has a value", where=f"{frame.frame_id}, stage '{self.name}'")
         mean = chances.mean(axis=0)
         probability = float(1 - mean[0])
         threshold = self.options.threshold
@@ -108,48 +126,105 @@ class MaxiTrack(Screener):
     def _named(mean: NDArray[np.float64]) -> list[tuple[str, float]]:
         return [(name, float(value)) for name, value in zip(CONDITIONS[1:], mean[1:], strict=False)]
 
-    def _chances(self, frame: Frame) -> NDArray[np.float64]:
+    def _judged(self, tiles: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return (tiles, conditions) under the expected prior."""
-        predictor = self._network.predictor
-        card = self._network.card
-        valid = valid_pixels(card, frame)
-        if not valid.any():
-            raise StageError("no pixel has a value", where=f"{frame.frame_id}, stage '{self.name}'")
-        pixels, _ = card.normalization.forward(frame.data, valid)
-        name = card.inputs[0].name
+        engine = self._network.predictor.engine
+        name = self._network.card.inputs[0].name
         seen = average_star if name == INPUT else _alone
-        tiles = list(_tiles(pixels, _PUBLISHED_SIDE if self._is_published else _SIDE))
-        chosen = np.unique(np.linspace(0, len(tiles) - 1, self.options.tiles).astype(int))
-        batches = np.array_split(chosen, -(-chosen.size // self.options.batch))
+        batches = np.array_split(np.arange(len(tiles)), -(-len(tiles) // self.options.batch))
 
         def judged(batch: NDArray[np.intp]) -> NDArray[np.float32]:
             stacked = np.stack([seen(tiles[index]) for index in batch])
-            return predictor.engine.infer({name: stacked})[_OUTPUT]
+            return engine.infer({name: stacked})[_OUTPUT]
 
-        answers = in_threads(judged, batches, predictor.engine.parallel)
+        answers = in_threads(judged, batches, engine.parallel)
         chances = np.concatenate(answers).astype(np.float64)
         trained = _PUBLISHED_TRAINED if self._is_published else _TRAINED
         return _with_prior(chances, trained=trained, wanted=self.options.prior)
 
 
+class _TilePlan:
+    """Which tiles of a frame are judged: they do not overlap, and are spread evenly.
+
+    The last of a row or column overlap where sides are no multiples.
+    """
+
+    def __init__(self, shape: tuple[int, int], side: int, most: int) -> None:
+        self.side = side
+        self.shape = shape
+        corners = [(y, x) for y in self._starts(shape[0]) for x in self._starts(shape[1])]
+        chosen = np.unique(np.linspace(0, len(corners) - 1, most).astype(int))
+        self.corners = [corners[index] for index in chosen]
+
+    def _starts(self, length: int) -> list[int]:
+        regular = list(range(0, length - self.side + 1, self.side)) or [0]
+        return regular if regular[-1] + self.side >= length else [*regular, length - self.side]
+
+    def empty(self) -> list[NDArray[np.float32]]:
+        """Return tiles without pixels; those of a frame that is smaller than a tile are, too."""
+        ny, nx = (min(self.side, length) for length in self.shape)
+        return [np.zeros((ny, nx), dtype=np.float32) for _ in self.corners]
+
+    def whole(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a tile as the network takes it: a small one continued by its mirror image."""
+        missing = [(0, self.side - length) for length in tile.shape]
+        return np.pad(tile, missing, mode="symmetric")
+
+
+class _Sky(Survey):
+    """Measures sky and noise of the whole frame; the tiles are surveyed after that."""
+
+    def __init__(self, card: NetworkCard, plan: _TilePlan, judged: _Judged, threads: int) -> None:
+        self._card, self._plan, self._judge = card, plan, judged
+        self._gatherer = card.normalization.gatherer(plan.shape, threads=threads)
+        self._any = False
+
+    def add(self, frame: Frame, rows: slice) -> None:
+        """Take the next rows."""
+        valid = valid_pixels(self._card, frame)[rows]
+        self._any = self._any or bool(valid.any())
+        self._gatherer.add(frame.data[rows], valid)
+
+    def finish(self) -> Survey | None:
+        """Return what surveys the tiles; None where no pixel has a value."""
+        if not self._any:
+            return None
+        measured = self._card.normalization.measurement(self._gatherer.finish())
+        return _Tiles(self._card, self._plan, self._judge, measured)
+
+
+class _Tiles(Survey):
+    """Gathers the tiles as their rows come, and judges them in the end."""
+
+    def __init__(
+        self, card: NetworkCard, plan: _TilePlan, judged: _Judged, measured: Measurement
+    ) -> None:
+        self._card, self._plan, self._judge, self._measured = card, plan, judged, measured
+        self._tiles = plan.empty()
+
+    def add(self, frame: Frame, rows: slice) -> None:
+        """Take the next rows."""
+        start, stop, _ = rows.indices(frame.shape[0])
+        top, left = part_of(frame).origin
+        pixels, _ = self._card.normalization.forward(
+            frame.data[rows],
+            valid_pixels(self._card, frame)[rows],
+            measured=self._measured,
+            origin=(top + start, left),
+        )
+        for (y, x), tile in zip(self._plan.corners, self._tiles, strict=True):
+            first, last = max(y, top + start), min(y + len(tile), top + stop)
+            if first < last:
+                seen = pixels[first - top - start : last - top - start]
+                tile[first - y : last - y] = seen[:, x : x + tile.shape[1]]
+
+    def finish(self) -> NDArray[np.float64]:
+        """Return (tiles, conditions): probabilities."""
+        return self._judge([self._plan.whole(tile) for tile in self._tiles])
+
+
 def _alone(tile: NDArray[np.float32]) -> NDArray[np.float32]:
     return tile[np.newaxis]
-
-
-def _tiles(pixels: NDArray[np.float32], side: int) -> Iterator[NDArray[np.float32]]:
-    """Yield tiles that do not overlap; the last ones overlap where sides are no multiples."""
-    missing = [max(0, side - length) for length in pixels.shape]
-    if any(missing):
-        # Smaller than a tile: the frame is continued by its mirror image.
-        pixels = np.pad(pixels, [(0, count) for count in missing], mode="symmetric")
-    for y in _starts(pixels.shape[0], side):
-        for x in _starts(pixels.shape[1], side):
-            yield np.ascontiguousarray(pixels[y : y + side, x : x + side])
-
-
-def _starts(length: int, side: int) -> list[int]:
-    regular = list(range(0, length - side + 1, side))
-    return regular if regular[-1] + side == length else [*regular, length - side]
 
 
 def _with_prior(

@@ -106,10 +106,20 @@ def test_plane_is_what_changed(add: Add, plane: MaskPlane, threshold: float) -> 
         change = np.abs(image - before) / NOISE
         # Sums lose digits: values within rounding of the threshold may go either way.
         sure = np.abs(change - threshold) > 1e-6
-        assert np.array_equal((planes == plane)[sure], (change > threshold)[sure])
-        assert set(np.unique(planes)) <= {0, int(plane)}
-        seen += int((planes != 0).any())
+        assert np.array_equal(((planes & plane) != 0)[sure], (change > threshold)[sure])
+        assert not (planes & ~np.uint32(plane | MaskPlane.SUSPECT)).any()
+        seen += int(((planes & plane) != 0).any())
     assert seen >= 3
+
+
+def test_trails_that_are_hardly_seen_are_in_doubt() -> None:
+    for seed in range(6):
+        before, image = _image(), _image()
+        planes = add_trails(image, np.random.default_rng(seed), noise=NOISE, fwhm=3.0)
+        change = np.abs(image - before) / NOISE
+        sure = (np.abs(change - 0.25) > 1e-6) & (np.abs(change - 1) > 1e-6)
+        doubt = (planes & MaskPlane.SUSPECT) != 0
+        assert np.array_equal(doubt[sure], ((change > 0.25) & (change < 1))[sure])
 
 
 @pytest.mark.parametrize(("add", "plane"), REPLACING, ids=lambda v: getattr(v, "name", ""))

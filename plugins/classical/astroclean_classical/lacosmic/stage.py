@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.kinds.mask import Masker
+from astroclean.core.metrics import counted
 from astroclean.core.needs import Needs
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
@@ -157,7 +158,7 @@ class LACosmic(Masker):
         metrics = {
             f"noise from {noise.source}": 1.0,
             **noise.metrics,
-            "flags taken back": float(np.count_nonzero(others)),
+            "flags taken back": counted(frame, others),
         }
         if facts.fwhm_pixels is not None:
             metrics["FWHM of point sources (pixels)"] = facts.fwhm_pixels

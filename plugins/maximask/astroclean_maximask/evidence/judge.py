@@ -49,7 +49,7 @@ def judge(
     height: int,
     margin: int,
     threads: int = 1,
-) -> tuple[NDArray[np.uint32], dict[MaskPlane, tuple[int, int]]]:
+) -> NDArray[np.uint32]:
     """Return the flags for which there is evidence.
 
     Parameters
@@ -67,20 +67,17 @@ def judge(
 
     Returns
     -------
-    kept : (ny, nx) uint32
+    (ny, nx) uint32
         A new array: flags without those that nothing bears out. Planes without a rule, and rows of
         strips that the part does not hold whole, are as they were.
-    counts : dict of MaskPlane to (int, int)
-        Pixels that were flagged, and of these dropped, in the strips that were judged.
     """
     kept = flags.copy()
     y0 = part_of(frame).origin[0]
 
-    def work(strip: Strip) -> dict[MaskPlane, tuple[int, int]]:
+    def work(strip: Strip) -> None:
         first = strip.origin - y0
         rows = slice(first + strip.own.start, first + strip.own.stop)
         present = int(np.bitwise_or.reduce(flags[rows], axis=None))
-        told = {}
         for plane, keep in RULES.items():
             if not present & plane:
                 continue
@@ -88,13 +85,7 @@ def judge(
             found[strip.own] = (flags[rows] & np.uint32(plane)) != 0
             gone = found & ~keep(strip, found)
             kept[rows][gone[strip.own]] &= ~np.uint32(plane)
-            told[plane] = (int(np.count_nonzero(found)), int(np.count_nonzero(gone)))
-        return told
 
-    strips = strips_of(frame, measured, height=height, margin=margin)
-    totals: dict[MaskPlane, tuple[int, int]] = {}
-    for told in in_threads(work, strips, threads):
-        for plane, (found, gone) in told.items():
-            before = totals.get(plane, (0, 0))
-            totals[plane] = (before[0] + found, before[1] + gone)
-    return kept, totals
+    for _ in in_threads(work, strips_of(frame, measured, height=height, margin=margin), threads):
+        pass
+    return kept

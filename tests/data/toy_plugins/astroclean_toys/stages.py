@@ -67,6 +67,14 @@ class Score(Screener):
         return ScoreAnswer(float(frame.meta.get("TOYPROB", 0)), self.options.threshold)
 
 
+class LocalScore(Score):
+    """The same, and it need not see the whole frame."""
+
+    def halo(self, frame: Frame) -> int:
+        """Return 0."""
+        return 0
+
+
 class BrightOptions(StageOptions):
     """Settings of :class:`Bright`."""
 
@@ -139,6 +147,10 @@ class Pair(Masker):
     def needs(self) -> Needs:
         """Return two bands."""
         return Needs(bands=("g", "r"))
+
+    def halo(self, frame: Frame) -> int:
+        """Return 0."""
+        return 0
 
     def find(self, frames: FrameSet) -> dict[str, Mask]:  # type: ignore[override]
         """Return the same flags for each band."""

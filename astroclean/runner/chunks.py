@@ -1,8 +1,8 @@
-"""Frames larger than the memory limit: how they are cut into bands of rows with a halo.
+"""Frames larger than the memory limit: how they are cut into chunks of rows with a halo.
 
-Stages that share a pass over the frame are a segment. A stage that must know the whole frame, or
-whose bands begin at multiples of a step, begins a segment of its own, which reads what the segment
-before it left on scratch disk.
+Stages that share a pass over the frame take each chunk one after the other. A stage that must know
+the whole frame, or whose chunks begin at multiples of a step, begins a pass of its own, which reads
+what the pass before it left on scratch disk.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from astroclean.core.stage import Stage
     from astroclean.io.read import Exposure
 
-__all__ = ["BASE_BYTES", "BYTES_PER_PIXEL", "Segment", "WindowPlan", "plan_windows"]
+__all__ = ["BASE_BYTES", "BYTES_PER_PIXEL", "ChunkPlan", "Pass", "plan_chunks"]
 
 BYTES_PER_PIXEL = 100
 """What a pixel takes at the most. Measured as peak memory of frames of two sizes: lacosmic and
-interpolate 75 (1500 and 2500 pixels a side), maximask 93 (1200 and 1800); in bands 71."""
+interpolate 75 (1500 and 2500 pixels a side), maximask 93 (1200 and 1800); in chunks 71."""
 BASE_BYTES = 250_000_000
 """What Python and the libraries take before the first pixel: measured 110 MB with lacosmic, and
 with the engine of maximask, which is not counted, 210 MB. The process that waits for a single
@@ -36,18 +36,18 @@ _HIGHEST_TILE = 512
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Stages that take each band one after the other."""
+class Pass:
+    """Stages that take each chunk one after the other."""
 
     stages: int
-    """How many, after those of the segment before."""
+    """How many, after those of the pass before."""
     rows: int
-    """Rows of a band, without halo."""
+    """Rows of a chunk, without halo."""
     halo: int
     """Rows above and below that its stages together can look at."""
 
-    def bands(self, height: int) -> Iterator[tuple[slice, slice]]:
-        """Yield (rows to read, the band's own rows within them)."""
+    def chunks(self, height: int) -> Iterator[tuple[slice, slice]]:
+        """Yield (rows to read, the chunk's own rows within them)."""
         for start in range(0, height, self.rows):
             stop = min(start + self.rows, height)
             first, last = max(start - self.halo, 0), min(stop + self.halo, height)
@@ -55,15 +55,22 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class WindowPlan:
+class ChunkPlan:
     """How a frame is cut, pass by pass."""
 
-    segments: tuple[Segment, ...]
+    passes: tuple[Pass, ...]
+
+    def told(self, height: int) -> str:
+        """Return how a frame of so many rows is cut, in words."""
+        return ", then ".join(
+            f"{-(-height // one.rows)} chunks of {one.rows} rows with a halo of {one.halo}"
+            for one in self.passes
+        )
 
 
-def plan_windows(
+def plan_chunks(
     exposure: Exposure, stages: Sequence[Stage], config: PipelineConfig, *, limit: int
-) -> WindowPlan | None:
+) -> ChunkPlan | None:
     """Return how the frames of a file are cut, or None where they fit into memory.
 
     Parameters
@@ -79,7 +86,7 @@ def plan_windows(
 
     Returns
     -------
-    WindowPlan or None
+    ChunkPlan or None
         The same for all frames of the file.
 
     Raises
@@ -88,7 +95,9 @@ def plan_windows(
         A stage, or the form of the file, needs the whole frame, or the limit is too low.
     """
     height, width = max((s.science.shape[-2:] for s in exposure.slots), key=lambda s: s[0] * s[1])
-    if height * width * (BYTES_PER_PIXEL + _not_given_back(stages)) + BASE_BYTES <= limit:
+    bands = max(len(config.bands), 1)
+    kept = _not_given_back(stages)
+    if height * width * bands * (BYTES_PER_PIXEL + kept) + BASE_BYTES <= limit:
         return None
     where = exposure.source.path.name
     if any(slot.color is not None for slot in exposure.slots):
@@ -107,39 +116,43 @@ def plan_windows(
             where=where,
             remedy="Raise --max-memory, lower -j, or leave the stage out.",
         )
-    cut = _Cut(corner, limit, where)
-    for group in _groups(stages, corner):
+    cut = _Cut(corner, limit, where, bands)
+    for group in _groups(stages, corner, config):
         cut.add(group)
-    return WindowPlan(tuple(cut.segments))
+    return ChunkPlan(tuple(cut.passes))
 
 
 @dataclass
 class _Cut:
-    """Segments within a limit, one after the other."""
+    """Passes within a limit, one after the other."""
 
     corner: Frame
     limit: int
     where: str
-    segments: list[Segment] = field(default_factory=list)
+    bands: int
+    """Frames of which each chunk holds the rows."""
+    passes: list[Pass] = field(default_factory=list)
     lost: float = 0.0
-    """Bytes that the segments so far have not given back."""
+    """Bytes that the passes so far have not given back."""
 
     def add(self, group: Sequence[Stage]) -> None:
-        """Add stages as one segment, or each alone where their halos together ask for too much."""
+        """Add stages as one pass, or each alone where their halos together ask for too much."""
         halo = sum(stage.halo(self.corner) or 0 for stage in group)
         step = max((stage.row_step(self.corner) for stage in group), default=1)
         whole = part_of(self.corner).shape
-        cost = _Cost((whole[0], whole[1]), halo, step, _not_given_back(group), self.lost)
+        # Bands lie one beside the other, as if the frame were so much wider.
+        shape = (whole[0], whole[1] * self.bands)
+        cost = _Cost(shape, halo, step, _not_given_back(group), self.lost)
         rows = cost.rows_within(self.limit)
         if rows:
-            self.segments.append(Segment(len(group), rows, halo))
+            self.passes.append(Pass(len(group), rows, halo))
             self.lost += cost.lost_in(rows)
         elif len(group) > 1:
             for stage in group:
                 self.add([stage])
         else:
             raise NeedError(
-                f"bands with a halo of {halo} need {cost.least() / 1e6:.0f} MB a process",
+                f"chunks with a halo of {halo} need {cost.least() / 1e6:.0f} MB a process",
                 where=self.where,
                 received=f"{self.limit / 1e6:.0f} MB",
                 remedy="Raise --max-memory or lower -j.",
@@ -148,7 +161,7 @@ class _Cut:
 
 @dataclass(frozen=True)
 class _Cost:
-    """What the bands of a segment take."""
+    """What the chunks of a pass take."""
 
     shape: tuple[int, int]
     halo: int
@@ -156,16 +169,16 @@ class _Cost:
     kept: float
     """Bytes a pixel that are not given back."""
     lost: float = 0.0
-    """Bytes that segments before have not given back."""
+    """Bytes that passes before have not given back."""
 
     def of(self, rows: int) -> float:
-        """Return the bytes at the end of the frame, with bands of so many rows."""
+        """Return the bytes at the end of the frame, with chunks of so many rows."""
         seen = rows + 2 * self.halo
         own = BYTES_PER_PIXEL * self.shape[1] * seen
         return BASE_BYTES + own + self.lost_in(rows) + self.lost
 
     def lost_in(self, rows: int) -> float:
-        """Return the bytes that are not given back; bands overlap."""
+        """Return the bytes that are not given back; chunks overlap."""
         height, width = self.shape
         return self.kept * height * width * (rows + 2 * self.halo) / rows
 
@@ -174,7 +187,7 @@ class _Cost:
         return max((rows for rows in self._choices() if self.of(rows) <= limit), default=0)
 
     def least(self) -> float:
-        """Return the bytes of the cheapest bands."""
+        """Return the bytes of the cheapest chunks."""
         return min(self.of(rows) for rows in self._choices())
 
     def _choices(self) -> range:
@@ -185,19 +198,29 @@ class _Cost:
 def _not_given_back(stages: Sequence[Stage]) -> float:
     """Return the bytes a pixel that libraries keep for each pixel they examined.
 
-    A plugin says so in ``bytes_not_given_back`` of its class; bands overlap, so that narrow ones
+    A plugin says so in ``bytes_not_given_back`` of its class; chunks overlap, so that narrow ones
     lose more.
     """
     return sum(float(getattr(stage, "bytes_not_given_back", 0.0)) for stage in stages)
 
 
-def _groups(stages: Sequence[Stage], corner: Frame) -> list[list[Stage]]:
-    """Share the stages among segments: a halo adds to those of its segment only."""
+def _groups(stages: Sequence[Stage], corner: Frame, config: PipelineConfig) -> list[list[Stage]]:
+    """Share the stages among passes: a halo adds to those of its pass only.
+
+    Where screening may end the work on an exposure, its last stage ends a pass; where the PSF is
+    estimated, the first stage that uses it begins one.
+    """
     groups: list[list[Stage]] = [[]]
     alone = False
-    for stage in stages:
+    begins = {0}
+    if config.run.on_reject == "skip":
+        begins.add(1 + max((n for n, s in enumerate(stages) if s.kind == "screen"), default=-1))
+    if config.psf is not None and config.psf.estimate:
+        begins.add(next((n for n, s in enumerate(stages) if s.needs().uses_psf), 0))
+    for number, stage in enumerate(stages):
         was_alone, alone = alone, stage.row_step(corner) > 1
-        if groups[-1] and (was_alone or alone or stage.survey(corner) is not None):
+        measures = number in begins or stage.survey(corner) is not None
+        if groups[-1] and (was_alone or alone or measures):
             groups.append([])
         groups[-1].append(stage)
     return groups
@@ -209,7 +232,7 @@ def _obstacle(
     config: PipelineConfig,
     corner: Frame,
 ) -> str | None:
-    """Return what forbids windows, if anything does."""
+    """Return what forbids chunks, if anything does."""
     for stage in stages:
         if stage.halo(corner) is None:
             return f"stage '{stage.name}' needs the whole frame"
@@ -218,12 +241,9 @@ def _obstacle(
         own = [spec.name for spec in stage.layers() if spec.own_grid]
         if own:
             return f"layer {own[0]} of stage '{stage.name}' has a grid of its own"
-    estimated = config.psf is not None and config.psf.estimate
     reasons = {
         "tiles of its compression are too large (funpack it first)": _has_large_tiles(exposure),
-        "aligned bands are processed as a whole": bool(config.bands),
         "stages are saved as a whole (run.keep_stages)": config.run.keep_stages,
-        "the PSF is estimated from the whole frame": estimated,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 

@@ -17,12 +17,14 @@ from astropy.io import fits
 
 import astroclean
 from astroclean.config.load import load_pipeline
+from astroclean.core.stage import Stage
+from astroclean.core.survey import part_of
 from astroclean.errors import ConfigurationError, NeedError
 from astroclean.io.read import Exposure
 from astroclean.io.rowstore import RowStore
+from astroclean.runner.chunks import BASE_BYTES, BYTES_PER_PIXEL, _Cost
 from astroclean.runner.plan import PlanRequest, plan_file
-from astroclean.runner.statestore import ImageStores
-from astroclean.runner.windows import BASE_BYTES, BYTES_PER_PIXEL, _Cost
+from astroclean.runner.statestore import Images
 from astroclean.simulate.exposure import write_exposure
 
 PIPELINE: dict[str, Any] = {
@@ -40,36 +42,48 @@ def limit_for(rows: int, width: int) -> str:
     return f"{(BASE_BYTES + rows * width * BYTES_PER_PIXEL) / 1e6:.3f} MB"
 
 
-def cleaned(folder: Path, path: Path, pipeline: dict[str, Any] | None = None, **run: Any) -> bytes:
+def cleaned(
+    folder: Path, path: Path, pipeline: dict[str, Any] | None = None, **run: Any
+) -> tuple[bytes, list[Any]]:
+    """Return the bytes of the cleaned file, and what the report says of its frames."""
     report = astroclean.run({**(pipeline or PIPELINE), "run": run}, path, output=folder)
     assert report.exit_code == 0, report.files[0].error
-    windows = any("windows of" in note for note in report.files[0].notes)
+    windows = any("chunks of" in note for note in report.files[0].notes)
     assert windows == bool(run)
-    return next(folder.glob("*_clean.*")).read_bytes()
+    told = [
+        frame.model_dump(exclude={"stages": {"__all__": {"seconds"}}})
+        for frame in report.files[0].frames
+    ]
+    return next(folder.glob("*_clean.*")).read_bytes(), told
 
 
 @pytest.mark.parametrize("suffix", [".fits", ".fits.gz", ".fits.fz"])
 def test_windows_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"raw{suffix}"
     write_exposure(path, seed=2, shape=(420, 90))
-    whole = cleaned(tmp_path / "whole", path)
-    # The halo of both stages is 127 rows; three bands, the last shorter than the others.
-    cut = cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 127 + 150, 90))
+    drawn = {**PIPELINE, "products": {**PIPELINE["products"], "report": True}}
+    whole = cleaned(tmp_path / "whole", path, drawn)
+    # The halo of both stages is 127 rows; three chunks, the last shorter than the others.
+    cut = cleaned(tmp_path / "cut", path, drawn, max_memory=limit_for(2 * 127 + 150, 90))
+    (told,) = whole[1]
+    assert len(told["previews"]) == 2
+    assert told["histogram"] is not None
+    assert told["spectrum"] is not None
     assert cut == whole
 
 
 def test_stages_whose_halos_do_not_fit_together_go_one_by_one(tmp_path: Path) -> None:
     path = tmp_path / "raw.fits"
     write_exposure(path, seed=2, shape=(420, 90))
-    whole = cleaned(tmp_path / "whole", path)
+    whole, _ = cleaned(tmp_path / "whole", path)
     # Of the halo of 123 rows, 93 are those of lacosmic.
     limit = limit_for(2 * 93 + 67, 90)
     report = astroclean.run(
         {**PIPELINE, "run": {"max_memory": limit}}, path, output=tmp_path / "cut"
     )
-    (note,) = [text for text in report.files[0].notes if "windows of" in text]
+    (note,) = [text for text in report.files[0].notes if "chunks of" in text]
     assert "with a halo of 93, then " in note
-    assert "with a halo of 30;" in note
+    assert note.endswith("with a halo of 30")
     assert (tmp_path / "cut" / "raw_clean.fits").read_bytes() == whole
 
 
@@ -85,8 +99,8 @@ def test_giant_frames_have_a_plan_within_the_limit(tmp_path: Path, side: int, li
     stages = [{"plugin": "lacosmic"}, {"plugin": "interpolate"}]
     pipeline = load_pipeline({"schema": 1, "stage": stages, "run": {"max_memory": limit}})
     plan = plan_file(PlanRequest(str(path), pipeline, ("lacosmic", "interpolate"), 1))
-    assert plan.windows is not None
-    first, second = plan.windows.segments
+    assert plan.chunks is not None
+    first, second = plan.chunks.passes
     most = pipeline.config.run.memory_bytes
     assert most is not None
     # What lacosmic loses is still lost when interpolate has its bands.
@@ -171,7 +185,7 @@ def test_a_network_between_others_sees_the_tiles_of_the_whole_frame(
 
 
 def test_an_image_that_some_bands_lack_keeps_its_rows(tmp_path: Path) -> None:
-    stores = ImageStores(tmp_path, (5, 2))
+    stores = Images((5, 2), tmp_path)
     ones = np.ones((2, 2), np.float32)
     stores.append({"data": ones})
     stores.append({"data": ones, "uncertainty": 2 * ones, "product REMOVED": 3 * ones})
@@ -244,17 +258,94 @@ def test_cubes_go_plane_by_plane_and_band_by_band(tmp_path: Path) -> None:
     assert cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 127 + 90, 60)) == whole
 
 
-def test_counts_of_the_record_are_those_of_the_whole_frame(tmp_path: Path) -> None:
-    write_exposure(tmp_path / "raw.fits", seed=2, shape=(420, 90))
-    frames = [
-        astroclean.run({**PIPELINE, "run": run}, tmp_path / "raw.fits", output=tmp_path / name)
-        .files[0]
-        .frames[0]
-        for name, run in (("a", {}), ("b", {"max_memory": limit_for(2 * 127 + 100, 90)}))
+@pytest.mark.usefixtures("toys")
+def test_bands_of_one_sky_go_through_side_by_side(tmp_path: Path) -> None:
+    """A stage of a set sees the same rows of each; surveys and halos are those of the bands."""
+    for seed, band in enumerate("gr"):
+        write_exposure(tmp_path / f"m_{band}.fits", seed=seed, shape=(420, 90))
+        with fits.open(tmp_path / f"m_{band}.fits", mode="update") as hdus:
+            hdus[0].data[100:103, 50:53] = 60000
+    stages = ["saturation", "lacosmic", "toy-pair", "interpolate"]
+    pipeline = {
+        **PIPELINE,
+        "bands": {"g": "*_g.fits", "r": "*_r.fits"},
+        "stage": [{"plugin": name} for name in stages],
+    }
+    limit = limit_for(2 * 2 * 200, 90)
+    results = []
+    for name, run in (("whole", {}), ("cut", {"max_memory": limit})):
+        inputs = [tmp_path / f"m_{band}.fits" for band in "gr"]
+        report = astroclean.run({**pipeline, "run": run}, inputs, output=tmp_path / name, jobs=0)
+        assert [file.error for file in report.files] == [None, None]
+        assert bool(run) == all("chunks of" in " ".join(f.notes) for f in report.files)
+        hidden = {"stages": {"__all__": {"seconds"}}}
+        told = [f.frames[0].model_dump(exclude=hidden) for f in report.files]
+        cleaned_files = [tmp_path / name / f"m_{band}_clean.fits" for band in "gr"]
+        results.append((told, [path.read_bytes() for path in cleaned_files]))
+    assert results[0] == results[1]
+    flags = fitsio.read(str(tmp_path / "cut" / "m_g_clean.fits"), ext="FLAGS")
+    assert (flags[101, 51] & int(astroclean.MaskPlane.USER_1)) != 0
+
+
+def test_the_psf_is_estimated_from_the_stars_of_all_chunks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    data = rng.normal(500, 10, (420, 120))
+    y, x = np.indices(data.shape)
+    for number in range(20):
+        cy, cx = 12 + 20.5 * number + rng.uniform(0, 1), rng.uniform(20, 100)
+        data += 3e3 * (1 + number) * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * 1.4**2))
+    header = fits.Header({"BUNIT": "adu", "GAIN": 2.0, "RDNOISE": 4.0, "SATURATE": 6e5})
+    fits.PrimaryHDU(data.astype("f4"), header).writeto(tmp_path / "raw.fits")
+    options = {"fsmode": "convolve", "objlim": 1.5}
+    stages = [{"plugin": "lacosmic", "options": options}, {"plugin": "interpolate"}]
+    pipeline = {**PIPELINE, "stage": stages, "psf": {"estimate": True}}
+    whole = cleaned(tmp_path / "whole", tmp_path / "raw.fits", pipeline)
+    limit = limit_for(2 * 127 + 100, 120)
+    assert cleaned(tmp_path / "cut", tmp_path / "raw.fits", pipeline, max_memory=limit) == whole
+    assert whole[1][0]["psf"].startswith("estimated from 20 stars")
+
+
+@pytest.mark.parametrize("probability", [0.2, 0.9])
+@pytest.mark.usefixtures("toys")
+def test_a_screened_exposure_is_taken_through_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, probability: float
+) -> None:
+    """Whole or cut, of one frame or two: what comes before the screener runs once a frame."""
+    path = tmp_path / "x.fits"
+    rng = np.random.default_rng(3)
+    header = fits.Header({"BUNIT": "adu", "GAIN": 2.0, "RDNOISE": 4.0, "TOYPROB": probability})
+    images = [
+        fits.ImageHDU(rng.normal(500, 10, (420, 80)).astype("f4"), header, name="SCI", ver=n)
+        for n in (1, 2)
     ]
-    assert frames[0].pixels_changed == frames[1].pixels_changed > 0
-    assert frames[0].flagged_after == frames[1].flagged_after
-    assert frames[0].statistics["sum after"] == pytest.approx(frames[1].statistics["sum after"])
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path)
+    calls: list[tuple[str, int]] = []
+    run_stage = Stage.run
+
+    def counted(self: Stage, frame: Any) -> Any:
+        rows = range(frame.shape[0])[part_of(frame).own]
+        calls.append((self.name, len(rows)))
+        return run_stage(self, frame)
+
+    monkeypatch.setattr(Stage, "run", counted)
+    stages = [{"plugin": "lacosmic"}, {"plugin": "toy-local-score"}, {"plugin": "interpolate"}]
+    outcomes = []
+    for name, limit in (("whole", {}), ("cut", {"max_memory": limit_for(2 * 127 + 90, 80)})):
+        calls.clear()
+        pipeline = {**PIPELINE, "stage": stages, "run": {"on_reject": "skip", **limit}}
+        report = astroclean.run(pipeline, path, output=tmp_path / name, jobs=0)
+        (file,) = report.files
+        assert file.error is None
+        assert file.screening == {"toy-local-score": probability}
+        rows = {stage: sum(n for one, n in calls if one == stage) for stage, _ in calls}
+        left = {} if probability > 0.5 else {"interpolate": 840}
+        assert rows == {"lacosmic": 840, "toy-local-score": 840, **left}
+        hidden = {"stages": {"__all__": {"seconds"}}}
+        outcomes.append([file.status, *(f.model_dump(exclude=hidden) for f in file.frames)])
+    assert outcomes[0] == outcomes[1]
+    if probability < 0.5:
+        bytes_of = [(tmp_path / n / "x_clean.fits").read_bytes() for n in ("whole", "cut")]
+        assert bytes_of[0] == bytes_of[1]
 
 
 @pytest.mark.parametrize(
