@@ -63,6 +63,7 @@ register_files(
         "read_frame": _on_use("astroclean.io.read", "read_frame"),
         "write_frame": _on_use("astroclean.io.write", "write_frame"),
         "read_psf": _on_use("astroclean.io.psf", "read_psf"),
+        "read_sources": _on_use("astroclean.io.source_files", "read_sources"),
     }
 )
 

@@ -23,6 +23,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, label
 
 from astroclean.core.frame import Frame
+from astroclean.core.noise import SIGMA_PER_MAD
 from astroclean.core.planes import REJECTING, MaskPlane
 from astroclean.errors import AstrocleanWarning
 from astroclean.io.read import ReadSettings, open_exposure
@@ -163,7 +164,7 @@ def _real(row: dict[str, Any], data: Path) -> Iterator[Quiet]:
         counted[first:last, begin:end] = False
     smooth = gaussian_filter(np.nan_to_num(frame.data), 1.0)
     pairs = frame.data[:, 4:] - frame.data[:, :-4]
-    noise = 1.4826 * float(np.nanmedian(np.abs(pairs))) / np.sqrt(2)
+    noise = SIGMA_PER_MAD * float(np.nanmedian(np.abs(pairs))) / np.sqrt(2)
     objects = smooth - np.median(smooth) > _BRIGHT * noise
     yield Quiet(row["name"], frame, objects, counted[box])
 

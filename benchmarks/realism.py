@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 import sep
 from astropy.io import fits
+from astropy.stats import mad_std
 from scipy.optimize import curve_fit
 from scipy.stats import ks_2samp
 
@@ -248,7 +249,7 @@ def _show(axis: plt.Axes, image: NDArray[np.float32], title: str, *, linear: boo
         axis.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower")
         return
     middle = np.median(image)
-    sigma = 1.4826 * np.median(np.abs(image - middle))
+    sigma = mad_std(image)
     axis.imshow(
         np.arcsinh((image - middle) / sigma / 2), cmap="gray", vmin=-1.5, vmax=4, origin="lower"
     )

@@ -102,7 +102,7 @@ def main() -> None:
         frame = read(told.data, told.psfs, one)
         assert frame.sources is not None
         assert frame.psf is not None
-        bad = frame.mask | ~np.isfinite(frame.data)
+        bad = ~frame.usable
         rows, columns = places_of(frame.sources)
         near = np.zeros(frame.shape, dtype=bool)
         near[rows, columns] = True

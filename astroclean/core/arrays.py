@@ -1,4 +1,4 @@
-"""The arrays of a frame: what may become one, and how they are kept from being written to."""
+"""The arrays of a frame: what may become one, parts of it, and how none is written to."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.planes import MaskPlane
 from astroclean.errors import FrameError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["as_bits", "as_pixels", "read_only", "require_shape"]
+__all__ = [
+    "add_box",
+    "as_bits",
+    "as_pixels",
+    "checked_filled",
+    "joined_flags",
+    "overlap",
+    "read_only",
+    "require_shape",
+]
 
 # CCDData wraps the scalar operand of `frame.multiply(2)` in the class of the frame: 0-D.
 _DIMENSIONS = (0, 2)
@@ -76,8 +88,81 @@ def require_shape(name: str, array: NDArray[Any], shape: tuple[int, ...], *, whe
         )
 
 
+def joined_flags(
+    data: NDArray[np.float32],
+    flags: Any,
+    mask: NDArray[np.bool_] | None,
+    reject: MaskPlane,
+    frame_id: str,
+) -> NDArray[np.uint32]:
+    """Return the flags of a frame: those given, what is not finite, and what others masked.
+
+    Raises
+    ------
+    FrameError
+        They are no bits, or have another shape than the data.
+    """
+    if flags is None:
+        joined = np.zeros(data.shape, dtype=np.uint32)
+    else:
+        joined = as_bits(flags, frame_id)
+        require_shape("flags", joined, data.shape, where=frame_id)
+    joined[~np.isfinite(data)] |= np.uint32(MaskPlane.NO_DATA)
+    if mask is not None and np.any(mask):
+        rejected = (joined & np.uint32(reject)) != 0
+        joined[np.broadcast_to(mask, data.shape) & ~rejected] |= np.uint32(MaskPlane.BAD_PIXEL)
+    return joined
+
+
+def checked_filled(data: NDArray[np.float32], filled: Any, frame_id: str) -> NDArray[np.bool_]:
+    """Return which pixels a stage has filled; those that are not finite are not.
+
+    Raises
+    ------
+    FrameError
+        It has another shape than the data.
+    """
+    if filled is None:
+        return np.zeros(data.shape, dtype=bool)
+    given = np.asarray(filled, dtype=bool)
+    require_shape("filled", given, data.shape, where=frame_id)
+    return given & np.isfinite(data)
+
+
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
     """Return a view of an array that cannot be written to; the array itself still can."""
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def overlap(
+    origin: Sequence[int], size: Sequence[int], shape: Sequence[int]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return which pixels of an image a box covers, and which of the box these are.
+
+    Parameters
+    ----------
+    origin : (int, int)
+        (y, x) of the first pixel of the box in the image; it may lie outside.
+    size, shape : (int, int)
+        (ny, nx) of the box, and of the image.
+
+    Returns
+    -------
+    on_image, of_box : (slice, slice)
+        Empty where they do not meet.
+    """
+    on_image, of_box = [], []
+    for first, side, limit in zip(origin, size, shape, strict=True):
+        start = min(max(int(first), 0), limit)
+        stop = max(min(int(first) + side, limit), start)
+        on_image.append(slice(start, stop))
+        of_box.append(slice(start - int(first), stop - int(first)))
+    return (on_image[0], on_image[1]), (of_box[0], of_box[1])
+
+
+def add_box(image: NDArray[Any], data: NDArray[Any], origin: Sequence[int]) -> None:
+    """Add the pixels of a box to an image in place; what reaches beyond the image is lost."""
+    on_image, of_box = overlap(origin, data.shape, image.shape)
+    image[on_image] += data[of_box]

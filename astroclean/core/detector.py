@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from astropy import units as u
+from astropy.io.fits.card import Undefined
 
-from astroclean.errors import StageError
+from astroclean.errors import FrameError, StageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +31,8 @@ DETECTOR_KEYWORDS = {
     "filter": "ACFILTER",
 }
 """Field of `Detector` to the keyword under which the reader leaves it in ``Frame.meta``."""
+
+_TEXTS = ("instrument", "filter")
 
 # What makes electrons of each unit. Data numbers are `adu` to some and `count` to others.
 _TO_ELECTRONS = (
@@ -62,8 +66,15 @@ class Detector:
 
     @classmethod
     def of(cls, meta: Mapping[str, Any]) -> Detector:
-        """Return the detector described by a frame's ``meta``."""
-        return cls(**{name: meta.get(key) for name, key in DETECTOR_KEYWORDS.items()})
+        """Return the detector described by a frame's ``meta``: `Frame.detector` calls it.
+
+        Raises
+        ------
+        FrameError
+            What should be a number is none.
+        """
+        told = {name: meta.get(key) for name, key in DETECTOR_KEYWORDS.items()}
+        return cls(**{name: _typed(name, value) for name, value in told.items()})
 
     def require(self, name: str, *, frame: Frame, stage: str) -> float:
         """Return a number that a stage cannot do without.
@@ -157,6 +168,22 @@ class Detector:
             received=", ".join(f"{name} {value:g}" for name, value in told.items()) or None,
             remedy=otherwise,
         )
+
+
+def _typed(name: str, value: Any) -> Any:
+    """Return a value of ``meta`` as the field has it; a card without value tells nothing."""
+    if value is None or isinstance(value, Undefined):
+        return None
+    if name in _TEXTS:
+        return str(value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return float(value)
+    raise FrameError(
+        f"{name.replace('_', ' ')} of the detector must be a number",
+        where=f"meta['{DETECTOR_KEYWORDS[name]}']",
+        received=repr(value),
+        remedy=f"Give a number there, or `--set instrument.{name}=...`.",
+    )
 
 
 def _factors(unit: Any, to: Any) -> list[tuple[str, int]] | None:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from astroclean.core.detector import Detector
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -69,7 +67,7 @@ class Domain(BaseModel):
         tuple of str
             One clause for each difference, for the report; empty where there is none.
         """
-        detector = Detector.of(frame.meta)
+        detector = frame.detector
         found = []
         if self.instruments and detector.instrument and detector.instrument not in self.instruments:
             found.append(f"instrument {detector.instrument}, {of} {', '.join(self.instruments)}")
@@ -99,7 +97,7 @@ def known_fwhm_pixels(frame: Frame) -> float | None:
     """
     if frame.psf is not None:
         return float(frame.psf.fwhm_pixels)
-    detector = Detector.of(frame.meta)
+    detector = frame.detector
     if not detector.psf_fwhm or not detector.pixel_scale:
         return None
     width = float(detector.psf_fwhm) / float(detector.pixel_scale)

@@ -23,7 +23,8 @@ def register_files(functions: dict[str, Callable[[], Callable[..., Any]]]) -> No
     Parameters
     ----------
     functions : dict of str to callable
-        ``read_frame``, ``write_frame``, ``read_psf`` to what imports and returns the function.
+        ``read_frame``, ``write_frame``, ``read_psf``, ``read_sources`` to what imports and
+        returns the function.
     """
     _FUNCTIONS.update(functions)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import astropy.units as u
 
-from astroclean.core.detector import Detector
 from astroclean.core.text_unit import is_understood
 from astroclean.errors import AstrocleanWarning
 
@@ -66,7 +65,7 @@ def flux_scale(frame: Frame) -> FluxScale:
     )
     if powers.get(u.pix) == -1:
         return FluxScale(1.0, unit * u.pix)
-    area = _pixel_area(frame.meta)
+    area = _pixel_area(frame)
     missing = "the pixel scale is not known"
     if powers.get(u.beam) == -1:
         beam = _beam_area(frame.meta)
@@ -110,10 +109,10 @@ def _number(meta: Mapping[str, Any], keyword: str) -> float | None:
     return float(value) if math.isfinite(value) and value > 0 else None
 
 
-def _pixel_area(meta: Mapping[str, Any]) -> float | None:
+def _pixel_area(frame: Frame) -> float | None:
     """Return the solid angle of a pixel in sr."""
-    told = _number(meta, _PIXEL_AREA)
-    scale = Detector.of(meta).pixel_scale
+    told = _number(frame.meta, _PIXEL_AREA)
+    scale = frame.detector.pixel_scale
     if scale is None:
         return told
     area = float(((scale * u.arcsec) ** 2).to_value(u.sr))

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from astropy.nddata import CCDData, NDData
 
-from astroclean.core.arrays import as_bits, as_pixels, read_only, require_shape
+from astroclean.core.arrays import as_pixels, checked_filled, joined_flags, read_only
+from astroclean.core.detector import Detector
 from astroclean.core.files import file_function
+from astroclean.core.noise import NoiseMeasure, noise_of
 from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
 from astroclean.core.psf import Psf
 from astroclean.core.suggest import did_you_mean
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.history import HistoryEntry
+    from astroclean.core.scope import Chunk
     from astroclean.core.sources import Sources
-    from astroclean.core.survey import FramePart
 
 __all__ = ["Frame"]
 
@@ -41,7 +43,7 @@ _FIELDS = (
     "history",
     "reject_bits",
     "filled",
-    "part",
+    "chunk",
 )
 
 
@@ -77,7 +79,7 @@ class Frame(CCDData):
     filled : (ny, nx) bool, optional
         Pixels whose value a stage has replaced since they were rejected. Their flags keep the
         reason, but reject no longer. Pixels that are not finite are never filled.
-    part : FramePart, optional
+    chunk : Chunk, optional
         Where the frame lies in a larger one; the runner tells, for frames larger than memory. A
         slice of a frame is a frame of its own.
     **kwargs
@@ -93,7 +95,7 @@ class Frame(CCDData):
     frame_id: str
     history: tuple[HistoryEntry, ...]
     reject_bits: MaskPlane
-    part: FramePart | None
+    chunk: Chunk | None
     flags: NDArray[np.uint32]
     filled: NDArray[np.bool_]
     mask: NDArray[np.bool_]
@@ -110,7 +112,7 @@ class Frame(CCDData):
         history: tuple[HistoryEntry, ...] | None = None,
         reject_bits: MaskPlane | None = None,
         filled: NDArray[np.bool_] | None = None,
-        part: FramePart | None = None,
+        chunk: Chunk | None = None,
         **kwargs: Any,
     ) -> None:
         if isinstance(data, NDData):
@@ -122,7 +124,7 @@ class Frame(CCDData):
             history = data.history if history is None else history
             reject_bits = data.reject_bits if reject_bits is None else reject_bits
             filled = data.filled if filled is None else filled
-            part = data.part if part is None else part
+            chunk = data.chunk if chunk is None else chunk
         super().__init__(data, *args, **kwargs)
         self._data = as_pixels(self._data, frame_id)
         self.psf = psf
@@ -130,32 +132,11 @@ class Frame(CCDData):
         self.frame_id = frame_id or "frame"
         self.history = history or ()
         self.reject_bits = REJECTING if reject_bits is None else reject_bits
-        self.part = part
-        self.flags = self._joined_flags(flags)
-        self.filled = self._checked_filled(filled)
+        self.chunk = chunk
+        self.flags = joined_flags(self._data, flags, self.mask, self.reject_bits, self.frame_id)
+        self.filled = checked_filled(self._data, filled, self.frame_id)
         # A property named `mask` cannot replace NDData's attribute, so it is computed once.
         self.mask = self.where(self.reject_bits) & ~self.filled
-
-    def _joined_flags(self, flags: NDArray[np.integer] | None) -> NDArray[np.uint32]:
-        shape = self._data.shape
-        if flags is None:
-            joined = np.zeros(shape, dtype=np.uint32)
-        else:
-            joined = as_bits(flags, self.frame_id)
-            require_shape("flags", joined, shape, where=self.frame_id)
-        joined[~np.isfinite(self._data)] |= np.uint32(MaskPlane.NO_DATA)
-        mask = self.mask
-        if mask is not None and np.any(mask):
-            rejected = (joined & np.uint32(self.reject_bits)) != 0
-            joined[np.broadcast_to(mask, shape) & ~rejected] |= np.uint32(MaskPlane.BAD_PIXEL)
-        return joined
-
-    def _checked_filled(self, filled: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-        if filled is None:
-            return np.zeros(self._data.shape, dtype=bool)
-        given = np.asarray(filled, dtype=bool)
-        require_shape("filled", given, self._data.shape, where=self.frame_id)
-        return given & np.isfinite(self._data)
 
     @property
     def psf(self) -> Psf | None:
@@ -171,6 +152,33 @@ class Frame(CCDData):
         """(ny, nx) in pixels."""
         shape: tuple[int, int] = self._data.shape
         return shape
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """(ny, nx) bool, new: pixels to be believed, neither masked nor without a number."""
+        usable: NDArray[np.bool_] = np.isfinite(self._data) & ~self.mask
+        return usable
+
+    @property
+    def detector(self) -> Detector:
+        """What is known of the detector, by header, instrument file or the user."""
+        return Detector.of(self.meta)
+
+    def noise(self, measure: NoiseMeasure = "differences") -> NDArray[np.float64]:
+        """Return the standard deviation of the noise of each pixel.
+
+        Parameters
+        ----------
+        measure : {"differences", "scatter"}
+            What is measured where the uncertainty is zero, not finite or none: see
+            `astroclean.core.noise.NoiseMeasure`.
+
+        Returns
+        -------
+        (ny, nx) float64
+            In the unit of the frame; positive and finite everywhere, also where not usable.
+        """
+        return noise_of(self, measure)
 
     def replace(self, **changes: Any) -> Self:
         """Return a frame with some fields changed; this one stays as it is.
@@ -246,11 +254,6 @@ class Frame(CCDData):
             Pixels.
         planes : MaskPlane, int, str or iterable of these
             Planes to add.
-
-        Returns
-        -------
-        Frame
-            The new frame.
         """
         flags = self.flags.copy()
         flags[where] |= np.uint32(parse_planes(planes))

@@ -80,6 +80,20 @@ class Grid:
             self.step / factor,
         )
 
+    def within(self, outer: Grid) -> Grid:
+        """Return the grid with its place in the frame that another grid belongs to.
+
+        Parameters
+        ----------
+        outer : Grid
+            Pixels that are the frame of this one.
+        """
+        y, x = (
+            first + place * outer.step
+            for first, place in zip(outer.origin, self.origin, strict=True)
+        )
+        return replace(self, origin=(y, x), step=self.step * outer.step)
+
     def seen_by(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Return the values that the frame's pixels have where the pixels of this grid lie.
 

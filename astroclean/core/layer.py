@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.psf import Psf
 
-__all__ = ["BACKGROUND", "Layer", "LayerSpec", "checked_layers", "joined_layers"]
+__all__ = ["BACKGROUND", "Layer", "LayerSpec", "checked_layers", "joined_layers", "placed_layers"]
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,25 @@ def joined_layers(old: Mapping[str, Layer], new: Mapping[str, Layer]) -> dict[st
     for name, layer in new.items():
         joined[name] = joined[name].joined(layer) if name in joined else layer
     return joined
+
+
+def placed_layers(layers: Mapping[str, Layer], given: Layer | None) -> Mapping[str, Layer]:
+    """Return layers with their place in the science image.
+
+    Parameters
+    ----------
+    layers : mapping of str to Layer
+        As the stage gave them, whose frame knows no other pixels than its own.
+    given : Layer or None
+        What that frame is, such as a finer image; None for the science image.
+    """
+    if given is None or given.grid is None:
+        return layers
+    outer = given.grid
+    return {
+        name: layer if layer.grid is None else replace(layer, grid=layer.grid.within(outer))
+        for name, layer in layers.items()
+    }
 
 
 def checked_layers(

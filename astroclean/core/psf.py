@@ -1,4 +1,4 @@
-"""`Psf`: a stamp, or a grid of stamps over the frame; always finite, odd, centred and of sum 1."""
+"""`Psf`: a stamp, or stamps over the frame; always finite, odd, centred and of sum 1."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.files import file_function
-from astroclean.core.psf_grid import check_nodes, node_weights
+from astroclean.core.psf_draw import Drawn, PsfImage, drawn_sources, spline_coefficients
+from astroclean.core.psf_models import fine_gaussian, fine_of_model, width_in_pixels
+from astroclean.core.psf_positions import StampPositions, stamp_positions
 from astroclean.core.psf_repair import repaired_stamps
 from astroclean.core.stamp import (
     FINER,
-    FWHM_PER_SIGMA,
     WELL_SAMPLED,
     checked_fine,
     checked_stamp,
@@ -43,7 +44,9 @@ class Psf:
         One stamp, or one for each position. Sides are odd; the peak lies within one pixel of the
         centre. Scaled here to sum 1.
     positions : (n, 2) array_like, optional
-        (x, y) in pixels of each stamp: all nodes of a rectangular grid, in any order.
+        (x, y) in pixels of each stamp, in any order: all nodes of a rectangular grid, or wherever
+        the PSF was measured. See `astroclean.core.psf_positions.StampPositions` for what is
+        between them.
     fine : (n, FINER (ky - 1) + 1, FINER (kx - 1) + 1) array_like, optional
         The same at a quarter of a pixel from each other (`astroclean.core.stamp.FINER`), integrated
         over the frame's pixels, where a finer image than the stamps tells it.
@@ -54,8 +57,8 @@ class Psf:
     Raises
     ------
     PsfError
-        A stamp is no image of one star, has an even side or its peak off its centre, the
-        positions form no grid, or ``fine`` does not fit the stamps.
+        A stamp is no image of one star, has an even side or its peak off its centre, there is not
+        one position for each, or ``fine`` does not fit the stamps.
 
     Warns
     -----
@@ -68,6 +71,7 @@ class Psf:
     positions: NDArray[np.float64] | None
     """(n, 2) pixel positions (x, y), or None for a constant PSF."""
     _fine: NDArray[np.float64] | None
+    _places: StampPositions | None
 
     def __init__(
         self, stamps: Any, positions: Any = None, *, fine: Any = None, computed: bool = False
@@ -77,12 +81,13 @@ class Psf:
         if array.ndim != _GRID or array.size == 0:
             raise PsfError("a PSF is a stamp (ky, kx) or a set (n, ky, kx)", received=array.shape)
         places = None if positions is None else np.asarray(positions, dtype=np.float64)
-        check_nodes(len(array), places)
+        between = stamp_positions(len(array), places)
         if fine is None and not computed:
             array = np.stack(repaired_stamps(list(array)))
         normalized = np.stack([checked_stamp(stamp) for stamp in array])
         object.__setattr__(self, "stamps", normalized)
         object.__setattr__(self, "positions", places)
+        object.__setattr__(self, "_places", between)
         object.__setattr__(self, "_fine", None if fine is None else checked_fine(fine, array))
 
     @cached_property
@@ -125,30 +130,75 @@ class Psf:
         return float(np.mean([half_maximum_width(stamp) for stamp in self.stamps]))
 
     def at(self, x: float, y: float) -> NDArray[np.float64]:
-        """Return the stamp at a position, bilinear between the nodes of the grid.
+        """Return the stamp at a position, interpolated between those that are known.
 
         Parameters
         ----------
         x, y : float
-            Pixel position; beyond the outermost nodes the nearest is taken.
+            Pixel position; beyond the outermost stamps the nearest place among them is taken.
 
         Returns
         -------
         (ky, kx) float64
             Sum 1. A new array.
         """
-        return self._of_nodes(self.stamps, x, y)
+        return self._joined(self.stamps, x, y)
 
     def fine_at(self, x: float, y: float) -> NDArray[np.float64]:
         """Return ``fine`` at a position, as `at` does the stamp; a new array."""
-        return self._of_nodes(self.fine, x, y)
+        return self._joined(self.fine, x, y)
 
-    def _of_nodes(self, images: NDArray[np.float64], x: float, y: float) -> NDArray[np.float64]:
-        if self.positions is None:
+    def image_at(self, x: float, y: float) -> PsfImage:
+        """Return the PSF of a position as a function of the place, which draws what is there.
+
+        It is of flux 1, and one and the same object everywhere where the PSF is constant.
+        """
+        if self.is_constant:
+            return self._image
+        splines = self._joined(self._splines, x, y)
+        return PsfImage(self.fine_at(x, y), coefficients=splines)
+
+    def images_at(self, positions: NDArray[np.float64]) -> list[PsfImage]:
+        """Return `image_at` for each of (n, 2) positions x, y."""
+        return [self.image_at(float(x), float(y)) for x, y in positions]
+
+    def drawn_at(
+        self, x: Any, y: Any, flux: Any = 1.0, *, box: tuple[slice, slice] | None = None
+    ) -> Drawn:
+        """Draw point sources: this is the one place where that is done.
+
+        Between pixels the PSF is what ``fine`` tells, by cubic splines. A source that is moved by
+        whole pixels has the same image, moved by as many.
+
+        Parameters
+        ----------
+        x, y, flux : float or (n,) array_like
+            Place in pixels of the frame, and sum over all pixels.
+        box : (slice, slice), optional
+            Rows and columns of the frame that are drawn, of each source the same; by default all
+            pixels that it reaches, ``(ky + 2, kx + 2)``, about the pixel which it lies in.
+
+        Returns
+        -------
+        Drawn
+            ``data`` (my, mx) or (n, my, mx) float64, ``origin`` (2,) or (n, 2), which may lie
+            beyond the frame. New arrays.
+        """
+        return drawn_sources(self.image_at, self.shape, (x, y, flux), box)
+
+    @cached_property
+    def _image(self) -> PsfImage:
+        return PsfImage(self.fine[0], coefficients=self._splines[0])
+
+    @cached_property
+    def _splines(self) -> NDArray[np.float64]:
+        """Of ``fine``. Those of an image between positions are joined of them as it is itself."""
+        return np.stack([spline_coefficients(image) for image in self.fine])
+
+    def _joined(self, images: NDArray[np.float64], x: float, y: float) -> NDArray[np.float64]:
+        if self._places is None:
             return np.array(images[0])
-        weights = node_weights(self.positions, x, y)
-        image: NDArray[np.float64] = np.tensordot(weights, images, axes=1)
-        return image
+        return self._places.joined(images, x, y)
 
     @classmethod
     def from_fine(cls, fine: NDArray[np.float64], positions: Any = None) -> Psf:
@@ -160,11 +210,6 @@ class Psf:
             One image, or one for each position; every fourth pixel is one of the stamp.
         positions : (n, 2) array_like, optional
             As for the class.
-
-        Returns
-        -------
-        Psf
-            Of sum 1.
         """
         return cls(fine[..., ::FINER, ::FINER], positions, fine=fine)
 
@@ -187,16 +232,7 @@ class Psf:
         PsfError
             The width is not a number of 0.5 pixels or more.
         """
-        if not (np.isfinite(fwhm_pixels) and fwhm_pixels >= 0.5):  # noqa: PLR2004
-            raise PsfError("FWHM must be at least 0.5 pixels", received=fwhm_pixels)
-        from scipy.special import erf  # noqa: PLC0415 - optional extra
-
-        sigma = fwhm_pixels / FWHM_PER_SIGMA
-        half = int(np.ceil(5 * sigma))
-        steps = np.arange(-half * FINER, half * FINER + 1) / FINER
-        ends = (steps + 0.5, steps - 0.5)
-        high, low = (erf(end / (sigma * np.sqrt(2))) for end in ends)
-        return cls.from_fine(np.outer(high - low, high - low))
+        return cls.from_fine(fine_gaussian(fwhm_pixels))
 
     @classmethod
     def from_fwhm(cls, fwhm: Any, *, pixel_scale_arcsec: float | None = None) -> Psf:
@@ -219,26 +255,7 @@ class Psf:
         PsfError
             The width has no such unit, or an angle comes without pixel scale.
         """
-        import astropy.units as u  # noqa: PLC0415 - core stays light to import
-
-        remedy = 'Write a number with its unit: "0.9 arcsec" or "2.5 pixel".'
-        try:
-            width = u.Quantity(fwhm)
-        except (TypeError, ValueError) as error:
-            problem = "fwhm is not understood"
-            raise PsfError(problem, received=repr(fwhm), remedy=remedy) from error
-        if width.unit.is_equivalent(u.pixel):
-            return cls.gaussian(fwhm_pixels=float(width.to_value(u.pixel)))
-        if not width.unit.is_equivalent(u.arcsec):
-            problem = "fwhm must be an angle or a number of pixels"
-            raise PsfError(problem, received=repr(fwhm), remedy=remedy)
-        if pixel_scale_arcsec is None:
-            raise PsfError(
-                "fwhm is an angle but the pixel scale of the frame is not known",
-                received=repr(fwhm),
-                remedy="Give `--set instrument.pixel_scale=...` in arcsec, or the width in pixels.",
-            )
-        return cls.gaussian(fwhm_pixels=float(width.to_value(u.arcsec)) / pixel_scale_arcsec)
+        return cls.gaussian(fwhm_pixels=width_in_pixels(fwhm, pixel_scale_arcsec))
 
     @classmethod
     def read(cls, path: str | Path, *, pixel_scale_arcsec: float | None = None) -> Psf:
@@ -322,24 +339,5 @@ class Psf:
         PsfError
             Unknown object, or no pixel scale for a GalSim profile.
         """
-        if hasattr(model, "drawImage"):
-            if pixel_scale_arcsec is None:
-                raise PsfError("a GalSim profile needs the pixel scale of the frame in arcsec")
-            import galsim  # noqa: PLC0415 - optional extra; the model is one of its objects
-
-            seen = galsim.Convolve(model, galsim.Pixel(pixel_scale_arcsec))
-            side, step = FINER * (size - 1) + 1, pixel_scale_arcsec / FINER
-            drawn = seen.drawImage(nx=side, ny=side, scale=step, method="no_pixel")
-            return cls.from_fine(drawn.array)
-        if not hasattr(model, "x_0"):
-            raise PsfError("not a GalSim or photutils PSF", received=type(model).__name__)
-        half = size // 2
-        steps = np.arange(-half * FINER, half * FINER + 1) / FINER
-        y, x = np.meshgrid(steps, steps, indexing="ij")
-        nodes = getattr(model, "grid_xypos", None)
-        if nodes is None:
-            placed = model.copy()
-            placed.x_0, placed.y_0 = 0.0, 0.0
-            return cls.from_fine(placed(x, y))
-        fine = [model.evaluate(x + px, y + py, 1.0, px, py) for px, py in nodes]
-        return cls.from_fine(np.stack(fine), nodes)
+        fine, nodes = fine_of_model(model, pixel_scale_arcsec=pixel_scale_arcsec, size=size)
+        return cls.from_fine(fine, nodes)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.detector import Detector
 from astroclean.core.psf import Psf
 from astroclean.core.psf_stars import (
     FEWEST_STARS,
@@ -21,7 +20,7 @@ from astroclean.core.psf_stars import (
     stars_of_one_width,
     typical_width,
 )
-from astroclean.core.survey import Survey, measure, part_of
+from astroclean.core.scope import Survey, chunk_of, measure
 from astroclean.errors import PsfError
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def psf_survey(frame: Frame, *, size: int | None = None, max_stars: int = 50) ->
     Parameters
     ----------
     frame : Frame
-        May be a single pixel: only its header and ``part`` tell.
+        May be a single pixel: only its header and ``chunk`` tell.
     size, max_stars
         As for `estimate_psf`.
 
@@ -97,9 +96,9 @@ def psf_survey(frame: Frame, *, size: int | None = None, max_stars: int = 50) ->
     """
     if size is not None and (size < 5 or size % 2 == 0):  # noqa: PLR2004
         raise PsfError("side of the PSF stamp must be odd and at least 5", received=size)
-    saturation = Detector.of(frame.meta).saturation
+    saturation = frame.detector.saturation
     limit = math.inf if saturation is None else _LINEAR_FRACTION * saturation
-    return _Sky(_Search(part_of(frame).shape, frame.frame_id, limit, size, max_stars))
+    return _Sky(_Search(chunk_of(frame).shape, frame.frame_id, limit, size, max_stars))
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class _Search:
 
 
 def _bad(frame: Frame) -> NDArray[np.bool_]:
-    bad: NDArray[np.bool_] = frame.mask | ~np.isfinite(frame.data)
+    bad: NDArray[np.bool_] = ~frame.usable
     return bad
 
 
@@ -130,7 +129,7 @@ class _Sky(Survey):
     def add(self, frame: Frame, rows: slice) -> None:
         """Take the next rows."""
         start, stop, _ = rows.indices(frame.shape[0])
-        first = start + -(part_of(frame).origin[0] + start) % self._step
+        first = start + -(chunk_of(frame).origin[0] + start) % self._step
         grid = np.s_[first : stop : self._step, :: self._step]
         self._seen.append(frame.data[grid][~_bad(frame)[grid]])
 
@@ -229,7 +228,7 @@ class _Stars(Survey):
     def add(self, frame: Frame, rows: slice) -> None:
         """Take the next rows."""
         start, stop, _ = rows.indices(frame.shape[0])
-        top = part_of(frame).origin[0]
+        top = chunk_of(frame).origin[0]
         bad, size = _bad(frame), self._pixels.shape[1]
         for (y, x), pixels, spoilt in zip(self._corners, self._pixels, self._bad, strict=True):
             first, last = max(y, top + start), min(y + size, top + stop)

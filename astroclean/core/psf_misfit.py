@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from astroclean.core.noise import SIGMA_PER_MAD
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -26,7 +28,6 @@ _WHOLE = 2.5
 """Radius in FWHM within which nearly all light lies; beyond, up to `_RING`, is the sky."""
 _RING = 4.0
 _FEWEST_PIXELS = 9
-_MAD = 1.482602218505602
 _STRONG = 10.0
 """Light of a core in deviations of the sky, from which a source tells of the PSF."""
 _FEWEST = 5
@@ -196,7 +197,7 @@ def _misfit(
         return _NOTHING
     rest = left[rows, columns].astype(np.float64)
     sky = float(np.median(rest[ring]))
-    scatter = _MAD * float(np.median(np.abs(rest[ring] - sky)))
+    scatter = SIGMA_PER_MAD * float(np.median(np.abs(rest[ring] - sky)))
     power = float(np.std(light(rows[core], columns[core])))
     if not (scatter > 0 and power > 0):
         return _NOTHING

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.noise import SIGMA_PER_MAD
 from astroclean.errors import AstrocleanWarning, PsfError
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _PEDESTAL_LIGHT = 0.02
 Herschel, Spitzer, WISE, HST, JWST, HSC and DECam that were tried, the largest was 0.01."""
 _PEDESTAL_SIGMA = 5.0
 _MEDIAN_ERROR = 1.2533  # of the median of normal deviates, in standard errors of their mean
-_SIGMA_PER_MAD = 1.4826
 _APART_PIXELS, _APART_WIDTHS = 3.0, 2.0
 """Light above half maximum farther from the peak than this belongs to no core."""
 _TRUNCATED = 0.1
@@ -157,7 +157,7 @@ def _pedestal(stamp: NDArray[np.float64]) -> float:
     level = max(rim, outer) if rim < 0 else min(rim, outer, 2 * outer - inner)
     if level * rim <= 0:
         return 0.0
-    scatter = _SIGMA_PER_MAD * float(np.median(np.abs(border - rim)))
+    scatter = SIGMA_PER_MAD * float(np.median(np.abs(border - rim)))
     error = _MEDIAN_ERROR * scatter / math.sqrt(border.size)
     light = float(stamp.sum()) - level * stamp.size
     matters = light <= 0 or abs(level) * stamp.size > _PEDESTAL_LIGHT * light

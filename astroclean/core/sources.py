@@ -1,19 +1,25 @@
-"""The sources of a frame: catalogue, segmentation and, after deblending, an image of each."""
+"""The sources of a frame: catalogue, segmentation and, after deblending, images of each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from astroclean.core.arrays import read_only
+from astroclean.core.arrays import add_box, overlap, read_only
+from astroclean.core.files import file_function
 from astroclean.errors import FrameError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from astropy.table import QTable
     from astropy.wcs import WCS
     from numpy.typing import NDArray
+
+    from astroclean.core.grid import Grid
 
 __all__ = ["SourceStamp", "Sources"]
 
@@ -30,11 +36,24 @@ class SourceStamp:
     """(y, x) of the box's first pixel in the frame."""
     data: NDArray[np.float32]
     """(ny, nx) contribution in the unit of the frame."""
+    band: str = ""
+    """Band of a frame set; none where there is a frame alone."""
 
     def slices(self) -> tuple[slice, slice]:
         """Return the box as slices of the frame."""
         (y, x), (ny, nx) = self.origin, self.data.shape
         return slice(y, y + ny), slice(x, x + nx)
+
+    def overlap(self, shape: Sequence[int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Return which pixels of a frame (ny, nx) the box covers, and which of its own these are.
+
+        The box may reach beyond the frame.
+        """
+        return overlap(self.origin, self.data.shape, shape)
+
+    def add_to(self, image: NDArray[Any]) -> None:
+        """Add the source to an image in place; what reaches beyond the image is lost."""
+        add_box(image, self.data, self.origin)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +68,23 @@ class Sources:
     segmentation : (ny, nx) int32, optional
         ``id`` of the source that dominates each pixel, 0 for sky.
     stamps : tuple of SourceStamp
-        Images of the deblended sources; empty where the method gives none.
+        Images of the deblended sources, of a frame set one in each band; empty where the method
+        gives none.
+    grid : Grid, optional
+        Pixels that ``x``, ``y`` and the segmentation count in. The base classes of stages enter
+        that of the frame where a plugin gives none.
 
     Raises
     ------
     FrameError
-        A required column is missing, or an ``id`` occurs twice.
+        A required column is missing, an ``id`` occurs twice, a source has two images in a band, or
+        the segmentation lies on other pixels than the grid.
     """
 
     table: QTable
     segmentation: NDArray[np.int32] | None = None
     stamps: tuple[SourceStamp, ...] = ()
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         missing = [name for name in REQUIRED_COLUMNS if name not in self.table.colnames]
@@ -68,9 +93,74 @@ class Sources:
         ids = np.asarray(self.table["id"])
         if np.unique(ids).size != ids.size:
             raise FrameError("catalogue has the same id twice; ids are unique in a frame")
+        if len({(int(stamp.id), stamp.band) for stamp in self.stamps}) != len(self.stamps):
+            raise FrameError(
+                "a source has two images in one band", remedy="Give `SourceStamp` its `band`."
+            )
+        labels = self.segmentation
+        if labels is not None and self.grid is not None and labels.shape != self.grid.shape:
+            raise FrameError(
+                f"segmentation must have the shape of its grid {self.grid.shape}",
+                received=labels.shape,
+            )
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Bands that there are images in, in their order; ``""`` is that of a frame alone."""
+        return tuple(dict.fromkeys(stamp.band for stamp in self.stamps))
+
+    def images(self, band: str | None = None) -> dict[int, SourceStamp]:
+        """Return the image of each source that has one, by its ``id``.
+
+        Parameters
+        ----------
+        band : str, optional
+            Not needed where there is one alone.
+
+        Raises
+        ------
+        FrameError
+            There are images in several bands, and it is not told which are meant.
+        """
+        if band is None and len(self.bands) > 1:
+            raise FrameError(
+                "the sources have images in several bands; tell which are meant",
+                received=", ".join(self.bands),
+            )
+        return {int(s.id): s for s in self.stamps if band is None or s.band == band}
+
+    def on_grid(self, grid: Grid) -> Sources:
+        """Return the same sources with a grid where they have none yet."""
+        return self if self.grid is not None else replace(self, grid=grid)
+
+    @classmethod
+    def read(cls, path: str | Path, **settings: Any) -> Sources:
+        """Read the sources of a frame from the files that a run or a simulator wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            Catalogue, such as ``x_sources.ecsv`` or ``x_sources.fits``.
+        **settings
+            ``hdu``: frame that is meant where the catalogue has those of several, such as
+            ``"[SCI,1]"``. ``stamps``: file with the images of the sources, ``x_stamps.fits``.
+            ``segmentation``: file with the layer ``SEGMENTATION``, ``x_clean.fits``.
+
+        Returns
+        -------
+        Sources
+            With the grid of the segmentation, where that is read.
+
+        Raises
+        ------
+        FitsReadError
+            A file is damaged, or has no such sources.
+        """
+        found: Self = file_function("read_sources")(path, **settings)
+        return found
 
     def read_only(self) -> Sources:
         """Return the same sources with arrays that cannot be written to and a table of its own."""

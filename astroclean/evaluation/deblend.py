@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.arrays import add_box
 from astroclean.core.sources import SourceStamp
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.binning import class_quantiles, log_means
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
 from astroclean.evaluation.inject import inject_sources
-from astroclean.evaluation.light import add_stamp, light_of, local_sigma, own_and_total, source_snr
+from astroclean.evaluation.light import light_of, own_and_total, source_snr
 from astroclean.evaluation.metrics.deblend import (
     Detections,
     blendedness,
@@ -112,7 +113,7 @@ class DeblendEvaluation:
         found = trial.result.frame.sources
         assert found is not None  # a deblender always gives sources
         pairs = match_positions(_positions(found), _positions(true), radius=_radius(scene))
-        sigma = local_sigma(scene.frame)
+        sigma = scene.frame.noise("scatter")
         told = source_snr(true, sigma)
         ids = [int(i) for i in true.table["id"]]
         snr = np.array([told.get(i, np.inf) for i in ids], dtype=float)
@@ -210,7 +211,7 @@ def _total_flux(sources: Sources) -> NDArray[np.float64]:
     return np.full(len(sources), np.nan)
 
 
-def _point_snr(scene: Scene, found: Sources, sigma: NDArray[np.float32]) -> NDArray[np.float64]:
+def _point_snr(scene: Scene, found: Sources, sigma: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return fluxes over the noise of a point source's best fit; NaN without a PSF."""
     if scene.frame.psf is None:
         return np.full(len(found), np.nan)
@@ -238,7 +239,7 @@ def _overlaps(
 ) -> NDArray[np.float64]:
     """Return the soft IoU of each true source; 0 where it was not found."""
     overlap = np.zeros(len(true))
-    theirs = {int(stamp.id): stamp for stamp in true.stamps}
+    theirs = true.images()
     images = _images(trial, found)
     if not theirs or images is None:
         return np.full(len(true), np.nan)
@@ -252,7 +253,7 @@ def _overlaps(
 
 def _images(trial: Trial, found: Sources) -> dict[int, SourceStamp] | None:
     if found.stamps or found.segmentation is None:
-        return {int(s.id): s for s in found.stamps} if found.stamps else None
+        return found.images() or None
     from scipy.ndimage import find_objects  # noqa: PLC0415 - optional extra
 
     level = trial.result.products.get("BACKGROUND")
@@ -281,8 +282,7 @@ def _on_one_grid(
     planes = []
     for stamp in (first, second):
         plane = np.zeros((y1 - y0, x1 - x0))
-        moved = SourceStamp(stamp.id, (stamp.origin[0] - y0, stamp.origin[1] - x0), stamp.data)
-        add_stamp(plane, moved)
+        add_box(plane, stamp.data, (stamp.origin[0] - y0, stamp.origin[1] - x0))
         planes.append(plane)
     return planes[0], planes[1]
 

@@ -10,7 +10,7 @@ import numpy as np
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.binning import class_quantiles
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
-from astroclean.evaluation.light import light_of, local_sigma, own_and_total, source_snr
+from astroclean.evaluation.light import light_of, own_and_total, source_snr
 from astroclean.evaluation.metrics.deblend import blendedness, scatter
 from astroclean.evaluation.metrics.deconvolve import Shape, psf_leak, psnr, shape_of, ssim
 from astroclean.evaluation.metrics.remove import spread
@@ -168,7 +168,7 @@ def _light_snr(scene: Scene) -> float:
     light = light_of(scene)
     if light is None:
         return float("nan")
-    return float(np.sqrt(np.sum((light / local_sigma(scene.frame)) ** 2)))
+    return float(np.sqrt(np.sum((light / scene.frame.noise("scatter")) ** 2)))
 
 
 def _shape_at(
@@ -198,7 +198,7 @@ def _places(scene: Scene) -> list[tuple[float, float, float]]:
     if "flux" in table.colnames:
         flux = np.asarray(getattr(table["flux"], "value", table["flux"]), dtype=float)
         rows.sort(key=lambda i: -flux[i])
-    snr = source_snr(sources, local_sigma(scene.frame))
+    snr = source_snr(sources, scene.frame.noise("scatter"))
     return [
         (float(table["x"][i]), float(table["y"][i]), snr.get(int(table["id"][i]), float("nan")))
         for i in rows[:_MOST_SOURCES]

@@ -93,7 +93,7 @@ def _of_sources(scene: Scene, sources: Sources, light: NDArray[np.float64]) -> H
             f"{frame.frame_id}: holes of sources are as large as the PSF asks for, and the scene "
             "has none. Give `--psf FILE`, `--psf estimate` or `--psf-fwhm WIDTH`."
         )
-    usable = ~frame.mask & np.isfinite(frame.data)
+    usable = frame.usable
     sizes = HoleRule().in_pixels(fwhm_pixels=psf.fwhm_pixels)
     places = np.column_stack([np.asarray(sources.table[name], float) for name in ("x", "y")])
     found = source_holes(frame.data, usable, places, sizes)

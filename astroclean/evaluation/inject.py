@@ -8,13 +8,12 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
+from astroclean.core.arrays import overlap
 from astroclean.core.fluxes import flux_scale
 from astroclean.core.holes import HoleRule, disks
 from astroclean.core.planes import MaskPlane
 from astroclean.core.sources import Sources, SourceStamp
-from astroclean.core.stamp import FINER
 from astroclean.errors import ConfigurationError
-from astroclean.evaluation.light import add_stamp, boxes_of, local_sigma
 from astroclean.simulate.compact import draw_fluxes
 from astroclean.simulate.scene import ClassTruth, Scene
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.psf import Psf
+    from astroclean.core.psf_draw import Drawn
 
 __all__ = ["inject_contaminants", "inject_sources"]
 
@@ -58,7 +58,7 @@ def inject_contaminants(frame: Frame, *, seed: int) -> Scene:
         were in the frame before and that its flags do not name are not in the truth.
     """
     rng = np.random.default_rng(seed)
-    sigma = local_sigma(frame)
+    sigma = frame.noise("scatter")
     charge = _hits(rng, frame.shape) * sigma
     trail = _trail(rng, frame.shape) * sigma
     planes, ignored = np.zeros(frame.shape, dtype=np.uint32), np.zeros(frame.shape, dtype=bool)
@@ -137,27 +137,31 @@ def inject_sources(frame: Frame, *, seed: int, classes: bool = False) -> Scene:
             "`--psf estimate` or `--psf-fwhm WIDTH`."
         )
     rng = np.random.default_rng(seed)
-    sigma, usable = local_sigma(frame), ~frame.mask & np.isfinite(frame.data)
+    sigma, usable = frame.noise("scatter"), frame.usable
     sizes = HoleRule().in_pixels(fwhm_pixels=frame.psf.fwhm_pixels)
     places = _usable_places(rng, usable, sizes.radii[-1])
+    images = _images(frame.psf, places)
     if classes:
         peaks = np.array([frame.psf.at(x, y).max() for x, y in places])
         flux = draw_fluxes(rng, frame.data, usable, places, sizes=sizes, peak=peaks)
     else:
-        flux = _fluxes_of_fits(rng, frame.psf, places, sigma)
-    places, flux = places[flux > 0], flux[flux > 0]
+        flux = _fluxes_of_fits(rng, images, places, sigma)
+    kept = np.flatnonzero(flux > 0)
+    places, flux = places[kept], flux[kept]
     if not flux.size:
         raise ConfigurationError(
             f"{frame.frame_id}: no place for a source: nowhere are nine tenths of its hole usable "
             "pixels with some scatter around. Leave the frame out, or give a narrower PSF."
         )
     stamps = tuple(
-        _stamp(number, frame.psf, x, y, one)
-        for number, ((x, y), one) in enumerate(zip(places, flux, strict=True), start=1)
+        SourceStamp(number, tuple(image.origin.tolist()), (image.data * one).astype(np.float32))
+        for number, (image, one) in enumerate(
+            zip([images[index] for index in kept], flux, strict=True), start=1
+        )
     )
     light = np.zeros(frame.shape)
     for stamp in stamps:
-        add_stamp(light, stamp)
+        stamp.add_to(light)
     table = QTable({"id": np.arange(1, len(flux) + 1), "x": places[:, 0], "y": places[:, 1]})
     scale = flux_scale(frame)
     table["flux"] = u.Quantity(np.asarray(flux) * scale.factor, scale.unit)
@@ -192,46 +196,33 @@ def _usable_share(usable: NDArray[np.bool_], place: NDArray[np.float64], radius:
     column, row = (int(v) for v in np.rint(place))
     side, first = 2 * reach + 1, np.array([column - reach, row - reach])
     disk = disks((side, side), (place - first)[None], np.array([radius]))
-    box = SourceStamp(0, (row - reach, column - reach), disk.astype(np.float32))
-    on_frame, of_disk = boxes_of(box, usable.shape)
+    on_frame, of_disk = overlap((row - reach, column - reach), disk.shape, usable.shape)
     return float(np.count_nonzero(disk[of_disk] & usable[on_frame]) / np.count_nonzero(disk))
 
 
+def _images(psf: Psf, places: NDArray[np.float64]) -> list[Drawn]:
+    """Return the image of each source, of sum 1: what lies beyond its box is put back."""
+    drawn = [psf.drawn_at(x, y) for x, y in places]
+    return [one._replace(data=one.data / one.data.sum()) for one in drawn]
+
+
 def _fluxes_of_fits(
-    rng: np.random.Generator, psf: Psf, places: NDArray[np.float64], sigma: NDArray[np.float32]
+    rng: np.random.Generator,
+    images: list[Drawn],
+    places: NDArray[np.float64],
+    sigma: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return fluxes whose S/N of the best fit is log-uniform from 5 to 300."""
     snr = 10 ** rng.uniform(np.log10(5), np.log10(300), len(places))
-    flux = np.zeros(len(places))
-    for index, (x, y) in enumerate(places):
-        image, _ = _point_source(psf, x, y)
-        noise = float(sigma[round(y), round(x)])
-        flux[index] = snr[index] * noise / float(np.sqrt(np.sum(image**2)))
-    return flux
+    noise = np.array([sigma[round(y), round(x)] for x, y in places])
+    return snr * noise / np.array([np.sqrt(np.sum(one.data**2)) for one in images])
 
 
-def _stamp(number: int, psf: Psf, x: float, y: float, flux: float) -> SourceStamp:
-    image, origin = _point_source(psf, x, y)
-    return SourceStamp(number, origin, (image * flux).astype(np.float32))
-
-
-def _point_source(psf: Psf, x: float, y: float) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """Return the PSF moved by a fraction of a pixel, of sum 1, and its first pixel (y, x)."""
-    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
-
-    ky, kx = psf.shape
-    row, column = round(y), round(x)
-    places = (np.arange(ky + 2) - 1 + row - y, np.arange(kx + 2) - 1 + column - x)
-    grid = np.meshgrid(*(FINER * place for place in places), indexing="ij")
-    moved = map_coordinates(psf.fine_at(x, y), grid, order=3)
-    return moved / moved.sum(), (row - ky // 2 - 1, column - kx // 2 - 1)
-
-
-def _segmentation(stamps: tuple[SourceStamp, ...], sigma: NDArray[np.float32]) -> NDArray[np.int32]:
+def _segmentation(stamps: tuple[SourceStamp, ...], sigma: NDArray[np.float64]) -> NDArray[np.int32]:
     """Return which source is the brightest in each pixel where one is above the noise."""
-    labels, best = np.zeros(sigma.shape, dtype=np.int32), sigma.astype(np.float64)
+    labels, best = np.zeros(sigma.shape, dtype=np.int32), sigma.copy()
     for stamp in stamps:
-        on_frame, of_stamp = boxes_of(stamp, sigma.shape)
+        on_frame, of_stamp = stamp.overlap(sigma.shape)
         light = stamp.data[of_stamp]
         brighter = light > best[on_frame]
         labels[on_frame][brighter] = stamp.id

@@ -145,7 +145,7 @@ def _classes(trial: Trial) -> Iterator[tuple[str, ClassTruth]]:
 
 def _ignored(trial: Trial) -> NDArray[np.bool_]:
     frame, unknown = trial.frame, trial.scene.ignored
-    ignored: NDArray[np.bool_] = frame.mask | ~np.isfinite(frame.data)
+    ignored: NDArray[np.bool_] = ~frame.usable
     return ignored if unknown is None else ignored | unknown
 
 

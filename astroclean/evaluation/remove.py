@@ -14,7 +14,6 @@ from astroclean.evaluation.binning import class_quantiles, cumulative_share, log
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
 from astroclean.evaluation.holes import HoleTruth, truth_of_holes
 from astroclean.evaluation.inject import inject_sources
-from astroclean.evaluation.light import local_sigma
 from astroclean.evaluation.metrics.remove import (
     bootstrap_iqr_error,
     distribution_change,
@@ -212,7 +211,7 @@ def _of_frame(
     reference = np.where(holes, truth.beneath, data)
     reference = np.where(np.isfinite(reference), reference, np.nanmedian(data))
     image = np.where(holes & np.isfinite(new), new, reference)
-    typical = float(np.median(local_sigma(trial.scene.frame)))
+    typical = float(np.median(trial.scene.frame.noise("scatter")))
     frequency, change = power_spectrum_change(image, reference)
     moments = distribution_change(new[holes], reference[holes])
     values = {

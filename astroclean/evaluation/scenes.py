@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from astroclean.config.schema import PsfConfig
-from astroclean.core.detector import Detector
 from astroclean.core.points import load_point
 from astroclean.evaluation.evaluation import find_simulator
 from astroclean.io.address import parse_address
@@ -140,7 +139,7 @@ def observed_scenes(
 
 def _with_psf(frame: Frame, file: str, config: PsfConfig | None) -> Frame:
     if config is None:
-        detector = Detector.of(frame.meta)
+        detector = frame.detector
         if detector.psf_fwhm is None or detector.pixel_scale is None:
             return frame
         config = PsfConfig(instrument=True)

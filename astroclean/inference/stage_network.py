@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from astroclean.core.options import StageOptions
+from astroclean.core.scope import Scope
 from astroclean.errors import AstrocleanWarning
 from astroclean.inference.card import Precision, load_card
 from astroclean.inference.domain import check_domain
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.core.frame import Frame
-    from astroclean.core.survey import Survey
     from astroclean.inference.card import NetworkCard
     from astroclean.inference.engine import Engine
 
@@ -155,17 +155,9 @@ class NetworkTiles:
 
     _network: StageNetwork
 
-    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - a network's is fixed
-        """Return the reach of the network in pixels."""
-        return self._network.predictor.halo
-
-    def row_step(self, frame: Frame) -> int:
-        """Return the height of tiles."""
-        return self._network.predictor.row_step(frame)
-
-    def survey(self, frame: Frame) -> Survey | None:
-        """Return what measures the whole frame for the normalization."""
-        return self._network.predictor.survey(frame)
+    def scope(self, frame: Frame) -> Scope:
+        """Return the reach of the network, the height of its tiles and what it must measure."""
+        return self._network.predictor.scope(frame)
 
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine and precision."""
@@ -176,14 +168,14 @@ class NetworkStamps:
     """What every stage answers of itself that shows its network stamps around sources.
 
     A mixin, before the base class of the kind; the stage sets ``_network`` in ``__init__``. One
-    that finds its sources on the whole frame has a halo of its own.
+    that finds its sources on the whole frame has a scope of its own.
     """
 
     _network: StageNetwork
 
-    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - that of the stamps is fixed
-        """Return the reach of stamps that touch a pixel, in pixels."""
-        return self._network.stamps.halo
+    def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - the same for every frame
+        """Return the reach of stamps that touch a row."""
+        return Scope(halo=self._network.stamps.halo)
 
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine and precision."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.survey import part_of
+from astroclean.core.scope import chunk_of
 from astroclean.errors import AstrocleanWarning, ContractError, SuspectWarning
 from astroclean.inference.domain import check_unit
 from astroclean.inference.engine import EngineError
@@ -49,7 +49,7 @@ class StampAnswers:
     """(n,): what each was divided by, in the unit of the frame; NaN where the normalization of the
     card measures it, and where the network was not asked."""
     asked: NDArray[np.bool_]
-    """(n,): False where a stamp touches no row that is wanted of a part of a frame, lies beyond
+    """(n,): False where a stamp touches no row that is wanted of a chunk of a frame, lies beyond
     what is there, or shows too little of its source."""
     _shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
@@ -76,9 +76,9 @@ class StampPredictor:
     """Applies one network to stamps around sources: cut, scale, infer, undo.
 
     The answer for a source is the same to the bit whichever others there are, in whatever order,
-    and whether the frame is whole or a part of a larger one. Of a part, the network is asked about
-    all stamps that touch the rows that are wanted of it, so that they can be put back; with
-    :attr:`halo` rows more the part holds all of them.
+    and whether the frame is whole or a chunk of a larger one. Of a chunk, the network is asked
+    about all stamps that touch the rows that are wanted of it, so that they can be put back; with
+    :attr:`halo` rows more the chunk holds all of them.
 
     Parameters
     ----------
@@ -142,7 +142,8 @@ class StampPredictor:
             it is subtracted from the pixels before anything is measured. Where it is not finite
             a pixel is not valid.
         noise : (ny, nx) array or float, optional
-            Standard deviation of the noise, in the unit of the frame; by default the frame's.
+            Standard deviation of the noise, in the unit of the frame; by default the uncertainty
+            of the frame, or what is measured of it if there is none and it is whole.
         keep : callable, optional
             What is kept of an answer, such as sums or pixels of it: a function of the `SourceBox`,
             the `StampView` and the outputs by name. All outputs of many sources are large. It may
@@ -162,12 +163,12 @@ class StampPredictor:
         EngineError
             The engine failed, or planes are missing, unknown, or of another shape.
         ContractError
-            The network needs noise or PSF, and the frame has none.
+            The network needs the PSF, and the frame has none, or the noise of a chunk.
 
         Warns
         -----
         SuspectWarning
-            The stamps of some sources lie beyond the halo of a part of a larger frame.
+            The stamps of some sources lie beyond the halo of a chunk of a larger frame.
         AstrocleanWarning
             Of some sources too little is valid; the network was not asked.
         """
@@ -176,7 +177,7 @@ class StampPredictor:
         sources = SourceStamps(
             self.card, frame, valid_pixels(self.card, frame), given or {}, less, noise
         )
-        origin = part_of(frame).origin
+        origin = chunk_of(frame).origin
         places = np.asarray(positions, dtype=np.float64).reshape(-1, 2)
         boxes = sources.boxes(places, stamp_boxes(places, self._stamp.side, origin=origin))
         wanted = [box for box in boxes if sources.wants(box)]
@@ -211,11 +212,11 @@ class StampPredictor:
 
     def _tell(self, frame: Frame, beyond: Sequence[SourceBox], unseen: Sequence[SourceBox]) -> None:
         about = f"{frame.frame_id}, network '{self.card.name}'"
-        origin = part_of(frame).origin
+        origin = chunk_of(frame).origin
         if beyond:
             text = (
                 f"{about}: the stamps of {len(beyond)} sources ({_listed(beyond, origin)}) lie "
-                "beyond the part of the frame that is there, and were not looked at; the stage "
+                "beyond the chunk of the frame that is there, and were not looked at; the stage "
                 f"needs a halo of {self.halo} pixels"
             )
             warnings.warn(text, SuspectWarning, stacklevel=3)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.stamp import FINER
-from astroclean.core.survey import part_of
+from astroclean.core.scope import chunk_of
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import ContractError
 from astroclean.inference.stamp_card import NOISE, PSF, planes_of
@@ -73,7 +72,7 @@ class SourceStamps:
         self._stamp, self._network = card.stamp, card.name
         self._frame, self._valid = frame, valid
         self._given, self._less, self._noise = given, less, noise
-        self._part = part_of(frame)
+        self._chunk = chunk_of(frame)
         self._planes = {name for tensor in card.inputs for name in planes_of(tensor)}
 
     def boxes(self, places: NDArray[np.float64], boxes: Sequence[StampBox]) -> list[SourceBox]:
@@ -86,10 +85,10 @@ class SourceStamps:
     def holds(self, box: SourceBox) -> bool:
         """Whether all that the larger frame has of a stamp is in the frame."""
         moved = [
-            first + start for first, start in zip((box.y, box.x), self._part.origin, strict=True)
+            first + start for first, start in zip((box.y, box.x), self._chunk.origin, strict=True)
         ]
         for first, start, side, whole in zip(
-            moved, self._part.origin, self._frame.shape, self._part.shape, strict=True
+            moved, self._chunk.origin, self._frame.shape, self._chunk.shape, strict=True
         ):
             if max(first, 0) < start or min(first + box.side, whole) > start + side:
                 return False
@@ -97,8 +96,8 @@ class SourceStamps:
 
     def wants(self, box: SourceBox) -> bool:
         """Whether a stamp touches the wanted rows, or lies beyond the border next to them."""
-        low, height = self._part.origin[0], self._part.shape[0]
-        rows = range(low, low + self._frame.shape[0])[self._part.own]
+        low, height = self._chunk.origin[0], self._chunk.shape[0]
+        rows = range(low, low + self._frame.shape[0])[self._chunk.own]
         first = box.y + low
         return (rows.start == 0 or first + box.side > rows.start) and (
             rows.stop == height or first < rows.stop
@@ -139,9 +138,9 @@ class SourceStamps:
             return box.cut(values, outside=0)
         return np.asarray(values[box.number] if values.ndim else values)
 
-    def _in_whole(self, box: SourceBox) -> tuple[float, float, float, float]:
+    def _in_whole(self, box: SourceBox) -> tuple[float, float, int, int]:
         """Return x, y of the source, and of the stamp's first pixel, in the larger frame."""
-        y, x = self._part.origin
+        y, x = self._chunk.origin
         return box.place[0] + x, box.place[1] + y, box.x + x, box.y + y
 
     @cached_property
@@ -153,8 +152,10 @@ class SourceStamps:
     @cached_property
     def _deviations(self) -> NDArray[np.float32]:
         noise = deviation_of(self._frame.uncertainty) if self._noise is None else self._noise
+        if noise is None and self._chunk.shape == self._frame.shape:
+            noise = self._frame.noise()
         if noise is None:
-            raise self._lacking("noise", "Give `noise`, or a frame with an uncertainty.")
+            raise self._lacking("noise", "Give what a survey measured of the whole frame.")
         return np.broadcast_to(np.asarray(noise, dtype=np.float32), self._frame.shape)
 
     def _lacking(self, what: str, remedy: str) -> ContractError:
@@ -182,7 +183,8 @@ class SourceStamps:
     ) -> float | None:
         """Return the peak of the point source that fits best, at least its standard deviation."""
         x, y, left, low = self._in_whole(box)
-        image = _point_source(self._psf.fine_at(x, y), (y - low, x - left), box.side)
+        rows, columns = (slice(first, first + box.side) for first in (low, left))
+        image = self._psf.drawn_at(x, y, box=(rows, columns)).data
         power = np.sum(image * image)
         seen = np.where(valid, image, 0)
         left_power = np.sum(seen * seen)
@@ -190,17 +192,3 @@ class SourceStamps:
             return None
         flux = np.sum(seen * np.where(valid, data, 0)) / left_power
         return float(max(flux, noise / np.sqrt(left_power)) * self._psf.at(x, y).max())
-
-
-def _point_source(
-    fine: NDArray[np.float64], middle: tuple[float, float], side: int
-) -> NDArray[np.float64]:
-    """Return the image of a point source of flux 1 at a place of a stamp."""
-    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - costs a fifth of a second
-
-    lines = [
-        FINER * (np.arange(side) - place) + (length // 2)
-        for place, length in zip(middle, fine.shape, strict=True)
-    ]
-    places = np.meshgrid(*lines, indexing="ij")
-    return np.asarray(map_coordinates(fine, places, order=1, mode="constant"))

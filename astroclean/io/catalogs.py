@@ -12,17 +12,40 @@ from astropy.table import QTable, vstack
 
 from astroclean.core.text_unit import is_understood
 from astroclean.errors import FitsWriteError
-from astroclean.io.encode import encode_hdu, new_image
+from astroclean.io.encode import encode_hdu
 from astroclean.io.images import own_primary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import astropy.units as u
+    from numpy.typing import NDArray
 
     from astroclean.core.sources import Sources
 
-__all__ = ["write_catalog", "write_regions", "write_stamps", "write_table"]
+__all__ = [
+    "CATALOGUE",
+    "STAMPS",
+    "stamps_hdu",
+    "table_hdu",
+    "write_catalog",
+    "write_regions",
+    "write_stamps",
+    "write_table",
+]
+
+CATALOGUE, STAMPS = "SOURCES", "STAMPS"
+"""EXTNAME of the catalogue, and of the table of images."""
+_STAMP_COLUMNS = {
+    "hdu": "HDU on whose pixels the boxes lie",
+    "id": "id in the catalogue",
+    "band": "band of a frame set",
+    "y0": "row of the first pixel, from 0",
+    "x0": "column of the first pixel, from 0",
+    "ny": "rows",
+    "nx": "columns",
+    "data": "light of the source",
+}
 
 Catalogs = "Sequence[tuple[str, Sources]]"
 
@@ -46,14 +69,8 @@ def write_catalog(
         write_table(tables, target)
         return
     table = _stacked(tables)
-    hdu = _table_hdu(table)
-    hdu.name = "SOURCES"
-    for number, name in enumerate(table.colnames, start=1):
-        description = table[name].info.description
-        if description:  # astropy writes none; TOPCAT and STILTS read and write this card
-            hdu.header[f"TCOMM{number}"] = description
     target.write(own_primary())
-    target.write(encode_hdu(hdu))
+    target.write(encode_hdu(table_hdu(table, CATALOGUE)))
 
 
 def write_table(tables: Sequence[tuple[str, QTable]], target: BinaryIO) -> None:
@@ -71,16 +88,29 @@ def write_table(tables: Sequence[tuple[str, QTable]], target: BinaryIO) -> None:
     target.write(text.getvalue().encode("utf-8"))
 
 
-def _table_hdu(table: QTable) -> fits.BinTableHDU:
-    """Return a table as an HDU, with the units that the FITS standard does not know, too."""
+def table_hdu(table: QTable, name: str) -> fits.BinTableHDU:
+    """Return a table as an HDU, with the units that the FITS standard does not know, too.
+
+    Parameters
+    ----------
+    table : QTable
+        Not modified.
+    name : str
+        EXTNAME.
+    """
     with warnings.catch_warnings():
         # astropy leaves out what the standard does not list, electrons among it.
         warnings.filterwarnings("ignore", message=".*(could not be saved|did not parse as fits)")
         hdu = fits.table_to_hdu(table)
-        for name in table.colnames:
-            unit = table[name].unit if hasattr(table[name], "unit") else None
-            if unit is not None and not hdu.columns[name].unit:
-                hdu.columns[name].unit = _unit_text(unit)
+        for title in table.colnames:
+            unit = table[title].unit if hasattr(table[title], "unit") else None
+            if unit is not None and not hdu.columns[title].unit:
+                hdu.columns[title].unit = _unit_text(unit)
+    hdu.name = name
+    for number, title in enumerate(table.colnames, start=1):
+        description = table[title].info.description
+        if description:  # astropy writes none; TOPCAT and STILTS read and write this card
+            hdu.header[f"TCOMM{number}"] = description
     return hdu
 
 
@@ -146,7 +176,7 @@ def write_regions(catalogs: Sequence[tuple[str, Sources]], target: BinaryIO) -> 
 
 
 def write_stamps(catalogs: Sequence[tuple[str, Sources]], target: BinaryIO) -> None:
-    """Write the image of each deblended source as an HDU of its own.
+    """Write the images of the deblended sources as one table.
 
     Parameters
     ----------
@@ -154,12 +184,54 @@ def write_stamps(catalogs: Sequence[tuple[str, Sources]], target: BinaryIO) -> N
         As for :func:`write_catalog`.
     """
     target.write(own_primary())
-    for label, sources in catalogs:
-        for stamp in sources.stamps:
-            y, x = stamp.origin
-            header = fits.Header()
-            header["ACSCI"] = (label, "frame that this belongs to")
-            header["SOURCEID"] = (stamp.id, "id in the catalogue")
-            header["LTV1"] = (-x, "offset of the stamp in the frame")
-            header["LTV2"] = (-y, "offset of the stamp in the frame")
-            target.write(encode_hdu(new_image("STAMP", stamp.data, header, packed=False)))
+    target.write(encode_hdu(stamps_hdu(catalogs)))
+
+
+def stamps_hdu(catalogs: Sequence[tuple[str, Sources]]) -> fits.BinTableHDU:
+    """Return the images of sources as a table, ``STAMPS``: a row a source and band.
+
+    Parameters
+    ----------
+    catalogs : sequence of (str, Sources)
+        As for :func:`write_catalog`.
+
+    Returns
+    -------
+    BinTableHDU
+        ``hdu``, ``id``, ``band``, ``y0``, ``x0`` (the first pixel of the box, from 0), ``ny``,
+        ``nx`` and ``data``: an image in each row where all boxes have one shape, else its pixels
+        row by row, as many as there are.
+    """
+    rows = [(label, stamp) for label, sources in catalogs for stamp in sources.stamps]
+    stamps = [stamp for _, stamp in rows]
+    texts = {"hdu": [label for label, _ in rows], "band": [stamp.band for stamp in stamps]}
+    numbers = {
+        "id": [stamp.id for stamp in stamps],
+        "y0": [stamp.origin[0] for stamp in stamps],
+        "x0": [stamp.origin[1] for stamp in stamps],
+        "ny": [stamp.data.shape[0] for stamp in stamps],
+        "nx": [stamp.data.shape[1] for stamp in stamps],
+    }
+    columns = {
+        name: fits.Column(name, f"{max(map(len, values), default=1) or 1}A", array=values)
+        for name, values in texts.items()
+    }
+    for name, values in numbers.items():
+        columns[name] = fits.Column(name, "J", array=np.asarray(values, dtype=np.int32))
+    columns["data"] = _pixels([np.asarray(stamp.data, dtype=np.float32) for stamp in stamps])
+    order = ("hdu", "id", "band", "y0", "x0", "ny", "nx", "data")
+    hdu = fits.BinTableHDU.from_columns([columns[name] for name in order], name=STAMPS)
+    for number, name in enumerate(order, start=1):
+        hdu.header[f"TCOMM{number}"] = _STAMP_COLUMNS[name]
+    return hdu
+
+
+def _pixels(images: list[NDArray[np.float32]]) -> fits.Column:
+    shapes = {image.shape for image in images}
+    if len(shapes) == 1 and 0 not in (shape := shapes.pop()):
+        ny, nx = shape
+        return fits.Column("data", f"{ny * nx}E", dim=f"({nx},{ny})", array=np.stack(images))
+    flat = np.empty(len(images), dtype=object)
+    flat[:] = [image.ravel() for image in images]
+    wide = sum(image.nbytes for image in images) > np.iinfo(np.int32).max
+    return fits.Column("data", "QE()" if wide else "PE()", array=flat)

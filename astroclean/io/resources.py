@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.options import StageOptions
 
-__all__ = ["file_digest", "load_resource", "load_resources"]
+__all__ = ["file_digest", "load_resource", "load_resources", "read_table", "with_known_units"]
 
 _PLANE = 2
 
@@ -110,7 +110,14 @@ def _read_images(path: Path) -> tuple[ImageHdu, ...]:
     return images
 
 
-def _read_table(path: Path) -> Table:
+def read_table(path: Path) -> Table:
+    """Read a catalogue of any format that is understood.
+
+    Raises
+    ------
+    FitsReadError
+        It is damaged, or in none of these formats.
+    """
     if path.suffix.lower() == ".reg":
         from astroclean.io.regions import read_regions  # noqa: PLC0415 - rarely needed
 
@@ -122,7 +129,7 @@ def _read_table(path: Path) -> Table:
         check_catalogue(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", u.UnitsWarning)
-            return _with_units(QTable.read(path))
+            return with_known_units(QTable.read(path))
     except FitsReadError:
         raise
     except Exception as error:  # every format raises errors of its own
@@ -133,7 +140,7 @@ def _read_table(path: Path) -> Table:
         ) from error
 
 
-def _with_units(table: Table) -> Table:
+def with_known_units(table: Table) -> Table:
     """Give columns the units that the field knows and the reader of their format does not."""
     import astropy.units as u  # noqa: PLC0415 - heavy
 
@@ -147,4 +154,4 @@ def _with_units(table: Table) -> Table:
     return table
 
 
-_READERS: dict[str, Callable[[Path], Any]] = {"image": _read_images, "table": _read_table}
+_READERS: dict[str, Callable[[Path], Any]] = {"image": _read_images, "table": read_table}

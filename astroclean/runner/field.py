@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.change import sample_step, sky_of
-from astroclean.core.survey import FramePart, measure
+from astroclean.core.scope import Chunk, measure
 from astroclean.io.rowstore import row_blocks
 from astroclean.runner.chunks import Pass
 from astroclean.runner.finish import FinishedFrame
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.results import Score
+    from astroclean.core.scope import Survey
     from astroclean.core.stage import Stage
-    from astroclean.core.survey import Survey
     from astroclean.io.grouping import FrameSlot
     from astroclean.io.read import Exposure
     from astroclean.runner.plan import FilePlan
@@ -249,8 +249,8 @@ class Field:
     def _part(self, band: str, frame: Frame, **told: Any) -> Frame:
         """Return a frame that knows where in its larger one it lies, and the sky there."""
         place = {"origin": (0, 0), **told}
-        part = FramePart(shape=self.origins[band].shape, sky=self._skies[band], **place)
-        return frame.replace(part=part)
+        chunk = Chunk(shape=self.origins[band].shape, sky=self._skies[band], **place)
+        return frame.replace(chunk=chunk)
 
     def _measure_sky(self) -> None:
         """Measure level and noise of frames that are read by rows, before the first stage."""
@@ -291,7 +291,7 @@ class Field:
                     if stars is not None:
                         known = replace(origin, psf=origin.psf.estimated(stars))
                         self.origins[band] = known
-                survey = stage.survey(row)
+                survey = stage.scope(row).survey
                 if survey is not None:
                     found[band] = {stage.name: self._measured(band, rows, survey, stage)}
             seconds = {stage.name: time.perf_counter() - start}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from astroclean.core.detector import Detector
 from astroclean.core.domain import known_fwhm_pixels
 from astroclean.core.planes import count_planes
 from astroclean.core.uncertainty import deviation_of
@@ -185,7 +184,7 @@ def _predicted_variance(frame: Frame) -> tuple[NDArray[np.float32] | None, str]:
     deviation = deviation_of(frame.uncertainty)
     if deviation is not None:
         return np.nan_to_num(deviation**2), "uncertainty of the file"
-    detector = Detector.of(frame.meta)
+    detector = frame.detector
     electrons = detector.scale(frame.unit)
     if not electrons or detector.read_noise is None:
         return None, ""
@@ -195,5 +194,5 @@ def _predicted_variance(frame: Frame) -> tuple[NDArray[np.float32] | None, str]:
 
 def _sky_of(frame: Frame, variance: NDArray[np.float32] | None) -> SkyNoise:
     gatherer = SkyNoiseGatherer(frame.shape)
-    gatherer.add(frame.data, np.isfinite(frame.data) & ~frame.mask, variance)
+    gatherer.add(frame.data, frame.usable, variance)
     return gatherer.finish()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
-from astroclean.core.detector import Detector
 from astroclean.core.planes import MaskPlane
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError, NeedError, PluginError
@@ -129,7 +128,7 @@ def check_headers(
     for slot in exposure.slots:
         frame = exposure.header_frame(slot)
         if uses_psf and psf_source is not None:
-            detector = Detector.of(frame.meta)
+            detector = frame.detector
             key = detector.pixel_scale, detector.psf_fwhm
             if key not in psfs:
                 psfs[key] = psf_source.psf_expected(frame)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from astroclean.core.detector import Detector
 from astroclean.core.psf import Psf
 from astroclean.core.regular import user_path
 from astroclean.errors import PsfError
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from astroclean.config.schema import PsfConfig
     from astroclean.core.frame import Frame
-    from astroclean.core.survey import Survey
+    from astroclean.core.scope import Survey
 
 __all__ = ["PsfSource"]
 
@@ -62,14 +61,14 @@ class PsfSource:
         if self.known is not None:
             return self.known
         if self.path is not None:
-            scale = Detector.of(frame.meta).pixel_scale
+            scale = frame.detector.pixel_scale
             psf = read_psf(self.path, scale, file_pixel_scale=self.config.file_pixel_scale)
             origin = f"file {self.path.name}"
         elif self.config.fwhm is not None:
             psf = self._gaussian(frame, self.config.fwhm)
             origin = f"Gaussian, fwhm = {self.config.fwhm}"
         elif self.config.instrument:
-            width = Detector.of(frame.meta).require("psf_fwhm", frame=frame, stage="psf")
+            width = frame.detector.require("psf_fwhm", frame=frame, stage="psf")
             psf = self._gaussian(frame, f"{width} arcsec")
             origin = f"Gaussian, fwhm = {width:g} arcsec of the instrument"
         else:
@@ -101,7 +100,7 @@ class PsfSource:
 
     def _gaussian(self, frame: Frame, fwhm: str) -> Psf:
         try:
-            return Psf.from_fwhm(fwhm, pixel_scale_arcsec=Detector.of(frame.meta).pixel_scale)
+            return Psf.from_fwhm(fwhm, pixel_scale_arcsec=frame.detector.pixel_scale)
         except PsfError as error:
             raise error.at(f"{frame.frame_id}, psf.fwhm") from error
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from astroclean.core.frameset import FrameSet
-from astroclean.core.layer import joined_layers
+from astroclean.core.layer import joined_layers, placed_layers
 from astroclean.errors import AstrocleanError, StageError
 from astroclean.report.model import StageRecord
 from astroclean.runner.remarks import Remarks
@@ -137,6 +137,7 @@ def _advanced(
     )
     branches = stage.branch is not None
     branch = stage.branch if branches else state.branch
+    given = None if state.branch is None else state.layers[state.branch]
     is_new = result.frame.sources is not None and result.frame.sources is not state.frame.sources
     return replace(
         state,
@@ -146,7 +147,7 @@ def _advanced(
         # A finer grid has no catalogue; that of the science image is not lost for it.
         sources=result.frame.sources if is_new else state.sources,
         sources_of=branch if is_new else state.sources_of,
-        layers=joined_layers(state.layers, result.layers),
+        layers=joined_layers(state.layers, placed_layers(result.layers, given)),
         tables={**state.tables, **result.tables},
         account=state.account + said,
     )

@@ -66,16 +66,18 @@ class Packer:
         content = np.frombuffer(stream.getvalue(), dtype=np.uint8)
         return {"fits": self.array(content), "shape": wcs.pixel_shape}
 
+    def grid(self, grid: Grid) -> Any:
+        """Keep a grid; the WCS of the frame comes with the frame."""
+        wcs = None if grid.is_frame else self.wcs(grid.wcs)
+        return [list(grid.shape), list(grid.origin), grid.step, wcs]
+
     def layer(self, layer: Layer) -> Any:
         """Keep a layer with its grid, unit, uncertainty, PSF and declaration."""
         assert layer.grid is not None
         assert layer.declared is not None
-        grid = layer.grid
-        # The WCS of the frame comes with the frame.
-        wcs = None if grid.is_frame else self.wcs(grid.wcs)
         return {
             "data": self.array(layer.data),
-            "grid": [list(grid.shape), list(grid.origin), grid.step, wcs],
+            "grid": self.grid(layer.grid),
             "unit": None if layer.unit is None else layer.unit.to_string(),
             "uncertainty": self.array(layer.uncertainty),
             "psf": self.psf(layer.psf),
@@ -96,8 +98,10 @@ class Packer:
             **self.table(sources.table),
             "segmentation": self.array(sources.segmentation),
             "stamps": [
-                [int(s.id), [int(v) for v in s.origin], self.array(s.data)] for s in sources.stamps
+                [int(s.id), [int(v) for v in s.origin], self.array(s.data), s.band]
+                for s in sources.stamps
             ],
+            "grid": None if sources.grid is None else self.grid(sources.grid),
         }
 
     def table(self, table: QTable) -> dict[str, Any]:
@@ -184,13 +188,16 @@ class Unpacker:
         wcs.pixel_shape = kept["shape"]
         return wcs
 
+    def grid(self, kept: Any) -> Grid:
+        """Return a grid; that of the frame is without WCS."""
+        shape, origin, step, wcs = kept
+        return Grid((shape[0], shape[1]), self.wcs(wcs), (origin[0], origin[1]), float(step))
+
     def layer(self, kept: Any) -> Layer:
         """Return a layer; of one on the pixels of the frame, the grid is without WCS."""
-        shape, origin, step, wcs = kept["grid"]
-        grid = Grid((shape[0], shape[1]), self.wcs(wcs), (origin[0], origin[1]), float(step))
         return Layer(
             self.array(kept["data"]),
-            grid,
+            self.grid(kept["grid"]),
             None if kept["unit"] is None else self._unit_of(kept["unit"]),
             self.array(kept["uncertainty"]),
             self.psf(kept["psf"]),
@@ -202,9 +209,11 @@ class Unpacker:
         if kept is None:
             return None
         stamps = tuple(
-            SourceStamp(number, (y, x), self.array(data)) for number, (y, x), data in kept["stamps"]
+            SourceStamp(number, (y, x), self.array(data), *band)
+            for number, (y, x), data, *band in kept["stamps"]
         )
-        return Sources(self.table(kept), self.array(kept["segmentation"]), stamps)
+        grid = None if kept.get("grid") is None else self.grid(kept["grid"])
+        return Sources(self.table(kept), self.array(kept["segmentation"]), stamps, grid)
 
     def table(self, kept: Any) -> QTable:
         """Return a table."""

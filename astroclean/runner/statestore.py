@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from astroclean.core.survey import part_of
+from astroclean.core.scope import chunk_of
 from astroclean.io.rowstore import RowStore
 from astroclean.runner.outputs import kept_layers
 from astroclean.runner.state import Account, FrameState
@@ -154,9 +154,9 @@ class StateStore:
         Parameters
         ----------
         before : Frame
-            The same rows as they were read from the input; its ``part`` tells which.
+            The same rows as they were read from the input; its ``chunk`` tells which.
         """
-        first = part_of(before).origin[0]
+        first = chunk_of(before).origin[0]
         rows = slice(first, first + before.shape[0])
         images: dict[str, NDArray[Any]] = {
             name: store[rows] for name, store in self._images.images.items()

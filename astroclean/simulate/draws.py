@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.arrays import add_box
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -63,9 +65,4 @@ def power_law_field(
 
 def add_stamp(image: NDArray[np.float64], stamp: NDArray[np.float64], y: int, x: int) -> None:
     """Add a stamp, in place, with its first pixel at (y, x); parts outside are left out."""
-    ny, nx = image.shape
-    height, width = stamp.shape
-    top, left = max(y, 0), max(x, 0)
-    bottom, right = min(y + height, ny), min(x + width, nx)
-    if top < bottom and left < right:
-        image[top:bottom, left:right] += stamp[top - y : bottom - y, left - x : right - x]
+    add_box(image, stamp, (y, x))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
-from astroclean.core.detector import Detector
 from astroclean.core.planes import plane_cards
 from astroclean.io.atomic import atomic_file
+from astroclean.io.catalogs import CATALOGUE, stamps_hdu, table_hdu
 from astroclean.io.encode import encode_hdu
 from astroclean.io.images import own_primary
 
@@ -54,10 +54,10 @@ def write_scene(scene: Scene, folder: Path, *, name: str, seed: int) -> tuple[Pa
     frame, truth : Path
         ``<name>.fits``: the image in the primary HDU, ``ERR`` where there is an uncertainty.
         ``<name>_truth.fits``: of ``TRUTH`` (bits of the mask planes), ``IGNORED`` (1 where
-        the truth is not known), ``CLEAN``, ``BACKGROUND``, ``SHARP``, ``SEGMENTATION``, ``PSF``
-        and ``SOURCES`` those that the scene has; ``GIVEN_PSF`` and ``GIVEN_SOURCES`` are what
-        stages are told, where that is wrong. It carries
-        the card of astroclean's own files, so that no run takes it for an input.
+        the truth is not known), ``CLEAN``, ``BACKGROUND``, ``SHARP``, ``SEGMENTATION``,
+        ``PSF``, ``SOURCES`` and ``STAMPS`` those that the scene has; ``GIVEN_PSF`` and
+        ``GIVEN_SOURCES`` are what stages are told, where that is wrong. It carries the card of
+        astroclean's own files, so that no run takes it for an input.
     """
     frame_path, truth_path = folder / f"{name}.fits", folder / f"{name}_truth.fits"
     with atomic_file(truth_path) as target:
@@ -83,7 +83,7 @@ def _primary(scene: Scene, seed: int) -> fits.PrimaryHDU:
     header = _unit_card(scene.frame)
     header["TELESCOP"], header["INSTRUME"] = "simulated", "astroclean.simulate"
     header["OBJECT"] = scene.frame.frame_id
-    detector = Detector.of(scene.frame.meta)
+    detector = scene.frame.detector
     for field, (keyword, comment) in _CARDS.items():
         value = getattr(detector, field)
         if value is not None:
@@ -118,7 +118,7 @@ def _truth_hdus(scene: Scene, seed: int) -> list[fits.ImageHDU | fits.BinTableHD
     if scene.sources is not None:
         hdus += _source_hdus(scene.sources)
     if scene.catalogue is not None:
-        hdus.append(_table_hdu(scene.catalogue, "GIVEN_SOURCES"))
+        hdus.append(table_hdu(scene.catalogue.table, "GIVEN_SOURCES"))
     for hdu in hdus:
         hdu.header["SIMSEED"] = (seed, "seed of the simulation")
     _note(hdus, scene)
@@ -140,29 +140,10 @@ def _source_hdus(sources: Sources) -> list[fits.ImageHDU | fits.BinTableHDU]:
     hdus: list[fits.ImageHDU | fits.BinTableHDU] = []
     if sources.segmentation is not None:
         hdus.append(fits.ImageHDU(sources.segmentation, name="SEGMENTATION"))
-    hdus.append(_table_hdu(sources))
-    for stamp in sources.stamps:
-        header = fits.Header()
-        header["SOURCEID"] = (stamp.id, "id in SOURCES")
-        header["LTV1"] = (-stamp.origin[1], "offset of the stamp in the frame")
-        header["LTV2"] = (-stamp.origin[0], "offset of the stamp in the frame")
-        hdus.append(fits.ImageHDU(stamp.data, header, name="STAMP"))
+    hdus.append(table_hdu(sources.table, CATALOGUE))
+    if sources.stamps:
+        hdus.append(stamps_hdu([("", sources)]))
     return hdus
-
-
-def _table_hdu(sources: Sources, name: str = "SOURCES") -> fits.BinTableHDU:
-    from astropy.table import Table  # noqa: PLC0415 - half a second to import
-
-    # Electrons are no unit of the FITS standard: columns go without, their cards with one.
-    columns = {name: sources.table[name] for name in sources.table.colnames}
-    plain = Table({name: getattr(column, "value", column) for name, column in columns.items()})
-    hdu = fits.table_to_hdu(plain)
-    hdu.name = name
-    for title, column in columns.items():
-        unit = getattr(column, "unit", None)
-        if unit is not None:
-            hdu.columns[title].unit = str(unit)
-    return hdu
 
 
 def _note(hdus: list[fits.ImageHDU | fits.BinTableHDU], scene: Scene) -> None:

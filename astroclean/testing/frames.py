@@ -96,7 +96,8 @@ def frame_digest(frame: Frame) -> tuple[bytes, ...]:
     if frame.sources is not None:
         table, labels = frame.sources.table, frame.sources.segmentation
         parts += [np.asarray(table[name]) for name in table.colnames]
-        parts += [stamp.data for stamp in frame.sources.stamps]
+        stamps = frame.sources.stamps
+        parts += [stamp.data for stamp in stamps]
         parts += [] if labels is None else [labels]
-        text += repr((table.colnames, table.meta, [s.origin for s in frame.sources.stamps]))
+        text += repr((table.colnames, table.meta, [(s.origin, s.band) for s in stamps]))
     return (*(np.ascontiguousarray(part).tobytes() for part in parts), text.encode())

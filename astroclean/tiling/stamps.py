@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.nddata import NoOverlapError, overlap_slices
 
+from astroclean.core.arrays import overlap
 from astroclean.errors import FrameError
 
 if TYPE_CHECKING:
@@ -34,13 +34,7 @@ class StampBox:
 
     def overlap(self, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Return the slices of a frame (..., ny, nx), and those of the stamp, where both are."""
-        middle = (self.y + self.side / 2, self.x + self.side / 2)
-        try:
-            of_frame, of_stamp = overlap_slices(shape[-2:], (self.side, self.side), middle)
-        except NoOverlapError:
-            nothing = (slice(0, 0), slice(0, 0))
-            return nothing, nothing
-        return of_frame, of_stamp
+        return overlap((self.y, self.x), (self.side, self.side), shape[-2:])
 
     def cut(self, image: NDArray[Any], *, outside: Any) -> NDArray[Any]:
         """Return what the stamp shows of an image.

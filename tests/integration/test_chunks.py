@@ -17,8 +17,8 @@ from astropy.io import fits
 
 import astroclean
 from astroclean.config.load import load_pipeline
+from astroclean.core.scope import chunk_of
 from astroclean.core.stage import Stage
-from astroclean.core.survey import part_of
 from astroclean.errors import ConfigurationError, NeedError
 from astroclean.io.read import Exposure
 from astroclean.io.rowstore import RowStore
@@ -323,7 +323,7 @@ def test_a_screened_exposure_is_taken_through_once(
     run_stage = Stage.run
 
     def counted(self: Stage, frame: Any) -> Any:
-        rows = range(frame.shape[0])[part_of(frame).own]
+        rows = range(frame.shape[0])[chunk_of(frame).own]
         calls.append((self.name, len(rows)))
         return run_stage(self, frame)
 

@@ -93,7 +93,8 @@ class TestResults:
         run(tmp_path, "toy-finer", "toy-peaks", psf=PSF, products={"keep": ["sources", "stamps"]})
         table = QTable.read(tmp_path / "out" / "x_sources.ecsv")
         assert list(table["hdu"]) == ["[SUPERRES,1]"]
-        assert fits.getheader(tmp_path / "out" / "x_stamps.fits", 1)["ACSCI"] == "[SUPERRES,1]"
+        rows = fits.getdata(tmp_path / "out" / "x_stamps.fits", "STAMPS")
+        assert rows["hdu"].tolist() == ["[SUPERRES,1]"]
         write_fits(tmp_path / "y.fits", sky(), **TAN)
         run(tmp_path, "toy-peaks", "toy-finer", inputs="y.fits", psf=PSF)
         assert list(QTable.read(tmp_path / "out" / "y_sources.ecsv")["hdu"]) == ["[0]"]

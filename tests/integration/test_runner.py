@@ -586,8 +586,9 @@ class TestProducts:
         assert table["dec"][0].to_value("deg") == pytest.approx(2 + (7 - 11) * 0.5 / 3600)
         assert (out / "x_sources.reg").read_text("utf-8").count("point(") == 1
         with fits.open(out / "x_stamps.fits") as hdus:
-            assert hdus["STAMP"].data.tolist() == [[4000.0]]
-            assert (hdus["STAMP"].header["LTV1"], hdus["STAMP"].header["LTV2"]) == (-9, -7)
+            (row,) = hdus["STAMPS"].data
+            assert row["data"].tolist() == [[4000.0]]
+            assert (row["id"], row["x0"], row["y0"], row["nx"], row["ny"]) == (1, 9, 7, 1, 1)
 
     def test_without_science(self, tmp_path: Path) -> None:
         write_fits(tmp_path / "x.fits", sky(1), sky(2))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.grid import Grid
 from astroclean.core.layer import LayerSpec
 from astroclean.core.needs import Provides
 from astroclean.core.planes import MaskPlane
@@ -18,7 +19,9 @@ from astroclean.core.stage import Stage
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
 
-__all__ = ["Deblender"]
+__all__ = ["SEGMENTATION", "Deblender"]
+
+SEGMENTATION = LayerSpec("SEGMENTATION", "id of the source that dominates each pixel, 0: sky", "")
 
 
 class Deblender(Stage):
@@ -42,14 +45,14 @@ class Deblender(Stage):
         return Provides(frozenset({"sources", "segmentation"}), MaskPlane.SOURCE)
 
     def layers(self) -> tuple[LayerSpec, ...]:
-        """Return the light that no source owns."""
-        return (LayerSpec("UNASSIGNED", "light of the frame that no source owns"),)
+        """Return the light that no source owns, and which owns each pixel."""
+        return (LayerSpec("UNASSIGNED", "light of the frame that no source owns"), SEGMENTATION)
 
     def _ask(self, frame: Any) -> Separation:
         return self.separate(frame)
 
     def _apply(self, frame: Frame, answer: Separation) -> StageResult:
-        sources = answer.sources.with_sky(frame.wcs)
+        sources = answer.sources.with_sky(frame.wcs).on_grid(Grid.of(frame))
         result = frame.replace(sources=sources)
         if sources.segmentation is not None:
             labels = self._checked(frame, "segmentation", sources.segmentation)
@@ -57,6 +60,9 @@ class Deblender(Stage):
             sources = with_plane_columns(sources, frame)
             result = result.replace(sources=sources).add_planes(labels > 0, MaskPlane.SOURCE)
         rest = {} if answer.unassigned is None else {"UNASSIGNED": answer.unassigned}
+        # A plugin that declares layers of its own alone has none of those of the kind.
+        if sources.segmentation is not None and SEGMENTATION in self.layers():
+            rest[SEGMENTATION.name] = sources.segmentation
         metrics = {"sources": float(len(sources)), **answer.metrics}
         outcome = Outcome.DONE if len(sources) else Outcome.NO_WORK
         return StageResult(result, self._layers(frame, answer.layers, rest), metrics, outcome)

@@ -69,7 +69,7 @@ class SuperResolver(Stage):
             wcs=grid.wcs,
             meta=frame.meta,
             psf=answer.psf,
-            sources=answer.sources,
+            sources=None if answer.sources is None else answer.sources.on_grid(grid),
             frame_id=frame.frame_id,
             history=frame.history,
             reject_bits=frame.reject_bits,

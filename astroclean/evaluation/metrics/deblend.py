@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from astropy.stats import mad_std
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,8 +19,6 @@ __all__ = [
     "scatter",
     "soft_iou",
 ]
-
-_SIGMA_PER_MAD = 1.482602218505602
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def scatter(errors: Any) -> float:
     values = values[np.isfinite(values)]
     if not values.size:
         return float("nan")
-    return float(_SIGMA_PER_MAD * np.median(np.abs(values - np.median(values))))
+    return float(mad_std(values))
 
 
 def blendedness(own: NDArray[Any], total: NDArray[Any]) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.noise import SIGMA_PER_MAD
 from astroclean.simulate.draws import whole
 from astroclean.simulate.injected.ground import Chip, Ground
 from astroclean.simulate.injected.optics import draw_optics
@@ -161,7 +162,7 @@ def _read(frame: RealFrame, data: Path) -> tuple[NDArray[np.float64], NDArray[np
 def _spread(image: NDArray[np.float64]) -> float:
     """Return the standard deviation of empty sky, from differences of pixels that are near."""
     pairs = image[:, _LAG:] - image[:, :-_LAG]
-    return float(1.4826 * np.median(np.abs(pairs)) / np.sqrt(2))
+    return float(SIGMA_PER_MAD * np.median(np.abs(pairs)) / np.sqrt(2))
 
 
 def _odd_pixels(image: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy import units as u
 
-from astroclean.core.detector import Detector
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
 from astroclean.errors import StageError
@@ -40,7 +39,7 @@ def in_electrons(frame: Frame, *, stage: str) -> NDArray[np.float32]:
     StageError
         The unit cannot be turned into electrons, or the gain or exposure time is not known.
     """
-    detector = Detector.of(frame.meta)
+    detector = frame.detector
     scale = 1.0
     if frame.unit in (u.adu, u.count, u.adu / u.s, u.count / u.s):
         scale *= detector.require("gain", frame=frame, stage=stage)

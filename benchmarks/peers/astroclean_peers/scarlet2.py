@@ -73,7 +73,7 @@ class Scarlet2(Deblender):
         products = {"BACKGROUND": level}
         if sources is None or not len(sources):
             return Separation(sources, layers=products)
-        usable = ~frame.mask & np.isfinite(frame.data) & np.isfinite(deviation) & (deviation > 0)
+        usable = frame.usable & np.isfinite(deviation) & (deviation > 0)
         data = np.where(usable, frame.data - level, 0)
         weights = np.where(usable, 1 / np.where(usable, deviation, 1) ** 2, 0)
         images = _fitted(data, weights, _stamp(frame), sources.table, self.options)

@@ -107,7 +107,7 @@ class SourceExtractor(Deblender):
 
 def _write_input(frame: Frame, noise: str, folder: Path) -> dict[str, Any]:
     """Write the image and, where one is needed, the map of the noise; return their settings."""
-    bad = frame.mask | ~np.isfinite(frame.data)
+    bad = ~frame.usable
     fits.writeto(folder / "image.fits", np.where(bad, np.float32(0), frame.data))
     deviation = deviation_of(frame.uncertainty) if noise == "uncertainty" else None
     if deviation is None and not bad.any():

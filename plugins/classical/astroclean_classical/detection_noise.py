@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.noise import SIGMA_PER_MAD
 from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import StageError, SuspectWarning
 
@@ -25,7 +26,6 @@ _AGREE = 2.0
 """Stated and measured noise that differ by more than this factor are not the same noise."""
 _KERNEL = 2
 _NOISE_OF_DIFFERENCE = 6.0  # the root of the sum of squares of 1 -2 1, -2 4 -2, 1 -2 1
-_SIGMA_PER_MAD = 1.4826
 
 
 def detection_noise(
@@ -139,7 +139,7 @@ def _grain(data: NDArray[np.float32], stated: NDArray[np.float32]) -> float:
     relative = relative[np.isfinite(relative)]
     if not relative.size:
         return 0.0
-    return float(np.median(relative)) * _SIGMA_PER_MAD / _NOISE_OF_DIFFERENCE
+    return float(np.median(relative)) * SIGMA_PER_MAD / _NOISE_OF_DIFFERENCE
 
 
 def no_uncertainty(where: str) -> StageError:

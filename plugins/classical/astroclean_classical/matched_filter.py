@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +19,6 @@ from astroclean_classical.psf_fit import Fit, Scene, Settings, fitted
 from astroclean_classical.restoration import (
     central_stamp,
     holes_filled,
-    noise_of_pixels,
     unusable_pixels,
 )
 
@@ -36,8 +34,6 @@ __all__ = ["MatchedFilter", "MatchedFilterOptions"]
 # Radii of the fit and of its first background, in FWHM.
 _RADIUS, _ANNULUS = 1.5, (2.0, 4.0)
 _TOGETHER, _LEAST_RADIUS = 1.5, 1.5
-# Of the target's deviations: beyond it a source has less than 1e-6 of its flux.
-_REACH = 5.5
 
 
 class MatchedFilterOptions(StageOptions):
@@ -90,7 +86,7 @@ class MatchedFilter(SuperResolver):
             No usable pixel.
         """
         bad = unusable_pixels(frame, self.name)
-        noise = noise_of_pixels(frame, bad)
+        noise = frame.noise()
         fits, scale = self._sources(frame, bad, noise)
         scene = Scene(frame, bad, noise, _settings(frame))
         rest = np.where(bad, 0.0, frame.data.astype(np.float64))
@@ -102,7 +98,7 @@ class MatchedFilter(SuperResolver):
         repeated = np.ones((self.options.factor, self.options.factor))
         return Upsampling(
             np.where(np.kron(np.isfinite(frame.data), repeated), fine, np.nan).astype(np.float32),
-            Psf.gaussian(fwhm_pixels=self.options.target_fwhm),
+            self._target,
             support=np.kron(np.clip(support, 0, 1), repeated).astype(np.float32),
             sources=_catalogue(frame, fits, self.options.factor),
             metrics={"sources": float(len(fits)), "noise scale": scale},
@@ -128,6 +124,10 @@ class MatchedFilter(SuperResolver):
         found = [fit for fit in fitted(scene, table) if fit.usable and fit.snr >= options.nsigma]
         return [replace(fit, id=index) for index, fit in enumerate(found, start=1)], scale
 
+    @property
+    def _target(self) -> Psf:
+        return Psf.gaussian(fwhm_pixels=self.options.target_fwhm)
+
     def _drawn(
         self, frame: Frame, rest: NDArray[np.float64], fits: list[Fit]
     ) -> NDArray[np.float64]:
@@ -140,8 +140,8 @@ class MatchedFilter(SuperResolver):
         smooth = gaussian_filter(rest, sigma, mode="reflect") if sigma > 0 else rest
         image: NDArray[np.float64] = zoom(smooth, factor, order=1, grid_mode=True, mode="nearest")
         image /= factor**2
-        for fit in fits:
-            _add_point(image, fit, factor, self.options.target_fwhm / FWHM_PER_SIGMA)
+        x, y = (factor * (np.array([getattr(f, n) for f in fits]) + 0.5) - 0.5 for n in ("x", "y"))
+        self._target.drawn_at(x, y, [fit.flux for fit in fits]).add_to(image)
         return image * factor**2 if _per_area(frame.unit) else image
 
 
@@ -164,21 +164,6 @@ def _correlated(image: NDArray[np.float64], stamp: NDArray[np.float64]) -> NDArr
 
     result: NDArray[np.float64] = fftconvolve(image, stamp[::-1, ::-1], mode="same")
     return result
-
-
-def _add_point(image: NDArray[np.float64], fit: Fit, factor: int, sigma: float) -> None:
-    """Add a Gaussian, integrated over pixels, in place."""
-    from scipy.special import erf  # noqa: PLC0415 - heavy
-
-    half = math.ceil(_REACH * sigma)
-    parts, boxes = [], []
-    for place, side in zip((fit.y, fit.x), image.shape, strict=True):
-        center = (place + 0.5) * factor - 0.5
-        low, high = max(round(center) - half, 0), min(round(center) + half + 1, side)
-        edges = (np.arange(low, max(high, low) + 1) - 0.5 - center) / (sigma * math.sqrt(2))
-        parts.append(np.diff(erf(edges)) / 2)
-        boxes.append(slice(low, max(high, low)))
-    image[boxes[0], boxes[1]] += fit.flux * np.outer(*parts)
 
 
 def _per_area(unit: UnitBase) -> bool:

@@ -15,7 +15,7 @@ from astroclean.core.psf import Psf
 from astroclean.core.results import Deconvolution
 from astroclean.errors import StageError
 from astroclean_classical.galaxy_fit import Galaxy, Painter, Stamp, fit_galaxy
-from astroclean_classical.restoration import noise_of_pixels, sky_statistics, unusable_pixels
+from astroclean_classical.restoration import sky_statistics, unusable_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,7 +212,7 @@ def _fitted(
 ) -> tuple[dict[int, Galaxy], NDArray[np.float64]]:
     """Return the galaxy of each source, and all of them as the frame shows them."""
     labels = None if frame.sources is None else frame.sources.segmentation
-    noise = noise_of_pixels(frame, bad)
+    noise = frame.noise()
     galaxies: dict[int, Galaxy] = {}
     blurred = np.zeros(frame.shape)
     for _ in range(_SWEEPS if len(targets) > 1 else 1):

@@ -96,7 +96,7 @@ class PhotutilsDeblender(Deblender):
             ``BACKGROUND`` in the unit of the frame; metrics ``background rms`` (median) and
             ``library warnings``.
         """
-        bad = frame.mask | ~np.isfinite(frame.data)
+        bad = ~frame.usable
         if bad.all():
             return Separation(no_sources(frame))
         with warnings.catch_warnings(record=True) as caught:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from astroclean.core.sources import SourceStamp
-from astroclean.core.stamp import FINER
 
 if TYPE_CHECKING:
     from typing import Any
@@ -22,13 +21,12 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.psf import Psf
 
-__all__ = ["Fit", "Scene", "Settings", "fitted", "psf_model"]
+__all__ = ["Fit", "Scene", "Settings", "fitted", "photutils_model"]
 
 # Sweeps over all sources; each starts from the last.
 _SWEEPS = 5
 # Sources fainter than this stay where they are; a step of the fit is not longer, in pixels.
 _MOVING_SNR, _STEP = 5.0, 0.5
-_DELTA = 0.05
 # Flags of photutils with which a fit tells nothing: negative flux, no overlap, masked, too few
 # pixels; and those that the second fit finds out again, with no convergence and what is not finite.
 _USELESS = 4 | 64 | 128 | 256
@@ -86,11 +84,11 @@ class Scene:
         """Pixel values, zero where they are not to be read."""
         return np.where(self.bad, 0.0, self.frame.data.astype(np.float64))
 
-    @cached_property
-    def model(self) -> Any:
-        """The PSF as a model of photutils."""
-        assert self.frame.psf is not None
-        return psf_model(self.frame.psf)
+    @property
+    def psf(self) -> Psf:
+        """That of the frame."""
+        assert self.frame.psf is not None  # needed, hence checked by the base class
+        return self.frame.psf
 
     def box(self, fit: Fit, half: tuple[int, int]) -> tuple[slice, slice]:
         """Return the part of the frame within so many pixels (y, x) of a source."""
@@ -101,52 +99,42 @@ class Scene:
         return rows, columns
 
     def drawn(self, fit: Fit, box: tuple[slice, slice]) -> NDArray[np.float64]:
-        """Return the PSF of flux 1 at the place of a source."""
-        return self.at(fit, *np.mgrid[box])
-
-    def at(
-        self, fit: Fit, rows: NDArray[np.integer], columns: NDArray[np.integer]
-    ) -> NDArray[np.float64]:
-        """Return the same at some pixels."""
-        drawn: NDArray[np.float64] = self.model.evaluate(
-            columns.astype(float), rows.astype(float), 1.0, fit.x, fit.y
-        )
-        return drawn
+        """Return the light of a source in a part of the frame."""
+        return self.psf.drawn_at(fit.x, fit.y, fit.flux, box=box).data
 
     def stamp(self, fit: Fit) -> SourceStamp:
         """Return the image of a source."""
         box = self.box(fit, self.reach)
-        data = (fit.flux * self.drawn(fit, box)).astype(np.float32)
+        data = self.drawn(fit, box).astype(np.float32)
         return SourceStamp(fit.id, (box[0].start, box[1].start), data)
 
     @property
     def reach(self) -> tuple[int, int]:
         """Half sides (y, x) of the PSF's stamp."""
-        assert self.frame.psf is not None
-        ky, kx = self.frame.psf.shape
+        ky, kx = self.psf.shape
         return ky // 2, kx // 2
 
 
-def psf_model(psf: Psf) -> Any:
-    """Return a PSF as a model of photutils, sampled finely enough for its cubic splines.
+def photutils_model(psf: Psf) -> Any:
+    """Return a PSF as a model of photutils, which fits it.
 
     Parameters
     ----------
     psf : Psf
-        One stamp, or a grid.
+        Not modified.
 
     Returns
     -------
-    ImagePSF or GriddedPSFModel
-        Flux 1 is the sum of the stamp.
+    astropy.modeling.Fittable2DModel
+        Parameters ``flux``, ``x_0``, ``y_0``; drawn by `Psf.image_at`.
     """
-    from astropy.nddata import NDData  # noqa: PLC0415 - heavy
-    from photutils.psf import GriddedPSFModel, ImagePSF  # noqa: PLC0415 - heavy
+    from astropy.modeling import custom_model  # noqa: PLC0415 - heavy
 
-    if psf.positions is None:
-        return ImagePSF(psf.fine[0], oversampling=FINER)
-    meta = {"grid_xypos": [tuple(p) for p in psf.positions], "oversampling": FINER}
-    return GriddedPSFModel(NDData(psf.fine, meta=meta))
+    def drawn(x: Any, y: Any, flux: Any = 1.0, x_0: Any = 0.0, y_0: Any = 0.0) -> Any:
+        px, py = np.asarray(x_0, dtype=float).item(), np.asarray(y_0, dtype=float).item()
+        return flux * psf.image_at(px, py).at(np.asarray(y) - py, np.asarray(x) - px)
+
+    return custom_model(drawn)()
 
 
 def fitted(scene: Scene, table: Table) -> list[Fit]:
@@ -181,7 +169,7 @@ def _add(scene: Scene, image: NDArray[np.float64], fit: Fit, sign: int = 1) -> N
     """Add a source to an image, in place, if its flux is known."""
     if fit.usable:
         box = scene.box(fit, scene.reach)
-        image[box] += sign * fit.flux * scene.drawn(fit, box)
+        image[box] += sign * scene.drawn(fit, box)
 
 
 def _positions(scene: Scene, fits: list[Fit]) -> list[Fit]:
@@ -193,7 +181,7 @@ def _positions(scene: Scene, fits: list[Fit]) -> list[Fit]:
     settings = scene.settings
     start = QTable({"id": [f.id for f in fits], "x": [f.x for f in fits], "y": [f.y for f in fits]})
     photometry = PSFPhotometry(
-        scene.model,
+        photutils_model(scene.psf),
         2 * math.ceil(settings.radius) + 1,
         grouper=SourceGrouper(settings.separation),
         xy_bounds=settings.max_shift,
@@ -225,8 +213,9 @@ def _refined(scene: Scene, fit: Fit, first: Fit, rest: NDArray[np.float64]) -> F
     u, v = (x - fit.x) / scene.settings.radius, (y - fit.y) / scene.settings.radius
     order = scene.settings.order
     sky = [u**i * v**j for i in range(order + 1) for j in range(order + 1 - i)]
-    moves = [] if scene.settings.fixed else _slopes(scene, fit, box)
-    design = np.stack([scene.drawn(fit, box), *moves, *sky], axis=-1)
+    image, slopes = scene.psf.image_at(fit.x, fit.y).moved(y - fit.y, x - fit.x)
+    moves = [] if scene.settings.fixed else slopes
+    design = np.stack([image, *moves, *sky], axis=-1)
     used = (np.hypot(u, v) <= 1) & ~scene.bad[box]
     lost = Fit(fit.id, fit.x, fit.y, flag=fit.flag | _TOO_FEW)
     if used.sum() <= design.shape[-1]:
@@ -243,21 +232,9 @@ def _refined(scene: Scene, fit: Fit, first: Fit, rest: NDArray[np.float64]) -> F
     misfit = float(np.abs((left @ solution - right) / inverse).sum()) / flux
     flag = fit.flag & ~_ASKED_AGAIN
     x1, y1 = fit.x, fit.y
-    if moves and flux > _MOVING_SNR * error:
+    if len(moves) and flux > _MOVING_SNR * error:
         reach = scene.settings.max_shift
         steps = np.clip(solution[1:3] / flux, -_STEP, _STEP)
         x1 = float(np.clip(fit.x + steps[0], first.x - reach, first.x + reach))
         y1 = float(np.clip(fit.y + steps[1], first.y - reach, first.y + reach))
     return Fit(fit.id, x1, y1, flux, error, misfit, flag)
-
-
-def _slopes(scene: Scene, fit: Fit, box: tuple[slice, slice]) -> list[NDArray[np.float64]]:
-    """Return by how much the PSF changes for a move of the source by one pixel in x, in y."""
-    ends = [
-        [
-            scene.drawn(replace(fit, **{axis: getattr(fit, axis) + d}), box)
-            for d in (_DELTA, -_DELTA)
-        ]
-        for axis in ("x", "y")
-    ]
-    return [(after - before) / (2 * _DELTA) for after, before in ends]

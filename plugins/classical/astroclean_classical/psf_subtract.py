@@ -19,7 +19,6 @@ from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import SuspectWarning
 from astroclean_classical.catalogue import make_sources
 from astroclean_classical.psf_fit import Fit, Scene, Settings, fitted
-from astroclean_classical.restoration import noise_of_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,8 +86,8 @@ class PsfSubtract(SourceRemover):
             ``median misfit``.
         """
         assert frame.sources is not None  # needed, hence checked by the base class
-        bad = frame.mask | ~np.isfinite(frame.data)
-        noise = noise_of_pixels(frame, bad)
+        bad = ~frame.usable
+        noise = frame.noise()
         if bad.all() or not len(frame.sources):
             nothing = np.zeros(frame.shape, dtype=bool)
             return Removal(frame.data, nothing, metrics=_metrics([], []))
@@ -124,7 +123,8 @@ class PsfSubtract(SourceRemover):
         def light(
             index: int, rows: NDArray[np.intp], columns: NDArray[np.intp]
         ) -> NDArray[np.float64]:
-            return usable[index].flux * scene.at(usable[index], rows, columns)
+            fit = usable[index]
+            return fit.flux * scene.psf.image_at(fit.x, fit.y).at(rows - fit.y, columns - fit.x)
 
         return misfits_of(
             left,

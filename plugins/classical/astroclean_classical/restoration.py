@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import StageError
 from astroclean_classical.filling import convolution_filled, distance_to_good, nearest_filled
 
@@ -18,16 +17,12 @@ if TYPE_CHECKING:
 __all__ = [
     "central_stamp",
     "holes_filled",
-    "noise_level",
-    "noise_of_pixels",
     "sky_statistics",
     "unusable_pixels",
 ]
 
 # Deeper holes get the nearest measured value: a wide kernel would cost much and tell no more.
 _DEEP_HOLE = 16.0
-# Below this share of usable pixels with an uncertainty, the plane does not describe the frame.
-_ENOUGH_UNCERTAINTY = 0.5
 
 
 def unusable_pixels(frame: Frame, stage: str) -> NDArray[np.bool_]:
@@ -50,7 +45,7 @@ def unusable_pixels(frame: Frame, stage: str) -> NDArray[np.bool_]:
     StageError
         No usable pixel.
     """
-    bad: NDArray[np.bool_] = frame.mask | ~np.isfinite(frame.data)
+    bad: NDArray[np.bool_] = ~frame.usable
     if bad.all():
         raise StageError("no usable pixel", where=f"{frame.frame_id}, stage '{stage}'")
     return bad
@@ -94,58 +89,3 @@ def sky_statistics(values: NDArray[np.floating]) -> tuple[float, float]:
 
     _, median, deviation = sigma_clipped_stats(values, sigma=3.0, maxiters=5)
     return float(median), float(deviation)
-
-
-def noise_level(frame: Frame, bad: NDArray[np.bool_]) -> float:
-    """Return the standard deviation of the noise of a typical pixel.
-
-    Parameters
-    ----------
-    frame : Frame
-        Its uncertainty is taken where it describes most usable pixels.
-    bad : (ny, nx) bool
-        Pixels not to read.
-
-    Returns
-    -------
-    float
-        In the unit of the frame; without uncertainty, from differences of neighbors in the sky, to
-        which structure that is wider than a pixel adds little.
-    """
-    deviation = deviation_of(frame.uncertainty)
-    if deviation is not None:
-        usable = deviation[~bad]
-        known = usable[np.isfinite(usable) & (usable > 0)]
-        if known.size > _ENOUGH_UNCERTAINTY * usable.size:
-            return float(np.median(known))
-    blank = np.where(bad, np.nan, frame.data.astype(np.float64))
-    # The second difference is free of slopes; 1, -2, 1 have a variance of 6.
-    rough = (blank[:, 2:] - 2 * blank[:, 1:-1] + blank[:, :-2]).ravel() / np.sqrt(6)
-    rough = rough[np.isfinite(rough)]
-    return sky_statistics(rough)[1] if rough.size else 0.0
-
-
-def noise_of_pixels(frame: Frame, bad: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the standard deviation of the noise of each pixel, positive everywhere.
-
-    Parameters
-    ----------
-    frame : Frame
-        Its uncertainty is taken where it has one; elsewhere the noise of a typical pixel.
-    bad : (ny, nx) bool
-        Pixels not to read.
-
-    Returns
-    -------
-    (ny, nx) float64
-        In the unit of the frame.
-    """
-    typical = noise_level(frame, bad) if not bad.all() else 0.0
-    if typical <= 0:  # a frame without noise: any weight will do, if it is the same for all
-        scale = float(np.abs(frame.data[~bad]).max(initial=0))
-        typical = 1e-6 * scale if scale > 0 else 1.0
-    deviation = deviation_of(frame.uncertainty)
-    if deviation is None:
-        return np.full(frame.shape, typical)
-    known = np.isfinite(deviation) & (deviation > 0)
-    return np.where(known, deviation, typical).astype(np.float64)

@@ -113,7 +113,7 @@ class SepDeblender(Deblender):
         """
         import sep  # noqa: PLC0415 - heavy
 
-        bad = frame.mask | ~np.isfinite(frame.data)
+        bad = ~frame.usable
         if bad.all():
             return Separation(no_sources(frame))
         data = np.where(bad, np.float32(0), frame.data)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.noise import SIGMA_PER_MAD
 from astroclean_classical.streak_sky import CLIP
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ __all__ = ["Line", "Search", "candidates"]
 
 # The peak of a trail in angle is as wide as its width over its length.
 _ANGLES = 360
-# Of a robust deviation, from the median of absolute values.
-_PER_MAD = 1.4826
 # How near another candidate may lie, in angles and offsets of the transform.
 _ANGLE_REACH, _OFFSET_REACH = 5, 8
 _FEWEST_OFFSETS = 8
@@ -134,7 +133,7 @@ def _scatter(values: NDArray[np.float64], enough: NDArray[np.bool_]) -> NDArray[
     """Return the robust deviation for each angle: rotating an image smooths its noise."""
     plenty = enough.sum(axis=0) >= _FEWEST_OFFSETS
     scatter = np.zeros(values.shape[1])
-    scatter[plenty] = _PER_MAD * np.nanmedian(
+    scatter[plenty] = SIGMA_PER_MAD * np.nanmedian(
         np.where(enough, np.abs(values), np.nan)[:, plenty], axis=0
     )
     typical = float(np.median(scatter[plenty])) if plenty.any() else 0.0

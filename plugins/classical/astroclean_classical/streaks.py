@@ -73,7 +73,7 @@ class Streaks(Masker):
         """
         options = self.options
         flags = np.zeros(frame.shape, dtype=np.uint32)
-        bad = frame.mask | ~np.isfinite(frame.data)
+        bad = ~frame.usable
         if bad.all() or max(frame.shape) < options.min_length:
             return Mask(flags, metrics={"trails": 0.0})
         image, known = significance(frame, bad, min_length=options.min_length, width=options.width)

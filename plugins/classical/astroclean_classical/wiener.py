@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.kinds.deconvolve import Deconvolver
+from astroclean.core.noise import typical_noise
 from astroclean.core.options import StageOptions
 from astroclean.core.psf import Psf
 from astroclean.core.results import Deconvolution
@@ -17,7 +18,6 @@ from astroclean_classical.filling import nearest_filled
 from astroclean_classical.restoration import (
     central_stamp,
     holes_filled,
-    noise_level,
     sky_statistics,
     unusable_pixels,
 )
@@ -117,7 +117,7 @@ class Wiener(Deconvolver):
         bad = unusable_pixels(frame, self.name)
         image = holes_filled(frame.data, bad)
         level, _ = sky_statistics(image[~bad])
-        noise = noise_level(frame, bad)
+        noise = typical_noise(frame)
         widths = [self.options.padding * side for side in stamp.shape]
         padded = _padded(image - level, widths)
         filtering = _designed(padded, stamp, noise, self.options)

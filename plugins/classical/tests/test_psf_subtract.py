@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from astroclean_classical.interpolate import Interpolate
-from astroclean_classical.psf_fit import psf_model
+from astroclean_classical.psf_fit import photutils_model
 from astroclean_classical.psf_subtract import PsfSubtract, PsfSubtractOptions
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
@@ -241,7 +241,7 @@ def test_varying_psf_is_taken_at_each_source() -> None:
 @pytest.mark.parametrize("shift", [0.0, 0.25, 0.5])
 @pytest.mark.parametrize("fwhm", [2.5, 3.4])
 def test_model_is_exact_between_pixels(shift: float, fwhm: float) -> None:
-    model = psf_model(Psf.gaussian(fwhm_pixels=fwhm))
+    model = photutils_model(Psf.gaussian(fwhm_pixels=fwhm))
     y, x = np.mgrid[:41, :43].astype(float)
     drawn = model.evaluate(x, y, 1.0, 21 + shift, 20 - shift)
     truth = point(21 + shift, 20 - shift, fwhm=fwhm, shape=(41, 43))

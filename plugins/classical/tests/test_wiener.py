@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_classical.restoration import noise_level
 from astroclean_classical.wiener import Wiener, WienerOptions
 from astropy.nddata import StdDevUncertainty
 from scipy.signal import fftconvolve
@@ -149,16 +148,6 @@ def test_rejected_pixels_are_not_read_and_empty_ones_stay_empty(starry: np.ndarr
     data = run(frame_of(image)).frame.data
     assert np.array_equal(np.isnan(data), np.isnan(image))
     assert abs(np.median(data[:, 20:24]) - 20) < 5
-
-
-def test_noise_is_that_of_the_uncertainty_or_of_neighbors(starry: np.ndarray) -> None:
-    frame = frame_of(starry)
-    slope = frame.replace(data=starry + 5 * np.arange(SHAPE[1]))
-    none = np.zeros(SHAPE, dtype=bool)
-    assert noise_level(frame, none) == pytest.approx(1, rel=0.05)
-    assert noise_level(slope, none) == pytest.approx(1, rel=0.05)
-    known = frame.replace(uncertainty=StdDevUncertainty(np.full(SHAPE, 7.0)))
-    assert noise_level(known, none) == 7
 
 
 def test_a_frame_without_structure_stays(starry: np.ndarray) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.detector import Detector
 from astroclean.core.planes import MaskPlane
 from astroclean.inference.normalize import BackgroundSigma
 from astroclean.io.read import open_exposure
@@ -136,7 +135,7 @@ def contaminated_anew(
     valid = np.isfinite(frame.data)
     values, state = BackgroundSigma(box=_MESH).forward(frame.data, valid)
     level, noise = float(np.median(state.offset)), float(np.median(state.width))
-    detector = Detector.of(frame.meta)
+    detector = frame.detector
     scale = detector.scale(frame.unit) or _USUAL_NOISE / noise
     noise *= scale
     # Photons of the sky, whatever bias is left and whatever sky was subtracted: they made noise.
@@ -215,7 +214,7 @@ def observed_truth(
         planes[unseen] &= ~kind
     # The median takes out hits and hot pixels, which are not light.
     bright = bright_planes(median_filter(values, 3), noise=1.0)
-    limit = Detector.of(frame.meta).saturation
+    limit = frame.detector.saturation
     if limit is not None:
         planes |= np.where(frame.data >= limit, _SAT, np.uint32(0))
     elif not (planes & _SAT).any():

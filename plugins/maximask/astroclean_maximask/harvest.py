@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from astropy.io import fits
 
-from astroclean.core.detector import Detector
 from astroclean.core.planes import REJECTING, MaskPlane
 from astroclean.errors import AstrocleanWarning
 from astroclean.inference.normalize import BackgroundSigma
@@ -87,7 +86,7 @@ def hits_of(dark: Frame, others: Sequence[Frame]) -> list[Hit]:
     labels, _ = label(usable & (excess > _MEMBER), np.ones((3, 3)))
     chosen = np.unique(labels[usable & ~hot & (excess > _SEED)])
     charge = (excess * state.width).astype(np.float64)
-    charge *= Detector.of(dark.meta).scale(dark.unit) or 1.0
+    charge *= dark.detector.scale(dark.unit) or 1.0
     boxes = find_objects(labels)
     found = [_hit(charge, labels, boxes[number - 1], number) for number in chosen]
     return found if others else [hit for hit in found if hit.charge.shape != _ONE_PIXEL]
@@ -162,7 +161,7 @@ def hits_of_files(files: Sequence[str]) -> list[Hit]:
             frames = [_read(*places[index]) for index in part]
             for number, frame in enumerate(frames):
                 found += hits_of(frame, frames[:number] + frames[number + 1 :])
-        if Detector.of(frames[0].meta).scale(frames[0].unit) is None:
+        if frames[0].detector.scale(frames[0].unit) is None:
             _warn(f"{told}: without a gain, the charge of hits is in {detector.unit}.")
     return found
 
@@ -171,7 +170,7 @@ def _detector(exposure: Exposure, index: int) -> _Detector:
     slot = exposure.slots[index]
     # One pixel is enough to know unit and exposure time.
     sample = exposure.frame(slot, (slice(0, 1), slice(0, 1)))
-    seconds = Detector.of(sample.meta).exposure
+    seconds = sample.detector.exposure
     return _Detector(
         exposure.instrument.name,
         slot.label,

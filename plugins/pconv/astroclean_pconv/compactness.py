@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from astropy.stats import gaussian_fwhm_to_sigma
+from astropy.stats import gaussian_fwhm_to_sigma, mad_std
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from astroclean_pconv.psf_image import PsfImage
+    from astroclean.core.psf_draw import PsfImage
 
 __all__ = ["Compactness", "Limits", "compactness"]
 
@@ -34,7 +34,6 @@ _WIDE = 3.0
 _PIXELS = 1.5
 """By less than this many pixels a source is not wider: close doubles of a narrow PSF are."""
 _FEWEST = 12
-_MAD = 1.482602218505602
 
 
 class Compactness(NamedTuple):
@@ -97,7 +96,7 @@ def compactness(
         sky = data[ring][usable[ring]].astype(np.float64)
         wide = _pixels(usable.shape, (x, y), (0.5 * _WIDE * reach, _WIDE * reach))
         level = float(np.median(data[wide][usable[wide]])) if usable[wide].any() else np.nan
-        scatter = _MAD * float(np.median(np.abs(sky - np.median(sky))))
+        scatter = float(mad_std(sky))
         if scatter > 0:
             seen = seen[0][chosen], seen[1][chosen]
             values = data[seen].astype(np.float64)
@@ -112,7 +111,6 @@ def _grain(data: NDArray[Any], usable: NDArray[np.bool_], fwhm: float) -> float:
     Maps that were resampled or smoothed have bumps as wide as the PSF: to the fit of one each is a
     source. The scatter of the map behind a filter of that width tells; what is wider is taken off.
     """
-    from astropy.stats import mad_std  # noqa: PLC0415 - heavy
     from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy
 
     if not usable.any():

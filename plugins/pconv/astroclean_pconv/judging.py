@@ -12,7 +12,6 @@ from astroclean.core.psf import Psf
 from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean_pconv.compactness import compactness
 from astroclean_pconv.photometry import Quality
-from astroclean_pconv.psf_image import psf_images
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -93,8 +92,8 @@ def judge(
         warnings.warn(text, AstrocleanWarning, stacklevel=3)
         return None
     psf = frame.psf or Psf.gaussian(fwhm_pixels=fwhm)
-    usable = np.isfinite(frame.data) & ~frame.mask
-    found = compactness(frame.data, usable, positions, psf_images(psf, positions), fwhm)
+    usable = frame.usable
+    found = compactness(frame.data, usable, positions, psf.images_at(positions), fwhm)
     judged = Judgement(positions, found, limits.reasons(found, fwhm))
     resolved, faint = judged.left("resolved"), judged.left("faint")
     if resolved or faint:
@@ -139,8 +138,8 @@ def tell_of_resolved(
     if frame.psf is None or not len(positions):
         return
     brightest = positions[np.argsort(-np.nan_to_num(snr))[:_LOOKED_AT]]
-    usable = np.isfinite(frame.data) & ~frame.mask
-    psfs = psf_images(frame.psf, brightest)
+    usable = frame.usable
+    psfs = frame.psf.images_at(brightest)
     found = compactness(frame.data, usable, brightest, psfs, frame.psf.fwhm_pixels)
     widest = limits.widest(frame.psf.fwhm_pixels)
     resolved = int(np.count_nonzero((found.size > widest) & (found.snr > limits.snr)))

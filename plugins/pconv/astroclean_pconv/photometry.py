@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.holes import HoleSizes
     from astroclean.core.psf import Psf
-    from astroclean_pconv.psf_image import PsfImage
+    from astroclean.core.psf_draw import PsfImage
 
     _Disk = tuple[NDArray[np.intp], NDArray[np.intp]]
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.catalogs import sources_of_table
-from astroclean.core.detector import Detector
 from astroclean.core.holes import source_holes
 from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.needs import Needs
@@ -19,7 +18,7 @@ from astroclean.core.plane_choice import chosen_planes, pixels_to_fill
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf_misfit import misfit_warning
 from astroclean.core.results import Removal
-from astroclean.core.survey import part_of
+from astroclean.core.scope import WHOLE, Scope, chunk_of
 from astroclean.errors import StageError, SuspectWarning
 from astroclean.inference.card import named_card
 from astroclean.inference.stage_network import StageNetwork
@@ -31,7 +30,6 @@ from astroclean_pconv.judging import judge, tell_of_resolved, with_left
 from astroclean_pconv.options import PconvOptions
 from astroclean_pconv.photometry import Apertures, Measured, encircled, photometry
 from astroclean_pconv.positions import refined
-from astroclean_pconv.psf_image import psf_images
 from astroclean_pconv.separate.fitted import Sources as FittedSources
 from astroclean_pconv.separate.wings import light_of, without_wings
 
@@ -42,9 +40,9 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.holes import HoleRule, HoleSizes
     from astroclean.core.needs import Identity
+    from astroclean.core.psf_draw import PsfImage
     from astroclean.core.sources import Sources
     from astroclean_pconv.judging import Judgement
-    from astroclean_pconv.psf_image import PsfImage
     from astroclean_pconv.separate.separator import Separated
 
 __all__ = ["PartialConvolution"]
@@ -90,9 +88,9 @@ class PartialConvolution(SourceRemover):
         # It tells how large holes are, and what part of the light apertures hold.
         return Needs(frozenset(wanted), wishes=frozenset({"psf"}))
 
-    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - the same for every frame
-        """Return the reach for flagged pixels; None where sources or their PSF are of all."""
-        return REACH if self.options.fill == "flags" else None
+    def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - the same for every frame
+        """Return the reach for flagged pixels; all where sources or their PSF are of all."""
+        return Scope(REACH) if self.options.fill == "flags" else WHOLE
 
     def check_header(self, frame: Frame) -> None:
         """Raise where the holes are told in a unit of which the frame tells nothing."""
@@ -186,10 +184,10 @@ class PartialConvolution(SourceRemover):
     def _surroundings(
         self, frame: Frame, holes: NDArray[np.bool_], *, unseen: NDArray[np.bool_]
     ) -> Surroundings:
-        valid = np.isfinite(frame.data) & ~frame.mask & ~unseen
+        valid = frame.usable & ~unseen
         # What is outside the coverage is no hole, nor is overscan: no sky would be beneath.
         holes = holes & ~frame.where(MaskPlane.NO_DATA | MaskPlane.OVERSCAN)
-        return Surroundings(frame.data, valid, holes, part_of(frame).origin)
+        return Surroundings(frame.data, valid, holes, chunk_of(frame).origin)
 
     def _inpainted(self, around: Surroundings, found: _Found) -> Filled:
         if found.psfs is None or not self.options.wings:
@@ -214,10 +212,10 @@ class PartialConvolution(SourceRemover):
             sources = frame.sources
         positions = _positions(sources)
         sizes = self._sizes(frame)
-        usable = np.isfinite(frame.data) & ~frame.mask
+        usable = frame.usable
         if options.centroid and len(positions):
             positions = refined(frame.data, usable, positions, sizes)
-        psfs = None if frame.psf is None else psf_images(frame.psf, positions)
+        psfs = None if frame.psf is None else frame.psf.images_at(positions)
         judged = None
         # A list of places alone is what someone knows, not what a stage has found.
         by_stage = options.catalog is None and sources.segmentation is not None
@@ -238,12 +236,12 @@ class PartialConvolution(SourceRemover):
         """Return the FWHM of the frame's PSF in pixels, as far as it is known."""
         if frame.psf is not None:
             return frame.psf.fwhm_pixels
-        detector = Detector.of(frame.meta)
+        detector = frame.detector
         scale, width = detector.pixel_scale, detector.psf_fwhm
         return width / scale if scale and width else None
 
     def _sizes(self, frame: Frame) -> HoleSizes:
-        scale = Detector.of(frame.meta).pixel_scale
+        scale = frame.detector.pixel_scale
         rule: HoleRule = self.options
         try:
             return rule.in_pixels(fwhm_pixels=self._fwhm(frame), pixel_scale=scale)
@@ -301,7 +299,7 @@ class PartialConvolution(SourceRemover):
         told = options.apertures or options.hole_radii[:2]
         radii = tuple(factor * radius for radius in told)
         names = tuple(f"{radius:g}_{options.hole_unit}" for radius in told)
-        scale = Detector.of(frame.meta).pixel_scale
+        scale = frame.detector.pixel_scale
         if options.aperture_corrections and scale:
             arcsec, parts = np.array(sorted(options.aperture_corrections)).T
             wanted = np.array(radii) * scale

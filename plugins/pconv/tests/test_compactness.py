@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from astroclean_pconv.compactness import compactness
-from astroclean_pconv.psf_image import psf_images
 from astropy.table import QTable
 from maps_of_sources import FWHM, PSF, listed
 from scipy.ndimage import gaussian_filter, maximum_filter
@@ -166,7 +165,7 @@ def test_bumps_of_correlated_noise_are_no_sources(grain: float) -> None:
     peaks = np.argwhere((maximum_filter(image, 9) == image) & (image > 1.5))[:, ::-1].astype(float)
     assert len(peaks) > 20
     psf = Psf.gaussian(fwhm_pixels=fwhm)
-    found = compactness(image, np.isfinite(image), peaks, psf_images(psf, peaks), fwhm)
+    found = compactness(image, np.isfinite(image), peaks, psf.images_at(peaks), fwhm)
     bright = found.snr > 5
     own = np.hypot(*(peaks - 130).T) < 3
     assert bright[own].all()

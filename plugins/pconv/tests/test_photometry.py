@@ -8,7 +8,6 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astroclean_pconv.photometry import Apertures, Measured, Quality, encircled, photometry
-from astroclean_pconv.psf_image import psf_images
 from photutils.aperture import (
     ApertureStats,
     CircularAnnulus,
@@ -51,7 +50,7 @@ def measured(
     radii = np.full(len(places), radius)
     holes = more.pop("holes", disks(SHAPE, places, radii))
     light = np.where(holes & ~frame.mask, frame.data.astype(np.float64) - SKY, 0.0)
-    told = {"deviation": np.zeros(SHAPE), "sigma": 0.0, "psfs": psf_images(PSF, places)} | more
+    told = {"deviation": np.zeros(SHAPE), "sigma": 0.0, "psfs": PSF.images_at(places)} | more
     return Measured(places, np.full(len(places), 50.0), radii, light, holes=holes, **told)
 
 

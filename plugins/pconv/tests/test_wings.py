@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astroclean_pconv.fill.filling import Surroundings
-from astroclean_pconv.psf_image import psf_images
 from astroclean_pconv.separate.fitted import Sources
 from astroclean_pconv.separate.wings import first_fluxes, light_of
 from hypothesis import given, settings
@@ -26,7 +25,7 @@ def around(image: np.ndarray, usable: np.ndarray | None = None) -> Surroundings:
 
 
 def told(places: np.ndarray = PLACES) -> Sources:
-    return Sources.told(places, psf_images(PSF.psf, places))
+    return Sources.told(places, PSF.psf.images_at(places))
 
 
 def freed(image: np.ndarray, snr: float = 100.0, radius: float = 7.0) -> np.ndarray:

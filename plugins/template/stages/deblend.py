@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from astropy.stats import mad_std
 from astropy.table import QTable
 from pydantic import Field
 
@@ -30,13 +31,13 @@ class PLUGIN_CLASS(Deblender):
 
     def separate(self, frame: Frame) -> Separation:
         """Return the pixels that are brighter than their eight neighbours and the threshold."""
-        data = np.where(frame.mask, -np.inf, frame.data)
-        good = frame.data[~frame.mask]
+        data = np.where(frame.usable, frame.data, -np.inf)
+        good = frame.data[frame.usable]
         segmentation = np.zeros(frame.shape, dtype=np.int32)
         peaks = np.zeros(frame.shape, dtype=bool)
         if good.size and min(frame.shape) > 2:
             median = np.median(good)
-            noise = 1.4826 * np.median(np.abs(good - median))
+            noise = mad_std(good)
             core = data[1:-1, 1:-1]
             peaks[1:-1, 1:-1] = core > median + self.options.nsigma * noise
             for dy in (-1, 0, 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from astropy.stats import mad_std
 from pydantic import Field
 
 from astroclean.plugin import Mask, Masker, MaskPlane, StageOptions
@@ -30,11 +31,11 @@ class PLUGIN_CLASS(Masker):
 
     def find(self, frame: Frame) -> Mask:
         """Return HOT_PIXEL where a pixel is `nsigma` above the median of the frame."""
-        good = frame.data[~frame.mask]
+        good = frame.data[frame.usable]
         flags = np.zeros(frame.shape, dtype=np.uint32)
         if good.size:
             median = np.median(good)
-            noise = 1.4826 * np.median(np.abs(good - median))
-            hot = ~frame.mask & (frame.data > median + self.options.nsigma * noise)
+            noise = mad_std(good)
+            hot = frame.usable & (frame.data > median + self.options.nsigma * noise)
             flags[hot] = MaskPlane.HOT_PIXEL
         return Mask(flags)

@@ -39,7 +39,7 @@ class PLUGIN_CLASS(SourceRemover):
     def remove(self, frame: Frame) -> Removal:
         """Return the median of the usable pixels for those that are to be filled."""
         where = pixels_to_fill(self.options.planes, frame)
-        good = frame.data[~frame.mask & np.isfinite(frame.data)]
+        good = frame.data[frame.usable]
         if not good.size:
             return Removal(frame.data, np.zeros(frame.shape, dtype=bool))
         value = np.float32(np.median(good) + self.options.offset)

@@ -7,10 +7,11 @@ import itertools
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.io import fits
 
 from astroclean.core.detector import Detector
 from astroclean.core.frame import Frame
-from astroclean.errors import StageError
+from astroclean.errors import FrameError, StageError
 
 RATES = [u.electron / u.s, u.adu / u.s, u.count / u.s]
 UNITS = [u.electron, u.adu, u.count, *RATES]
@@ -73,3 +74,20 @@ def test_what_is_missing_is_named(unit: u.Unit, meta: dict[str, float], told: st
     assert detector.scale(unit) is None
     with pytest.raises(StageError, match=told):
         detector.require_scale(frame=frame(unit, **meta), stage="s", otherwise="Do this.")
+
+
+def test_a_frame_tells_its_detector_with_types() -> None:
+    meta = {"ACGAIN": 2, "ACSATUR": np.float32(6e4), "ACINSTR": "x", "ACFILTER": 814}
+    detector = Frame(np.ones((2, 2)), unit="adu", meta=meta).detector
+    assert detector == Detector(instrument="x", gain=2.0, saturation=6e4, filter="814")
+    assert isinstance(detector.gain, float)
+    header = fits.Header()
+    header["ACGAIN"] = None  # a card without value
+    assert Frame(np.ones((2, 2)), unit="adu", meta=header).detector == Detector()
+
+
+@pytest.mark.parametrize("value", ["1.9", True, [1.0]])
+def test_a_value_that_is_no_number_is_an_error_that_names_it(value: object) -> None:
+    frame = Frame(np.ones((2, 2)), unit="adu", meta={"ACRDNOIS": value})
+    with pytest.raises(FrameError, match=r"ACRDNOIS.*read noise .* must be a number"):
+        _ = frame.detector

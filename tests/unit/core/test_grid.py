@@ -49,3 +49,16 @@ def test_grids_of_other_shapes_have_no_misalignment() -> None:
     with pytest.raises(FrameError, match="different shapes"):
         FRAME.misalignment(FRAME.finer(2))
     assert FRAME.misalignment(FRAME) == 0
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 9))
+def test_a_grid_of_a_grid_has_its_place_in_the_frame(first: int, second: int, start: int) -> None:
+    frame = Grid((40, 30))
+    finer = frame.finer(first)
+    rows = slice(start, start + 12)
+    # As a stage sees it that is given the finer image as its frame.
+    seen = Grid(finer.shape).finer(second).rows(rows)
+    assert seen.within(finer).step == pytest.approx(1 / (first * second))
+    expected = finer.finer(second).rows(rows)
+    assert seen.within(finer).origin == pytest.approx(expected.origin)
+    assert Grid(finer.shape).within(finer).origin == finer.origin

@@ -230,16 +230,18 @@ def test_a_stamp_that_is_given_out_can_be_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "positions",
+    ("positions", "reason"),
     [
-        [(0, 0), (1, 0), (0, 1), (2, 2)],
-        [(0, 0), (1, 0), (0, 1), (0, 1)],
-        [(0, 0), (1, 0)],
-        [(0, 0, 0)] * 4,
+        ([(0, 0), (1, 0), (0, 1), (0, 1)], "same position"),
+        ([(0, 0), (1, 0)], "need 4 positions"),
+        ([(0, 0, 0)] * 4, "need 4 positions"),
+        ([(0, 0), (1, 0), (0, 1), (np.nan, 1)], "finite"),
     ],
 )
-def test_positions_that_form_no_grid_are_refused(positions: list[tuple[float, ...]]) -> None:
-    with pytest.raises(PsfError, match="position"):
+def test_positions_that_are_none_are_refused(
+    positions: list[tuple[float, ...]], reason: str
+) -> None:
+    with pytest.raises(PsfError, match=reason):
         Psf(np.stack([blob((5, 5), 2.0)] * 4), positions)
 
 

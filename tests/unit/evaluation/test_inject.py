@@ -18,7 +18,7 @@ from astroclean.core.psf import Psf
 from astroclean.core.stamp import FWHM_PER_SIGMA
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.inject import inject_contaminants, inject_sources
-from astroclean.evaluation.light import boxes_of, light_of, local_sigma, source_snr
+from astroclean.evaluation.light import light_of, source_snr
 from astroclean.simulate.compact import SNR_CLASSES
 from astroclean.testing.frames import frame_digest, synthetic_frame
 
@@ -72,8 +72,8 @@ def test_added_sources_are_the_difference_of_the_frames() -> None:
     flux = scene.sources.table["flux"].value
     for stamp, whole in zip(scene.sources.stamps, flux, strict=True):
         assert stamp.data.sum() == pytest.approx(whole, rel=1e-5)
-    snr = np.array(list(source_snr(scene.sources, local_sigma(frame)).values()))
-    inside = [boxes_of(s, SHAPE)[1] == boxes_of(s, (9999, 9999))[1] for s in scene.sources.stamps]
+    snr = np.array(list(source_snr(scene.sources, frame.noise("scatter")).values()))
+    inside = [s.overlap(SHAPE)[1] == s.overlap((9999, 9999))[1] for s in scene.sources.stamps]
     assert 4.9 < snr[inside].min() < snr.max() < 301
 
 
@@ -179,19 +179,6 @@ def test_sources_need_a_psf() -> None:
     frame = plain_frame().replace(psf=None)
     with pytest.raises(ConfigurationError, match="--psf-fwhm"):
         inject_sources(frame, seed=1)
-
-
-def test_local_sigma_is_the_uncertainty_or_the_scatter() -> None:
-    frame = plain_frame()
-    np.testing.assert_array_equal(local_sigma(frame), 3.0)
-    measured = local_sigma(frame.replace(uncertainty=None))
-    assert measured.mean() == pytest.approx(3, rel=0.05)
-    partly = np.full(SHAPE, 7, np.float32)
-    partly[0, 0] = np.nan
-    mixed = local_sigma(frame.replace(uncertainty=StdDevUncertainty(partly)))
-    assert mixed[5, 5] == 7
-    assert 2 < mixed[0, 0] < 4
-    assert (local_sigma(Frame(np.zeros((5, 5)), unit="adu")) == 1).all()
 
 
 def test_light_is_that_of_the_stamps_or_of_the_difference() -> None:

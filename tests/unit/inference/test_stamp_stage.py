@@ -15,8 +15,8 @@ from astroclean.core.kinds.deblend import Deblender
 from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.psf import Psf
 from astroclean.core.results import Removal, Separation
+from astroclean.core.scope import Scope, chunk_of
 from astroclean.core.sources import Sources, SourceStamp
-from astroclean.core.survey import part_of
 from astroclean.errors import SuspectWarning
 from astroclean.inference.stage_network import NetworkStamps, StageNetwork, StampOptions
 from astroclean.inference.weights import digest_of
@@ -95,7 +95,7 @@ class TakenOut(NetworkStamps, SourceRemover):
         self._network = StageNetwork(card, self.options)
 
     def remove(self, frame: Frame) -> Removal:
-        y, x = part_of(frame).origin
+        y, x = chunk_of(frame).origin
         places = np.array(self.options.positions).reshape(-1, 2) - np.array([x, y])
         answers = self._network.stamps.predict(frame, places, {"others": 0.0}, noise=1.0)
         light = np.zeros(frame.shape)
@@ -182,8 +182,8 @@ def test_a_halo_that_is_too_small_is_told(tmp_path: Path) -> None:
     """The test above can fail, and users would know."""
 
     class Narrow(TakenOut):
-        def halo(self, frame: Frame) -> int | None:
-            return self._network.stamps.halo - 4
+        def scope(self, frame: Frame) -> Scope:
+            return Scope(halo=self._network.stamps.halo - 4)
 
     frame, places = stars()
     options = TakenOutOptions(engine="onnxruntime", positions=places.tolist())

@@ -16,7 +16,7 @@ from scipy.special import erf
 
 from astroclean.core.frame import Frame
 from astroclean.core.psf import Psf
-from astroclean.core.survey import FramePart
+from astroclean.core.scope import Chunk
 from astroclean.errors import AstrocleanWarning, ContractError, FrameError, SuspectWarning
 from astroclean.inference import card as card_module
 from astroclean.inference.engine import EngineError, open_engine
@@ -153,11 +153,11 @@ def test_a_part_with_the_halo_gives_the_bytes_of_the_frame(
         high = min(stop + network.halo, 150)
         row = np.clip(np.floor(places[:, 1] + 0.5), 0, 149)
         own = (row >= start) & (row < stop)
-        part = FramePart((low, 0), frame.shape, own=slice(start - low, stop - low))
+        part = Chunk((low, 0), frame.shape, own=slice(start - low, stop - low))
         given = {"others": OTHERS[low:high]}
         found = asked(
             network,
-            frame[low:high].replace(part=part),
+            frame[low:high].replace(chunk=part),
             places[own] - np.array([0, low]),
             given=given,
         )
@@ -170,8 +170,8 @@ def test_a_source_whose_stamp_leaves_the_halo_is_told(tmp_path: Path) -> None:
     network = predictor(tmp_path)
     frame, _ = field()
     low, high = 40 - network.halo + 6, 80 + network.halo
-    part = FramePart((low, 0), frame.shape, own=slice(40 - low, 80 - low))
-    cut = frame[low:high].replace(part=part)
+    part = Chunk((low, 0), frame.shape, own=slice(40 - low, 80 - low))
+    cut = frame[low:high].replace(chunk=part)
     # In the middle; above, in the halo, which is wide enough; below, where it is not; in the halo,
     # so far out that the stamp is another part's.
     places = np.array([[60.0, 60], [50, 90], [50, 29], [70, 24]]) - np.array([0, low])
@@ -407,7 +407,13 @@ WRONG: dict[str, tuple[Callable[..., Any], type[Exception], str]] = {
         EngineError,
         "must be finite",
     ),
-    "no noise": (lambda n, f, p: asked(n, f, p, noise=None), ContractError, "needs the noise"),
+    "no noise": (
+        lambda n, f, p: asked(
+            n, f[:90].replace(chunk=Chunk((0, 0), f.shape)), p[p[:, 1] < 70], noise=None
+        ),
+        ContractError,
+        "needs the noise",
+    ),
     "no PSF": (lambda n, f, p: asked(n, f.replace(psf=None), p), ContractError, "needs the PSF"),
     "tiles": (lambda n, *_: Predictor(n.card, n.engine), ContractError, "looks at stamps"),
 }

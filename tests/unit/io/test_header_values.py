@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from astroclean.core.detector import Detector
 from astroclean.core.planes import MaskPlane
 from astroclean.io.header_values import Remarked
 from astroclean.io.read import ReadSettings, open_exposure
@@ -65,7 +64,7 @@ def told(cards: Cards, data: np.ndarray | None = None) -> tuple[dict[str, Any], 
         (slot,) = exposure.slots
         values = {name: found.value for name, found in exposure.resolved(slot).items()}
         frame = exposure.frame(slot)
-        known = Detector.of(frame.meta)
+        known = frame.detector
         assert all(getattr(known, n) == values.get(n) for n in ("gain", "saturation", "exposure"))
         return values, exposure.contradictions
 
@@ -159,7 +158,7 @@ def test_saturation_does_not_depend_on_the_window() -> None:
         slot = exposure.slots[0]
         for rows in (slice(0, 5), slice(150, 160)):
             frame = exposure.frame(slot, (rows, slice(0, 30)))
-            assert Detector.of(frame.meta).saturation is None
+            assert frame.detector.saturation is None
 
 
 TAN = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0}

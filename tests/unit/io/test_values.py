@@ -9,7 +9,6 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 
-from astroclean.core.detector import Detector
 from astroclean.core.text_unit import TextUnit
 from astroclean.errors import AstrocleanError, UnitError
 from astroclean.io.instruments import Instrument, ValueRule, load_instrument
@@ -157,7 +156,7 @@ def test_the_frame_carries_the_values_that_were_found() -> None:
     hdu = fits.PrimaryHDU(np.ones((4, 5), "f4"))
     hdu.header.update(GAIN=1.9, RDNOISE=5.0, EXPTIME=60.0, FILTER="R")
     frame = read_frame(fits.HDUList([hdu]), gain=2.5)
-    found = Detector.of(frame.meta)
+    found = frame.detector
     assert (found.gain, found.read_noise, found.exposure, found.filter) == (2.5, 5.0, 60.0, "R")
     assert found.saturation is None
     assert frame.unit == u.adu

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import astroclean.simulate.injected
-from astroclean.core.detector import Detector
 from astroclean.core.planes import REJECTING, MaskPlane
 from astroclean.simulate.injected.defects import draw_defects
 from astroclean.simulate.injected.frames import available
@@ -110,7 +109,7 @@ def test_quiet_skies_have_nothing_that_a_mask_should_reject(kind: str) -> None:
         scene = simulate_injected(seed=seed, shape=SHAPE, config=config)
         assert scene.planes is not None
         assert not (scene.planes & np.uint32(REJECTING)).any()
-        assert scene.frame.data.max() < Detector.of(scene.frame.meta).saturation
+        assert scene.frame.data.max() < scene.frame.detector.saturation
         assert not np.any(scene.ignored)
 
 
@@ -120,7 +119,7 @@ def test_the_header_has_the_level_of_saturation() -> None:
         seed=3, shape=(256, 256), config=InjectedConfig(chances=chances, skies=("field",))
     )
     assert scene.planes is not None
-    level = Detector.of(scene.frame.meta).saturation
+    level = scene.frame.detector.saturation
     assert level is not None
     assert scene.frame.meta["SATURATE"] == level
     noise = 5 * float(scene.notes["noise"])

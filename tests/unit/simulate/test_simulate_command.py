@@ -34,9 +34,9 @@ TARGETS = {
 }
 HDUS = {
     "contaminated": ["TRUTH", "IGNORED", "CLEAN", "PSF", "SOURCES"],
-    "cirrus": ["CLEAN", "BACKGROUND", "PSF", "SOURCES", "STAMP"],
-    "blends": ["TRUTH", "CLEAN", "PSF", "SEGMENTATION", "SOURCES", "STAMP"],
-    "stamps": ["CLEAN", "SHARP", "PSF", "SOURCES", "STAMP"],
+    "cirrus": ["CLEAN", "BACKGROUND", "PSF", "SOURCES", "STAMPS"],
+    "blends": ["TRUTH", "CLEAN", "PSF", "SEGMENTATION", "SOURCES", "STAMPS"],
+    "stamps": ["CLEAN", "SHARP", "PSF", "SOURCES", "STAMPS"],
     "tracking": ["CLEAN", "PSF", "SOURCES"],
     "guiding": ["CLEAN"],
     "injected": ["TRUTH", "IGNORED", "CLEAN", "PSF"],

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.detector import Detector
-from astroclean.core.survey import part_of
+from astroclean.core.scope import chunk_of
 from astroclean.errors import StageError
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.lacosmic.survey import (
@@ -86,7 +85,7 @@ def noise_of(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stage: s
         variance = variance_of(frame)
         assert variance is not None
     else:
-        variance = facts.background.rms(part_of(frame).origin, frame.shape) ** 2 / _CLIPPED
+        variance = facts.background.rms(chunk_of(frame).origin, frame.shape) ** 2 / _CLIPPED
     return _of_variance(options, frame, variance, facts)
 
 
@@ -118,7 +117,7 @@ def _required(options: LACosmicOptions, frame: Frame, stage: str) -> tuple[float
         )
     read_noise = options.read_noise
     if read_noise is None:
-        read_noise = Detector.of(frame.meta).require("read_noise", frame=frame, stage=stage)
+        read_noise = frame.detector.require("read_noise", frame=frame, stage=stage)
     return electrons, read_noise
 
 
@@ -217,5 +216,5 @@ _THERE = 3.0
 
 def _saturation(options: LACosmicOptions, frame: Frame, facts: FrameFacts) -> float:
     """Return the level of saturation: as given, else where the values of the frame are cut off."""
-    known = options.saturation or Detector.of(frame.meta).saturation or facts.clipped
+    known = options.saturation or frame.detector.saturation or facts.clipped
     return np.inf if known is None else float(known)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy import units as u
 
-from astroclean.core.detector import Detector
-from astroclean.core.survey import Survey, part_of
+from astroclean.core.scope import Survey, chunk_of
 from astroclean.core.uncertainty import deviation_of
 from astroclean.tiling.background import Background, BackgroundSurvey, MeshSettings
 from astroclean.tiling.noise import SkyNoise, SkyNoiseGatherer
@@ -20,6 +19,7 @@ from astroclean_classical.lacosmic.width import Stars, WidthGatherer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from astroclean.core.detector import Detector
     from astroclean.core.frame import Frame
     from astroclean_classical.lacosmic.stage import LACosmicOptions
 
@@ -66,12 +66,12 @@ class FrameSurvey(Survey):
     """
 
     def __init__(self, options: LACosmicOptions, frame: Frame) -> None:
-        shape = part_of(frame).shape
+        shape = chunk_of(frame).shape
         self._options = options
         self._electrons = to_electrons(options, frame)
         known = options.read_noise
-        self._read_noise = Detector.of(frame.meta).read_noise if known is None else known
-        self._saturation = options.saturation or Detector.of(frame.meta).saturation or np.inf
+        self._read_noise = frame.detector.read_noise if known is None else known
+        self._saturation = options.saturation or frame.detector.saturation or np.inf
         self._variances = SampleGatherer(shape)
         self._usable = self._known = 0
         self._widths = WidthGatherer(shape)
@@ -98,7 +98,7 @@ class FrameSurvey(Survey):
 
     def add(self, frame: Frame, rows: slice) -> None:
         """Take the next rows."""
-        valid = np.isfinite(frame.data) & ~frame.mask
+        valid = frame.usable
         unsaturated = valid & (frame.data < _LINEAR_FRACTION * self._saturation)
         self._widths.add(frame.data, unsaturated, rows)
         data, valid = frame.data[rows], valid[rows]
@@ -176,7 +176,7 @@ def is_known(variance: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def known_detector(options: LACosmicOptions, frame: Frame) -> Detector:
     """Return the detector; the gain of the options goes before that of the header."""
-    detector = Detector.of(frame.meta)
+    detector = frame.detector
     return detector if options.gain is None else replace(detector, gain=options.gain)
 
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from astropy.stats import mad_std
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -137,4 +138,4 @@ def _level(values: NDArray[np.float32]) -> tuple[float, float]:
     if not valid.size:
         return float("nan"), float("nan")
     median = float(np.median(valid))
-    return median, 1.4826 * float(np.median(np.abs(valid - np.float32(median))))
+    return median, float(mad_std(valid))

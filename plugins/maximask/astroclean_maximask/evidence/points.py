@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.noise import SIGMA_PER_MAD
 from astroclean_maximask.evidence.strips import CONNECTED, components
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _around(
     # Means of opposite pixels, which a slope leaves alone: hits lie on the flanks of stars, too.
     pairs = (values + values[:, ::-1])[:, : values.shape[1] // 2] / np.sqrt(2)
     apart = np.abs(pairs - np.median(pairs, axis=1, keepdims=True))
-    return level, 1.4826 * np.median(apart, axis=1)
+    return level, SIGMA_PER_MAD * np.median(apart, axis=1)
 
 
 def _has_wings(

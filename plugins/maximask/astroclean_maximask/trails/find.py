@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.noise import SIGMA_PER_MAD
 from astroclean_maximask.evidence.trails import SHORTEST_INSIDE
 from astroclean_maximask.trails.follow import follow, lit_segment
 from astroclean_maximask.trails.judge import Trail, judged
@@ -212,7 +213,7 @@ def _continued(
 def _scale(cells: NDArray[np.float32]) -> float:
     """Return the scatter that significances are in units of; hints are no noise."""
     sample = cells[cells != 0]
-    return min(1.4826 * float(np.median(np.abs(sample))), 1.0) if sample.size else 1.0
+    return min(SIGMA_PER_MAD * float(np.median(np.abs(sample))), 1.0) if sample.size else 1.0
 
 
 def _cells_of(

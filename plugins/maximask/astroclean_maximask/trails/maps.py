@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.noise import SIGMA_PER_MAD
 from astroclean.core.planes import MaskPlane
 from astroclean_maximask.trails.compact import compact_sources
 
@@ -178,6 +179,6 @@ def _flattened(cells: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[
     share = uniform_filter(known.astype(np.float32), _LOCAL)
     mean = uniform_filter(clipped, _LOCAL) / np.maximum(share, np.float32(0.02))
     flat = np.where(known, np.clip(cells - mean, -_CLIP, _CLIP), np.float32(0))
-    scatter = 1.4826 * float(np.median(np.abs(flat[known]))) if known.any() else 1.0
+    scatter = SIGMA_PER_MAD * float(np.median(np.abs(flat[known]))) if known.any() else 1.0
     # Pixels that were resampled scatter together: their cells scatter more than one.
     return np.asarray(flat / max(scatter, 1.0), dtype=np.float32)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from astropy.stats import mad_std
 
 from astroclean_maximask.trails.follow import CHUNK
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Across", "across", "along", "lit_chunks"]
 
-_PER_MAD = 1.4826
 _MEDIAN_SCATTER = 1.2533
 """Medians scatter so much more than means."""
 _LIT = 0.5
@@ -137,7 +137,7 @@ def across(strip: Strip, lit: NDArray[np.bool_], half_width: float) -> Across | 
         return None
     sky = light[outside]
     light = np.nan_to_num(light - np.median(sky))
-    error = max(error, _PER_MAD * float(np.median(np.abs(sky - np.median(sky)))))
+    error = max(error, float(mad_std(sky)))
     near = np.abs(strip.u) <= half_width + 2
     smooth = np.convolve(light, [0.25, 0.5, 0.25], mode="same")
     top = float(smooth[near].max(initial=0.0))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.noise import SIGMA_PER_MAD
 from astroclean.core.parallel import in_threads
 from astroclean_maximask.trails.radon import line_sums
 
@@ -117,7 +118,7 @@ def _peaks(sums: NDArray[np.float32], width: int, nsigma: float) -> list[Candida
     sample = sample[sample != 0]
     scatter = expected
     if len(sample) >= _FEWEST:
-        scatter = max(1.4826 * float(np.median(np.abs(sample))), 0.7 * expected)
+        scatter = max(SIGMA_PER_MAD * float(np.median(np.abs(sample))), 0.7 * expected)
     limit = nsigma * scatter
     if not (sums > limit).any():
         return []

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from astroclean.core.noise import SIGMA_PER_MAD
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Noise", "draw_noise", "measure_noise"]
 
-_MAD = 1.482602218505602
-"""Standard deviation of a Gaussian over its median absolute deviation."""
 _WHITE = 6.0
 """Mean square of a second difference of white noise of variance 1."""
 _NARROWEST = 0.5
@@ -78,7 +78,7 @@ def _deviation(values: NDArray[np.float64]) -> float:
         return float("nan")
     # Of two in the middle the larger one: half the time of a median, for each hole.
     middle = known.size // 2
-    return _MAD * float(np.partition(known, middle)[middle])
+    return SIGMA_PER_MAD * float(np.partition(known, middle)[middle])
 
 
 def _correlation(quotient: float) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean_pconv.psf_image import PsfImage
+    from astroclean.core.psf_draw import PsfImage
 
 __all__ = ["SHAPES", "Sources"]
 
@@ -51,7 +51,7 @@ class Sources:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return image of flux 1, (n,), and slopes, (4, n), of a source at some pixels."""
         psf, dy, dx = self._seen_from(index, rows, columns)
-        return psf.drawn(dy, dx)
+        return psf.varied(dy, dx)
 
     def light(
         self,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.psf_misfit import misfits_of
-from astroclean_pconv.psf_image import psf_images
 from astroclean_pconv.separate.clumps import Places
 from astroclean_pconv.separate.equations import Doubts
 from astroclean_pconv.separate.field import Field
@@ -100,7 +99,7 @@ class Separation:
         psf : Psf
             As told.
         """
-        sources = Sources.told(positions, psf_images(psf, positions))
+        sources = Sources.told(positions, psf.images_at(positions))
         sources.flux[:] = first_fluxes(around, sources, radii)
         places = Places(positions, radii, psf.fwhm_pixels, psf.is_known_between_pixels)
         field = Field(around, sources, places)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from astroclean.core.detector import Detector
 from astroclean.core.frame import Frame
 from astroclean.errors import ConfigurationError
 from astroclean.simulate.cirrus import draw_emission, mapping_noise
@@ -174,7 +173,7 @@ def find_maps(data: Path) -> tuple[Path, ...]:
 @functools.lru_cache(maxsize=16)
 def _read(path: Path) -> _Map:
     frame = Frame.read(path)
-    bad = frame.mask | ~np.isfinite(frame.data)
+    bad = ~frame.usable
     # How many pixels of each window are bad: differences of sums from the first pixel on.
     total = np.pad(bad.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     counts = total[SIDE:, SIDE:] - total[:-SIDE, SIDE:] - total[SIDE:, :-SIDE]
@@ -184,7 +183,7 @@ def _read(path: Path) -> _Map:
         raise ConfigurationError(
             f"data: {path.name} has no window of {SIDE} x {SIDE} usable pixels; take it away"
         )
-    detector = Detector.of(frame.meta)
+    detector = frame.detector
     fwhm, scale = detector.psf_fwhm, detector.pixel_scale
     width = float(fwhm / scale) if fwhm and scale else None
     return _Map(np.asarray(frame.data, dtype=np.float32), corners, width)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from astroclean_pconv.fill.filling import Filled
-from astroclean_pconv.psf_image import PsfImage
 from astroclean_pconv.separate.clumps import Places, find_clumps
 from astroclean_pconv.separate.equations import Doubts, Pixels, solve
 from astroclean_pconv.separate.fitted import Sources
 from astroclean_pconv.separate.stretches import Stretch
 
 from astroclean.core.holes import disks
+from astroclean.core.psf_draw import PsfImage
 from astroclean.simulate.psfs import make_psf
 
 if TYPE_CHECKING:

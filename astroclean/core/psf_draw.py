@@ -4,21 +4,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from astroclean.core.arrays import add_box
 from astroclean.core.stamp import FINER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-    from astroclean.core.psf import Psf
+    Box = tuple[slice, slice]
 
-__all__ = ["PsfImage", "psf_images"]
+__all__ = ["Drawn", "PsfImage", "drawn_sources", "spline_coefficients"]
 
 _STEP = 0.02
 """Pixels over which a slope is measured."""
+
+
+class Drawn(NamedTuple):
+    """A point source, or several of them, as pixels see it: see `Psf.drawn_at`."""
+
+    data: NDArray[np.float64]
+    """(..., my, mx): one box a source."""
+    origin: NDArray[np.intp]
+    """(..., 2): (y, x) of the first pixel of each box."""
+
+    def add_to(self, image: NDArray[Any]) -> None:
+        """Add it to an image in place; what reaches beyond the image is lost."""
+        for one in np.ndindex(self.origin.shape[:-1]):
+            add_box(image, self.data[one], self.origin[one])
+
+
+def spline_coefficients(fine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the coefficients of the cubic splines through the samples of an image, (fy, fx)."""
+    from scipy.ndimage import spline_filter  # noqa: PLC0415 - costs a fifth of a second
+
+    return np.asarray(spline_filter(fine, order=3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +55,12 @@ class PsfImage:
     """Radians by which it is turned, from x to y."""
     width: float = 1.0
     """Times that it is wider."""
+    coefficients: NDArray[np.float64] | None = None
+    """Those of ``fine``, where they are known."""
 
     @cached_property
-    def _spline(self) -> NDArray[np.float64]:
-        from scipy.ndimage import spline_filter  # noqa: PLC0415 - costs a fifth of a second
-
-        return np.asarray(spline_filter(self.fine, order=3))
+    def _splines(self) -> NDArray[np.float64]:
+        return spline_coefficients(self.fine) if self.coefficients is None else self.coefficients
 
     @property
     def reach(self) -> int:
@@ -58,18 +82,18 @@ class PsfImage:
 
     def changed(self, *, turn: float = 0.0, width: float = 1.0) -> PsfImage:
         """Return the same, further turned and widened."""
-        new = replace(self, turn=self.turn + turn, width=self.width * width)
         # The splines are those of the PSF, which has not changed.
-        new.__dict__["_spline"] = self._spline
-        return new
+        return replace(
+            self, turn=self.turn + turn, width=self.width * width, coefficients=self._splines
+        )
 
-    def at(self, dy: NDArray[np.float64], dx: NDArray[np.float64]) -> NDArray[np.float64]:
+    def at(self, dy: NDArray[Any], dx: NDArray[Any]) -> NDArray[np.float64]:
         """Return its values.
 
         Parameters
         ----------
-        dy, dx : array of float64
-            Places relative to the source, pixels.
+        dy, dx : array
+            Places of the pixels relative to the source, in pixels; broadcast against each other.
 
         Returns
         -------
@@ -82,11 +106,11 @@ class PsfImage:
         x, y = (cos * dx + sin * dy) / self.width, (cos * dy - sin * dx) / self.width
         ky, kx = self.fine.shape
         places = [FINER * y + ky // 2, FINER * x + kx // 2]
-        values = map_coordinates(self._spline, places, order=3, prefilter=False)
+        values = map_coordinates(self._splines, places, order=3, prefilter=False)
         return np.asarray(values) / self.width**2
 
     def moved(
-        self, dy: NDArray[np.float64], dx: NDArray[np.float64]
+        self, dy: NDArray[Any], dx: NDArray[Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the values, and how they change with x and y of the source.
 
@@ -102,8 +126,8 @@ class PsfImage:
         values = self.at(dy - steps[:, 0].reshape(shape), dx - steps[:, 1].reshape(shape))
         return values[0], (values[1::2] - values[2::2]) / (2 * _STEP)
 
-    def drawn(
-        self, dy: NDArray[np.float64], dx: NDArray[np.float64]
+    def varied(
+        self, dy: NDArray[Any], dx: NDArray[Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the values, and how they change with all that is told of the source.
 
@@ -121,21 +145,42 @@ class PsfImage:
         return values, np.stack([by_x, by_y, turned, widened])
 
 
-def psf_images(psf: Psf, positions: NDArray[np.float64]) -> list[PsfImage]:
-    """Return the image of each source.
+def drawn_sources(
+    image_at: Callable[[float, float], PsfImage],
+    shape: tuple[int, int],
+    sources: tuple[Any, Any, Any],
+    box: Box | None = None,
+) -> Drawn:
+    """Draw point sources.
 
     Parameters
     ----------
-    psf : Psf
-        Of the frame; where it varies it is taken at each source.
-    positions : (n, 2) float64
-        x, y of the sources, pixels.
+    image_at : callable
+        PSF at (x, y).
+    shape : (int, int)
+        (ky, kx) of its stamps.
+    sources : tuple of float or (n,) array_like
+        x, y and flux.
+    box : (slice, slice), optional
+        As of `astroclean.core.psf.Psf.drawn_at`.
 
     Returns
     -------
-    list of PsfImage
-        n of them; one and the same where the PSF is constant.
+    Drawn
+        New arrays.
     """
-    if psf.is_constant:
-        return [PsfImage(psf.fine[0])] * len(positions)
-    return [PsfImage(psf.fine_at(float(x), float(y))) for x, y in positions]
+    x, y, flux = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in sources))
+    sides = [side + 2 for side in shape]
+    if box is None:
+        first = [np.rint(p).astype(int) - side // 2 for p, side in zip((y, x), sides, strict=True)]
+    else:
+        sides = [pixels.stop - pixels.start for pixels in box]
+        first = [np.full(x.shape, pixels.start) for pixels in box]
+    data = np.empty((*x.shape, *sides))
+    for one in np.ndindex(x.shape):
+        dy, dx = (
+            low[one] + np.arange(side) - place[one]
+            for low, side, place in zip(first, sides, (y, x), strict=True)
+        )
+        data[one] = flux[one] * image_at(x[one], y[one]).at(dy[:, np.newaxis], dx)
+    return Drawn(data, np.stack(first, axis=-1))

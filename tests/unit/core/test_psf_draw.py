@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astroclean_pconv.psf_image import PsfImage, psf_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
 
 from astroclean.core.psf import Psf
+from astroclean.core.psf_draw import PsfImage
 from astroclean.simulate.psfs import make_psf
 
 PACS = make_psf("pacs", fwhm_pixels=3.2)
@@ -82,7 +82,7 @@ def test_widened_it_is_the_wider_psf(width: float) -> None:
 def test_slopes_are_finite_differences(turn: float, width: float) -> None:
     image, step = IMAGE.changed(turn=turn, width=width), 1e-3
     dy, dx = DY - 0.3, DX + 0.2
-    values, found = image.drawn(dy, dx)
+    values, found = image.varied(dy, dx)
     changes = [
         (image.at(dy, dx - step), image.at(dy, dx + step)),
         (image.at(dy - step, dx), image.at(dy + step, dx)),
@@ -104,10 +104,88 @@ def test_changes_add_up() -> None:
 
 def test_a_varying_psf_is_taken_at_each_source() -> None:
     positions = np.array([[10.0, 20.0], [90.0, 80.0]])
-    constant = psf_images(Psf(STAMP), positions)
+    constant = Psf(STAMP).images_at(positions)
     assert constant[0] is constant[1]
     wide = make_psf("gaussian", fwhm_pixels=5.0).psf.stamps[0]
     nodes = np.array([[0.0, 0.0], [100, 0], [0, 100], [100, 100]])
     psf = Psf(np.stack([STAMP, wide, STAMP, wide]), positions=nodes)
-    for image, (x, y) in zip(psf_images(psf, positions), positions, strict=True):
+    for image, (x, y) in zip(psf.images_at(positions), positions, strict=True):
         np.testing.assert_array_equal(image.fine, psf.fine_at(x, y))
+
+
+# ------------------------------------------------------------------------- sources
+
+
+def test_a_source_is_drawn_where_it_is() -> None:
+    drawn = PACS.psf.drawn_at(41.4, 27.8, 250.0)
+    image = np.zeros((60, 70))
+    drawn.add_to(image)
+    y, x = np.indices(image.shape)
+    truth = 250 * IMAGE.at(y - 27.8, x - 41.4)
+    np.testing.assert_allclose(image, truth, atol=1e-12 * truth.max())
+    rows, columns = (
+        slice(max(o, 0), o + n) for o, n in zip(drawn.origin, drawn.data.shape, strict=True)
+    )
+    outside = truth.copy()
+    outside[rows, columns] = 0
+    assert not outside.any()  # the box holds all that the PSF reaches
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.floats(-40, 40),
+    st.floats(-40, 40),
+    st.integers(-300, 300),
+    st.integers(-300, 300),
+    st.floats(-1e4, 1e4),
+)
+def test_whole_pixels_move_the_box_alone(
+    x: float, y: float, columns: int, rows: int, flux: float
+) -> None:
+    # Multiples of 1/256, so that the sums are exact and so must the images be.
+    x, y = round(x * 256) / 256, round(y * 256) / 256
+    here = PACS.psf.drawn_at(x, y, flux)
+    # Two pixels: a half is rounded to even.
+    there = PACS.psf.drawn_at(x + 2 * columns, y + 2 * rows, flux)
+    np.testing.assert_array_equal(there.data, here.data)
+    np.testing.assert_array_equal(there.origin - here.origin, [2 * rows, 2 * columns])
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5), st.floats(0.1, 1e5))
+def test_the_flux_is_what_the_psf_has_within_the_box(x: float, y: float, flux: float) -> None:
+    psf = Psf.gaussian(fwhm_pixels=3.2)
+    assert psf.drawn_at(x, y, flux).data.sum() == pytest.approx(flux, rel=2e-4)
+    box = slice(-3, 4), slice(-2, 3)
+    truth = gaussian(x, y)[25 - 3 : 25 + 4, 25 - 2 : 25 + 3]
+    part = psf.drawn_at(x, y, flux, box=box)
+    assert part.data.shape == (7, 5)
+    assert part.origin.tolist() == [-3, -2]
+    assert part.data.sum() == pytest.approx(flux * truth.sum(), rel=2e-4)
+
+
+@pytest.mark.parametrize("varying", [False, True])
+def test_many_sources_are_each_drawn_as_alone(varying: bool) -> None:
+    psf = Psf(STAMP)
+    if varying:
+        wide = make_psf("gaussian", fwhm_pixels=5.0).psf.stamps[0]
+        psf = Psf(np.stack([STAMP, wide, STAMP]), [(0, 0), (90, 10), (20, 70)])
+    x, y, flux = [3.25, 40.0, 77.9], [60.5, 2.1, 33.0], [1.0, 5.0, -2.0]
+    many = psf.drawn_at(x, y, flux)
+    together, one_by_one = np.zeros((2, 80, 90))
+    many.add_to(together)
+    for number, source in enumerate(zip(x, y, flux, strict=True)):
+        alone = psf.drawn_at(*source)
+        np.testing.assert_array_equal(many.data[number], alone.data)
+        np.testing.assert_array_equal(many.origin[number], alone.origin)
+        alone.add_to(one_by_one)
+    np.testing.assert_array_equal(together, one_by_one)
+
+
+@pytest.mark.parametrize("box", [None, (slice(5, 5), slice(0, 3))])
+def test_no_sources_and_empty_boxes_are_nothing(box: tuple[slice, slice] | None) -> None:
+    image = np.zeros((20, 20))
+    Psf(STAMP).drawn_at([], [], []).add_to(image)
+    Psf(STAMP).drawn_at(9, 9, 1, box=box or (slice(5, 5), slice(5, 5))).add_to(image)
+    Psf(STAMP).drawn_at(-500, 9, 1).add_to(image)
+    assert not image.any()
