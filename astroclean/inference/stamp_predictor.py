@@ -67,7 +67,7 @@ class StampAnswers:
             A new array; NaN where the network was not asked.
         """
         stack = np.full((len(self.boxes), *self._shapes[name]), np.nan, dtype=np.float32)
-        for index in np.flatnonzero(self.asked):
+        for index in np.flatnonzero(self.asked).tolist():
             stack[index] = self.kept[index][name]
         return stack
 
