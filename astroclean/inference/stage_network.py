@@ -90,9 +90,8 @@ class StageNetwork:
     """
 
     def __init__(self, card: Path, options: EngineOptions, *, channels: Sequence[str] = ()) -> None:
-        # What lies beside the card counts; a file that changed since is read anew.
-        self._digest = card_digest(card) if card.is_file() else ""
-        self.card: NetworkCard = _card(card, self._digest).limited(channels)
+        self.card: NetworkCard = load_card(card).limited(channels)
+        self._digest = card_digest(card)
         self._path = card
         self._options = options
         self._channels = tuple(channels)
@@ -182,14 +181,14 @@ class NetworkStamps:
         return self._network.fingerprint()
 
 
-@functools.lru_cache(maxsize=16)
-def _card(path: Path, digest: str) -> NetworkCard:  # noqa: ARG001 - the key of what is kept
-    return load_card(path)
-
-
 @functools.lru_cache(maxsize=4)
-def _engine(path: Path, digest: str, name: str, settings: EngineSettings) -> Engine:
-    card = _card(path, digest)
+def _engine(
+    path: Path,
+    digest: str,  # noqa: ARG001 - of card and weights: others are another engine
+    name: str,
+    settings: EngineSettings,
+) -> Engine:
+    card = load_card(path)
     return open_engine(
         card,
         find_weights(card),

@@ -1,4 +1,4 @@
-"""Stages as third parties write them, around networks on stamps: whole frames and parts agree."""
+"""Stages as third parties write them, around networks on stamps: whole frames and chunks agree."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from astroclean.core.sources import Sources, SourceStamp
 from astroclean.errors import SuspectWarning
 from astroclean.inference.stage_network import NetworkStamps, StageNetwork, StampOptions
 from astroclean.inference.weights import digest_of
-from astroclean.testing.bands import run_in_bands
+from astroclean.testing.chunks import run_in_chunks
 from astroclean.tiling.stamps import add_stamps
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def stars(shape: tuple[int, int] = (190, 80), count: int = 40) -> tuple[Frame, n
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("rows", [1, 37, 100])
-def test_a_stage_gives_the_bytes_of_the_frame_in_parts(
+def test_a_stage_gives_the_bytes_of_the_frame_in_chunks(
     tmp_path: Path, engine: str, rows: int
 ) -> None:
     frame, places = stars()
@@ -173,7 +173,7 @@ def test_a_stage_gives_the_bytes_of_the_frame_in_parts(
     stage = TakenOut(card_in(tmp_path), options)
     whole = stage.run(frame).frame.data
     assert np.mean(whole != frame.data) > 0.5
-    assert run_in_bands(stage, frame, rows=rows)["data"].tobytes() == whole.tobytes()
+    assert run_in_chunks(stage, frame, rows=rows)["data"].tobytes() == whole.tobytes()
     fewer = TakenOut(card_in(tmp_path), options.model_copy(update={"positions": ()})).run(frame)
     assert fewer.frame.data.tobytes() == frame.data.tobytes()
 
@@ -189,7 +189,7 @@ def test_a_halo_that_is_too_small_is_told(tmp_path: Path) -> None:
     options = TakenOutOptions(engine="onnxruntime", positions=places.tolist())
     stage = Narrow(card_in(tmp_path), options.model_copy(update={"limits": {"changed": 1.0}}))
     with pytest.warns(SuspectWarning, match="the stage needs a halo of 26 pixels"):
-        found = run_in_bands(stage, frame, rows=37)["data"]
+        found = run_in_chunks(stage, frame, rows=37)["data"]
     assert found.tobytes() != stage.run(frame).frame.data.tobytes()
 
 

@@ -131,7 +131,7 @@ def test_the_number_of_threads_changes_no_bit(tmp_path: Path, engine: str) -> No
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("scaling", ["normalization", "noise", "matched_filter"])
-def test_a_part_with_the_halo_gives_the_bytes_of_the_frame(
+def test_a_chunk_with_the_halo_gives_the_bytes_of_the_frame(
     tmp_path: Path, engine: str, scaling: str
 ) -> None:
     if engine in {"torch", "keras"} and scaling != "matched_filter":
@@ -153,11 +153,11 @@ def test_a_part_with_the_halo_gives_the_bytes_of_the_frame(
         high = min(stop + network.halo, 150)
         row = np.clip(np.floor(places[:, 1] + 0.5), 0, 149)
         own = (row >= start) & (row < stop)
-        part = Chunk((low, 0), frame.shape, own=slice(start - low, stop - low))
+        chunk = Chunk((low, 0), frame.shape, own=slice(start - low, stop - low))
         given = {"others": OTHERS[low:high]}
         found = asked(
             network,
-            frame[low:high].replace(chunk=part),
+            frame[low:high].replace(chunk=chunk),
             places[own] - np.array([0, low]),
             given=given,
         )
@@ -170,10 +170,10 @@ def test_a_source_whose_stamp_leaves_the_halo_is_told(tmp_path: Path) -> None:
     network = predictor(tmp_path)
     frame, _ = field()
     low, high = 40 - network.halo + 6, 80 + network.halo
-    part = Chunk((low, 0), frame.shape, own=slice(40 - low, 80 - low))
-    cut = frame[low:high].replace(chunk=part)
+    chunk = Chunk((low, 0), frame.shape, own=slice(40 - low, 80 - low))
+    cut = frame[low:high].replace(chunk=chunk)
     # In the middle; above, in the halo, which is wide enough; below, where it is not; in the halo,
-    # so far out that the stamp is another part's.
+    # so far out that the stamp is another chunk's.
     places = np.array([[60.0, 60], [50, 90], [50, 29], [70, 24]]) - np.array([0, low])
     given = {"others": OTHERS[low:high]}
     with pytest.warns(SuspectWarning, match=r"1 sources \(x 50.0 y 29.0\).*halo of 26 pixels"):
