@@ -304,6 +304,8 @@ class DeconvolverContract(StageContract):
     """A deconvolve stage keeps grid, WCS and flags, and tells its new PSF."""
 
     kind = "deconvolve"
+    flux_kept: ClassVar[float] = 0.05
+    """Part of the light of good pixels that may be lost or added: at borders, and by noise."""
 
     def changes_allowed(self, before: Frame, result: StageResult) -> None:
         """Grid and flags stay; the new PSF is no wider than the old."""
@@ -319,7 +321,7 @@ class DeconvolverContract(StageContract):
         result = stage.run(frame).frame
         seen = np.isfinite(frame.data) & np.isfinite(result.data) & ~frame.mask
         before, after = (float(image.data[seen].sum(dtype=float)) for image in (frame, result))
-        assert after == pytest.approx(before, rel=0.02)
+        assert after == pytest.approx(before, rel=self.flux_kept)
 
 
 class SuperResolverContract(StageContract):
