@@ -146,19 +146,18 @@ def inject_sources(frame: Frame, *, seed: int, classes: bool = False) -> Scene:
         flux = draw_fluxes(rng, frame.data, usable, places, sizes=sizes, peak=peaks)
     else:
         flux = _fluxes_of_fits(rng, images, places, sigma)
-    kept = np.flatnonzero(flux > 0)
-    places, flux = places[kept], flux[kept]
+    stamps = tuple(
+        SourceStamp(
+            number, tuple(images[i].origin.tolist()), (images[i].data * flux[i]).astype(np.float32)
+        )
+        for number, i in enumerate(np.flatnonzero(flux > 0), start=1)
+    )
+    places, flux = places[flux > 0], flux[flux > 0]
     if not flux.size:
         raise ConfigurationError(
             f"{frame.frame_id}: no place for a source: nowhere are nine tenths of its hole usable "
             "pixels with some scatter around. Leave the frame out, or give a narrower PSF."
         )
-    stamps = tuple(
-        SourceStamp(number, tuple(image.origin.tolist()), (image.data * one).astype(np.float32))
-        for number, (image, one) in enumerate(
-            zip([images[index] for index in kept], flux, strict=True), start=1
-        )
-    )
     light = np.zeros(frame.shape)
     for stamp in stamps:
         stamp.add_to(light)
