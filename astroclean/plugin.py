@@ -31,13 +31,14 @@ from astroclean.core.results import (
     StageResult,
     Upsampling,
 )
+from astroclean.core.scope import WHOLE, Scope, Survey
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.core.stage import Stage
-from astroclean.core.survey import Survey
 from astroclean.errors import AstrocleanError, AstrocleanWarning, StageError, SuspectWarning
 
 __all__ = [
     "BACKGROUND",
+    "WHOLE",
     "AstrocleanError",
     "AstrocleanWarning",
     "Deblender",
@@ -58,6 +59,7 @@ __all__ = [
     "Provides",
     "Psf",
     "Removal",
+    "Scope",
     "Score",
     "Screener",
     "Separation",

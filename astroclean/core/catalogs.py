@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy import units as u
 
+from astroclean.core.scope import chunk_of
 from astroclean.core.sources import Sources
-from astroclean.core.survey import part_of
 from astroclean.errors import StageError
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _pixels(
     _refuse_several_frames(table, where)
     x, y = (_numbers(table[name], u.pix, name=name, where=where) for name in names)
     first = _PIXEL_NAMES[names[0].lower(), names[1].lower()]
-    y_origin, x_origin = part_of(frame).origin
+    y_origin, x_origin = chunk_of(frame).origin
     return x - (first + x_origin), y - (first + y_origin)
 
 

@@ -12,7 +12,7 @@ from astropy.stats import mad_std
 from astroclean.core.limits import CHANGED, PLAUSIBLE, SOURCE_LIGHT
 from astroclean.core.metrics import Total
 from astroclean.core.planes import MaskPlane, count_planes
-from astroclean.core.survey import part_of
+from astroclean.core.scope import chunk_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,7 +162,7 @@ def _source_light(frame: Frame, filled: NDArray[np.bool_]) -> NDArray[np.float32
     from scipy.ndimage import binary_opening  # noqa: PLC0415 - heavy
 
     step = sample_step(frame.shape)
-    measured = part_of(frame).sky or sky_of(frame.data[::step, ::step])
+    measured = chunk_of(frame).sky or sky_of(frame.data[::step, ::step])
     if measured is None:
         return np.zeros_like(frame.data)
     sky, noise = measured

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.history import HistoryEntry
+    from astroclean.core.scope import Chunk
     from astroclean.core.sources import Sources
-    from astroclean.core.survey import FramePart
 
 __all__ = ["Frame"]
 
@@ -43,7 +43,7 @@ _FIELDS = (
     "history",
     "reject_bits",
     "filled",
-    "part",
+    "chunk",
 )
 
 
@@ -79,7 +79,7 @@ class Frame(CCDData):
     filled : (ny, nx) bool, optional
         Pixels whose value a stage has replaced since they were rejected. Their flags keep the
         reason, but reject no longer. Pixels that are not finite are never filled.
-    part : FramePart, optional
+    chunk : Chunk, optional
         Where the frame lies in a larger one; the runner tells, for frames larger than memory. A
         slice of a frame is a frame of its own.
     **kwargs
@@ -95,7 +95,7 @@ class Frame(CCDData):
     frame_id: str
     history: tuple[HistoryEntry, ...]
     reject_bits: MaskPlane
-    part: FramePart | None
+    chunk: Chunk | None
     flags: NDArray[np.uint32]
     filled: NDArray[np.bool_]
     mask: NDArray[np.bool_]
@@ -112,7 +112,7 @@ class Frame(CCDData):
         history: tuple[HistoryEntry, ...] | None = None,
         reject_bits: MaskPlane | None = None,
         filled: NDArray[np.bool_] | None = None,
-        part: FramePart | None = None,
+        chunk: Chunk | None = None,
         **kwargs: Any,
     ) -> None:
         if isinstance(data, NDData):
@@ -124,7 +124,7 @@ class Frame(CCDData):
             history = data.history if history is None else history
             reject_bits = data.reject_bits if reject_bits is None else reject_bits
             filled = data.filled if filled is None else filled
-            part = data.part if part is None else part
+            chunk = data.chunk if chunk is None else chunk
         super().__init__(data, *args, **kwargs)
         self._data = as_pixels(self._data, frame_id)
         self.psf = psf
@@ -132,7 +132,7 @@ class Frame(CCDData):
         self.frame_id = frame_id or "frame"
         self.history = history or ()
         self.reject_bits = REJECTING if reject_bits is None else reject_bits
-        self.part = part
+        self.chunk = chunk
         self.flags = joined_flags(self._data, flags, self.mask, self.reject_bits, self.frame_id)
         self.filled = checked_filled(self._data, filled, self.frame_id)
         # A property named `mask` cannot replace NDData's attribute, so it is computed once.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from astroclean.core.survey import part_of
+from astroclean.core.scope import chunk_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -103,7 +103,7 @@ def counted(frame: Frame, pixels: NDArray[np.bool_]) -> Total:
     pixels : (ny, nx) bool
         Of the whole of it.
     """
-    return Total(int(np.count_nonzero(pixels[part_of(frame).own])))
+    return Total(int(np.count_nonzero(pixels[chunk_of(frame).own])))
 
 
 def joined_metrics(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from pydantic_core import core_schema
 
-from astroclean.core.survey import part_of
+from astroclean.core.scope import chunk_of
 from astroclean.errors import StageError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class ImageResource(Resource):
                 received=", ".join(f"[{i.name or 'PRIMARY'},{i.version}]" for i in images),
                 remedy="Give one image, or one with the EXTNAME and EXTVER of each science HDU.",
             )
-        part = part_of(frame)
+        part = chunk_of(frame)
         if chosen[0].data.shape != part.shape:
             raise StageError(
                 f"image of '{self.path}' must have the shape of the frame {part.shape}",

@@ -16,7 +16,7 @@ from astroclean.core.layer import checked_layers
 from astroclean.core.needs import Identity, Needs, Provides
 from astroclean.core.options import StageOptions
 from astroclean.core.results import Answer, StageResult
-from astroclean.core.survey import measure, part_of
+from astroclean.core.scope import WHOLE, Scope, chunk_of, measure
 from astroclean.errors import ContractError, StageError, SuspectWarning
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.frameset import FrameSet
     from astroclean.core.layer import Layer, LayerSpec
-    from astroclean.core.survey import Survey
 
 __all__ = ["Stage"]
 
@@ -59,6 +58,17 @@ class Stage(ABC):
     """Names of the tables that the stage gives, in lower case; each is a file of its own."""
     branch: ClassVar[str | None] = None
     """Layer that the result is, where it must not replace the science image."""
+
+    def __init_subclass__(cls) -> None:
+        """Refuse names that `scope` has taken the place of."""
+        super().__init_subclass__()
+        old = [name for name in ("halo", "survey", "row_step") if name in vars(cls)]
+        if old:
+            raise ContractError(
+                f"`{'`, `'.join(old)}` of a stage: these are `scope` now",
+                where=f"{cls.__module__}.{cls.__qualname__}",
+                remedy="Return `Scope(halo=..., step=..., survey=...)` from `scope(frame)`.",
+            )
 
     def __init__(
         self, options: StageOptions | None = None, *, identity: Identity | None = None
@@ -91,43 +101,34 @@ class Stage(ABC):
         count, whether it has an uncertainty, and its PSF where the pipeline tells one.
         """
 
-    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - others depend on the frame
-        """Return how many pixels around a pixel influence it; None for the whole frame."""
-        return None
+    def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - others depend on the frame
+        """Return how much of a frame the stage must see; by default all of it.
 
-    def survey(self, frame: Frame) -> Survey | None:  # noqa: ARG002
-        """Return an empty survey, where the hook asks for what was :meth:`measured`; else None.
-
-        With it, what is needed of the whole frame is no obstacle to a ``halo`` in pixels.
-        ``frame`` may be a single pixel: only what its header and ``part`` tell counts.
+        ``frame`` may be a single pixel: only what its header and ``chunk`` tell counts.
         """
-        return None
+        return WHOLE
 
     def measured(self, frame: Frame) -> Any:
         """Return what the survey found; for the hook.
 
-        On a part of a larger frame, that of the larger frame, which the runner measured before.
+        On a chunk of a larger frame, that of the larger frame, which the runner measured before.
 
         Raises
         ------
         ContractError
-            The frame is a part of a larger one that was not measured.
+            The frame is a chunk of a larger one that was not measured.
         """
-        part = part_of(frame)
-        if self.name in part.measured:
-            return part.measured[self.name]
-        survey = self.survey(frame)
-        if survey is not None and part.shape != frame.shape:
+        chunk = chunk_of(frame)
+        if self.name in chunk.measured:
+            return chunk.measured[self.name]
+        survey = self.scope(frame).survey
+        if survey is not None and chunk.shape != frame.shape:
             raise ContractError(
-                "needs what its survey finds on the whole frame, of which this is a part",
+                "needs what its survey finds on the whole frame, of which this is a chunk",
                 where=f"{frame.frame_id}, stage '{self.name}'",
-                remedy="`survey` must not be None for one part and something for another.",
+                remedy="`scope` must have a survey for all chunks or for none.",
             )
         return survey and measure(survey, lambda: [(frame, slice(0, frame.shape[0]))])
-
-    def row_step(self, frame: Frame) -> int:  # noqa: ARG002
-        """Return the number of rows at multiples of which windows must begin, as tiles do."""
-        return 1
 
     def link(self, name: str, tables: Sequence[QTable]) -> list[QTable]:  # noqa: ARG002
         """Return a table of each frame of a file, with what only all of them together tell.
@@ -302,9 +303,9 @@ class Stage(ABC):
         frame = result.frame.replace(history=(*result.frame.history, entry))
         if self.branch is not None:
             return replace(result, frame=frame)
-        part = part_of(before)
-        change = change_between(before, result.frame, part.own)
-        if part.shape == before.shape:
+        chunk = chunk_of(before)
+        change = change_between(before, result.frame, chunk.own)
+        if chunk.shape == before.shape:
             for text in self.implausible(change, before.frame_id):
                 warnings.warn(text, SuspectWarning, stacklevel=3)
         return replace(result, frame=frame, change=change)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.parallel import in_threads
-from astroclean.core.survey import Survey, part_of
+from astroclean.core.scope import Scope, Survey, chunk_of
 from astroclean.errors import ContractError
 from astroclean.inference.domain import check_unit
 from astroclean.inference.engine import EngineError
@@ -87,9 +87,9 @@ class Predictor:
     Pixels that are not valid (`valid_pixels`) are filled with the sky before the network sees them
     (`astroclean.inference.normalize`), and its answer there is NaN, unless the card says ``keep``.
 
-    A stage whose frames may be larger than memory returns :attr:`halo`, :meth:`row_step` and
-    :meth:`survey` from its methods of these names, and gives `predict` what was measured. The tiles
-    of a part are then those of the whole frame, and so are their batches: the same bytes.
+    A stage whose frames may be larger than memory returns :meth:`scope` from its method of that
+    name, and gives `predict` what was measured. The tiles of a chunk are then those of the whole
+    frame, and so are their batches: the same bytes.
 
     Parameters
     ----------
@@ -116,20 +116,17 @@ class Predictor:
 
     @property
     def halo(self) -> int:
-        """Rows around those that begin at multiples of :meth:`row_step` which their tiles see."""
+        """Rows around those that begin at the height of tiles which their tiles see."""
         multiple = self.card.multiple
         return max(-(-self.card.halo // multiple) * multiple, multiple - 1)
 
-    def row_step(self, frame: Frame) -> int:
-        """Return the height of the tiles' cores, at multiples of which windows must begin."""
-        rows, _ = self._tiles(part_of(frame).shape)[0].core
-        return int(rows.stop)
-
-    def survey(self, frame: Frame) -> Survey | None:
-        """Return what measures a whole frame for the normalization; None where tiles do."""
-        if self.card.normalization.scope == "tile":
-            return None
-        return _FrameStatistics(self.card, part_of(frame).shape, self.engine.parallel)
+    def scope(self, frame: Frame) -> Scope:
+        """Return the scope of a stage that takes the network over a frame tile by tile."""
+        shape = chunk_of(frame).shape
+        rows, _ = self._tiles(shape)[0].core
+        needs_frame = self.card.normalization.scope != "tile"
+        survey = _FrameStatistics(self.card, shape, self.engine.parallel) if needs_frame else None
+        return Scope(self.halo, int(rows.stop), survey)
 
     def _tiles(self, shape: tuple[int, int]) -> tuple[Tile, ...]:
         return plan_tiles(shape, core=self._core, halo=self.card.halo, multiple=self.card.multiple)
@@ -151,7 +148,7 @@ class Predictor:
         extra : mapping of str to (ny, nx) or (channels, ny, nx) float32, optional
             Inputs that the card calls ``extra``.
         measured : Measurement, optional
-            What :meth:`survey` found, as ``stage.measured(frame)`` gives it; must be given for a
+            What the survey found, as ``stage.measured(frame)`` gives it; must be given for a
             part of a larger frame.
         digest : callable, optional
             What is kept of a tile: a function of the answer (channels, ty, tx) that returns (kept,
@@ -176,7 +173,7 @@ class Predictor:
             The frame is a part of a larger one, which was not measured.
         """
         check_unit(self.card, frame)
-        part = part_of(frame)
+        part = chunk_of(frame)
         valid = valid_pixels(self.card, frame)
         planes = self._extra_planes(frame, extra or {})
         state: NormalizationState | None = None
@@ -202,7 +199,7 @@ class Predictor:
 
     def _measured(self, frame: Frame) -> Measurement:
         """Return what the normalization must know of a frame that is whole."""
-        if part_of(frame).shape != frame.shape:
+        if chunk_of(frame).shape != frame.shape:
             raise ContractError(
                 f"network '{self.card.name}' needs what was measured on the whole frame",
                 where=frame.frame_id,
@@ -217,7 +214,7 @@ class Predictor:
     ) -> NDArray[np.float32]:
         """Return what the network sees of a frame, normalized band by band."""
         pixels = np.empty(frame.shape, dtype=np.float32)
-        y, x = part_of(frame).origin
+        y, x = chunk_of(frame).origin
 
         def work(start: int) -> None:
             rows = slice(start, start + _BAND)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.core.frame import Frame
-    from astroclean.core.survey import Survey
+    from astroclean.core.scope import Scope
     from astroclean.inference.card import NetworkCard
     from astroclean.inference.engine import Engine
 
@@ -129,17 +129,9 @@ class NetworkTiles:
 
     _network: StageNetwork
 
-    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - a network's is fixed
-        """Return the reach of the network in pixels."""
-        return self._network.predictor.halo
-
-    def row_step(self, frame: Frame) -> int:
-        """Return the height of tiles."""
-        return self._network.predictor.row_step(frame)
-
-    def survey(self, frame: Frame) -> Survey | None:
-        """Return what measures the whole frame for the normalization."""
-        return self._network.predictor.survey(frame)
+    def scope(self, frame: Frame) -> Scope:
+        """Return the reach of the network, the height of its tiles and what it must measure."""
+        return self._network.predictor.scope(frame)
 
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine and precision."""

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from astroclean.core.survey import FramePart, part_of
+from astroclean.core.scope import Chunk, chunk_of
 from astroclean.errors import NeedError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def plan_chunks(
             remedy="Raise --max-memory, or lower -j.",
         )
     corner = exposure.frame(exposure.slots[0], (slice(0, 1), slice(0, 1)))
-    corner = corner.replace(part=FramePart((0, 0), (height, width)))
+    corner = corner.replace(chunk=Chunk((0, 0), (height, width)))
     problem = _obstacle(exposure, stages, config, corner)
     if problem is not None:
         raise NeedError(
@@ -117,7 +117,7 @@ def plan_chunks(
             remedy="Raise --max-memory, lower -j, or leave the stage out.",
         )
     cut = _Cut(corner, limit, where, bands)
-    for group in _groups(stages, corner, screened=config.run.on_reject == "skip"):
+    for group in _groups(stages, corner, config):
         cut.add(group)
     return ChunkPlan(tuple(cut.passes))
 
@@ -137,9 +137,10 @@ class _Cut:
 
     def add(self, group: Sequence[Stage]) -> None:
         """Add stages as one pass, or each alone where their halos together ask for too much."""
-        halo = sum(stage.halo(self.corner) or 0 for stage in group)
-        step = max((stage.row_step(self.corner) for stage in group), default=1)
-        whole = part_of(self.corner).shape
+        scopes = [stage.scope(self.corner) for stage in group]
+        halo = sum(scope.halo or 0 for scope in scopes)
+        step = max((scope.step for scope in scopes), default=1)
+        whole = chunk_of(self.corner).shape
         # Bands lie one beside the other, as if the frame were so much wider.
         shape = (whole[0], whole[1] * self.bands)
         cost = _Cost(shape, halo, step, _not_given_back(group), self.lost)
@@ -204,18 +205,24 @@ def _not_given_back(stages: Sequence[Stage]) -> float:
     return sum(float(getattr(stage, "bytes_not_given_back", 0.0)) for stage in stages)
 
 
-def _groups(stages: Sequence[Stage], corner: Frame, *, screened: bool) -> list[list[Stage]]:
+def _groups(stages: Sequence[Stage], corner: Frame, config: PipelineConfig) -> list[list[Stage]]:
     """Share the stages among passes: a halo adds to those of its pass only.
 
-    Where screening may end the work on an exposure, its last stage ends a pass.
+    Where screening may end the work on an exposure, its last stage ends a pass; where the PSF is
+    estimated, the first stage that uses it begins one.
     """
     groups: list[list[Stage]] = [[]]
     alone = False
-    last_screener = max((n for n, s in enumerate(stages) if s.kind == "screen"), default=-1)
+    begins = {0}
+    if config.run.on_reject == "skip":
+        begins.add(1 + max((n for n, s in enumerate(stages) if s.kind == "screen"), default=-1))
+    if config.psf is not None and config.psf.estimate:
+        begins.add(next((n for n, s in enumerate(stages) if s.needs().uses_psf), 0))
     for number, stage in enumerate(stages):
-        was_alone, alone = alone, stage.row_step(corner) > 1
-        decided = screened and number == last_screener + 1
-        if groups[-1] and (was_alone or alone or decided or stage.survey(corner) is not None):
+        scope = stage.scope(corner)
+        was_alone, alone = alone, scope.step > 1
+        measures = number in begins or scope.survey is not None
+        if groups[-1] and (was_alone or alone or measures):
             groups.append([])
         groups[-1].append(stage)
     return groups
@@ -229,18 +236,16 @@ def _obstacle(
 ) -> str | None:
     """Return what forbids chunks, if anything does."""
     for stage in stages:
-        if stage.halo(corner) is None:
+        if stage.scope(corner).halo is None:
             return f"stage '{stage.name}' needs the whole frame"
         if stage.branch is not None or stage.tables or "sources" in stage.provides().fields:
             return f"what stage '{stage.name}' makes is of the whole frame"
         own = [spec.name for spec in stage.layers() if spec.own_grid]
         if own:
             return f"layer {own[0]} of stage '{stage.name}' has a grid of its own"
-    estimated = config.psf is not None and config.psf.estimate
     reasons = {
         "tiles of its compression are too large (funpack it first)": _has_large_tiles(exposure),
         "stages are saved as a whole (run.keep_stages)": config.run.keep_stages,
-        "the PSF is estimated from the whole frame": estimated,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 

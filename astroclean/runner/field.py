@@ -9,21 +9,21 @@ result is that of the whole frame to the byte.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from astroclean.core.change import sample_step, sky_of
-from astroclean.core.survey import FramePart, measure
+from astroclean.core.scope import Chunk, measure
 from astroclean.io.rowstore import row_blocks
 from astroclean.runner.chunks import Pass
 from astroclean.runner.finish import FinishedFrame
 from astroclean.runner.remarks import Remarks
 from astroclean.runner.stages import faults_named, run_stages, with_psf
-from astroclean.runner.state import Account, FrameState
+from astroclean.runner.state import Account
 from astroclean.runner.states import load_states, save_states
-from astroclean.runner.statestore import Images, StateStore
+from astroclean.runner.statestore import HeldState, Images, StateStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
     from astroclean.core.results import Score
+    from astroclean.core.scope import Survey
     from astroclean.core.stage import Stage
     from astroclean.io.grouping import FrameSlot
     from astroclean.io.read import Exposure
     from astroclean.runner.plan import FilePlan
     from astroclean.runner.psf_source import PsfSource
-    from astroclean.runner.state import FrameWork
+    from astroclean.runner.state import FrameState, FrameWork
+    from astroclean.runner.statestore import Store, Target
 
     Save = Callable[[str, Mapping[str, FrameState]], None]
     """Called before each stage with its name and the states, to keep them."""
@@ -59,39 +61,6 @@ class Origin:
         return self.slot.science.shape[-2], self.slot.science.shape[-1]
 
 
-class _Store(Protocol):
-    """Where a frame is between two passes."""
-
-    @property
-    def account(self) -> Account:
-        """What stages said so far that the states do not tell."""
-
-    def state(self, before: Frame) -> FrameState:
-        """Return the state of the rows that were read as ``before``."""
-
-
-class _Target(Protocol):
-    """Where the chunks of a pass go."""
-
-    def add(self, before: Frame, state: FrameState, own: slice) -> None:
-        """Take the own rows of a chunk."""
-
-
-class _Held:
-    """A frame of one chunk, in memory."""
-
-    account = Account()
-
-    def __init__(self, state: FrameState | None = None) -> None:
-        self._state = state
-
-    def add(self, before: Frame, state: FrameState, own: slice) -> None:  # noqa: ARG002
-        self._state = state
-
-    def state(self, before: Frame) -> FrameState:
-        return FrameState(before) if self._state is None else self._state
-
-
 class Field:
     """What goes through the stages together: a frame, or the bands of one sky.
 
@@ -111,7 +80,7 @@ class Field:
         self._keep = frozenset(plan.pipeline.config.products.keep)
         self._plan = plan.chunks
         self._passes = list(plan.chunks.passes if plan.chunks is not None else ())
-        self._stores: dict[str, _Store] = {band: _Held() for band in origins}
+        self._stores: dict[str, Store] = {band: HeldState() for band in origins}
         self._read: dict[str, Frame] = {}
         self._skies: dict[str, tuple[float, float] | None] = {}
         self._aside: Path | None = None
@@ -137,7 +106,7 @@ class Field:
 
     def begin_with(self, states: Mapping[str, FrameState]) -> None:
         """Take up frames where an earlier run left them."""
-        self._stores = {band: _Held(state) for band, state in states.items()}
+        self._stores = {band: HeldState(state) for band, state in states.items()}
 
     def set_aside(self) -> None:
         """Hold nothing in memory until the field is needed again."""
@@ -205,9 +174,9 @@ class Field:
             return Pass(stages, self._plan.passes[-1].rows, 0)
         return Pass(stages, height, 0)
 
-    def _new_store(self, band: str) -> _Held | StateStore:
+    def _new_store(self, band: str) -> HeldState | StateStore:
         if self._plan is None:
-            return _Held()
+            return HeldState()
         shape, account = self.origins[band].shape, self._stores[band].account
         return StateStore(shape, self._new_folder(band), self._keep, account)
 
@@ -228,7 +197,7 @@ class Field:
         self,
         rows: Pass,
         stages: Sequence[Stage],
-        targets: Mapping[str, _Target],
+        targets: Mapping[str, Target],
         save: Save | None,
     ) -> None:
         """Take each chunk through the stages of a pass.
@@ -247,7 +216,7 @@ class Field:
         chunk: tuple[slice, slice],
         stages: Sequence[Stage],
         measured: Mapping[str, Mapping[str, Any]],
-        targets: Mapping[str, _Target],
+        targets: Mapping[str, Target],
         save: Save | None,
     ) -> None:
         before = self._chunk(*chunk, measured)
@@ -280,8 +249,8 @@ class Field:
     def _part(self, band: str, frame: Frame, **told: Any) -> Frame:
         """Return a frame that knows where in its larger one it lies, and the sky there."""
         place = {"origin": (0, 0), **told}
-        part = FramePart(shape=self.origins[band].shape, sky=self._skies[band], **place)
-        return frame.replace(part=part)
+        chunk = Chunk(shape=self.origins[band].shape, sky=self._skies[band], **place)
+        return frame.replace(chunk=chunk)
 
     def _measure_sky(self) -> None:
         """Measure level and noise of frames that are read by rows, before the first stage."""
@@ -313,31 +282,40 @@ class Field:
         if self._plan is None or not stages:
             return {}
         stage, found = stages[0], dict[str, dict[str, Any]]()
-        for band in self.origins:
-            row = self._state_of(band, slice(0, 1), slice(0, 1))
-            survey, frame_id = stage.survey(row.frame), row.frame.frame_id
-            del row
-            if survey is None:
-                continue
+        for band, origin in self.origins.items():
+            row = self._state_of(band, slice(0, 1), slice(0, 1)).frame
             start, remarks = time.perf_counter(), Remarks()
-
-            def frames(band: str = band) -> Iterator[tuple[Frame, slice]]:
-                for seen, own in self._chunks(rows):
-                    state = self._state_of(band, seen, own)
-                    yield self._with_psf(state, stage, band).frame, own
-                    del state  # before the next is read
-
-            with faults_named(stage, frame_id, remarks):
-                found[band] = {stage.name: measure(survey, frames)}
+            with faults_named(stage, row.frame_id, remarks):
+                if stage.needs().uses_psf and origin.psf is not None and row.psf is None:
+                    stars = self._measured(band, rows, origin.psf.survey(row))
+                    if stars is not None:
+                        known = replace(origin, psf=origin.psf.estimated(stars))
+                        self.origins[band] = known
+                survey = stage.scope(row).survey
+                if survey is not None:
+                    found[band] = {stage.name: self._measured(band, rows, survey, stage)}
             seconds = {stage.name: time.perf_counter() - start}
             self._surveys[band] += Account(survey_seconds=seconds, remarks=remarks)
         return found
 
+    def _measured(
+        self, band: str, rows: Pass, survey: Survey | None, stage: Stage | None = None
+    ) -> Any:
+        """Return what a survey finds; with the PSF that its stage is to have."""
+        needs_psf = stage is not None and stage.needs().uses_psf
+
+        def frames() -> Iterator[tuple[Frame, slice]]:
+            for seen, own in self._chunks(rows):
+                state = self._state_of(band, seen, own)
+                if needs_psf:
+                    state = with_psf(state, self.origins[band].psf)
+                yield state.frame, own
+                del state  # before the next is read
+
+        return survey and measure(survey, frames)
+
     def _state_of(self, band: str, seen: slice, own: slice) -> FrameState:
         return self._stores[band].state(self._rows(band, seen, own))
-
-    def _with_psf(self, state: FrameState, stage: Stage, band: str) -> FrameState:
-        return with_psf(state, self.origins[band].psf) if stage.needs().uses_psf else state
 
     def _note(self, end: FinishedFrame) -> str:
         """Return how a frame was cut, in words; nothing where it was one chunk."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from astroclean.core.psf import Psf
@@ -11,10 +11,12 @@ from astroclean.errors import PsfError
 from astroclean.io.psf import read_psf
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from astroclean.config.schema import PsfConfig
     from astroclean.core.frame import Frame
+    from astroclean.core.scope import Survey
 
 __all__ = ["PsfSource"]
 
@@ -28,6 +30,8 @@ class PsfSource:
     config: PsfConfig
     base: Path
     stem: str
+    known: tuple[Psf, str] | None = None
+    """What `psf_for` returns, where it was estimated from the rows of a frame before."""
 
     @property
     def path(self) -> Path | None:
@@ -54,6 +58,8 @@ class PsfSource:
         PsfError
             No pixel scale, no such file, or too few stars.
         """
+        if self.known is not None:
+            return self.known
         if self.path is not None:
             scale = frame.detector.pixel_scale
             psf = read_psf(self.path, scale, file_pixel_scale=self.config.file_pixel_scale)
@@ -68,9 +74,20 @@ class PsfSource:
         else:
             from astroclean.core.psf_estimation import estimate_psf  # noqa: PLC0415 - photutils
 
-            psf, metrics = estimate_psf(frame)
-            origin = f"estimated from {metrics['stars used']:.0f} stars"
-        return psf, f"{origin}; {psf.fwhm_pixels:.2f} pixels FWHM"
+            return _told(*estimate_psf(frame))
+        return psf, _with_width(origin, psf)
+
+    def survey(self, frame: Frame) -> Survey | None:
+        """Return what estimates the PSF of a frame from its rows; None where nothing is to be."""
+        if not self.config.estimate or self.known is not None:
+            return None
+        from astroclean.core.psf_estimation import psf_survey  # noqa: PLC0415 - photutils
+
+        return psf_survey(frame)
+
+    def estimated(self, found: tuple[Psf, dict[str, float]]) -> PsfSource:
+        """Return a source that gives what a survey found."""
+        return replace(self, known=_told(*found))
 
     def psf_expected(self, frame: Frame) -> Psf:
         """Return the PSF of a frame of which only the header is known, as :meth:`psf_for` does.
@@ -86,3 +103,11 @@ class PsfSource:
             return Psf.from_fwhm(fwhm, pixel_scale_arcsec=frame.detector.pixel_scale)
         except PsfError as error:
             raise error.at(f"{frame.frame_id}, psf.fwhm") from error
+
+
+def _told(psf: Psf, metrics: Mapping[str, float]) -> tuple[Psf, str]:
+    return psf, _with_width(f"estimated from {metrics['stars used']:.0f} stars", psf)
+
+
+def _with_width(origin: str, psf: Psf) -> str:
+    return f"{origin}; {psf.fwhm_pixels:.2f} pixels FWHM"

@@ -40,9 +40,9 @@ from astroclean.runner.plan import (
     plan_file,
 )
 from astroclean.runner.records import failed_record, faulted
+from astroclean.runner.saved import is_saved
 from astroclean.runner.signals import ends_like_interrupt
 from astroclean.runner.units import Unit, lost_fields, make_units
-from astroclean.runner.work import is_saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

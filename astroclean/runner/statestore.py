@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from astroclean.core.survey import part_of
+from astroclean.core.scope import chunk_of
 from astroclean.io.rowstore import RowStore
 from astroclean.runner.outputs import kept_layers
 from astroclean.runner.state import Account, FrameState
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.layer import Layer
 
-__all__ = ["Images", "StateStore", "images_of", "layers_of"]
+__all__ = ["HeldState", "Images", "StateStore", "Store", "Target", "images_of", "layers_of"]
 
 _LAYER, _UNCERTAINTY = "layer ", " uncertainty"
 _BLANK_ROWS = 256
@@ -77,6 +77,41 @@ class Images:
             store.append(np.full((rows, self.shape[1]), value, dtype=store.dtype))
 
 
+class Store(Protocol):
+    """Where a frame is between two passes."""
+
+    @property
+    def account(self) -> Account:
+        """What stages said so far that the states do not tell."""
+
+    def state(self, before: Frame) -> FrameState:
+        """Return the state of the rows that were read as ``before``."""
+
+
+class Target(Protocol):
+    """Where the chunks of a pass go."""
+
+    def add(self, before: Frame, state: FrameState, own: slice) -> None:
+        """Take the own rows of a chunk."""
+
+
+class HeldState:
+    """A frame of one chunk, in memory."""
+
+    account = Account()
+
+    def __init__(self, state: FrameState | None = None) -> None:
+        self._state = state
+
+    def add(self, before: Frame, state: FrameState, own: slice) -> None:  # noqa: ARG002
+        """Hold the state."""
+        self._state = state
+
+    def state(self, before: Frame) -> FrameState:
+        """Return what is held; of a frame that no stage has seen, the frame."""
+        return FrameState(before) if self._state is None else self._state
+
+
 class StateStore:
     """A frame after some of the stages, from which chunks of any height can be taken.
 
@@ -119,9 +154,9 @@ class StateStore:
         Parameters
         ----------
         before : Frame
-            The same rows as they were read from the input; its ``part`` tells which.
+            The same rows as they were read from the input; its ``chunk`` tells which.
         """
-        first = part_of(before).origin[0]
+        first = chunk_of(before).origin[0]
         rows = slice(first, first + before.shape[0])
         images: dict[str, NDArray[Any]] = {
             name: store[rows] for name, store in self._images.images.items()

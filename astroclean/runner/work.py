@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from astroclean.errors import AstrocleanError, ConfigurationError, FitsReadError
+from astroclean.errors import AstrocleanError, FitsReadError
 from astroclean.io.checksums import wrong_sums
 from astroclean.io.read import Exposure, open_exposure
 from astroclean.report.model import FileStatus
@@ -26,22 +26,21 @@ from astroclean.runner.records import (
     suspect_record,
 )
 from astroclean.runner.remarks import Remarks
+from astroclean.runner.saved import saved_state, saver
 from astroclean.runner.stages import faults_named
-from astroclean.runner.states import load_states, save_states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from astroclean.core.frame import Frame
     from astroclean.core.results import Score
     from astroclean.core.stage import Stage
     from astroclean.report.model import FileRecord, FrameRecord
     from astroclean.runner.plan import FilePlan
-    from astroclean.runner.state import FrameState, FrameWork
+    from astroclean.runner.state import FrameWork
     from astroclean.runner.units import Unit
 
-__all__ = ["Job", "PartDone", "assemble", "is_saved", "process"]
+__all__ = ["Job", "PartDone", "assemble", "process"]
 
 Works = "list[list[FrameWork]]"
 
@@ -184,49 +183,10 @@ def _finished_field(
 ) -> list[FrameWork]:
     """Take a field through the stages that are left of all."""
     if job.start is not None:
-        place = _saved_places(job.unit, job.folder, number)[job.start]
-        field.begin_with(_saved_state(place, job, field.before()))
+        field.begin_with(saved_state(job.unit, job.folder, number, job.start, field.before()))
         left = stages[[stage.name for stage in stages].index(job.start) :]
-    save = _saver(job, number)
+    save = saver(job.unit, job.folder, number)
     return field.finished(left, all_stages=stages, pictures=job.pictures, save=save)
-
-
-def _saver(job: Job, number: int) -> Callable[[str, Mapping[str, FrameState]], None] | None:
-    """Return what keeps the state of a field before each stage, where that is wanted."""
-    if not job.unit.plans[0].pipeline.config.run.keep_stages:
-        return None
-    places = _saved_places(job.unit, job.folder, number)
-    scratch = OutputFolder(job.folder).scratch
-
-    def save(name: str, states: Mapping[str, FrameState]) -> None:
-        save_states(places[name], states, scratch=scratch)
-
-    return save
-
-
-def _saved_places(unit: Unit, folder: Path, number: int) -> dict[str, Path]:
-    """Return stage name to the file in which the state of a field before it is kept."""
-    kept = OutputFolder(folder).stages
-    named = zip(unit.plans[0].specs, unit.prefix_keys, strict=True)
-    return {spec.name: kept / f"{key[:32]}-{number}.npz" for spec, key in named}
-
-
-def is_saved(unit: Unit, folder: Path) -> bool:
-    """Return whether the states before all stages of a unit have been kept."""
-    return all(
-        path.is_file() and not path.is_symlink()
-        for number in range(unit.fields)
-        for path in _saved_places(unit, folder, number).values()
-    )
-
-
-def _saved_state(path: Path, job: Job, before: Mapping[str, Frame]) -> dict[str, FrameState]:
-    if not path.exists():
-        raise ConfigurationError(
-            f"--from {job.start}: the stages before it have not been saved for "
-            f"{job.unit.name} with these options; run with `--set run.keep_stages=true` first"
-        )
-    return load_states(path, before)
 
 
 def _screeners(job: Job, stages: Sequence[Stage]) -> int:
@@ -245,7 +205,7 @@ def _screened(
         return None
     scores: list[Mapping[str, Score]] = []
     for number, field in zip(job.fields, fields, strict=True):
-        field.through(stages, _saver(job, number))
+        field.through(stages, saver(job.unit, job.folder, number))
         scores += field.scores
         if len(fields) > 1:
             field.set_aside()

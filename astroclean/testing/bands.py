@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.survey import FramePart, measure
+from astroclean.core.scope import Chunk, measure
 from astroclean.core.uncertainty import deviation_of
 
 if TYPE_CHECKING:
@@ -26,22 +26,22 @@ def run_in_bands(stage: Stage, frame: Frame, *, rows: int) -> dict[str, NDArray[
     Parameters
     ----------
     stage : Stage
-        Its ``halo`` is a number of pixels.
+        Its ``scope`` has a halo in pixels.
     frame : Frame
         Not modified.
     rows : int
-        Rows of a band, without halo; rounded up to the stage's ``row_step``.
+        Rows of a band, without halo; rounded up to the step of the stage's ``scope``.
 
     Returns
     -------
     dict of str to (ny, nx) array
         ``data``, ``flags``, ``uncertainty`` (standard deviation) where there is one, and products.
     """
-    corner = frame[:1, :1].replace(part=FramePart((0, 0), frame.shape))
-    halo, step = stage.halo(corner), stage.row_step(corner)
+    corner = frame[:1, :1].replace(chunk=Chunk((0, 0), frame.shape))
+    scope = stage.scope(corner)
+    halo, survey = scope.halo, scope.survey
     assert halo is not None, f"stage '{stage.name}' needs the whole frame"
-    rows = -(-rows // step) * step
-    survey = stage.survey(corner)
+    rows = -(-rows // scope.step) * scope.step
     measured = {}
     if survey is not None:
         measured[stage.name] = measure(survey, lambda: frame_bands(frame, rows=rows, halo=halo))
@@ -65,5 +65,5 @@ def frame_bands(
     for start in range(0, height, rows):
         stop = min(start + rows, height)
         first, last = max(start - halo, 0), min(stop + halo, height)
-        part = FramePart((first, 0), frame.shape, measured or {})
-        yield frame[first:last].replace(part=part), slice(start - first, stop - first)
+        chunk = Chunk((first, 0), frame.shape, measured or {})
+        yield frame[first:last].replace(chunk=chunk), slice(start - first, stop - first)

@@ -141,14 +141,15 @@ class StageContract:
         else:
             self.changes_allowed(odd, result)
 
-    def test_halo_is_pixels_or_whole_frame(self, stage: Stage, frame: Frame) -> None:
-        """The runner cuts windows by it."""
-        halo = stage.halo(frame)
-        assert halo is None or (isinstance(halo, int) and halo >= 0)
+    def test_scope_is_rows_or_the_whole_frame(self, stage: Stage, frame: Frame) -> None:
+        """The runner cuts chunks by it."""
+        scope = stage.scope(frame)
+        assert scope.halo is None or (isinstance(scope.halo, int) and scope.halo >= 0)
+        assert scope.step >= 1
 
     def test_bands_give_the_same_bytes(self, stage: Stage, frame: Frame) -> None:
         """A local stage gives in bands, with what it surveys, what it gives in one piece."""
-        if stage.halo(frame) is None:
+        if stage.scope(frame).halo is None:
             return
         whole = stage.run(frame)
         bands = run_in_bands(stage, frame, rows=1 + frame.shape[0] // 4)

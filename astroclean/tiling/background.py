@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.parallel import in_threads
-from astroclean.core.survey import Survey, part_of
+from astroclean.core.scope import Survey, chunk_of
 from astroclean.errors import PluginError
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ class BackgroundSurvey(Survey):
     def add(self, frame: Frame, rows: slice) -> None:
         """Take the next rows."""
         if self._gatherer is None:  # the frame tells how large it is
-            self._gatherer = MeshGatherer(self._settings, part_of(frame).shape)
+            self._gatherer = MeshGatherer(self._settings, chunk_of(frame).shape)
         self._gatherer.add(frame.data[rows], self._valid(frame)[rows])
 
     def finish(self) -> Background:

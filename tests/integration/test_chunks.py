@@ -17,8 +17,8 @@ from astropy.io import fits
 
 import astroclean
 from astroclean.config.load import load_pipeline
+from astroclean.core.scope import chunk_of
 from astroclean.core.stage import Stage
-from astroclean.core.survey import part_of
 from astroclean.errors import ConfigurationError, NeedError
 from astroclean.io.read import Exposure
 from astroclean.io.rowstore import RowStore
@@ -287,6 +287,24 @@ def test_bands_of_one_sky_go_through_side_by_side(tmp_path: Path) -> None:
     assert (flags[101, 51] & int(astroclean.MaskPlane.USER_1)) != 0
 
 
+def test_the_psf_is_estimated_from_the_stars_of_all_chunks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    data = rng.normal(500, 10, (420, 120))
+    y, x = np.indices(data.shape)
+    for number in range(20):
+        cy, cx = 12 + 20.5 * number + rng.uniform(0, 1), rng.uniform(20, 100)
+        data += 3e3 * (1 + number) * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * 1.4**2))
+    header = fits.Header({"BUNIT": "adu", "GAIN": 2.0, "RDNOISE": 4.0, "SATURATE": 6e5})
+    fits.PrimaryHDU(data.astype("f4"), header).writeto(tmp_path / "raw.fits")
+    options = {"fsmode": "convolve", "objlim": 1.5}
+    stages = [{"plugin": "lacosmic", "options": options}, {"plugin": "interpolate"}]
+    pipeline = {**PIPELINE, "stage": stages, "psf": {"estimate": True}}
+    whole = cleaned(tmp_path / "whole", tmp_path / "raw.fits", pipeline)
+    limit = limit_for(2 * 127 + 100, 120)
+    assert cleaned(tmp_path / "cut", tmp_path / "raw.fits", pipeline, max_memory=limit) == whole
+    assert whole[1][0]["psf"].startswith("estimated from 20 stars")
+
+
 @pytest.mark.parametrize("probability", [0.2, 0.9])
 @pytest.mark.usefixtures("toys")
 def test_a_screened_exposure_is_taken_through_once(
@@ -305,7 +323,7 @@ def test_a_screened_exposure_is_taken_through_once(
     run_stage = Stage.run
 
     def counted(self: Stage, frame: Any) -> Any:
-        rows = range(frame.shape[0])[part_of(frame).own]
+        rows = range(frame.shape[0])[chunk_of(frame).own]
         calls.append((self.name, len(rows)))
         return run_stage(self, frame)
 

@@ -13,7 +13,7 @@ from toy_runs import digests, write_fits
 
 import astroclean
 from astroclean.cli.main import main
-from astroclean.runner.windows import BASE_BYTES, BYTES_PER_PIXEL
+from astroclean.runner.chunks import BASE_BYTES, BYTES_PER_PIXEL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +87,7 @@ def test_a_limit_of_the_stage_lifts_it(tmp_path: Path, exposures: list[str]) -> 
 
 
 @pytest.mark.parametrize("rows", [20, 4])
-def test_a_frame_in_windows_is_judged_like_one_in_one_piece(tmp_path: Path, rows: int) -> None:
+def test_a_frame_in_chunks_is_judged_like_one_in_one_piece(tmp_path: Path, rows: int) -> None:
     generator = np.random.default_rng(2)
     image = generator.normal(1000, 10, (600, 90)).astype(np.float32)
     image[: 6 * rows] = 60000
@@ -98,7 +98,7 @@ def test_a_frame_in_windows_is_judged_like_one_in_one_piece(tmp_path: Path, rows
         run([str(tmp_path / "x.fits")], tmp_path / name, stage, run=settings).files[0]
         for name, settings in (("whole", {}), ("cut", {"max_memory": limit}))
     )
-    assert any("windows" in note for note in cut.notes)
+    assert any("chunks of" in note for note in cut.notes)
     assert cut.suspect == whole.suspect
     assert bool(whole.suspect) == (rows == 20)
     shares = [file.frames[0].stages[0].shares for file in (whole, cut)]

@@ -12,8 +12,8 @@ from astroclean.core.metrics import Share, Total
 from astroclean.core.needs import Provides
 from astroclean.core.planes import NO_PLANE, MaskPlane, count_planes, parse_planes
 from astroclean.core.results import Mask, Outcome, StageResult
+from astroclean.core.scope import chunk_of
 from astroclean.core.stage import Stage
-from astroclean.core.survey import part_of
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Masker(Stage):
                 received=", ".join(count_planes(undeclared)) or "reserved bits",
                 remedy="This is a fault of the plugin.",
             )
-        own = flags[part_of(frame).own]
+        own = flags[chunk_of(frame).own]
         counts = count_planes(own)
         metrics: dict[str, float] = {f"pixels {name}": Total(n) for name, n in counts.items()}
         metrics["fraction flagged"] = Share(int(np.count_nonzero(own)), own.size)

@@ -12,9 +12,9 @@ from astroclean.core.layer import LayerSpec
 from astroclean.core.metrics import Total, counted
 from astroclean.core.planes import MADE_UP, MaskPlane
 from astroclean.core.results import Outcome, Removal, StageResult
+from astroclean.core.scope import chunk_of
 from astroclean.core.source_planes import with_plane_columns_of
 from astroclean.core.stage import Stage
-from astroclean.core.survey import part_of
 from astroclean.core.uncertainty import deviation_of, with_deviation
 from astroclean.errors import ContractError
 
@@ -71,7 +71,7 @@ class SourceRemover(Stage):
         count = counted(frame, where)
         metrics = {
             "pixels replaced": count,
-            "flux removed": Total.of(removed[part_of(frame).own]),
+            "flux removed": Total.of(removed[chunk_of(frame).own]),
             **answer.metrics,
         }
         taken = {"REMOVED": removed.astype(np.float32)}

@@ -84,8 +84,14 @@ def add_spikes(
     layer = np.zeros(image.shape)
     for x, y, flux in stars[stars[:, 2] > limits.faintest * noise]:
         layer += flux * _star((image.shape[0], image.shape[1]), (x, y), pattern)
-    least = {"threshold": limits.threshold, "contrast": limits.contrast}
-    return add_layer(image, layer, MaskPlane.SPIKE, noise=noise, **least)
+    return add_layer(
+        image,
+        layer,
+        MaskPlane.SPIKE,
+        noise=noise,
+        threshold=limits.threshold,
+        contrast=limits.contrast,
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.resources import ImageResource  # noqa: TC001 - read by pydantic
 from astroclean.core.results import Mask
+from astroclean.core.scope import WHOLE, Scope
 from astroclean.errors import StageError
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.flanks import beside_saturated
@@ -88,9 +89,9 @@ class BadPixels(Masker):
     )
     Options = BadPixelsOptions
 
-    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - the same for every frame
-        """Return 0 for a map alone; None where the statistics of the frame are searched."""
-        return None if self._is_searched() else 0
+    def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - the same for every frame
+        """Return a pixel for a map alone; all of the frame where its statistics are searched."""
+        return WHOLE if self._is_searched() else Scope(0)
 
     def _is_searched(self) -> bool:
         told = self.options.statistics

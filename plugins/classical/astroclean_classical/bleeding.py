@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.survey import Survey, part_of
+from astroclean.core.scope import Survey, chunk_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class Saturated:
 
     def paint(self, frame: Frame) -> NDArray[np.bool_]:
         """Return the pixels of the runs that lie in a frame, or in a part of one."""
-        part = part_of(frame)
+        part = chunk_of(frame)
         (y, x), (ny, nx) = part.origin, frame.shape
         column, start, stop = self.runs.T
         inside = (stop > y) & (start < y + ny) & (column >= x) & (column < x + nx)
@@ -79,7 +79,7 @@ class BleedingSurvey(Survey):
         if not self._open.size:
             self._open = np.full(data.shape[1], -1, dtype=np.int64)
             self._seeded = np.zeros(data.shape[1], dtype=bool)
-        first = part_of(frame).origin[0] + rows.start
+        first = chunk_of(frame).origin[0] + rows.start
         last = first + data.shape[0]
         # Comparisons with NaN are false: neither seeds nor bleeding.
         seeds = data >= self._level

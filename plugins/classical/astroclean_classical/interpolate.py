@@ -21,6 +21,7 @@ from astroclean.core.plane_choice import (
 )
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Removal
+from astroclean.core.scope import WHOLE, Scope
 from astroclean_classical.filling import (
     KERNEL_REACH,
     convolution_filled,
@@ -76,16 +77,16 @@ class Interpolate(SourceRemover):
         """Return the planes that are named; the choices need none, for they may find nothing."""
         return Needs(planes=chosen_planes(self.options.planes))
 
-    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - the same for every frame
-        """Return the reach in pixels; None with ``noise = "match"``, measured on the frame."""
+    def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - the same for every frame
+        """Return the reach; all of the frame with ``noise = "match"``, measured there."""
         if self.options.noise == "match":
-            return None
+            return WHOLE
         distance = float(self.options.max_distance)
         # Which holes are deep is told within three distances: the depth, then twice around it.
         # The widest kernel has less than twice the deviation that the depth asks for (half of it).
         widest = max(distance, float(self.options.sigma))
         reach = KERNEL_REACH * widest if self.options.method == "convolve" else distance
-        return max(math.ceil(3 * distance + reach) + _MASKFILL_REACH, ISOLATED_REACH)
+        return Scope(max(math.ceil(3 * distance + reach) + _MASKFILL_REACH, ISOLATED_REACH))
 
     def remove(self, frame: Frame) -> Removal:
         """Return the filled pixels.

@@ -13,6 +13,7 @@ from astroclean.core.metrics import counted
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
+from astroclean.core.scope import Scope
 from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
 from astroclean_classical.bleeding import BleedingSurvey, ClippingSurvey, Saturated
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
-    from astroclean.core.survey import Survey
+    from astroclean.core.scope import Survey
 
 __all__ = ["Saturation", "SaturationOptions"]
 
@@ -58,9 +59,12 @@ class Saturation(Masker):
     sets = MaskPlane.SATURATED
     Options = SaturationOptions
 
-    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - the same for every frame
-        """Return the rim and the widest group that is filled, with what encloses it, in pixels."""
-        return int(self.options.grow + self.options.max_hole + 1)
+    def scope(self, frame: Frame) -> Scope:
+        """Return the rim and the widest group that is filled, with what encloses it, in pixels.
+
+        Surveyed are the level and the trails, where a level is known.
+        """
+        return Scope(int(self.options.grow + self.options.max_hole + 1), survey=self._survey(frame))
 
     def check_header(self, frame: Frame) -> None:
         """Raise where no level is known and that is to be an error."""
@@ -68,8 +72,7 @@ class Saturation(Masker):
         if options.if_unknown == "error" and options.level is None and self._level(frame) is None:
             self._tell_unknown(frame)
 
-    def survey(self, frame: Frame) -> Survey | None:
-        """Return what finds the level and the trails; None where no level is known."""
+    def _survey(self, frame: Frame) -> Survey | None:
         fraction = self.options.bleed_fraction
         if self.options.level == "clipped":
             return ClippingSurvey(fraction)

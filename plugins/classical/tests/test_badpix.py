@@ -184,10 +184,10 @@ def test_a_map_is_cut_with_the_frame() -> None:
     bad = rng.random((90, 40)) < 0.1
     frame = Frame(rng.normal(100, 5, bad.shape), unit="adu")
     stage = BadPixels(BadPixelsOptions(map=bad.astype(np.uint8)))
-    assert stage.halo(frame) == 0
+    assert stage.scope(frame).halo == 0
     flags = run_in_bands(stage, frame, rows=25)["flags"]
     assert np.array_equal(flags != 0, bad)
-    assert BadPixels().halo(frame) is None, "statistics need the whole frame"
+    assert BadPixels().scope(frame).halo is None, "statistics need the whole frame"
 
 
 def test_charge_of_a_saturated_star_is_no_hot_line_and_a_column_through_a_star_is() -> None:

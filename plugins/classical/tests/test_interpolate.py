@@ -181,7 +181,7 @@ def test_pixels_beyond_the_halo_have_no_influence(method: str) -> None:
     where[30:45, 90:150] = True
     frame = holed(image, where)
     stage = Interpolate(InterpolateOptions(method=method, max_distance=9))
-    halo = stage.halo(frame)
+    halo = stage.scope(frame).halo
     assert halo is not None
     other = frame.data.copy()
     other[:, :80] = generator.normal(-1000, 5, (80, 80))

@@ -193,7 +193,7 @@ def test_fine_structure_from_the_psf_keeps_undersampled_stars(
 def test_pixels_beyond_the_halo_have_no_influence(scene: Scene, options: dict[str, object]) -> None:
     electrons, _, _ = scene
     frame = Frame(electrons, unit="electron", meta={"ACRDNOIS": READ_NOISE})
-    halo = LACosmic(LACosmicOptions(**options)).halo(frame)
+    halo = LACosmic(LACosmicOptions(**options)).scope(frame).halo
     assert halo is not None
     assert 2 * halo < SHAPE[1]
     changed = frame.data.copy()

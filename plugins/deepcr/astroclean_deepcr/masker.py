@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from pydantic import Field
 from astroclean.core.kinds.mask import Masker
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
-from astroclean.core.survey import Survey
+from astroclean.core.scope import Scope, Survey
 from astroclean.inference.stage_network import NetworkOptions, NetworkTiles, StageNetwork
 from astroclean_deepcr.network import OUTPUT
 
@@ -69,10 +70,12 @@ class DeepCR(NetworkTiles, Masker):
         chosen = self.options.threshold
         return _ADVISED[self.options.weights] if chosen is None else chosen
 
-    def survey(self, frame: Frame) -> Survey | None:
-        """Return what measures the whole frame, in the unit of the network."""
-        inner = super().survey(frame)
-        return inner and _Converting(inner, self._converted)
+    def scope(self, frame: Frame) -> Scope:
+        """Return that of the network; the frame is measured in the unit of the network."""
+        scope = super().scope(frame)
+        if scope.survey is None:
+            return scope
+        return replace(scope, survey=_Converting(scope.survey, self._converted))
 
     def find(self, frame: Frame) -> Mask:
         """Return the cosmic rays.

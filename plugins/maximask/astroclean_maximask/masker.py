@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from astroclean.core.metrics import Total
 from astroclean.core.needs import Provides
 from astroclean.core.planes import MaskPlane, count_planes, parse_planes
 from astroclean.core.results import Mask
-from astroclean.core.survey import part_of
+from astroclean.core.scope import Scope, chunk_of
 from astroclean.errors import AstrocleanWarning
 from astroclean.inference.stage_network import NetworkOptions, NetworkTiles, StageNetwork
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES
@@ -95,10 +96,11 @@ class MaxiMask(NetworkTiles, Masker):
         """Return the planes of the chosen classes."""
         return Provides(planes=parse_planes(self._chosen))
 
-    def row_step(self, frame: Frame) -> int:
-        """Return the height of the strips that the rules look at: whole rows of tiles."""
-        step = super().row_step(frame)
-        return step * -(-_STRIP // step) if self.options.evidence else step
+    def scope(self, frame: Frame) -> Scope:
+        """Return that of the network; the strips that the rules look at are whole rows of tiles."""
+        scope = super().scope(frame)
+        strip = scope.step * -(-_STRIP // scope.step)
+        return replace(scope, step=strip) if self.options.evidence else scope
 
     def find(self, frame: Frame) -> Mask:
         """Return the contaminants.
@@ -138,11 +140,11 @@ class MaxiMask(NetworkTiles, Masker):
             frame,
             flags,
             measured,
-            height=self.row_step(frame),
+            height=self.scope(frame).step,
             margin=self._network.predictor.halo,
             threads=self.options.threads,
         )
-        own = part_of(frame).own
+        own = chunk_of(frame).own
         dropped, found = count_planes((flags & ~kept)[own]), count_planes(flags[own])
         if sum(dropped.values()) > _NOTABLE * flags[own].size:
             told = ", ".join(f"{plane} {lost} of {found[plane]}" for plane, lost in dropped.items())

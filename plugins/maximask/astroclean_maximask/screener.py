@@ -10,7 +10,7 @@ from pydantic import Field
 from astroclean.core.kinds.screen import Screener
 from astroclean.core.parallel import in_threads
 from astroclean.core.results import Score
-from astroclean.core.survey import Survey, part_of
+from astroclean.core.scope import Scope, Survey, chunk_of
 from astroclean.errors import StageError
 from astroclean.inference.predictor import valid_pixels
 from astroclean.inference.stage_network import NetworkOptions, StageNetwork
@@ -78,16 +78,12 @@ class MaxiTrack(Screener):
         """Return weights, engine and precision."""
         return self._network.fingerprint()
 
-    def halo(self, frame: Frame) -> int:  # noqa: ARG002 - all is surveyed
-        """Return 0: what is asked of the frame is surveyed."""
-        return 0
-
-    def survey(self, frame: Frame) -> Survey:
-        """Return what measures the sky, then judges tiles, as their rows come."""
+    def scope(self, frame: Frame) -> Scope:
+        """Return a survey, which measures the sky, then judges tiles, as their rows come."""
         card = self._network.card
         side = _PUBLISHED_SIDE if self._is_published else _SIDE
-        plan = _TilePlan(part_of(frame).shape, side, self.options.tiles)
-        return _Sky(card, plan, self._judged, self.options.threads)
+        plan = _TilePlan(chunk_of(frame).shape, side, self.options.tiles)
+        return Scope(0, survey=_Sky(card, plan, self._judged, self.options.threads))
 
     def score(self, frame: Frame) -> Score:
         """Return the probability that the exposure is spoiled.
@@ -205,7 +201,7 @@ class _Tiles(Survey):
     def add(self, frame: Frame, rows: slice) -> None:
         """Take the next rows."""
         start, stop, _ = rows.indices(frame.shape[0])
-        top, left = part_of(frame).origin
+        top, left = chunk_of(frame).origin
         pixels, _ = self._card.normalization.forward(
             frame.data[rows],
             valid_pixels(self._card, frame)[rows],

@@ -370,7 +370,7 @@ def test_bands_of_several_strips_give_the_same_bytes(scene: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstrocleanWarning)
         stage = load_stage("maximask", tile=256)
-        assert 512 <= stage.row_step(scene.frame) < 650
+        assert 512 <= stage.scope(scene.frame).step < 650
         whole = stage.run(scene.frame)
         bands = run_in_bands(stage, scene.frame, rows=1)
     assert bands["flags"].tobytes() == whole.frame.flags.tobytes()

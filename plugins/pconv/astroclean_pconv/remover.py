@@ -18,7 +18,7 @@ from astroclean.core.plane_choice import chosen_planes, pixels_to_fill
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf_misfit import misfit_warning
 from astroclean.core.results import Removal
-from astroclean.core.survey import part_of
+from astroclean.core.scope import WHOLE, Scope, chunk_of
 from astroclean.errors import StageError, SuspectWarning
 from astroclean.inference.card import named_card
 from astroclean.inference.stage_network import StageNetwork
@@ -88,9 +88,9 @@ class PartialConvolution(SourceRemover):
         # It tells how large holes are, and what part of the light apertures hold.
         return Needs(frozenset(wanted), wishes=frozenset({"psf"}))
 
-    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002 - the same for every frame
-        """Return the reach for flagged pixels; None where sources or their PSF are of all."""
-        return REACH if self.options.fill == "flags" else None
+    def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - the same for every frame
+        """Return the reach for flagged pixels; all where sources or their PSF are of all."""
+        return Scope(REACH) if self.options.fill == "flags" else WHOLE
 
     def check_header(self, frame: Frame) -> None:
         """Raise where the holes are told in a unit of which the frame tells nothing."""
@@ -187,7 +187,7 @@ class PartialConvolution(SourceRemover):
         valid = frame.usable & ~unseen
         # What is outside the coverage is no hole, nor is overscan: no sky would be beneath.
         holes = holes & ~frame.where(MaskPlane.NO_DATA | MaskPlane.OVERSCAN)
-        return Surroundings(frame.data, valid, holes, part_of(frame).origin)
+        return Surroundings(frame.data, valid, holes, chunk_of(frame).origin)
 
     def _inpainted(self, around: Surroundings, found: _Found) -> Filled:
         if found.psfs is None or not self.options.wings:

@@ -66,8 +66,8 @@ def test_the_planes_to_fill_can_be_named() -> None:
     none = run(frame_of(rows=np.zeros((0, 2))), fill="flags")
     assert none.outcome is Outcome.NO_WORK
     assert load_stage("pconv", fill="flags", planes=("CR",)).needs().planes
-    assert load_stage("pconv", fill="flags").halo(frame) > 0
-    assert load_stage("pconv").halo(frame) is None
+    assert load_stage("pconv", fill="flags").scope(frame).halo > 0
+    assert load_stage("pconv").scope(frame).halo is None
 
 
 def test_a_frame_that_is_one_hole_stays_as_it_is() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from astroclean.core.catalogs import sources_of_table
 from astroclean.core.frame import Frame
-from astroclean.core.survey import FramePart
+from astroclean.core.scope import Chunk
 from astroclean.errors import StageError
 from astroclean.testing.bands import frame_bands
 
@@ -102,7 +102,7 @@ class TestPixels:
 
     def test_pixels_of_a_catalogue_refer_to_the_whole_frame(self) -> None:
         table = Table({"X_IMAGE": X + 1, "Y_IMAGE": Y + 1})
-        part = frame_of(shape=(20, 30)).replace(part=FramePart((15, 8), SHAPE))
+        part = frame_of(shape=(20, 30)).replace(chunk=Chunk((15, 8), SHAPE))
         assert np.array_equal(placed(table, part), [[2, 10.25 - 8, 20.5 - 15]])
 
     def test_pixels_of_several_frames_are_refused(self) -> None:
@@ -184,8 +184,8 @@ class TestSky:
         sky = sky_of(frame.wcs)
         by_sky, by_pixel = Table({"ra": sky.ra, "dec": sky.dec}), Table({"x": X, "y": Y})
         for band, _ in frame_bands(frame, rows=11, halo=4):
-            assert band.part is not None
-            rows = band.part.origin[0]
+            assert band.chunk is not None
+            rows = band.chunk.origin[0]
             expected = truth() - [0, 0, rows]
             expected = expected[abs(expected[:, 2] - (band.shape[0] - 1) / 2) <= band.shape[0] / 2]
             assert np.array_equal(placed(by_pixel, band), expected)

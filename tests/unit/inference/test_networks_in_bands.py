@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from astroclean.core.frame import Frame
 from astroclean.core.kinds.remove import SourceRemover
 from astroclean.core.results import Removal
-from astroclean.core.survey import measure
+from astroclean.core.scope import Scope, measure
 from astroclean.errors import ContractError
 from astroclean.inference.engine import open_engine
 from astroclean.inference.predictor import Predictor
@@ -23,7 +24,6 @@ from astroclean.tiling.sample import SampleGatherer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from astroclean.core.survey import Survey
 
 NETWORKS: dict[str, tuple[Any, dict[str, Any]]] = {
     "three_convolutions": (toy_networks.three_convolutions, {"halo": 3}),
@@ -38,14 +38,8 @@ class Restored(SourceRemover):
         super().__init__()
         self.predictor = predictor
 
-    def halo(self, frame: Frame) -> int | None:
-        return self.predictor.halo
-
-    def row_step(self, frame: Frame) -> int:
-        return self.predictor.row_step(frame)
-
-    def survey(self, frame: Frame) -> Survey | None:
-        return self.predictor.survey(frame)
+    def scope(self, frame: Frame) -> Scope:
+        return self.predictor.scope(frame)
 
     def remove(self, frame: Frame) -> Removal:
         answer = self.predictor.predict(frame, measured=self.measured(frame))["answer"][0]
@@ -112,12 +106,12 @@ def test_a_halo_or_a_step_that_is_too_small_is_seen(tmp_path: Path) -> None:
     frame = exposure((180, 90))
 
     class Narrow(Restored):
-        def halo(self, frame: Frame) -> int | None:
-            return self.predictor.halo - 1
+        def scope(self, frame: Frame) -> Scope:
+            return replace(self.predictor.scope(frame), halo=self.predictor.halo - 1)
 
     class Unaligned(Restored):
-        def row_step(self, frame: Frame) -> int:
-            return 1
+        def scope(self, frame: Frame) -> Scope:
+            return replace(self.predictor.scope(frame), step=1)
 
     for wrong in (Narrow, Unaligned):
         stage = wrong(predictor(tmp_path, "pooled"))
@@ -162,7 +156,7 @@ def test_the_sample_is_that_of_the_whole_frame_and_is_no_larger_than_it_may_be(
 def test_the_survey_measures_what_predict_does(tmp_path: Path) -> None:
     network = predictor(tmp_path, "pooled", normalization={"name": "asinh"})
     frame = exposure((90, 70))
-    survey = network.survey(frame)
+    survey = network.scope(frame).survey
     assert survey is not None
     found = measure(survey, lambda: frame_bands(frame, rows=11, halo=0))
     told = network.predict(frame, measured=found)["answer"]

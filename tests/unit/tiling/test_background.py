@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from photutils.background import Background2D
 
 from astroclean.core.frame import Frame
-from astroclean.core.survey import measure
+from astroclean.core.scope import measure
 from astroclean.testing.bands import frame_bands
 from astroclean.tiling.background import (
     Background,

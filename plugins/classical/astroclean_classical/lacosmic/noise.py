@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.survey import part_of
+from astroclean.core.scope import chunk_of
 from astroclean.errors import StageError
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.lacosmic.survey import (
@@ -85,7 +85,7 @@ def noise_of(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stage: s
         variance = variance_of(frame)
         assert variance is not None
     else:
-        variance = facts.background.rms(part_of(frame).origin, frame.shape) ** 2 / _CLIPPED
+        variance = facts.background.rms(chunk_of(frame).origin, frame.shape) ** 2 / _CLIPPED
     return _of_variance(options, frame, variance, facts)
 
 

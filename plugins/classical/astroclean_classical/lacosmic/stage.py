@@ -14,6 +14,7 @@ from astroclean.core.needs import Needs
 from astroclean.core.options import StageOptions
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
+from astroclean.core.scope import Scope
 from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.flanks import beside_saturated
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
-    from astroclean.core.survey import Survey
 
 __all__ = ["LACosmic", "LACosmicOptions"]
 
@@ -100,8 +100,8 @@ class LACosmic(Masker):
         """Raise where gain, read noise or unit are needed and not known, or an uncertainty."""
         check_noise(self.options, frame, self.name)
 
-    def halo(self, frame: Frame) -> int | None:
-        """Return the reach of all iterations in pixels."""
+    def scope(self, frame: Frame) -> Scope:
+        """Return the reach of all iterations; the sky and the width of stars are surveyed."""
         options = self.options
         # One iteration: noise (median of 7: 3 pixels), Laplacian over noise and its median of 7
         # (3 + 3), or fine structure (5 and 9: 2 + 4) over noise: 6; growth to neighbors twice: 2;
@@ -114,11 +114,8 @@ class LACosmic(Masker):
             if options.psf_fwhm is None and frame.psf is not None:
                 side = max(frame.psf.shape)
             step = 11 + side // 2
-        return int(options.niter * step + 7 + options.grow + _VETO_REACH)
-
-    def survey(self, frame: Frame) -> Survey | None:
-        """Return what measures the scatter of the sky and the width of stars."""
-        return FrameSurvey(self.options, frame)
+        reach = int(options.niter * step + 7 + options.grow + _VETO_REACH)
+        return Scope(reach, survey=FrameSurvey(options, frame))
 
     def find(self, frame: Frame) -> Mask:
         """Return the cosmic rays.

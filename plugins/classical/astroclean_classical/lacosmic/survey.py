@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy import units as u
 
-from astroclean.core.survey import Survey, part_of
+from astroclean.core.scope import Survey, chunk_of
 from astroclean.core.uncertainty import deviation_of
 from astroclean.tiling.background import Background, BackgroundSurvey, MeshSettings
 from astroclean.tiling.noise import SkyNoise, SkyNoiseGatherer
@@ -66,7 +66,7 @@ class FrameSurvey(Survey):
     """
 
     def __init__(self, options: LACosmicOptions, frame: Frame) -> None:
-        shape = part_of(frame).shape
+        shape = chunk_of(frame).shape
         self._options = options
         self._electrons = to_electrons(options, frame)
         known = options.read_noise

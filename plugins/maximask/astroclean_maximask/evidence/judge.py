@@ -8,7 +8,7 @@ import numpy as np
 
 from astroclean.core.parallel import in_threads
 from astroclean.core.planes import MaskPlane
-from astroclean.core.survey import part_of
+from astroclean.core.scope import chunk_of
 from astroclean_maximask.evidence.overscan import keep_overscan
 from astroclean_maximask.evidence.points import keep_dead_lines, keep_dead_pixels, keep_hits
 from astroclean_maximask.evidence.reflections import keep_crosstalk, keep_ghosts
@@ -72,7 +72,7 @@ def judge(
         strips that the part does not hold whole, are as they were.
     """
     kept = flags.copy()
-    y0 = part_of(frame).origin[0]
+    y0 = chunk_of(frame).origin[0]
 
     def work(strip: Strip) -> None:
         first = strip.origin - y0

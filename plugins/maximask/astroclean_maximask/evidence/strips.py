@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.survey import part_of
+from astroclean.core.scope import chunk_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +89,7 @@ def strips_of(frame: Frame, measured: Measurement, *, height: int, margin: int) 
     Strip
         From the first row to the last.
     """
-    part = part_of(frame)
+    part = chunk_of(frame)
     first, stop = part.origin[0], part.origin[0] + frame.shape[0]
     for top in range(-(-first // height) * height, stop, height):
         bottom = min(top + height, part.shape[0])

@@ -10,6 +10,7 @@ from pydantic import Field
 from astroclean.core.kinds.mask import Masker
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Mask
+from astroclean.core.scope import WHOLE, Scope
 from astroclean.inference.stage_network import NetworkOptions, NetworkTiles, StageNetwork
 from astroclean_maximask.shipped import card_path
 from astroclean_maximask.trails.find import drawn, find_trails
@@ -78,9 +79,9 @@ class Trails(NetworkTiles, Masker):
         # The other classes would cost time.
         self._network = StageNetwork(card, self.options, channels=(MaskPlane.TRAIL.alias,))
 
-    def halo(self, frame: Frame) -> int | None:  # noqa: ARG002
-        """Return None: a trail is judged by its whole length."""
-        return None
+    def scope(self, frame: Frame) -> Scope:  # noqa: ARG002
+        """Return the whole frame: a trail is judged by its whole length."""
+        return WHOLE
 
     def find(self, frame: Frame) -> Mask:
         """Return the trails.

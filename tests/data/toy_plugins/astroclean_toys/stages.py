@@ -36,6 +36,7 @@ from astroclean.core.results import (
     Upsampling,
 )
 from astroclean.core.results import Score as ScoreAnswer
+from astroclean.core.scope import Scope
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.inference.card import load_card
 from astroclean.inference.engine import open_engine
@@ -45,7 +46,6 @@ from astroclean.inference.weights import find_weights
 if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.frameset import FrameSet
-    from astroclean.core.survey import Survey
 
 _HIT = np.uint32(MaskPlane.COSMIC_RAY)
 
@@ -70,9 +70,9 @@ class Score(Screener):
 class LocalScore(Score):
     """The same, and it need not see the whole frame."""
 
-    def halo(self, frame: Frame) -> int:
-        """Return 0."""
-        return 0
+    def scope(self, frame: Frame) -> Scope:
+        """Return a pixel."""
+        return Scope(0)
 
 
 class BrightOptions(StageOptions):
@@ -148,9 +148,9 @@ class Pair(Masker):
         """Return two bands."""
         return Needs(bands=("g", "r"))
 
-    def halo(self, frame: Frame) -> int:
-        """Return 0."""
-        return 0
+    def scope(self, frame: Frame) -> Scope:
+        """Return a pixel."""
+        return Scope(0)
 
     def find(self, frames: FrameSet) -> dict[str, Mask]:  # type: ignore[override]
         """Return the same flags for each band."""
@@ -262,17 +262,9 @@ class Restore(SourceRemover):
     reason = MaskPlane.INPAINTED
     Options = RestoreOptions
 
-    def halo(self, frame: Frame) -> int | None:
+    def scope(self, frame: Frame) -> Scope:
         """Return the network's."""
-        return _predictor(self.options.card).halo
-
-    def row_step(self, frame: Frame) -> int:
-        """Return the height of its tiles."""
-        return _predictor(self.options.card).row_step(frame)
-
-    def survey(self, frame: Frame) -> Survey | None:
-        """Return what its normalization must know."""
-        return _predictor(self.options.card).survey(frame)
+        return _predictor(self.options.card).scope(frame)
 
     def remove(self, frame: Frame) -> Removal:
         """Return the answer for all finite pixels."""

@@ -1,4 +1,4 @@
-"""What a stage must know of the whole frame when it gets it in parts: a first pass of its own."""
+"""How much of a frame a stage must see, and what it must know of the whole: scope and survey."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
 
-__all__ = ["FramePart", "Survey", "measure", "part_of"]
+__all__ = ["WHOLE", "Chunk", "Scope", "Survey", "chunk_of", "measure"]
 
 
 @dataclass(frozen=True, eq=False)
-class FramePart:
-    """Where a frame lies in the larger one that it was cut out of."""
+class Chunk:
+    """Where a frame lies in the larger one of which it is processed at once."""
 
     origin: tuple[int, int]
     """(y, x) of its first pixel."""
@@ -30,9 +30,9 @@ class FramePart:
     """Level and noise of the larger frame before the first stage, where they were measured."""
 
 
-def part_of(frame: Frame) -> FramePart:
+def chunk_of(frame: Frame) -> Chunk:
     """Return where a frame lies in the larger one; a frame that was not cut is its own."""
-    return FramePart((0, 0), frame.shape) if frame.part is None else frame.part
+    return Chunk((0, 0), frame.shape) if frame.chunk is None else frame.chunk
 
 
 class Survey(ABC):
@@ -58,6 +58,23 @@ class Survey(ABC):
     @abstractmethod
     def finish(self) -> Any:
         """Return what was found; another :class:`Survey` where a further pass is needed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    """How much of a frame a stage must see to answer for a pixel."""
+
+    halo: int | None = None
+    """Rows above and below a pixel that influence it; None: the whole frame."""
+    step: int = 1
+    """Chunks begin at multiples of so many rows, as tiles do."""
+    survey: Survey | None = None
+    """New and empty, where the hook asks for what was `Stage.measured` on the whole frame. What it
+    finds is no obstacle to a ``halo`` in pixels."""
+
+
+WHOLE = Scope()
+"""Of a stage that must see the whole frame."""
 
 
 def measure(survey: Survey, bands: Callable[[], Iterable[tuple[Frame, slice]]]) -> Any:

@@ -12,7 +12,7 @@ from astroclean.core.kinds.mask import Masker
 from astroclean.core.planes import MaskPlane
 from astroclean.core.resources import ImageResource
 from astroclean.core.results import Mask
-from astroclean.core.survey import FramePart, Survey, part_of
+from astroclean.core.scope import Chunk, Scope, Survey, chunk_of
 from astroclean.errors import ContractError, StageError
 from astroclean.testing.bands import frame_bands, run_in_bands
 
@@ -37,11 +37,8 @@ class Bright(Masker):
 
     sets = MaskPlane.BRIGHT
 
-    def halo(self, frame: Frame) -> int | None:
-        return 0
-
-    def survey(self, frame: Frame) -> Survey | None:
-        return Highest()
+    def scope(self, frame: Frame) -> Scope:
+        return Scope(0, survey=Highest())
 
     def find(self, frame: Frame) -> Mask:
         level, count = self.measured(frame)
@@ -75,12 +72,12 @@ def test_a_part_of_which_the_whole_was_not_measured_is_refused() -> None:
 
 
 def test_the_part_stays_with_the_frame_but_not_with_its_slices() -> None:
-    part = FramePart((10, 0), (90, 20), {"bright": 1})
-    frame = noise((30, 20)).replace(part=part)
-    assert frame.replace(data=frame.data + 1).part is part
-    assert Frame(frame).part is part
+    part = Chunk((10, 0), (90, 20), {"bright": 1})
+    frame = noise((30, 20)).replace(chunk=part)
+    assert frame.replace(data=frame.data + 1).chunk is part
+    assert Frame(frame).chunk is part
     assert frame[2:5].part is None
-    assert part_of(frame[2:5]).shape == (3, 20)
+    assert chunk_of(frame[2:5]).shape == (3, 20)
 
 
 def test_the_image_of_an_option_is_cut_like_the_frame() -> None:
@@ -89,8 +86,8 @@ def test_the_image_of_an_option_is_cut_like_the_frame() -> None:
     frame = noise((30, 20))
     assert np.array_equal(resource.image_for(frame), image)
     for band, own in frame_bands(frame, rows=7, halo=3):
-        assert band.part is not None
-        first = band.part.origin[0]
+        assert band.chunk is not None
+        first = band.chunk.origin[0]
         assert np.array_equal(resource.image_for(band), image[first : first + band.shape[0]])
         assert 0 < own.stop - own.start <= 7
     small, _ = next(frame_bands(noise((31, 20)), rows=7, halo=3))
