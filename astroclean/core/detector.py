@@ -176,7 +176,7 @@ def _typed(name: str, value: Any) -> Any:
         return None
     if name in _TEXTS:
         return str(value)
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if isinstance(value, Real) and type(value) is not bool:
         return float(value)
     raise FrameError(
         f"{name.replace('_', ' ')} of the detector must be a number",

@@ -214,7 +214,7 @@ def _fluxes_of_fits(
     """Return fluxes whose S/N of the best fit is log-uniform from 5 to 300."""
     snr = 10 ** rng.uniform(np.log10(5), np.log10(300), len(places))
     noise = np.array([sigma[round(y), round(x)] for x, y in places])
-    return snr * noise / np.array([np.sqrt(np.sum(one.data**2)) for one in images])
+    return np.asarray(snr * noise / [np.sqrt(np.sum(one.data**2)) for one in images])
 
 
 def _segmentation(stamps: tuple[SourceStamp, ...], sigma: NDArray[np.float64]) -> NDArray[np.int32]:
