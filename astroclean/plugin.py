@@ -31,6 +31,7 @@ from astroclean.core.results import (
     StageResult,
     Upsampling,
 )
+from astroclean.core.run_cache import cached_for_run
 from astroclean.core.scope import WHOLE, Scope, Survey
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.core.stage import Stage
@@ -75,5 +76,6 @@ __all__ = [
     "SuspectWarning",
     "TableResource",
     "Upsampling",
+    "cached_for_run",
     "pixels_to_fill",
 ]

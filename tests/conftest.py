@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from astroclean.runner import executors
+from astroclean.runner.executors import SerialExecutor, choice
 
 DATA = Path(
     os.environ.get("ASTROCLEAN_TEST_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")
@@ -22,6 +22,8 @@ IN_CI = os.environ.get("ASTROCLEAN_CI") == "1"
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from astroclean.runner.executors import Executor
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_job_in_this_process() -> Iterator[None]:
@@ -29,13 +31,13 @@ def one_job_in_this_process() -> Iterator[None]:
 
     The command line started as a process has its worker, and gives the same bytes.
     """
-    real = executors.ProcessExecutor
+    real = choice.ProcessExecutor
 
-    def chosen(jobs: int, **settings: Any) -> executors.Executor:
-        return executors.SerialExecutor() if jobs == 1 else real(jobs, **settings)
+    def chosen(jobs: int, **settings: Any) -> Executor:
+        return SerialExecutor() if jobs == 1 else real(jobs, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(executors, "ProcessExecutor", chosen)
+        patch.setattr(choice, "ProcessExecutor", chosen)
         yield
 
 

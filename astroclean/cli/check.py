@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -45,8 +46,8 @@ def check(arguments: Namespace) -> int:
     """
     pipeline = pipeline_of(arguments)
     request = request_of(arguments, pipeline)
-    executor = make_executor(arguments.jobs, fork=arguments.is_program)
-    preflight = Runner(pipeline, request, output=arguments.output, executor=executor).check()
+    with contextlib.closing(make_executor(arguments.jobs, fork=arguments.is_program)) as executor:
+        preflight = Runner(pipeline, request, output=arguments.output, executor=executor).check()
     if arguments.json:
         print(json.dumps(_as_json(preflight), indent=2))
     elif not arguments.quiet:
@@ -64,7 +65,7 @@ def _as_json(preflight: Preflight) -> dict[str, object]:
                 "instrument": plan.instrument,
                 "frames": plan.frames,
                 "key": plan.key,
-                "contradictions": list(plan.contradictions),
+                "contradictions": [*plan.contradictions, *plan.wrong_sums],
                 "stages": [
                     {"name": s.name, "plugin": s.plugin, "options": dict(s.options)}
                     for s in plan.specs
@@ -80,7 +81,7 @@ def _as_json(preflight: Preflight) -> dict[str, object]:
 def _print(preflight: Preflight, *, origins: object) -> None:
     for plan in preflight.plans:
         print(_line(plan))
-        for text in plan.contradictions:
+        for text in (*plan.contradictions, *plan.wrong_sums):
             print(f"    contradiction: {text}")
     for note in preflight.notes:
         print(f"note: {note}")

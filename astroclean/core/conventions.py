@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from astroclean.core.configs import find_config, list_configs, read_toml
 from astroclean.core.convention_value import ConventionValue, header_matches, plain_name
 from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
+from astroclean.core.run_cache import cached_for_run, file_version
 from astroclean.errors import ConfigurationError, ConventionError, PlaneError
 
 if TYPE_CHECKING:
@@ -330,12 +331,15 @@ def load_convention(name: str) -> Convention:
         return own_convention()
     try:
         path = find_config("conventions", name)
-        return _read_version(path, path.stat().st_mtime_ns)
+        return _read_version(path, file_version(path))
     except (ConfigurationError, ValidationError, PlaneError) as error:
         raise ConventionError(str(error).rstrip("."), where=f"convention '{name}'") from error
 
 
-@functools.lru_cache(maxsize=256)
-def _read_version(path: Path, modified: int) -> Convention:  # noqa: ARG001 - part of the key
+@cached_for_run(maxsize=256)
+def _read_version(
+    path: Path,
+    version: tuple[int, ...],  # noqa: ARG001 - part of the key
+) -> Convention:
     """Read a table once, and again when the file has changed."""
     return Convention.model_validate(read_toml(path))

@@ -73,7 +73,8 @@ class StageNetwork:
     """
 
     def __init__(self, card: Path, options: EngineOptions, *, channels: Sequence[str] = ()) -> None:
-        self.card: NetworkCard = _card(card).limited(channels)
+        self.card: NetworkCard = load_card(card).limited(channels)
+        self._digest = card_digest(card)
         self._path = card
         self._options = options
         self._channels = tuple(channels)
@@ -90,7 +91,7 @@ class StageNetwork:
         find_weights(self.card)
         return {
             "weights": self.card.weights.sha256,
-            "card": card_digest(self._path),
+            "card": self._digest,
             "engine": choose_engine(self.card, prefer=options.engine, precision=options.precision),
             "precision": options.precision or self.card.default_precision,
         }
@@ -105,7 +106,7 @@ class StageNetwork:
             options.threads,
             self._channels,
         )
-        return _engine(self._path, options.engine, settings)
+        return _engine(self._path, self._digest, options.engine, settings)
 
     @property
     def predictor(self) -> Predictor:
@@ -138,14 +139,14 @@ class NetworkTiles:
         return self._network.fingerprint()
 
 
-@functools.lru_cache(maxsize=16)
-def _card(path: Path) -> NetworkCard:
-    return load_card(path)
-
-
 @functools.lru_cache(maxsize=4)
-def _engine(path: Path, name: str, settings: EngineSettings) -> Engine:
-    card = _card(path)
+def _engine(
+    path: Path,
+    digest: str,  # noqa: ARG001 - of card and weights: others are another engine
+    name: str,
+    settings: EngineSettings,
+) -> Engine:
+    card = load_card(path)
     return open_engine(
         card,
         find_weights(card),

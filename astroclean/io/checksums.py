@@ -6,21 +6,29 @@ brought round.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 from astropy.io import fits
 
+from astroclean.core.regular import open_regular
+from astroclean.io.resources import file_digest
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from astroclean.io.hdu_info import HduInfo
     from astroclean.io.source import FitsSource
 
-__all__ = ["wrong_sums"]
+__all__ = ["digest_and_sums", "wrong_sums"]
 
 _KEYWORD = b"DATASUM "
 _MOST_NAMED = 3
 _WORD = 4
 _CARRY = 32  # bits
+_ONES = 0xFFFFFFFF
+_CHUNK = 1 << 22  # bytes; whole words
 
 
 class _Sum:
@@ -33,7 +41,7 @@ class _Sum:
         words = np.frombuffer(part.ljust(-(-len(part) // _WORD) * _WORD, b"\0"), dtype=">u4")
         total = self.value + int(words.sum(dtype=np.uint64))  # 2^32 words fit
         while total >> _CARRY:
-            total = (total & 0xFFFFFFFF) + (total >> _CARRY)
+            total = (total & _ONES) + (total >> _CARRY)
         self.value = total
         return len(part)
 
@@ -53,16 +61,60 @@ def wrong_sums(source: FitsSource) -> list[str]:
     list of str
         One text for all such HDUs, or none.
     """
-    found: list[str] = []
+    found: dict[HduInfo, _Sum] = {}
     for info in source.hdus:
-        told = _told(source, info)
-        if told is None:
-            continue
-        data = _Sum()
-        source.copy_bytes(info, cast("BinaryIO", data), data_only=True)
-        # Zero and all ones are the same number in this arithmetic.
-        if told % 0xFFFFFFFF != data.value % 0xFFFFFFFF:
-            found.append(f"[{info.label}]")
+        if _told(source, info) is not None:
+            found[info] = _Sum()
+            source.copy_bytes(info, cast("BinaryIO", found[info]), data_only=True)
+    return _of_wrong(source, found)
+
+
+def digest_and_sums(source: FitsSource) -> tuple[str, list[str]]:
+    """Return the SHA-256 of a file, and what :func:`wrong_sums` does, from one reading.
+
+    Parameters
+    ----------
+    source : FitsSource
+        Open file. Of a packed one, the packed bytes are hashed, and the sums are those of the
+        unpacked copy.
+
+    Returns
+    -------
+    (str, list of str)
+        Hexadecimal digest; one text for all HDUs with a wrong sum, or none.
+    """
+    if not source.is_plain:
+        return file_digest(source.path), wrong_sums(source)
+    digest = hashlib.sha256()
+    found = {info: _Sum() for info in source.hdus if _told(source, info) is not None}
+    for info, part in _stored_parts(source):
+        digest.update(part)
+        if info in found:
+            found[info].write(part)
+    return digest.hexdigest(), _of_wrong(source, found)
+
+
+def _stored_parts(source: FitsSource) -> Iterator[tuple[HduInfo | None, bytes]]:
+    """Yield every byte of a plain file in order: data with their HDU, all else without."""
+    ends: list[tuple[int | None, HduInfo | None]] = []
+    for hdu in source.hdus:
+        ends += [(hdu.data_start, None), (hdu.end, hdu)]
+    place = 0
+    with open_regular(source.path) as stream:
+        for end, info in [*ends, (None, None)]:  # what follows the last HDU
+            while end is None or place < end:
+                part = stream.read(_CHUNK if end is None else min(_CHUNK, end - place))
+                if not part:
+                    break
+                place += len(part)
+                yield info, part
+
+
+def _of_wrong(source: FitsSource, sums: Mapping[HduInfo, _Sum]) -> list[str]:
+    """Return what to say of sums that are not those of their headers."""
+    # Zero and all ones are the same number in this arithmetic.
+    wrong = (i for i, s in sums.items() if (_told(source, i) or 0) % _ONES != s.value % _ONES)
+    found = [f"[{info.label}]" for info in wrong]
     if not found:
         return []
     more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""

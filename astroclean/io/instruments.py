@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from astroclean.core.configs import find_config, list_configs, read_toml
 from astroclean.core.convention_value import header_matches
 from astroclean.core.conventions import load_convention
+from astroclean.core.run_cache import cached_for_run, file_version
 from astroclean.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -223,11 +223,14 @@ def load_instrument(name: str) -> Instrument:
 
 
 def _read(path: Path) -> Instrument:
-    return _read_version(path, path.stat().st_mtime_ns)
+    return _read_version(path, file_version(path))
 
 
-@functools.lru_cache(maxsize=256)
-def _read_version(path: Path, modified: int) -> Instrument:  # noqa: ARG001 - part of the key
+@cached_for_run(maxsize=256)
+def _read_version(
+    path: Path,
+    version: tuple[int, ...],  # noqa: ARG001 - part of the key
+) -> Instrument:
     try:
         return Instrument.model_validate({"name": path.stem, **read_toml(path)})
     except ValidationError as error:

@@ -57,6 +57,8 @@ class FitsSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._plain = path
+        self.is_plain = False
+        """Whether the bytes of the HDUs are those of the file: it is not packed."""
         self.notes: list[str] = []
         """What was odd but harmless, for the report."""
         self._headers: dict[int, fits.Header] = {}
@@ -95,6 +97,7 @@ class FitsSource:
         try:
             stream = self._stack.enter_context(open_regular(self.path))
             packer = packer_of(stream)
+            self.is_plain = packer is None
             if packer is None:
                 walk_hdus(Seeker(stream), where=str(self.path))
                 return stream

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
 
@@ -109,7 +110,23 @@ def load_stage_class(entry: PluginEntry) -> type[Stage]:
         )
     if not issubclass(loaded.Options, StageOptions):
         raise PluginLoadError("`Options` must be a subclass of StageOptions", where=where)
+    _check_version(loaded, entry, where)
     return loaded
+
+
+_imported: WeakKeyDictionary[type[Stage], str] = WeakKeyDictionary()
+"""Stage to the version of its distribution when it was first loaded here."""
+
+
+def _check_version(loaded: type[Stage], entry: PluginEntry, where: str) -> None:
+    """Refuse code that is older than what is installed: results would name the wrong version."""
+    known = _imported.setdefault(loaded, entry.version)
+    if known != entry.version:
+        raise PluginLoadError(
+            f"version {entry.version} was installed after this process had imported {known}",
+            where=where,
+            remedy="Start a new process (a notebook: its kernel; a cluster: its workers).",
+        )
 
 
 def _raise(manager: Any, point: metadata.EntryPoint, error: BaseException) -> None:  # noqa: ARG001

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.config.load import load_pipeline
 from astroclean.config.schema import DEFAULT_OUTPUT
+from astroclean.errors import ConfigurationError
 from astroclean.runner.runner import Request, Runner
 from astroclean.runner.selection import Selection
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from astroclean.report.model import RunReport
+    from astroclean.runner.executors import Executor
 
 __all__ = ["run"]
 
@@ -23,7 +25,8 @@ def run(
     inputs: str | Path | Sequence[str | Path] = (),
     *,
     output: str | Path = DEFAULT_OUTPUT,
-    jobs: int = 1,
+    jobs: int | None = None,
+    executor: Executor | None = None,
     settings: Sequence[str] = (),
     overwrite: bool = False,
 ) -> RunReport:
@@ -38,9 +41,13 @@ def run(
         pipeline's ``[input]``.
     output : str or Path
         Output folder.
-    jobs : int
-        Number of worker processes; the result does not depend on it. With 0, files are processed
-        in this process: for a debugger, at the price that a crash in a library ends it.
+    jobs : int, optional
+        Number of worker processes, by default 1; the result does not depend on it. With 0, files
+        are processed in this process: for a debugger, at the price that a crash in a library ends
+        it.
+    executor : Executor, optional
+        In place of ``jobs``: where files are processed, such as on other machines. Whoever made it
+        closes it; it may serve further runs.
     settings : sequence of str
         ``stage.key=value``, as for ``--set``.
     overwrite : bool
@@ -56,13 +63,15 @@ def run(
     AstrocleanError
         The run could not start: configuration, plugins, no input, output folder.
     """
+    if executor is not None and jobs is not None:
+        raise ConfigurationError("give jobs or executor: an executor has its own workers")
     loaded = load_pipeline(config, settings=settings)
     listed = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
     request = Request(
         inputs=tuple(str(item) for item in listed),
         input_base=Path(),
         stages=Selection().of(tuple(stage.name for stage in loaded.config.stage)),
-        jobs=jobs,
+        jobs=1 if jobs is None else jobs,
         overwrite=overwrite,
     )
-    return Runner(loaded, request, output=Path(output)).run()
+    return Runner(loaded, request, output=Path(output), executor=executor).run()

@@ -238,7 +238,7 @@ def _obstacle(
     for stage in stages:
         if stage.scope(corner).halo is None:
             return f"stage '{stage.name}' needs the whole frame"
-        if stage.branch is not None or stage.tables or "sources" in stage.provides().fields:
+        if stage.branch is not None or stage.tables:
             return f"what stage '{stage.name}' makes is of the whole frame"
         own = [spec.name for spec in stage.layers() if spec.own_grid]
         if own:

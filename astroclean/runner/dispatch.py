@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError
 from astroclean.report.html import MAX_PICTURES
+from astroclean.runner.calls import OfRun
 from astroclean.runner.records import failed_records, faulted
 from astroclean.runner.work import Job, PartDone, assemble, process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from astroclean.report.model import FileRecord
     from astroclean.runner.executors import Executor
+    from astroclean.runner.folder import OutputFolder
     from astroclean.runner.units import Unit
 
 __all__ = ["Dispatcher"]
@@ -30,12 +32,12 @@ class Dispatcher:
     """
 
     executor: Executor
-    folder: Path
-    jobs: int = 1
+    folder: OutputFolder
+    """By its absolute path: workers may have another working directory."""
     start: str | None = None
     pictures: bool = True
 
-    def records(self, units: Sequence[Unit]) -> Iterator[list[FileRecord]]:
+    def records(self, units: Sequence[Unit]) -> Generator[list[FileRecord]]:
         """Process units.
 
         Parameters
@@ -52,7 +54,7 @@ class Dispatcher:
         jobs = [job for whole in wholes for job in self._shared(whole, len(units))]
         parts: dict[str, list[tuple[int, PartDone]]] = {}
         broken: set[str] = set()
-        for index, outcome in self.executor.map(process, jobs):
+        for index, outcome in self._calls(process, jobs):
             job = jobs[index]
             # By name, not by key: copies of one file have the same key.
             name = job.unit.name
@@ -66,8 +68,15 @@ class Dispatcher:
             for whole in wholes
             if whole.unit.name in parts and whole.unit.name not in broken
         ]
-        for index, outcome in self.executor.map(assemble, joined):
+        for index, outcome in self._calls(assemble, joined):
             yield _records(joined[index][0].unit, outcome)
+
+    def _calls(
+        self, function: Callable[[Any], Any], items: Sequence[Any]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield what the executor does; no call is under way any more when this is left."""
+        with contextlib.closing(self.executor.map(OfRun(self.folder.run, function), items)) as done:
+            yield from done
 
     def _wholes(self, units: Sequence[Unit]) -> list[Job]:
         wholes = []
@@ -82,7 +91,7 @@ class Dispatcher:
     def _shared(self, whole: Job, units: int) -> list[Job]:
         """Return one job for a unit, or one a frame where there are fewer units than processes."""
         screened = whole.unit.plans[0].pipeline.config.run.on_reject == "skip"
-        if units >= self.jobs or whole.unit.fields == 1 or screened:
+        if units >= self.executor.workers or whole.unit.fields == 1 or screened:
             return [whole]
         return [
             Job(whole.unit, whole.folder, (number,), False, whole.pictures, whole.start)

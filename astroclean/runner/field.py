@@ -19,6 +19,7 @@ from astroclean.core.scope import Chunk, measure
 from astroclean.io.rowstore import row_blocks
 from astroclean.runner.chunks import Pass
 from astroclean.runner.finish import FinishedFrame
+from astroclean.runner.joined_sources import JoinedSources
 from astroclean.runner.remarks import Remarks
 from astroclean.runner.stages import faults_named, run_stages, with_psf
 from astroclean.runner.state import Account
@@ -177,15 +178,20 @@ class Field:
     def _new_store(self, band: str) -> HeldState | StateStore:
         if self._plan is None:
             return HeldState()
-        shape, account = self.origins[band].shape, self._stores[band].account
-        return StateStore(shape, self._new_folder(band), self._keep, account)
+        shape, before = self.origins[band].shape, self._stores[band]
+        return StateStore(shape, self._new_folder(band), self._keep, before)
 
     def _new_end(self, band: str) -> FinishedFrame:
         origin = self.origins[band]
         folder = None if self._plan is None else self._new_folder(band)
-        account = self._stores[band].account if self._stores else Account()
+        before = self._stores.get(band, HeldState())
         images = Images(origin.shape, folder)
-        return FinishedFrame(origin.slot, origin.shape, images, self._keep, account)
+        joined = None
+        if folder is not None:
+            joined = JoinedSources(origin.shape, folder, before.cut_sources)
+        return FinishedFrame(
+            origin.slot, origin.shape, images, self._keep, before.account, joined=joined
+        )
 
     def _new_folder(self, band: str) -> Path:
         taken = len(list(self._folder.iterdir())) if self._folder.is_dir() else 0

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.sources import Sources
     from astroclean.core.stage import Stage
     from astroclean.io.grouping import FrameSlot
     from astroclean.report.model import StageRecord
+    from astroclean.runner.joined_sources import JoinedSources
     from astroclean.runner.statestore import Images
 
 __all__ = ["RESIDUAL", "FinishedFrame"]
@@ -64,6 +66,8 @@ class FinishedFrame:
     """What all chunks have in common, once there was one; its pixels count for nothing."""
     layers: dict[str, Layer] = field(default_factory=dict)
     """Those that any chunk gave, without pixels."""
+    joined: JoinedSources | None = None
+    """Sources of the chunks, where there are several."""
 
     def add(self, before: Frame, state: FrameState, own: slice) -> None:
         """Add a chunk.
@@ -101,6 +105,8 @@ class FinishedFrame:
         self.flagged += int(np.count_nonzero(rows["flags"]))
         _count(self.before, before.flags[own])
         _count(self.after, rows["flags"])
+        if self.joined is not None and state.sources is not None:
+            self.joined.add(state.frame, state.sources, own, given=state.given)
         self.common = state
 
     def work(self, stages: Sequence[Stage], *, pictures: bool, note: str = "") -> FrameWork:
@@ -129,16 +135,17 @@ class FinishedFrame:
             layers=layers_of(images, self.layers),
             result=state.branch,
         )
-        account, label = self.account, self.slot.label
-        if note:
-            said = Remarks(notes=[note], suspect=self._implausible(stages, state.frame.frame_id))
-            account += Account(remarks=said)
+        account, label, sources = self.account, self.slot.label, state.sources
+        if self.joined is not None:
+            sources = self.joined.whole()
+            suspect = [*self._implausible(stages, state.frame.frame_id), *self._cut_sources(state)]
+            account += Account(remarks=Remarks(notes=[note], suspect=suspect))
         if state.sources_of is not None:
             label = self.slot.label_of(state.sources_of)
         return FrameWork(
             output,
-            self._record(state, images, pictures=pictures),
-            state.sources,
+            self._record(state, images, sources, pictures=pictures),
+            sources,
             account.scores,
             account.remarks,
             sources_label=label,
@@ -155,8 +162,24 @@ class FinishedFrame:
             for text in stage.implausible(changes[stage.name], frame_id)
         ]
 
+    def _cut_sources(self, state: FrameState) -> list[str]:
+        """Return that sources are larger than what their chunk saw, where any are."""
+        assert self.joined is not None
+        if not self.joined.cut:
+            return []
+        text = (
+            f"{state.frame.frame_id}: {self.joined.cut} sources reach beyond the rows that a chunk "
+            "sees around its own, and are measured in part; raise --max-memory"
+        )
+        return [text]
+
     def _record(
-        self, state: FrameState, images: Mapping[str, Any], *, pictures: bool
+        self,
+        state: FrameState,
+        images: Mapping[str, Any],
+        sources: Sources | None,
+        *,
+        pictures: bool,
     ) -> FrameRecord:
         before, after = images["before"], images["data"]
         science = state.science or state.frame
@@ -175,7 +198,7 @@ class FinishedFrame:
             flagged_after=_in_order(self.after),
             statistics={**_statistics(before, "before"), **_statistics(after, "after")},
             psf=self.account.psf_origin,
-            sources=None if state.sources is None else len(state.sources),
+            sources=None if sources is None else len(sources),
             stages=records,
             histogram=make_histogram(before, after) if pictures else None,
             spectrum=make_spectrum(before, after, images["flags"])

@@ -13,6 +13,8 @@ import hashlib
 import os
 import shutil
 import stat
+import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -28,7 +30,6 @@ from astroclean.report.model import FileRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 __all__ = ["OutputFolder"]
 
@@ -42,16 +43,25 @@ class OutputFolder:
     ----------
     path : Path
         The folder; made when missing.
+    run : str, optional
+        Name of the run, which no other has; by default a new one. Jobs carry it to their workers.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, run: str | None = None) -> None:
         self.path = path
+        self.run = run or uuid.uuid4().hex
         self._own = path / ".astroclean"
-        self.scratch = self._own / "scratch"
-        """Unfinished files; there only while a run lasts."""
+        self._scratches = self._own / "scratch"
+        self.scratch = self._scratches / self.run
+        """Unfinished files of this run, and of no other: a worker of one that was killed may live
+        for a moment longer. It is there only while the run lasts."""
         self._records = self._own / "records"
         self.stages = self._own / "stages"
         """Frames saved between stages."""
+
+    def absolute(self) -> OutputFolder:
+        """Return the folder of the same run by its absolute path, for jobs."""
+        return OutputFolder(Path(os.path.abspath(self.path)), run=self.run)  # noqa: PTH100
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -91,7 +101,7 @@ class OutputFolder:
             yield
         finally:
             # A worker that was killed has left its unfinished file.
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            shutil.rmtree(self._scratches, ignore_errors=True)
             os.close(handle)
 
     def refuse_links(self) -> None:
@@ -102,7 +112,7 @@ class OutputFolder:
         OutputError
             A part is a symbolic link, or the lock is no file.
         """
-        for part in (self._own, self._records, self.scratch, self.stages, self._own / "lock"):
+        for part in (self._own, self._records, self._scratches, self.stages, self._own / "lock"):
             if part.is_symlink():
                 raise OutputError(
                     "a part of the output folder is a symbolic link, and astroclean follows none",
@@ -119,11 +129,13 @@ class OutputFolder:
 
     def _prepare(self) -> None:
         try:
-            shutil.rmtree(self.scratch, ignore_errors=True)
-            for folder in (self.scratch, self._records, self.stages):
+            # Whatever is there is of a run that was killed: this one has the lock.
+            shutil.rmtree(self._scratches, ignore_errors=True)
+            for folder in (self._scratches, self._records, self.stages):
                 folder.mkdir(exist_ok=True)
             # What workers hand to one another is of nobody else.
-            self.scratch.chmod(0o700)
+            self._scratches.chmod(0o700)
+            self.scratch.mkdir(mode=0o700)
             self.refuse_links()
             for unfinished in self.stages.glob(".unfinished-*"):
                 unfinished.unlink()

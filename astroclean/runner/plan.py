@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+import contextlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from astroclean import __version__
-from astroclean.errors import ConfigurationError, FitsReadError, PsfError
+from astroclean.core.conventions import load_convention
+from astroclean.core.run_cache import file_version
+from astroclean.errors import FitsReadError, PsfError
 from astroclean.io.address import parse_address
+from astroclean.io.checksums import digest_and_sums
 from astroclean.io.names import base_name, split_name
 from astroclean.io.read import Exposure, ReadSettings, open_exposure
-from astroclean.io.resources import file_digest, load_resources
-from astroclean.registry.load import find_plugin, load_stage_class, make_stage
+from astroclean.io.resources import file_digest
+from astroclean.runner.build import StageSpec, built_stages, digest_of_content
 from astroclean.runner.chunks import ChunkPlan, plan_chunks
 from astroclean.runner.needs import check_headers, check_needs
+from astroclean.runner.places import absolute_address, without_folders
 from astroclean.runner.psf_source import PsfSource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from astroclean.config.load import LoadedPipeline
-    from astroclean.core.stage import Stage
 
 __all__ = [
     "FilePlan",
     "PlanRequest",
-    "StageSpec",
-    "absolute_address",
-    "build_stages",
-    "forget_stages",
     "plan_file",
 ]
-
-
-@dataclass(frozen=True)
-class StageSpec:
-    """A stage to be built: plain values, so that it can go to another process."""
-
-    name: str
-    plugin: str
-    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,8 +42,15 @@ class PlanRequest:
     pipeline: LoadedPipeline
     stages: tuple[str, ...]
     """Names of the stages that run."""
-    jobs: int = 1
-    """Processes that share the memory."""
+    sharing: int = 1
+    """Workers that share the memory of a machine."""
+    source: str = ""
+    """The input with its absolute path; by default that of the process that asks."""
+
+    def __post_init__(self) -> None:
+        """Make the path absolute before the request goes to a worker."""
+        if not self.source:
+            object.__setattr__(self, "source", absolute_address(self.input))
 
 
 @dataclass(frozen=True)
@@ -79,10 +73,23 @@ class FilePlan:
     """How frames are cut that do not fit into memory; not part of the key, the bytes are equal."""
     contradictions: tuple[str, ...] = ()
     """What of the headers contradicts itself."""
+    wrong_sums: tuple[str, ...] = ()
+    """Which DATASUM is not that of the data."""
     content: str = ""
     """SHA-256 of the input."""
+    psf_digest: str = ""
+    """SHA-256 of the file of the PSF."""
+    version: tuple[int, int] | None = None
+    """Size of the input and time of its last change, when it was hashed."""
     tables: tuple[str, ...] = ()
     """Names of the tables that the stages give."""
+    source: str = ""
+    """Where the input lies: its absolute path, with the HDU; by default that of this process."""
+
+    def __post_init__(self) -> None:
+        """Make the path absolute before the plan goes to a worker."""
+        if not self.source:
+            object.__setattr__(self, "source", absolute_address(self.input))
 
     @property
     def base(self) -> str:
@@ -90,26 +97,38 @@ class FilePlan:
         return base_name(self.path, self.pipeline.config.products.name)
 
     @property
-    def source(self) -> str:
-        """Where the input lies: its absolute path, with the HDU."""
-        return absolute_address(self.input)
-
-    @property
     def path(self) -> Path:
         """The input file."""
-        return parse_address(self.input).path
+        return parse_address(self.source).path
 
     @property
     def psf_source(self) -> PsfSource | None:
         """Where the PSF comes from, if the pipeline says."""
-        return _psf_source(self.pipeline, self.stem)
+        return _psf_source(self.pipeline, self.stem, digest=self.psf_digest)
 
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Exposure]:
+        """Open the input that was planned.
 
-def absolute_address(text: str) -> str:
-    """Return an input with its absolute path, by which it is known from one run to the next."""
-    address = parse_address(text)
-    hdu = str(address).removeprefix(str(address.path))
-    return os.path.abspath(address.path) + hdu  # noqa: PTH100 - links keep their names
+        Yields
+        ------
+        Exposure
+            Closed on leaving the context.
+
+        Raises
+        ------
+        FitsReadError
+            It is not what it was: its key would tell of another content.
+        """
+        with open_exposure(self.source, self.settings) as exposure:
+            changed = self.version not in (None, _version(self.path))
+            if changed and file_digest(self.path) != self.content:
+                raise FitsReadError(
+                    "was changed while the run lasted",
+                    where=self.input,
+                    remedy="Run again when it is complete.",
+                )
+            yield exposure
 
 
 def plan_file(request: PlanRequest) -> FilePlan:
@@ -134,40 +153,44 @@ def plan_file(request: PlanRequest) -> FilePlan:
         The pipeline cannot work: a matter of the whole run.
     """
     config = request.pipeline.config
-    settings = ReadSettings(
-        config.instrument.name, config.instrument.overrides(), config.run.reject
-    )
-    stem = split_name(parse_address(request.input).path)[0]
-    with open_exposure(request.input, settings) as exposure:
+    told = config.instrument
+    settings = ReadSettings(told.name, told.overrides(), config.run.reject)
+    path = parse_address(request.source).path
+    stem, version = split_name(path)[0], _version(path)
+    with open_exposure(request.source, settings) as exposure:
         specs = _specs(exposure, request)
-        stages = build_stages(specs, base=request.pipeline.base, stem=stem)
+        built = built_stages(specs, base=request.pipeline.base, stem=stem)
+        stages = [one.stage for one in built]
         check_needs(stages, exposure, config)
         _check_psf_file(request, stem)
         check_headers(stages, exposure, _psf_source(request.pipeline, stem))
         contradictions = tuple(exposure.contradictions)
         frames, instrument = len(exposure.slots), exposure.instrument.name
         limit = config.run.memory_bytes
-        chunks = (
-            None
-            if limit is None
-            else plan_chunks(exposure, stages, config, limit=limit // max(request.jobs, 1))
-        )
-        content = file_digest(parse_address(request.input).path)
-        key, prefix_keys = _keys(request, exposure, stages, content)
+        share = None if limit is None else limit // request.sharing
+        chunks = share if share is None else plan_chunks(exposure, stages, config, limit=share)
+        psf_digest = _psf_digest(_psf_source(request.pipeline, stem))
+        content, wrong_sums = digest_and_sums(exposure.source)
+        identities = [one.identity for one in built]
+        key, prefix_keys = _keys(request, exposure, identities, (content, psf_digest))
     return FilePlan(
         input=request.input,
         stem=stem,
         pipeline=request.pipeline,
         settings=settings,
         instrument=instrument,
-        specs=specs,
+        specs=_as_planned(specs, identities),
         frames=frames,
         key=key,
         chunks=chunks,
         prefix_keys=prefix_keys,
         contradictions=contradictions,
+        wrong_sums=tuple(wrong_sums),
         content=content,
+        psf_digest=psf_digest,
+        version=version,
         tables=tuple(sorted({name for stage in stages for name in stage.tables})),
+        source=request.source,
     )
 
 
@@ -185,9 +208,17 @@ def _specs(exposure: Exposure, request: PlanRequest) -> tuple[StageSpec, ...]:
     )
 
 
-def _psf_source(pipeline: LoadedPipeline, stem: str) -> PsfSource | None:
+def _as_planned(
+    specs: Sequence[StageSpec], identities: Sequence[Mapping[str, Any]]
+) -> tuple[StageSpec, ...]:
+    """Return stages with what they are now, so that no worker takes up another."""
+    named = zip(specs, identities, strict=True)
+    return tuple(replace(spec, identity=digest_of_content(told)) for spec, told in named)
+
+
+def _psf_source(pipeline: LoadedPipeline, stem: str, *, digest: str = "") -> PsfSource | None:
     psf = pipeline.config.psf
-    return None if psf is None else PsfSource(psf, pipeline.base, stem)
+    return None if psf is None else PsfSource(psf, pipeline.base, stem, digest)
 
 
 def _check_psf_file(request: PlanRequest, stem: str) -> None:
@@ -201,32 +232,41 @@ def _check_psf_file(request: PlanRequest, stem: str) -> None:
 
 
 def _keys(
-    request: PlanRequest, exposure: Exposure, stages: Sequence[Stage], content: str
+    request: PlanRequest,
+    exposure: Exposure,
+    told: Sequence[Mapping[str, Any]],
+    digests: tuple[str, str],
 ) -> tuple[str, tuple[str, ...]]:
-    """Return the resume key, and the keys of the states before each stage."""
+    """Return the resume key, and the keys of the states before each stage.
+
+    ``digests`` are those of input and PSF.
+    """
     config = request.pipeline.config
-    address = parse_address(request.input)
+    address = parse_address(request.source)
     identity = {
         "astroclean": __version__,
-        "input": content,
+        "input": digests[0],
         "address": str(address).removeprefix(str(address.path)),
         "instrument": exposure.instrument.model_dump(mode="json"),
         "conventions": _conventions(exposure),
-        "overrides": config.instrument.overrides(),
+        "overrides": without_folders(config.instrument.overrides()),
         "reject": int(config.run.reject),
         "bands": dict(config.bands),
-        "psf": _psf_identity(_psf_source(request.pipeline, split_name(address.path)[0])),
+        "psf": config.psf and {**config.psf.model_dump(mode="json"), "digest": digests[1]},
     }
-    told = [_stage_identity(stage) for stage in stages]
     whole = {
         **identity,
-        "stages": told,
-        "products": config.products.model_dump(mode="json", exclude={"report"}),
+        "stages": list(told),
+        "products": without_folders(config.products.model_dump(mode="json", exclude={"report"})),
         "on_reject": config.run.on_reject,
         "on_suspect": config.run.on_suspect,
     }
-    prefixes = tuple(_digest({**identity, "stages": told[:n]}) for n in range(len(told)))
-    return _digest(whole), prefixes
+    if config.products.mask_as is not None:
+        table = load_convention(config.products.mask_as)
+        whole["mask values"] = table.model_dump(mode="json")
+    before = ({**identity, "stages": list(told[:n])} for n in range(len(told)))
+    prefixes = tuple(digest_of_content(content) for content in before)
+    return digest_of_content(whole), prefixes
 
 
 def _conventions(exposure: Exposure) -> list[Any]:
@@ -236,96 +276,14 @@ def _conventions(exposure: Exposure) -> list[Any]:
     return [tables[name].model_dump(mode="json") for name in sorted(tables)]
 
 
-def build_stages(specs: Sequence[StageSpec], *, base: Path, stem: str | None) -> list[Stage]:
-    """Return the stages of a plan, with what their options name read.
-
-    Parameters
-    ----------
-    specs : sequence of StageSpec
-        Stages in order.
-    base : Path
-        Folder to which relative paths refer.
-    stem : str or None
-        Stem of the input, for ``{stem}``; None leaves files that differ from input to input.
-
-    Returns
-    -------
-    list of Stage
-        Ready to run.
-
-    Raises
-    ------
-    ConfigurationError
-        Options of any stage are wrong, or name files that cannot be read; all are listed.
-    FitsReadError
-        A file that belongs to this input alone cannot be read.
-    PluginError
-        A plugin cannot be used.
-    """
-    stages, problems = [], []
-    for spec in specs:
-        try:
-            stage = _built(spec.name, spec.plugin, _frozen(spec.options), str(base))
-        except ConfigurationError as error:
-            problems += [f"stage '{spec.name}', {problem}" for problem in error.problems]
-            continue
-        except FitsReadError as error:
-            problems.append(f"stage '{spec.name}', {error}")
-            continue
-        if stem is not None and any(r.is_per_file for r in stage.options.resources().values()):
-            stage = _with_own_files(stage, base, stem)
-        stages.append(stage)
-    if problems:
-        raise ConfigurationError(problems)
-    return stages
+def _psf_digest(source: PsfSource | None) -> str:
+    path = None if source is None else source.path
+    return file_digest(path) if path is not None and path.is_file() else ""
 
 
-def _with_own_files(stage: Stage, base: Path, stem: str) -> Stage:
+def _version(path: Path) -> tuple[int, int] | None:
+    """Return size and time of a file; None where there is none, which opening it tells."""
     try:
-        options = load_resources(stage.options, base=base, stem=stem)
-    except FitsReadError as error:
-        where = f"stage '{stage.name}', {error.where}"
-        raise FitsReadError(error.problem, where=where, remedy=error.remedy) from error
-    return type(stage)(options, identity=stage.identity)
-
-
-def forget_stages() -> None:
-    """Build stages anew: files that their options name may have changed since the last run."""
-    _built.cache_clear()
-
-
-def _frozen(options: Mapping[str, Any]) -> str:
-    return json.dumps(options, sort_keys=True, default=str)
-
-
-@lru_cache(maxsize=64)
-def _built(name: str, plugin: str, options: str, base: str) -> Stage:
-    """Build a stage once a process: its files and weights are read once, not once a frame."""
-    entry = find_plugin(plugin)
-    stage = make_stage(load_stage_class(entry), entry, json.loads(options), name=name)
-    loaded = load_resources(stage.options, base=Path(base))
-    return type(stage)(loaded, identity=stage.identity)
-
-
-def _stage_identity(stage: Stage) -> dict[str, Any]:
-    return {
-        "name": stage.name,
-        "plugin": stage.identity.plugin,
-        "version": stage.identity.version,
-        "options": stage.options.record(),
-        "resources": {name: r.digest for name, r in stage.options.resources().items()},
-        "fingerprint": stage.fingerprint(),
-    }
-
-
-def _psf_identity(source: PsfSource | None) -> Any:
-    if source is None:
+        return file_version(path)[:2]
+    except OSError:
         return None
-    path = source.path
-    digest = file_digest(path) if path is not None and path.is_file() else ""
-    return {**source.config.model_dump(mode="json"), "digest": digest}
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()

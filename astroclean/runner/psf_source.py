@@ -9,6 +9,7 @@ from astroclean.core.psf import Psf
 from astroclean.core.regular import user_path
 from astroclean.errors import PsfError
 from astroclean.io.psf import read_psf
+from astroclean.io.resources import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,8 @@ class PsfSource:
     config: PsfConfig
     base: Path
     stem: str
+    digest: str = ""
+    """SHA-256 of the file when the run was planned; empty where nothing was planned yet."""
     known: tuple[Psf, str] | None = None
     """What `psf_for` returns, where it was estimated from the rows of a frame before."""
 
@@ -56,11 +59,12 @@ class PsfSource:
         Raises
         ------
         PsfError
-            No pixel scale, no such file, or too few stars.
+            No pixel scale, no such file, another one than was planned, or too few stars.
         """
         if self.known is not None:
             return self.known
         if self.path is not None:
+            self._check_content(self.path)
             scale = frame.detector.pixel_scale
             psf = read_psf(self.path, scale, file_pixel_scale=self.config.file_pixel_scale)
             origin = f"file {self.path.name}"
@@ -97,6 +101,15 @@ class PsfSource:
         if self.config.estimate:
             return Psf.gaussian(fwhm_pixels=_ANY_WIDTH)
         return self.psf_for(frame)[0]
+
+    def _check_content(self, path: Path) -> None:
+        """Refuse another PSF than the one of the resume key, which goes on record."""
+        if self.digest and file_digest(path) != self.digest:
+            raise PsfError(
+                "was changed while the run lasted",
+                where=str(path),
+                remedy="Run again; what is finished is kept.",
+            )
 
     def _gaussian(self, frame: Frame, fwhm: str) -> Psf:
         try:

@@ -8,6 +8,7 @@ from astroclean.errors import AstrocleanError
 from astroclean.io.address import parse_address
 from astroclean.report.model import FileRecord, FileStatus
 from astroclean.runner.outputs import possible_outputs
+from astroclean.runner.places import absolute_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +94,8 @@ def failed_records(
     unit: Unit, problem: str, *, trace: str | None = None, seconds: float = 0.0
 ) -> list[FileRecord]:
     """Return the records of a unit that failed; the problem names at least its first file."""
+    for plan in unit.plans:
+        problem = _as_typed(problem, plan.input, plan.source)
     if unit.plans[0].path.name not in problem:
         problem = f"{unit.name}: {problem}"
     return [
@@ -104,10 +107,16 @@ def failed_records(
 def failed_record(name: str, error: Any) -> FileRecord:
     """Return the record of an input that could not be planned."""
     text = str(error) if isinstance(error, AstrocleanError) else f"{_told(error)}."
+    text = _as_typed(text, name, absolute_address(name))
     if parse_address(name).path.name not in text:
         text = f"{name}: {text}"
     seconds = getattr(error, "seconds", 0.0)  # which the executor counted
     return FileRecord(input=name, status=FileStatus.FAILED, error=text, seconds=seconds)
+
+
+def _as_typed(text: str, name: str, source: str) -> str:
+    """Return a message with the name that the user knows: a job has the absolute path alone."""
+    return text.replace(str(parse_address(source).path), str(parse_address(name).path))
 
 
 def _told(error: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from astroclean.errors import ConfigurationError
-from astroclean.runner.folder import OutputFolder
 from astroclean.runner.states import load_states, save_states
 
 if TYPE_CHECKING:
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.core.frame import Frame
+    from astroclean.runner.folder import OutputFolder
     from astroclean.runner.state import FrameState
     from astroclean.runner.units import Unit
 
@@ -20,7 +20,7 @@ __all__ = ["is_saved", "saved_state", "saver"]
 
 
 def saver(
-    unit: Unit, folder: Path, number: int
+    unit: Unit, folder: OutputFolder, number: int
 ) -> Callable[[str, Mapping[str, FrameState]], None] | None:
     """Return what keeps the state of a field before each stage; None where none is to be kept.
 
@@ -28,14 +28,14 @@ def saver(
     ----------
     unit : Unit
         Whose field.
-    folder : Path
+    folder : OutputFolder
         Output folder.
     number : int
         Of the field.
     """
     if not unit.plans[0].pipeline.config.run.keep_stages:
         return None
-    places, scratch = _places(unit, folder, number), OutputFolder(folder).scratch
+    places, scratch = _places(unit, folder, number), folder.scratch
 
     def save(name: str, states: Mapping[str, FrameState]) -> None:
         save_states(places[name], states, scratch=scratch)
@@ -44,7 +44,7 @@ def saver(
 
 
 def saved_state(
-    unit: Unit, folder: Path, number: int, start: str, before: Mapping[str, Frame]
+    unit: Unit, folder: OutputFolder, number: int, start: str, before: Mapping[str, Frame]
 ) -> dict[str, FrameState]:
     """Return the state of a field before a stage.
 
@@ -71,7 +71,7 @@ def saved_state(
     return load_states(path, before)
 
 
-def is_saved(unit: Unit, folder: Path) -> bool:
+def is_saved(unit: Unit, folder: OutputFolder) -> bool:
     """Return whether the states before all stages of a unit have been kept."""
     return all(
         path.is_file() and not path.is_symlink()
@@ -80,8 +80,8 @@ def is_saved(unit: Unit, folder: Path) -> bool:
     )
 
 
-def _places(unit: Unit, folder: Path, number: int) -> dict[str, Path]:
+def _places(unit: Unit, folder: OutputFolder, number: int) -> dict[str, Path]:
     """Return stage name to the file in which the state of a field before it is kept."""
-    kept = OutputFolder(folder).stages
+    kept = folder.stages
     named = zip(unit.plans[0].specs, unit.prefix_keys, strict=True)
     return {spec.name: kept / f"{key[:32]}-{number}.npz" for spec, key in named}

@@ -79,6 +79,8 @@ class FrameState:
     """Layer that `frame` is then."""
     sources: Sources | None = None
     """Those that the last stage found that found any."""
+    given: Sources | None = None
+    """Of a chunk, those that an earlier pass over the frame found."""
     sources_of: str | None = None
     """Layer on whose pixels the sources were found; None: the science image."""
     layers: Mapping[str, Layer] = field(default_factory=dict)

@@ -9,6 +9,7 @@ import numpy as np
 
 from astroclean.core.scope import chunk_of
 from astroclean.io.rowstore import RowStore
+from astroclean.runner.joined_sources import JoinedSources
 from astroclean.runner.outputs import kept_layers
 from astroclean.runner.state import Account, FrameState
 
@@ -84,6 +85,10 @@ class Store(Protocol):
     def account(self) -> Account:
         """What stages said so far that the states do not tell."""
 
+    @property
+    def cut_sources(self) -> int:
+        """Sources that reach beyond the rows that their chunk saw."""
+
     def state(self, before: Frame) -> FrameState:
         """Return the state of the rows that were read as ``before``."""
 
@@ -99,6 +104,7 @@ class HeldState:
     """A frame of one chunk, in memory."""
 
     account = Account()
+    cut_sources = 0
 
     def __init__(self, state: FrameState | None = None) -> None:
         self._state = state
@@ -121,19 +127,25 @@ class StateStore:
         As for :class:`Images`.
     keep : collection of str
         ``[products] keep``: layers that are not written are not stored.
-    account : Account
-        What earlier stages said of the frame; what those say that leave it here is added.
+    before : Store
+        Where the frame was before: what was said of it then stays.
     """
 
     def __init__(
-        self, shape: tuple[int, int], folder: Path, keep: Collection[str], account: Account
+        self, shape: tuple[int, int], folder: Path, keep: Collection[str], before: Store
     ) -> None:
         self._images = Images(shape, folder)
         self._keep = keep
         self._common: dict[str, Any] = {}
         self._layers: dict[str, Layer] = {}
         self._uncertainty: type | None = None
-        self.account = account
+        self._sources = JoinedSources(shape, folder, before.cut_sources)
+        self.account = before.account
+
+    @property
+    def cut_sources(self) -> int:
+        """Sources that reach beyond the rows that their chunk saw."""
+        return self._sources.cut
 
     def add(self, before: Frame, state: FrameState, own: slice) -> None:  # noqa: ARG002
         """Write the own rows of a chunk; as `FinishedFrame.add`."""
@@ -146,6 +158,8 @@ class StateStore:
         self._layers |= layers
         self._images.append({**images, **images_of(layers, own)})
         self._common = {"psf": frame.psf, "history": frame.history}
+        if state.frame.sources is not None:
+            self._sources.add(frame, state.frame.sources, own, given=state.given)
         self.account += state.account
 
     def state(self, before: Frame) -> FrameState:
@@ -171,7 +185,10 @@ class StateStore:
             uncertainty=uncertainty,
             **self._common,
         )
-        return FrameState(frame, layers=layers_of(images, self._layers))
+        sources = self._sources.within(frame)
+        frame = frame if sources is None else frame.replace(sources=sources)
+        layers = layers_of(images, self._layers)
+        return FrameState(frame, sources=sources, given=sources, layers=layers)
 
 
 def images_of(layers: Mapping[str, Layer], own: slice) -> dict[str, Any]:

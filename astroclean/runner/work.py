@@ -11,13 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError, FitsReadError
-from astroclean.io.checksums import wrong_sums
-from astroclean.io.read import Exposure, open_exposure
 from astroclean.report.model import FileStatus
+from astroclean.runner.build import build_stages
 from astroclean.runner.field import Field, Origin
-from astroclean.runner.folder import OutputFolder
 from astroclean.runner.outputs import layer_records, untranslated_planes, write_outputs
-from astroclean.runner.plan import build_stages
 from astroclean.runner.records import (
     begun_record,
     faulted,
@@ -35,7 +32,9 @@ if TYPE_CHECKING:
 
     from astroclean.core.results import Score
     from astroclean.core.stage import Stage
+    from astroclean.io.read import Exposure
     from astroclean.report.model import FileRecord, FrameRecord
+    from astroclean.runner.folder import OutputFolder
     from astroclean.runner.plan import FilePlan
     from astroclean.runner.state import FrameWork
     from astroclean.runner.units import Unit
@@ -50,7 +49,7 @@ class Job:
     """A unit, or some of its fields."""
 
     unit: Unit
-    folder: Path
+    folder: OutputFolder
     fields: tuple[int, ...]
     is_whole: bool = True
     pictures: bool = True
@@ -100,7 +99,7 @@ def _process(job: Job) -> list[FileRecord] | PartDone:
         ]
         seconds = time.perf_counter() - started
         if not job.is_whole:
-            path = OutputFolder(job.folder).scratch / f"{uuid.uuid4().hex}.works"
+            path = job.folder.scratch / f"{uuid.uuid4().hex}.works"
             content = pickle.dumps(works, protocol=pickle.HIGHEST_PROTOCOL)
             path.write_bytes(content)
             return PartDone(path, hashlib.sha256(content).hexdigest(), seconds)
@@ -159,7 +158,7 @@ def _guarded(job: Job, function: Callable[[Job], Any]) -> Any:
 @contextlib.contextmanager
 def _opened(unit: Unit) -> Iterator[list[Exposure]]:
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(open_exposure(p.input, p.settings)) for p in unit.plans]
+        yield [stack.enter_context(plan.opened()) for plan in unit.plans]
 
 
 def _stages(unit: Unit) -> list[Stage]:
@@ -174,7 +173,7 @@ def _field(job: Job, exposures: Sequence[Exposure], number: int) -> Field:
         for band, (index, slot) in job.unit.members(exposures, number).items()
     }
     # Kept until the file has been written; the folder of scratch goes with the run.
-    scratch = OutputFolder(job.folder).scratch / f"{uuid.uuid4().hex}.field"
+    scratch = job.folder.scratch / f"{uuid.uuid4().hex}.field"
     return Field(origins, job.unit.plans[0], scratch)
 
 
@@ -230,7 +229,7 @@ def _finished(
     job: Job, exposures: Sequence[Exposure], works: Sequence[Sequence[FrameWork]], started: float
 ) -> list[FileRecord]:
     """Write the files of a unit and remember them as finished."""
-    folder = OutputFolder(job.folder)
+    folder = job.folder
     records = []
     for index, (plan, exposure) in enumerate(zip(job.unit.plans, exposures, strict=True)):
         own = _linked(_works_of(job.unit, index, works), _stages(job.unit))
@@ -238,13 +237,13 @@ def _finished(
             raise FitsReadError(
                 "some science HDUs belong to no band", where=plan.input, received=len(own)
             )
-        remarks, contradictions = _remarks(exposure, own)
+        remarks, contradictions = _remarks(plan, exposure, own)
         if remarks.suspect and plan.pipeline.config.run.on_suspect == "fail":
             records.append(suspect_record(plan, remarks, contradictions, own))
             continue
         folder.begin(plan.base, begun_record(plan))
         try:
-            digests = write_outputs(plan, exposure, own, folder=job.folder, scratch=folder.scratch)
+            digests = write_outputs(plan, exposure, own, folder=folder.path, scratch=folder.scratch)
         except BaseException:
             folder.forget(plan.base)
             raise
@@ -297,13 +296,15 @@ def _with_layers(work: FrameWork) -> FrameRecord:
     return work.record.model_copy(update={"layers": layer_records(work.output.layers)})
 
 
-def _remarks(exposure: Exposure, works: Sequence[FrameWork]) -> tuple[Remarks, list[str]]:
+def _remarks(
+    plan: FilePlan, exposure: Exposure, works: Sequence[FrameWork]
+) -> tuple[Remarks, list[str]]:
     """Return what is to be said of a file, and what of its headers contradicts itself."""
     for slot in exposure.slots:  # frames may have been read in other processes
         exposure.resolved(slot)
     own = Remarks(notes=[*exposure.notes, *exposure.mask_notes()])
     doubts = [*exposure.contradictions, *exposure.masks.doubts(exposure.slots)]
-    doubts += wrong_sums(exposure.source)
+    doubts += plan.wrong_sums
     return sum((work.remarks for work in works), own), list(dict.fromkeys(doubts))
 
 

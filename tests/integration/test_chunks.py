@@ -14,6 +14,7 @@ import fitsio
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import QTable
 
 import astroclean
 from astroclean.config.load import load_pipeline
@@ -348,8 +349,55 @@ def test_a_screened_exposure_is_taken_through_once(
         assert bytes_of[0] == bytes_of[1]
 
 
+@pytest.mark.parametrize("plugin", ["sep", "photutils"])
+@pytest.mark.usefixtures("toys")
+def test_a_source_on_a_border_is_found_once_and_whole(tmp_path: Path, plugin: str) -> None:
+    """Chunks of 64 rows and halos of 192; stars on every border, and a galaxy of 80 rows."""
+    rng = np.random.default_rng(4)
+    data = rng.normal(500, 5, (900, 160))
+    y, x = np.indices(data.shape)
+    places = [(64.0 * n + rng.uniform(-2, 2), rng.uniform(20, 90)) for n in range(1, 14)]
+    places += [(64.0 * n + 30, rng.uniform(20, 90)) for n in range(14)]
+    for cy, cx in places:
+        data += 800 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * 2.0**2))
+    data += 300 * np.exp(-(((y - 448) / 25) ** 2 + ((x - 130) / 5) ** 2) / 2)
+    header = fits.Header({"BUNIT": "adu", "GAIN": 2.0, "RDNOISE": 4.0})
+    fits.PrimaryHDU(data.astype("f4"), header).writeto(tmp_path / "raw.fits")
+    keep = ["flags", "sources", "stamps"]
+    pipeline = {
+        "schema": 1,
+        "stage": [{"plugin": plugin}, {"plugin": "toy-source-mask"}],
+        "products": {"keep": keep, "report": False},
+    }
+    found = []
+    for name, run in (("whole", {}), ("cut", {"max_memory": limit_for(2 * 192 + 64 + 30, 160)})):
+        report = astroclean.run(
+            {**pipeline, "run": run}, tmp_path / "raw.fits", output=tmp_path / name, jobs=0
+        )
+        (file,) = report.files
+        assert file.error is None
+        assert not file.suspect
+        assert any("chunks of 64 rows" in note for note in file.notes) == bool(run)
+        table = QTable.read(tmp_path / name / "raw_sources.ecsv")
+        assert table["id"].tolist() == list(range(1, len(table) + 1))
+        assert file.frames[0].sources == len(table)
+        found.append(table[np.lexsort([table["x"], table["y"]])])
+    whole, cut = found
+    assert len(cut) == len(whole) == len(places) + 1
+    for name in ("x", "y"):
+        assert np.abs(np.asarray(cut[name]) - np.asarray(whole[name])).max() < 0.02
+    assert np.asarray(cut["npix"]) == pytest.approx(np.asarray(whole["npix"]), rel=0.05)
+    assert np.asarray(cut["flux"]) == pytest.approx(np.asarray(whole["flux"]), rel=0.01)
+    masks = [
+        fitsio.read(str(tmp_path / name / "raw_clean.fits"), ext="FLAGS")
+        for name in ("whole", "cut")
+    ]
+    assert np.count_nonzero(masks[0] != masks[1]) < 0.02 * np.count_nonzero(masks[0])
+
+
 @pytest.mark.parametrize(
-    ("stage", "why"), [("sep", "'sep' needs the whole frame"), ("badpix", "'badpix'")]
+    ("stage", "why"),
+    [("streaks", "'streaks' needs the whole frame"), ("badpix", "'badpix'")],
 )
 def test_stage_that_needs_the_whole_frame_is_refused_before_the_run(
     tmp_path: Path, stage: str, why: str

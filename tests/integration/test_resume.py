@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ from toy_runs import (
 )
 
 import astroclean
+from astroclean.errors import PluginLoadError
+from astroclean.registry import load
 from astroclean.runner.folder import OutputFolder
 from astroclean.simulate.exposure import write_exposure
 
@@ -265,6 +268,9 @@ def test_new_version_of_a_plugin_counts(tmp_path: Path, monkeypatch: pytest.Monk
     assert [status(), status()] == ["done", "up to date"]
     (metadata,) = folder.glob("*.dist-info/METADATA")
     metadata.write_text(metadata.read_text("utf-8").replace("0.1.0", "0.1.1"), "utf-8")
+    with pytest.raises(PluginLoadError, match=r"0\.1\.1 was installed after .* imported 0\.1\.0"):
+        status()  # the code that this process has is that of before
+    monkeypatch.setattr(load, "_imported", WeakKeyDictionary())  # as in a new process
     assert [status(), status()] == ["done", "up to date"]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.frame import Frame
 
-__all__ = ["COLUMNS", "make_sources", "no_sources"]
+__all__ = ["COLUMNS", "make_sources", "no_sources", "rows_around"]
 
 # Name: (type, unit, meaning); "frame" stands for the unit of the frame, "flux" for that of sums of
 # its pixels, which are given as sums.
@@ -40,6 +40,30 @@ COLUMNS: dict[str, tuple[str, str | None, str]] = {
     "flag": ("i4", None, "flags of the library, 0 for none"),
 }
 """Columns in their order."""
+
+
+_REACH = 128
+"""Rows to which a source may reach from its centre, at the least, to be seen whole."""
+
+
+def rows_around(box: int, filtered: int) -> int:
+    """Return how many rows around a chunk are looked at with it.
+
+    Parameters
+    ----------
+    box : int
+        Height of the boxes in which the background is measured, in pixels.
+    filtered : int
+        Height of the median filter over boxes, in boxes.
+
+    Returns
+    -------
+    int
+        Whole boxes: those of the filter, and two more, beyond which the end of the spline between
+        boxes has faded to a fifteenth.
+    """
+    boxes = filtered // 2 + 2
+    return max(boxes, -(-_REACH // box)) * box
 
 
 def make_sources(

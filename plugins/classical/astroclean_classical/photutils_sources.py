@@ -13,8 +13,9 @@ from astroclean.core.kinds.deblend import Deblender
 from astroclean.core.layer import BACKGROUND, LayerSpec
 from astroclean.core.options import StageOptions
 from astroclean.core.results import Separation
+from astroclean.core.scope import WHOLE, Scope
 from astroclean.errors import AstrocleanWarning
-from astroclean_classical.catalogue import make_sources, no_sources
+from astroclean_classical.catalogue import make_sources, no_sources, rows_around
 from astroclean_classical.detection_noise import detection_noise
 
 if TYPE_CHECKING:
@@ -72,10 +73,18 @@ class PhotutilsDeblender(Deblender):
     """Finds and deblends sources with photutils; product BACKGROUND.
 
     Noise is the frame's uncertainty where it has one, else the scatter of the background around
-    each pixel. Needs the whole frame.
+    each pixel. A frame that does not fit into memory is searched by rows of boxes.
     """
 
     Options = PhotutilsOptions
+
+    def scope(self, frame: Frame) -> Scope:
+        """Return rows of boxes; all of the frame where its uncertainty is to be judged."""
+        if frame.uncertainty is not None:
+            return WHOLE
+        return Scope(
+            rows_around(self.options.box, self.options.filter_boxes), step=self.options.box
+        )
 
     def layers(self) -> tuple[LayerSpec, ...]:
         """Return the sky, beside the layers of the kind."""

@@ -12,8 +12,9 @@ from astroclean.core.kinds.deblend import Deblender
 from astroclean.core.layer import BACKGROUND, LayerSpec
 from astroclean.core.options import StageOptions
 from astroclean.core.results import Separation
+from astroclean.core.scope import WHOLE, Scope
 from astroclean.errors import StageError
-from astroclean_classical.catalogue import make_sources, no_sources
+from astroclean_classical.catalogue import make_sources, no_sources, rows_around
 from astroclean_classical.detection_noise import detection_noise, no_uncertainty
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class SepOptions(StageOptions):
 class SepDeblender(Deblender):
     """Finds and deblends sources (Bertin & Arnouts 1996; Barbary 2016); product BACKGROUND.
 
-    Needs the whole frame: background boxes and labels are counted from its corner.
+    A frame that does not fit into memory is searched by rows of boxes.
     """
 
     Options = SepOptions
@@ -81,6 +82,17 @@ class SepDeblender(Deblender):
         """Raise where the uncertainty is to be the noise and there is none."""
         if self.options.noise == "uncertainty" and frame.uncertainty is None:
             raise no_uncertainty(f"{frame.frame_id}, stage '{self.name}'")
+
+    def scope(self, frame: Frame) -> Scope:
+        """Return rows of boxes: of a chunk, the sky differs by the waves of a spline's end.
+
+        All of the frame, where noise is one number, or what the frame says of it is to be judged.
+        """
+        options = self.options
+        judged = options.noise != "map" and frame.uncertainty is not None
+        if options.noise == "global" or judged:
+            return WHOLE
+        return Scope(rows_around(options.bh, options.fh), step=options.bh)
 
     def layers(self) -> tuple[LayerSpec, ...]:
         """Return the sky, beside the layers of the kind."""

@@ -14,7 +14,7 @@ from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Outcome
 from astroclean.errors import StageError
-from astroclean.testing.bands import run_in_bands
+from astroclean.testing.chunks import run_in_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,7 +185,7 @@ def test_a_map_is_cut_with_the_frame() -> None:
     frame = Frame(rng.normal(100, 5, bad.shape), unit="adu")
     stage = BadPixels(BadPixelsOptions(map=bad.astype(np.uint8)))
     assert stage.scope(frame).halo == 0
-    flags = run_in_bands(stage, frame, rows=25)["flags"]
+    flags = run_in_chunks(stage, frame, rows=25)["flags"]
     assert np.array_equal(flags != 0, bad)
     assert BadPixels().scope(frame).halo is None, "statistics need the whole frame"
 

@@ -15,7 +15,7 @@ from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
 from astroclean.core.psf import Psf
 from astroclean.errors import AstrocleanWarning, StageError
-from astroclean.testing.bands import run_in_bands
+from astroclean.testing.chunks import run_in_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,7 +228,7 @@ def test_noise_is_chosen_and_measured_on_the_whole_frame(
     whole = stage.run(frame)
     assert whole.metrics[f"noise from {source}"] == 1
     assert whole.frame.where("CR").any()
-    assert np.array_equal(run_in_bands(stage, frame, rows=70)["flags"], whole.frame.flags)
+    assert np.array_equal(run_in_chunks(stage, frame, rows=70)["flags"], whole.frame.flags)
 
 
 @pytest.mark.parametrize("exposure", [0, 1])

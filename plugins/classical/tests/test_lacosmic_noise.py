@@ -12,7 +12,7 @@ from astroscrappy import detect_cosmics
 
 from astroclean.core.frame import Frame
 from astroclean.errors import StageError, SuspectWarning
-from astroclean.testing.bands import run_in_bands
+from astroclean.testing.chunks import run_in_chunks
 
 SHAPE = (256, 256)
 GAIN, READ_NOISE, SKY = 1.5, 5.0, 1500.0
@@ -168,7 +168,7 @@ def test_contradictions_are_told_alike_in_bands(scene: tuple[np.ndarray, ...], u
     with pytest.warns(SuspectWarning) as once:
         whole = stage.run(frame)
     with pytest.warns(SuspectWarning) as often:
-        bands = run_in_bands(stage, frame, rows=100)
+        bands = run_in_chunks(stage, frame, rows=100)
     assert {str(w.message) for w in often} == {str(w.message) for w in once}
     assert np.array_equal(bands["flags"], whole.frame.flags)
     assert not whole.frame.where("CR")[:40].any()

@@ -15,7 +15,7 @@ from astroclean.core.frame import Frame
 from astroclean.core.psf import Psf
 from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean.registry.load import load_stage
-from astroclean.testing.bands import run_in_bands
+from astroclean.testing.chunks import run_in_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,7 +218,7 @@ def test_stars_are_told_alike_in_bands() -> None:
     with pytest.warns(AstrocleanWarning, match="PSF width"):
         whole = stage.run(frame)
     with pytest.warns(AstrocleanWarning, match="PSF width"):
-        bands = run_in_bands(stage, frame, rows=90)
+        bands = run_in_chunks(stage, frame, rows=90)
     assert whole.frame.where("CR").any()
     assert np.array_equal(bands["flags"], whole.frame.flags)
 

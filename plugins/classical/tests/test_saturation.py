@@ -17,7 +17,7 @@ from astroclean.core.frame import Frame
 from astroclean.core.planes import MaskPlane
 from astroclean.core.results import Outcome
 from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
-from astroclean.testing.bands import run_in_bands
+from astroclean.testing.chunks import run_in_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +163,7 @@ def test_bands_of_any_height_give_the_same_pixels(
     frame = Frame(image, unit="adu")
     options = SaturationOptions(level=level, bleed_axis=axis, max_hole=max_hole)
     stage = Saturation(options)
-    bands = run_in_bands(stage, frame, rows=rows)
+    bands = run_in_chunks(stage, frame, rows=rows)
     assert np.array_equal(bands["flags"], stage.run(frame).frame.flags)
 
 

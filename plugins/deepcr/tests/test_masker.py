@@ -12,7 +12,7 @@ from astroclean.core.planes import MaskPlane
 from astroclean.errors import AstrocleanWarning, ConfigurationError, StageError
 from astroclean.inference.weights import MissingWeightsError
 from astroclean.registry.load import load_stage
-from astroclean.testing.bands import run_in_bands
+from astroclean.testing.chunks import run_in_chunks
 from astroclean.testing.contracts import MaskerContract
 from astroclean.testing.frames import synthetic_frame
 
@@ -77,7 +77,7 @@ def test_tiles_leave_no_seam(weights: str) -> None:
     assert np.nanstd(whole) > 1e-3
     np.testing.assert_allclose(small, whole, atol=2e-6)
     stage = load_stage("deepcr", weights=weights, tile=64, probabilities=True)
-    assert np.array_equal(run_in_bands(stage, frame, rows=50)["PROB_CR"], small, equal_nan=True)
+    assert np.array_equal(run_in_chunks(stage, frame, rows=50)["PROB_CR"], small, equal_nan=True)
 
 
 def test_a_pixel_is_felt_as_far_as_the_halo_and_no_further() -> None:

@@ -17,7 +17,7 @@ from astroclean.errors import AstrocleanWarning
 from astroclean.inference.normalize import BackgroundSigma
 from astroclean.registry.load import load_stage
 from astroclean.simulate.contaminated import simulate_contaminated
-from astroclean.testing.bands import run_in_bands
+from astroclean.testing.chunks import run_in_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -372,7 +372,7 @@ def test_bands_of_several_strips_give_the_same_bytes(scene: Any) -> None:
         stage = load_stage("maximask", tile=256)
         assert 512 <= stage.scope(scene.frame).step < 650
         whole = stage.run(scene.frame)
-        bands = run_in_bands(stage, scene.frame, rows=1)
+        bands = run_in_chunks(stage, scene.frame, rows=1)
     assert bands["flags"].tobytes() == whole.frame.flags.tobytes()
     assert any(key.startswith("dropped ") for key in whole.metrics)
 

@@ -18,7 +18,7 @@ from astroclean.core.catalogs import sources_of_table
 from astroclean.core.frame import Frame
 from astroclean.core.scope import Chunk
 from astroclean.errors import StageError
-from astroclean.testing.bands import frame_bands
+from astroclean.testing.chunks import frame_chunks
 
 SHAPE = (60, 80)
 # Fractions of two, so that a shift by whole pixels is exact.
@@ -183,7 +183,7 @@ class TestSky:
         frame = frame_of(tangent())
         sky = sky_of(frame.wcs)
         by_sky, by_pixel = Table({"ra": sky.ra, "dec": sky.dec}), Table({"x": X, "y": Y})
-        for band, _ in frame_bands(frame, rows=11, halo=4):
+        for band, _ in frame_chunks(frame, rows=11, halo=4):
             assert band.chunk is not None
             rows = band.chunk.origin[0]
             expected = truth() - [0, 0, rows]

@@ -14,7 +14,7 @@ from astroclean.core.resources import ImageResource
 from astroclean.core.results import Mask
 from astroclean.core.scope import Chunk, Scope, Survey, chunk_of
 from astroclean.errors import ContractError, StageError
-from astroclean.testing.bands import frame_bands, run_in_bands
+from astroclean.testing.chunks import frame_chunks, run_in_chunks
 
 
 class Highest(Survey):
@@ -59,14 +59,14 @@ def noise(shape: tuple[int, int], seed: int = 2) -> Frame:
 def test_bands_know_the_whole_frame(shape: tuple[int, int], rows: int, seed: int) -> None:
     frame = noise(shape, seed)
     whole = Bright().run(frame).frame
-    assert np.array_equal(run_in_bands(Bright(), frame, rows=rows)["flags"], whole.flags)
+    assert np.array_equal(run_in_chunks(Bright(), frame, rows=rows)["flags"], whole.flags)
     above = frame.data > frame.data.max() / 2
     assert np.array_equal(whole.where("BRIGHT"), above & (np.count_nonzero(above) <= 10))
 
 
 def test_a_part_of_which_the_whole_was_not_measured_is_refused() -> None:
     """It would be judged by its own rows, and nobody would see it."""
-    band, _ = next(frame_bands(noise((30, 20)), rows=10, halo=0))
+    band, _ = next(frame_chunks(noise((30, 20)), rows=10, halo=0))
     with pytest.raises(ContractError, match="on the whole frame"):
         Bright().run(band)
 
@@ -85,11 +85,11 @@ def test_the_image_of_an_option_is_cut_like_the_frame() -> None:
     resource = ImageResource._validate(image)
     frame = noise((30, 20))
     assert np.array_equal(resource.image_for(frame), image)
-    for band, own in frame_bands(frame, rows=7, halo=3):
+    for band, own in frame_chunks(frame, rows=7, halo=3):
         assert band.chunk is not None
         first = band.chunk.origin[0]
         assert np.array_equal(resource.image_for(band), image[first : first + band.shape[0]])
         assert 0 < own.stop - own.start <= 7
-    small, _ = next(frame_bands(noise((31, 20)), rows=7, halo=3))
+    small, _ = next(frame_chunks(noise((31, 20)), rows=7, halo=3))
     with pytest.raises(StageError, match=r"shape of the frame \(31, 20\)"):
         resource.image_for(small)

@@ -18,7 +18,7 @@ from astroclean.core.scope import Scope, measure
 from astroclean.errors import ContractError
 from astroclean.inference.engine import open_engine
 from astroclean.inference.predictor import Predictor
-from astroclean.testing.bands import frame_bands, run_in_bands
+from astroclean.testing.chunks import frame_chunks, run_in_chunks
 from astroclean.tiling.sample import SampleGatherer
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def test_bands_give_the_bytes_of_the_frame(
     frame = exposure(shape)
     whole = stage.run(frame).frame.data
     assert np.array_equal(np.isnan(whole), np.isnan(frame.data)), "every pixel has an answer"
-    assert run_in_bands(stage, frame, rows=rows)["data"].tobytes() == whole.tobytes()
+    assert run_in_chunks(stage, frame, rows=rows)["data"].tobytes() == whole.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_is_measured_of_the_frame_is_measured_of_all_of_it(
     stage = Restored(predictor(tmp_path, "pooled", normalization=normalization))
     frame = exposure((180, 90))
     whole = stage.run(frame).frame.data
-    assert run_in_bands(stage, frame, rows=50)["data"].tobytes() == whole.tobytes()
+    assert run_in_chunks(stage, frame, rows=50)["data"].tobytes() == whole.tobytes()
 
 
 def test_a_halo_or_a_step_that_is_too_small_is_seen(tmp_path: Path) -> None:
@@ -116,13 +116,13 @@ def test_a_halo_or_a_step_that_is_too_small_is_seen(tmp_path: Path) -> None:
     for wrong in (Narrow, Unaligned):
         stage = wrong(predictor(tmp_path, "pooled"))
         expected = stage.run(frame).frame.data
-        found = run_in_bands(stage, frame, rows=13 if wrong is Unaligned else 40)["data"]
+        found = run_in_chunks(stage, frame, rows=13 if wrong is Unaligned else 40)["data"]
         assert np.isnan(found[np.isfinite(expected)]).any()
 
 
 def test_a_part_that_was_not_measured_is_refused(tmp_path: Path) -> None:
     network = predictor(tmp_path, "pooled", normalization={"name": "asinh"})
-    band, _ = next(frame_bands(exposure((180, 90)), rows=50, halo=20))
+    band, _ = next(frame_chunks(exposure((180, 90)), rows=50, halo=20))
     with pytest.raises(ContractError, match="measured on the whole frame"):
         network.predict(band)
 
@@ -158,6 +158,6 @@ def test_the_survey_measures_what_predict_does(tmp_path: Path) -> None:
     frame = exposure((90, 70))
     survey = network.scope(frame).survey
     assert survey is not None
-    found = measure(survey, lambda: frame_bands(frame, rows=11, halo=0))
+    found = measure(survey, lambda: frame_chunks(frame, rows=11, halo=0))
     told = network.predict(frame, measured=found)["answer"]
     assert np.array_equal(told, network.predict(frame)["answer"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 from astropy.io import fits
 
 import astroclean
-from astroclean.io.checksums import wrong_sums
+from astroclean.io.checksums import digest_and_sums, wrong_sums
 from astroclean.io.source import FitsSource
 
 if TYPE_CHECKING:
@@ -36,7 +37,21 @@ def written(path: Path) -> bytes:
 
 def told(path: Path) -> list[str]:
     with FitsSource(path) as source:
-        return wrong_sums(source)
+        digest, found = digest_and_sums(source)
+        assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert found == wrong_sums(source)
+        return found
+
+
+@pytest.mark.parametrize("odd", ["no padding", "trailing bytes", "longer than a chunk"])
+def test_one_reading_of_odd_files(odd: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.fits"
+    if odd == "longer than a chunk":
+        fits.PrimaryHDU(image("f4", (1100, 1101))).writeto(path, checksum=True)
+    else:
+        content = written(path)
+        path.write_bytes(content[:-2000] if odd == "no padding" else content + bytes(999))
+    assert told(path) == []
 
 
 def test_sums_of_astropy_are_right(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 from astroclean.runner.executors import (
     ProcessExecutor,
     SerialExecutor,
-    WorkerDied,
     make_executor,
 )
+from astroclean.testing.executors import ExecutorContract
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +31,6 @@ def square(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], int]:
     text = (
         "import os, time\n"
         "def square(n):\n"
-        "    if n < 0: raise ValueError(f'{n} is negative')\n"
-        "    if n == 13: os._exit(1)\n"
         "    if n == 99: time.sleep(60)\n"
         "    return n * n\n"
         "def process_id(n):\n"
@@ -48,35 +46,21 @@ def square(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], int]:
     return function
 
 
-@pytest.mark.parametrize("jobs", [0, 1, 2])
-def test_results_and_faults(square: Callable[[int], int], jobs: int) -> None:
-    items = [3, -1, 5, 0, -2, 7]
-    executor = ProcessExecutor(jobs) if jobs else make_executor(0)
-    outcomes = dict(executor.map(square, items))
-    assert sorted(outcomes) == list(range(len(items)))
-    for index, item in enumerate(items):
-        if item >= 0:
-            assert outcomes[index] == item * item
-        else:
-            assert isinstance(outcomes[index], ValueError)
-            assert str(item) in str(outcomes[index])
+class TestSerial(ExecutorContract):
+    has_own_workers = False
+
+    def make(self) -> SerialExecutor:
+        return SerialExecutor()
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_no_items(square: Callable[[int], int], jobs: int) -> None:
-    assert list(make_executor(jobs).map(square, [])) == []
+class TestOneProcess(ExecutorContract):
+    def make(self) -> ProcessExecutor:
+        return ProcessExecutor(1)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_deaths_cost_their_items_alone(square: Callable[[int], int], jobs: int) -> None:
-    items = [1, 13, 2, 3, 13, 4, 5]
-    outcomes = list(ProcessExecutor(jobs).map(square, items))
-    assert sorted(index for index, _ in outcomes) == list(range(len(items)))
-    for index, outcome in outcomes:
-        if items[index] == 13:
-            assert isinstance(outcome, WorkerDied)
-        else:
-            assert outcome == items[index] ** 2
+class TestProcesses(ExecutorContract):
+    def make(self) -> ProcessExecutor:
+        return ProcessExecutor(3)
 
 
 def test_leaving_early_ends_the_workers(square: Callable[[int], int]) -> None:

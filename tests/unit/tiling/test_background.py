@@ -11,7 +11,7 @@ from photutils.background import Background2D
 
 from astroclean.core.frame import Frame
 from astroclean.core.scope import measure
-from astroclean.testing.bands import frame_bands
+from astroclean.testing.chunks import frame_chunks
 from astroclean.tiling.background import (
     Background,
     BackgroundSurvey,
@@ -186,5 +186,5 @@ def test_the_survey_leaves_out_what_is_rejected() -> None:
     frame = Frame(data, unit="adu", flags=flags)
     clean = gathered(data, flags == 0, [], MeshSettings(box=40))
     survey = BackgroundSurvey(MeshSettings(box=40))
-    found = measure(survey, lambda: frame_bands(frame, rows=33, halo=5))
+    found = measure(survey, lambda: frame_chunks(frame, rows=33, halo=5))
     assert np.array_equal(found.level_mesh, clean.level_mesh)

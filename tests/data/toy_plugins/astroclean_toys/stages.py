@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 import warnings
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +35,7 @@ from astroclean.core.results import (
     Upsampling,
 )
 from astroclean.core.results import Score as ScoreAnswer
+from astroclean.core.run_cache import cached_for_run
 from astroclean.core.scope import Scope
 from astroclean.core.sources import Sources, SourceStamp
 from astroclean.inference.card import load_card
@@ -224,6 +224,10 @@ class SourceMask(Masker):
         """Return the segmentation."""
         return Needs(frozenset({"sources", "segmentation"}))
 
+    def scope(self, frame: Frame) -> Scope:
+        """Return a pixel."""
+        return Scope(0)
+
     def find(self, frame: Frame) -> Mask:
         """Return the pixels of the sources."""
         return Mask((frame.sources.segmentation > 0) * np.uint32(MaskPlane.USER_2))
@@ -249,9 +253,9 @@ class RestoreOptions(StageOptions):
     """Path of a network's card (TOML), its weights beside it."""
 
 
-@lru_cache
+@cached_for_run(maxsize=4)
 def _predictor(card: str) -> Predictor:
-    """Open a network once a process."""
+    """Open a network once a run."""
     told = load_card(Path(card))
     return Predictor(told, open_engine(told, find_weights(told)), tile=40)
 

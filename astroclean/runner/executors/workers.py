@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import types
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +28,7 @@ __all__ = ["start_pool", "submitted", "terminate"]
 
 _LOGGER = "astroclean"
 _LONGEST_FOLDER = 70  # bytes; of a socket 107 on Linux and 103 on others are possible
+_PATIENCE = 10.0  # seconds; an end that is asked for takes none
 _ASKS_TO_END = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
@@ -89,11 +91,18 @@ def submitted(pool: ProcessPoolExecutor, *call: Any) -> Future[Any]:
 
 
 def terminate(pool: ProcessPoolExecutor) -> None:
-    """End workers at once instead of waiting for their items."""
+    """End workers at once instead of waiting for their items; none lives when it returns."""
     processes = list((getattr(pool, "_processes", None) or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
+    # By their sentinels: the thread of the pool waits for the processes themselves.
+    living = {process.sentinel: process for process in processes}
+    for signal_name in ("terminate", "kill"):  # the second for what is stopped or does not listen
+        for process in living.values():
+            getattr(process, signal_name)()
+        end = time.monotonic() + _PATIENCE
+        while living and time.monotonic() < end:
+            for sentinel in multiprocessing.connection.wait([*living], timeout=_PATIENCE):
+                living.pop(sentinel)
 
 
 def _method(folder: Path, *, fork: bool) -> str:

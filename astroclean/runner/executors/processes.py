@@ -1,67 +1,27 @@
-"""Where calls happen: here, or in several processes. A dead worker costs one item, no more."""
+"""Calls in worker processes of the standard library. A dead one costs one item, no more."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import multiprocessing
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from astroclean.runner.workers import start_pool, submitted, terminate
+from astroclean.runner.executors.executor import WorkerDied, called
+from astroclean.runner.executors.workers import start_pool, submitted, terminate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
-__all__ = ["Executor", "ProcessExecutor", "SerialExecutor", "WorkerDied", "make_executor"]
-
+__all__ = ["ProcessExecutor"]
 
 _NO_PROCESS = (BrokenProcessPool, OSError, RuntimeError, MemoryError)
 """What starting a process raises where memory, disk or the number of processes is at its limit."""
 
 
 _WORK = "astroclean.runner.work"  # what a worker does; importing it takes most of a second
-
-
-class WorkerDied(Exception):  # noqa: N818 - an event that the runner records
-    """The process that worked on an item ended: killed, out of memory, or a crash in C code."""
-
-    seconds = 0.0
-    """How long it had worked, its start included."""
-
-
-class Executor(Protocol):
-    """Applies a function to items. Function and items can be pickled; results come as they end."""
-
-    def prepare(self) -> None:
-        """Begin to import what files need where calls will happen, and do not wait for it."""
-
-    def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any]
-    ) -> Iterator[tuple[int, Any]]:
-        """Yield (index of the item, result or exception)."""
-
-    def close(self) -> None:
-        """Let go of what the executor holds."""
-
-
-class SerialExecutor:
-    """Calls in this process, one after the other; what kills one call kills them all."""
-
-    def prepare(self) -> None:
-        """Do nothing: this process has imported what the caller needs."""
-
-    def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any]
-    ) -> Iterator[tuple[int, Any]]:
-        """Yield (index of the item, result or exception)."""
-        for index, item in enumerate(items):
-            yield index, _called(function, item)
-
-    def close(self) -> None:
-        """Hold nothing, hence do nothing."""
 
 
 class ProcessExecutor:
@@ -76,11 +36,16 @@ class ProcessExecutor:
     """
 
     def __init__(self, jobs: int, *, fork: bool = False) -> None:
-        self.jobs = jobs
+        self.workers = jobs
         self._may_fork = fork
         # Few in flight: when a worker dies, few are suspects.
         self._most_in_flight = 2 * jobs if jobs > 1 else 1
-        self._workers: ProcessPoolExecutor | None = None
+        self._pool: ProcessPoolExecutor | None = None
+
+    @property
+    def workers_of_host(self) -> int:
+        """All of them."""
+        return self.workers
 
     def prepare(self) -> None:
         """Let the first worker start and import, while this process goes on."""
@@ -88,12 +53,12 @@ class ProcessExecutor:
             importlib.import_module(_WORK)  # once for both
         with contextlib.suppress(*_NO_PROCESS):  # `map` tells
             self._start()
-            assert self._workers is not None
-            submitted(self._workers, _imported, _WORK)
+            assert self._pool is not None
+            submitted(self._pool, _imported, _WORK)
 
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Any]
-    ) -> Iterator[tuple[int, Any]]:
+    ) -> Generator[tuple[int, Any]]:
         """Yield (index of the item, result or exception)."""
         waiting = list(enumerate(items))
         while waiting:
@@ -119,7 +84,7 @@ class ProcessExecutor:
                 while queue and len(running) < self._most_in_flight:
                     index, item = queue.pop()
                     try:
-                        running[submitted(pool, _called, function, item)] = (index, item)
+                        running[submitted(pool, called, function, item)] = (index, item)
                     except _NO_PROCESS:
                         return done, [*running.values(), (index, item)]
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -149,18 +114,18 @@ class ProcessExecutor:
     def _shared_pool(self) -> Iterator[ProcessPoolExecutor]:
         """Give the workers of this executor; they live on from one `map` to the next."""
         self._start()
-        assert self._workers is not None
+        assert self._pool is not None
         try:
-            yield self._workers
+            yield self._pool
         except BaseException:
-            terminate(self._workers)
-            self._workers = None
+            terminate(self._pool)
+            self._pool = None
             raise
 
     @contextlib.contextmanager
     def _own_pool(self) -> Iterator[ProcessPoolExecutor]:
         """Give one worker that others do not depend on."""
-        pool = start_pool(1, of=self.jobs)
+        pool = start_pool(1, of=self.workers)
         try:
             yield pool
         except BaseException:
@@ -170,58 +135,28 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """End the workers."""
-        if self._workers is not None:
-            self._workers.shutdown()
-            self._workers = None
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
     def _start(self) -> None:
-        if self._workers is None:
-            self._workers = start_pool(self.jobs, of=self.jobs, fork=self._may_fork)
+        if self._pool is None:
+            self._pool = start_pool(self.workers, of=self.workers, fork=self._may_fork)
             self._may_fork = False  # by then this process has threads, and has computed
-
-
-def make_executor(jobs: int, *, fork: bool = False) -> Executor:
-    """Return the executor for a number of worker processes.
-
-    Parameters
-    ----------
-    jobs : int
-        With 0, calls are made in this process, and a crash in C code ends it. So they are in a
-        process that must not have any of its own, as a worker of `multiprocessing.Pool`.
-    fork : bool
-        Whether this process is known to have computed nothing, so that it may be forked. A single
-        worker is then there at once; several share the cores, which they must know before they
-        import anything.
-
-    Returns
-    -------
-    Executor
-        To be closed.
-    """
-    if jobs < 1 or multiprocessing.current_process().daemon:
-        return SerialExecutor()
-    return ProcessExecutor(jobs, fork=fork and jobs == 1)
 
 
 def _imported(module: str) -> None:
     importlib.import_module(module)
 
 
-def _called(function: Callable[[Any], Any], item: Any) -> Any:
-    started = time.perf_counter()
-    try:
-        return function(item)
-    except Exception as error:  # noqa: BLE001 - handed to the runner
-        vars(error)["seconds"] = time.perf_counter() - started
-        return error
-
-
 def _alone(pool: ProcessPoolExecutor, function: Callable[[Any], Any], item: Any) -> Any:
     started = time.perf_counter()
     try:
-        outcome = _outcome(submitted(pool, _called, function, item))
+        future = submitted(pool, called, function, item)
     except _NO_PROCESS as error:
         return _not_started(error)
+    wait([future])
+    outcome = _outcome(future)
     if isinstance(outcome, WorkerDied):
         outcome.seconds = time.perf_counter() - started
     return outcome
@@ -236,9 +171,11 @@ def _is_broken(future: Future[Any]) -> bool:
 
 
 def _outcome(future: Future[Any]) -> Any:
-    try:
-        return future.result()
-    except BrokenProcessPool:
+    """Return what became of a call that has ended; nothing is raised, whatever it was."""
+    fault = future.exception()
+    if isinstance(fault, BrokenProcessPool):
         return WorkerDied(
             "the process that worked on it died; out of memory, or a crash in a library"
         )
+    # A result that cannot be pickled is a fault of its item alone.
+    return future.result() if fault is None else fault
