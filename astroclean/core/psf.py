@@ -163,9 +163,9 @@ class Psf:
         """Return the PSF of a part of the frame, whose first pixel is (x, y) of the whole."""
         if self.positions is None:
             return self
-        part = copy.copy(self)
-        object.__setattr__(part, "positions", self.positions - [x, y])
-        object.__setattr__(part, "_places", StampPositions(part.positions))
+        part, positions = copy.copy(self), self.positions - [x, y]
+        object.__setattr__(part, "positions", positions)
+        object.__setattr__(part, "_places", StampPositions(positions))
         return part
 
     def images_at(self, positions: NDArray[np.float64]) -> list[PsfImage]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from astroclean.core.scope import chunk_of
 from astroclean.io.rowstore import RowStore
-from astroclean.runner.joined_sources import JoinedSources
+from astroclean.runner.joined_sources import JoinedSources, numbered_layers
 from astroclean.runner.outputs import kept_layers
 from astroclean.runner.state import Account, FrameState
 
@@ -187,7 +187,7 @@ class StateStore:
         )
         sources = self._sources.within(frame)
         frame = frame if sources is None else frame.replace(sources=sources)
-        layers = layers_of(images, self._layers)
+        layers = numbered_layers(layers_of(images, self._layers), sources)
         return FrameState(frame, sources=sources, given=sources, layers=layers)
 
 

@@ -19,6 +19,7 @@ from astropy.table import QTable
 import astroclean
 from astroclean.config.load import load_pipeline
 from astroclean.core.scope import chunk_of
+from astroclean.core.sources import Sources
 from astroclean.core.stage import Stage
 from astroclean.errors import ConfigurationError, NeedError
 from astroclean.io.read import Exposure
@@ -363,7 +364,7 @@ def test_a_source_on_a_border_is_found_once_and_whole(tmp_path: Path, plugin: st
     data += 300 * np.exp(-(((y - 448) / 25) ** 2 + ((x - 130) / 5) ** 2) / 2)
     header = fits.Header({"BUNIT": "adu", "GAIN": 2.0, "RDNOISE": 4.0})
     fits.PrimaryHDU(data.astype("f4"), header).writeto(tmp_path / "raw.fits")
-    keep = ["flags", "sources", "stamps"]
+    keep = ["flags", "sources", "stamps", "segmentation"]
     pipeline = {
         "schema": 1,
         "stage": [{"plugin": plugin}, {"plugin": "toy-source-mask"}],
@@ -388,6 +389,16 @@ def test_a_source_on_a_border_is_found_once_and_whole(tmp_path: Path, plugin: st
         assert np.abs(np.asarray(cut[name]) - np.asarray(whole[name])).max() < 0.02
     assert np.asarray(cut["npix"]) == pytest.approx(np.asarray(whole["npix"]), rel=0.05)
     assert np.asarray(cut["flux"]) == pytest.approx(np.asarray(whole["flux"]), rel=0.01)
+    for name in ("whole", "cut"):
+        folder = tmp_path / name
+        again = Sources.read(folder / "raw_sources.fits", segmentation=folder / "raw_clean.fits")
+        labels = again.segmentation
+        assert labels is not None
+        assert set(np.unique(labels)) == {0, *again.table["id"].tolist()}
+        pixels = np.bincount(labels.ravel())[np.asarray(again.table["id"])]
+        np.testing.assert_array_equal(pixels > 0, True)
+        at = labels[np.rint(again.table["y"]).astype(int), np.rint(again.table["x"]).astype(int)]
+        np.testing.assert_array_equal(at, again.table["id"])
     masks = [
         fitsio.read(str(tmp_path / name / "raw_clean.fits"), ext="FLAGS")
         for name in ("whole", "cut")
