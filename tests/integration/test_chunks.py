@@ -350,9 +350,13 @@ def test_a_screened_exposure_is_taken_through_once(
         assert bytes_of[0] == bytes_of[1]
 
 
-@pytest.mark.parametrize("plugin", ["sep", "photutils"])
+@pytest.mark.parametrize(
+    ("plugin", "after"), [("sep", []), ("sep", ["toy-source-mask"]), ("photutils", [])]
+)
 @pytest.mark.usefixtures("toys")
-def test_a_source_on_a_border_is_found_once_and_whole(tmp_path: Path, plugin: str) -> None:
+def test_a_source_on_a_border_is_found_once_and_whole(
+    tmp_path: Path, plugin: str, after: list[str]
+) -> None:
     """Chunks of 64 rows and halos of 192; stars on every border, and a galaxy of 80 rows."""
     rng = np.random.default_rng(4)
     data = rng.normal(500, 5, (900, 160))
@@ -367,7 +371,7 @@ def test_a_source_on_a_border_is_found_once_and_whole(tmp_path: Path, plugin: st
     keep = ["flags", "sources", "stamps", "segmentation"]
     pipeline = {
         "schema": 1,
-        "stage": [{"plugin": plugin}, {"plugin": "toy-source-mask"}],
+        "stage": [{"plugin": one} for one in (plugin, *after)],
         "products": {"keep": keep, "report": False},
     }
     found = []
