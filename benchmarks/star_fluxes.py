@@ -13,7 +13,7 @@ import argparse
 from collections import defaultdict
 
 import numpy as np
-from astroclean_pconv.samples import draw_defects
+from astroclean_pconv.train.samples import draw_defects
 from machine import processor, today
 from photutils.aperture import CircularAperture, aperture_photometry
 

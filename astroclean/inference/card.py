@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from astroclean.core.configs import read_toml
 from astroclean.core.domain import Domain
@@ -14,7 +14,19 @@ from astroclean.core.points import plugin_packages
 from astroclean.core.regular import user_path
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError, PluginLoadError
+from astroclean.inference.calibration import Calibration, read_classes
+from astroclean.inference.card_parts import (
+    Declared,
+    Example,
+    Input,
+    NetworkCode,
+    Output,
+    Precision,
+    Tolerance,
+    WeightsFile,
+)
 from astroclean.inference.normalize import Identity, Normalization
+from astroclean.inference.stamp_card import StampCard  # noqa: TC001 - pydantic needs it
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,89 +47,11 @@ __all__ = [
     "named_card",
 ]
 
-Precision = Literal["f32", "bf16", "f16"]
 Batch = tuple[PositiveInt, PositiveInt, PositiveInt]
-_PLAIN_NAME = r"^[\w.-]+$"
 _SUFFIX = ".card.toml"
-_TARGET = r"^[\w.]+:\w+$"
 
 
-class _Declared(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True
-    )
-
-
-class Input(_Declared):
-    """One input tensor, (n, channels, ny, nx) float32."""
-
-    name: str
-    """Name in the ONNX file."""
-    content: Literal["data", "valid", "extra"] = "data"
-    """``data``: normalized pixels; ``valid``: 1 where a pixel is to be believed, else 0;
-    ``extra``: given by the stage under the name of the tensor, as it is."""
-    channels: int = Field(default=1, ge=1)
-    """Of ``extra``; the others have one."""
-
-
-class Output(_Declared):
-    """One output tensor, (n, channels, ny * scale, nx * scale) float32."""
-
-    name: str
-    """Name in the ONNX file."""
-    channels: tuple[str, ...] = Field(default=("image",), min_length=1)
-    """What each channel is, such as the plane that it finds."""
-    content: Literal["intensity", "width", "plain"] = "plain"
-    """``intensity``: the normalization is undone; ``width``: the same for a difference of
-    intensities, such as an expected error; ``plain``: as it is, such as probabilities."""
-    at_invalid: Literal["nan", "keep"] = "nan"
-    """What stands where the pixel was not valid: NaN, or the answer (a network that fills)."""
-
-
-class WeightsFile(_Declared):
-    """The ONNX file."""
-
-    file: str = Field(pattern=_PLAIN_NAME)
-    """Its name, without folder."""
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of its bytes."""
-    size: int = Field(ge=1)
-    """In bytes."""
-
-
-class Tolerance(_Declared):
-    """How far two engines, or an engine and the stored answer, may be apart.
-
-    ``|a - b| <= absolute + relative * |b|`` in every element.
-    """
-
-    absolute: float = Field(default=1e-5, ge=0)
-    """In the unit of the tensor."""
-    relative: float = Field(default=1e-4, ge=0)
-    """Part of the value."""
-
-
-class NetworkCode(_Declared):
-    """Where the architecture is written, for engines that do not read ONNX."""
-
-    torch: str | None = Field(default=None, pattern=_TARGET)
-    """``module:function`` that returns a `torch.nn.Module`."""
-    keras: str | None = Field(default=None, pattern=_TARGET)
-    """``module:function`` that returns a `keras.Model`."""
-    keras_layout: Literal["nhwc", "nchw"] = "nhwc"
-    """Order of axes inside the Keras model; batches outside are always nchw."""
-    constants: tuple[str, ...] = ()
-    """Initializers with two or more axes that are no parameters."""
-
-
-class Example(_Declared):
-    """A stored input and its answer, for ``astroclean weights verify``."""
-
-    file: str = Field(pattern=_PLAIN_NAME)
-    """NumPy archive beside the card, with arrays ``in_<tensor>`` and ``out_<tensor>``."""
-
-
-class NetworkCard(_Declared):
+class NetworkCard(Declared):
     """Everything about a network but its numbers."""
 
     schema_version: Literal[1] = Field(alias="schema")
@@ -150,6 +84,11 @@ class NetworkCard(_Declared):
     """In the order in which the architecture gives them."""
     normalization: Normalization = Identity()
     """What is done to pixels on the way in and undone on the way out."""
+    stamp: StampCard | None = None
+    """Of a network that looks at stamps around sources; none: it takes frames tile by tile."""
+    calibration: Calibration = Calibration()
+    """What was learned after the training. Tables of classes may also lie beside the card, in
+    ``NAME.classes.toml``."""
     weights: WeightsFile
     """The ONNX file."""
     precision: dict[Precision, Tolerance] = Field(min_length=1)
@@ -172,6 +111,27 @@ class NetworkCard(_Declared):
             if len(set(names)) != len(names):
                 raise ValueError(f"two tensors have the same name: {', '.join(names)}")
         return self
+
+    @model_validator(mode="after")
+    def _stamps_fit(self) -> Self:
+        if self.stamp is None:
+            named = [tensor.name for tensor in self.inputs if tensor.planes]
+            if named:
+                raise ValueError(f"planes of input {', '.join(named)}: need the table [stamp]")
+            return self
+        problems = list(self.stamp.problems(self.inputs, self.multiple))
+        if self.stamp.scaling == "normalization" and self.normalization.measures_frame:
+            problems.append('normalization.scope: of stamps it is "tile"; the frame is not seen')
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def shapes(self) -> tuple[Batch, ...]:
+        """(n, ny, nx) of the batches that engines should be ready for."""
+        if self.stamp is None or self.batches:
+            return self.batches
+        return ((self.stamp.batch, self.stamp.side, self.stamp.side),)
 
     @property
     def default_precision(self) -> Precision:
@@ -243,7 +203,7 @@ def load_card(path: Path) -> NetworkCard:
         The file cannot be read, or is not a card; every problem is listed.
     """
     try:
-        content: dict[str, Any] = read_toml(path)
+        content: dict[str, Any] = _with_classes(read_toml(path), path)
         # A `folder` in the file must not stand for the card's own.
         given = {"no such key": content["folder"]} if "folder" in content else {}
         return NetworkCard.model_validate({**content, **given, "folder": path.parent})
@@ -252,6 +212,18 @@ def load_card(path: Path) -> NetworkCard:
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise PluginLoadError("card is wrong: " + "; ".join(lines), where=str(path)) from error
+
+
+def _with_classes(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the content of a card with the tables of classes that lie beside it."""
+    beside = path.with_name(path.name.removesuffix(_SUFFIX) + ".classes.toml")
+    if not path.name.endswith(_SUFFIX) or not beside.is_file():
+        return content
+    calibration = content.get("calibration", {})
+    if "classes" in calibration:
+        problem = f"calibration.classes: told twice, also in {beside.name}; remove one"
+        raise ConfigurationError(problem, where=str(path))
+    return {**content, "calibration": {**calibration, "classes": read_classes(beside)}}
 
 
 def foreign_code(card: NetworkCard, target: str) -> str | None:

@@ -78,6 +78,11 @@ class _Transform(BaseModel):
 
     measures_sky: ClassVar[bool] = True
 
+    @property
+    def measures_frame(self) -> bool:
+        """Whether it must see all of a frame before it knows what to do with a part of it."""
+        return self.scope == "frame" and self.measures_sky
+
     def gatherer(self, shape: tuple[int, int], *, threads: int = 1) -> Gatherer:  # noqa: ARG002
         """Return what takes the rows of a frame of this shape, for :meth:`measurement`."""
         return SampleGatherer(shape)

@@ -123,7 +123,7 @@ class OpenVinoEngine:
         }
         count, _, ny, nx = next(iter(contiguous.values())).shape
         batch = (count, ny, nx)
-        requests = self._requests_for(batch if batch in self._card.batches else None)
+        requests = self._requests_for(batch if batch in self._card.shapes else None)
         request = requests.get()
         try:
             request.infer(contiguous)

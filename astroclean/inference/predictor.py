@@ -103,11 +103,22 @@ class Predictor:
     batch : int
         Most tiles given to the engine together, of one row of tiles. It changes the speed, and
         the answer by rounding at most.
+
+    Raises
+    ------
+    ContractError
+        The network looks at stamps.
     """
 
     def __init__(
         self, card: NetworkCard, engine: Engine, *, tile: int = 512, batch: int = 4
     ) -> None:
+        if card.stamp is not None:
+            raise ContractError(
+                "looks at stamps around sources: its card has a table [stamp]",
+                where=f"network '{card.name}'",
+                remedy="Use StampPredictor.",
+            )
         self.card = card
         self.engine = engine
         margin = -(-card.halo // card.multiple) * card.multiple

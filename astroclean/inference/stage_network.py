@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from astroclean.core.options import StageOptions
+from astroclean.core.scope import Scope
 from astroclean.errors import AstrocleanWarning
 from astroclean.inference.card import Precision, load_card
 from astroclean.inference.domain import check_domain
 from astroclean.inference.engine import EngineSettings, choose_engine, open_engine
 from astroclean.inference.predictor import Predictor
+from astroclean.inference.stamp_predictor import StampPredictor
 from astroclean.inference.weights import card_digest, find_weights
 
 if TYPE_CHECKING:
@@ -21,11 +23,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.core.frame import Frame
-    from astroclean.core.scope import Scope
     from astroclean.inference.card import NetworkCard
     from astroclean.inference.engine import Engine
 
-__all__ = ["EngineOptions", "NetworkOptions", "NetworkTiles", "StageNetwork"]
+__all__ = [
+    "EngineOptions",
+    "NetworkOptions",
+    "NetworkStamps",
+    "NetworkTiles",
+    "StageNetwork",
+    "StampOptions",
+]
 
 
 class EngineOptions(StageOptions):
@@ -52,6 +60,14 @@ class NetworkOptions(EngineOptions):
     """Tiles given to the engine together."""
 
 
+class StampOptions(EngineOptions):
+    """Settings of a stage that shows its network stamps around sources."""
+
+    batch: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Stamps given to the engine together; none: as the card of the network says. It changes the
+    speed, and the answer by rounding at most."""
+
+
 class StageNetwork:
     """A network as a stage uses it.
 
@@ -60,7 +76,8 @@ class StageNetwork:
     card : Path
         Its card.
     options : EngineOptions
-        Of the stage; `NetworkOptions` for one that asks for a :attr:`predictor`.
+        Of the stage; `NetworkOptions` for one that asks for a :attr:`predictor`, `StampOptions` for
+        :attr:`stamps`.
     channels : sequence of str
         Channels that the stage wants, where it does not want all: others cost time.
 
@@ -115,6 +132,13 @@ class StageNetwork:
         assert isinstance(options, NetworkOptions)  # else there are no tiles
         return Predictor(self.card, self.engine, tile=options.tile, batch=options.batch)
 
+    @property
+    def stamps(self) -> StampPredictor:
+        """The network on the sources of frames."""
+        options = self._options
+        assert isinstance(options, StampOptions)  # else there is no batch
+        return StampPredictor(self.card, self.engine, batch=options.batch)
+
     def warn_outside_domain(self, frame: Frame) -> None:
         """Warn where a frame is not of the kind that the network was trained on."""
         for told in check_domain(self.card, frame):
@@ -133,6 +157,24 @@ class NetworkTiles:
     def scope(self, frame: Frame) -> Scope:
         """Return the reach of the network, the height of its tiles and what it must measure."""
         return self._network.predictor.scope(frame)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return weights, engine and precision."""
+        return self._network.fingerprint()
+
+
+class NetworkStamps:
+    """What every stage answers of itself that shows its network stamps around sources.
+
+    A mixin, before the base class of the kind; the stage sets ``_network`` in ``__init__``. One
+    that finds its sources on the whole frame has a scope of its own.
+    """
+
+    _network: StageNetwork
+
+    def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - the same for every frame
+        """Return the reach of stamps that touch a row."""
+        return Scope(halo=self._network.stamps.halo)
 
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine and precision."""

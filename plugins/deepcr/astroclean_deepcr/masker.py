@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["DeepCR", "DeepCROptions"]
 
 _CARDS = Path(__file__).parent / "cards"
-_ADVISED = {"acs-wfc": 0.5, "wfc3-uvis": 0.15, "decam": 0.5}
 
 
 class DeepCROptions(NetworkOptions):
@@ -68,7 +67,8 @@ class DeepCR(NetworkTiles, Masker):
     @property
     def _threshold(self) -> float:
         chosen = self.options.threshold
-        return _ADVISED[self.options.weights] if chosen is None else chosen
+        advised = self._network.card.calibration.classes[MaskPlane.COSMIC_RAY.alias]
+        return advised.threshold if chosen is None else chosen
 
     def scope(self, frame: Frame) -> Scope:
         """Return that of the network; the frame is measured in the unit of the network."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean_maximask.priors import ClassSettings
+    from astroclean.inference.calibration import ClassSettings
 
 __all__ = ["example_pixels", "write_card", "write_classes", "write_network"]
 

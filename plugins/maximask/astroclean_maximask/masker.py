@@ -15,14 +15,13 @@ from astroclean.core.needs import Provides
 from astroclean.core.planes import MaskPlane, count_planes, parse_planes
 from astroclean.core.results import Mask
 from astroclean.core.scope import Scope, chunk_of
-from astroclean.errors import AstrocleanWarning
+from astroclean.errors import AstrocleanWarning, ConfigurationError
 from astroclean.inference.stage_network import NetworkOptions, NetworkTiles, StageNetwork
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES
 from astroclean_maximask.evidence.judge import judge
 from astroclean_maximask.priors import (
     known_alias,
     raw_threshold,
-    read_classes,
     update_priors,
     with_overrides,
 )
@@ -84,7 +83,12 @@ class MaxiMask(NetworkTiles, Masker):
     ) -> None:
         super().__init__(options, identity=identity)
         card = card_path("maximask", self.options.weights)
-        known = read_classes(card.with_name(card.name.replace(".card.", ".classes.")))
+        known = StageNetwork(card, self.options).card.calibration.classes
+        if not known:
+            raise ConfigurationError(
+                "weights: the card has no classes; they lie beside it, in NAME.classes.toml",
+                where=str(card),
+            )
         with_priors = with_overrides(known, "prior", self.options.priors)
         self._classes = with_overrides(with_priors, "threshold", self.options.thresholds)
         chosen = [known_alias(name, known) for name in self.options.classes]

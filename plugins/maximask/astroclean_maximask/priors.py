@@ -5,48 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
-from astroclean.core.configs import read_toml
 from astroclean.core.planes import parse_planes
 from astroclean.errors import ConfigurationError, PlaneError
+from astroclean.inference.calibration import ClassSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["ClassSettings", "raw_threshold", "read_classes", "update_priors", "with_overrides"]
-
-
-class ClassSettings(BaseModel):
-    """What is known of one class of one set of weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    training_prior: float = Field(gt=0, lt=1)
-    """Fraction of pixels in the training set."""
-    prior: float = Field(gt=0, lt=1)
-    """Fraction expected in frames."""
-    threshold: float = Field(ge=0, le=1)
-    """Probability above which a pixel is flagged."""
-
-
-def read_classes(path: Path) -> dict[str, ClassSettings]:
-    """Read the classes of a set of weights.
-
-    Parameters
-    ----------
-    path : Path
-        TOML file with a table for each class, named by the alias of its plane.
-
-    Returns
-    -------
-    dict of str to ClassSettings
-        By alias.
-    """
-    return {name: ClassSettings.model_validate(table) for name, table in read_toml(path).items()}
+__all__ = ["known_alias", "raw_threshold", "update_priors", "with_overrides"]
 
 
 def with_overrides(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from astroclean.inference.calibration import ClassSettings
 from astroclean_maximask.average_star import average_star
 from astroclean_maximask.calibration import best_threshold, calibrate
 from astroclean_maximask.classes import BACKGROUND, CHANNELS, OUTPUTS
 from astroclean_maximask.conditions import CONDITIONS
 from astroclean_maximask.export import example_pixels, write_card, write_classes, write_network
 from astroclean_maximask.network import build_compact, build_maximask, build_track
-from astroclean_maximask.priors import ClassSettings
 from astroclean_maximask.scoring import class_counts
 
 if TYPE_CHECKING:

@@ -10,9 +10,7 @@ import pytest
 from astroclean_maximask.classes import CONTAMINANTS
 from astroclean_maximask.masker import MaxiMask, MaxiMaskOptions
 from astroclean_maximask.priors import (
-    ClassSettings,
     raw_threshold,
-    read_classes,
     update_priors,
     with_overrides,
 )
@@ -20,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astroclean.errors import ConfigurationError
+from astroclean.inference.calibration import ClassSettings, read_classes
 
 CARDS = Path(astroclean_maximask.__file__).parent / "cards"
 chance = st.floats(1e-4, 1 - 1e-4)

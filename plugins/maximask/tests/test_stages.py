@@ -168,6 +168,14 @@ def test_another_threshold_beside_the_same_weights_is_another_key(tmp_path: Path
     assert before["card"] != after["card"]
 
 
+def test_weights_without_classes_are_refused(tmp_path: Path) -> None:
+    """Else nothing would be flagged, without a word."""
+    shipped = card_path("maximask", "astroclean")
+    shutil.copy(shipped, tmp_path / shipped.name)
+    with pytest.raises(ConfigurationError, match=r"has no classes; .* NAME\.classes\.toml"):
+        load_stage("maximask", weights=str(tmp_path / shipped.name))
+
+
 def test_a_rejected_exposure_is_told_why(track_card: str) -> None:
     frame = Frame(np.random.default_rng(5).normal(100, 5, (256, 256)), unit="adu")
     stage = load_stage("maxitrack", weights=track_card, prior=0.5, threshold=0.01)

@@ -23,15 +23,15 @@ from astroclean.errors import StageError, SuspectWarning
 from astroclean.inference.card import named_card
 from astroclean.inference.stage_network import StageNetwork
 from astroclean_pconv.compactness import Limits
-from astroclean_pconv.cutouts import REACH
-from astroclean_pconv.depths import DEEPEST, deeper_than, fill_deep
-from astroclean_pconv.filling import Filled, Surroundings, fill_holes
+from astroclean_pconv.fill.cutouts import REACH
+from astroclean_pconv.fill.depths import DEEPEST, deeper_than, fill_deep
+from astroclean_pconv.fill.filling import Filled, Surroundings, fill_holes
 from astroclean_pconv.judging import judge, tell_of_resolved, with_left
 from astroclean_pconv.options import PconvOptions
 from astroclean_pconv.photometry import Apertures, Measured, encircled, photometry
 from astroclean_pconv.positions import refined
-from astroclean_pconv.sources import Sources as FittedSources
-from astroclean_pconv.wings import light_of, without_wings
+from astroclean_pconv.separate.fitted import Sources as FittedSources
+from astroclean_pconv.separate.wings import light_of, without_wings
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from astroclean.core.psf_draw import PsfImage
     from astroclean.core.sources import Sources
     from astroclean_pconv.judging import Judgement
-    from astroclean_pconv.separating import Separated
+    from astroclean_pconv.separate.separator import Separated
 
 __all__ = ["PartialConvolution"]
 
@@ -253,7 +253,7 @@ class PartialConvolution(SourceRemover):
             ) from error
 
     def _separated(self, frame: Frame, around: Surroundings, found: _Found) -> Separated:
-        from astroclean_pconv.separating import Separation  # noqa: PLC0415 - scipy's solvers
+        from astroclean_pconv.separate.separator import Separation  # noqa: PLC0415 - scipy's solvers
 
         assert frame.psf is not None  # needed, hence checked by the base class
         options = self.options

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_pconv.cutouts import REACH, SIDES, CutOut, cut, plan_cutouts
+from astroclean_pconv.fill.cutouts import REACH, SIDES, CutOut, plan_cutouts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,7 +84,7 @@ def placed(plan: list[CutOut], shape: tuple[int, int], first: int = 0) -> NDArra
     found = np.zeros((3, *shape), dtype=int)
     for one in plan:
         for plane, value in zip(found, (one.side, one.y + first, one.x), strict=True):
-            one.put(plane, np.full(one.own.shape, value))
+            one.put(plane, np.full(one.own.shape, value), one.own)
     return found
 
 
@@ -115,7 +115,7 @@ def test_huge_holes_are_shared(length: int) -> None:
     block = np.ones((length, 300), dtype=bool)
     weights = np.zeros(block.shape, dtype=np.float32)
     for one in plan_cutouts(block):
-        one.add(weights, one.weight)
+        one.add(weights, one.weight, one.own)
     # No pixel hangs on the rims of cut-outs alone.
     assert weights.min() > 0.5
 
@@ -130,14 +130,3 @@ def test_small_holes_of_a_neighborhood_share_a_cutout_and_large_ones_are_alone()
     assert [one.side for one in plan_cutouts(mask)] == [64, 96, 128]
     assert [one.side for one in plan_cutouts(mask, sides=[96, 256])] == [96, 96, 256]
     assert plan_cutouts(np.zeros((50, 60), dtype=bool)) == []
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(-90, 90), st.integers(-90, 90), st.sampled_from([64, 96]))
-def test_what_a_cutout_shows_is_the_frame_where_there_is_one(y: int, x: int, side: int) -> None:
-    image = np.arange(50 * 70).reshape(50, 70)
-    shown = cut(image, CutOut(y, x, np.ones((side, side), dtype=bool)), outside=-1)
-    for row, column in ((0, 0), (side // 2, side // 3), (side - 1, side - 1), (5, side - 1)):
-        inside = 0 <= row + y < 50 and 0 <= column + x < 70
-        assert shown[row, column] == (image[row + y, column + x] if inside else -1)
-    assert shown.shape == (side, side)

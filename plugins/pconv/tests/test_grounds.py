@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_pconv.grounds import SIDE, find_maps, real_ground, simulated_ground, star_ground
-from astroclean_pconv.samples import SampleMaker
+from astroclean_pconv.train.grounds import (
+    SIDE,
+    find_maps,
+    real_ground,
+    simulated_ground,
+    star_ground,
+)
+from astroclean_pconv.train.samples import SampleMaker
 from astropy.io import fits
 
 from astroclean.errors import ConfigurationError

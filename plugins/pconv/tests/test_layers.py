@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from astroclean_pconv.layers import Entry, Geometry, PartialConv2d, joined  # noqa: E402 - imports torch
+from astroclean_pconv.network.layers import Entry, Geometry, PartialConv2d, joined  # noqa: E402 - imports torch
 
 GEOMETRIES = [(3, 1, 1), (4, 2, 1), (3, 1, 0)]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from astroclean_pconv.losses import (  # noqa: E402 - imports torch
+from astroclean_pconv.train.losses import (  # noqa: E402 - imports torch
     RELEASE,
     Batch,
     LossWeights,
@@ -21,7 +21,7 @@ from astroclean_pconv.losses import (  # noqa: E402 - imports torch
     simple_error,
     ssim,
 )
-from astroclean_pconv.style import StyleFeatures  # noqa: E402
+from astroclean_pconv.train.style import StyleFeatures  # noqa: E402
 
 from astroclean.errors import ConfigurationError  # noqa: E402
 

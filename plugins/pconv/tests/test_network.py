@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("onnx", reason="onnx is not installed")
 
-from astroclean_pconv.export import export_network  # noqa: E402 - imports torch
-from astroclean_pconv.layers import PartialConv2d, PullPush  # noqa: E402
 from astroclean_pconv.network import build_compact, build_paper  # noqa: E402
+from astroclean_pconv.network.layers import PartialConv2d, PullPush  # noqa: E402
+from astroclean_pconv.train.export import export_network  # noqa: E402 - imports torch
 from maps_of_sources import ROWS, frame_of, run  # noqa: E402
 
 from astroclean.core.uncertainty import deviation_of  # noqa: E402

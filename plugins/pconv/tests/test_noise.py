@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astroclean_pconv.noise import Noise, draw_noise, measure_noise
+from astroclean_pconv.fill.noise import Noise, draw_noise, measure_noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

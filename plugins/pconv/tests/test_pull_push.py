@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from astroclean_pconv.layers import PullPush  # noqa: E402 - imports torch
+from astroclean_pconv.network.layers import PullPush  # noqa: E402 - imports torch
 
 from astroclean.training.torch_onnx import export_torch  # noqa: E402
 

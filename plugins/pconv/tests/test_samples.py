@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astroclean_pconv.samples import (
+from astroclean_pconv.train.samples import (
     CUTS,
     ORIENTATIONS,
     SNR_CLASSES,

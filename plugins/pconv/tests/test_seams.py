@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from astroclean_pconv.cutouts import SIDES
-from astroclean_pconv.depths import DEEPEST, deeper_than
-from astroclean_pconv.filling import Surroundings
+from astroclean_pconv.fill.cutouts import SIDES
+from astroclean_pconv.fill.depths import DEEPEST, deeper_than
+from astroclean_pconv.fill.filling import Surroundings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from maps_of_sources import listed, run

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from astroclean_pconv.filling import Filled, Surroundings
-from astroclean_pconv.separating import Separated, Separation
+from astroclean_pconv.fill.filling import Filled, Surroundings
+from astroclean_pconv.separate.separator import Separated, Separation
 
 from astroclean.core.holes import disks
 from astroclean.simulate.fields import render_stars

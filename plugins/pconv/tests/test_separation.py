@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from astroclean_pconv.clumps import Places, find_clumps
-from astroclean_pconv.separation import Doubts
+from astroclean_pconv.separate.clumps import Places, find_clumps
+from astroclean_pconv.separate.equations import Doubts
 from model_worlds import (
     FWHM,
     PSF,

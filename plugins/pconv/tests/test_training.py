@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from astroclean_pconv.samples import VALIDATION, SampleMaker
-from astroclean_pconv.scoring import hole_scores
-from astroclean_pconv.training import PconvTrainer, _key_of
+from astroclean_pconv.train.samples import VALIDATION, SampleMaker
+from astroclean_pconv.train.scoring import hole_scores
+from astroclean_pconv.train.training import PconvTrainer, _key_of
 from pydantic import ValidationError
 
 from astroclean.errors import ConfigurationError
@@ -141,7 +141,7 @@ def test_samples_of_other_maps_are_kept_apart(tmp_path: Path) -> None:
 
 def test_processes_that_simulate_import_no_framework() -> None:
     code = (
-        "import sys, astroclean_pconv.training, astroclean_pconv.samples as s\n"
+        "import sys, astroclean_pconv.train.training, astroclean_pconv.train.samples as s\n"
         "s.SampleMaker(1)(0)\n"
         "assert not {'torch', 'onnx', 'keras', 'tensorflow'} & set(sys.modules)"
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astroclean_pconv.filling import Surroundings
-from astroclean_pconv.sources import Sources
-from astroclean_pconv.wings import first_fluxes, light_of
+from astroclean_pconv.fill.filling import Surroundings
+from astroclean_pconv.separate.fitted import Sources
+from astroclean_pconv.separate.wings import first_fluxes, light_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from maps_of_sources import NOISE, PSF, ROWS, SHAPE, frame_of, image_of, run, sky

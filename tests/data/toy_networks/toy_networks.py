@@ -308,6 +308,124 @@ def mixed(seed: int = 51) -> Any:
     return graph(nodes, tensors)
 
 
+STAMP_PLANES = ("data", "valid", "psf", "noise", "others")
+_STAMP_LAYERS = {
+    "first": (6, 5, 3),
+    "mixed": (6, 6, 1),
+    "deep": (6, 6, 3),
+    "up": (6, 6, 2),
+    "light": (2, 6, 3),
+    "weight": (1, 6, 1),
+}
+
+
+def stamps(seed: int = 71, *, keras: bool = False) -> Any:
+    """Five planes of a stamp to the light of two sources, and a weight.
+
+    It pools, and mixes in what it sees of all of the stamp. Parameters are named as torch or Keras
+    names them.
+    """
+    kinds = ("kernel", "bias") if keras else ("weight", "bias")
+    names = {
+        layer: [f"{layer}{'/' if keras else '.'}{kind}" for kind in kinds]
+        for layer in _STAMP_LAYERS
+    }
+    tensors = {}
+    for number, (layer, (into, out_of, side)) in enumerate(_STAMP_LAYERS.items()):
+        tensors[names[layer][0]] = kernel(seed + 2 * number, into, out_of, side, side)
+        tensors[names[layer][1]] = kernel(seed + 2 * number + 1, into)
+    n = helper.make_node
+
+    def layer(source: str, target: str, name: str, *, pad: int = 0) -> Any:
+        return n("Conv", [source, *names[name]], [target], pads=[pad] * 4)
+
+    nodes = [
+        layer("stamp", "a", "first", pad=1),
+        n("Relu", ["a"], ["b"]),
+        n("GlobalAveragePool", ["b"], ["c"]),
+        layer("c", "d", "mixed"),
+        n("Add", ["b", "d"], ["e"]),
+        n("MaxPool", ["e"], ["f"], kernel_shape=[2, 2], strides=[2, 2]),
+        layer("f", "g", "deep", pad=1),
+        n("Relu", ["g"], ["h"]),
+        n("ConvTranspose", ["h", *names["up"]], ["i"], strides=[2, 2]),
+        n("Add", ["e", "i"], ["j"]),
+        layer("j", "light", "light", pad=1),
+        layer("j", "k", "weight"),
+        n("Sigmoid", ["k"], ["weight"]),
+    ]
+    info = helper.make_tensor_value_info
+    made = helper.make_graph(
+        nodes,
+        "stamps",
+        [info("stamp", F32, ["n", len(STAMP_PLANES), "ny", "nx"])],
+        [info("light", F32, ["n", 2, "ny", "nx"]), info("weight", F32, ["n", 1, "ny", "nx"])],
+        [numpy_helper.from_array(array, name) for name, array in tensors.items()],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return model
+
+
+def torch_stamps() -> Any:
+    """The architecture of `stamps`."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    class Stamps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for name, (into, out_of, side) in _STAMP_LAYERS.items():
+                kind = nn.ConvTranspose2d if name == "up" else nn.Conv2d
+                more = {"stride": 2} if name == "up" else {"padding": side // 2}
+                setattr(self, name, kind(out_of, into, side, **more))
+
+        def forward(self, stamp: Any) -> Any:
+            first = functional.relu(self.first(stamp))
+            mixed = first + self.mixed(first.mean((2, 3), keepdim=True))
+            deep = functional.relu(self.deep(functional.max_pool2d(mixed, 2)))
+            last = mixed + self.up(deep)
+            return self.light(last), torch.sigmoid(self.weight(last))
+
+    return Stamps()
+
+
+def keras_stamps() -> Any:
+    """The architecture of `stamps`."""
+    import keras
+
+    layers = keras.layers
+
+    def conv(name: str) -> Any:
+        into, _, side = _STAMP_LAYERS[name]
+        return layers.Conv2D(into, side, padding="same", name=name)
+
+    stamp = keras.Input((None, None, len(STAMP_PLANES)))
+    first = layers.ReLU()(conv("first")(stamp))
+    mixed = first + conv("mixed")(layers.GlobalAveragePooling2D(keepdims=True)(first))
+    deep = layers.ReLU()(conv("deep")(layers.MaxPooling2D(2)(mixed)))
+    last = mixed + layers.Conv2DTranspose(6, 2, strides=2, name="up")(deep)
+    weight = layers.Activation("sigmoid")(conv("weight")(last))
+    return keras.Model(stamp, [conv("light")(last), weight])
+
+
+def stamp_card(**more: Any) -> dict[str, Any]:
+    """What the card of `stamps` says."""
+    stamp = {"side": 24, "batch": 4, "scaling": "matched_filter", "intensities": ["others"]}
+    return {
+        "halo": 12,
+        "multiple": 2,
+        "inputs": [{"name": "stamp", "planes": STAMP_PLANES}],
+        "outputs": [
+            {"name": "light", "channels": ["own", "next"], "content": "intensity"},
+            {"name": "weight", "channels": ["own"], "at_invalid": "keep"},
+        ],
+        **more,
+        "stamp": {**stamp, **more.get("stamp", {})},
+    }
+
+
 def save(model: Any, folder: Path, **card: Any) -> tuple[NetworkCard, Path]:
     """Write a network into a folder; return its card and its file."""
     path = folder / "toy.onnx"

@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from astroclean_pconv.clumps import Places, find_clumps
-from astroclean_pconv.filling import Filled
-from astroclean_pconv.separation import Doubts, Pixels, solve
-from astroclean_pconv.sources import Sources
-from astroclean_pconv.stretches import Stretch
+from astroclean_pconv.fill.filling import Filled
+from astroclean_pconv.separate.clumps import Places, find_clumps
+from astroclean_pconv.separate.equations import Doubts, Pixels, solve
+from astroclean_pconv.separate.fitted import Sources
+from astroclean_pconv.separate.stretches import Stretch
 
 from astroclean.core.holes import disks
 from astroclean.core.psf_draw import PsfImage
 from astroclean.simulate.psfs import make_psf
 
 if TYPE_CHECKING:
-    from astroclean_pconv.clumps import Clump
-    from astroclean_pconv.separation import Solution
+    from astroclean_pconv.separate.clumps import Clump
+    from astroclean_pconv.separate.equations import Solution
 
 SHAPE = (60, 70)
 FWHM = 3.2

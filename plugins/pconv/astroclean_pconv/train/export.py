@@ -10,7 +10,7 @@ import torch
 from astroclean.inference.verify import write_example
 from astroclean.inference.weights import digest_of
 from astroclean.training.torch_onnx import export_torch
-from astroclean_pconv.cutouts import BATCHES, SIDE
+from astroclean_pconv.fill.cutouts import BATCHES, SIDE
 from astroclean_pconv.network import CompactNetwork
 
 if TYPE_CHECKING:

@@ -1,13 +1,15 @@
-"""Cut-outs: small square views of a frame, each with the hole pixels that it is to fill."""
+"""Cut-outs: stamps of a frame, each with the hole pixels that it is to fill."""
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from astroclean.tiling.stamps import StampBox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     Box = tuple[slice, slice]
 
-__all__ = ["BATCHES", "REACH", "SIDE", "SIDES", "CutOut", "cut", "plan_cutouts"]
+__all__ = ["BATCHES", "REACH", "SIDE", "SIDES", "CutOut", "plan_cutouts"]
 
 SIDE = 96
 """Pixels of a cut-out that networks are trained for (paper, section 2.4.1)."""
@@ -34,13 +36,9 @@ _MARGIN = 1 / 32
 
 
 @dataclass(frozen=True, eq=False)
-class CutOut:
-    """A square view of a frame that may reach beyond its border."""
+class CutOut(StampBox):
+    """The stamp of holes that are filled together."""
 
-    y: int
-    """First row; negative above the frame."""
-    x: int
-    """First column."""
     own: NDArray[np.bool_]
     """(side, side): pixels that are filled from this cut-out."""
     shared: bool = False
@@ -48,29 +46,9 @@ class CutOut:
     joined."""
 
     @property
-    def side(self) -> int:
-        """Pixels along a side."""
-        return int(self.own.shape[0])
-
-    def put(self, target: NDArray[Any], values: NDArray[Any]) -> None:
-        """Write the pixels that this cut-out fills into a frame."""
-        rows, columns = self._filled
-        target[rows + self.y, columns + self.x] = values[rows, columns]
-
-    def add(self, target: NDArray[Any], values: NDArray[Any]) -> None:
-        """Add to the pixels that this cut-out fills in a frame."""
-        rows, columns = self._filled
-        target[rows + self.y, columns + self.x] += values[rows, columns]
-
-    @property
     def weight(self) -> NDArray[np.float32]:
         """(side, side): what each pixel counts; 1 in the middle, falling smoothly to 0."""
         return _weight(self.side)
-
-    @cached_property
-    def _filled(self) -> tuple[NDArray[np.intp], ...]:
-        """Rows and columns of what is filled."""
-        return np.nonzero(self.own)
 
 
 def plan_cutouts(
@@ -139,7 +117,7 @@ def _of_group(
     inside = shown == numbers[0] if len(numbers) == 1 else np.isin(shown, numbers)
     own = np.zeros((side, side), dtype=bool)
     own[low[0] - y : high[0] - y, low[1] - x : high[1] - x] = inside
-    return CutOut(y, x, own)
+    return CutOut(y, x, side, own)
 
 
 def _sharing(huge: NDArray[np.bool_], origin: tuple[int, int], side: int) -> list[CutOut]:
@@ -154,10 +132,9 @@ def _sharing(huge: NDArray[np.bool_], origin: tuple[int, int], side: int) -> lis
     counted = _weight(side) > 0
     found = []
     for y, x in itertools.product(tops, lefts):
-        empty = CutOut(y, x, counted)
-        own = cut(huge, empty, outside=False) & counted
+        own = StampBox(y, x, side).cut(huge, outside=False) & counted
         if own.any():
-            found.append(CutOut(y, x, own, shared=True))
+            found.append(CutOut(y, x, side, own, shared=True))
     return found
 
 
@@ -175,32 +152,3 @@ def _weight(side: int) -> NDArray[np.float32]:
     away = np.minimum(np.abs(np.arange(side) + 0.5 - half) / (half - margin), 1)
     line = np.where(away < 1, np.cos(0.5 * np.pi * away) ** 2, 0)
     return np.outer(line, line).astype(np.float32)
-
-
-def cut(image: NDArray[Any], one: CutOut, *, outside: Any) -> NDArray[Any]:
-    """Return what a cut-out shows of an image.
-
-    Parameters
-    ----------
-    image : (ny, nx) array
-        A frame, or a mask.
-    one : CutOut
-        Where.
-    outside : scalar
-        Stands beyond the border.
-
-    Returns
-    -------
-    (side, side) array
-        A new array of the type of the image.
-    """
-    side = one.side
-    shown = np.full((side, side), outside, dtype=image.dtype)
-    ny, nx = image.shape
-    top, left = max(one.y, 0), max(one.x, 0)
-    bottom, right = min(one.y + side, ny), min(one.x + side, nx)
-    if top < bottom and left < right:
-        shown[top - one.y : bottom - one.y, left - one.x : right - one.x] = image[
-            top:bottom, left:right
-        ]
-    return shown

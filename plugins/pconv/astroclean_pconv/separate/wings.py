@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
-    from astroclean_pconv.filling import Filled, Surroundings
-    from astroclean_pconv.sources import Sources
+    from astroclean_pconv.fill.filling import Filled, Surroundings
+    from astroclean_pconv.separate.fitted import Sources
 
 __all__ = ["beyond", "first_fluxes", "light_of", "without_wings"]
 

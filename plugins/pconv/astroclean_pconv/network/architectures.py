@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from astroclean_pconv.layers import Entry, Geometry, PartialConv2d, PullPush, joined
+from astroclean_pconv.network.layers import Entry, Geometry, PartialConv2d, PullPush, joined
 
 __all__ = ["CompactNetwork", "PaperNetwork", "build_compact", "build_paper"]
 

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from astroclean_pconv.clumps import find_clumps
-from astroclean_pconv.separation import Pixels, measure, solve
-from astroclean_pconv.stretches import Stretch
+from astroclean_pconv.separate.clumps import find_clumps
+from astroclean_pconv.separate.equations import Pixels, measure, solve
+from astroclean_pconv.separate.stretches import Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from astroclean_pconv.clumps import Clump, Places
-    from astroclean_pconv.filling import Filled, Surroundings
-    from astroclean_pconv.separation import Doubts, Solution
-    from astroclean_pconv.sources import Sources
+    from astroclean_pconv.fill.filling import Filled, Surroundings
+    from astroclean_pconv.separate.clumps import Clump, Places
+    from astroclean_pconv.separate.equations import Doubts, Solution
+    from astroclean_pconv.separate.fitted import Sources
 
     Found = TypeVar("Found")
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean_pconv.filling import Surroundings, fill_holes
+from astroclean_pconv.fill.filling import Surroundings, fill_holes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.inference.stage_network import StageNetwork
-    from astroclean_pconv.filling import Filled
+    from astroclean_pconv.fill.filling import Filled
 
     Box = tuple[slice, slice]
 

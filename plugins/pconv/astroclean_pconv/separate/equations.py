@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from astroclean_pconv.sources import SHAPES
-from astroclean_pconv.stretches import evidence
+from astroclean_pconv.separate.fitted import SHAPES
+from astroclean_pconv.separate.stretches import evidence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean_pconv.clumps import Clump
-    from astroclean_pconv.sources import Sources
-    from astroclean_pconv.stretches import Stretch
+    from astroclean_pconv.separate.clumps import Clump
+    from astroclean_pconv.separate.fitted import Sources
+    from astroclean_pconv.separate.stretches import Stretch
 
 __all__ = ["Doubts", "Pixels", "Solution", "measure", "solve"]
 

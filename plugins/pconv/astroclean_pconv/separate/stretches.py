@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean_pconv.noise import Noise
+from astroclean_pconv.fill.noise import Noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from astroclean_pconv.clumps import Clump
-    from astroclean_pconv.filling import Filled
+    from astroclean_pconv.fill.filling import Filled
+    from astroclean_pconv.separate.clumps import Clump
 
 __all__ = ["Stretch", "evidence"]
 

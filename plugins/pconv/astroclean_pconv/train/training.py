@@ -13,9 +13,9 @@ from pydantic import Field, FilePath, model_validator
 from astroclean.training.network import StreamTraining
 from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
 from astroclean.training.torch_model import TorchRecipe, TrainedModule, begin_with, built
-from astroclean_pconv.cutouts import SIDE
-from astroclean_pconv.grounds import find_maps
-from astroclean_pconv.samples import (
+from astroclean_pconv.fill.cutouts import SIDE
+from astroclean_pconv.train.grounds import find_maps
+from astroclean_pconv.train.samples import (
     CUTS,
     ORIENTATIONS,
     VALIDATION,
@@ -23,7 +23,7 @@ from astroclean_pconv.samples import (
     turned,
     windowed,
 )
-from astroclean_pconv.scoring import hole_scores
+from astroclean_pconv.train.scoring import hole_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,10 +118,10 @@ class PconvTraining(StreamTraining):
     """The network, its optimizer, its samples."""
 
     def __init__(self, recipe: PconvRecipe, folder: Path) -> None:
-        from astroclean_pconv.layers import PullPush  # noqa: PLC0415 - imports torch
-        from astroclean_pconv.losses import LossWeights  # noqa: PLC0415 - imports torch
         from astroclean_pconv.network import build_compact, build_paper  # noqa: PLC0415
-        from astroclean_pconv.style import StyleFeatures  # noqa: PLC0415
+        from astroclean_pconv.network.layers import PullPush  # noqa: PLC0415 - imports torch
+        from astroclean_pconv.train.losses import LossWeights  # noqa: PLC0415 - imports torch
+        from astroclean_pconv.train.style import StyleFeatures  # noqa: PLC0415
 
         self._recipe = recipe
         maps = () if recipe.data is None else find_maps(recipe.data)
@@ -161,7 +161,7 @@ class PconvTraining(StreamTraining):
         """Take one step; return its losses."""
         import torch  # noqa: PLC0415 - takes a second, and only training needs it
 
-        from astroclean_pconv.losses import (  # noqa: PLC0415 - imports torch
+        from astroclean_pconv.train.losses import (  # noqa: PLC0415 - imports torch
             Batch,
             losses_of,
             simple_error,
@@ -220,7 +220,7 @@ class PconvTraining(StreamTraining):
 
     def export(self, folder: Path) -> Sequence[Path]:
         """Write ONNX file, card and example from the averaged weights."""
-        from astroclean_pconv.export import export_network  # noqa: PLC0415 - imports torch
+        from astroclean_pconv.train.export import export_network  # noqa: PLC0415 - imports torch
 
         recipe = self._recipe
         name = {"compact": "pconv-astroclean", "paper": "pconv-paper"}[recipe.network]

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import zlib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.parallel import in_threads
-from astroclean_pconv.cutouts import BATCHES, cut, plan_cutouts
-from astroclean_pconv.noise import draw_noise, measure_noise
+from astroclean.inference.stamps import StampRunner, StampView
+from astroclean_pconv.fill.cutouts import BATCHES, plan_cutouts
+from astroclean_pconv.fill.noise import draw_noise, measure_noise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from astroclean.inference.stage_network import StageNetwork
-    from astroclean_pconv.cutouts import CutOut
-    from astroclean_pconv.noise import Noise
+    from astroclean_pconv.fill.cutouts import CutOut
+    from astroclean_pconv.fill.noise import Noise
 
-    _View = tuple[NDArray[np.float32], NDArray[np.bool_]]
-    _Part = tuple[CutOut, tuple[NDArray[Any], ...]]
+    _Told = tuple[NDArray[Any], ...]
 
 __all__ = ["Filled", "Surroundings", "fill_holes"]
 
@@ -142,61 +140,61 @@ def fill_holes(network: StageNetwork, around: Surroundings, *, seed: int | None 
     """
     shape = around.data.shape
     filled = Filled(*(np.full(shape, np.nan, dtype=np.float32) for _ in fields(Filled)))
-    counts = {side: count for count, side, _ in network.card.batches} or BATCHES
-    cutouts = plan_cutouts(around.holes, origin=around.origin, sides=counts)
+    batches = None if network.card.batches else BATCHES
+    runner = StampRunner(network.card, network.engine, batches=batches)
+    cutouts = plan_cutouts(around.holes, origin=around.origin, sides=runner.batches)
     usual = None
     if around.given is not None:
         seen = around.usable & ~around.holes
         usual = measure_noise(np.where(seen, around.data, 0), seen)
 
-    def work(batch: Sequence[CutOut]) -> list[_Part]:
-        shown = [_show(one, around) for one in batch]
-        answers = _answers(network, shown, counts[batch[0].side])
-        parts = []
-        for one, view, answer in zip(batch, shown, answers, strict=True):
-            if answer is not None:
-                noise = _noise_of(one, view, around, usual)
-                parts.append((one, (*answer, *_drawn(one, view, around, noise, seed))))
-        return parts
+    def show(one: CutOut) -> StampView | None:
+        view = _view(one, around)
+        return None if view.valid.mean() < _LEAST_SEEN else view
 
-    def work_alone(batch: Sequence[CutOut]) -> None:
-        for one, layers in work(batch):
-            for target, values in zip(_layers(filled), layers, strict=True):
-                one.put(target, values)
+    def told(one: CutOut, view: StampView, answer: Mapping[str, NDArray[Any]]) -> _Told:
+        noise = _noise_of(one, view, around, usual)
+        return *_background(answer), *_drawn(one, view, around, noise, seed)
 
-    alone = [one for one in cutouts if not one.shared]
-    in_threads(work_alone, _batches(alone, counts), network.engine.parallel)
+    def put(one: CutOut, view: StampView, answer: Mapping[str, NDArray[Any]]) -> None:
+        for target, values in zip(_layers(filled), told(one, view, answer), strict=True):
+            one.put(target, values, one.own)
+
+    runner.run([one for one in cutouts if not one.shared], show, put)
     shared = [one for one in cutouts if one.shared]
     if shared:
-        _join(filled, shared, lambda some: in_threads(work, some, network.engine.parallel), counts)
+        at_once = _AT_ONCE * runner.batches[shared[0].side]
+        _join(filled, shared, lambda some: runner.run(some, show, told), at_once)
     filled.noisy[filled.known] = 0
     return filled
 
 
 def _layers(filled: Filled) -> tuple[NDArray[np.float32], ...]:
-    """Return what a cut-out tells of its pixels, in the order of a `_Part`."""
+    """Return what a cut-out tells of its pixels, in the order of `_Told`."""
     return filled.background, filled.deviation, filled.sigma, filled.correlation, filled.noise
 
 
 def _join(
     filled: Filled,
     cutouts: Sequence[CutOut],
-    work: Callable[[Sequence[Sequence[CutOut]]], list[list[_Part]]],
-    counts: Mapping[int, int],
+    ask: Callable[[Sequence[CutOut]], list[_Told | None]],
+    at_once: int,
 ) -> None:
     """Enter what cut-outs that overlap tell together, each pixel by its weight in them."""
     shape = filled.background.shape
     weights, squares = np.zeros((2, *shape), dtype=np.float32)
     sums = np.zeros((len(_layers(filled)), *shape), dtype=np.float32)
-    batches = list(_batches(cutouts, counts))
-    # Sums in another order round differently, and views of all at once take too much memory.
-    for first in range(0, len(batches), _AT_ONCE):
-        for one, layers in itertools.chain(*work(batches[first : first + _AT_ONCE])):
+    # Sums in another order round differently, and answers of all at once take too much memory.
+    for first in range(0, len(cutouts), at_once):
+        some = cutouts[first : first + at_once]
+        for one, layers in zip(some, ask(some), strict=True):
+            if layers is None:
+                continue
             weight = one.weight
-            one.add(weights, weight)
-            one.add(squares, weight * weight)
+            one.add(weights, weight, one.own)
+            one.add(squares, weight * weight, one.own)
             for total, values in zip(sums, layers, strict=True):
-                one.add(total, (weight * values).astype(np.float32))
+                one.add(total, (weight * values).astype(np.float32), one.own)
     # Where those are missing that see too little, the others say it at their very rims.
     known = weights > _LEAST_WEIGHT
     for target, total in zip(_layers(filled), sums, strict=True):
@@ -205,74 +203,44 @@ def _join(
         target[known] = total[known] / over
 
 
-def _answers(
-    network: StageNetwork, shown: Sequence[_View], count: int
-) -> Iterator[tuple[NDArray[Any], NDArray[Any]] | None]:
-    """Yield background and its deviation of each cut-out; None where too little is seen.
-
-    Engines compile for batches of one length: what is missing of it stays empty.
-    """
-    normalization = network.card.normalization
-    prepared = [normalization.forward(image, valid) for image, valid in shown]
-    side = shown[0][1].shape[0]
-    images, masks = np.zeros((2, count, 1, side, side), dtype=np.float32)
-    for index, ((image, _), (_, valid)) in enumerate(zip(prepared, shown, strict=True)):
-        images[index, 0], masks[index, 0] = image, valid
-    answers = network.engine.infer({"image": images, "mask": masks})
-    for index, ((_, valid), (_, state)) in enumerate(zip(shown, prepared, strict=True)):
-        if valid.mean() < _LEAST_SEEN:
-            yield None
-            continue
-        background = answers["background"][index, 0]
-        width = np.full_like(background, np.nan)  # of a network that tells no error
-        if "spread" in answers:
-            width = normalization.inverse_width(answers["spread"][index, 0], state)
-        yield normalization.inverse(background, state), _DEVIATION * width
+def _background(answer: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return background and its deviation, NaN of a network that tells no error."""
+    background = answer["background"][0]
+    if "spread" not in answer:
+        return background, np.full_like(background, np.nan)
+    return background, _DEVIATION * answer["spread"][0]
 
 
-def _noise_of(one: CutOut, view: _View, around: Surroundings, usual: Noise | None) -> Noise:
+def _noise_of(one: CutOut, view: StampView, around: Surroundings, usual: Noise | None) -> Noise:
     """Return the noise around a hole; the usual one where too little of it is seen."""
-    image, valid = view
+    valid = view.valid
     if around.given is not None:
-        valid = valid & ~cut(around.given, one, outside=False)
+        valid = valid & ~one.cut(around.given, outside=False)
         if usual is not None and valid.mean() < _LEAST_SEEN:
             return usual
-    return measure_noise(image, valid)
+    return measure_noise(view.data, valid)
 
 
 def _drawn(
-    one: CutOut, view: _View, around: Surroundings, noise: Noise, seed: int | None
+    one: CutOut, view: StampView, around: Surroundings, noise: Noise, seed: int | None
 ) -> tuple[NDArray[np.float64], ...]:
     """Return strength and correlation of the noise around a hole, and more of it, or zeros."""
-    image, valid = view
-    drawn = np.zeros(image.shape)
+    shape = (one.side, one.side)
+    drawn = np.zeros(shape)
     if seed is not None:
         place = one.y + around.origin[0], one.x + around.origin[1]
-        drawn = draw_noise(_generator(seed, place, image, valid), noise, image.shape)
-    return np.full(image.shape, noise.sigma), np.full(image.shape, noise.correlation), drawn
+        drawn = draw_noise(_generator(seed, place, view), noise, shape)
+    return np.full(shape, noise.sigma), np.full(shape, noise.correlation), drawn
 
 
-def _show(one: CutOut, around: Surroundings) -> _View:
-    valid = cut(around.usable, one, outside=False) & ~cut(around.holes, one, outside=False)
+def _view(one: CutOut, around: Surroundings) -> StampView:
+    valid = one.cut(around.usable, outside=False) & ~one.cut(around.holes, outside=False)
     if around.given is not None:
-        valid |= cut(around.given, one, outside=False)
-    image = np.where(valid, cut(around.data, one, outside=0), 0).astype(np.float32)
-    return image, valid
+        valid |= one.cut(around.given, outside=False)
+    return StampView(np.where(valid, one.cut(around.data, outside=0), 0).astype("f4"), valid)
 
 
-def _batches(cutouts: Sequence[CutOut], counts: Mapping[int, int]) -> Iterator[Sequence[CutOut]]:
-    """Yield cut-outs of one side together, at most so many as are told for it."""
-    alike: dict[int, list[CutOut]] = {}
-    for one in cutouts:
-        alike.setdefault(one.side, []).append(one)
-    for side, group in alike.items():
-        for first in range(0, len(group), counts[side]):
-            yield group[first : first + counts[side]]
-
-
-def _generator(
-    seed: int, place: tuple[int, int], image: NDArray[np.float32], valid: NDArray[np.bool_]
-) -> np.random.Generator:
+def _generator(seed: int, place: tuple[int, int], view: StampView) -> np.random.Generator:
     """Return a source of chance of a cut-out; exposures that are stacked must not share noise."""
-    shown = zlib.crc32(image[valid].tobytes())
+    shown = zlib.crc32(view.data[view.valid].tobytes())
     return np.random.default_rng([seed, shown, *(abs(value) for value in place)])

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.psf_misfit import misfits_of
-from astroclean_pconv.clumps import Places
-from astroclean_pconv.field import Field
-from astroclean_pconv.psf_tuning import Tuning, tuned
-from astroclean_pconv.separation import Doubts
-from astroclean_pconv.sources import Sources
-from astroclean_pconv.wings import beyond, first_fluxes
+from astroclean_pconv.separate.clumps import Places
+from astroclean_pconv.separate.equations import Doubts
+from astroclean_pconv.separate.field import Field
+from astroclean_pconv.separate.fitted import Sources
+from astroclean_pconv.separate.psf_tuning import Tuning, tuned
+from astroclean_pconv.separate.wings import beyond, first_fluxes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from astroclean.core.psf import Psf
     from astroclean.core.psf_misfit import Misfits
-    from astroclean_pconv.clumps import Clump
-    from astroclean_pconv.filling import Filled, Surroundings
+    from astroclean_pconv.fill.filling import Filled, Surroundings
+    from astroclean_pconv.separate.clumps import Clump
 
 __all__ = ["Separated", "Separation"]
 

@@ -12,8 +12,9 @@ from astroclean.inference.normalize import SigmaClipZscore
 from astroclean.simulate.compact import SNR_CLASSES, TABLE_1, draw_flux
 from astroclean.simulate.draws import log_uniform, uniform, whole
 from astroclean.simulate.fields import render_stars
-from astroclean_pconv import grounds
-from astroclean_pconv.cutouts import SIDE, CutOut, cut
+from astroclean.tiling.stamps import StampBox
+from astroclean_pconv.fill.cutouts import SIDE
+from astroclean_pconv.train import grounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean_pconv.grounds import Ground
+    from astroclean_pconv.train.grounds import Ground
 
 __all__ = [
     "CUTS",
@@ -211,25 +212,24 @@ def draw_defects(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np
     return found
 
 
-def _chosen(rng: np.random.Generator, scene: _Scene) -> list[tuple[CutOut, float]]:
+def _chosen(rng: np.random.Generator, scene: _Scene) -> list[tuple[StampBox, float]]:
     """Return cut-outs around sources; one source twice where there are few."""
     count = len(scene.positions)
     order = rng.permutation(max(count, CUTS)) % count
-    own = np.ones((SIDE, SIDE), dtype=bool)
     chosen = []
     for index in order[:CUTS]:
         x, y = (int(np.floor(v + 0.5)) - SIDE // 2 for v in scene.positions[index])
-        chosen.append((CutOut(y, x, own), float(scene.snr[index])))
+        chosen.append((StampBox(y, x, SIDE), float(scene.snr[index])))
     return chosen
 
 
-def _cut_out(scene: _Scene, chosen: tuple[CutOut, float]) -> dict[str, NDArray[np.generic]]:
+def _cut_out(scene: _Scene, chosen: tuple[StampBox, float]) -> dict[str, NDArray[np.generic]]:
     one, snr = chosen
-    hole = cut(scene.holes, one, outside=False)
-    valid = cut(~scene.holes, one, outside=False)
+    hole = one.cut(scene.holes, outside=False)
+    valid = one.cut(~scene.holes, outside=False)
     inside = hole | valid
     images = [
-        cut(part.astype(np.float32), one, outside=0)
+        one.cut(part.astype(np.float32), outside=0)
         for part in (scene.image, scene.target, scene.sky)
     ]
     offset, width = normalized(images[0], valid)

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean_pconv.clumps import Clump
-    from astroclean_pconv.field import Field
-    from astroclean_pconv.separation import Pixels
-    from astroclean_pconv.sources import Sources
+    from astroclean_pconv.separate.clumps import Clump
+    from astroclean_pconv.separate.equations import Pixels
+    from astroclean_pconv.separate.field import Field
+    from astroclean_pconv.separate.fitted import Sources
 
 __all__ = ["Tuning", "tuned"]
 

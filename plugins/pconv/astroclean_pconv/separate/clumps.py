@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean_pconv.filling import Filled
+    from astroclean_pconv.fill.filling import Filled
 
 __all__ = ["Clump", "Places", "find_clumps"]
 

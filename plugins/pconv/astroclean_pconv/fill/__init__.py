@@ -1,0 +1,1 @@
+"""Fill holes: cut-outs around them, the network, and noise as that of the surroundings."""

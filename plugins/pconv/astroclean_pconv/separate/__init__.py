@@ -1,0 +1,1 @@
+"""Take compact sources out of their holes: light and background by their equations."""
