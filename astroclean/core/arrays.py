@@ -19,6 +19,7 @@ __all__ = [
     "as_bits",
     "as_pixels",
     "checked_filled",
+    "first_pixel",
     "joined_flags",
     "overlap",
     "read_only",
@@ -127,6 +128,16 @@ def checked_filled(data: NDArray[np.float32], filled: Any, frame_id: str) -> NDA
     given = np.asarray(filled, dtype=bool)
     require_shape("filled", given, data.shape, where=frame_id)
     return given & np.isfinite(data)
+
+
+def first_pixel(item: Any, shape: tuple[int, int]) -> tuple[int, int]:
+    """Return (y, x) of the first pixel that an index with slices takes of an image."""
+    slices = (*(item if isinstance(item, tuple) else (item,)), slice(None), slice(None))
+    y, x = (
+        one.indices(side)[0] if isinstance(one, slice) else 0
+        for one, side in zip(slices, shape, strict=False)
+    )
+    return y, x
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

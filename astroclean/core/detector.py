@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING
 
+import numpy as np
 from astropy import units as u
 from astropy.io.fits.card import Undefined
 
@@ -176,7 +176,7 @@ def _typed(name: str, value: Any) -> Any:
         return None
     if name in _TEXTS:
         return str(value)
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
         return float(value)
     raise FrameError(
         f"{name.replace('_', ' ')} of the detector must be a number",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from astropy.nddata import CCDData, NDData
 
-from astroclean.core.arrays import as_pixels, checked_filled, joined_flags, read_only
+from astroclean.core.arrays import as_pixels, checked_filled, first_pixel, joined_flags, read_only
 from astroclean.core.detector import Detector
 from astroclean.core.files import file_function
 from astroclean.core.noise import NoiseMeasure, noise_of
@@ -323,10 +323,10 @@ class Frame(CCDData):
     # tests/unit/core/test_frame.py pins their behaviour against the installed astropy.
     def _slice(self, item: Any) -> dict[str, Any]:
         fields: dict[str, Any] = super()._slice(item)
-        fields.update(
-            flags=self.flags[item], filled=self.filled[item], psf=self.psf, **self._identity()
-        )
-        fields["mask"] = None
+        y, x = first_pixel(item, self.shape)
+        fields["psf"] = None if self.psf is None else self.psf.seen_from(x, y)
+        fields.update(flags=self.flags[item], filled=self.filled[item], mask=None)
+        fields.update(self._identity())
         return fields
 
     def _arithmetic(self, operation: Any, operand: Any, *args: Any, **kwargs: Any) -> Any:

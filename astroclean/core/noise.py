@@ -38,15 +38,18 @@ _FEWEST = 16
 def noise_of(frame: Frame, measure: NoiseMeasure = "differences") -> NDArray[np.float64]:
     """Return the standard deviation of the noise of each pixel: see `Frame.noise`."""
     deviation = deviation_of(frame.uncertainty)
-    known = None if deviation is None else np.isfinite(deviation) & (deviation > 0)
-    if deviation is not None and known is not None and known.all():
+    if deviation is None:
+        return _measured(frame, measure)
+    known = np.isfinite(deviation) & (deviation > 0)
+    if known.all():
         return deviation.astype(np.float64)
-    measured = (
-        np.full(frame.shape, _positive(typical_noise(frame), frame))
-        if measure == "differences"
-        else _scatter_in_boxes(frame)
-    )
-    return measured if deviation is None else np.where(known, deviation, measured)
+    return np.where(known, deviation, _measured(frame, measure))
+
+
+def _measured(frame: Frame, measure: NoiseMeasure) -> NDArray[np.float64]:
+    if measure == "scatter":
+        return _scatter_in_boxes(frame)
+    return np.full(frame.shape, _positive(typical_noise(frame), frame))
 
 
 def typical_noise(frame: Frame) -> float:

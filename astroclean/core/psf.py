@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -158,6 +159,15 @@ class Psf:
         splines = self._joined(self._splines, x, y)
         return PsfImage(self.fine_at(x, y), coefficients=splines)
 
+    def seen_from(self, x: float, y: float) -> Psf:
+        """Return the PSF of a part of the frame, whose first pixel is (x, y) of the whole."""
+        if self.positions is None:
+            return self
+        part, positions = copy.copy(self), self.positions - [x, y]
+        object.__setattr__(part, "positions", positions)
+        object.__setattr__(part, "_places", StampPositions(positions))
+        return part
+
     def images_at(self, positions: NDArray[np.float64]) -> list[PsfImage]:
         """Return `image_at` for each of (n, 2) positions x, y."""
         return [self.image_at(float(x), float(y)) for x, y in positions]
@@ -165,10 +175,7 @@ class Psf:
     def drawn_at(
         self, x: Any, y: Any, flux: Any = 1.0, *, box: tuple[slice, slice] | None = None
     ) -> Drawn:
-        """Draw point sources: this is the one place where that is done.
-
-        Between pixels the PSF is what ``fine`` tells, by cubic splines. A source that is moved by
-        whole pixels has the same image, moved by as many.
+        """Draw point sources; between pixels by cubic splines through ``fine``.
 
         Parameters
         ----------
@@ -207,9 +214,7 @@ class Psf:
         Parameters
         ----------
         fine : ([n,] FINER (ky - 1) + 1, FINER (kx - 1) + 1) float64
-            One image, or one for each position; every fourth pixel is one of the stamp.
-        positions : (n, 2) array_like, optional
-            As for the class.
+            One image, or one for each of ``positions``; every fourth pixel is one of the stamp.
         """
         return cls(fine[..., ::FINER, ::FINER], positions, fine=fine)
 
@@ -225,7 +230,7 @@ class Psf:
         Returns
         -------
         Psf
-            A stamp out to five standard deviations, integrated over each pixel.
+            Out to five standard deviations, integrated over each pixel.
 
         Raises
         ------

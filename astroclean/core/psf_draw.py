@@ -35,7 +35,7 @@ class Drawn(NamedTuple):
     def add_to(self, image: NDArray[Any]) -> None:
         """Add it to an image in place; what reaches beyond the image is lost."""
         for one in np.ndindex(self.origin.shape[:-1]):
-            add_box(image, self.data[one], self.origin[one])
+            add_box(image, self.data[one], self.origin[one].tolist())
 
 
 def spline_coefficients(fine: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -182,5 +182,5 @@ def drawn_sources(
             low[one] + np.arange(side) - place[one]
             for low, side, place in zip(first, sides, (y, x), strict=True)
         )
-        data[one] = flux[one] * image_at(x[one], y[one]).at(dy[:, np.newaxis], dx)
+        data[one] = flux[one] * image_at(float(x[one]), float(y[one])).at(dy[:, np.newaxis], dx)
     return Drawn(data, np.stack(first, axis=-1))

@@ -124,7 +124,7 @@ class StampPositions:
         triangles = self._order[found.simplices]
         corners = self.places[triangles]
         flat = np.linalg.det(corners[:, 1:] - corners[:, :1]) == 0
-        return triangles[~flat]
+        return np.asarray(triangles[~flat])
 
     @cached_property
     def _rim(self) -> NDArray[np.intp]:

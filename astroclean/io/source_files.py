@@ -110,7 +110,7 @@ def _of_frame(table: QTable, wanted: str | None, where: str) -> tuple[QTable, st
             received=", ".join(found) or "no sources",
             remedy='Tell which is meant: `hdu="[SCI,1]"`.',
         )
-    label = wanted if wanted is not None else (found or [None])[0]
+    label = wanted if wanted is not None or not found else found[0]
     rows = table[np.asarray(table[_LABEL]).astype(str) == label] if label is not None else table
     rows.remove_column(_LABEL)
     return rows, label

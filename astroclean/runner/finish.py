@@ -20,6 +20,7 @@ from astroclean.io.rowstore import blocks_of
 from astroclean.report.model import FrameRecord
 from astroclean.report.plots import finite_sample, make_histogram, make_spectrum
 from astroclean.report.preview import make_previews
+from astroclean.runner.joined_sources import numbered_layers
 from astroclean.runner.outputs import kept_layers
 from astroclean.runner.remarks import Remarks
 from astroclean.runner.state import Account, FrameState, FrameWork
@@ -124,6 +125,13 @@ class FinishedFrame:
         state = self.common
         assert state is not None
         images, touched = self.images.images, self.images.images.get("uncertainty changed")
+        layers = layers_of(images, self.layers)
+        account, label, sources = self.account, self.slot.label, state.sources
+        if self.joined is not None:
+            sources = self.joined.whole()
+            suspect = [*self._implausible(stages, state.frame.frame_id), *self._cut_sources(state)]
+            account += Account(remarks=Remarks(notes=[note], suspect=suspect))
+            layers = numbered_layers(layers, sources)
         output = FrameOutput(
             slot=self.slot,
             data=images["data"],
@@ -132,14 +140,9 @@ class FinishedFrame:
             uncertainty=images.get("uncertainty"),
             uncertainty_changed=touched if touched is not None and touched.any() else None,
             history=tuple(line for entry in state.frame.history for line in entry.cards()),
-            layers=layers_of(images, self.layers),
+            layers=layers,
             result=state.branch,
         )
-        account, label, sources = self.account, self.slot.label, state.sources
-        if self.joined is not None:
-            sources = self.joined.whole()
-            suspect = [*self._implausible(stages, state.frame.frame_id), *self._cut_sources(state)]
-            account += Account(remarks=Remarks(notes=[note], suspect=suspect))
         if state.sources_of is not None:
             label = self.slot.label_of(state.sources_of)
         return FrameWork(

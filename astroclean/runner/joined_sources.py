@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.grid import Grid
+from astroclean.core.kinds.deblend import SEGMENTATION
 from astroclean.core.scope import chunk_of
 from astroclean.core.sources import Sources
 from astroclean.io.rowstore import RowStore
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from astropy.table import QTable
@@ -20,12 +22,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.layer import Layer
     from astroclean.core.sources import SourceStamp
 
-__all__ = ["JoinedSources"]
+__all__ = ["JoinedSources", "numbered_layers"]
 
 _SAME = 1.5
 """Pixels within which two chunks that see the same rows mean the same source."""
+
+
+def numbered_layers(layers: Mapping[str, Layer], sources: Sources | None) -> dict[str, Layer]:
+    """Return layers of a frame of chunks whose segmentation counts as its joined sources do.
+
+    Each chunk has numbers of its own. Where nothing tells which are the same, the layer is left
+    out: numbers that are those of other sources would be worse than none.
+
+    Parameters
+    ----------
+    layers : mapping of str to Layer
+        By name.
+    sources : Sources or None
+        As `JoinedSources` gives them.
+    """
+    name = SEGMENTATION.name
+    if name not in layers:
+        return dict(layers)
+    labels = None if sources is None else sources.segmentation
+    kept = {other: layer for other, layer in layers.items() if other != name}
+    return kept if labels is None else {**kept, name: replace(layers[name], data=labels)}
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from astroclean.core.frameset import FrameSet
 from astroclean.core.layer import joined_layers, placed_layers
+from astroclean.core.scope import chunk_of
 from astroclean.errors import AstrocleanError, StageError
 from astroclean.report.model import StageRecord
 from astroclean.runner.remarks import Remarks
@@ -70,6 +71,8 @@ def with_psf(state: FrameState, source: PsfSource | None) -> FrameState:
     if state.frame.psf is not None or source is None:
         return state
     psf, origin = source.psf_for(state.frame)
+    y, x = chunk_of(state.frame).origin
+    psf = psf.seen_from(x, y)
     account = state.account + Account(psf_origin=origin)
     return replace(state, frame=state.frame.replace(psf=psf), account=account)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from astroclean.core.scope import chunk_of
 from astroclean.io.rowstore import RowStore
-from astroclean.runner.joined_sources import JoinedSources
+from astroclean.runner.joined_sources import JoinedSources, numbered_layers
 from astroclean.runner.outputs import kept_layers
 from astroclean.runner.state import Account, FrameState
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
+    from astroclean.core.history import HistoryEntry
     from astroclean.core.layer import Layer
+    from astroclean.core.psf import Psf
 
 __all__ = ["HeldState", "Images", "StateStore", "Store", "Target", "images_of", "layers_of"]
 
@@ -136,7 +138,8 @@ class StateStore:
     ) -> None:
         self._images = Images(shape, folder)
         self._keep = keep
-        self._common: dict[str, Any] = {}
+        self._psf: Psf | None = None
+        self._history: tuple[HistoryEntry, ...] = ()
         self._layers: dict[str, Layer] = {}
         self._uncertainty: type | None = None
         self._sources = JoinedSources(shape, folder, before.cut_sources)
@@ -157,7 +160,10 @@ class StateStore:
         layers = kept_layers(state.layers, self._keep)
         self._layers |= layers
         self._images.append({**images, **images_of(layers, own)})
-        self._common = {"psf": frame.psf, "history": frame.history}
+        first, x = chunk_of(frame).origin
+        # As the whole frame has it: each chunk counts from its own first row.
+        psf = None if frame.psf is None else frame.psf.seen_from(-x, -first)
+        self._psf, self._history = psf, frame.history
         if state.frame.sources is not None:
             self._sources.add(frame, state.frame.sources, own, given=state.given)
         self.account += state.account
@@ -183,11 +189,12 @@ class StateStore:
             flags=images["flags"],
             filled=images["filled"],
             uncertainty=uncertainty,
-            **self._common,
+            psf=None if self._psf is None else self._psf.seen_from(0, first),
+            history=self._history,
         )
         sources = self._sources.within(frame)
         frame = frame if sources is None else frame.replace(sources=sources)
-        layers = layers_of(images, self._layers)
+        layers = numbered_layers(layers_of(images, self._layers), sources)
         return FrameState(frame, sources=sources, given=sources, layers=layers)
 
 

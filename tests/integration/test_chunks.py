@@ -19,6 +19,7 @@ from astropy.table import QTable
 import astroclean
 from astroclean.config.load import load_pipeline
 from astroclean.core.scope import chunk_of
+from astroclean.core.sources import Sources
 from astroclean.core.stage import Stage
 from astroclean.errors import ConfigurationError, NeedError
 from astroclean.io.read import Exposure
@@ -349,9 +350,13 @@ def test_a_screened_exposure_is_taken_through_once(
         assert bytes_of[0] == bytes_of[1]
 
 
-@pytest.mark.parametrize("plugin", ["sep", "photutils"])
+@pytest.mark.parametrize(
+    ("plugin", "after"), [("sep", []), ("sep", ["toy-source-mask"]), ("photutils", [])]
+)
 @pytest.mark.usefixtures("toys")
-def test_a_source_on_a_border_is_found_once_and_whole(tmp_path: Path, plugin: str) -> None:
+def test_a_source_on_a_border_is_found_once_and_whole(
+    tmp_path: Path, plugin: str, after: list[str]
+) -> None:
     """Chunks of 64 rows and halos of 192; stars on every border, and a galaxy of 80 rows."""
     rng = np.random.default_rng(4)
     data = rng.normal(500, 5, (900, 160))
@@ -363,10 +368,10 @@ def test_a_source_on_a_border_is_found_once_and_whole(tmp_path: Path, plugin: st
     data += 300 * np.exp(-(((y - 448) / 25) ** 2 + ((x - 130) / 5) ** 2) / 2)
     header = fits.Header({"BUNIT": "adu", "GAIN": 2.0, "RDNOISE": 4.0})
     fits.PrimaryHDU(data.astype("f4"), header).writeto(tmp_path / "raw.fits")
-    keep = ["flags", "sources", "stamps"]
+    keep = ["flags", "sources", "stamps", "segmentation"]
     pipeline = {
         "schema": 1,
-        "stage": [{"plugin": plugin}, {"plugin": "toy-source-mask"}],
+        "stage": [{"plugin": one} for one in (plugin, *after)],
         "products": {"keep": keep, "report": False},
     }
     found = []
@@ -388,6 +393,16 @@ def test_a_source_on_a_border_is_found_once_and_whole(tmp_path: Path, plugin: st
         assert np.abs(np.asarray(cut[name]) - np.asarray(whole[name])).max() < 0.02
     assert np.asarray(cut["npix"]) == pytest.approx(np.asarray(whole["npix"]), rel=0.05)
     assert np.asarray(cut["flux"]) == pytest.approx(np.asarray(whole["flux"]), rel=0.01)
+    for name in ("whole", "cut"):
+        folder = tmp_path / name
+        again = Sources.read(folder / "raw_sources.fits", segmentation=folder / "raw_clean.fits")
+        labels = again.segmentation
+        assert labels is not None
+        assert set(np.unique(labels)) == {0, *again.table["id"].tolist()}
+        pixels = np.bincount(labels.ravel())[np.asarray(again.table["id"])]
+        np.testing.assert_array_equal(pixels > 0, True)
+        at = labels[np.rint(again.table["y"]).astype(int), np.rint(again.table["x"]).astype(int)]
+        np.testing.assert_array_equal(at, again.table["id"])
     masks = [
         fitsio.read(str(tmp_path / name / "raw_clean.fits"), ext="FLAGS")
         for name in ("whole", "cut")

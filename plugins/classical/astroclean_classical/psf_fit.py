@@ -214,7 +214,7 @@ def _refined(scene: Scene, fit: Fit, first: Fit, rest: NDArray[np.float64]) -> F
     order = scene.settings.order
     sky = [u**i * v**j for i in range(order + 1) for j in range(order + 1 - i)]
     image, slopes = scene.psf.image_at(fit.x, fit.y).moved(y - fit.y, x - fit.x)
-    moves = [] if scene.settings.fixed else slopes
+    moves = slopes[:0] if scene.settings.fixed else slopes
     design = np.stack([image, *moves, *sky], axis=-1)
     used = (np.hypot(u, v) <= 1) & ~scene.bad[box]
     lost = Fit(fit.id, fit.x, fit.y, flag=fit.flag | _TOO_FEW)

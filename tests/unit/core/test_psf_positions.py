@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from astroclean.core.frame import Frame
 from astroclean.core.psf import Psf
 from astroclean.core.psf_positions import StampPositions
 
@@ -129,3 +130,24 @@ def test_scattered_stamps_draw_what_those_of_a_grid_do(x: float, y: float) -> No
     one, other = (psf.drawn_at(x, y, 100.0) for psf in (grid, loose))
     np.testing.assert_array_equal(one.origin, other.origin)
     np.testing.assert_allclose(other.data, one.data, atol=2e-6 * one.data.max())
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 60), st.integers(0, 60), st.floats(0, 90), st.floats(0, 90))
+def test_a_part_of_a_frame_has_the_psf_of_its_place(
+    row: int, column: int, x: float, y: float
+) -> None:
+    psf = linear_psf(np.array([[0.0, 0], [SIDE, 0], [40, SIDE], [170, 150], [90, 20]]))
+    frame = Frame(np.zeros((160, 170)), unit="adu", psf=psf)
+    for part, first in (
+        (frame[row : row + 95, column:], (row, column)),
+        (frame[row:], (row, 0)),
+        (frame[row:][:, column:], (row, column)),
+        (frame[-100:, -90:], (60, 80)),
+    ):
+        assert part.psf is not None
+        seen, whole = part.psf.at(x, y), psf.at(x + first[1], y + first[0])
+        np.testing.assert_allclose(seen, whole, atol=1e-12)
+    assert frame.psf is psf
+    constant = frame.replace(psf=Psf.gaussian(fwhm_pixels=3))
+    assert constant[5:].psf is constant.psf

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.detector import Detector
 from astroclean_maximask.evidence.strips import CONNECTED, components
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def keep_saturated(strip: Strip, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
         Of these: pixels at the level of the detector; where it is not known, those of a core that
         is flat; holes without a value; and what is joined to any of these along a column or a row.
     """
-    level = strip.detector.saturation
+    level = Detector.of(strip.meta).saturation
     kept = np.zeros_like(found)
     for box, group in components(found, margin=_AROUND):
         full = _without_value(strip.data[box], group)
