@@ -145,9 +145,11 @@ class SourceStamps:
 
     @cached_property
     def _psf(self) -> Psf:
+        """The PSF, which counts in pixels of the larger frame as `_in_whole` does."""
         if self._frame.psf is None:
             raise self._lacking("PSF", "Name one in the pipeline's table [psf].")
-        return self._frame.psf
+        y, x = self._chunk.origin
+        return self._frame.psf.seen_from(-x, -y)
 
     @cached_property
     def _deviations(self) -> NDArray[np.float32]:

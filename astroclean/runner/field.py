@@ -290,23 +290,23 @@ class Field:
         stage, found = stages[0], dict[str, dict[str, Any]]()
         for band, origin in self.origins.items():
             row = self._state_of(band, slice(0, 1), slice(0, 1)).frame
+            frame_id, stars = row.frame_id, None
+            if stage.needs().uses_psf and origin.psf is not None and row.psf is None:
+                stars = origin.psf.survey(row)
+            survey = stage.scope(row).survey
+            del row  # before others are read
             start, remarks = time.perf_counter(), Remarks()
-            with faults_named(stage, row.frame_id, remarks):
-                if stage.needs().uses_psf and origin.psf is not None and row.psf is None:
-                    stars = self._measured(band, rows, origin.psf.survey(row))
-                    if stars is not None:
-                        known = replace(origin, psf=origin.psf.estimated(stars))
-                        self.origins[band] = known
-                survey = stage.scope(row).survey
+            with faults_named(stage, frame_id, remarks):
+                if stars is not None and origin.psf is not None:
+                    known = origin.psf.estimated(self._measured(band, rows, stars))
+                    self.origins[band] = replace(origin, psf=known)
                 if survey is not None:
                     found[band] = {stage.name: self._measured(band, rows, survey, stage)}
             seconds = {stage.name: time.perf_counter() - start}
             self._surveys[band] += Account(survey_seconds=seconds, remarks=remarks)
         return found
 
-    def _measured(
-        self, band: str, rows: Pass, survey: Survey | None, stage: Stage | None = None
-    ) -> Any:
+    def _measured(self, band: str, rows: Pass, survey: Survey, stage: Stage | None = None) -> Any:
         """Return what a survey finds; with the PSF that its stage is to have."""
         needs_psf = stage is not None and stage.needs().uses_psf
 
@@ -318,7 +318,7 @@ class Field:
                 yield state.frame, own
                 del state  # before the next is read
 
-        return survey and measure(survey, frames)
+        return measure(survey, frames)
 
     def _state_of(self, band: str, seen: slice, own: slice) -> FrameState:
         return self._stores[band].state(self._rows(band, seen, own))
@@ -329,4 +329,4 @@ class Field:
             return ""
         assert end.common is not None
         told = self._plan.told(end.shape[0])
-        return f"{end.common.frame.frame_id}: processed in {told}"
+        return f"{end.common.frame_id}: processed in {told}"

@@ -24,11 +24,12 @@ from astroclean.runner.joined_sources import numbered_layers
 from astroclean.runner.outputs import kept_layers
 from astroclean.runner.remarks import Remarks
 from astroclean.runner.state import Account, FrameState, FrameWork
-from astroclean.runner.statestore import images_of, layers_of
+from astroclean.runner.statestore import images_of, layers_of, without_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from astropy.table import QTable
     from numpy.typing import NDArray
 
     from astroclean.core.frame import Frame
@@ -44,7 +45,34 @@ __all__ = ["RESIDUAL", "FinishedFrame"]
 RESIDUAL = LayerSpec("RESIDUAL", "what the pipeline took away: before less after, where changed")
 """The layer that the runner itself gives."""
 _ROUNDING = 1e-6  # a few units in the last place of float32
-_NOTHING = np.zeros((0, 0))
+
+
+@dataclass(frozen=True, eq=False)
+class _Common:
+    """What the chunks of a frame have in common: no pixels, of which one chunk has too many."""
+
+    frame_id: str
+    unit: str
+    history: tuple[str, ...]
+    branch: str | None
+    sources: Sources | None
+    """Of a frame in one piece."""
+    sources_of: str | None
+    tables: Mapping[str, QTable]
+
+    @classmethod
+    def of(cls, state: FrameState, *, is_whole: bool) -> _Common:
+        """Return what a state tells."""
+        science = state.science or state.frame
+        return cls(
+            science.frame_id,
+            science.unit.to_string(),
+            tuple(line for entry in state.frame.history for line in entry.cards()),
+            state.branch,
+            state.sources if is_whole else None,
+            state.sources_of,
+            state.tables,
+        )
 
 
 @dataclass
@@ -63,8 +91,8 @@ class FinishedFrame:
     after: dict[str, int] = field(default_factory=dict)
     changed: int = 0
     flagged: int = 0
-    common: FrameState | None = None
-    """What all chunks have in common, once there was one; its pixels count for nothing."""
+    common: _Common | None = None
+    """What all chunks have in common, once there was one."""
     layers: dict[str, Layer] = field(default_factory=dict)
     """Those that any chunk gave, without pixels."""
     joined: JoinedSources | None = None
@@ -99,8 +127,7 @@ class FinishedFrame:
         layers = kept_layers(layers, self.keep)
         rows = {name: image[own] for name, image in images.items()}
         self.images.append({**rows, **images_of(layers, own)})
-        bare = {n: replace(one, data=_NOTHING, uncertainty=None) for n, one in layers.items()}
-        self.layers |= bare
+        self.layers |= without_pixels(layers)
         self.account += state.account
         self.changed += int(np.count_nonzero(rows["changed"]))
         self.flagged += int(np.count_nonzero(rows["flags"]))
@@ -108,7 +135,7 @@ class FinishedFrame:
         _count(self.after, rows["flags"])
         if self.joined is not None and state.sources is not None:
             self.joined.add(state.frame, state.sources, own, given=state.given)
-        self.common = state
+        self.common = _Common.of(state, is_whole=self.joined is None)
 
     def work(self, stages: Sequence[Stage], *, pictures: bool, note: str = "") -> FrameWork:
         """Return what is left of the frame.
@@ -122,14 +149,14 @@ class FinishedFrame:
         note : str
             How it was cut, where it was.
         """
-        state = self.common
-        assert state is not None
+        common = self.common
+        assert common is not None
         images, touched = self.images.images, self.images.images.get("uncertainty changed")
         layers = layers_of(images, self.layers)
-        account, label, sources = self.account, self.slot.label, state.sources
+        account, label, sources = self.account, self.slot.label, common.sources
         if self.joined is not None:
             sources = self.joined.whole()
-            suspect = [*self._implausible(stages, state.frame.frame_id), *self._cut_sources(state)]
+            suspect = [*self._implausible(stages, common.frame_id), *self._cut_sources(common)]
             account += Account(remarks=Remarks(notes=[note], suspect=suspect))
             layers = numbered_layers(layers, sources)
         output = FrameOutput(
@@ -139,20 +166,20 @@ class FinishedFrame:
             flags=images["flags"],
             uncertainty=images.get("uncertainty"),
             uncertainty_changed=touched if touched is not None and touched.any() else None,
-            history=tuple(line for entry in state.frame.history for line in entry.cards()),
+            history=common.history,
             layers=layers,
-            result=state.branch,
+            result=common.branch,
         )
-        if state.sources_of is not None:
-            label = self.slot.label_of(state.sources_of)
+        if common.sources_of is not None:
+            label = self.slot.label_of(common.sources_of)
         return FrameWork(
             output,
-            self._record(state, images, sources, pictures=pictures),
+            self._record(common, images, sources, pictures=pictures),
             sources,
             account.scores,
             account.remarks,
             sources_label=label,
-            tables=state.tables,
+            tables=common.tables,
         )
 
     def _implausible(self, stages: Sequence[Stage], frame_id: str) -> list[str]:
@@ -165,36 +192,35 @@ class FinishedFrame:
             for text in stage.implausible(changes[stage.name], frame_id)
         ]
 
-    def _cut_sources(self, state: FrameState) -> list[str]:
+    def _cut_sources(self, common: _Common) -> list[str]:
         """Return that sources are larger than what their chunk saw, where any are."""
         assert self.joined is not None
         if not self.joined.cut:
             return []
         text = (
-            f"{state.frame.frame_id}: {self.joined.cut} sources reach beyond the rows that a chunk "
+            f"{common.frame_id}: {self.joined.cut} sources reach beyond the rows that a chunk "
             "sees around its own, and are measured in part; raise --max-memory"
         )
         return [text]
 
     def _record(
         self,
-        state: FrameState,
+        common: _Common,
         images: Mapping[str, Any],
         sources: Sources | None,
         *,
         pictures: bool,
     ) -> FrameRecord:
         before, after = images["before"], images["data"]
-        science = state.science or state.frame
         records = [self._stage_record(record) for record in self.account.records.values()]
         # Replaced pixels are judged by the power spectrum, too.
         removes = any(r.kind == SourceRemover.kind and r.outcome == Outcome.DONE for r in records)
         return FrameRecord(
-            frame_id=science.frame_id,
+            frame_id=common.frame_id,
             hdu=self.slot.science.label,
             plane=self.slot.plane,
             shape=self.shape,
-            unit=science.unit.to_string(),
+            unit=common.unit,
             pixels_changed=self.changed,
             pixels_flagged=self.flagged,
             flagged_before=_in_order(self.before),

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from astroclean.core.layer import Layer
     from astroclean.core.psf import Psf
 
-__all__ = ["HeldState", "Images", "StateStore", "Store", "Target", "images_of", "layers_of"]
+__all__ = [
+    "HeldState",
+    "Images",
+    "StateStore",
+    "Store",
+    "Target",
+    "images_of",
+    "layers_of",
+    "without_pixels",
+]
 
 _LAYER, _UNCERTAINTY = "layer ", " uncertainty"
 _BLANK_ROWS = 256
@@ -158,7 +167,7 @@ class StateStore:
             self._uncertainty = type(frame.uncertainty)
             images["uncertainty"] = frame.uncertainty.array[own]
         layers = kept_layers(state.layers, self._keep)
-        self._layers |= layers
+        self._layers |= without_pixels(layers)
         self._images.append({**images, **images_of(layers, own)})
         first, x = chunk_of(frame).origin
         # As the whole frame has it: each chunk counts from its own first row.
@@ -196,6 +205,12 @@ class StateStore:
         frame = frame if sources is None else frame.replace(sources=sources)
         layers = numbered_layers(layers_of(images, self._layers), sources)
         return FrameState(frame, sources=sources, given=sources, layers=layers)
+
+
+def without_pixels(layers: Mapping[str, Layer]) -> dict[str, Layer]:
+    """Return all that layers tell but their pixels."""
+    nothing = np.zeros((0, 0))
+    return {n: replace(one, data=nothing, uncertainty=None) for n, one in layers.items()}
 
 
 def images_of(layers: Mapping[str, Layer], own: slice) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_the_part_stays_with_the_frame_but_not_with_its_slices() -> None:
     frame = noise((30, 20)).replace(chunk=part)
     assert frame.replace(data=frame.data + 1).chunk is part
     assert Frame(frame).chunk is part
-    assert frame[2:5].part is None
+    assert frame[2:5].chunk is None
     assert chunk_of(frame[2:5]).shape == (3, 20)
 
 

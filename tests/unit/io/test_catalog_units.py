@@ -13,7 +13,7 @@ from astropy.table import QTable
 from astroclean.core.sources import Sources
 from astroclean.core.text_unit import TextUnit
 from astroclean.io.catalogs import write_catalog
-from astroclean.io.resources import _read_table
+from astroclean.io.resources import read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ def written(path: Path, units: dict[str, u.UnitBase]) -> Path:
 
 @pytest.mark.parametrize("suffix", [".fits", ".ecsv"])
 def test_units_come_back(tmp_path: Path, suffix: str) -> None:
-    table = _read_table(written(tmp_path / f"a{suffix}", UNITS))
+    table = read_table(written(tmp_path / f"a{suffix}", UNITS))
     assert len(table) == 4
     for name, unit in UNITS.items():
         assert table[name].unit == u.Unit(unit), name
@@ -60,5 +60,5 @@ def test_electrons_are_told_in_the_form_of_the_standard(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".fits", ".ecsv"])
 def test_an_unknown_unit_stays_as_text(tmp_path: Path, suffix: str) -> None:
-    table = _read_table(written(tmp_path / f"a{suffix}", {"a": TextUnit("furlong/fortnight")}))
+    table = read_table(written(tmp_path / f"a{suffix}", {"a": TextUnit("furlong/fortnight")}))
     assert str(table["a"].unit) == "furlong/fortnight"
