@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FEWEST_STARS",
+    "LARGEST_STAMP",
     "Star",
     "measured_star",
     "mended_cutout",
@@ -26,7 +27,7 @@ __all__ = [
 FEWEST_STARS = 3
 _NARROWEST_FWHM = 1.2
 _WIDTH_TOLERANCE = 0.25
-_SMALLEST_STAMP, _LARGEST_STAMP, _STAMP_FWHMS = 11, 101, 7
+_SMALLEST_STAMP, LARGEST_STAMP, _STAMP_FWHMS = 11, 101, 7
 # Detectors with many bad pixels have no stamp without any.
 _CLEAN_CORE, _MOST_BAD = 2, 0.25
 
@@ -106,7 +107,7 @@ def stars_of_one_width(stars: list[Star]) -> list[Star]:
 def stamp_size(fwhm: float) -> int:
     """Return the side of the stamp of a PSF of some width, in pixels, odd."""
     side = math.ceil(_STAMP_FWHMS * fwhm) | 1
-    return min(max(side, _SMALLEST_STAMP), _LARGEST_STAMP)
+    return min(max(side, _SMALLEST_STAMP), LARGEST_STAMP)
 
 
 def stacked_stars(stars: list[Star]) -> NDArray[np.float64]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from astroclean.core.frame import Frame
     from astroclean.core.stage import Stage
     from astroclean.io.read import Exposure
+    from astroclean.runner.psf_source import PsfSource
 
 __all__ = ["BASE_BYTES", "BYTES_PER_PIXEL", "ChunkPlan", "Pass", "plan_chunks"]
 
@@ -69,7 +70,12 @@ class ChunkPlan:
 
 
 def plan_chunks(
-    exposure: Exposure, stages: Sequence[Stage], config: PipelineConfig, *, limit: int
+    exposure: Exposure,
+    stages: Sequence[Stage],
+    config: PipelineConfig,
+    *,
+    limit: int,
+    psf: PsfSource | None = None,
 ) -> ChunkPlan | None:
     """Return how the frames of a file are cut, or None where they fit into memory.
 
@@ -83,6 +89,8 @@ def plan_chunks(
         The pipeline.
     limit : int
         Bytes for one process.
+    psf : PsfSource, optional
+        Where the PSF comes from: how far a stage looks may depend on it.
 
     Returns
     -------
@@ -109,6 +117,8 @@ def plan_chunks(
         )
     corner = exposure.frame(exposure.slots[0], (slice(0, 1), slice(0, 1)))
     corner = corner.replace(chunk=Chunk((0, 0), (height, width)))
+    if psf is not None and any(stage.needs().uses_psf for stage in stages):
+        corner = corner.replace(psf=psf.psf_expected(corner))
     problem = _obstacle(exposure, stages, config, corner)
     if problem is not None:
         raise NeedError(

@@ -168,8 +168,11 @@ def plan_file(request: PlanRequest) -> FilePlan:
         frames, instrument = len(exposure.slots), exposure.instrument.name
         limit = config.run.memory_bytes
         share = None if limit is None else limit // request.sharing
-        chunks = share if share is None else plan_chunks(exposure, stages, config, limit=share)
-        psf_digest = _psf_digest(_psf_source(request.pipeline, stem))
+        psf = _psf_source(request.pipeline, stem)
+        chunks = (
+            share if share is None else plan_chunks(exposure, stages, config, limit=share, psf=psf)
+        )
+        psf_digest = _psf_digest(psf)
         content, wrong_sums = digest_and_sums(exposure.source)
         identities = [one.identity for one in built]
         key, prefix_keys = _keys(request, exposure, identities, (content, psf_digest))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from astroclean.core.psf import Psf
+from astroclean.core.psf_stars import LARGEST_STAMP
 from astroclean.core.regular import user_path
 from astroclean.errors import PsfError
 from astroclean.io.psf import read_psf
@@ -96,10 +99,13 @@ class PsfSource:
     def psf_expected(self, frame: Frame) -> Psf:
         """Return the PSF of a frame of which only the header is known, as :meth:`psf_for` does.
 
-        Where it is to be estimated from stars, any PSF: that there will be one is all that counts.
+        Where it is to be estimated from stars, any PSF, of the largest stamp that there can be:
+        that there will be one is all that counts, and how far a stage may look with it.
         """
         if self.config.estimate:
-            return Psf.gaussian(fwhm_pixels=_ANY_WIDTH)
+            narrow = Psf.gaussian(fwhm_pixels=_ANY_WIDTH).stamps[0]
+            rim = max(LARGEST_STAMP - len(narrow), 0) // 2
+            return Psf(np.pad(narrow, rim))
         return self.psf_for(frame)[0]
 
     def _check_content(self, path: Path) -> None:

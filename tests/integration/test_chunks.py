@@ -291,10 +291,10 @@ def test_bands_of_one_sky_go_through_side_by_side(tmp_path: Path) -> None:
 
 def test_the_psf_is_estimated_from_the_stars_of_all_chunks(tmp_path: Path) -> None:
     rng = np.random.default_rng(8)
-    data = rng.normal(500, 10, (420, 120))
+    data = rng.normal(500, 10, (1200, 120))
     y, x = np.indices(data.shape)
     for number in range(20):
-        cy, cx = 12 + 20.5 * number + rng.uniform(0, 1), rng.uniform(20, 100)
+        cy, cx = 12 + 58.5 * number + rng.uniform(0, 1), rng.uniform(20, 100)
         data += 3e3 * (1 + number) * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * 1.4**2))
     header = fits.Header({"BUNIT": "adu", "GAIN": 2.0, "RDNOISE": 4.0, "SATURATE": 6e5})
     fits.PrimaryHDU(data.astype("f4"), header).writeto(tmp_path / "raw.fits")
@@ -302,7 +302,7 @@ def test_the_psf_is_estimated_from_the_stars_of_all_chunks(tmp_path: Path) -> No
     stages = [{"plugin": "lacosmic", "options": options}, {"plugin": "interpolate"}]
     pipeline = {**PIPELINE, "stage": stages, "psf": {"estimate": True}}
     whole = cleaned(tmp_path / "whole", tmp_path / "raw.fits", pipeline)
-    limit = limit_for(2 * 127 + 100, 120)
+    limit = limit_for(2 * 330 + 150, 120)
     assert cleaned(tmp_path / "cut", tmp_path / "raw.fits", pipeline, max_memory=limit) == whole
     assert whole[1][0]["psf"].startswith("estimated from 20 stars")
 
