@@ -10,20 +10,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from astroclean.core.files import register_files
+from astroclean.moved import follow_moves
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "AstrocleanError": "astroclean.errors",
-    "Frame": "astroclean.core.frame",
-    "FrameSet": "astroclean.core.frameset",
-    "MaskPlane": "astroclean.core.planes",
-    "Psf": "astroclean.core.psf",
-    "Sources": "astroclean.core.sources",
-    "Stage": "astroclean.core.stage",
-    "StageOptions": "astroclean.core.options",
-    "StageResult": "astroclean.core.results",
-    "Outcome": "astroclean.core.results",
+    "Frame": "astroclean.core.image.frame",
+    "FrameSet": "astroclean.core.image.frameset",
+    "MaskPlane": "astroclean.core.flags.planes",
+    "Psf": "astroclean.core.psf.psf",
+    "Sources": "astroclean.core.sources.sources",
+    "Stage": "astroclean.core.stage.stage",
+    "StageOptions": "astroclean.core.stage.options",
+    "StageResult": "astroclean.core.stage.results",
+    "Outcome": "astroclean.core.stage.results",
     "list_plugins": "astroclean.registry.discover",
     "load_stage": "astroclean.registry.load",
     "run": "astroclean.runner.api",
@@ -35,14 +36,14 @@ __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names of one table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.frameset import FrameSet
-    from astroclean.core.options import StageOptions
-    from astroclean.core.planes import MaskPlane
-    from astroclean.core.psf import Psf
-    from astroclean.core.results import Outcome, StageResult
-    from astroclean.core.sources import Sources
-    from astroclean.core.stage import Stage
+    from astroclean.core.flags.planes import MaskPlane
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.image.frameset import FrameSet
+    from astroclean.core.psf.psf import Psf
+    from astroclean.core.sources.sources import Sources
+    from astroclean.core.stage.options import StageOptions
+    from astroclean.core.stage.results import Outcome, StageResult
+    from astroclean.core.stage.stage import Stage
     from astroclean.errors import AstrocleanError
     from astroclean.registry.discover import list_plugins
     from astroclean.registry.load import load_stage
@@ -58,12 +59,13 @@ def _on_use(module: str, name: str) -> Callable[[], Callable[..., Any]]:
     return function
 
 
+follow_moves()
 register_files(
     {
-        "read_frame": _on_use("astroclean.io.read", "read_frame"),
-        "write_frame": _on_use("astroclean.io.write", "write_frame"),
-        "read_psf": _on_use("astroclean.io.psf", "read_psf"),
-        "read_sources": _on_use("astroclean.io.source_files", "read_sources"),
+        "read_frame": _on_use("astroclean.io.frames.read", "read_frame"),
+        "write_frame": _on_use("astroclean.io.products.write", "write_frame"),
+        "read_psf": _on_use("astroclean.io.frames.psf", "read_psf"),
+        "read_sources": _on_use("astroclean.io.products.source_files", "read_sources"),
     }
 )
 

@@ -5,23 +5,25 @@
 Names here stay; the modules that they come from may move.
 """
 
-from astroclean.core.frame import Frame
-from astroclean.core.frameset import FrameSet
-from astroclean.core.grid import Grid
-from astroclean.core.kinds.deblend import Deblender
-from astroclean.core.kinds.deconvolve import Deconvolver
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.kinds.screen import Screener
-from astroclean.core.kinds.superres import SuperResolver
-from astroclean.core.layer import BACKGROUND, Layer, LayerSpec
-from astroclean.core.needs import Needs, Provides
-from astroclean.core.options import StageOptions
-from astroclean.core.plane_choice import PlaneChoice, pixels_to_fill
-from astroclean.core.planes import MaskPlane
-from astroclean.core.psf import Psf
-from astroclean.core.resources import ImageResource, TableResource
-from astroclean.core.results import (
+from astroclean.core.flags.plane_choice import PlaneChoice, pixels_to_fill
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.frameset import FrameSet
+from astroclean.core.image.grid import Grid
+from astroclean.core.image.layer import BACKGROUND, Layer, LayerSpec
+from astroclean.core.psf.psf import Psf
+from astroclean.core.run_cache import cached_for_run
+from astroclean.core.sources.sources import Sources, SourceStamp
+from astroclean.core.stage.kinds.deblend import Deblender
+from astroclean.core.stage.kinds.deconvolve import Deconvolver
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.kinds.remove import SourceRemover
+from astroclean.core.stage.kinds.screen import Screener
+from astroclean.core.stage.kinds.superres import SuperResolver
+from astroclean.core.stage.needs import Needs, Provides
+from astroclean.core.stage.options import StageOptions
+from astroclean.core.stage.resources import ImageResource, TableResource
+from astroclean.core.stage.results import (
     Deconvolution,
     Mask,
     Outcome,
@@ -31,10 +33,8 @@ from astroclean.core.results import (
     StageResult,
     Upsampling,
 )
-from astroclean.core.run_cache import cached_for_run
-from astroclean.core.scope import WHOLE, Scope, Survey
-from astroclean.core.sources import Sources, SourceStamp
-from astroclean.core.stage import Stage
+from astroclean.core.stage.scope import WHOLE, Scope, Survey
+from astroclean.core.stage.stage import Stage
 from astroclean.errors import AstrocleanError, AstrocleanWarning, StageError, SuspectWarning
 
 __all__ = [

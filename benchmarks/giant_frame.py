@@ -21,8 +21,8 @@ from astropy.io import fits
 from machine import told_machine
 from scipy.ndimage import gaussian_filter
 
-from astroclean.io.images import own_primary
-from astroclean.io.packing import PackedForm, write_packed
+from astroclean.io.fits.images import own_primary
+from astroclean.io.fits.packing import PackedForm, write_packed
 
 BAND = 500
 # VmHWM starts anew with the program; ru_maxrss would count the process that forked it.

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from astroclean_maximask.harvest import hits_of
+from astroclean_maximask.train.harvest import hits_of
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from astroclean.core.detector import DETECTOR_KEYWORDS
-from astroclean.core.frame import Frame
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.image.frame import Frame
 from astroclean.simulate.contaminants.cosmic_rays import load_hits, simulate_hit
 from astroclean.simulate.draws import add_stamp, whole
 

@@ -15,8 +15,8 @@ import numpy as np
 from astropy.table import QTable
 from machine import processor, today
 
-from astroclean.core.frame import Frame
-from astroclean.core.sources import Sources
+from astroclean.core.image.frame import Frame
+from astroclean.core.sources.sources import Sources
 from astroclean.registry.load import load_stage
 from astroclean.simulate.cirrus import simulate_cirrus
 

@@ -31,7 +31,7 @@ MASKERS = {
 }
 TIMED = """
 import json, sys, time, warnings
-from astroclean.io.read import open_exposure
+from astroclean.io.frames.read import open_exposure
 from astroclean.registry.load import load_stage
 warnings.simplefilter("ignore")
 path, plugin, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])

@@ -28,17 +28,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astroclean_maximask.classes import CONTAMINANTS
-from astroclean_maximask.priors import raw_threshold, read_classes
+from astroclean_maximask.mask.priors import raw_threshold, read_classes
 from astroclean_maximask.shipped import card_path
 from astropy.io import fits
 from machine import told_machine
 
-from astroclean.core.frame import Frame
-from astroclean.inference.card import load_card
-from astroclean.inference.engine import open_engine
-from astroclean.inference.normalize import Identity
-from astroclean.inference.predictor import Predictor
-from astroclean.inference.weights import find_weights
+from astroclean.core.image.frame import Frame
+from astroclean.inference.cards.card import load_card
+from astroclean.inference.cards.weights import find_weights
+from astroclean.inference.engines.engine import open_engine
+from astroclean.inference.tiles.normalize import Identity
+from astroclean.inference.tiles.predictor import Predictor
 from astroclean.registry.load import load_stage
 
 if TYPE_CHECKING:

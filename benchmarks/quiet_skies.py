@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import gaussian_filter, label
 
-from astroclean.core.frame import Frame
-from astroclean.core.noise import SIGMA_PER_MAD
-from astroclean.core.planes import REJECTING, MaskPlane
+from astroclean.core.flags.planes import REJECTING, MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.noise import SIGMA_PER_MAD
 from astroclean.errors import AstrocleanWarning
-from astroclean.io.read import ReadSettings, open_exposure
+from astroclean.io.frames.read import ReadSettings, open_exposure
 from astroclean.registry.load import load_stage
 from astroclean.simulate.injected.scenes import InjectedConfig, simulate_injected
 from astroclean.simulate.injected.skies import QUIET_KINDS

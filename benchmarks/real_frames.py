@@ -23,8 +23,8 @@ from machine import told_machine
 from PIL import Image
 
 import astroclean
-from astroclean.core.planes import MADE_UP, MaskPlane
-from astroclean.io.read import open_exposure
+from astroclean.core.flags.planes import MADE_UP, MaskPlane
+from astroclean.io.frames.read import open_exposure
 from astroclean.report.preview import PLANE_COLORS
 from astroclean.simulate.shapes import SHAPES, AddedShape, add_shapes
 

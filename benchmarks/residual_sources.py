@@ -22,12 +22,12 @@ from scipy.ndimage import maximum_filter, median_filter
 from scipy.signal import fftconvolve
 
 from astroclean.config.schema import PsfConfig
-from astroclean.core.frame import Frame
+from astroclean.core.image.frame import Frame
 from astroclean.registry.load import load_stage
-from astroclean.runner.psf_source import PsfSource
+from astroclean.runner.plan.psf_source import PsfSource
 
 if TYPE_CHECKING:
-    from astroclean.core.sources import Sources
+    from astroclean.core.sources.sources import Sources
 
 
 class Map(NamedTuple):

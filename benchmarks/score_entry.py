@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from contests import CONTESTS
 
-from astroclean.core.planes import REJECTING
+from astroclean.core.flags.planes import REJECTING
 from astroclean.evaluation.contest import Contestant, hold_contest
 from astroclean.evaluation.evaluation import find_evaluation
 from astroclean.evaluation.scenes import observed_scenes, simulated_scenes
-from astroclean.io.read import ReadSettings
+from astroclean.io.frames.read import ReadSettings
 from astroclean.registry.load import load_stage
 
 if TYPE_CHECKING:

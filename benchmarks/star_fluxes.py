@@ -17,7 +17,7 @@ from astroclean_pconv.train.samples import draw_defects
 from machine import processor, today
 from photutils.aperture import CircularAperture, aperture_photometry
 
-from astroclean.core.frame import Frame
+from astroclean.core.image.frame import Frame
 from astroclean.registry.load import load_stage
 from astroclean.simulate.fields import FieldRange, draw_field
 from astroclean.simulate.psfs import PsfRange, draw_psf

@@ -24,8 +24,8 @@ from machine import told_machine
 from scipy.ndimage import binary_dilation, label
 from skimage.morphology import skeletonize
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
 from astroclean.evaluation.evaluation import find_simulator
 from astroclean.registry.load import load_stage
 from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange

@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from astroclean import Frame, MaskPlane, StageOptions, load_stage
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.results import Mask
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.results import Mask
 from astroclean.testing.frames import synthetic_frame
 
 

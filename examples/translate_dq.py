@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from astroclean.core.conventions import load_convention
-from astroclean.core.planes import count_planes
+from astroclean.core.flags.conventions import load_convention
+from astroclean.core.flags.planes import count_planes
 
 dq = np.zeros((100, 100), dtype=np.int16)
 dq[10:12, 20:40] = 4096  # cosmic ray

@@ -15,7 +15,7 @@ from astroclean.runner.runner import Runner
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from astroclean.runner.plan import FilePlan
+    from astroclean.runner.plan.plan import FilePlan
     from astroclean.runner.runner import Preflight
 
 __all__ = ["add_arguments", "check", "run"]

@@ -83,8 +83,8 @@ def _version(distribution: str) -> str | None:
 
 def _config_problems() -> list[str]:
     """Return what is wrong with instruments and conventions, the user's own among them."""
-    from astroclean.core.conventions import load_convention  # noqa: PLC0415
-    from astroclean.io.instruments import load_instrument  # noqa: PLC0415
+    from astroclean.core.flags.conventions import load_convention  # noqa: PLC0415
+    from astroclean.io.frames.instruments import load_instrument  # noqa: PLC0415
 
     problems = []
     for category, load in (("conventions", load_convention), ("instruments", load_instrument)):

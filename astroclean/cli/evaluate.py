@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Mapping, Sequence
 
-    from astroclean.core.stage import Stage
+    from astroclean.core.stage.stage import Stage
     from astroclean.evaluation.figure import Panel
 
 __all__ = ["add_arguments", "run"]

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from astroclean.config.explain import explain
 from astroclean.config.schema import PsfConfig
-from astroclean.core.planes import REJECTING
+from astroclean.core.flags.planes import REJECTING
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.scenes import injected_scenes, observed_scenes, simulated_scenes
-from astroclean.io.read import ReadSettings
-from astroclean.runner.inputs import find_inputs
+from astroclean.io.frames.read import ReadSettings
+from astroclean.runner.plan.inputs import find_inputs
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

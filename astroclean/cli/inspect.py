@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astroclean.errors import AstrocleanError
-from astroclean.io.read import ReadSettings
+from astroclean.io.frames.read import ReadSettings
 from astroclean.report.model import ExitCode
-from astroclean.runner.inputs import find_inputs
 from astroclean.runner.inspection import inspect_file
+from astroclean.runner.plan.inputs import find_inputs
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from astroclean.core.configs import list_configs
-from astroclean.core.conventions import load_convention
-from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
+from astroclean.core.flags.conventions import load_convention
+from astroclean.core.flags.planes import REJECTING, MaskPlane, parse_planes
 from astroclean.errors import PlaneError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from astroclean.core.conventions import Convention, ConventionValue
+    from astroclean.core.flags.conventions import Convention, ConventionValue
 
 __all__ = ["add_arguments", "run"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from astroclean.config.load import LoadedPipeline, load_pipeline
 from astroclean.config.schema import DEFAULT_OUTPUT
-from astroclean.runner.selection import Selection
+from astroclean.runner.plan.selection import Selection
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -76,7 +76,7 @@ def pipeline_of(arguments: Namespace) -> LoadedPipeline:
 
 def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
     """Return what the arguments ask for."""
-    from astroclean.runner.inputs import shown_name  # noqa: PLC0415 - takes most of a second
+    from astroclean.runner.plan.inputs import shown_name  # noqa: PLC0415 - takes most of a second
     from astroclean.runner.runner import Request  # noqa: PLC0415
 
     selection = Selection(

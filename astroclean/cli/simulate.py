@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astroclean.core.configs import toml_value
-from astroclean.core.points import point_names
+from astroclean.core.sources.points import point_names
 from astroclean.errors import ConfigurationError, OutputError, PluginLoadError
 from astroclean.evaluation.evaluation import SIMULATORS_GROUP, find_simulator
 from astroclean.simulate.options import configured

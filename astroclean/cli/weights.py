@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import PluginError, PluginNotFoundError
-from astroclean.inference.weights import (
+from astroclean.inference.cards.weights import (
     digest_of,
     find_weights,
     import_weights,
@@ -20,7 +20,7 @@ from astroclean.registry.discover import list_plugins
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from astroclean.inference.card import NetworkCard
+    from astroclean.inference.cards.card import NetworkCard
 
 __all__ = ["add_arguments", "run"]
 
@@ -52,7 +52,7 @@ def run(arguments: Namespace) -> int:
 
 def _cards() -> tuple[list[tuple[str, NetworkCard]], list[str]]:
     """Return (distribution, card) of every network, and what is wrong with other cards."""
-    from astroclean.inference.card import find_cards, load_card  # noqa: PLC0415 - reads the tables
+    from astroclean.inference.cards.card import find_cards, load_card  # noqa: PLC0415 - reads the tables
 
     packages = {
         entry.target.split(":")[0].split(".")[0]: entry.distribution for entry in list_plugins()
@@ -105,7 +105,7 @@ def _list(arguments: Namespace) -> int:
 
 
 def _row(distribution: str, card: NetworkCard) -> dict[str, Any]:
-    from astroclean.inference.weights import MissingWeightsError  # noqa: PLC0415 - beside its use
+    from astroclean.inference.cards.weights import MissingWeightsError  # noqa: PLC0415 - beside its use
 
     path, problem = None, None
     try:
@@ -128,7 +128,7 @@ def _row(distribution: str, card: NetworkCard) -> dict[str, Any]:
 
 
 def _verify(arguments: Namespace) -> int:
-    from astroclean.inference.verify import verify_network  # noqa: PLC0415 - reads NumPy archives
+    from astroclean.inference.cards.verify import verify_network  # noqa: PLC0415 - reads NumPy archives
 
     cards, problems = _chosen(arguments.name)
     rows, failed = [], False

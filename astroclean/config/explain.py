@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from astroclean.core.options import keys_at
+from astroclean.core.stage.options import keys_at
 from astroclean.core.suggest import did_you_mean
 
 if TYPE_CHECKING:

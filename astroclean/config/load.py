@@ -1,7 +1,7 @@
 """TOML to `PipelineConfig`: defaults < instrument < pipeline < environment < ``--set``.
 
 Options of the instrument file enter per input file, when its instrument is known
-(`astroclean.runner.plan`); the other layers are joined here.
+(`astroclean.runner.plan.plan`); the other layers are joined here.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from astroclean.core.bitflags import BitFlags  # noqa: TC001 - read by pydantic
-from astroclean.core.conventions import load_convention
-from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
+from astroclean.core.flags.bitflags import BitFlags  # noqa: TC001 - read by pydantic
+from astroclean.core.flags.conventions import load_convention
+from astroclean.core.flags.planes import REJECTING, MaskPlane, parse_planes
 from astroclean.errors import AstrocleanError
-from astroclean.io.names import CLEAN, check_template
+from astroclean.io.products.names import CLEAN, check_template
 
 __all__ = [
     "DEFAULT_OUTPUT",

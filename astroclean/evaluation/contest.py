@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from astroclean.core.frameset import FrameSet
+from astroclean.core.image.frameset import FrameSet
 from astroclean.errors import AstrocleanError, ConfigurationError, StageError
 from astroclean.evaluation.evaluation import JudgesSets, Poolable, Trial
 from astroclean.evaluation.figure import Panel, merged_panels
@@ -15,9 +15,9 @@ from astroclean.evaluation.table import Column, Row
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.results import StageResult
-    from astroclean.core.stage import Stage
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.results import StageResult
+    from astroclean.core.stage.stage import Stage
     from astroclean.evaluation.evaluation import Evaluation
     from astroclean.simulate.scene import Scene
 

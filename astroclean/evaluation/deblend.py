@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.arrays import add_box
-from astroclean.core.grid import Grid
-from astroclean.core.sources import SourceStamp
+from astroclean.core.image.arrays import add_box
+from astroclean.core.image.grid import Grid
+from astroclean.core.sources.sources import SourceStamp
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.binning import class_quantiles, log_means
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.frameset import FrameSet
-    from astroclean.core.sources import Sources
-    from astroclean.core.stage import Stage
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.image.frameset import FrameSet
+    from astroclean.core.sources.sources import Sources
+    from astroclean.core.stage.stage import Stage
     from astroclean.evaluation.evaluation import Trial
     from astroclean.simulate.scene import Scene
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.stage import Stage
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.stage import Stage
     from astroclean.evaluation.evaluation import Trial
     from astroclean.simulate.scene import Scene
 

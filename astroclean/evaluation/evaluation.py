@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
-from astroclean.core.points import load_point, point_names
+from astroclean.core.sources.points import load_point, point_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.frameset import FrameSet
-    from astroclean.core.results import StageResult
-    from astroclean.core.stage import Stage
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.image.frameset import FrameSet
+    from astroclean.core.stage.results import StageResult
+    from astroclean.core.stage.stage import Stage
     from astroclean.evaluation.figure import Panel
     from astroclean.evaluation.table import Column, Row
     from astroclean.simulate.scene import Scene, Simulator

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.holes import HoleRule, source_holes
-from astroclean.core.planes import REJECTING
+from astroclean.core.flags.planes import REJECTING
+from astroclean.core.sources.holes import HoleRule, source_holes
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.light import light_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.sources import Sources
+    from astroclean.core.sources.sources import Sources
     from astroclean.simulate.scene import Scene
 
 __all__ = ["HoleTruth", "truth_of_holes"]
@@ -59,8 +59,9 @@ def truth_of_holes(scene: Scene) -> HoleTruth:
     ----------
     scene : Scene
         With its sources and their light: the holes are the paper's disks at the true positions
-        (`astroclean.core.holes`), measured on the frame with its sources in units of the FWHM of
-        the true PSF. Or with ``planes`` and ``clean``: then they are the true rejecting planes.
+        (`astroclean.core.sources.holes`), measured on the frame with its sources in units of the
+        FWHM of the true PSF. Or with ``planes`` and ``clean``: then they are the true rejecting
+        planes.
 
     Returns
     -------

@@ -8,11 +8,11 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
-from astroclean.core.arrays import overlap
-from astroclean.core.fluxes import flux_scale
-from astroclean.core.holes import HoleRule, disks
-from astroclean.core.planes import MaskPlane
-from astroclean.core.sources import Sources, SourceStamp
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.arrays import overlap
+from astroclean.core.image.fluxes import flux_scale
+from astroclean.core.sources.holes import HoleRule, disks
+from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.matching import mapped
 from astroclean.simulate.compact import draw_fluxes
@@ -21,10 +21,10 @@ from astroclean.simulate.scene import ClassTruth, Scene
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.frameset import FrameSet
-    from astroclean.core.psf import Psf
-    from astroclean.core.psf_draw import Drawn
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.image.frameset import FrameSet
+    from astroclean.core.psf.draw import Drawn
+    from astroclean.core.psf.psf import Psf
 
 __all__ = ["inject_contaminants", "inject_source_set", "inject_sources"]
 

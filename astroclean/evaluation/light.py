@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.sources import Sources, SourceStamp
+    from astroclean.core.sources.sources import Sources, SourceStamp
     from astroclean.simulate.scene import Scene
 
 __all__ = ["light_of", "own_and_total", "source_snr"]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
     from numpy.typing import NDArray
 
-    from astroclean.core.grid import Grid
-    from astroclean.core.sources import Sources
+    from astroclean.core.image.grid import Grid
+    from astroclean.core.sources.sources import Sources
 
 __all__ = [
     "WANTED_SNR",

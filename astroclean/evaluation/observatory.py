@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.errors import ConfigurationError
-from astroclean.io.read import open_exposure
+from astroclean.io.frames.read import open_exposure
 from astroclean.simulate.scene import ClassTruth, Scene
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.conventions import Convention, ConventionValue
-    from astroclean.io.read import ReadSettings
+    from astroclean.core.flags.conventions import Convention, ConventionValue
+    from astroclean.io.frames.read import ReadSettings
 
 __all__ = ["classes_of_quality", "observatory_dq"]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.holes import HoleRule
-from astroclean.core.planes import MaskPlane
-from astroclean.core.uncertainty import deviation_of
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.uncertainty import deviation_of
+from astroclean.core.sources.holes import HoleRule
 from astroclean.evaluation.binning import class_quantiles, cumulative_share, log_means
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
 from astroclean.evaluation.holes import HoleTruth, truth_of_holes
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.stage import Stage
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.stage import Stage
     from astroclean.evaluation.evaluation import Trial
     from astroclean.simulate.scene import Scene
 

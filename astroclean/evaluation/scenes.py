@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from astroclean.config.schema import PsfConfig
-from astroclean.core.frameset import FrameSet
-from astroclean.core.points import load_point
+from astroclean.core.image.frameset import FrameSet
+from astroclean.core.sources.points import load_point
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.evaluation import JudgesSets, find_simulator
-from astroclean.io.address import parse_address
-from astroclean.io.names import split_name
-from astroclean.io.read import ReadSettings, open_exposure
-from astroclean.runner.psf_source import PsfSource
-from astroclean.runner.units import grouped
+from astroclean.io.fits.address import parse_address
+from astroclean.io.frames.read import ReadSettings, open_exposure
+from astroclean.io.products.names import split_name
+from astroclean.runner.plan.psf_source import PsfSource
+from astroclean.runner.plan.units import grouped
 from astroclean.simulate.options import configured
 from astroclean.simulate.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
     from astroclean.evaluation.evaluation import Evaluation
 
 __all__ = [

@@ -15,8 +15,8 @@ from astroclean.evaluation.table import Column, Row
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.stage import Stage
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.stage import Stage
     from astroclean.evaluation.evaluation import Trial
     from astroclean.simulate.scene import Scene
 

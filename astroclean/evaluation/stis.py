@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
-from astroclean.core.planes import MaskPlane
-from astroclean.core.uncertainty import deviation_of
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.uncertainty import deviation_of
 from astroclean.errors import ConfigurationError
-from astroclean.io.address import parse_address
-from astroclean.io.read import open_exposure
+from astroclean.io.fits.address import parse_address
+from astroclean.io.frames.read import open_exposure
 from astroclean.simulate.scene import ClassTruth, Scene
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.io.read import ReadSettings
+    from astroclean.core.image.frame import Frame
+    from astroclean.io.frames.read import ReadSettings
 
 __all__ = ["difference_truth", "stis_pair"]
 

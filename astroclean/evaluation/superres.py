@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.grid import Grid
+from astroclean.core.image.grid import Grid
 from astroclean.errors import ConfigurationError, ContractError
 from astroclean.evaluation.binning import class_quantiles, log_means
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.layer import Layer
-    from astroclean.core.stage import Stage
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.image.layer import Layer
+    from astroclean.core.stage.stage import Stage
     from astroclean.evaluation.evaluation import Trial
     from astroclean.simulate.scene import Scene
 

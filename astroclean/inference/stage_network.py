@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from astroclean.core.options import StageOptions
-from astroclean.core.scope import Scope
+from astroclean.core.stage.options import StageOptions
+from astroclean.core.stage.scope import Scope
 from astroclean.errors import AstrocleanWarning
-from astroclean.inference.card import Precision, load_card
-from astroclean.inference.domain import check_domain
-from astroclean.inference.engine import EngineSettings, choose_engine, open_engine
-from astroclean.inference.predictor import Predictor
-from astroclean.inference.stamp_predictor import StampPredictor
-from astroclean.inference.weights import card_digest, find_weights
+from astroclean.inference.cards.card import Precision, load_card
+from astroclean.inference.cards.domain import check_domain
+from astroclean.inference.cards.weights import card_digest, find_weights
+from astroclean.inference.engines.engine import EngineSettings, choose_engine, open_engine
+from astroclean.inference.stamped.predictor import StampPredictor
+from astroclean.inference.tiles.predictor import Predictor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from astroclean.core.frame import Frame
-    from astroclean.inference.card import NetworkCard
-    from astroclean.inference.engine import Engine
+    from astroclean.core.image.frame import Frame
+    from astroclean.inference.cards.card import NetworkCard
+    from astroclean.inference.engines.engine import Engine
 
 __all__ = [
     "EngineOptions",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.regular import open_regular, user_path
-from astroclean.core.resources import IN_MEMORY, ImageHdu, Resource
+from astroclean.core.stage.resources import IN_MEMORY, ImageHdu, Resource
 from astroclean.errors import FitsReadError
-from astroclean.io.catalog_check import check_catalogue
+from astroclean.io.products.catalog_check import check_catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from astropy.table import Table
 
-    from astroclean.core.options import StageOptions
+    from astroclean.core.stage.options import StageOptions
 
 __all__ = ["file_digest", "load_resource", "load_resources", "read_table", "with_known_units"]
 
@@ -97,7 +97,7 @@ def load_resource(resource: Resource, *, base: Path, stem: str | None = None) ->
 
 
 def _read_images(path: Path) -> tuple[ImageHdu, ...]:
-    from astroclean.io.source import open_fits  # noqa: PLC0415 - astropy.io.fits on use
+    from astroclean.io.fits.source import open_fits  # noqa: PLC0415 - astropy.io.fits on use
 
     with open_fits(path) as hdus:
         images = tuple(
@@ -119,7 +119,7 @@ def read_table(path: Path) -> Table:
         It is damaged, or in none of these formats.
     """
     if path.suffix.lower() == ".reg":
-        from astroclean.io.regions import read_regions  # noqa: PLC0415 - rarely needed
+        from astroclean.io.products.regions import read_regions  # noqa: PLC0415 - rarely needed
 
         return read_regions(path)
     import astropy.units as u  # noqa: PLC0415 - heavy
@@ -144,7 +144,7 @@ def with_known_units(table: Table) -> Table:
     """Give columns the units that the field knows and the reader of their format does not."""
     import astropy.units as u  # noqa: PLC0415 - heavy
 
-    from astroclean.io.units import parsed_unit  # noqa: PLC0415 - astropy on use
+    from astroclean.io.header.units import parsed_unit  # noqa: PLC0415 - astropy on use
 
     for name in table.colnames:
         unit = getattr(table[name], "unit", None)

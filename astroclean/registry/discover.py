@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from astroclean.core.points import point_names
+from astroclean.core.sources.points import point_names
 from astroclean.errors import PluginLoadError
 from astroclean.registry.manifest import PluginManifest, find_manifest
 

@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
 
-from astroclean.core.needs import Identity
-from astroclean.core.options import StageOptions, option_problems
+from astroclean.core.stage.needs import Identity
+from astroclean.core.stage.options import StageOptions, option_problems
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import (
     ConfigurationError,
@@ -23,7 +23,7 @@ from astroclean.registry.discover import KINDS_GROUP, PluginEntry, list_plugins
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from astroclean.core.stage import Stage
+    from astroclean.core.stage.stage import Stage
 
 __all__ = ["find_plugin", "load_stage", "load_stage_class", "make_stage"]
 

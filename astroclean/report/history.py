@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from astroclean.io.names import is_plain_name
+from astroclean.io.products.names import is_plain_name
 from astroclean.report.model import FileRecord, FileStatus, RunReport, RunSummary
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.spectrum import power_spectrum
-from astroclean.io.rowstore import blocks_of, window_of
+from astroclean.io.scratch.rowstore import blocks_of, window_of
 from astroclean.report.model import Histogram, Spectrum
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def make_spectrum(
     before, after : (ny, nx) float32 array or RowStore
         Pixel values in one unit. Not modified.
     flags_after : (ny, nx) uint32 array or RowStore
-        Bits of :class:`~astroclean.core.planes.MaskPlane`. Not modified.
+        Bits of :class:`~astroclean.core.flags.planes.MaskPlane`. Not modified.
     limit : int, optional
         Longest side in pixels that is transformed; of a larger frame the middle is.
 

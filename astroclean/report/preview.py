@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.planes import REJECTING, MaskPlane
-from astroclean.io.rowstore import blocks_of, window_of
+from astroclean.core.flags.planes import REJECTING, MaskPlane
+from astroclean.io.scratch.rowstore import blocks_of, window_of
 from astroclean.report.model import Preview
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def make_previews(
     before, after : (ny, nx) float32 array or RowStore
         Pixel values in one unit. Not modified. Pixels that are not finite get a neutral color.
     flags_after : (ny, nx) uint32 array or RowStore
-        Bits of :class:`~astroclean.core.planes.MaskPlane`. Not modified.
+        Bits of :class:`~astroclean.core.flags.planes.MaskPlane`. Not modified.
     changed : (ny, nx) bool array or RowStore
         Pixels whose value differs. Not modified.
     limit : int, optional

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from astroclean.config.load import load_pipeline
 from astroclean.config.schema import DEFAULT_OUTPUT
 from astroclean.errors import ConfigurationError
+from astroclean.runner.plan.selection import Selection
 from astroclean.runner.runner import Request, Runner
-from astroclean.runner.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from astroclean.errors import AstrocleanError
 from astroclean.report.html import MAX_PICTURES
 from astroclean.runner.calls import OfRun
-from astroclean.runner.records import failed_records, faulted
-from astroclean.runner.work import Job, PartDone, assemble, process
+from astroclean.runner.output.records import failed_records, faulted
+from astroclean.runner.work.work import Job, PartDone, assemble, process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     from astroclean.report.model import FileRecord
     from astroclean.runner.executors import Executor
-    from astroclean.runner.folder import OutputFolder
-    from astroclean.runner.units import Unit
+    from astroclean.runner.output.folder import OutputFolder
+    from astroclean.runner.plan.units import Unit
 
 __all__ = ["Dispatcher"]
 

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from astroclean.core.domain import known_fwhm_pixels
-from astroclean.core.planes import count_planes
-from astroclean.core.uncertainty import deviation_of
-from astroclean.io.instruments import GENERIC
-from astroclean.io.read import ReadSettings, open_exposure
+from astroclean.core.flags.planes import count_planes
+from astroclean.core.image.uncertainty import deviation_of
+from astroclean.core.stage.domain import known_fwhm_pixels
+from astroclean.io.frames.instruments import GENERIC
+from astroclean.io.frames.read import ReadSettings, open_exposure
 from astroclean.tiling.noise import SkyNoiseGatherer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.io.grouping import FrameSlot
-    from astroclean.io.read import Exposure
+    from astroclean.core.image.frame import Frame
+    from astroclean.io.frames.grouping import FrameSlot
+    from astroclean.io.frames.read import Exposure
     from astroclean.tiling.noise import SkyNoise
 
 __all__ = ["FileInspection", "FrameInspection", "HduInspection", "MaskInspection", "inspect_file"]

@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astroclean.errors import AstrocleanError
-from astroclean.io.scratch import remove_left_behind, temporary_folder
+from astroclean.io.scratch.folders import remove_left_behind, temporary_folder
 from astroclean.report.environment import versions
 from astroclean.report.history import with_earlier
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
-from astroclean.runner.claims import earlier_report, with_pictures
 from astroclean.runner.dispatch import Dispatcher
 from astroclean.runner.executors import make_executor
-from astroclean.runner.folder import OutputFolder
-from astroclean.runner.places import absolute_address
-from astroclean.runner.preflight import Planner, Preflight, Request
-from astroclean.runner.records import faulted
-from astroclean.runner.saved import is_saved
+from astroclean.runner.output.claims import earlier_report, with_pictures
+from astroclean.runner.output.folder import OutputFolder
+from astroclean.runner.output.records import faulted
+from astroclean.runner.plan.places import absolute_address
+from astroclean.runner.plan.preflight import Planner, Preflight, Request
+from astroclean.runner.plan.units import Unit, make_units
 from astroclean.runner.signals import ends_like_interrupt
-from astroclean.runner.units import Unit, make_units
+from astroclean.runner.work.saved import is_saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from astropy.wcs import WCS
 from pydantic import BeforeValidator, Field
 
-from astroclean.core.detector import DETECTOR_KEYWORDS
-from astroclean.core.options import Options
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.stage.options import Options
 from astroclean.simulate.detector import Camera, draw_camera
 from astroclean.simulate.draws import Range  # noqa: TC001 - pydantic reads the annotations
 from astroclean.simulate.psfs import PsfModel, draw_psf

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.grid import Grid
-from astroclean.core.sources import Sources, SourceStamp
+from astroclean.core.image.grid import Grid
+from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.simulate.galaxies import galaxy_stamp
 from astroclean.simulate.psfs import HALF, OVERSAMPLING
 

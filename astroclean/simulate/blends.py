@@ -8,11 +8,11 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 from pydantic import Field
 
-from astroclean.core.frame import Frame
-from astroclean.core.grid import Grid
-from astroclean.core.layer import Layer
-from astroclean.core.options import Options
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.grid import Grid
+from astroclean.core.image.layer import Layer
+from astroclean.core.stage.options import Options
 from astroclean.errors import ConfigurationError
 from astroclean.simulate.band_grids import Band, Bands, draw_bands
 from astroclean.simulate.blend_images import Canvas, Member, joint_sources, sources_of, sum_of

@@ -10,11 +10,11 @@ import astropy.units as u
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
-from astroclean.core.detector import DETECTOR_KEYWORDS
-from astroclean.core.frame import Frame
-from astroclean.core.holes import HoleRule
-from astroclean.core.options import Options
-from astroclean.core.sources import Sources, SourceStamp
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.image.frame import Frame
+from astroclean.core.sources.holes import HoleRule
+from astroclean.core.sources.sources import Sources, SourceStamp
+from astroclean.core.stage.options import Options
 from astroclean.simulate.clouds import CloudRange, draw_cloud
 from astroclean.simulate.compact import draw_fluxes
 from astroclean.simulate.draws import Range, log_uniform, uniform

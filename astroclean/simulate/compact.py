@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.holes import measure_peaks
+from astroclean.core.sources.holes import measure_peaks
 from astroclean.simulate.draws import log_uniform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.holes import HoleSizes
+    from astroclean.core.sources.holes import HoleSizes
 
 __all__ = ["SNR_CLASSES", "TABLE_1", "draw_flux", "draw_fluxes"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.simulate.arrays import namespace
 from astroclean.simulate.contaminants.saturation import fill_wells
 

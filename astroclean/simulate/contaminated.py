@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
-from astroclean.core.frame import Frame
-from astroclean.core.options import Options
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.options import Options
 from astroclean.simulate.composition import compose
 from astroclean.simulate.contaminants.bright import bright_planes
 from astroclean.simulate.contaminants.cosmic_rays import (

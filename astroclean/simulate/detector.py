@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
-from astroclean.core.detector import DETECTOR_KEYWORDS
-from astroclean.core.options import Options
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.stage.options import Options
 from astroclean.simulate.composition import LARGEST, exposed, stored
 from astroclean.simulate.draws import Range, log_uniform, uniform
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from astroclean.core.arrays import add_box
+from astroclean.core.image.arrays import add_box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,9 +10,9 @@ from astropy.io import fits
 from astropy.modeling.models import Moffat2D, Sersic2D
 from astropy.table import Table
 
-from astroclean.core.planes import MaskPlane
-from astroclean.io.atomic import atomic_file
-from astroclean.io.encode import encode_hdu
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.io.fits.encode import encode_hdu
+from astroclean.io.scratch.atomic import atomic_file
 
 if TYPE_CHECKING:
     from pathlib import Path

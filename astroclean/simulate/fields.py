@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.options import Options
-from astroclean.core.sources import Sources
+from astroclean.core.sources.sources import Sources
+from astroclean.core.stage.options import Options
 from astroclean.simulate.draws import Range, add_stamp, log_uniform
 from astroclean.simulate.galaxies import FINE, GalaxyRange, library_galaxy
 from astroclean.simulate.psfs import HALF, OVERSAMPLING, PsfModel

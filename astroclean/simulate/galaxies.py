@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.options import Options
+from astroclean.core.stage.options import Options
 from astroclean.simulate.draws import Range, log_uniform, uniform, whole
 from astroclean.simulate.psfs import HALF, PsfModel
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
-from astroclean.core.frame import Frame
-from astroclean.core.options import Options
-from astroclean.core.stamp import half_maximum_width
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.stamp import half_maximum_width
+from astroclean.core.stage.options import Options
 from astroclean.simulate.detector import CameraRange, draw_camera
 from astroclean.simulate.draws import Range, Share, add_stamp, log_uniform, uniform, whole
 from astroclean.simulate.guide_errors import GUIDE_ERRORS, guide_path

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.errors import ConfigurationError, FitsReadError, OutputError
 from astroclean.simulate.contaminants.bright import bright_planes
 from astroclean.simulate.contaminants.cosmic_rays import add_cosmic_rays

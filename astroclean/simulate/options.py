@@ -1,8 +1,9 @@
 """Options of a simulator as text names them: its keyword parameters and the fields of its config.
 
 A simulator declares options by having them: keyword parameters with annotations beside ``seed``
-and ``shape``. Where one is called ``config`` and is a model (`astroclean.core.options.Options`) or
-a dataclass, its fields are options too, and theirs below them: ``psf.fwhm``, ``chances.trails``.
+and ``shape``. Where one is called ``config`` and is a model
+(`astroclean.core.stage.options.Options`) or a dataclass, its fields are options too, and theirs
+below them: ``psf.fwhm``, ``chances.trails``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 
-from astroclean.core.options import Options, option_problems, unknown_option
+from astroclean.core.stage.options import Options, option_problems, unknown_option
 from astroclean.errors import AstrocleanError, ConfigurationError, PluginLoadError
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.options import Options
-from astroclean.core.psf import Psf
-from astroclean.core.stamp import FINER, half_maximum_width
+from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.stamp import FINER, half_maximum_width
+from astroclean.core.stage.options import Options
 from astroclean.simulate.draws import Range, log_uniform, uniform
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from astroclean.core.frameset import FrameSet
+from astroclean.core.image.frameset import FrameSet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.layer import Layer
-    from astroclean.core.planes import MaskPlane
-    from astroclean.core.psf import Psf
-    from astroclean.core.sources import Sources
+    from astroclean.core.flags.planes import MaskPlane
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.image.layer import Layer
+    from astroclean.core.psf.psf import Psf
+    from astroclean.core.sources.sources import Sources
 
 __all__ = ["ClassTruth", "Scene", "Simulator"]
 

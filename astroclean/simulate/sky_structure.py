@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.options import Options
+from astroclean.core.stage.options import Options
 from astroclean.simulate.draws import Range, log_uniform, power_law_field, uniform
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
-from astroclean.core.frame import Frame
-from astroclean.core.options import Options
-from astroclean.core.sources import Sources, SourceStamp
+from astroclean.core.image.frame import Frame
+from astroclean.core.sources.sources import Sources, SourceStamp
+from astroclean.core.stage.options import Options
 from astroclean.simulate.detector import CameraRange, draw_camera
 from astroclean.simulate.draws import Range, Share, log_uniform
 from astroclean.simulate.galaxies import KINDS, GalaxyRange, draw_galaxy, galaxy_stamp

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.options import Options
+from astroclean.core.stage.options import Options
 from astroclean.simulate.composition import Layers, compose, exposed, stored
 from astroclean.simulate.contaminated import BLEEDING, CHANCES
 from astroclean.simulate.detector import Camera, CameraRange, draw_camera

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
-from astroclean.core.frame import Frame
-from astroclean.core.options import Options
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.options import Options
 from astroclean.simulate.charge_transfer import trail_charge
 from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange, add_cosmic_rays
 from astroclean.simulate.contaminants.pixels import add_hot_pixels

@@ -8,22 +8,22 @@ import numpy as np
 from astropy.io import fits
 
 from astroclean import __version__
-from astroclean.core.planes import plane_cards
-from astroclean.io.atomic import atomic_file
-from astroclean.io.catalogs import CATALOGUE, stamps_hdu, table_hdu
-from astroclean.io.encode import encode_hdu
-from astroclean.io.images import own_primary
-from astroclean.io.layers import layer_images
-from astroclean.io.names import OWNER_KEYWORD, WRITER_KEYWORD
+from astroclean.core.flags.planes import plane_cards
+from astroclean.io.fits.encode import encode_hdu
+from astroclean.io.fits.images import own_primary
+from astroclean.io.products.catalogs import CATALOGUE, stamps_hdu, table_hdu
+from astroclean.io.products.layers import layer_images
+from astroclean.io.products.names import OWNER_KEYWORD, WRITER_KEYWORD
+from astroclean.io.scratch.atomic import atomic_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.layer import Layer
-    from astroclean.core.sources import Sources
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.image.layer import Layer
+    from astroclean.core.sources.sources import Sources
     from astroclean.simulate.scene import Scene
 
 __all__ = ["scene_paths", "write_scene"]

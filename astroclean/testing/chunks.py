@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.scope import Chunk, measure
-from astroclean.core.uncertainty import deviation_of
-from astroclean.runner.joined_sources import JoinedSources
+from astroclean.core.image.uncertainty import deviation_of
+from astroclean.core.stage.scope import Chunk, measure
+from astroclean.runner.work.joined_sources import JoinedSources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.results import StageResult
-    from astroclean.core.stage import Stage
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.results import StageResult
+    from astroclean.core.stage.stage import Stage
 
 __all__ = ["frame_chunks", "run_in_chunks"]
 

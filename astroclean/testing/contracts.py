@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pytest
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
-from astroclean.core.uncertainty import deviation_of
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.uncertainty import deviation_of
 from astroclean.registry.load import find_plugin, load_stage
 from astroclean.testing.chunks import run_in_chunks
 from astroclean.testing.frames import frame_digest, synthetic_frame
 
 if TYPE_CHECKING:
-    from astroclean.core.results import StageResult
-    from astroclean.core.stage import Stage
+    from astroclean.core.stage.results import StageResult
+    from astroclean.core.stage.stage import Stage
 
 __all__ = [
     "DeblenderContract",

@@ -9,9 +9,9 @@ from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
 from astropy.wcs import WCS
 
-from astroclean.core.detector import DETECTOR_KEYWORDS
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
 from astroclean.simulate import exposure as simulated
 
 if TYPE_CHECKING:

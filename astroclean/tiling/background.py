@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.parallel import in_threads
-from astroclean.core.scope import Survey, chunk_of
+from astroclean.core.stage.scope import Survey, chunk_of
 from astroclean.errors import PluginError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
 
 __all__ = ["Background", "BackgroundSurvey", "MeshGatherer", "MeshSettings"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.arrays import overlap
+from astroclean.core.image.arrays import overlap
 from astroclean.errors import FrameError
 
 if TYPE_CHECKING:

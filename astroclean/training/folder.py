@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import ConfigurationError, OutputError
-from astroclean.io.atomic import atomic_text
+from astroclean.io.scratch.atomic import atomic_text
 from astroclean.training.trainer import SCHEDULE
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ def begin_with(model: Any, weights: Path) -> None:
     ConfigurationError
         There is no such file, or none of its parameters fits.
     """
-    from astroclean.inference.initializers import read_initializers  # noqa: PLC0415 - onnx
+    from astroclean.inference.engines.initializers import read_initializers  # noqa: PLC0415 - onnx
 
     if not weights.is_file():
         raise ConfigurationError(f"start: there is no file {weights}")

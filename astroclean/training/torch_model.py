@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from astroclean.errors import ConfigurationError
-from astroclean.inference.engine import EngineError
-from astroclean.inference.torch_engine import fill_module
+from astroclean.inference.engines.engine import EngineError
+from astroclean.inference.engines.torch import fill_module
 from astroclean.training.network import NetworkRecipe, averaging_share, learning_rate
 
 if TYPE_CHECKING:

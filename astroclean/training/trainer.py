@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict, DirectoryPath, Field, ValidationError
 
 from astroclean.core.configs import read_toml
-from astroclean.core.points import load_point, point_names
+from astroclean.core.sources.points import load_point, point_names
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError
 

@@ -21,10 +21,10 @@ from astroclean import errors
 from astroclean.cli.main import main
 from astroclean.config.schema import PipelineConfig
 from astroclean.core.configs import list_configs
-from astroclean.core.conventions import Convention, load_convention
-from astroclean.core.limits import PLAUSIBLE
-from astroclean.core.planes import REJECTING, MaskPlane
-from astroclean.io.instruments import load_instrument
+from astroclean.core.flags.conventions import Convention, load_convention
+from astroclean.core.flags.planes import REJECTING, MaskPlane
+from astroclean.core.stage.limits import PLAUSIBLE
+from astroclean.io.frames.instruments import load_instrument
 from astroclean.registry.discover import kind_names, list_plugins
 from astroclean.registry.load import load_stage_class
 from astroclean.report.model import ExitCode, FileRecord, FrameRecord, RunReport, StageRecord

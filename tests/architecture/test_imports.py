@@ -15,7 +15,7 @@ PACKAGE = Path(astroclean.__file__).parent
 ROOT = PACKAGE.parent
 # A module may import from its own layer and those before it (docs/explanation/architecture.md).
 LAYERS = (
-    ("errors",),
+    ("errors", "moved"),
     ("core",),
     ("io", "tiling", "simulate"),
     ("inference",),

@@ -28,7 +28,7 @@ import pytest
 from astroclean.cli.main import main
 from astroclean.config.load import load_pipeline
 from astroclean.config.schema import PipelineConfig
-from astroclean.io.instruments import Instrument
+from astroclean.io.frames.instruments import Instrument
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 from toy_runs import digests, report_of, sky, statuses, write_fits, write_pipeline
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.simulate.exposure import simulate_exposure
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from toy_runs import digests, report_of, unfinished, write_pipeline
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from astroclean.core.planes import MaskPlane, count_planes
+from astroclean.core.flags.planes import MaskPlane, count_planes
 from astroclean.report.html import render_report
 from astroclean.report.model import FileRecord, FileStatus, FrameRecord, RunReport, StageRecord
 from astroclean.report.plots import make_histogram, make_spectrum

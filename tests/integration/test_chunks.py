@@ -18,15 +18,15 @@ from astropy.table import QTable
 
 import astroclean
 from astroclean.config.load import load_pipeline
-from astroclean.core.scope import chunk_of
-from astroclean.core.sources import Sources
-from astroclean.core.stage import Stage
+from astroclean.core.sources.sources import Sources
+from astroclean.core.stage.scope import chunk_of
+from astroclean.core.stage.stage import Stage
 from astroclean.errors import ConfigurationError, NeedError
-from astroclean.io.read import Exposure
-from astroclean.io.rowstore import RowStore
-from astroclean.runner.chunks import BASE_BYTES, BYTES_PER_PIXEL, _Cost
-from astroclean.runner.plan import PlanRequest, plan_file
-from astroclean.runner.statestore import Images
+from astroclean.io.frames.read import Exposure
+from astroclean.io.scratch.rowstore import RowStore
+from astroclean.runner.plan.chunks import BASE_BYTES, BYTES_PER_PIXEL, _Cost
+from astroclean.runner.plan.plan import PlanRequest, plan_file
+from astroclean.runner.work.statestore import Images
 from astroclean.simulate.exposure import write_exposure
 
 PIPELINE: dict[str, Any] = {
@@ -116,7 +116,7 @@ def test_large_gzip_is_unpacked_to_disk(tmp_path: Path, monkeypatch: pytest.Monk
     path = tmp_path / "raw.fits.gz"
     write_exposure(path, seed=2, shape=(420, 90))
     whole = cleaned(tmp_path / "memory", path)
-    monkeypatch.setattr("astroclean.io.unpacking._IN_MEMORY", 100)
+    monkeypatch.setattr("astroclean.io.packed.unpacking._IN_MEMORY", 100)
     assert cleaned(tmp_path / "disk", path) == whole
 
 

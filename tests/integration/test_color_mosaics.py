@@ -10,8 +10,8 @@ from astropy.io import fits
 
 import astroclean
 from astroclean.errors import FitsReadError, NeedError
-from astroclean.io.color_filters import colors_of
-from astroclean.io.read import open_exposure
+from astroclean.io.frames.read import open_exposure
+from astroclean.io.header.color_filters import colors_of
 
 if TYPE_CHECKING:
     from pathlib import Path

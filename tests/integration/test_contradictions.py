@@ -12,7 +12,7 @@ from astropy.io import fits
 
 import astroclean
 from astroclean.cli.main import main
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 
 if TYPE_CHECKING:
     from pathlib import Path

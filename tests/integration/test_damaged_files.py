@@ -265,7 +265,7 @@ def _on_alarm(*_: object) -> None:
 
 def attempt(path: Path) -> str:
     """Read all frames of a file; return what came of it."""
-    from astroclean.io.read import open_exposure
+    from astroclean.io.frames.read import open_exposure
 
     try:
         with open_exposure(path) as opened:
@@ -287,7 +287,7 @@ def attempt(path: Path) -> str:
 
 def read_all(paths: list[str]) -> None:
     """Print one JSON line a file. Runs in a process of its own."""
-    from astroclean.io.read import open_exposure
+    from astroclean.io.frames.read import open_exposure
 
     warnings.simplefilter("error")
     signal.signal(signal.SIGALRM, _on_alarm)
@@ -362,7 +362,7 @@ def test_the_files_are_read_before_they_are_damaged(name: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("address", ["[SCI,7]", "[NONE]", "[9]", "[0]", "[sci,x]"])
 def test_an_address_that_leads_nowhere_names_file_and_hdu(address: str, tmp_path: Path) -> None:
-    from astroclean.io.read import open_exposure
+    from astroclean.io.frames.read import open_exposure
 
     path = tmp_path / "raw.fits"
     path.write_bytes(exposure())
@@ -372,7 +372,7 @@ def test_an_address_that_leads_nowhere_names_file_and_hdu(address: str, tmp_path
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    from astroclean.io.read import open_exposure
+    from astroclean.io.frames.read import open_exposure
 
     for path in (tmp_path / "absent.fits", tmp_path):
         with pytest.raises(AstrocleanError, match=path.name), open_exposure(path):

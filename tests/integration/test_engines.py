@@ -20,10 +20,11 @@ import toy_networks
 
 from astroclean.cli import weights as weights_verb
 from astroclean.errors import AstrocleanWarning, ConfigurationError, PluginNotFoundError
-from astroclean.inference import card as card_module
-from astroclean.inference import engine as engine_module
-from astroclean.inference.card import Output
-from astroclean.inference.engine import (
+from astroclean.inference.cards import card as card_module
+from astroclean.inference.cards.card import Output
+from astroclean.inference.cards.verify import verify_network
+from astroclean.inference.engines import engine as engine_module
+from astroclean.inference.engines.engine import (
     AUTO_ORDER,
     Engine,
     EngineError,
@@ -32,7 +33,6 @@ from astroclean.inference.engine import (
     list_engines,
     open_engine,
 )
-from astroclean.inference.verify import verify_network
 
 LIBRARIES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch"}
 TORCH = {"torch": "toy_networks:torch_three_convolutions"}
@@ -313,7 +313,7 @@ def test_low_precision_is_near_and_is_named(tmp_path: Path, engine: str) -> None
 
 def test_listing_engines_imports_none_of_their_libraries() -> None:
     code = (
-        "from astroclean.inference.engine import list_engines\n"
+        "from astroclean.inference.engines.engine import list_engines\n"
         "assert len(list_engines()) >= 4\n"
         "import sys; print(*sys.modules)"
     )

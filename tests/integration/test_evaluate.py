@@ -12,7 +12,7 @@ import pytest
 from astropy.io import fits
 
 from astroclean.cli import main as command_line
-from astroclean.core.psf import Psf
+from astroclean.core.psf.psf import Psf
 from astroclean.evaluation.evaluation import evaluated_kinds, find_evaluation
 from astroclean.simulate.exposure import write_exposure
 

@@ -17,7 +17,7 @@ from astroclean.core.run_cache import begin_run
 from astroclean.errors import ConfigurationError
 from astroclean.runner.executors import SerialExecutor, called
 from astroclean.runner.executors.processes import ProcessExecutor
-from astroclean.runner.plan import PlanRequest
+from astroclean.runner.plan.plan import PlanRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence

@@ -24,14 +24,14 @@ from astropy.io import fits
 from astropy.nddata import InverseVariance, VarianceUncertainty
 from astropy.wcs import WCS
 
-from astroclean.core.grid import Grid
-from astroclean.core.layer import BACKGROUND, Layer, LayerSpec
-from astroclean.core.uncertainty import deviation_of
-from astroclean.io.atomic import atomic_file
-from astroclean.io.names import clean_name
-from astroclean.io.output import FrameOutput
-from astroclean.io.read import Exposure, open_exposure
-from astroclean.io.write import OutputPlan, write_clean
+from astroclean.core.image.grid import Grid
+from astroclean.core.image.layer import BACKGROUND, Layer, LayerSpec
+from astroclean.core.image.uncertainty import deviation_of
+from astroclean.io.frames.read import Exposure, open_exposure
+from astroclean.io.products.names import clean_name
+from astroclean.io.products.output import FrameOutput
+from astroclean.io.products.write import OutputPlan, write_clean
+from astroclean.io.scratch.atomic import atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.io.grouping import FrameSlot
+    from astroclean.io.frames.grouping import FrameSlot
 
 NY, NX = 24, 31
 BLOCK = 2880

@@ -12,7 +12,7 @@ import pytest
 from astropy.io import fits
 
 import astroclean
-from astroclean.io.read import read_frame
+from astroclean.io.frames.read import read_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,14 +21,14 @@ from astropy.io import fits
 from astroclean.config.load import load_pipeline
 from astroclean.core.toml import TomlError, parsed_toml
 from astroclean.errors import ConfigurationError, FitsReadError, FitsWriteError
-from astroclean.inference import card as card_module
-from astroclean.inference.card import NetworkCode, foreign_code
-from astroclean.inference.engine import EngineError
-from astroclean.inference.initializers import build_network
-from astroclean.io import hcompress, hcompress_worker, unpacking
-from astroclean.io.images import patched_hdu
+from astroclean.inference.cards import card as card_module
+from astroclean.inference.cards.card import NetworkCode, foreign_code
+from astroclean.inference.engines.engine import EngineError
+from astroclean.inference.engines.initializers import build_network
+from astroclean.io.fits.images import patched_hdu
+from astroclean.io.fits.source import FitsSource
+from astroclean.io.packed import hcompress, hcompress_worker, unpacking
 from astroclean.io.resources import _read_table
-from astroclean.io.source import FitsSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,7 +188,7 @@ def test_the_time_of_the_decoder_grows_with_the_tile_and_not_with_their_number(
 
 @pytest.mark.parametrize("words", [[0, 7, -100, 0, 0, 0, 0], [0, 7, -100, 9, 1, 0, 0], [1, 2]])
 def test_a_plio_list_that_ends_behind_its_stream_is_refused(words: list[int]) -> None:
-    from astroclean.io.tile_codecs import _check_plio
+    from astroclean.io.packed.tile_codecs import _check_plio
 
     with pytest.raises(ValueError, match="PLIO"):
         _check_plio(np.array(words, np.int16))

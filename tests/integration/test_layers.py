@@ -11,15 +11,15 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from toy_runs import digests, hdu_names, run, sky, write_fits, write_pipeline
 
-from astroclean.core.frame import Frame
-from astroclean.core.grid import Grid
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.layer import Layer, LayerSpec
-from astroclean.core.planes import MaskPlane
-from astroclean.core.psf import Psf
-from astroclean.core.results import Mask
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.grid import Grid
+from astroclean.core.image.layer import Layer, LayerSpec
+from astroclean.core.psf.psf import Psf
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.results import Mask
 from astroclean.errors import ConfigurationError, ContractError
-from astroclean.io.psf import read_psf
+from astroclean.io.frames.psf import read_psf
 from astroclean.testing.frames import synthetic_frame
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def test_bands_on_grids_of_their_own_are_a_set(tmp_path: Path) -> None:
 
 def test_contracts_see_what_a_plugin_changes_in_place() -> None:
     """The digest of the contract tests holds the catalogue, its images and the fine PSF."""
-    from astroclean.core.sources import Sources, SourceStamp
+    from astroclean.core.sources.sources import Sources, SourceStamp
     from astroclean.testing.frames import frame_digest
 
     table = QTable({"id": [1], "x": [3.0], "y": [4.0]})

@@ -10,8 +10,8 @@ from astropy.io import fits
 
 import astroclean
 from astroclean.errors import FitsReadError
-from astroclean.io.read import open_exposure
-from astroclean.runner.chunks import BASE_BYTES, BYTES_PER_PIXEL
+from astroclean.io.frames.read import open_exposure
+from astroclean.runner.plan.chunks import BASE_BYTES, BYTES_PER_PIXEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

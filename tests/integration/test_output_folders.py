@@ -22,10 +22,10 @@ from toy_runs import digests, report_of, sky, statuses, write_fits, write_pipeli
 
 import astroclean
 from astroclean.errors import ConfigurationError, OutputError
-from astroclean.io.atomic import atomic_file
+from astroclean.io.scratch.atomic import atomic_file
 from astroclean.report.model import RunReport
-from astroclean.runner import folder as folder_module
-from astroclean.runner import outputs as outputs_module
+from astroclean.runner.output import folder as folder_module
+from astroclean.runner.output import outputs as outputs_module
 from astroclean.simulate.exposure import write_exposure
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def test_saved_states_run_no_code(cli: CommandLine, tmp_path: Path) -> None:
 
 def test_a_packed_state_does_not_fill_the_memory(tmp_path: Path) -> None:
     from astroclean.errors import FitsReadError
-    from astroclean.io.arrays import read_arrays
+    from astroclean.io.scratch.arrays import read_arrays
 
     np.savez_compressed(tmp_path / "s.npz", tree=np.zeros(10_000_000, np.uint8))
     with pytest.raises(FitsReadError, match="packed"):
@@ -545,7 +545,7 @@ def test_no_room_for_the_record_of_the_run(
             options = {"scratch": tmp_path / "no folder"}
         return true(path, **options)
 
-    monkeypatch.setattr("astroclean.io.atomic.atomic_file", full)
+    monkeypatch.setattr("astroclean.io.scratch.atomic.atomic_file", full)
     report = run(tmp_path / "a.fits", tmp_path / "out")
     assert report.exit_code == 1
     assert "not on record" in " ".join(report.notes)

@@ -29,7 +29,7 @@ from toy_runs import (
 import astroclean
 from astroclean.errors import PluginLoadError
 from astroclean.registry import load
-from astroclean.runner.folder import OutputFolder
+from astroclean.runner.output.folder import OutputFolder
 from astroclean.simulate.exposure import write_exposure
 
 if TYPE_CHECKING:

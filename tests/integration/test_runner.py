@@ -23,7 +23,7 @@ from toy_runs import (
 import astroclean
 from astroclean.cli.main import main
 from astroclean.config.load import load_pipeline
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.errors import ConfigurationError, NeedError
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_runs import run, sky, write_fits
 
-from astroclean.core.frame import Frame
-from astroclean.core.grid import Grid
-from astroclean.core.psf import Psf
-from astroclean.core.sources import Sources, SourceStamp
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.grid import Grid
+from astroclean.core.psf.psf import Psf
+from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.errors import FitsReadError, FrameError
-from astroclean.io.catalogs import write_catalog, write_stamps
+from astroclean.io.products.catalogs import write_catalog, write_stamps
 from astroclean.registry.load import load_stage
 from astroclean.simulate.blends import simulate_blends
 from astroclean.simulate.write import write_scene

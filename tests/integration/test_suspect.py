@@ -13,7 +13,7 @@ from toy_runs import digests, write_fits
 
 import astroclean
 from astroclean.cli.main import main
-from astroclean.runner.chunks import BASE_BYTES, BYTES_PER_PIXEL
+from astroclean.runner.plan.chunks import BASE_BYTES, BYTES_PER_PIXEL
 
 if TYPE_CHECKING:
     from pathlib import Path

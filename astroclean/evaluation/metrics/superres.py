@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.grid import Grid
+    from astroclean.core.image.grid import Grid
 
 __all__ = ["aperture_sums", "find_peaks", "moved", "on_grid", "rms"]
 

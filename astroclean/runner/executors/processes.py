@@ -21,7 +21,7 @@ _NO_PROCESS = (BrokenProcessPool, OSError, RuntimeError, MemoryError)
 """What starting a process raises where memory, disk or the number of processes is at its limit."""
 
 
-_WORK = "astroclean.runner.work"  # what a worker does; importing it takes most of a second
+_WORK = "astroclean.runner.work.work"  # what a worker does; importing it takes most of a second
 
 
 class ProcessExecutor:

@@ -17,7 +17,7 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from astroclean.io.scratch import adopt_folder, temporary_folder
+from astroclean.io.scratch.folders import adopt_folder, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from astroclean.core.options import Options
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.stage.options import Options
 from astroclean.simulate.contaminants.layers import empty_planes
 from astroclean.simulate.contaminants.lines import dead_values
 from astroclean.simulate.draws import whole

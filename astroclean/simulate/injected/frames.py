@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.noise import SIGMA_PER_MAD
+from astroclean.core.image.noise import SIGMA_PER_MAD
 from astroclean.simulate.draws import whole
 from astroclean.simulate.injected.ground import Chip, Ground
 from astroclean.simulate.injected.optics import draw_optics

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.planes import MaskPlane
+    from astroclean.core.flags.planes import MaskPlane
     from astroclean.simulate.injected.optics import Optics
 
 __all__ = ["Chip", "Ground", "shown"]

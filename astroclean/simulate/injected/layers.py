@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.simulate.draws import add_stamp, log_uniform, uniform
 from astroclean.simulate.injected.afterglow import draw_afterglow
 from astroclean.simulate.injected.clouds import draw_nebula

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.simulate.injected.amplifiers import draw_crosstalk, draw_unexposed
 from astroclean.simulate.injected.defects import dead_level, draw_defects, hot_charge
 from astroclean.simulate.injected.ground import shown

@@ -11,11 +11,11 @@ from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
 from pydantic import Field
 
-from astroclean.core.detector import DETECTOR_KEYWORDS
-from astroclean.core.frame import Frame
-from astroclean.core.options import Options
-from astroclean.core.planes import MaskPlane
-from astroclean.core.psf import Psf
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
+from astroclean.core.stage.options import Options
 from astroclean.simulate.injected.frames import available, draw_frame
 from astroclean.simulate.injected.ground import Ground, shown
 from astroclean.simulate.injected.layers import Layers, lit

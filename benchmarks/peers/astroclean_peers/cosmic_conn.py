@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.options import StageOptions
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.options import StageOptions
 from astroclean_peers.pixels import cosmic_ray_mask, in_electrons
 
 if TYPE_CHECKING:
-    from astroclean.core.frame import Frame
-    from astroclean.core.results import Mask
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.results import Mask
 
 __all__ = ["CosmicConn", "CosmicConnOptions"]
 

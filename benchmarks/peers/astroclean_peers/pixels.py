@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy import units as u
 
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Mask
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.stage.results import Mask
 from astroclean.errors import StageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
 
 __all__ = ["cosmic_ray_mask", "in_electrons"]
 

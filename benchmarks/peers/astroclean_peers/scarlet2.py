@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from astroclean.core.kinds.deblend import Deblender
-from astroclean.core.needs import Needs
-from astroclean.core.results import Separation
-from astroclean.core.sources import Sources, SourceStamp
-from astroclean.core.uncertainty import deviation_of
+from astroclean.core.image.uncertainty import deviation_of
+from astroclean.core.sources.sources import Sources, SourceStamp
+from astroclean.core.stage.kinds.deblend import Deblender
+from astroclean.core.stage.needs import Needs
+from astroclean.core.stage.results import Separation
 from astroclean.errors import StageError
 from astroclean_peers.source_extractor import SourceExtractor, SourceExtractorOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
 
 __all__ = ["Scarlet2", "Scarlet2Options"]
 

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from astroclean_classical.catalogue import make_sources
+from astroclean_classical.sources.catalogue import make_sources
 from astropy.io import fits
 from pydantic import Field
 
-from astroclean.core.kinds.deblend import Deblender
-from astroclean.core.options import StageOptions
-from astroclean.core.results import Separation
-from astroclean.core.uncertainty import deviation_of
+from astroclean.core.image.uncertainty import deviation_of
+from astroclean.core.stage.kinds.deblend import Deblender
+from astroclean.core.stage.options import StageOptions
+from astroclean.core.stage.results import Separation
 from astroclean.errors import StageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
 
 __all__ = ["SourceExtractor", "SourceExtractorOptions"]
 

@@ -9,10 +9,10 @@ import pytest
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 
-from astroclean.core.detector import DETECTOR_KEYWORDS
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
-from astroclean.core.psf import Psf
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
 from astroclean.errors import StageError
 from astroclean.registry.load import load_stage
 from astroclean.simulate.blends import simulate_blends

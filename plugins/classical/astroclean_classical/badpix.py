@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from astroclean.core.bitflags import BitFlags, bits_convention
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.options import StageOptions
-from astroclean.core.planes import MaskPlane
-from astroclean.core.resources import ImageResource  # noqa: TC001 - read by pydantic
-from astroclean.core.results import Mask
-from astroclean.core.scope import WHOLE, Scope
+from astroclean.core.flags.bitflags import BitFlags, bits_convention
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.options import StageOptions
+from astroclean.core.stage.resources import ImageResource  # noqa: TC001 - read by pydantic
+from astroclean.core.stage.results import Mask
+from astroclean.core.stage.scope import WHOLE, Scope
 from astroclean.errors import StageError
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.flanks import beside_saturated
@@ -21,7 +21,7 @@ from astroclean_classical.flanks import beside_saturated
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
 
 __all__ = ["BadPixels", "BadPixelsOptions"]
 

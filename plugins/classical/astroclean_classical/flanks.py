@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
 
 __all__ = ["beside_saturated"]
 

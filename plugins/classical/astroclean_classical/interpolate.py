@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.metrics import counted
-from astroclean.core.needs import Needs
-from astroclean.core.options import StageOptions
-from astroclean.core.plane_choice import (
+from astroclean.core.flags.plane_choice import (
     ISOLATED_REACH,
     PlaneChoice,
     chosen_planes,
     pixels_to_fill,
 )
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Removal
-from astroclean.core.scope import WHOLE, Scope
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.stage.kinds.remove import SourceRemover
+from astroclean.core.stage.metrics import counted
+from astroclean.core.stage.needs import Needs
+from astroclean.core.stage.options import StageOptions
+from astroclean.core.stage.results import Removal
+from astroclean.core.stage.scope import WHOLE, Scope
 from astroclean_classical.filling import (
     KERNEL_REACH,
     convolution_filled,
@@ -32,7 +32,7 @@ from astroclean_classical.filling import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
 
 __all__ = ["Interpolate", "InterpolateOptions"]
 

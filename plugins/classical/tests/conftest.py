@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

@@ -10,9 +10,9 @@ from astroclean_classical.badpix import BadPixels, BadPixelsOptions
 from astropy.io import fits
 from pydantic import ValidationError
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Outcome
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.results import Outcome
 from astroclean.errors import StageError
 from astroclean.testing.chunks import run_in_chunks
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from astroclean.core.results import StageResult
+    from astroclean.core.stage.results import StageResult
 
 SHAPE = (200, 240)
 

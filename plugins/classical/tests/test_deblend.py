@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import sep
-from astroclean_classical.catalogue import COLUMNS
-from astroclean_classical.photutils_sources import PhotutilsDeblender, PhotutilsOptions
-from astroclean_classical.sep_sources import SepDeblender, SepOptions
+from astroclean_classical.sources.catalogue import COLUMNS
+from astroclean_classical.sources.photutils_sources import PhotutilsDeblender, PhotutilsOptions
+from astroclean_classical.sources.sep_sources import SepDeblender, SepOptions
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from astropy.wcs import WCS
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Outcome
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.results import Outcome
 from astroclean.errors import StageError, SuspectWarning
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from astropy.table import QTable
 
-    from astroclean.core.options import StageOptions
-    from astroclean.core.stage import Stage
+    from astroclean.core.stage.options import StageOptions
+    from astroclean.core.stage.stage import Stage
 
 SHAPE = (200, 240)
 SKY, NOISE, FWHM = 300.0, 5.0, 3.5

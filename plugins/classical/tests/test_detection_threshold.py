@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_classical.detection_noise import detection_noise
-from astroclean_classical.photutils_sources import PhotutilsDeblender, PhotutilsOptions
-from astroclean_classical.sep_sources import SepDeblender, SepOptions
+from astroclean_classical.sources.detection_noise import detection_noise
+from astroclean_classical.sources.photutils_sources import PhotutilsDeblender, PhotutilsOptions
+from astroclean_classical.sources.sep_sources import SepDeblender, SepOptions
 from astropy.io import fits
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 from scipy.ndimage import gaussian_filter
 
-from astroclean.core.frame import Frame
+from astroclean.core.image.frame import Frame
 from astroclean.errors import SuspectWarning
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from astropy.table import QTable
 
-    from astroclean.core.options import StageOptions
-    from astroclean.core.stage import Stage
+    from astroclean.core.stage.options import StageOptions
+    from astroclean.core.stage.stage import Stage
 
 MEGAPIXEL = (1000, 1000)
 SIGMA = 5.0

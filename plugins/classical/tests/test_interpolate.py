@@ -11,16 +11,16 @@ from astroclean_classical.interpolate import Interpolate, InterpolateOptions
 from astropy.nddata import StdDevUncertainty
 from pydantic import ValidationError
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Outcome
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.results import Outcome
 from astroclean.registry.load import load_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from astroclean.core.results import StageResult
+    from astroclean.core.stage.results import StageResult
 
 SHAPE = (100, 120)
 METHODS = ["convolve", "maskfill"]

@@ -11,9 +11,9 @@ from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
 from scipy.ndimage import binary_dilation
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
-from astroclean.core.psf import Psf
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
 from astroclean.errors import AstrocleanWarning, StageError
 from astroclean.testing.chunks import run_in_chunks
 

@@ -10,7 +10,7 @@ from astroclean_classical.lacosmic.stage import LACosmic, LACosmicOptions
 from astropy.nddata import StdDevUncertainty, VarianceUncertainty
 from astroscrappy import detect_cosmics
 
-from astroclean.core.frame import Frame
+from astroclean.core.image.frame import Frame
 from astroclean.errors import StageError, SuspectWarning
 from astroclean.testing.chunks import run_in_chunks
 

@@ -11,8 +11,8 @@ from astroclean_classical.lacosmic.stage import LACosmic, LACosmicOptions
 from astroscrappy import detect_cosmics
 from scipy.special import erf
 
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
 from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean.registry.load import load_stage
 from astroclean.testing.chunks import run_in_chunks

@@ -11,18 +11,18 @@ import pytest
 from astroclean_classical.badpix import BadPixels
 from astroclean_classical.interpolate import Interpolate, InterpolateOptions
 from astroclean_classical.lacosmic.stage import LACosmic, LACosmicOptions
-from astroclean_classical.photutils_sources import PhotutilsDeblender
-from astroclean_classical.richardson_lucy import RichardsonLucy
-from astroclean_classical.saturation import Saturation, SaturationOptions
-from astroclean_classical.sep_sources import SepDeblender
-from astroclean_classical.streaks import Streaks
-from astroclean_classical.wiener import Wiener
+from astroclean_classical.restore.richardson_lucy import RichardsonLucy
+from astroclean_classical.restore.wiener import Wiener
+from astroclean_classical.saturation.stage import Saturation, SaturationOptions
+from astroclean_classical.sources.photutils_sources import PhotutilsDeblender
+from astroclean_classical.sources.sep_sources import SepDeblender
+from astroclean_classical.streaks.stage import Streaks
 from astropy.nddata import StdDevUncertainty
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
-from astroclean.core.psf import Psf
-from astroclean.core.results import Outcome
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
+from astroclean.core.stage.results import Outcome
 from astroclean.errors import AstrocleanWarning, StageError
 from astroclean.registry.discover import list_plugins
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_classical.matched_filter import MatchedFilter, MatchedFilterOptions
+from astroclean_classical.restore.matched_filter import MatchedFilter, MatchedFilterOptions
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from scipy.special import erf
 
-from astroclean.core.detector import DETECTOR_KEYWORDS
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
 from astroclean.errors import StageError
 from astroclean.testing.contracts import SuperResolverContract
 from astroclean.testing.frames import synthetic_frame
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from astroclean.core.results import StageResult
+    from astroclean.core.stage.results import StageResult
 
 SHAPE = (120, 140)
 FWHM, NOISE, SKY = 3.4, 1.0, 50.0

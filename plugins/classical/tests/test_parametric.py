@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
-from astroclean.core.sources import Sources
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
+from astroclean.core.sources.sources import Sources
 from astroclean.errors import StageError
 from astroclean.registry.load import load_stage
 from astroclean.testing.contracts import DeconvolverContract
 from astroclean.testing.frames import synthetic_frame
 
 if TYPE_CHECKING:
-    from astroclean.core.results import StageResult
+    from astroclean.core.stage.results import StageResult
 
 galsim = pytest.importorskip("galsim", reason="extra `parametric` is not installed")
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from astroclean_classical.interpolate import Interpolate
-from astroclean_classical.psf_fit import photutils_model
-from astroclean_classical.psf_subtract import PsfSubtract, PsfSubtractOptions
+from astroclean_classical.psf_subtract.fit import photutils_model
+from astroclean_classical.psf_subtract.stage import PsfSubtract, PsfSubtractOptions
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
 from scipy.special import erf
 
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
-from astroclean.core.results import Outcome
-from astroclean.core.sources import Sources
-from astroclean.core.uncertainty import deviation_of
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.uncertainty import deviation_of
+from astroclean.core.psf.psf import Psf
+from astroclean.core.sources.sources import Sources
+from astroclean.core.stage.results import Outcome
 from astroclean.errors import StageError
 from astroclean.registry.load import load_stage
 from astroclean.testing.contracts import SourceRemoverContract
@@ -26,7 +26,7 @@ from astroclean.testing.frames import synthetic_frame
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from astroclean.core.results import StageResult
+    from astroclean.core.stage.results import StageResult
 
 SHAPE = (160, 180)
 FWHM = 3.4  # of PACS at 70 micrometers on pixels of 1.6 arcsec

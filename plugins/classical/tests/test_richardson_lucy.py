@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_classical.richardson_lucy import RichardsonLucy, RichardsonLucyOptions
+from astroclean_classical.restore.richardson_lucy import RichardsonLucy, RichardsonLucyOptions
 
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
 from astroclean.errors import StageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from astroclean.core.results import StageResult
+    from astroclean.core.stage.results import StageResult
 
 SHAPE = (101, 121)
 FWHM = 4.0

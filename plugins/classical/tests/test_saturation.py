@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_classical.saturation import Saturation, SaturationOptions
+from astroclean_classical.saturation.stage import Saturation, SaturationOptions
 from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_propagation
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Outcome
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.results import Outcome
 from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
 from astroclean.testing.chunks import run_in_chunks
 

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pytest
-from astroclean_classical.streak_lines import Line
-from astroclean_classical.streaks import Streaks, StreaksOptions
+from astroclean_classical.streaks.lines import Line
+from astroclean_classical.streaks.stage import Streaks, StreaksOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Outcome
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.results import Outcome
 from astroclean.testing.contracts import MaskerContract
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from astroclean.core.results import StageResult
+    from astroclean.core.stage.results import StageResult
 
 SHAPE = (300, 340)
 SKY, NOISE = 200.0, 10.0

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_classical.wiener import Wiener, WienerOptions
+from astroclean_classical.restore.wiener import Wiener, WienerOptions
 from astropy.nddata import StdDevUncertainty
 from scipy.signal import fftconvolve
 
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
-from astroclean.core.uncertainty import deviation_of
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.uncertainty import deviation_of
+from astroclean.core.psf.psf import Psf
 from astroclean.errors import StageError
 from astroclean.testing.contracts import DeconvolverContract
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from astroclean.core.results import StageResult
+    from astroclean.core.stage.results import StageResult
 
 SHAPE = (101, 121)
 FWHM = 4.0

@@ -10,10 +10,10 @@ import numpy as np
 from astropy import units as u
 from pydantic import Field
 
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Mask
-from astroclean.core.scope import Scope, Survey
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.results import Mask
+from astroclean.core.stage.scope import Scope, Survey
 from astroclean.inference.stage_network import NetworkOptions, NetworkTiles, StageNetwork
 from astroclean_deepcr.network import OUTPUT
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.needs import Identity
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.needs import Identity
 
 __all__ = ["DeepCR", "DeepCROptions"]
 

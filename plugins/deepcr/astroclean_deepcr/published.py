@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import PluginError
-from astroclean.inference.weights import need_once, published_folder
+from astroclean.inference.cards.weights import need_once, published_folder
 from astroclean_deepcr.network import write_network
 
 if TYPE_CHECKING:

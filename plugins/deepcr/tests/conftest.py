@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from astroclean_deepcr.network import write_network
 
-from astroclean.inference.weights import digest_of
+from astroclean.inference.cards.weights import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

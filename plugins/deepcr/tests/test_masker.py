@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pytest
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
 from astroclean.errors import AstrocleanWarning, ConfigurationError, StageError
-from astroclean.inference.weights import MissingWeightsError
+from astroclean.inference.cards.weights import MissingWeightsError
 from astroclean.registry.load import load_stage
 from astroclean.testing.chunks import run_in_chunks
 from astroclean.testing.contracts import MaskerContract

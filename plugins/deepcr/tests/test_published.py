@@ -11,11 +11,11 @@ import pytest
 from astroclean_deepcr.published import NETWORKS, import_published
 from astropy.io import fits
 
-from astroclean.core.frame import Frame
+from astroclean.core.image.frame import Frame
 from astroclean.errors import PluginError
-from astroclean.inference.card import load_card
-from astroclean.inference.verify import verify_network
-from astroclean.inference.weights import digest_of
+from astroclean.inference.cards.card import load_card
+from astroclean.inference.cards.verify import verify_network
+from astroclean.inference.cards.weights import digest_of
 from astroclean.registry.load import load_stage
 
 if TYPE_CHECKING:

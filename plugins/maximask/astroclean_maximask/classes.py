@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 
 __all__ = ["BACKGROUND", "CHANNELS", "CONTAMINANTS", "EXTRA_CLASSES", "OUTPUTS"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from astroclean.inference.card import load_card, named_card
-from astroclean.inference.weights import find_weights
+from astroclean.inference.cards.card import load_card, named_card
+from astroclean.inference.cards.weights import find_weights
 
 __all__ = ["card_path", "start_path"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astroclean_maximask.average_star import SIDE, average_star
+from astroclean_maximask.track.average_star import SIDE, average_star
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astroclean_maximask.calibration import best_threshold, calibrate
+from astroclean_maximask.network.calibration import best_threshold, calibrate
 
 from astroclean.evaluation.metrics.mask import ScoreCounts, confusion, count_scores
 

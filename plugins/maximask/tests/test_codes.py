@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES, OUTPUTS
 
-from astroclean.core.conventions import load_convention
-from astroclean.core.planes import MaskPlane, parse_planes
+from astroclean.core.flags.conventions import load_convention
+from astroclean.core.flags.planes import MaskPlane, parse_planes
 
 # Of the package MaxiMask 1.4.1; background is 0.
 CODES = {

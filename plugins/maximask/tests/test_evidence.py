@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from astroclean_maximask.evidence.judge import RULES, judge
-from astroclean_maximask.evidence.overscan import sections
+from astroclean_maximask.mask.evidence.judge import RULES, judge
+from astroclean_maximask.mask.evidence.overscan import sections
 from scipy.ndimage import gaussian_filter, label
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import REJECTING, MaskPlane
+from astroclean.core.flags.planes import REJECTING, MaskPlane
+from astroclean.core.image.frame import Frame
 from astroclean.errors import AstrocleanWarning
-from astroclean.inference.normalize import BackgroundSigma
+from astroclean.inference.tiles.normalize import BackgroundSigma
 from astroclean.registry.load import load_stage
 from astroclean.simulate.contaminated import simulate_contaminated
 from astroclean.testing.chunks import run_in_chunks

@@ -6,27 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from astroclean_maximask.architectures import COMPACT, PAPER, architecture_of
-from astroclean_maximask.frames import FrameSampleMaker, contaminated_anew
-from astroclean_maximask.instrument import gather, makers
-from astroclean_maximask.samples import SampleMaker, doubtful
+from astroclean_maximask.network.architectures import COMPACT, PAPER, architecture_of
 from astroclean_maximask.shipped import card_path, start_path
+from astroclean_maximask.train.frames import FrameSampleMaker, contaminated_anew
+from astroclean_maximask.train.instrument import gather, makers
+from astroclean_maximask.train.samples import SampleMaker, doubtful
 from astropy.io import fits
 
 import astroclean
-from astroclean.core.detector import DETECTOR_KEYWORDS
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.image.frame import Frame
 from astroclean.errors import AstrocleanWarning, ConfigurationError
-from astroclean.inference.card import load_card
-from astroclean.inference.engine import open_engine
-from astroclean.inference.verify import read_example
-from astroclean.inference.weights import (
+from astroclean.inference.cards.card import load_card
+from astroclean.inference.cards.verify import read_example
+from astroclean.inference.cards.weights import (
     MissingWeightsError,
     find_weights,
     own_weights_folder,
 )
-from astroclean.io.names import OWNER_KEYWORD, WRITER_KEYWORD
+from astroclean.inference.engines.engine import open_engine
+from astroclean.io.products.names import OWNER_KEYWORD, WRITER_KEYWORD
 from astroclean.simulate.contaminants.cosmic_rays import load_hits, simulate_hit
 from astroclean.simulate.draws import add_stamp
 from astroclean.training.folder import TrainingFolder
@@ -226,7 +226,7 @@ def test_pixels_without_a_value_stay_so_and_units_do_not_matter() -> None:
 def paper_start(folder: Path) -> Path:
     """Weights of the paper's architecture, as an import writes them."""
     keras.utils.set_random_seed(1)
-    from astroclean_maximask.network import build_maximask
+    from astroclean_maximask.network.network import build_maximask
 
     path = folder / "start.onnx"
     export_keras(build_maximask(), path, inputs={"pixels": 1}, outputs=("probabilities",))
@@ -269,7 +269,7 @@ def test_a_training_from_the_published_weights_begins_with_their_answers(tmp_pat
         pytest.skip("the published weights are not imported")
     training = begun(tmp_path, start="published", batch=1, first=1, keep=1, precision="f32")
     try:
-        from astroclean_maximask.network import build_maximask
+        from astroclean_maximask.network.network import build_maximask
 
         from astroclean.training.keras_model import begin_with
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_maximask.harvest import hits_of, hits_of_files, write_hits
+from astroclean_maximask.train.harvest import hits_of, hits_of_files, write_hits
 from astropy.io import fits
 from scipy.ndimage import binary_dilation
 
-from astroclean.core.detector import DETECTOR_KEYWORDS
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.image.frame import Frame
 from astroclean.errors import AstrocleanWarning
 from astroclean.simulate.contaminants.cosmic_rays import load_hits, simulate_hit
 from astroclean.simulate.draws import add_stamp

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from astroclean_maximask.average_star import SIDE
-from astroclean_maximask.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool
-from astroclean_maximask.network import build_compact_probabilities, build_maximask, build_track
+from astroclean_maximask.network.layers import Arcsinh, ArgMaxPool, ArgMaxUnpool
+from astroclean_maximask.network.network import (
+    build_compact_probabilities,
+    build_maximask,
+    build_track,
+)
+from astroclean_maximask.track.average_star import SIDE
 
 from astroclean.training.keras_onnx import export_keras
 
@@ -110,8 +114,8 @@ def test_every_network_builds_and_learns_on_both_backends(backend: str) -> None:
     pytest.importorskip(backend, reason=f"{backend} is not installed")
     program = """
 import numpy as np, keras
-from astroclean_maximask.losses import pooled_cross_entropy
-from astroclean_maximask.network import build_compact, build_maximask, build_track
+from astroclean_maximask.network.losses import pooled_cross_entropy
+from astroclean_maximask.network.network import build_compact, build_maximask, build_track
 rng = np.random.default_rng(1)
 pixels = rng.normal(size=(2, 32, 32, 1)).astype("float32")
 pixels[:, 8:12, 8:20] += 20

@@ -8,8 +8,8 @@ import astroclean_maximask
 import numpy as np
 import pytest
 from astroclean_maximask.classes import CONTAMINANTS
-from astroclean_maximask.masker import MaxiMask, MaxiMaskOptions
-from astroclean_maximask.priors import (
+from astroclean_maximask.mask.masker import MaxiMask, MaxiMaskOptions
+from astroclean_maximask.mask.priors import (
     raw_threshold,
     update_priors,
     with_overrides,
@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astroclean.errors import ConfigurationError
-from astroclean.inference.calibration import ClassSettings, read_classes
+from astroclean.inference.cards.calibration import ClassSettings, read_classes
 
 CARDS = Path(astroclean_maximask.__file__).parent / "cards"
 chance = st.floats(1e-4, 1 - 1e-4)

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from astroclean_maximask.published import (
+from astroclean_maximask.network.published import (
     import_published,
     published_maximask,
     published_maxitrack,
 )
-from astroclean_maximask.samples import normalized
+from astroclean_maximask.train.samples import normalized
 from astropy.io import fits
 
 from astroclean.errors import PluginError
-from astroclean.inference.card import load_card
-from astroclean.inference.weights import digest_of
+from astroclean.inference.cards.card import load_card
+from astroclean.inference.cards.weights import digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +65,8 @@ def test_the_import_writes_what_the_cards_describe(upstream: Path, tmp_path: Pat
 def test_without_the_package_the_import_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("astroclean_maximask.published._DISTRIBUTION", "no-such-distribution")
+    monkeypatch.setattr(
+        "astroclean_maximask.network.published._DISTRIBUTION", "no-such-distribution"
+    )
     with pytest.raises(PluginError, match=r"MaxiMask==1\.4\.1|no-such-distribution==1\.4\.1"):
         import_published(tmp_path)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from astroclean_maximask.shipped import card_path
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
 from astroclean.errors import AstrocleanWarning, ConfigurationError
 from astroclean.evaluation.metrics.mask import Confusion, confusion
-from astroclean.inference.weights import MissingWeightsError
+from astroclean.inference.cards.weights import MissingWeightsError
 from astroclean.registry.load import load_stage
 from astroclean.simulate.contaminants.cosmic_rays import CosmicRayRange
 from astroclean.simulate.contaminated import CHANCES, ContaminatedConfig, simulate_contaminated
@@ -37,8 +37,8 @@ class TestMaxiMaskWithProbabilities(MaskerContract):
 def track_card(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A screening network with random weights: its answers mean nothing, and are probabilities."""
     keras = pytest.importorskip("keras", reason="Keras is not installed")
-    from astroclean_maximask.network import build_track
-    from astroclean_maximask.shipping import export_track
+    from astroclean_maximask.network.network import build_track
+    from astroclean_maximask.train.shipping import export_track
 
     keras.utils.set_random_seed(3)
     folder = tmp_path_factory.mktemp("maxitrack")

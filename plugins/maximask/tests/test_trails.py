@@ -13,9 +13,9 @@ from astroclean_maximask.trails.radon import line_sums
 from astroclean_maximask.trails.stage import Trails, TrailsOptions
 from astropy.wcs import WCS
 
-from astroclean.core.frame import Frame
-from astroclean.core.needs import Identity
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.needs import Identity
 from astroclean.errors import AstrocleanWarning, ContractError
 from astroclean.testing.contracts import MaskerContract
 

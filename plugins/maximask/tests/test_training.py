@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES
-from astroclean_maximask.conditions import CONDITIONS, condition_of
-from astroclean_maximask.samples import SampleMaker, labels_of
-from astroclean_maximask.track_samples import TrackSampleMaker
+from astroclean_maximask.track.conditions import CONDITIONS, condition_of
+from astroclean_maximask.track.samples import TrackSampleMaker
+from astroclean_maximask.train.samples import SampleMaker, labels_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astroclean.core.planes import MaskPlane
-from astroclean.inference.card import load_card
-from astroclean.inference.engine import open_engine
-from astroclean.inference.verify import read_example, verify_network
-from astroclean.inference.weights import find_weights
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.inference.cards.card import load_card
+from astroclean.inference.cards.verify import read_example, verify_network
+from astroclean.inference.cards.weights import find_weights
+from astroclean.inference.engines.engine import open_engine
 from astroclean.simulate.tracking import KINDS
 from astroclean.training.folder import TrainingFolder
 from astroclean.training.loop import Report, run_training

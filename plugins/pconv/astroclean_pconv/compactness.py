@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.psf_draw import PsfImage
+    from astroclean.core.psf.draw import PsfImage
 
 __all__ = ["Compactness", "Limits", "compactness"]
 

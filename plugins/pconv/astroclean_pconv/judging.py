@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.psf import Psf
+from astroclean.core.psf.psf import Psf
 from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean_pconv.compactness import compactness
 from astroclean_pconv.photometry import Quality
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
     from astroclean_pconv.compactness import Compactness, Limits
 
 __all__ = ["Judgement", "judge", "tell_of_resolved", "with_left"]

@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from astroclean.core.holes import HoleRule
-from astroclean.core.plane_choice import PlaneChoice  # noqa: TC001 - pydantic needs it
-from astroclean.core.resources import TableResource  # noqa: TC001 - pydantic needs it
+from astroclean.core.flags.plane_choice import PlaneChoice  # noqa: TC001 - pydantic needs it
+from astroclean.core.sources.holes import HoleRule
+from astroclean.core.stage.resources import TableResource  # noqa: TC001 - pydantic needs it
 from astroclean.inference.stage_network import EngineOptions
 
 __all__ = ["PconvOptions"]

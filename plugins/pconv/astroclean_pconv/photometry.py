@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from astroclean.core.fluxes import flux_scale
+from astroclean.core.image.fluxes import flux_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.holes import HoleSizes
-    from astroclean.core.psf import Psf
-    from astroclean.core.psf_draw import PsfImage
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.psf.draw import PsfImage
+    from astroclean.core.psf.psf import Psf
+    from astroclean.core.sources.holes import HoleSizes
 
     _Disk = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -103,7 +103,7 @@ def photometry(frame: Frame, measured: Measured, sizes: HoleSizes, apertures: Ap
         fit; ``aperture_<r>`` on the extracted source and ``annulus_<r>`` on the frame, background
         from the annulus, both corrected for the light beyond; ``quality``. Fluxes are
         Jy for maps in Jy a pixel, and for surface brightness where pixel and beam are known
-        (:func:`~astroclean.core.fluxes.flux_scale`).
+        (:func:`~astroclean.core.image.fluxes.flux_scale`).
     """
     from astropy.table import QTable  # noqa: PLC0415 - half a second to import
 

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.holes import HoleSizes
+    from astroclean.core.sources.holes import HoleSizes
 
 __all__ = ["refined"]
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.catalogs import sources_of_table
-from astroclean.core.holes import source_holes
-from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.needs import Needs
-from astroclean.core.plane_choice import chosen_planes, pixels_to_fill
-from astroclean.core.planes import MaskPlane
-from astroclean.core.psf_misfit import misfit_warning
-from astroclean.core.results import Removal
-from astroclean.core.scope import WHOLE, Scope, chunk_of
+from astroclean.core.flags.plane_choice import chosen_planes, pixels_to_fill
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.psf.misfit import misfit_warning
+from astroclean.core.sources.catalogs import sources_of_table
+from astroclean.core.sources.holes import source_holes
+from astroclean.core.stage.kinds.remove import SourceRemover
+from astroclean.core.stage.needs import Needs
+from astroclean.core.stage.results import Removal
+from astroclean.core.stage.scope import WHOLE, Scope, chunk_of
 from astroclean.errors import StageError, SuspectWarning
-from astroclean.inference.card import named_card
+from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import StageNetwork
 from astroclean_pconv.compactness import Limits
 from astroclean_pconv.fill.cutouts import REACH
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.holes import HoleRule, HoleSizes
-    from astroclean.core.needs import Identity
-    from astroclean.core.psf_draw import PsfImage
-    from astroclean.core.sources import Sources
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.psf.draw import PsfImage
+    from astroclean.core.sources.holes import HoleRule, HoleSizes
+    from astroclean.core.sources.sources import Sources
+    from astroclean.core.stage.needs import Identity
     from astroclean_pconv.judging import Judgement
     from astroclean_pconv.separate.separator import Separated
 

@@ -13,15 +13,15 @@ from astropy.table import QTable
 from maps_of_sources import FWHM, PSF, listed
 from scipy.ndimage import gaussian_filter, maximum_filter
 
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
-from astroclean.core.sources import Sources
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
+from astroclean.core.sources.sources import Sources
 from astroclean.errors import AstrocleanWarning
 from astroclean.registry.load import load_stage
 from astroclean.simulate.fields import render_stars
 
 if TYPE_CHECKING:
-    from astroclean.core.results import StageResult
+    from astroclean.core.stage.results import StageResult
 
 SHAPE = (200, 220)
 NOISE = 0.1

@@ -10,10 +10,10 @@ import pytest
 from astropy.table import QTable
 from maps_of_sources import FWHM, NOISE, ONE_SIZE, PSF, ROWS, SHAPE, frame_of, image_of, run, sky
 
-from astroclean.core.detector import DETECTOR_KEYWORDS
-from astroclean.core.holes import disks
-from astroclean.core.results import Outcome
-from astroclean.core.uncertainty import deviation_of
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.image.uncertainty import deviation_of
+from astroclean.core.sources.holes import disks
+from astroclean.core.stage.results import Outcome
 from astroclean.errors import ConfigurationError, FitsReadError, StageError
 from astroclean.registry.load import load_stage
 from astroclean.testing.frames import synthetic_frame
@@ -21,7 +21,7 @@ from astroclean.testing.frames import synthetic_frame
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
 
 
 def defects() -> dict[str, np.ndarray]:

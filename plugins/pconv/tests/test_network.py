@@ -17,14 +17,14 @@ from astroclean_pconv.network.layers import PartialConv2d, PullPush  # noqa: E40
 from astroclean_pconv.train.export import export_network  # noqa: E402 - imports torch
 from maps_of_sources import ROWS, frame_of, run  # noqa: E402
 
-from astroclean.core.uncertainty import deviation_of  # noqa: E402
+from astroclean.core.image.uncertainty import deviation_of  # noqa: E402
 from astroclean.errors import StageError  # noqa: E402
-from astroclean.inference import card as card_module  # noqa: E402
-from astroclean.inference.card import load_card  # noqa: E402
-from astroclean.inference.engine import open_engine  # noqa: E402
-from astroclean.inference.initializers import read_initializers  # noqa: E402
-from astroclean.inference.verify import verify_network  # noqa: E402
-from astroclean.inference.weights import find_weights  # noqa: E402
+from astroclean.inference.cards import card as card_module  # noqa: E402
+from astroclean.inference.cards.card import load_card  # noqa: E402
+from astroclean.inference.cards.verify import verify_network  # noqa: E402
+from astroclean.inference.cards.weights import find_weights  # noqa: E402
+from astroclean.inference.engines.engine import open_engine  # noqa: E402
+from astroclean.inference.engines.initializers import read_initializers  # noqa: E402
 from astroclean.training.torch_model import begin_with  # noqa: E402
 
 if TYPE_CHECKING:

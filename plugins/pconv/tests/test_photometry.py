@@ -16,9 +16,9 @@ from photutils.aperture import (
 )
 from scipy.special import erf
 
-from astroclean.core.frame import Frame
-from astroclean.core.holes import HoleRule, disks
-from astroclean.core.psf import Psf
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
+from astroclean.core.sources.holes import HoleRule, disks
 
 SHAPE = (90, 110)
 FWHM = 3.4

@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from astroclean.cli.main import main
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.simulate.cirrus import CirrusConfig, simulate_cirrus
 
 if TYPE_CHECKING:

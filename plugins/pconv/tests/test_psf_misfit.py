@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from maps_of_sources import listed
 
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
 from astroclean.errors import SuspectWarning
 from astroclean.registry.load import load_stage
 from astroclean.simulate.cirrus import simulate_cirrus

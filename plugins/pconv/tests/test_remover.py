@@ -19,17 +19,17 @@ from maps_of_sources import (
     sky,
 )
 
-from astroclean.core.detector import DETECTOR_KEYWORDS
-from astroclean.core.holes import HoleRule, disks, source_holes
-from astroclean.core.results import Outcome
-from astroclean.core.uncertainty import deviation_of
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.image.uncertainty import deviation_of
+from astroclean.core.sources.holes import HoleRule, disks, source_holes
+from astroclean.core.stage.results import Outcome
 from astroclean.errors import StageError
 from astroclean.registry.load import load_stage
 from astroclean.testing.contracts import SourceRemoverContract
 from astroclean.testing.frames import synthetic_frame
 
 if TYPE_CHECKING:
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
 
 MODES = [{"mode": "inpaint"}, {"mode": "separate"}]
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from maps_of_sources import listed, run
 
-from astroclean.core.frame import Frame
-from astroclean.core.uncertainty import deviation_of
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.uncertainty import deviation_of
 from astroclean.registry.load import load_stage
 
 SIDE = 320

@@ -9,12 +9,12 @@ import pytest
 from astroclean_pconv.fill.filling import Filled, Surroundings
 from astroclean_pconv.separate.separator import Separated, Separation
 
-from astroclean.core.holes import disks
+from astroclean.core.sources.holes import disks
 from astroclean.simulate.fields import render_stars
 from astroclean.simulate.psfs import PsfModel, make_psf
 
 if TYPE_CHECKING:
-    from astroclean.core.psf import Psf
+    from astroclean.core.psf.psf import Psf
 
 SHAPE = (120, 150)
 FWHM = 3.2

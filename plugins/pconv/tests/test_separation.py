@@ -20,7 +20,7 @@ from model_worlds import (
     world_of,
 )
 
-from astroclean.core.holes import disks
+from astroclean.core.sources.holes import disks
 
 ONE = np.array([[30.3, 28.8]])
 TWO = np.array([[29.0, 30.2], [32.5, 29.4]])

@@ -15,9 +15,9 @@ from astroclean_pconv.train.training import PconvTrainer, _key_of
 from pydantic import ValidationError
 
 from astroclean.errors import ConfigurationError
-from astroclean.inference.card import load_card
-from astroclean.inference.initializers import read_initializers
-from astroclean.inference.verify import verify_network
+from astroclean.inference.cards.card import load_card
+from astroclean.inference.cards.verify import verify_network
+from astroclean.inference.engines.initializers import read_initializers
 from astroclean.training.folder import TrainingFolder
 from astroclean.training.loop import run_training
 from astroclean.training.trainer import make_recipe

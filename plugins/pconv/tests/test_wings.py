@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from maps_of_sources import NOISE, PSF, ROWS, SHAPE, frame_of, image_of, run, sky
 
-from astroclean.core.holes import disks
+from astroclean.core.sources.holes import disks
 from astroclean.simulate.fields import render_stars
 
 PLACES, FLUX = ROWS[:, :2], ROWS[:, 2]

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from astroclean.inference.card import NetworkCard
-from astroclean.inference.verify import write_example
-from astroclean.inference.weights import digest_of
+from astroclean.inference.cards.card import NetworkCard
+from astroclean.inference.cards.verify import write_example
+from astroclean.inference.cards.weights import digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from astropy.nddata.bitmask import bitfield_to_boolean_mask
 
-from astroclean.core.bitflags import bits_convention, interpret_bits
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.bitflags import bits_convention, interpret_bits
+from astroclean.core.flags.planes import MaskPlane
 
 QUALITY = np.array([[0, 1, 2, 3, 4096, 4097, 6, 1 << 20, 32768]])
 FLAGS = ["1", "3", "4096", "1,4096", "1+4096", "~1", "~4096,1", "~(1,4096)", 4097, (1, 4096), -2]

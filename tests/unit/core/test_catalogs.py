@@ -14,9 +14,9 @@ from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astroclean.core.catalogs import sources_of_table
-from astroclean.core.frame import Frame
-from astroclean.core.scope import Chunk
+from astroclean.core.image.frame import Frame
+from astroclean.core.sources.catalogs import sources_of_table
+from astroclean.core.stage.scope import Chunk
 from astroclean.errors import StageError
 from astroclean.testing.chunks import frame_chunks
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astroclean.core.change import Change, change_between
-from astroclean.core.frame import Frame
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.options import StageOptions
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Mask, Removal
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.change import Change, change_between
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.kinds.remove import SourceRemover
+from astroclean.core.stage.options import StageOptions
+from astroclean.core.stage.results import Mask, Removal
 from astroclean.errors import SuspectWarning
 
 SHAPE = (120, 140)

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from astroclean.core.configs import list_configs
-from astroclean.core.conventions import Convention, load_convention
-from astroclean.core.planes import REJECTING, MaskPlane, parse_planes
+from astroclean.core.flags.conventions import Convention, load_convention
+from astroclean.core.flags.planes import REJECTING, MaskPlane, parse_planes
 from astroclean.errors import ConventionError
 
 NAMES = [*list_configs("conventions"), "astroclean"]

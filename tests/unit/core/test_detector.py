@@ -9,8 +9,8 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 
-from astroclean.core.detector import Detector
-from astroclean.core.frame import Frame
+from astroclean.core.image.detector import Detector
+from astroclean.core.image.frame import Frame
 from astroclean.errors import FrameError, StageError
 
 RATES = [u.electron / u.s, u.adu / u.s, u.count / u.s]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from astroclean.core.domain import Domain, combination_of, known_fwhm_pixels
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
-from astroclean.inference.card import NetworkCard
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
+from astroclean.core.stage.domain import Domain, combination_of, known_fwhm_pixels
+from astroclean.inference.cards.card import NetworkCard
 
 
 def frame_of(**meta: object) -> Frame:

@@ -11,9 +11,9 @@ import pytest
 from astropy import units as u
 
 from astroclean import Frame
-from astroclean.core.detector import DETECTOR_KEYWORDS, Detector
-from astroclean.core.fluxes import flux_scale
-from astroclean.core.text_unit import TextUnit
+from astroclean.core.image.detector import DETECTOR_KEYWORDS, Detector
+from astroclean.core.image.fluxes import flux_scale
+from astroclean.core.image.text_unit import TextUnit
 from astroclean.errors import AstrocleanWarning
 
 SCALE = DETECTOR_KEYWORDS["pixel_scale"]

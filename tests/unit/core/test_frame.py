@@ -19,10 +19,10 @@ from hypothesis.extra import numpy as hnp
 from photutils.aperture import CircularAperture, aperture_photometry
 from photutils.background import Background2D
 
-from astroclean.core.convert import as_frame
-from astroclean.core.frame import Frame
-from astroclean.core.planes import REJECTING, MaskPlane
-from astroclean.core.psf import Psf
+from astroclean.core.flags.planes import REJECTING, MaskPlane
+from astroclean.core.image.convert import as_frame
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
 from astroclean.errors import FrameError
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9))

@@ -8,8 +8,8 @@ from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astroclean.core.frame import Frame
-from astroclean.core.frameset import FrameSet
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.frameset import FrameSet
 from astroclean.errors import FrameError
 
 

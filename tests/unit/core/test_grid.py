@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astroclean.core.grid import Grid
+from astroclean.core.image.grid import Grid
 from astroclean.errors import FrameError
 from astroclean.testing.frames import synthetic_frame
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from astroclean.core.holes import HoleRule, HoleSizes, measure_peaks, source_holes
+from astroclean.core.sources.holes import HoleRule, HoleSizes, measure_peaks, source_holes
 from astroclean.errors import StageError
-from astroclean.io.instruments import load_instrument
+from astroclean.io.frames.instruments import load_instrument
 
 SIZES = HoleSizes((4.0, 8.0, 13.0, 140.0, 300.0), (5, 6, 7, 9, 11, 12), 8.0, (10.0, 22.0))
 PACS = load_instrument("herschel-pacs")

@@ -12,17 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from astroclean.core.frame import Frame
-from astroclean.core.frameset import FrameSet
-from astroclean.core.kinds.deblend import Deblender
-from astroclean.core.kinds.deconvolve import Deconvolver
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.kinds.screen import Screener
-from astroclean.core.kinds.superres import SuperResolver
-from astroclean.core.planes import MaskPlane
-from astroclean.core.psf import Psf
-from astroclean.core.results import (
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.frameset import FrameSet
+from astroclean.core.image.uncertainty import deviation_of
+from astroclean.core.psf.psf import Psf
+from astroclean.core.sources.sources import Sources
+from astroclean.core.stage.kinds.deblend import Deblender
+from astroclean.core.stage.kinds.deconvolve import Deconvolver
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.kinds.remove import SourceRemover
+from astroclean.core.stage.kinds.screen import Screener
+from astroclean.core.stage.kinds.superres import SuperResolver
+from astroclean.core.stage.results import (
     Deconvolution,
     Mask,
     Outcome,
@@ -31,8 +33,6 @@ from astroclean.core.results import (
     Separation,
     Upsampling,
 )
-from astroclean.core.sources import Sources
-from astroclean.core.uncertainty import deviation_of
 from astroclean.errors import AstrocleanError, ContractError, FrameError, StageError
 from astroclean.testing.frames import synthetic_frame
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astroclean.core.metrics import Share, Total, joined_metrics
+from astroclean.core.stage.metrics import Share, Total, joined_metrics
 
 CUTS = st.lists(st.integers(0, 40), max_size=6).map(lambda cuts: [0, *sorted(cuts), 40])
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from astroclean.core.frame import Frame
-from astroclean.core.noise import SIGMA_PER_MAD, typical_noise
-from astroclean.core.planes import REJECTING, MaskPlane
+from astroclean.core.flags.planes import REJECTING, MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.noise import SIGMA_PER_MAD, typical_noise
 
 SHAPE = (150, 170)
 MEASURES = ["differences", "scatter"]

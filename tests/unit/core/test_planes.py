@@ -10,7 +10,7 @@ from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astroclean.core.planes import (
+from astroclean.core.flags.planes import (
     REJECTING,
     MaskPlane,
     count_planes,

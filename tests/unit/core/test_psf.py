@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from photutils.psf import CircularGaussianPRF, GriddedPSFModel, ImagePSF, MoffatPSF
 from scipy.special import erf
 
-from astroclean.core.psf import Psf
-from astroclean.core.stamp import FINER, FWHM_PER_SIGMA
+from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.stamp import FINER, FWHM_PER_SIGMA
 from astroclean.errors import PsfError
 
 

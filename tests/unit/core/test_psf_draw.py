@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
 
-from astroclean.core.psf import Psf
-from astroclean.core.psf_draw import PsfImage
+from astroclean.core.psf.draw import PsfImage
+from astroclean.core.psf.psf import Psf
 from astroclean.simulate.psfs import make_psf
 
 PACS = make_psf("pacs", fwhm_pixels=3.2)

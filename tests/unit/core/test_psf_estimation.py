@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
-from astroclean.core.psf import Psf
-from astroclean.core.psf_estimation import estimate_psf
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.estimation import estimate_psf
+from astroclean.core.psf.psf import Psf
 from astroclean.errors import PsfError
 
 SHAPE = (300, 320)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
-from astroclean.core.psf_positions import StampPositions
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.positions import StampPositions
+from astroclean.core.psf.psf import Psf
 
 PLACES = st.tuples(st.floats(-50, 250), st.floats(-50, 250))
 SIDE = 200.0

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astroclean.core.frame import Frame
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.planes import MaskPlane
-from astroclean.core.resources import ImageResource
-from astroclean.core.results import Mask
-from astroclean.core.scope import Chunk, Scope, Survey, chunk_of
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.resources import ImageResource
+from astroclean.core.stage.results import Mask
+from astroclean.core.stage.scope import Chunk, Scope, Survey, chunk_of
 from astroclean.errors import ContractError, StageError
 from astroclean.testing.chunks import frame_chunks, run_in_chunks
 

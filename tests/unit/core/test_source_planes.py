@@ -10,18 +10,18 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
-from astroclean.core.frame import Frame
-from astroclean.core.kinds.deblend import Deblender
-from astroclean.core.options import StageOptions
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Separation
-from astroclean.core.source_planes import (
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.sources.source_planes import (
     PLANE_COLUMNS,
     with_plane_columns,
     with_plane_columns_of,
 )
-from astroclean.core.sources import Sources
-from astroclean.io.catalogs import write_catalog
+from astroclean.core.sources.sources import Sources
+from astroclean.core.stage.kinds.deblend import Deblender
+from astroclean.core.stage.options import StageOptions
+from astroclean.core.stage.results import Separation
+from astroclean.io.products.catalogs import write_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astroclean.core.stamp import finer_stamp
+from astroclean.core.psf.stamp import finer_stamp
 
 
 def blob(y: np.ndarray, x: np.ndarray, fwhm: float) -> np.ndarray:

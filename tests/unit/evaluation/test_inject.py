@@ -11,11 +11,11 @@ import tiny_scenes
 from astropy.nddata import StdDevUncertainty
 from scipy.special import erf
 
-from astroclean.core.frame import Frame
-from astroclean.core.holes import HoleRule
-from astroclean.core.planes import MaskPlane
-from astroclean.core.psf import Psf
-from astroclean.core.stamp import FWHM_PER_SIGMA
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.stamp import FWHM_PER_SIGMA
+from astroclean.core.sources.holes import HoleRule
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.inject import inject_contaminants, inject_sources
 from astroclean.evaluation.light import light_of, source_snr

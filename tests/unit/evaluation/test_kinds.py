@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import tiny_scenes
 
-from astroclean.core.holes import HoleRule
-from astroclean.core.kinds.deblend import Deblender
-from astroclean.core.kinds.deconvolve import Deconvolver
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.needs import Needs
-from astroclean.core.planes import MaskPlane
-from astroclean.core.psf import Psf
-from astroclean.core.results import Deconvolution, Mask, Removal, Separation
-from astroclean.core.sources import Sources
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.psf.psf import Psf
+from astroclean.core.sources.holes import HoleRule
+from astroclean.core.sources.sources import Sources
+from astroclean.core.stage.kinds.deblend import Deblender
+from astroclean.core.stage.kinds.deconvolve import Deconvolver
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.kinds.remove import SourceRemover
+from astroclean.core.stage.needs import Needs
+from astroclean.core.stage.results import Deconvolution, Mask, Removal, Separation
 from astroclean.errors import ConfigurationError, StageError
 from astroclean.evaluation.contest import Contestant, hold_contest
 from astroclean.evaluation.deblend import DeblendEvaluation
@@ -33,7 +33,7 @@ from astroclean.evaluation.remove import RemoveEvaluation
 from astroclean.simulate.scene import ClassTruth, Scene
 
 if TYPE_CHECKING:
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
 
 SHAPE = (100, 120)
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from astroclean.core.conventions import load_convention
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.conventions import load_convention
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.observatory import classes_of_quality, observatory_dq
-from astroclean.io.read import ReadSettings
+from astroclean.io.frames.read import ReadSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from astroclean.core.frame import Frame
-from astroclean.core.kinds.screen import Screener
-from astroclean.core.results import Score
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.kinds.screen import Screener
+from astroclean.core.stage.results import Score
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.contest import Contestant, hold_contest
 from astroclean.evaluation.screen import ScreenEvaluation

@@ -11,16 +11,16 @@ import pytest
 import tiny_scenes
 from astropy.wcs import WCS
 
-from astroclean.core.frame import Frame
-from astroclean.core.frameset import FrameSet
-from astroclean.core.grid import Grid
-from astroclean.core.kinds.deblend import Deblender
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.needs import Needs
-from astroclean.core.planes import MaskPlane
-from astroclean.core.psf import Psf
-from astroclean.core.results import Mask, Separation
-from astroclean.core.sources import Sources
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.frameset import FrameSet
+from astroclean.core.image.grid import Grid
+from astroclean.core.psf.psf import Psf
+from astroclean.core.sources.sources import Sources
+from astroclean.core.stage.kinds.deblend import Deblender
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.needs import Needs
+from astroclean.core.stage.results import Mask, Separation
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.contest import Contestant, hold_contest
 from astroclean.evaluation.deblend import DeblendEvaluation

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from astropy.nddata import StdDevUncertainty
 
-from astroclean.core.frame import Frame
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.stis import difference_truth, stis_pair
-from astroclean.io.read import ReadSettings
+from astroclean.io.frames.read import ReadSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,13 +15,13 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from scipy.ndimage import zoom
 
-from astroclean.core.frame import Frame
-from astroclean.core.grid import Grid
-from astroclean.core.kinds.superres import SuperResolver
-from astroclean.core.layer import Layer
-from astroclean.core.psf import Psf
-from astroclean.core.results import Upsampling
-from astroclean.core.sources import Sources
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.grid import Grid
+from astroclean.core.image.layer import Layer
+from astroclean.core.psf.psf import Psf
+from astroclean.core.sources.sources import Sources
+from astroclean.core.stage.kinds.superres import SuperResolver
+from astroclean.core.stage.results import Upsampling
 from astroclean.errors import ConfigurationError, ContractError
 from astroclean.evaluation.contest import Contestant, hold_contest
 from astroclean.evaluation.metrics.superres import find_peaks, moved, on_grid, rms

@@ -9,9 +9,9 @@ from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
 
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
-from astroclean.core.sources import Sources, SourceStamp
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
+from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.simulate.scene import Scene
 from astroclean.testing.frames import synthetic_frame, synthetic_truth
 

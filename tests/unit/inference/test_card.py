@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from toy_networks import CARD
 
 from astroclean.errors import ConfigurationError, PluginLoadError
-from astroclean.inference.calibration import ProbabilityMap
-from astroclean.inference.card import find_cards, load_card, named_card
+from astroclean.inference.cards.calibration import ProbabilityMap
+from astroclean.inference.cards.card import find_cards, load_card, named_card
 from astroclean.inference.stage_network import NetworkOptions, StageNetwork
 
 if TYPE_CHECKING:

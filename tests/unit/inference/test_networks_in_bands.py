@@ -11,13 +11,13 @@ import toy_networks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astroclean.core.frame import Frame
-from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.results import Removal
-from astroclean.core.scope import Scope, measure
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.kinds.remove import SourceRemover
+from astroclean.core.stage.results import Removal
+from astroclean.core.stage.scope import Scope, measure
 from astroclean.errors import ContractError
-from astroclean.inference.engine import open_engine
-from astroclean.inference.predictor import Predictor
+from astroclean.inference.engines.engine import open_engine
+from astroclean.inference.tiles.predictor import Predictor
 from astroclean.testing.chunks import frame_chunks, run_in_chunks
 from astroclean.tiling.sample import SampleGatherer
 

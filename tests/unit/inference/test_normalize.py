@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from astroclean.inference.normalize import Normalization
+from astroclean.inference.tiles.normalize import Normalization
 
 ALL = [
     {"name": "identity"},

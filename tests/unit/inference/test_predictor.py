@@ -10,17 +10,17 @@ import pytest
 import toy_networks
 from onnx import helper
 
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
 from astroclean.errors import UnitError
-from astroclean.inference.domain import check_domain
-from astroclean.inference.engine import Engine, EngineError, open_engine
-from astroclean.inference.predictor import Predictor
+from astroclean.inference.cards.domain import check_domain
+from astroclean.inference.engines.engine import Engine, EngineError, open_engine
+from astroclean.inference.tiles.predictor import Predictor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from astroclean.inference.card import NetworkCard
+    from astroclean.inference.cards.card import NetworkCard
 
 # Builder, and what its card says. `pooled` sees 1 + 4 + 3 + 1 + 1 pixels each way at most.
 NETWORKS: dict[str, tuple[Any, dict[str, Any]]] = {

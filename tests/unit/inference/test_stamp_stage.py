@@ -10,23 +10,23 @@ import pytest
 import toy_networks
 from astropy.table import QTable
 
-from astroclean.core.frame import Frame
-from astroclean.core.kinds.deblend import Deblender
-from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.psf import Psf
-from astroclean.core.results import Removal, Separation
-from astroclean.core.scope import Scope, chunk_of
-from astroclean.core.sources import Sources, SourceStamp
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
+from astroclean.core.sources.sources import Sources, SourceStamp
+from astroclean.core.stage.kinds.deblend import Deblender
+from astroclean.core.stage.kinds.remove import SourceRemover
+from astroclean.core.stage.results import Removal, Separation
+from astroclean.core.stage.scope import Scope, chunk_of
 from astroclean.errors import SuspectWarning
+from astroclean.inference.cards.weights import digest_of
 from astroclean.inference.stage_network import NetworkStamps, StageNetwork, StampOptions
-from astroclean.inference.weights import digest_of
 from astroclean.testing.chunks import run_in_chunks
 from astroclean.tiling.stamps import add_stamps
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from astroclean.core.needs import Identity
+    from astroclean.core.stage.needs import Identity
 
 CARD = """\
 schema = 1

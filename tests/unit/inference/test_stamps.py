@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
 
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
-from astroclean.core.scope import Chunk
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
+from astroclean.core.stage.scope import Chunk
 from astroclean.errors import AstrocleanWarning, ContractError, FrameError, SuspectWarning
-from astroclean.inference import card as card_module
-from astroclean.inference.engine import EngineError, open_engine
-from astroclean.inference.predictor import Predictor
-from astroclean.inference.stamp_predictor import StampPredictor
-from astroclean.inference.stamp_views import SourceBox, SourceStamps
+from astroclean.inference.cards import card as card_module
+from astroclean.inference.engines.engine import EngineError, open_engine
+from astroclean.inference.stamped.predictor import StampPredictor
+from astroclean.inference.stamped.views import SourceBox, SourceStamps
+from astroclean.inference.tiles.predictor import Predictor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import pytest
 from toy_networks import save, three_convolutions
 
 from astroclean.errors import PluginLoadError, PluginNotFoundError
-from astroclean.inference.weights import (
+from astroclean.inference.cards.weights import (
     MissingWeightsError,
     WrongWeightsError,
     digest_of,
@@ -23,7 +23,7 @@ from astroclean.inference.weights import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from astroclean.inference.card import NetworkCard
+    from astroclean.inference.cards.card import NetworkCard
 
 HOOK = """\
 def write(folder):

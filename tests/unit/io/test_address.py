@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astroclean.errors import HduNotFoundError
-from astroclean.io.address import Address, parse_address
+from astroclean.io.fits.address import Address, parse_address
 
 NAMES = st.from_regex(r"[A-Z][A-Z0-9_-]{0,11}", fullmatch=True)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from astroclean.errors import FitsWriteError
-from astroclean.io.atomic import atomic_file, atomic_text
+from astroclean.io.scratch.atomic import atomic_file, atomic_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
-from astroclean.core.sources import Sources
-from astroclean.core.text_unit import TextUnit
-from astroclean.io.catalogs import write_catalog
+from astroclean.core.image.text_unit import TextUnit
+from astroclean.core.sources.sources import Sources
+from astroclean.io.products.catalogs import write_catalog
 from astroclean.io.resources import read_table
 
 if TYPE_CHECKING:

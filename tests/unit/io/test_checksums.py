@@ -12,8 +12,8 @@ import pytest
 from astropy.io import fits
 
 import astroclean
-from astroclean.io.checksums import digest_and_sums, wrong_sums
-from astroclean.io.source import FitsSource
+from astroclean.io.fits.checksums import digest_and_sums, wrong_sums
+from astroclean.io.fits.source import FitsSource
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from astroclean.errors import FitsReadError
-from astroclean.io.damage import damage_told
+from astroclean.io.fits.damage import damage_told
 
 ODD = "The following header keyword is invalid or follows an unrecognized non-standard convention:"
 

@@ -10,9 +10,9 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.errors import FitsReadError
-from astroclean.io.read import ReadSettings, open_exposure, read_frame
+from astroclean.io.frames.read import ReadSettings, open_exposure, read_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from astroclean.core.planes import MaskPlane
-from astroclean.io.header_values import Remarked
-from astroclean.io.read import ReadSettings, open_exposure
-from astroclean.io.wcs_repair import repaired_wcs
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.io.frames.read import ReadSettings, open_exposure
+from astroclean.io.header.header_values import Remarked
+from astroclean.io.header.wcs_repair import repaired_wcs
 
 NINA = {"INSTRUME": "ZWO ASI2600MM Pro", "SWCREATE": "N.I.N.A. 3.1"}
 Cards = dict[str, Any]

@@ -12,9 +12,8 @@ from astropy import units as u
 from astropy.io import fits
 
 from astroclean.core.configs import list_configs
-from astroclean.core.conventions import known_conventions, load_convention
-from astroclean.io.header_values import BASE
-from astroclean.io.instruments import (
+from astroclean.core.flags.conventions import known_conventions, load_convention
+from astroclean.io.frames.instruments import (
     AUTO,
     GENERIC,
     VALUE_NAMES,
@@ -23,6 +22,7 @@ from astroclean.io.instruments import (
     detect_instrument,
     load_instrument,
 )
+from astroclean.io.header.header_values import BASE
 
 NAMES = list(list_configs("instruments"))
 DATA = Path(

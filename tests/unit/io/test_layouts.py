@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astroclean.errors import FitsReadError
-from astroclean.io.read import open_exposure
+from astroclean.io.frames.read import open_exposure
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astroclean.io.names import (
+from astroclean.io.products.names import (
     FITS_SUFFIXES,
     clean_name,
     is_output_name,

@@ -11,10 +11,10 @@ from astropy.io import fits
 from observatory_layouts import LAYOUTS, Layout
 
 from astroclean import Frame
-from astroclean.core.conventions import load_convention
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.conventions import load_convention
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.errors import AstrocleanError, AstrocleanWarning
-from astroclean.io.read import Exposure, ReadSettings, open_exposure
+from astroclean.io.frames.read import Exposure, ReadSettings, open_exposure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,9 @@ from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astroclean.io.encode import encode_hdu, packed_image
-from astroclean.io.images import own_primary
-from astroclean.io.packing import PackedForm, write_packed
+from astroclean.io.fits.encode import encode_hdu, packed_image
+from astroclean.io.fits.images import own_primary
+from astroclean.io.fits.packing import PackedForm, write_packed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ def test_offsets_of_64_bits_are_read_by_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As they are in images whose heap goes beyond 2 GiB."""
-    monkeypatch.setattr("astroclean.io.packing._WIDE_HEAP", 100)
+    monkeypatch.setattr("astroclean.io.fits.packing._WIDE_HEAP", 100)
     data = image((60, 50), "f4")
     path = tmp_path / "wide.fits.fz"
     path.write_bytes(own_primary() + by_strips(data, [7], name="SCI"))

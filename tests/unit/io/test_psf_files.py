@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from astroclean.core.stamp import FINER
+from astroclean.core.psf.stamp import FINER
 from astroclean.errors import AstrocleanWarning, FitsReadError, PsfError
-from astroclean.io.psf import read_psf
+from astroclean.io.frames.psf import read_psf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from astroclean.core.psf import Psf
+from astroclean.core.psf.psf import Psf
 from astroclean.errors import AstrocleanWarning, PsfError
-from astroclean.io.psf import read_psf
+from astroclean.io.frames.psf import read_psf
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,12 +11,12 @@ from astropy import units as u
 from astropy.table import MaskedColumn, QTable, Table
 from astropy.wcs import WCS
 
-from astroclean.core.catalogs import sources_of_table
-from astroclean.core.frame import Frame
-from astroclean.core.resources import TableResource
-from astroclean.core.sources import Sources
+from astroclean.core.image.frame import Frame
+from astroclean.core.sources.catalogs import sources_of_table
+from astroclean.core.sources.sources import Sources
+from astroclean.core.stage.resources import TableResource
 from astroclean.errors import FitsReadError
-from astroclean.io.catalogs import write_catalog, write_regions
+from astroclean.io.products.catalogs import write_catalog, write_regions
 from astroclean.io.resources import file_digest, load_resource
 
 if TYPE_CHECKING:

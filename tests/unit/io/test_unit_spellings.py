@@ -11,9 +11,9 @@ from astropy.io import fits
 from astropy.nddata import InverseVariance, VarianceUncertainty
 
 from astroclean import Frame
-from astroclean.core.text_unit import TextUnit, is_understood
+from astroclean.core.image.text_unit import TextUnit, is_understood
 from astroclean.errors import UnitError
-from astroclean.io.units import parsed_unit
+from astroclean.io.header.units import parsed_unit
 
 FLAMBDA = u.erg / u.s / u.cm**2 / u.AA
 PER_S = 1 / u.s

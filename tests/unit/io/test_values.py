@@ -9,11 +9,11 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 
-from astroclean.core.text_unit import TextUnit
+from astroclean.core.image.text_unit import TextUnit
 from astroclean.errors import AstrocleanError, UnitError
-from astroclean.io.instruments import Instrument, ValueRule, load_instrument
-from astroclean.io.read import read_frame
-from astroclean.io.values import frame_unit, frame_wcs, resolve_detector
+from astroclean.io.frames.instruments import Instrument, ValueRule, load_instrument
+from astroclean.io.frames.read import read_frame
+from astroclean.io.header.values import frame_unit, frame_wcs, resolve_detector
 
 
 def instrument(**values: ValueRule) -> Instrument:

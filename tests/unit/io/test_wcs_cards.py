@@ -11,13 +11,13 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from astroclean.core.conventions import load_convention
-from astroclean.core.layer import Layer
-from astroclean.core.planes import REJECTING
-from astroclean.io.output import FrameOutput
-from astroclean.io.read import open_exposure
-from astroclean.io.wcs_cards import wcs_cards_of
-from astroclean.io.write import OutputPlan, write_clean, write_mask
+from astroclean.core.flags.conventions import load_convention
+from astroclean.core.flags.planes import REJECTING
+from astroclean.core.image.layer import Layer
+from astroclean.io.frames.read import open_exposure
+from astroclean.io.header.wcs_cards import wcs_cards_of
+from astroclean.io.products.output import FrameOutput
+from astroclean.io.products.write import OutputPlan, write_clean, write_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astroclean.io.read import open_exposure, read_frame
+from astroclean.io.frames.read import open_exposure, read_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from astroclean import Frame
-from astroclean.core.planes import count_planes
-from astroclean.core.uncertainty import deviation_of
+from astroclean.core.flags.planes import count_planes
+from astroclean.core.image.uncertainty import deviation_of
 from astroclean.errors import FitsWriteError
 from astroclean.registry.load import load_stage
 from astroclean.simulate.exposure import write_exposure

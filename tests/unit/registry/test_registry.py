@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import astroclean
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.errors import (
     ConfigurationError,
     PluginClashError,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 STAGE = """
 import numpy as np
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.results import Mask
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.results import Mask
 class Stage(Masker):
     def find(self, frame):
         return Mask(np.zeros(frame.shape, dtype=np.uint32))

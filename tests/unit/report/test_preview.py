@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.report.preview import PLANE_COLORS, make_previews
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from astroclean.errors import OutputError
 from astroclean.report.model import FileRecord, FileStatus
-from astroclean.runner.folder import OutputFolder
+from astroclean.runner.output.folder import OutputFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ def test_second_holder_is_refused(folder: OutputFolder) -> None:
             pass
         code = (
             "import sys; from pathlib import Path\n"
-            "from astroclean.runner.folder import OutputFolder\n"
+            "from astroclean.runner.output.folder import OutputFolder\n"
             "with OutputFolder(Path(sys.argv[1])).locked(): pass\n"
         )
         other = subprocess.run(

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from astroclean.errors import NoInputError
-from astroclean.runner.inputs import InputSet, find_inputs
+from astroclean.runner.plan.inputs import InputSet, find_inputs
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from astropy.table import QTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from astroclean.core.frame import Frame
-from astroclean.core.scope import Chunk
-from astroclean.core.sources import Sources, SourceStamp
-from astroclean.runner.joined_sources import JoinedSources
+from astroclean.core.image.frame import Frame
+from astroclean.core.sources.sources import Sources, SourceStamp
+from astroclean.core.stage.scope import Chunk
+from astroclean.runner.work.joined_sources import JoinedSources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

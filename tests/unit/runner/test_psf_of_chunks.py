@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from astroclean.core.frame import Frame
-from astroclean.core.psf import Psf
-from astroclean.core.scope import Chunk
-from astroclean.runner.stages import with_psf
-from astroclean.runner.state import FrameState
-from astroclean.runner.statestore import HeldState, StateStore
+from astroclean.core.image.frame import Frame
+from astroclean.core.psf.psf import Psf
+from astroclean.core.stage.scope import Chunk
+from astroclean.runner.work.stages import with_psf
+from astroclean.runner.work.state import FrameState
+from astroclean.runner.work.statestore import HeldState, StateStore
 
 if TYPE_CHECKING:
     from pathlib import Path

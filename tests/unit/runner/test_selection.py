@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astroclean.errors import ConfigurationError
-from astroclean.runner.selection import Selection
+from astroclean.runner.plan.selection import Selection
 
 NAMES = ("a", "b", "c", "d")
 some = st.lists(st.sampled_from(NAMES), max_size=4).map(tuple)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astroclean.errors import ConfigurationError
-from astroclean.runner.plan import FilePlan
-from astroclean.runner.units import lost_fields, make_units
+from astroclean.runner.plan.plan import FilePlan
+from astroclean.runner.plan.units import lost_fields, make_units
 
 BANDS = {"g": "*_g.fits", "r": "r_*.fits"}
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astroclean.core.holes import HoleRule
+from astroclean.core.sources.holes import HoleRule
 from astroclean.simulate.compact import SNR_CLASSES, TABLE_1, draw_flux, draw_fluxes
 
 

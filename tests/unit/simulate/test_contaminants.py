@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.errors import FitsReadError
 from astroclean.simulate.contaminants.bright import bright_planes
 from astroclean.simulate.contaminants.cosmic_rays import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.simulate.contaminants.cosmic_rays import rims_of_hits
 from astroclean.simulate.contaminated import (
     ContaminatedConfig,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import astroclean.simulate.injected
-from astroclean.core.planes import REJECTING, MaskPlane
+from astroclean.core.flags.planes import REJECTING, MaskPlane
 from astroclean.simulate.injected.defects import draw_defects
 from astroclean.simulate.injected.frames import available
 from astroclean.simulate.injected.ground import Chip, shown

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
 from astroclean.errors import ConfigurationError, FitsReadError, OutputError
 from astroclean.simulate import contaminated
 from astroclean.simulate.composition import Layers, compose

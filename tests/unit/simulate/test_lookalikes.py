@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from astroclean.core.planes import REJECTING, MaskPlane
+from astroclean.core.flags.planes import REJECTING, MaskPlane
 from astroclean.simulate.contaminants.trails import TrailRange, add_trails
 from astroclean.simulate.contaminated import CHANCES, ContaminatedConfig, simulate_contaminated
 from astroclean.simulate.lookalikes import LookalikeRange, draw_lookalikes

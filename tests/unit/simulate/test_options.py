@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pydantic import Field, ValidationError
 
-from astroclean.core.frame import Frame
-from astroclean.core.options import StageOptions, option_problems
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.options import StageOptions, option_problems
 from astroclean.errors import ConfigurationError, PluginLoadError
 from astroclean.simulate.contaminated import ContaminatedConfig, simulate_contaminated
 from astroclean.simulate.options import configured

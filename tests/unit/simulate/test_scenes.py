@@ -9,11 +9,11 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from astroclean.core.detector import Detector
-from astroclean.core.frame import Frame
-from astroclean.core.holes import HoleRule, measure_peaks
-from astroclean.core.planes import MaskPlane
-from astroclean.core.sources import Sources
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.detector import Detector
+from astroclean.core.image.frame import Frame
+from astroclean.core.sources.holes import HoleRule, measure_peaks
+from astroclean.core.sources.sources import Sources
 from astroclean.errors import ConfigurationError
 from astroclean.simulate.blends import (
     BlendConfig,

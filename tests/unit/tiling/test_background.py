@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from photutils.background import Background2D
 
-from astroclean.core.frame import Frame
-from astroclean.core.scope import measure
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.scope import measure
 from astroclean.testing.chunks import frame_chunks
 from astroclean.tiling.background import (
     Background,

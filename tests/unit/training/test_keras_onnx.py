@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from astroclean.errors import PluginError
-from astroclean.inference.initializers import read_initializers
+from astroclean.inference.engines.initializers import read_initializers
 from astroclean.training.keras_onnx import export_keras
 
 if TYPE_CHECKING:

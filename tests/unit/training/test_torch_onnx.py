@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from astroclean.errors import PluginError
-from astroclean.inference.torch_engine import fill_module
+from astroclean.inference.engines.torch import fill_module
 from astroclean.training.torch_onnx import export_torch
 
 if TYPE_CHECKING:

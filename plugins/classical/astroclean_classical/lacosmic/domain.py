@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.domain import Domain, known_fwhm_pixels
+from astroclean.core.stage.domain import Domain, known_fwhm_pixels
 from astroclean_classical.lacosmic.sources import PointSources
 from astroclean_classical.lacosmic.stars import WIDEST
 
 if TYPE_CHECKING:
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
     from astroclean_classical.lacosmic.stage import LACosmicOptions
     from astroclean_classical.lacosmic.survey import FrameFacts
 

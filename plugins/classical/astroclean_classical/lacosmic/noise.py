@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.scope import chunk_of
+from astroclean.core.stage.scope import chunk_of
 from astroclean.errors import StageError
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.lacosmic.survey import (
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
     from astroclean_classical.lacosmic.stage import LACosmicOptions
     from astroclean_classical.lacosmic.survey import FrameFacts
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.stamp import FINER, FWHM_PER_SIGMA
+from astroclean.core.psf.stamp import FINER, FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from astroclean.core.psf import Psf
+    from astroclean.core.psf.psf import Psf
 
 __all__ = [
     "BOX",

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.metrics import counted
-from astroclean.core.needs import Needs
-from astroclean.core.options import StageOptions
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Mask
-from astroclean.core.scope import Scope
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.metrics import counted
+from astroclean.core.stage.needs import Needs
+from astroclean.core.stage.options import StageOptions
+from astroclean.core.stage.results import Mask
+from astroclean.core.stage.scope import Scope
 from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.flanks import beside_saturated
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
 
 __all__ = ["LACosmic", "LACosmicOptions"]
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy import units as u
 
-from astroclean.core.scope import Survey, chunk_of
-from astroclean.core.uncertainty import deviation_of
+from astroclean.core.image.uncertainty import deviation_of
+from astroclean.core.stage.scope import Survey, chunk_of
 from astroclean.tiling.background import Background, BackgroundSurvey, MeshSettings
 from astroclean.tiling.noise import SkyNoise, SkyNoiseGatherer
 from astroclean.tiling.sample import SampleGatherer
-from astroclean_classical.bleeding import Clipping
 from astroclean_classical.lacosmic.width import Stars, WidthGatherer
+from astroclean_classical.saturation.bleeding import Clipping
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.detector import Detector
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.detector import Detector
+    from astroclean.core.image.frame import Frame
     from astroclean_classical.lacosmic.stage import LACosmicOptions
 
 __all__ = ["FrameFacts", "FrameSurvey", "is_known", "known_detector", "to_electrons", "variance_of"]

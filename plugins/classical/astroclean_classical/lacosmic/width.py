@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.psf import Psf
-from astroclean.core.stamp import FINER
+from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.stamp import FINER
 from astroclean_classical.lacosmic.sources import BOX, PointSources, patches_at, without_sky
 from astroclean_classical.lacosmic.stars import peaks_of
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.errors import StageError
-from astroclean_maximask.evidence.strips import widened
+from astroclean_maximask.mask.evidence.strips import widened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.noise import SIGMA_PER_MAD
-from astroclean_maximask.evidence.trails import SHORTEST_INSIDE
+from astroclean.core.image.noise import SIGMA_PER_MAD
+from astroclean_maximask.mask.evidence.trails import SHORTEST_INSIDE
 from astroclean_maximask.trails.follow import follow, lit_segment
 from astroclean_maximask.trails.judge import Trail, judged
 from astroclean_maximask.trails.maps import BIN

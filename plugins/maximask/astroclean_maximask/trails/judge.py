@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean_maximask.evidence.trails import (
+from astroclean_maximask.mask.evidence.trails import (
     SHORTEST_INSIDE,
     SLENDER,
     SLENDER_INSIDE,

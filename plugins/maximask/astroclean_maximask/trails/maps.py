@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.noise import SIGMA_PER_MAD
-from astroclean.core.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.noise import SIGMA_PER_MAD
 from astroclean_maximask.trails.compact import compact_sources
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.inference.normalize import Measurement
+    from astroclean.core.image.frame import Frame
+    from astroclean.inference.tiles.normalize import Measurement
 
 __all__ = ["BIN", "Sky", "binned_mean", "observed"]
 

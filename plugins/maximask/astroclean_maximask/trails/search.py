@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.noise import SIGMA_PER_MAD
+from astroclean.core.image.noise import SIGMA_PER_MAD
 from astroclean.core.parallel import in_threads
 from astroclean_maximask.trails.radon import line_sums
 

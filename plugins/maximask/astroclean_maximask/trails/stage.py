@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.planes import MaskPlane
-from astroclean.core.results import Mask
-from astroclean.core.scope import WHOLE, Scope
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.results import Mask
+from astroclean.core.stage.scope import WHOLE, Scope
 from astroclean.inference.stage_network import NetworkOptions, NetworkTiles, StageNetwork
 from astroclean_maximask.shipped import card_path
 from astroclean_maximask.trails.find import drawn, find_trails
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
-    from astroclean.core.needs import Identity
-    from astroclean.inference.normalize import Measurement
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.needs import Identity
+    from astroclean.inference.tiles.normalize import Measurement
 
 __all__ = ["Trails", "TrailsOptions"]
 

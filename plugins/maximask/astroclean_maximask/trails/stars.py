@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean_maximask.average_star import around_peaks
+from astroclean_maximask.track.average_star import around_peaks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
     from astroclean_maximask.trails.maps import Sky
 
 __all__ = ["star_fwhm"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from numpy.typing import NDArray
 
-    from astroclean.core.frame import Frame
+    from astroclean.core.image.frame import Frame
     from astroclean_maximask.trails.judge import Trail
     from astroclean_maximask.trails.maps import Sky
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.inference.stamps import StampRunner, StampView
+from astroclean.inference.stamped.runner import StampRunner, StampView
 from astroclean_pconv.fill.cutouts import BATCHES, plan_cutouts
 from astroclean_pconv.fill.noise import draw_noise, measure_noise
 

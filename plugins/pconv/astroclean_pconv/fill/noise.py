@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from astroclean.core.noise import SIGMA_PER_MAD
+from astroclean.core.image.noise import SIGMA_PER_MAD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from astroclean.core.psf_draw import PsfImage
+    from astroclean.core.psf.draw import PsfImage
 
 __all__ = ["SHAPES", "Sources"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.psf_misfit import misfits_of
+from astroclean.core.psf.misfit import misfits_of
 from astroclean_pconv.separate.clumps import Places
 from astroclean_pconv.separate.equations import Doubts
 from astroclean_pconv.separate.field import Field
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.psf import Psf
-    from astroclean.core.psf_misfit import Misfits
+    from astroclean.core.psf.misfit import Misfits
+    from astroclean.core.psf.psf import Psf
     from astroclean_pconv.fill.filling import Filled, Surroundings
     from astroclean_pconv.separate.clumps import Clump
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from astroclean.inference.verify import write_example
-from astroclean.inference.weights import digest_of
+from astroclean.inference.cards.verify import write_example
+from astroclean.inference.cards.weights import digest_of
 from astroclean.training.torch_onnx import export_torch
 from astroclean_pconv.fill.cutouts import BATCHES, SIDE
 from astroclean_pconv.network import CompactNetwork

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from astroclean.core.frame import Frame
+from astroclean.core.image.frame import Frame
 from astroclean.errors import ConfigurationError
 from astroclean.simulate.cirrus import draw_emission, mapping_noise
 from astroclean.simulate.draws import log_uniform, uniform

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from astroclean.core.holes import HoleRule, measure_peaks, source_holes
-from astroclean.inference.normalize import SigmaClipZscore
+from astroclean.core.sources.holes import HoleRule, measure_peaks, source_holes
+from astroclean.inference.tiles.normalize import SigmaClipZscore
 from astroclean.simulate.compact import SNR_CLASSES, TABLE_1, draw_flux
 from astroclean.simulate.draws import log_uniform, uniform, whole
 from astroclean.simulate.fields import render_stars

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from astroclean.errors import ConfigurationError
-from astroclean.inference.initializers import read_initializers
+from astroclean.inference.engines.initializers import read_initializers
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,14 +8,14 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
 
-from astroclean.core.frame import Frame
-from astroclean.core.sources import Sources
+from astroclean.core.image.frame import Frame
+from astroclean.core.sources.sources import Sources
 from astroclean.registry.load import load_stage
 from astroclean.simulate.fields import render_stars
 from astroclean.simulate.psfs import make_psf
 
 if TYPE_CHECKING:
-    from astroclean.core.results import StageResult
+    from astroclean.core.stage.results import StageResult
 
 SHAPE = (110, 130)
 FWHM = 3.2

@@ -13,8 +13,8 @@ from astroclean_pconv.separate.equations import Doubts, Pixels, solve
 from astroclean_pconv.separate.fitted import Sources
 from astroclean_pconv.separate.stretches import Stretch
 
-from astroclean.core.holes import disks
-from astroclean.core.psf_draw import PsfImage
+from astroclean.core.psf.draw import PsfImage
+from astroclean.core.sources.holes import disks
 from astroclean.simulate.psfs import make_psf
 
 if TYPE_CHECKING:

@@ -14,38 +14,38 @@ import numpy as np
 from astropy.table import QTable
 from pydantic import Field
 
-from astroclean.core.grid import Grid
-from astroclean.core.kinds.deblend import Deblender
-from astroclean.core.kinds.deconvolve import Deconvolver
-from astroclean.core.kinds.mask import Masker
-from astroclean.core.kinds.remove import SourceRemover
-from astroclean.core.kinds.screen import Screener
-from astroclean.core.kinds.superres import SuperResolver
-from astroclean.core.layer import BACKGROUND, Layer, LayerSpec
-from astroclean.core.needs import Needs
-from astroclean.core.options import StageOptions
-from astroclean.core.planes import MaskPlane
-from astroclean.core.psf import Psf
-from astroclean.core.resources import ImageResource  # noqa: TC001 - read by pydantic
-from astroclean.core.results import (
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.grid import Grid
+from astroclean.core.image.layer import BACKGROUND, Layer, LayerSpec
+from astroclean.core.psf.psf import Psf
+from astroclean.core.run_cache import cached_for_run
+from astroclean.core.sources.sources import Sources, SourceStamp
+from astroclean.core.stage.kinds.deblend import Deblender
+from astroclean.core.stage.kinds.deconvolve import Deconvolver
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.kinds.remove import SourceRemover
+from astroclean.core.stage.kinds.screen import Screener
+from astroclean.core.stage.kinds.superres import SuperResolver
+from astroclean.core.stage.needs import Needs
+from astroclean.core.stage.options import StageOptions
+from astroclean.core.stage.resources import ImageResource  # noqa: TC001 - read by pydantic
+from astroclean.core.stage.results import (
     Deconvolution,
     Mask,
     Removal,
     Separation,
     Upsampling,
 )
-from astroclean.core.results import Score as ScoreAnswer
-from astroclean.core.run_cache import cached_for_run
-from astroclean.core.scope import Scope
-from astroclean.core.sources import Sources, SourceStamp
-from astroclean.inference.card import load_card
-from astroclean.inference.engine import open_engine
-from astroclean.inference.predictor import Predictor
-from astroclean.inference.weights import find_weights
+from astroclean.core.stage.results import Score as ScoreAnswer
+from astroclean.core.stage.scope import Scope
+from astroclean.inference.cards.card import load_card
+from astroclean.inference.cards.weights import find_weights
+from astroclean.inference.engines.engine import open_engine
+from astroclean.inference.tiles.predictor import Predictor
 
 if TYPE_CHECKING:
-    from astroclean.core.frame import Frame
-    from astroclean.core.frameset import FrameSet
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.image.frameset import FrameSet
 
 _HIT = np.uint32(MaskPlane.COSMIC_RAY)
 

@@ -1,0 +1,1 @@
+"""Flags: planes of the mask, and the conventions of others."""

@@ -1,0 +1,1 @@
+"""Images: frames and sets of them, their grids, layers, units, noise and history."""

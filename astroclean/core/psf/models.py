@@ -1,0 +1,113 @@
+"""Images of point sources at quarters of a pixel, from a width or from a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.core.psf.stamp import FINER, FWHM_PER_SIGMA
+from astroclean.errors import PsfError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["fine_gaussian", "fine_of_model", "width_in_pixels"]
+
+
+def fine_gaussian(fwhm_pixels: float) -> NDArray[np.float64]:
+    """Return a circular Gaussian, integrated over pixels, out to five standard deviations.
+
+    Parameters
+    ----------
+    fwhm_pixels : float
+        Full width at half maximum in pixels, at least 0.5.
+
+    Returns
+    -------
+    (FINER (k - 1) + 1, FINER (k - 1) + 1) float64
+        As of `astroclean.core.psf.psf.Psf.from_fine`.
+
+    Raises
+    ------
+    PsfError
+        The width is not a number of 0.5 pixels or more.
+    """
+    if not (np.isfinite(fwhm_pixels) and fwhm_pixels >= 0.5):  # noqa: PLR2004
+        raise PsfError("FWHM must be at least 0.5 pixels", received=fwhm_pixels)
+    from scipy.special import erf  # noqa: PLC0415 - optional extra
+
+    sigma = fwhm_pixels / FWHM_PER_SIGMA
+    half = int(np.ceil(5 * sigma))
+    steps = np.arange(-half * FINER, half * FINER + 1) / FINER
+    ends = (steps + 0.5, steps - 0.5)
+    high, low = (erf(end / (sigma * np.sqrt(2))) for end in ends)
+    return np.outer(high - low, high - low)
+
+
+def width_in_pixels(fwhm: Any, pixel_scale_arcsec: float | None) -> float:
+    """Return a width with its unit, an angle or pixels, in pixels.
+
+    Raises
+    ------
+    PsfError
+        The width has no such unit, or an angle comes without pixel scale.
+    """
+    import astropy.units as u  # noqa: PLC0415 - core stays light to import
+
+    remedy = 'Write a number with its unit: "0.9 arcsec" or "2.5 pixel".'
+    try:
+        width = u.Quantity(fwhm)
+    except (TypeError, ValueError) as error:
+        problem = "fwhm is not understood"
+        raise PsfError(problem, received=repr(fwhm), remedy=remedy) from error
+    if width.unit.is_equivalent(u.pixel):
+        return float(width.to_value(u.pixel))
+    if not width.unit.is_equivalent(u.arcsec):
+        problem = "fwhm must be an angle or a number of pixels"
+        raise PsfError(problem, received=repr(fwhm), remedy=remedy)
+    if pixel_scale_arcsec is None:
+        raise PsfError(
+            "fwhm is an angle but the pixel scale of the frame is not known",
+            received=repr(fwhm),
+            remedy="Give `--set instrument.pixel_scale=...` in arcsec, or the width in pixels.",
+        )
+    return float(width.to_value(u.arcsec)) / pixel_scale_arcsec
+
+
+def fine_of_model(
+    model: Any, *, pixel_scale_arcsec: float | None, size: int
+) -> tuple[NDArray[np.float64], Any]:
+    """Return the images of a model of GalSim or photutils, and their positions (x, y), or None.
+
+    Parameters
+    ----------
+    model, pixel_scale_arcsec, size
+        As of `astroclean.core.psf.psf.Psf.from_model`.
+
+    Raises
+    ------
+    PsfError
+        Unknown object, or no pixel scale for a GalSim profile.
+    """
+    if hasattr(model, "drawImage"):
+        if pixel_scale_arcsec is None:
+            raise PsfError("a GalSim profile needs the pixel scale of the frame in arcsec")
+        import galsim  # noqa: PLC0415 - optional extra; the model is one of its objects
+
+        seen = galsim.Convolve(model, galsim.Pixel(pixel_scale_arcsec))
+        side, step = FINER * (size - 1) + 1, pixel_scale_arcsec / FINER
+        drawn = seen.drawImage(nx=side, ny=side, scale=step, method="no_pixel")
+        return drawn.array, None
+    if not hasattr(model, "x_0"):
+        raise PsfError("not a GalSim or photutils PSF", received=type(model).__name__)
+    half = size // 2
+    steps = np.arange(-half * FINER, half * FINER + 1) / FINER
+    y, x = np.meshgrid(steps, steps, indexing="ij")
+    nodes = getattr(model, "grid_xypos", None)
+    if nodes is None:
+        placed = model.copy()
+        placed.x_0, placed.y_0 = 0.0, 0.0
+        return placed(x, y), None
+    fine = [model.evaluate(x + px, y + py, 1.0, px, py) for px, py in nodes]
+    return np.stack(fine), nodes

@@ -1,0 +1,276 @@
+"""Sources of a frame from a catalogue of the user's, found by the names that catalogues use."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy import units as u
+
+from astroclean.core.sources.sources import Sources
+from astroclean.core.stage.scope import chunk_of
+from astroclean.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from astropy.table import Table
+    from astropy.wcs import WCS
+    from numpy.typing import NDArray
+
+    from astroclean.core.image.frame import Frame
+
+__all__ = ["sources_of_table"]
+
+# All names are compared in lower case. The first that a table has is taken.
+_COORDINATES = ("coord", "sky_centroid")
+_SKY_NAMES = (
+    ("ra", "dec"),
+    ("ra_icrs", "de_icrs"),
+    # VizieR's own, always decimal degrees, come before those of the paper, which may be text.
+    ("_raj2000", "_dej2000"),
+    ("raj2000", "dej2000"),
+    ("alpha_j2000", "delta_j2000"),
+)
+_PIXEL_NAMES = {
+    ("x", "y"): 0,
+    ("x_fit", "y_fit"): 0,
+    ("xcentroid", "ycentroid"): 0,
+    ("x_centroid", "y_centroid"): 0,  # photutils from 3.0
+    ("x_0", "y_0"): 0,
+    ("x_image", "y_image"): 1,  # SExtractor counts as FITS does
+}
+"""Columns to the number that the centre of the lower-left pixel has in them."""
+_ID_NAMES = ("id", "label", "number")
+_KEPT = ("radius", "flux")
+
+_BEYOND = 0.5
+"""Pixels from the centre of the outermost pixel to its edge: what lies farther is on no pixel."""
+_POLE = 90.0
+_ROUND_TRIP = 0.01
+"""Pixels within which a position must come back from the frame; astropy converges to 1e-4."""
+
+
+def sources_of_table(table: Table, frame: Frame, *, where: str) -> tuple[Sources, int]:
+    """Return the sources of a frame that a catalogue lists.
+
+    Sky positions are taken where the table has them and the frame has a celestial WCS; otherwise
+    pixel positions, which then refer to the whole frame, also where ``frame`` is a part of it.
+
+    Parameters
+    ----------
+    table : astropy.table.Table or QTable
+        One row a source; not modified. Names count in any capitalisation. Sky positions are a
+        ``SkyCoord`` in ``coord`` or ``sky_centroid``, or ``ra``, ``dec``; ``RA_ICRS``,
+        ``DE_ICRS``; ``_RAJ2000``, ``_DEJ2000``; ``RAJ2000``, ``DEJ2000``; ``ALPHA_J2000``,
+        ``DELTA_J2000``: ICRS, in degrees unless the column has a unit. Pixel positions are ``x``,
+        ``y``; ``x_fit``, ``y_fit``; ``xcentroid``, ``ycentroid``; ``x_centroid``, ``y_centroid``;
+        ``x_0``, ``y_0``, counted from 0; or ``X_IMAGE``, ``Y_IMAGE``, counted from 1.
+    frame : Frame
+        Gives WCS and shape.
+    where : str
+        Where the catalogue is asked for, such as file or stage; named in errors.
+
+    Returns
+    -------
+    sources : Sources
+        In the order of the table, with columns ``id``, ``x``, ``y`` (pixels of ``frame`` from 0)
+        and, where the table has them, ``radius`` and ``flux`` as they are. ``id`` is the column
+        ``id``, ``label`` or ``NUMBER`` if it holds unique integers above 0, else the number of
+        the row in the table, from 1; so it is the same in each part of a frame.
+    left_out : int
+        Rows without a finite position (masked, or not on the projected half of the sky), and rows
+        more than half a pixel outside the centres of the frame's outermost pixels.
+
+    Raises
+    ------
+    StageError
+        No known columns, sky positions only and no celestial WCS, pixel positions of several
+        frames, or a column that holds no such numbers.
+    """
+    x, y = _positions(table, frame, where)
+    height, width = frame.shape
+    # Comparisons with NaN are false.
+    across = (x >= -_BEYOND) & (x <= width - 1 + _BEYOND)
+    inside = across & (y >= -_BEYOND) & (y <= height - 1 + _BEYOND)
+    return Sources(_catalog(table, x, y, inside)), int(np.count_nonzero(~inside))
+
+
+def _catalog(
+    table: Table, x: NDArray[np.float64], y: NDArray[np.float64], inside: NDArray[np.bool_]
+) -> Table:
+    from astropy.table import QTable  # noqa: PLC0415 - core stays light to import
+
+    columns = {"id": _ids(table), "x": x, "y": y}
+    for name in _KEPT:
+        own = _column(table, (name,))
+        if own is not None:
+            columns[name] = table[own]
+    return QTable(columns)[inside]
+
+
+def _positions(
+    table: Table, frame: Frame, where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    sky, pixels = _sky_columns(table), _pixel_columns(table)
+    wcs = frame.wcs
+    if sky and wcs is not None and wcs.has_celestial:
+        return _projected(*_sky(table, sky, where), wcs.celestial, where)
+    if pixels:
+        return _pixels(table, pixels, frame, where)
+    if sky:
+        raise StageError(
+            f"catalogue has sky positions, but {frame.frame_id} has no celestial WCS",
+            where=where,
+            received=", ".join(sky),
+            remedy="Give a frame with a WCS, or columns x and y in pixels counted from 0.",
+        )
+    raise StageError(
+        "catalogue has no columns of positions that are known",
+        where=where,
+        received=f"columns {', '.join(table.colnames) or 'none'}",
+        remedy="Name them ra and dec (degrees), or x and y (pixels counted from 0).",
+    )
+
+
+def _column(table: Table, names: Iterable[str]) -> str | None:
+    """Return the table's own spelling of the first of some lower-case names that it has."""
+    # Reversed, so that of `X` and `x` the one that comes first in the table is taken.
+    spellings = {str(name).lower(): str(name) for name in reversed(table.colnames)}
+    return next((spellings[name] for name in names if name in spellings), None)
+
+
+def _pair(table: Table, pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    for pair in pairs:
+        first, second = (_column(table, (name,)) for name in pair)
+        if first is not None and second is not None:
+            return first, second
+    return ()
+
+
+def _sky_columns(table: Table) -> tuple[str, ...]:
+    from astropy.coordinates import SkyCoord  # noqa: PLC0415 - heavy
+
+    for name in _COORDINATES:
+        own = _column(table, (name,))
+        if own is not None and isinstance(table[own], SkyCoord):
+            return (own,)
+    return _pair(table, _SKY_NAMES)
+
+
+def _pixel_columns(table: Table) -> tuple[str, ...]:
+    return _pair(table, _PIXEL_NAMES)
+
+
+def _sky(
+    table: Table, names: tuple[str, ...], where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return right ascension and declination (ICRS, deg), NaN where masked."""
+    if len(names) == 1:
+        icrs = table[names[0]].icrs
+        columns = ((f"{names[0]}.ra", icrs.ra), (f"{names[0]}.dec", icrs.dec))
+    else:
+        columns = ((names[0], table[names[0]]), (names[1], table[names[1]]))
+    ra, dec = (_numbers(column, u.deg, name=name, where=where) for name, column in columns)
+    beyond = np.abs(dec) > _POLE
+    if beyond.any():
+        raise StageError(
+            f"column '{columns[1][0]}' of the catalogue has declinations beyond the poles",
+            where=where,
+            received=f"{dec[beyond][0]:g} deg",
+            remedy="Leave cells without a position empty; give the column its unit.",
+        )
+    return ra, dec
+
+
+def _projected(
+    ra: NDArray[np.float64], dec: NDArray[np.float64], wcs: WCS, where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return pixel positions of ICRS positions, NaN where the WCS has none."""
+    from astropy.coordinates import SkyCoord  # noqa: PLC0415 - heavy
+
+    x, y = np.full((2, ra.size), np.nan)
+    known = np.isfinite(ra) & np.isfinite(dec)
+    sky = SkyCoord(ra[known], dec[known], unit=u.deg)
+    # Far from the frame, a distorted projection has no inverse: astropy then warns and returns
+    # whatever it came to, which may lie on the frame. The way back tells true from false.
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            x[known], y[known] = wcs.world_to_pixel(sky)
+            missed = wcs.pixel_to_world(x[known], y[known]).separation(sky)
+        except Exception as error:  # WCSLIB and astropy raise many types
+            raise StageError(
+                f"catalogue cannot be placed with the WCS of the frame: {error}", where=where
+            ) from error
+    tolerance = _ROUND_TRIP * np.sqrt(wcs.proj_plane_pixel_area().to_value(u.deg**2))
+    known[known] = missed.to_value(u.deg) <= tolerance
+    return np.where(known, x, np.nan), np.where(known, y, np.nan)
+
+
+def _pixels(
+    table: Table, names: tuple[str, ...], frame: Frame, where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    _refuse_several_frames(table, where)
+    x, y = (_numbers(table[name], u.pix, name=name, where=where) for name in names)
+    first = _PIXEL_NAMES[names[0].lower(), names[1].lower()]
+    y_origin, x_origin = chunk_of(frame).origin
+    return x - (first + x_origin), y - (first + y_origin)
+
+
+def _refuse_several_frames(table: Table, where: str) -> None:
+    # The catalogues that a run writes have the frames of a file one below the other.
+    own = _column(table, ("hdu",))
+    labels = [] if own is None else sorted({str(label) for label in table[own]})
+    if len(labels) > 1:
+        raise StageError(
+            "catalogue has pixel positions of several frames",
+            where=where,
+            received=", ".join(labels),
+            remedy=f"Give the rows of one frame (column '{own}'), or sky positions and a WCS.",
+        )
+
+
+def _numbers(column: Any, unit: u.UnitBase, *, name: str, where: str) -> NDArray[np.float64]:
+    """Return a column in a unit, which is assumed where it has none; NaN where masked."""
+    mask = getattr(column, "mask", None)
+    own = getattr(column, "unit", None)
+    bare = np.asarray(np.ma.getdata(getattr(column, "unmasked", column)))
+    if bare.dtype.kind not in "iuf" or bare.ndim != 1:
+        raise StageError(
+            f"column '{name}' of the catalogue must hold one number a row",
+            where=where,
+            received=f"type {bare.dtype}, shape {bare.shape}",
+            remedy=f"Write it as decimal numbers in {unit}.",
+        )
+    values = np.array(bare, dtype=np.float64)
+    if own is not None and own != u.dimensionless_unscaled:
+        try:
+            values = u.Quantity(values, own).to_value(unit)
+        except (u.UnitsError, TypeError, ValueError) as error:
+            raise StageError(
+                f"column '{name}' of the catalogue must be in {unit} or a unit of that kind",
+                where=where,
+                received=str(own),
+            ) from error
+    if mask is not None:
+        values[np.asarray(mask)] = np.nan
+    return values
+
+
+def _ids(table: Table) -> NDArray[np.int32]:
+    own = _column(table, _ID_NAMES)
+    if own is not None:
+        column = table[own]
+        given = np.asarray(np.ma.getdata(column))
+        whole = given.dtype.kind in "iu" and given.ndim == 1
+        # A segmentation holds ids as int32, and 0 is sky.
+        if (
+            whole
+            and not np.any(getattr(column, "mask", False))
+            and np.all((given > 0) & (given <= np.iinfo(np.int32).max))
+            and np.unique(given).size == given.size
+        ):
+            return given.astype(np.int32)
+    return np.arange(1, len(table) + 1, dtype=np.int32)

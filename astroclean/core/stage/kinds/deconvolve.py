@@ -1,0 +1,70 @@
+"""Kind `deconvolve`: what would be seen without (or with a narrower) PSF?"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from astropy.nddata import StdDevUncertainty
+
+from astroclean.core.image.layer import Layer, LayerSpec
+from astroclean.core.stage.needs import Needs, Provides
+from astroclean.core.stage.results import Deconvolution, StageResult
+from astroclean.core.stage.stage import Stage
+
+if TYPE_CHECKING:
+    from astroclean.core.image.frame import Frame
+
+__all__ = ["Deconvolver"]
+
+
+class Deconvolver(Stage):
+    """Changes data, uncertainty and PSF on the same grid; WCS and flags stay.
+
+    The result goes to the HDU ``DECONV``; the science HDU is left alone unless the pipeline says
+    ``[products] replace = true``.
+    """
+
+    kind = "deconvolve"
+    takes_colors = False
+    answers = Deconvolution
+    branch: ClassVar[str] = "DECONV"
+
+    @abstractmethod
+    def deconvolve(self, frame: Frame) -> Deconvolution:
+        """Return the sharper image and its PSF."""
+
+    def needs(self) -> Needs:
+        """Return the PSF of the frame."""
+        return Needs(frozenset({"psf"}))
+
+    def provides(self) -> Provides:
+        """Return the PSF of the result."""
+        return Provides(frozenset({"psf"}))
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the sharper image."""
+        return (LayerSpec(self.branch, "the image with a narrower PSF", always=True),)
+
+    def _ask(self, frame: Any) -> Deconvolution:
+        return self.deconvolve(frame)
+
+    def _apply(self, frame: Frame, answer: Deconvolution) -> StageResult:
+        data = self._checked(frame, "data", answer.data).astype(np.float32, copy=False)
+        uncertainty = None
+        if answer.uncertainty is not None:
+            checked = self._checked(frame, "uncertainty", answer.uncertainty)
+            uncertainty = StdDevUncertainty(checked)
+        before = float(np.nansum(frame.data, dtype=np.float64))
+        after = float(np.nansum(data, dtype=np.float64))
+        metrics = {
+            "flux ratio": after / before if before else float("nan"),
+            "fwhm before (pixels)": frame.psf.fwhm_pixels if frame.psf else float("nan"),
+            "fwhm after (pixels)": answer.psf.fwhm_pixels,
+            **answer.metrics,
+        }
+        result = frame.replace(data=data, uncertainty=uncertainty, psf=answer.psf)
+        deviation = None if uncertainty is None else uncertainty.array
+        layers = {self.branch: Layer(data, uncertainty=deviation, psf=answer.psf)}
+        return StageResult(result, self._layers(frame, answer.layers, layers), metrics)

@@ -1,0 +1,108 @@
+"""Kind `superres`: what would be seen on a finer grid?"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from astropy.nddata import StdDevUncertainty
+
+from astroclean.core.image.grid import Grid
+from astroclean.core.image.layer import Layer, LayerSpec
+from astroclean.core.stage.needs import Needs, Provides
+from astroclean.core.stage.results import StageResult, Upsampling
+from astroclean.core.stage.stage import Stage
+from astroclean.errors import ContractError
+
+if TYPE_CHECKING:
+    from astroclean.core.image.frame import Frame
+
+__all__ = ["SuperResolver"]
+
+
+class SuperResolver(Stage):
+    """Makes a frame on a finer grid; flags and WCS follow.
+
+    The result goes to the HDU ``SUPERRES``; the science HDU is left alone.
+    """
+
+    kind = "superres"
+    takes_colors = False
+    answers = Upsampling
+    branch: ClassVar[str] = "SUPERRES"
+
+    @abstractmethod
+    def upsample(self, frame: Frame) -> Upsampling:
+        """Return the image on the finer grid."""
+
+    def needs(self) -> Needs:
+        """Return the PSF of the frame."""
+        return Needs(frozenset({"psf"}))
+
+    def provides(self) -> Provides:
+        """Return the PSF of the result."""
+        return Provides(frozenset({"psf"}))
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the finer image, and where the input supports it."""
+        support = "0 where the input does not support what the method added, 1 where it does"
+        return (
+            LayerSpec(self.branch, "the image on a finer grid", own_grid=True, always=True),
+            # Without it a finer image cannot be judged.
+            LayerSpec("SUPPORT", support, unit="", own_grid=True, always=True),
+        )
+
+    def _ask(self, frame: Any) -> Upsampling:
+        return self.upsample(frame)
+
+    def _apply(self, frame: Frame, answer: Upsampling) -> StageResult:
+        data = np.asarray(answer.data, dtype=np.float32)
+        grid = self._grid(frame, answer, data.shape)
+        uncertainty = None if answer.uncertainty is None else StdDevUncertainty(answer.uncertainty)
+        result = type(frame)(
+            data,
+            unit=frame.unit,
+            uncertainty=uncertainty,
+            flags=grid.seen_by(frame.flags),
+            wcs=grid.wcs,
+            meta=frame.meta,
+            psf=answer.psf,
+            sources=None if answer.sources is None else answer.sources.on_grid(grid),
+            frame_id=frame.frame_id,
+            history=frame.history,
+            reject_bits=frame.reject_bits,
+            filled=grid.seen_by(frame.filled),
+        )
+        before = float(np.nansum(frame.data, dtype=np.float64))
+        after = float(np.nansum(data, dtype=np.float64))
+        metrics = {
+            "factor": 1 / grid.step,
+            "flux ratio": after / before if before else float("nan"),
+            **answer.metrics,
+        }
+        finer = {self.branch: Layer(data, grid, None, answer.uncertainty, answer.psf)}
+        if answer.support is not None:
+            finer["SUPPORT"] = Layer(answer.support, grid)
+        return StageResult(result, self._layers(frame, answer.layers, finer), metrics)
+
+    def _grid(self, frame: Frame, answer: Upsampling, shape: tuple[int, ...]) -> Grid:
+        """Return the grid that the plugin gives, or that its image tells."""
+        ny, nx = frame.shape
+        factor = shape[0] // max(ny, 1) if len(shape) == 2 else 0  # noqa: PLR2004
+        is_given = answer.grid is not None
+        fits = shape == answer.grid.shape if answer.grid else shape == (ny * factor, nx * factor)
+        if not fits or (factor < 1 and not is_given):
+            wanted = answer.grid.shape if answer.grid else f"a whole multiple of {frame.shape}"
+            raise ContractError(
+                f"the finer image must have the shape of its grid, {wanted}",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                received=shape,
+                remedy="This is a fault of the plugin.",
+            )
+        if answer.grid is not None:
+            return answer.grid
+        if answer.wcs is None:
+            return Grid.of(frame).finer(factor)
+        return replace(replace(Grid.of(frame), wcs=None).finer(factor), wcs=answer.wcs)

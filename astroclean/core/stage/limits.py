@@ -1,0 +1,61 @@
+"""Which share of a frame a stage may flag or replace before its result looks implausible."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field
+
+from astroclean.core.flags.planes import parse_planes
+from astroclean.errors import PlaneError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CHANGED", "PLAUSIBLE", "SOURCE_LIGHT", "Limits"]
+
+CHANGED = "changed"
+SOURCE_LIGHT = "source light"
+
+PLAUSIBLE: Mapping[str, float] = {
+    "COSMIC_RAY": 0.08,
+    "HOT_LINE": 0.05,
+    "DEAD_LINE": 0.1,
+    "HOT_PIXEL": 0.03,
+    "DEAD_PIXEL": 0.03,
+    "PERSISTENCE": 0.05,
+    "TRAIL": 0.1,
+    "SATURATED": 0.05,
+    "SPIKE": 0.1,
+    "OVERSCAN": 0.25,
+    "GHOST": 0.2,
+    "CROSSTALK": 0.05,
+    "BAD_PIXEL": 0.25,
+    CHANGED: 0.1,
+    SOURCE_LIGHT: 0.02,
+}
+"""Largest plausible share of a frame that one stage flags with a plane or replaces, and of the
+light of sources that it fills because of flags. Single exposures of half an hour in orbit have
+hits on 5 % of their pixels; maps of bad pixels of infrared arrays name 10 to 20 %. Other planes
+have no limit."""
+
+
+def _known(limits: dict[str, float]) -> dict[str, float]:
+    return {_name(name): share for name, share in limits.items()}
+
+
+def _name(name: str) -> str:
+    if name in {CHANGED, SOURCE_LIGHT}:
+        return name
+    try:
+        return str(parse_planes(name).name)
+    except PlaneError as error:
+        # pydantic collects ValueErrors into one report.
+        raise ValueError(f"{error} Or `{CHANGED}`, or `{SOURCE_LIGHT}`.") from error
+
+
+Limits = Annotated[
+    dict[str, Annotated[float, Field(ge=0, le=1)]],
+    AfterValidator(_known),
+]
+"""Name or alias of a plane, ``changed`` or ``source light`` to the largest plausible share."""

@@ -1,0 +1,159 @@
+"""Options that name a file: the stage gets the content, the runner reads (and hashes) the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from pydantic_core import core_schema
+
+from astroclean.core.stage.scope import chunk_of
+from astroclean.errors import StageError
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+    from numpy.typing import NDArray
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+
+    from astroclean.core.image.frame import Frame
+
+__all__ = ["ImageHdu", "ImageResource", "Resource", "TableResource"]
+
+IN_MEMORY = "<memory>"
+
+
+@dataclass(frozen=True, eq=False)
+class Resource:
+    """Content named by a path. ``{stem}`` in the path stands for the stem of the input file.
+
+    In Python an option of this type also takes the content itself.
+    """
+
+    path: str
+    content: Any = None
+    """None until it has been read."""
+    digest: str = ""
+    """SHA-256 of the file, part of the resume key."""
+
+    format: ClassVar[str]
+    """How `astroclean.io.resources` reads it."""
+
+    @property
+    def is_per_file(self) -> bool:
+        """Whether each input file has its own."""
+        return "{stem}" in self.path
+
+    @classmethod
+    def _validate(cls, value: Any) -> Self:
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, (str, Path)):
+            if not str(value).strip():
+                raise ValueError("a path must not be empty")
+            return cls(str(value))
+        return cls(IN_MEMORY, cls._accept(value))
+
+    @classmethod
+    def _accept(cls, value: Any) -> Any:
+        raise ValueError(f"expected a path, received {type(value).__name__}")
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls._validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda r: r.path),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "format": "path"}
+
+
+@dataclass(frozen=True, eq=False)
+class ImageHdu:
+    """One image of a file."""
+
+    name: str
+    version: int
+    data: NDArray[Any]
+
+
+class ImageResource(Resource):
+    """Images of a FITS file, such as a bad pixel map: one for all frames, or one for each."""
+
+    format = "image"
+
+    @classmethod
+    def _accept(cls, value: Any) -> Any:
+        array = np.asarray(value)
+        if array.ndim != 2 or array.dtype.kind not in "biuf":  # noqa: PLR2004
+            raise ValueError(f"expected a path or a 2-D array, received {type(value).__name__}")
+        return (ImageHdu("", 1, array),)
+
+    def image_for(self, frame: Frame) -> NDArray[Any]:
+        """Return the image that belongs to a frame.
+
+        Parameters
+        ----------
+        frame : Frame
+            Chosen by: the only image; else same EXTNAME and EXTVER; else same EXTVER.
+
+        Returns
+        -------
+        (ny, nx) array
+            As stored; of a part of a larger frame, the same part.
+
+        Raises
+        ------
+        StageError
+            None fits, or its shape differs from the frame's.
+        """
+        images: tuple[ImageHdu, ...] = self.content
+        name = str(frame.meta.get("EXTNAME", "")).strip().upper()
+        version = int(frame.meta.get("EXTVER", 1))
+        same_name = [i for i in images if i.name == name and i.version == version]
+        same_version = [i for i in images if i.version == version]
+        chosen = next((c for c in (images, same_name, same_version) if len(c) == 1), None)
+        if chosen is None:
+            raise StageError(
+                f"no image of '{self.path}' is for this frame",
+                where=frame.frame_id,
+                received=", ".join(f"[{i.name or 'PRIMARY'},{i.version}]" for i in images),
+                remedy="Give one image, or one with the EXTNAME and EXTVER of each science HDU.",
+            )
+        part = chunk_of(frame)
+        if chosen[0].data.shape != part.shape:
+            raise StageError(
+                f"image of '{self.path}' must have the shape of the frame {part.shape}",
+                where=frame.frame_id,
+                received=chosen[0].data.shape,
+            )
+        (y, x), (ny, nx) = part.origin, frame.shape
+        return chosen[0].data[y : y + ny, x : x + nx]
+
+
+class TableResource(Resource):
+    """A catalogue: ECSV, CSV, FITS table, VOTable or DS9 regions (``.reg``).
+
+    :func:`astroclean.core.sources.catalogs.sources_of_table` makes the sources of a frame of it.
+    """
+
+    format = "table"
+
+    @classmethod
+    def _accept(cls, value: Any) -> Any:
+        if not hasattr(value, "colnames"):
+            raise ValueError(f"expected a path or a table, received {type(value).__name__}")
+        return value
+
+    @property
+    def table(self) -> Table:
+        """The catalogue, once read."""
+        return self.content

@@ -1,0 +1,102 @@
+"""How much of a frame a stage must see, and what it must know of the whole: scope and survey."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from astroclean.core.image.frame import Frame
+
+__all__ = ["WHOLE", "Chunk", "Scope", "Survey", "chunk_of", "measure"]
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Where a frame lies in the larger one of which it is processed at once."""
+
+    origin: tuple[int, int]
+    """(y, x) of its first pixel."""
+    shape: tuple[int, int]
+    """(ny, nx) of the larger frame."""
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    """Name of a stage to what its survey found on the larger frame."""
+    own: slice = field(default_factory=lambda: slice(None))
+    """Rows of the frame that are wanted; the others are there for their influence."""
+    sky: tuple[float, float] | None = None
+    """Level and noise of the larger frame before the first stage, where they were measured."""
+
+
+def chunk_of(frame: Frame) -> Chunk:
+    """Return where a frame lies in the larger one; a frame that was not cut is its own."""
+    return Chunk((0, 0), frame.shape) if frame.chunk is None else frame.chunk
+
+
+class Survey(ABC):
+    """Measures a whole frame from its rows, in order, a band at a time.
+
+    What it finds must not depend on how the rows were shared among bands: that is what makes a
+    frame in windows equal, to the bit, the frame in one piece.
+    """
+
+    @abstractmethod
+    def add(self, frame: Frame, rows: slice) -> None:
+        """Take the next rows.
+
+        Parameters
+        ----------
+        frame : Frame
+            A band, with the rows around it that the stage's ``halo`` asks for. Not modified, and
+            not kept.
+        rows : slice
+            The rows of ``frame`` that are new; each row of the whole frame is new once.
+        """
+
+    @abstractmethod
+    def finish(self) -> Any:
+        """Return what was found; another :class:`Survey` where a further pass is needed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    """How much of a frame a stage must see to answer for a pixel."""
+
+    halo: int | None = None
+    """Rows above and below a pixel that influence it; None: the whole frame."""
+    step: int = 1
+    """Chunks begin at multiples of so many rows, as tiles do."""
+    survey: Survey | None = None
+    """New and empty, where the hook asks for what was `Stage.measured` on the whole frame. What it
+    finds is no obstacle to a ``halo`` in pixels."""
+
+
+WHOLE = Scope()
+"""Of a stage that must see the whole frame."""
+
+
+def measure(survey: Survey, bands: Callable[[], Iterable[tuple[Frame, slice]]]) -> Any:
+    """Return what a survey finds.
+
+    Parameters
+    ----------
+    survey : Survey
+        New; it is used up.
+    bands : callable
+        Gives the bands of the frame from the first row to the last, anew for each pass, as (frame,
+        rows that are new).
+
+    Returns
+    -------
+    Any
+        What the last survey of the chain gives.
+    """
+    found: Any = survey
+    while isinstance(found, Survey):
+        for frame, rows in bands():
+            found.add(frame, rows)
+            del frame  # before the next is read
+        found = found.finish()
+    return found

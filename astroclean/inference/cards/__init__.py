@@ -1,0 +1,1 @@
+"""Network cards and weights: what a network is, and whether it is that."""

@@ -1,0 +1,1 @@
+"""Networks over stamps, one around each source."""

@@ -1,0 +1,1 @@
+"""Networks over whole frames, tile by tile."""

@@ -1,0 +1,1 @@
+"""FITS as a container: headers, blocks and pixels, within limits."""

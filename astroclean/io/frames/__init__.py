@@ -1,0 +1,1 @@
+"""Files to frames: which HDUs belong together, by the rules of the instrument."""

@@ -1,0 +1,234 @@
+"""Units and detector values of a frame: header, instrument file, or the user's own setting."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.image.text_unit import TextUnit
+from astroclean.errors import UnitError
+from astroclean.io.header.cards import card_text
+from astroclean.io.header.header_values import (
+    BASE,
+    Context,
+    Remarked,
+    Resolved,
+    keys_of,
+    told_value,
+)
+from astroclean.io.header.units import parsed_unit
+from astroclean.io.header.wcs_repair import has_steps, repaired_wcs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import astropy.units as u
+    from astropy.io.fits import HDUList, Header
+
+    from astroclean.io.frames.instruments import Instrument
+
+__all__ = ["UNIT_KEYWORDS", "Resolved", "frame_unit", "frame_wcs", "resolve_detector"]
+
+_ARCSEC_PER_DEG = 3600.0
+UNIT_KEYWORDS = ("BUNIT",)
+"""Where an instrument has no rule."""
+_MOST_APART = 1.1
+"""Ratio of two pixel scales beyond which they contradict each other."""
+
+
+def frame_unit(
+    instrument: Instrument, header: Header, overrides: Mapping[str, Any], *, where: str
+) -> tuple[u.UnitBase, str]:
+    """Return the unit of the pixel values and where it came from.
+
+    Parameters
+    ----------
+    instrument : Instrument
+        Its ``unit`` rule: keywords, aliases, default.
+    header : Header
+        Merged header of the science HDU.
+    overrides : mapping
+        The user's own settings; ``unit`` wins over everything.
+    where : str
+        File and HDU, for messages.
+
+    Returns
+    -------
+    (UnitBase, str)
+        Unit and origin. A text of the header that is not understood is kept: a
+        :class:`~astroclean.core.image.text_unit.TextUnit`.
+
+    Raises
+    ------
+    UnitError
+        No unit, or a setting that is not understood.
+    """
+    rule = instrument.rule("unit", header)
+    own = overrides.get("unit")
+    told = _unit_card(rule.keywords or UNIT_KEYWORDS, header)
+    if own is not None:
+        told = Resolved(str(own), "setting instrument.unit")
+    elif told is None and rule.default is not None:
+        told = Resolved(str(rule.default), f"assumed for instrument '{instrument.name}'")
+    if told is None:
+        raise UnitError(
+            "the unit of the pixel values is not told",
+            where=where,
+            remedy="Give it: `--set instrument.unit=adu` (or electron, MJy/sr, ...).",
+        )
+    unit = parsed_unit(str(told.value), rule.aliases)
+    if unit is None and own is not None:
+        raise UnitError(
+            "unit of the pixel values is not understood",
+            where=where,
+            received=f"{told.value!r}, {told.origin}",
+            remedy="Give one that is: `--set instrument.unit=adu`.",
+        )
+    return TextUnit(str(told.value).strip()) if unit is None else unit, told.origin
+
+
+def _unit_card(keywords: Sequence[str], header: Mapping[str, Any]) -> Resolved | None:
+    cards = (card_text(header, keyword) for keyword in keywords)
+    card = next((card for card in cards if card is not None), None)
+    return None if card is None else Resolved(str(card.value), f"header {card.keyword}")
+
+
+def resolve_detector(
+    instrument: Instrument,
+    header: Header,
+    overrides: Mapping[str, Any],
+    wcs: WCS | None,
+    *,
+    unit: u.UnitBase | None = None,
+    remarked: Remarked | None = None,
+) -> dict[str, Resolved]:
+    """Return the detector values that are known.
+
+    Parameters
+    ----------
+    instrument, header, overrides
+        As for :func:`frame_unit`. Where the instrument has no rule, the keywords in common use are
+        looked for (`astroclean.io.header.header_values.BASE`).
+    wcs : astropy.wcs.WCS or None
+        Tells the pixel scale before any card.
+    unit : UnitBase, optional
+        Of the pixels; a saturation level in another one is converted.
+    remarked : Remarked, optional
+        Gains what is odd, and what is contradictory.
+
+    Returns
+    -------
+    dict of str to Resolved
+        Field of :class:`~astroclean.core.image.detector.Detector` to value; unknown ones are left
+        out.
+    """
+    remarked = Remarked() if remarked is None else remarked
+    found: dict[str, Resolved] = {"instrument": Resolved(instrument.name, "instrument")}
+    # In this order: read noise and saturation may need the gain, a width the pixel scale.
+    for name in DETECTOR_KEYWORDS:
+        if name == "instrument":
+            continue
+        context = Context(unit, _value(found, "gain"), _value(found, "pixel_scale"))
+        if overrides.get(name) is not None:
+            found[name] = _setting(name, overrides[name])
+            continue
+        rule = instrument.rule(name, header)
+        keys = keys_of(rule.keywords)
+        if name not in instrument.rules_for(header):
+            keys = BASE[name]
+        told = told_value(name, keys, header, context, remarked)
+        if name == "pixel_scale":
+            told = _best_scale(told, wcs, header, remarked)
+        if told is None and rule.default is not None:
+            told = Resolved(rule.default, f"instrument '{instrument.name}'")
+        if told is not None:
+            found[name] = told
+    return found
+
+
+def _value(found: Mapping[str, Resolved], name: str) -> float | None:
+    return None if name not in found else float(found[name].value)
+
+
+def _setting(name: str, value: Any) -> Resolved:
+    plain = str(value) if name == "filter" else float(value)
+    return Resolved(plain, f"setting instrument.{name}")
+
+
+def _best_scale(
+    told: Resolved | None, wcs: WCS | None, header: Mapping[str, Any], remarked: Remarked
+) -> Resolved | None:
+    """Return the scale of the WCS, unless that tells none; say where a card tells another."""
+    scale = _pixel_scale(wcs)
+    if scale is None or not has_steps(header):
+        # Without steps, a pixel is one degree to the standard, which nobody means.
+        if scale is not None:
+            remarked.notes.append("the WCS has no steps (CD, PC or CDELT); it tells no pixel scale")
+        return told
+    if told is not None and told.origin.count("/") == 0:
+        ratio = float(told.value) / scale
+        if max(ratio, 1 / ratio) > _MOST_APART:
+            remarked.contradictions.append(
+                f"{told.origin.removeprefix('header ')} tells a pixel of {told.value:.4g} arcsec, "
+                f"the WCS {scale:.4g}; that of the WCS is taken"
+            )
+    return Resolved(scale, "WCS")
+
+
+def _pixel_scale(wcs: WCS | None) -> float | None:
+    if wcs is None or not wcs.has_celestial:
+        return None
+    scales = proj_plane_pixel_scales(wcs.celestial) * _ARCSEC_PER_DEG
+    scale = float(np.sqrt(scales[0] * scales[1]))
+    return scale if np.isfinite(scale) and scale > 0 else None
+
+
+def frame_wcs(
+    header: Header, hdus: HDUList, notes: list[str], contradictions: list[str] | None = None
+) -> WCS | None:
+    """Return the celestial or other 2-D WCS of a header, or None where there is none.
+
+    Parameters
+    ----------
+    header : Header
+        Header of the science HDU.
+    hdus : HDUList
+        The file, for lookup tables.
+    notes : list of str
+        A WCS that cannot be understood is named here; the frame then has none.
+    contradictions : list of str, optional
+        Gains what contradicts itself in the cards.
+
+    Returns
+    -------
+    astropy.wcs.WCS or None
+        Two axes.
+    """
+    if not any(str(header.get(key, "")).strip() for key in ("CTYPE1", "CTYPE2")):
+        return None
+    remarked = Remarked(notes, [] if contradictions is None else contradictions)
+    repaired = repaired_wcs(header, remarked)
+    if repaired is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # repairs of old headers; the header itself is kept
+        try:
+            wcs = WCS(repaired, fobj=hdus, naxis=2)
+            wcs.wcs.set()
+            if wcs.pixel_shape is not None:
+                # Of a cube, astropy keeps three lengths, by which it then slices wrongly.
+                wcs.pixel_shape = wcs.pixel_shape[:2]
+        # WCSLIB and astropy raise many types on malformed headers.
+        except Exception as error:  # noqa: BLE001
+            reason = str(error).strip().splitlines()
+            notes.append(f"WCS not understood: {reason[-1] if reason else type(error).__name__}")
+            return None
+        finite = np.isfinite([*wcs.pixel_scale_matrix.flat, *wcs.wcs.crval]).all()
+    if not finite:
+        notes.append("WCS not understood: steps or reference values are not finite")
+    return wcs if finite else None

@@ -1,0 +1,1 @@
+"""Compressed files and tiles, decoded within limits."""

@@ -1,0 +1,1 @@
+"""Frames, layers and catalogues to files."""

@@ -1,0 +1,112 @@
+"""Layers as HDUs: the image, its uncertainty and its PSF, each with what is its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from astropy.io import fits
+
+from astroclean.core.psf.stamp import FINER
+from astroclean.io.header.wcs_cards import wcs_cards_of
+from astroclean.io.products.names import LAYER_KEYWORD, OWNER_KEYWORD, WRITER_KEYWORD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from astroclean.core.image.layer import Layer
+    from astroclean.core.psf.psf import Psf
+
+__all__ = ["FINE_PSF", "PSF", "UNCERTAINTY", "NewImage", "layer_images", "layer_names"]
+
+UNCERTAINTY, PSF, FINE_PSF = "_UNCERT", "_PSF", "_PSF_FINE"
+"""Ends of the names of HDUs that belong to a layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class NewImage:
+    """An HDU that is not of the input."""
+
+    name: str
+    """EXTNAME."""
+    planes: Sequence[Any]
+    """Arrays or `RowStore`: one, or all planes of a cube."""
+    header: fits.Header
+    """Further cards."""
+
+
+def layer_names(name: str) -> set[str]:
+    """Return the names of all HDUs that a layer may have."""
+    return {name, *(f"{name}{end}" for end in (UNCERTAINTY, PSF, FINE_PSF))}
+
+
+def layer_images(
+    name: str, layers: Sequence[Layer], common: fits.Header, history: Sequence[str] = ()
+) -> Iterator[NewImage]:
+    """Yield the HDUs of a layer.
+
+    Parameters
+    ----------
+    name : str
+        Of the layer.
+    layers : sequence of Layer
+        That of the frame, or of each plane of a cube.
+    common : Header
+        Cards that all HDUs of the science image have in common, its WCS among them.
+    history : sequence of str
+        Text of HISTORY cards.
+
+    Yields
+    ------
+    NewImage
+        The image; its uncertainty where it has one; its PSF where it has its own.
+    """
+    first = layers[0]
+    header = _cards(name, first, common)
+    image = header.copy()
+    for line in history:
+        image.add_history(line)
+    yield NewImage(name, [layer.data for layer in layers], image)
+    deviations = [layer.uncertainty for layer in layers if layer.uncertainty is not None]
+    if len(deviations) == len(layers):
+        header["ACERR"] = ("STDDEV", f"standard deviation of {name}")
+        yield NewImage(f"{name}{UNCERTAINTY}", deviations, header)
+    # The PSF of each plane of a cube would need a table; they share the first where all do.
+    psfs = [layer.psf for layer in layers]
+    if first.psf is not None and all(psf is first.psf for psf in psfs):
+        yield from _psf_images(name, first.psf, common)
+
+
+def _cards(name: str, layer: Layer, common: fits.Header) -> fits.Header:
+    header = common.copy()
+    header[LAYER_KEYWORD] = (name, "layer of this HDU")
+    if layer.grid is not None and not layer.grid.is_frame:
+        # The input's would contradict them: CD beside PC, SIP of other pixels.
+        for keyword in {card.keyword for card in wcs_cards_of(common, lookups=True).cards}:
+            header.remove(keyword, ignore_missing=True, remove_all=True)
+        if layer.grid.wcs is not None:
+            header.extend(layer.grid.wcs.to_header(relax=True), useblanks=False)
+        if layer.grid.step != 1:
+            header["ACSTEP"] = (layer.grid.step, "side of a pixel in pixels of the science image")
+        for axis, first in ((1, layer.grid.origin[1]), (2, layer.grid.origin[0])):
+            header[f"ACORIG{axis}"] = (first, "outer corner in pixels of the science image")
+    unit = "" if layer.unit is None else layer.unit.to_string()
+    if unit:
+        header["BUNIT"] = unit
+    return header
+
+
+def _psf_images(name: str, psf: Psf, common: fits.Header) -> Iterator[NewImage]:
+    """Yield the PSF on the pixels of the layer, and between them where that was measured."""
+    header = fits.Header()
+    for keyword in ("EXTVER", OWNER_KEYWORD, WRITER_KEYWORD):
+        header.append(common.cards[keyword])
+    header[LAYER_KEYWORD] = (name, f"layer of which this is the PSF, FWHM {psf.fwhm_pixels:.3f} px")
+    if psf.positions is not None:
+        for number, (x, y) in enumerate(psf.positions):
+            header[f"DET_YX{number}"] = (f"({y:.6g}, {x:.6g})", "position of this plane")
+    yield NewImage(f"{name}{PSF}", list(psf.stamps), header)
+    if psf.measured_fine is not None:
+        fine = header.copy()
+        fine["ACFINER"] = (FINER, "samples along a pixel, each integrated over a whole pixel")
+        yield NewImage(f"{name}{FINE_PSF}", list(psf.measured_fine), fine)

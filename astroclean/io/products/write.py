@@ -1,0 +1,292 @@
+"""Write the cleaned file: what did not change is copied byte for byte, new HDUs come last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from astropy.io import fits
+
+from astroclean import __version__
+from astroclean.core.flags.planes import plane_cards
+from astroclean.core.image.uncertainty import deviation_of
+from astroclean.errors import FitsWriteError
+from astroclean.io.fits.encode import encode_hdu, new_image
+from astroclean.io.fits.images import (
+    copied_hdu,
+    own_primary,
+    patched_hdu,
+    write_image,
+)
+from astroclean.io.frames.quality import MASK_KEYWORD
+from astroclean.io.header.wcs_cards import wcs_cards_of
+from astroclean.io.products.layers import NewImage, layer_images, layer_names
+from astroclean.io.products.names import OWNER_KEYWORD, WRITER_KEYWORD
+from astroclean.io.scratch.atomic import atomic_file
+from astroclean.io.scratch.rowstore import RowStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.flags.conventions import Convention
+    from astroclean.core.flags.planes import MaskPlane
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.image.layer import Layer
+    from astroclean.io.fits.hdu_info import HduInfo
+    from astroclean.io.fits.source import FitsSource
+    from astroclean.io.products.output import FrameOutput
+
+__all__ = ["OutputPlan", "write_clean", "write_frame", "write_mask"]
+
+_TO_STORED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "error": lambda deviation: deviation,
+    "variance": np.square,
+    # What was filled is no measurement: a weight of zero, as readers of weights expect it.
+    "inverse_variance": lambda deviation: np.nan_to_num(1 / np.square(deviation), nan=0.0),
+}
+
+
+@dataclass(frozen=True)
+class OutputPlan:
+    """What goes into the cleaned file."""
+
+    science: bool = True
+    """Whether the input's HDUs are written at all."""
+    flags: bool = True
+    uncertainty: bool = True
+    replace: bool = False
+    """Whether a deconvolved image takes the place of the science image."""
+
+
+def write_clean(
+    source: FitsSource, outputs: Sequence[FrameOutput], target: BinaryIO, plan: OutputPlan
+) -> None:
+    """Write the cleaned file of one exposure.
+
+    Parameters
+    ----------
+    source : FitsSource
+        The input, open.
+    outputs : sequence of FrameOutput
+        All its frames, in order.
+    target : BinaryIO
+        Where to write.
+    plan : OutputPlan
+        What to write.
+    """
+    by_science = _by_science(outputs)
+    if plan.science:
+        patches = _patches(by_science, plan)
+        renewed = {
+            (group[0].slot.science.label, name)
+            for group in by_science.values()
+            for name in _new_names(group[0], plan)
+        }
+        for info in source.hdus:
+            patch = patches.get(info.index)
+            if (info.belongs_to, info.name) in renewed:
+                continue  # of an earlier run; its flags are among the new ones
+            if patch is None:
+                copied_hdu(source, info, target)
+            else:
+                patched_hdu(source, info, *patch, target)
+    else:
+        target.write(own_primary())
+    for group in by_science.values():
+        science = group[0].slot.science
+        packed = source.path.suffix.lower() == ".fz" or science.is_compressed
+        for image in _new_images(source, group, plan):
+            several = (len(image.planes),) if len(image.planes) > 1 else ()
+            axes = science.shape[:-2] if len(group) == len(image.planes) else several
+            write_image(
+                image.name,
+                image.planes,
+                image.header,
+                target,
+                shape=(*axes, *image.planes[0].shape),
+                packed=packed,
+            )
+
+
+def _by_science(outputs: Sequence[FrameOutput]) -> dict[int, list[FrameOutput]]:
+    """Return index of the science HDU to its frames: one, or the planes of a cube."""
+    groups: dict[int, list[FrameOutput]] = {}
+    for output in outputs:
+        groups.setdefault(output.slot.science.index, []).append(output)
+    return groups
+
+
+Patch = tuple[list["NDArray[Any]"], list["NDArray[Any]"], tuple[str, ...]]
+
+
+def _patches(by_science: dict[int, list[FrameOutput]], plan: OutputPlan) -> dict[int, Patch]:
+    """Return HDU index to (values by plane, changed pixels by plane, history cards)."""
+    patches: dict[int, Patch] = {}
+    for index, group in by_science.items():
+        history = _history(group)
+        values, changed = [o.data for o in group], [o.changed for o in group]
+        if plan.replace and all(_replaces(o) for o in group):
+            values = [_result(o).data for o in group]
+            changed = [np.ones_like(o.changed) for o in group]
+        if any(c.any() for c in changed):
+            patches[index] = values, changed, history
+        role, info = _stored_uncertainty(group[0])
+        if info is not None and any(o.uncertainty_changed is not None for o in group):
+            to_stored = _TO_STORED[role]
+            none = np.zeros_like(group[0].changed)
+            patches[info.index] = (
+                [_mapped(o.uncertainty, to_stored) for o in group],
+                [none if o.uncertainty_changed is None else o.uncertainty_changed for o in group],
+                (),
+            )
+    return patches
+
+
+def _mapped(image: Any, convert: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
+    return image.mapped(convert) if isinstance(image, RowStore) else convert(np.asarray(image))
+
+
+def _history(group: Sequence[FrameOutput]) -> tuple[str, ...]:
+    """Return the history of an HDU; of a cube, that of each plane under its number."""
+    if len(group) == 1:
+        return group[0].history
+    return tuple(line for o in group for line in (f"astroclean plane {o.slot.plane}:", *o.history))
+
+
+def _replaces(output: FrameOutput) -> bool:
+    """Return whether the result of the last stages may take the place of the science image."""
+    return output.result is not None and _result(output).data.shape == output.data.shape
+
+
+def _result(output: FrameOutput) -> Layer:
+    assert output.result is not None
+    return output.layers[output.result]
+
+
+def _stored_uncertainty(output: FrameOutput) -> tuple[str, HduInfo | None]:
+    for role in _TO_STORED:
+        if role in output.slot.companions:
+            return role, output.slot.companions[role]
+    return "", None
+
+
+def _new_names(output: FrameOutput, plan: OutputPlan) -> set[str]:
+    flags = {"FLAGS"} if plan.flags else set()
+    return flags.union(*(layer_names(name) for name in output.layers))
+
+
+def _new_images(
+    source: FitsSource, group: list[FrameOutput], plan: OutputPlan
+) -> Iterable[NewImage]:
+    first = group[0]
+    common = _common_cards(source, first, lookups=plan.science)
+    if plan.flags:
+        header = common.copy()
+        header.extend(plane_cards(), strip=False)
+        for line in _history(group):
+            header.add_history(line)
+        yield NewImage("FLAGS", [o.flags for o in group], header)
+    if plan.uncertainty and _stored_uncertainty(first)[1] is None:
+        known = [o.uncertainty for o in group if o.uncertainty is not None]
+        if len(known) == len(group):
+            yield NewImage("UNCERT", known, common)
+    for name in first.layers:
+        layers = [o.layers[name] for o in group if name in o.layers]
+        if len(layers) < len(group):
+            continue
+        history = _history(group) if name == first.result else ()
+        for image in layer_images(name, layers, common, history):
+            # What took the place of the science image keeps an uncertainty and a PSF of its own.
+            if not (image.name == first.result and plan.replace and _replaces(first)):
+                yield image
+
+
+def _common_cards(source: FitsSource, output: FrameOutput, *, lookups: bool) -> fits.Header:
+    science = output.slot.science
+    header = fits.Header()
+    header["EXTVER"] = (output.slot.ordinal, "number of the science HDU, from 1")
+    header[OWNER_KEYWORD] = (science.label, "science HDU that this belongs to")
+    header[WRITER_KEYWORD] = (__version__, "version of astroclean")
+    header.extend(wcs_cards_of(source.header(science.index), lookups=lookups), strip=False)
+    return header
+
+
+def write_mask(
+    source: FitsSource,
+    outputs: Sequence[FrameOutput],
+    target: BinaryIO,
+    *,
+    convention: Convention,
+    reject: MaskPlane,
+) -> None:
+    """Write one integer mask per science HDU in another pipeline's convention.
+
+    Parameters
+    ----------
+    source, outputs, target
+        As for :func:`write_clean`.
+    convention : Convention
+        The encoding.
+    reject : MaskPlane
+        Planes that make a pixel unusable.
+    """
+    target.write(own_primary())
+    highest = max(row.value for row in convention.values)
+    total = (
+        sum(row.value for row in convention.values) if convention.encoding == "bits" else highest
+    )
+    # By the convention, not by what occurs, so that every file has the same type.
+    types = (np.int16, np.int32, np.uint32)
+    stored = next(kind for kind in types if total <= np.iinfo(kind).max)
+
+    def translated(flags: NDArray[Any]) -> NDArray[Any]:
+        return convention.from_planes(flags, reject=reject).astype(stored)
+
+    for group in _by_science(outputs).values():
+        header = _common_cards(source, group[0], lookups=False)
+        header[MASK_KEYWORD] = (convention.name, "convention of the values")
+        planes = [_mapped(o.flags, translated) for o in group]
+        shape = group[0].slot.science.shape
+        write_image("MASK", planes, header, target, shape=shape, packed=False)
+
+
+def write_frame(frame: Frame, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write one frame alone; see :meth:`astroclean.Frame.write`."""
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise FitsWriteError("exists", where=str(path), remedy="Pass overwrite=True.")
+    header = frame.meta.copy() if isinstance(frame.meta, fits.Header) else fits.Header(frame.meta)
+    for keyword in ("BSCALE", "BZERO", "BLANK", "EXTNAME", "EXTVER", "CHECKSUM", "DATASUM"):
+        header.remove(keyword, ignore_missing=True)
+    header["BUNIT"] = frame.unit.to_string()
+    if frame.wcs is not None:
+        # Written in one form: CD beside PC, as a mixture would have, is against the standard.
+        for keyword in wcs_cards_of(header, lookups=True):
+            header.remove(keyword, ignore_missing=True, remove_all=True)
+        header.extend(frame.wcs.to_header(relax=True), useblanks=False)
+    header.remove(WRITER_KEYWORD, ignore_missing=True)
+    cards = fits.Header()
+    cards["EXTVER"] = 1
+    cards[OWNER_KEYWORD] = ("SCI,1", "science HDU that this belongs to")
+    cards[WRITER_KEYWORD] = (__version__, "version of astroclean")
+    for entry in frame.history:
+        for line in entry.cards():
+            header.add_history(line)
+    packed = path.suffix.lower() == ".fz"
+    flags_header = cards.copy()
+    flags_header.extend(plane_cards(), strip=False)
+    hdus = [
+        new_image("SCI", frame.data, header, packed=packed),
+        new_image("FLAGS", frame.flags, flags_header, packed=packed),
+    ]
+    deviation = deviation_of(frame.uncertainty)
+    if deviation is not None:
+        hdus.append(new_image("UNCERT", deviation, cards, packed=packed))
+    with atomic_file(path) as target:
+        target.write(own_primary())
+        for hdu in hdus:
+            target.write(encode_hdu(hdu))

@@ -1,0 +1,1 @@
+"""Temporary files, and files that appear when they are whole."""

@@ -1,0 +1,1 @@
+"""What is left: the output folder, its records and files."""

@@ -1,0 +1,245 @@
+"""Whose is a name in the output folder? No input, file of a user or result of another is lost."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from astroclean.errors import OutputError
+from astroclean.io.fits.address import parse_address
+from astroclean.report.history import is_own_page, is_own_record, parse_record
+from astroclean.report.html import MAX_PICTURES
+from astroclean.runner.output.outputs import possible_outputs
+from astroclean.runner.plan.inputs import remedy_for_twins
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from astroclean.report.model import FileRecord, RunReport
+    from astroclean.runner.output.folder import OutputFolder
+    from astroclean.runner.plan.plan import FilePlan
+
+__all__ = ["Claims", "check_run_files", "check_simulated", "earlier_report", "with_pictures"]
+
+_LARGEST_JSON = 1 << 29
+_SIMULATOR = "astroclean.simulate"  # INSTRUME of simulated inputs
+_LONGEST = 255  # bytes of a name, on the file systems in common use
+
+
+def earlier_report(folder: OutputFolder) -> RunReport | None:
+    """Return ``run.json`` as earlier runs left it, or None."""
+    text = folder.read_text("run.json", _LARGEST_JSON)
+    return None if text is None else parse_record(text)
+
+
+def with_pictures(report: RunReport, folder: OutputFolder) -> RunReport:
+    """Return the report of a folder with the pictures of earlier runs, which ``run.json`` lacks.
+
+    Parameters
+    ----------
+    report : RunReport
+        Of the folder. Not modified.
+    folder : OutputFolder
+        The folder, whose records have them.
+
+    Returns
+    -------
+    RunReport
+        With pictures of the frames in which most pixels changed; no page shows more.
+    """
+    bare = [
+        (-max(frame.pixels_changed for frame in file.frames), index)
+        for index, file in enumerate(report.files)
+        if file.base and file.frames and not any(frame.previews for frame in file.frames)
+    ]
+    files = list(report.files)
+    for _, index in sorted(bare)[:MAX_PICTURES]:
+        kept = folder.record(files[index].base)
+        if kept is not None and kept.key and kept.key == files[index].key:
+            files[index] = files[index].model_copy(update={"frames": kept.frames})
+    return report.model_copy(update={"files": files})
+
+
+def check_run_files(folder: OutputFolder, *, report: bool) -> None:
+    """Refuse to overwrite a ``run.json`` or ``report.html`` that is not astroclean's.
+
+    Parameters
+    ----------
+    folder : OutputFolder
+        Where they would be written.
+    report : bool
+        Whether ``report.html`` would.
+
+    Raises
+    ------
+    OutputError
+        One is there that astroclean did not write.
+    """
+    recognized = {"run.json": is_own_record, **({"report.html": is_own_page} if report else {})}
+    for name, is_own in recognized.items():
+        if not folder.is_there(name):
+            continue
+        text = folder.read_text(name, _LARGEST_JSON)
+        if text is None or not is_own(text):
+            raise OutputError(
+                f"{name} exists and was not written by astroclean",
+                where=str(folder.path / name),
+                remedy="Move it away, name another folder with -o, or run with --overwrite.",
+            )
+
+
+def check_simulated(folder: OutputFolder, name: str) -> None:
+    """Refuse to overwrite a file by a simulated input unless it is one.
+
+    Raises
+    ------
+    OutputError
+        Another file has its name.
+    """
+    if not folder.is_there(name):
+        return
+    if _SIMULATOR not in (folder.read_text(name, 2 * 2880) or ""):
+        raise OutputError(
+            f"{name} exists and is no simulated input of astroclean",
+            where=str(folder.path / name),
+            remedy="Move it away, name another folder with -o, or run with --overwrite.",
+        )
+
+
+@dataclass
+class Claims:
+    """Sets the inputs apart whose outputs would take the place of something else.
+
+    Parameters
+    ----------
+    folder : OutputFolder
+        Where outputs are written.
+    earlier : RunReport, optional
+        What earlier runs left there.
+    overwrite : bool
+        Whether results of other inputs and files of the user may be replaced. Inputs never are.
+    """
+
+    folder: OutputFolder
+    earlier: RunReport | None = None
+    overwrite: bool = False
+    notes: list[str] = field(default_factory=list)
+    """What is replaced since ``overwrite`` says so."""
+
+    def problems(self, plans: Sequence[FilePlan], inputs: Sequence[str]) -> dict[str, str]:
+        """Return the inputs that cannot be processed, with the reason.
+
+        Parameters
+        ----------
+        plans : sequence of FilePlan
+            What is to be done.
+        inputs : sequence of str
+            All inputs of the run, those that failed among them.
+
+        Returns
+        -------
+        dict of str to str
+            Input to what is wrong.
+        """
+        taken = {os.path.realpath(parse_address(text).path) for text in inputs}
+        written: dict[str, list[str]] = {}
+        for plan in plans:
+            for name in possible_outputs(plan):
+                written.setdefault(name, []).append(plan.input)
+        before = self._written_before()
+        found = {}
+        for plan in plans:
+            names = possible_outputs(plan)
+            problem = (
+                _unusable(names)
+                or self._of_an_input(names, taken)
+                or _of_a_twin(plan, names, written)
+                or self._of_another(plan, names, before)
+                or self._of_a_user(plan, names)
+            )
+            if problem:
+                found[plan.input] = f"{plan.input}: {problem}"
+        return found
+
+    def _written_before(self) -> dict[str, FileRecord]:
+        files = self.earlier.files if self.earlier else []
+        return {name: record for record in files for name in record.outputs}
+
+    def _of_an_input(self, names: Sequence[str], taken: set[str]) -> str | None:
+        for name in names:
+            if os.path.realpath(self.folder.path / name) in taken:
+                doomed = self.folder.path / name
+                return (
+                    f"its output would overwrite the input {doomed}. Name another folder with -o."
+                )
+        return None
+
+    def _of_another(
+        self, plan: FilePlan, names: Sequence[str], before: dict[str, FileRecord]
+    ) -> str | None:
+        """Tell where a name holds the result of another input."""
+        own = self.folder.record(plan.base)
+        on_record = {**before, **dict.fromkeys(own.outputs if own else (), own)}
+        for name in names:
+            record = on_record.get(name)
+            if record is None or is_of(record, plan) or not self.folder.is_there(name):
+                continue
+            if self.overwrite:
+                self.notes.append(f"{plan.input}: {name} replaces that of {record.input}")
+                return None
+            return (
+                f"{name} in the output folder is the result of {record.input}. "
+                f"{remedy_for_twins(plan.input, record.source or record.input)} "
+                "With --overwrite the other is replaced."
+            )
+        return None
+
+    def _of_a_user(self, plan: FilePlan, names: Sequence[str]) -> str | None:
+        for name in names:
+            if not self.overwrite and self.folder.is_foreign(name, plan.base):
+                return (
+                    f"{self.folder.path / name} exists and was not written by astroclean. "
+                    "Move it away, or run with --overwrite."
+                )
+        return None
+
+
+def is_of(record: FileRecord, plan: FilePlan) -> bool:
+    """Return whether a record tells of the input of a plan: the same place, or the same content."""
+    if not record.input:
+        return True
+    # The same text is another file from another working directory.
+    same = record.source == plan.source if record.source else record.input == plan.input
+    is_copy = bool(record.content) and record.content == plan.content
+    return same or (is_copy and _hdu(record.source) == _hdu(plan.source))
+
+
+def _hdu(source: str) -> str:
+    address = parse_address(source)
+    return str(address).removeprefix(str(address.path))
+
+
+def _unusable(names: Sequence[str]) -> str | None:
+    for name in names:
+        try:
+            size = len(name.encode("utf-8"))
+        except UnicodeEncodeError:
+            return "the name of its output is not UTF-8 text. Rename the input or its folder."
+        if size > _LONGEST:
+            return (
+                f"the name of its output has {size} bytes, and {_LONGEST} are possible. "
+                "Rename the input, or set `products.name`."
+            )
+    return None
+
+
+def _of_a_twin(plan: FilePlan, names: Sequence[str], written: dict[str, list[str]]) -> str | None:
+    for name in names:
+        others = [text for text in written[name] if text != plan.input]
+        if others:
+            return (
+                f"its outputs would have the same names as those of {', '.join(others)}. "
+                f"{remedy_for_twins(plan.input, others[0])}"
+            )
+    return None

@@ -1,0 +1,202 @@
+"""Write what a run leaves of one file: cleaned FITS, mask, catalogues, regions, stamps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.core.flags.conventions import load_convention
+from astroclean.core.flags.planes import MaskPlane, parse_planes
+from astroclean.io.header.color_filters import joined_colors
+from astroclean.io.products.catalogs import write_catalog, write_regions, write_stamps, write_table
+from astroclean.io.products.names import clean_name, product_name, split_name
+from astroclean.io.products.write import OutputPlan, write_clean, write_mask
+from astroclean.io.resources import file_digest
+from astroclean.io.scratch.atomic import atomic_file
+from astroclean.report.model import LayerRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from astroclean.core.image.layer import Layer
+    from astroclean.io.frames.read import Exposure
+    from astroclean.runner.plan.plan import FilePlan
+    from astroclean.runner.work.state import FrameWork
+
+__all__ = [
+    "kept_layers",
+    "layer_records",
+    "main_output",
+    "possible_outputs",
+    "untranslated_planes",
+    "write_outputs",
+]
+
+
+def main_output(plan: FilePlan) -> str:
+    """Return the name of the file that every run of a plan writes."""
+    products = plan.pipeline.config.products
+    if not products.science:
+        return product_name(plan.path, "flags", split_name(plan.path)[1], products.name)
+    return clean_name(plan.path, products.name)
+
+
+def possible_outputs(plan: FilePlan) -> tuple[str, ...]:
+    """Return the names of all files that a run of a plan may write."""
+    products = plan.pipeline.config.products
+    kept = {"sources": (".ecsv", ".fits"), "regions": (".reg",), "stamps": (".fits",)}
+    told = [
+        _product(plan, "stamps" if word == "stamps" else "sources", suffix)
+        for word, suffixes in kept.items()
+        if word in products.keep
+        for suffix in suffixes
+    ]
+    if "tables" in products.keep:
+        told += [_product(plan, name, ".ecsv") for name in plan.tables]
+    if products.mask_as is not None:
+        told.append(_product(plan, "mask", ".fits"))
+    return (*told, main_output(plan))
+
+
+def _product(plan: FilePlan, product: str, suffix: str) -> str:
+    return product_name(plan.path, product, suffix, plan.pipeline.config.products.name)
+
+
+def write_outputs(
+    plan: FilePlan, exposure: Exposure, works: Sequence[FrameWork], *, folder: Path, scratch: Path
+) -> dict[str, str]:
+    """Write all files of one input; on failure none of them is left.
+
+    Parameters
+    ----------
+    plan : FilePlan
+        What was to be done.
+    exposure : Exposure
+        The input, open.
+    works : sequence of FrameWork
+        All its frames, in order.
+    folder, scratch : Path
+        Output folder, and a folder on the same disk for unfinished files.
+
+    Returns
+    -------
+    dict of str to str
+        File name to SHA-256.
+
+    Raises
+    ------
+    FitsWriteError
+        A file could not be written.
+    """
+    written: dict[str, str] = {}
+
+    def opened(name: str) -> AbstractContextManager[BinaryIO]:
+        return atomic_file(folder / name, scratch=scratch)
+
+    try:
+        for name in _written_files(plan, exposure, works, opened):
+            written[name] = file_digest(folder / name)
+    except BaseException:
+        for name in written:
+            (folder / name).unlink(missing_ok=True)
+        raise
+    return written
+
+
+def _written_files(
+    plan: FilePlan, exposure: Exposure, works: Sequence[FrameWork], opened: Any
+) -> Iterator[str]:
+    products = plan.pipeline.config.products
+    keep: set[str] = set(products.keep)
+    outputs = joined_colors([work.output for work in works])
+    yield from _written_catalogs(plan, works, opened)
+    for table in plan.tables if "tables" in keep else ():
+        # A table without rows says that nothing was found.
+        labelled = [(w.output.slot.label, w.tables[table]) for w in works if table in w.tables]
+        if labelled:
+            name = _product(plan, table, ".ecsv")
+            with opened(name) as target:
+                write_table(labelled, target)
+            yield name
+    if products.mask_as is not None:
+        name = _product(plan, "mask", ".fits")
+        convention = load_convention(products.mask_as)
+        reject = plan.pipeline.config.run.reject
+        with opened(name) as target:
+            write_mask(exposure.source, outputs, target, convention=convention, reject=reject)
+        yield name
+    name = main_output(plan)
+    with opened(name) as target:
+        layout = OutputPlan(
+            science=products.science,
+            flags="flags" in keep or not products.science,
+            uncertainty="uncertainty" in keep,
+            replace=products.replace,
+        )
+        write_clean(exposure.source, outputs, target, layout)
+    yield name
+
+
+def _written_catalogs(plan: FilePlan, works: Sequence[FrameWork], opened: Any) -> Iterator[str]:
+    keep: set[str] = set(plan.pipeline.config.products.keep)
+    catalogs = [(w.sources_label, w.sources) for w in works if w.sources is not None]
+    if catalogs and "sources" in keep:
+        for suffix in (".ecsv", ".fits"):
+            name = _product(plan, "sources", suffix)
+            with opened(name) as target:
+                write_catalog(catalogs, target, suffix=suffix)
+            yield name
+    if catalogs and "regions" in keep:
+        name = _product(plan, "sources", ".reg")
+        with opened(name) as target:
+            write_regions(catalogs, target)
+        yield name
+    if "stamps" in keep and any(sources.stamps for _, sources in catalogs):
+        name = _product(plan, "stamps", ".fits")
+        with opened(name) as target:
+            write_stamps(catalogs, target)
+        yield name
+
+
+def kept_layers(layers: Mapping[str, Layer], keep: Collection[str]) -> dict[str, Layer]:
+    """Return the layers that ``[products] keep`` names, and those that are always written."""
+    return {name: layer for name, layer in layers.items() if _is_kept(layer, keep)}
+
+
+def layer_records(layers: Mapping[str, Layer]) -> list[LayerRecord]:
+    """Return what the record of a frame says of its layers."""
+    records = []
+    for name, layer in layers.items():
+        assert layer.declared is not None
+        ny, nx = layer.data.shape
+        records.append(
+            LayerRecord(
+                name=name,
+                meaning=layer.declared.meaning,
+                shape=(ny, nx),
+                unit="" if layer.unit is None else layer.unit.to_string(),
+                uncertainty=layer.uncertainty is not None,
+                psf=layer.psf is not None,
+            )
+        )
+    return records
+
+
+def _is_kept(layer: Layer, keep: Collection[str]) -> bool:
+    assert layer.declared is not None
+    return layer.declared.always or layer.declared.word in keep
+
+
+def untranslated_planes(plan: FilePlan, works: Sequence[FrameWork]) -> list[str]:
+    """Return the planes that the convention of ``mask_as`` cannot express."""
+    name = plan.pipeline.config.products.mask_as
+    if name is None:
+        return []
+    convention = load_convention(name)
+    found = {name for work in works for name in work.record.flagged_after}
+    lost = convention.untranslated(np.array([[int(parse_planes(found))]], dtype=np.uint32))
+    return [str(plane.name) for plane in MaskPlane if plane & lost]

@@ -1,0 +1,292 @@
+"""What will be done to one file: instrument, stages with their options, PSF, resume key."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from astroclean import __version__
+from astroclean.core.flags.conventions import load_convention
+from astroclean.core.run_cache import file_version
+from astroclean.errors import FitsReadError, PsfError
+from astroclean.io.fits.address import parse_address
+from astroclean.io.fits.checksums import digest_and_sums
+from astroclean.io.frames.read import Exposure, ReadSettings, open_exposure
+from astroclean.io.products.names import base_name, split_name
+from astroclean.io.resources import file_digest
+from astroclean.runner.plan.build import StageSpec, built_stages, digest_of_content
+from astroclean.runner.plan.chunks import ChunkPlan, plan_chunks
+from astroclean.runner.plan.needs import check_headers, check_needs
+from astroclean.runner.plan.places import absolute_address, without_folders
+from astroclean.runner.plan.psf_source import PsfSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from astroclean.config.load import LoadedPipeline
+
+__all__ = [
+    "FilePlan",
+    "PlanRequest",
+    "plan_file",
+]
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """One input of a pipeline."""
+
+    input: str
+    pipeline: LoadedPipeline
+    stages: tuple[str, ...]
+    """Names of the stages that run."""
+    sharing: int = 1
+    """Workers that share the memory of a machine."""
+    source: str = ""
+    """The input with its absolute path; by default that of the process that asks."""
+
+    def __post_init__(self) -> None:
+        """Make the path absolute before the request goes to a worker."""
+        if not self.source:
+            object.__setattr__(self, "source", absolute_address(self.input))
+
+
+@dataclass(frozen=True)
+class FilePlan:
+    """What will be done to one file."""
+
+    input: str
+    stem: str
+    pipeline: LoadedPipeline
+    settings: ReadSettings
+    instrument: str
+    specs: tuple[StageSpec, ...]
+    frames: int
+    """Number of frames in the file."""
+    key: str
+    """Resume key."""
+    prefix_keys: tuple[str, ...]
+    """Key of the state before each stage, for saved stages."""
+    chunks: ChunkPlan | None = None
+    """How frames are cut that do not fit into memory; not part of the key, the bytes are equal."""
+    contradictions: tuple[str, ...] = ()
+    """What of the headers contradicts itself."""
+    wrong_sums: tuple[str, ...] = ()
+    """Which DATASUM is not that of the data."""
+    content: str = ""
+    """SHA-256 of the input."""
+    psf_digest: str = ""
+    """SHA-256 of the file of the PSF."""
+    version: tuple[int, int] | None = None
+    """Size of the input and time of its last change, when it was hashed."""
+    tables: tuple[str, ...] = ()
+    """Names of the tables that the stages give."""
+    source: str = ""
+    """Where the input lies: its absolute path, with the HDU; by default that of this process."""
+
+    def __post_init__(self) -> None:
+        """Make the path absolute before the plan goes to a worker."""
+        if not self.source:
+            object.__setattr__(self, "source", absolute_address(self.input))
+
+    @property
+    def base(self) -> str:
+        """What the names of its outputs begin with."""
+        return base_name(self.path, self.pipeline.config.products.name)
+
+    @property
+    def path(self) -> Path:
+        """The input file."""
+        return parse_address(self.source).path
+
+    @property
+    def psf_source(self) -> PsfSource | None:
+        """Where the PSF comes from, if the pipeline says."""
+        return _psf_source(self.pipeline, self.stem, digest=self.psf_digest)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Exposure]:
+        """Open the input that was planned.
+
+        Yields
+        ------
+        Exposure
+            Closed on leaving the context.
+
+        Raises
+        ------
+        FitsReadError
+            It is not what it was: its key would tell of another content.
+        """
+        with open_exposure(self.source, self.settings) as exposure:
+            changed = self.version not in (None, _version(self.path))
+            if changed and file_digest(self.path) != self.content:
+                raise FitsReadError(
+                    "was changed while the run lasted",
+                    where=self.input,
+                    remedy="Run again when it is complete.",
+                )
+            yield exposure
+
+
+def plan_file(request: PlanRequest) -> FilePlan:
+    """Plan one file from its headers alone.
+
+    Parameters
+    ----------
+    request : PlanRequest
+        Input and pipeline.
+
+    Returns
+    -------
+    FilePlan
+        The plan.
+
+    Raises
+    ------
+    FitsReadError, UnitError, PsfError, StageError
+        The file cannot be read or has no frame, or its headers lack what a stage needs: a matter of
+        this file.
+    ConfigurationError, NeedError, PluginError
+        The pipeline cannot work: a matter of the whole run.
+    """
+    config = request.pipeline.config
+    told = config.instrument
+    settings = ReadSettings(told.name, told.overrides(), config.run.reject)
+    path = parse_address(request.source).path
+    stem, version = split_name(path)[0], _version(path)
+    with open_exposure(request.source, settings) as exposure:
+        specs = _specs(exposure, request)
+        built = built_stages(specs, base=request.pipeline.base, stem=stem)
+        stages = [one.stage for one in built]
+        check_needs(stages, exposure, config)
+        _check_psf_file(request, stem)
+        check_headers(stages, exposure, _psf_source(request.pipeline, stem))
+        contradictions = tuple(exposure.contradictions)
+        frames, instrument = len(exposure.slots), exposure.instrument.name
+        limit = config.run.memory_bytes
+        share = None if limit is None else limit // request.sharing
+        psf = _psf_source(request.pipeline, stem)
+        chunks = (
+            share if share is None else plan_chunks(exposure, stages, config, limit=share, psf=psf)
+        )
+        psf_digest = _psf_digest(psf)
+        content, wrong_sums = digest_and_sums(exposure.source)
+        identities = [one.identity for one in built]
+        key, prefix_keys = _keys(request, exposure, identities, (content, psf_digest))
+    return FilePlan(
+        input=request.input,
+        stem=stem,
+        pipeline=request.pipeline,
+        settings=settings,
+        instrument=instrument,
+        specs=_as_planned(specs, identities),
+        frames=frames,
+        key=key,
+        chunks=chunks,
+        prefix_keys=prefix_keys,
+        contradictions=contradictions,
+        wrong_sums=tuple(wrong_sums),
+        content=content,
+        psf_digest=psf_digest,
+        version=version,
+        tables=tuple(sorted({name for stage in stages for name in stage.tables})),
+        source=request.source,
+    )
+
+
+def _specs(exposure: Exposure, request: PlanRequest) -> tuple[StageSpec, ...]:
+    """Return the stages that run, options of the instrument below those of the pipeline."""
+    header = exposure.source.merged_header(exposure.slots[0].science.index)
+    return tuple(
+        StageSpec(
+            stage.name,
+            stage.plugin,
+            {**exposure.instrument.options_for(stage.plugin, header), **stage.options},
+        )
+        for stage in request.pipeline.config.stage
+        if stage.name in request.stages
+    )
+
+
+def _as_planned(
+    specs: Sequence[StageSpec], identities: Sequence[Mapping[str, Any]]
+) -> tuple[StageSpec, ...]:
+    """Return stages with what they are now, so that no worker takes up another."""
+    named = zip(specs, identities, strict=True)
+    return tuple(replace(spec, identity=digest_of_content(told)) for spec, told in named)
+
+
+def _psf_source(pipeline: LoadedPipeline, stem: str, *, digest: str = "") -> PsfSource | None:
+    psf = pipeline.config.psf
+    return None if psf is None else PsfSource(psf, pipeline.base, stem, digest)
+
+
+def _check_psf_file(request: PlanRequest, stem: str) -> None:
+    source = _psf_source(request.pipeline, stem)
+    if source is not None and source.path is not None and not source.path.is_file():
+        raise PsfError(
+            f"the PSF of {request.input} is not there",
+            where=str(source.path),
+            remedy="Check psf.file; relative paths refer to the folder of the pipeline.",
+        )
+
+
+def _keys(
+    request: PlanRequest,
+    exposure: Exposure,
+    told: Sequence[Mapping[str, Any]],
+    digests: tuple[str, str],
+) -> tuple[str, tuple[str, ...]]:
+    """Return the resume key, and the keys of the states before each stage.
+
+    ``digests`` are those of input and PSF.
+    """
+    config = request.pipeline.config
+    address = parse_address(request.source)
+    identity = {
+        "astroclean": __version__,
+        "input": digests[0],
+        "address": str(address).removeprefix(str(address.path)),
+        "instrument": exposure.instrument.model_dump(mode="json"),
+        "conventions": _conventions(exposure),
+        "overrides": without_folders(config.instrument.overrides()),
+        "reject": int(config.run.reject),
+        "bands": dict(config.bands),
+        "psf": config.psf and {**config.psf.model_dump(mode="json"), "digest": digests[1]},
+    }
+    whole = {
+        **identity,
+        "stages": list(told),
+        "products": without_folders(config.products.model_dump(mode="json", exclude={"report"})),
+        "on_reject": config.run.on_reject,
+        "on_suspect": config.run.on_suspect,
+    }
+    if config.products.mask_as is not None:
+        table = load_convention(config.products.mask_as)
+        whole["mask values"] = table.model_dump(mode="json")
+    before = ({**identity, "stages": list(told[:n])} for n in range(len(told)))
+    prefixes = tuple(digest_of_content(content) for content in before)
+    return digest_of_content(whole), prefixes
+
+
+def _conventions(exposure: Exposure) -> list[Any]:
+    """Return the tables of mask values of a file: another table, another result."""
+    declared = [exposure.masks.declared(slot) for slot in exposure.slots]
+    tables = {told.convention.name: told.convention for told in declared if told is not None}
+    return [tables[name].model_dump(mode="json") for name in sorted(tables)]
+
+
+def _psf_digest(source: PsfSource | None) -> str:
+    path = None if source is None else source.path
+    return file_digest(path) if path is not None and path.is_file() else ""
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Return size and time of a file; None where there is none, which opening it tells."""
+    try:
+        return file_version(path)[:2]
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""What is done: frames through stages, chunk by chunk."""

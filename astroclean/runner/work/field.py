@@ -1,0 +1,332 @@
+"""`Field`: one frame, or the bands of one sky, through the stages in chunks of rows.
+
+There is one loop. A frame that fits into memory is one chunk; a larger one is read by rows, with
+those above and below that can influence them, goes through the stages of a pass, and leaves its own
+rows on scratch disk for the next pass. Where every stage is local but for what it surveyed, the
+result is that of the whole frame to the byte.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.core.stage.change import sample_step, sky_of
+from astroclean.core.stage.scope import Chunk, measure
+from astroclean.io.scratch.rowstore import row_blocks
+from astroclean.runner.plan.chunks import Pass
+from astroclean.runner.work.finish import FinishedFrame
+from astroclean.runner.work.joined_sources import JoinedSources
+from astroclean.runner.work.remarks import Remarks
+from astroclean.runner.work.stages import faults_named, run_stages, with_psf
+from astroclean.runner.work.state import Account
+from astroclean.runner.work.states import load_states, save_states
+from astroclean.runner.work.statestore import HeldState, Images, StateStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.results import Score
+    from astroclean.core.stage.scope import Survey
+    from astroclean.core.stage.stage import Stage
+    from astroclean.io.frames.grouping import FrameSlot
+    from astroclean.io.frames.read import Exposure
+    from astroclean.runner.plan.plan import FilePlan
+    from astroclean.runner.plan.psf_source import PsfSource
+    from astroclean.runner.work.state import FrameState, FrameWork
+    from astroclean.runner.work.statestore import Store, Target
+
+    Save = Callable[[str, Mapping[str, FrameState]], None]
+    """Called before each stage with its name and the states, to keep them."""
+
+__all__ = ["Field", "Origin"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the pixels of a frame come from."""
+
+    exposure: Exposure
+    """Open."""
+    slot: FrameSlot
+    psf: PsfSource | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx) in pixels."""
+        return self.slot.science.shape[-2], self.slot.science.shape[-1]
+
+
+class Field:
+    """What goes through the stages together: a frame, or the bands of one sky.
+
+    Parameters
+    ----------
+    origins : mapping of str to Origin
+        Band to where its frame comes from; a single frame has one band of any name.
+    plan : FilePlan
+        How frames are cut, and what is kept of them.
+    folder : Path
+        Empty folder on scratch disk, for frames that do not fit into memory.
+    """
+
+    def __init__(self, origins: Mapping[str, Origin], plan: FilePlan, folder: Path) -> None:
+        self.origins = dict(origins)
+        self._folder = folder
+        self._keep = frozenset(plan.pipeline.config.products.keep)
+        self._plan = plan.chunks
+        self._passes = list(plan.chunks.passes if plan.chunks is not None else ())
+        self._stores: dict[str, Store] = {band: HeldState() for band in origins}
+        self._read: dict[str, Frame] = {}
+        self._skies: dict[str, tuple[float, float] | None] = {}
+        self._aside: Path | None = None
+        self._surveys = dict.fromkeys(origins, Account())
+        """What was said, and the time that was taken, while frames were surveyed."""
+
+    @property
+    def scores(self) -> list[Mapping[str, Score]]:
+        """What screening stages answered so far, band by band."""
+        if self._plan is not None:
+            return [store.account.scores for store in self._stores.values()]
+        return [state.account.scores for state in self._states(self.before()).values()]
+
+    def before(self) -> dict[str, Frame]:
+        """Return the frames as they are in the file, where they fit into memory."""
+        if not self._read:
+            for band, origin in self.origins.items():
+                frame = origin.exposure.frame(origin.slot)
+                step = sample_step(frame.shape)
+                self._skies[band] = sky_of(frame.data[::step, ::step])
+                self._read[band] = self._part(band, frame)
+        return self._read
+
+    def begin_with(self, states: Mapping[str, FrameState]) -> None:
+        """Take up frames where an earlier run left them."""
+        self._stores = {band: HeldState(state) for band, state in states.items()}
+
+    def set_aside(self) -> None:
+        """Hold nothing in memory until the field is needed again."""
+        if self._plan is None:
+            path = self._folder / "aside.npz"
+            self._folder.mkdir(parents=True, exist_ok=True)
+            save_states(path, self._states(self.before()), scratch=self._folder)
+            self._read, self._stores, self._aside = {}, {}, path
+
+    def through(self, stages: Sequence[Stage], save: Save | None = None) -> None:
+        """Take the frames through some stages; they stay where the next pass finds them."""
+        for rows, group in self._grouped(stages):
+            targets: dict[str, Any] = {band: self._new_store(band) for band in self.origins}
+            self._take(rows, group, targets, save)
+            self._stores = targets
+
+    def finished(
+        self,
+        stages: Sequence[Stage],
+        *,
+        all_stages: Sequence[Stage],
+        pictures: bool,
+        save: Save | None,
+    ) -> list[FrameWork]:
+        """Take the frames through the last stages; return what is left of each band.
+
+        Parameters
+        ----------
+        stages : sequence of Stage
+            Those that are left.
+        all_stages : sequence of Stage
+            Those and the ones before.
+        pictures : bool
+            Whether to draw previews for the report.
+        save : callable, optional
+            As for :meth:`through`.
+        """
+        *earlier, (rows, last) = self._grouped(stages) or [(self._one_chunk(0), [])]
+        for chunk_rows, group in earlier:
+            stores: dict[str, Any] = {band: self._new_store(band) for band in self.origins}
+            self._take(chunk_rows, group, stores, save)
+            self._stores = stores
+        ends = {band: self._new_end(band) for band in self.origins}
+        self._take(rows, last, ends, save)
+        works = []
+        for band, end in ends.items():
+            end.account += self._surveys[band]
+            works.append(end.work(all_stages, pictures=pictures, note=self._note(end)))
+        return works
+
+    def _grouped(self, stages: Sequence[Stage]) -> list[tuple[Pass, list[Stage]]]:
+        """Return the passes in which stages are taken, each with its stages."""
+        if self._plan is None:
+            return [(self._one_chunk(len(stages)), list(stages))]
+        grouped, left = [], list(stages)
+        while left:
+            rows = self._passes.pop(0)
+            grouped.append((rows, left[: rows.stages]))
+            left = left[rows.stages :]
+        return grouped
+
+    def _one_chunk(self, stages: int) -> Pass:
+        height = max(origin.shape[0] for origin in self.origins.values())
+        if self._plan is not None:  # nothing is left to do but to gather what lies on disk
+            return Pass(stages, self._plan.passes[-1].rows, 0)
+        return Pass(stages, height, 0)
+
+    def _new_store(self, band: str) -> HeldState | StateStore:
+        if self._plan is None:
+            return HeldState()
+        shape, before = self.origins[band].shape, self._stores[band]
+        return StateStore(shape, self._new_folder(band), self._keep, before)
+
+    def _new_end(self, band: str) -> FinishedFrame:
+        origin = self.origins[band]
+        folder = None if self._plan is None else self._new_folder(band)
+        before = self._stores.get(band, HeldState())
+        images = Images(origin.shape, folder)
+        joined = None
+        if folder is not None:
+            joined = JoinedSources(origin.shape, folder, before.cut_sources)
+        return FinishedFrame(
+            origin.slot, origin.shape, images, self._keep, before.account, joined=joined
+        )
+
+    def _new_folder(self, band: str) -> Path:
+        taken = len(list(self._folder.iterdir())) if self._folder.is_dir() else 0
+        folder = self._folder / f"{taken} {band}".strip()
+        folder.mkdir(parents=True)
+        return folder
+
+    def _take(
+        self,
+        rows: Pass,
+        stages: Sequence[Stage],
+        targets: Mapping[str, Target],
+        save: Save | None,
+    ) -> None:
+        """Take each chunk through the stages of a pass.
+
+        What belongs to a chunk lives in `_take_chunk` alone, so that it is gone before the next is
+        read.
+        """
+        if self._plan is not None:
+            self._measure_sky()
+        measured = self._surveyed(rows, stages)
+        for seen, own in self._chunks(rows):
+            self._take_chunk((seen, own), stages, measured, targets, save)
+
+    def _take_chunk(
+        self,
+        chunk: tuple[slice, slice],
+        stages: Sequence[Stage],
+        measured: Mapping[str, Mapping[str, Any]],
+        targets: Mapping[str, Target],
+        save: Save | None,
+    ) -> None:
+        before = self._chunk(*chunk, measured)
+        sources = {band: origin.psf for band, origin in self.origins.items()}
+        after = run_stages(self._states(before), stages, psf_sources=sources, save=save)
+        for band, target in targets.items():
+            target.add(before[band], after[band], chunk[1])
+
+    def _chunks(self, rows: Pass) -> Iterator[tuple[slice, slice]]:
+        if self._plan is None:
+            yield slice(None), slice(None)
+        else:
+            yield from rows.chunks(next(iter(self.origins.values())).shape[0])
+
+    def _chunk(
+        self, seen: slice, own: slice, measured: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Frame]:
+        """Return rows of the frames as they are in the file; ``own`` are those that are wanted."""
+        if self._plan is None:
+            return self.before()
+        return {band: self._rows(band, seen, own, measured.get(band)) for band in self.origins}
+
+    def _rows(
+        self, band: str, seen: slice, own: slice, measured: Mapping[str, Any] | None = None
+    ) -> Frame:
+        origin = self.origins[band]
+        frame = origin.exposure.frame(origin.slot, (seen, slice(0, origin.shape[1])))
+        return self._part(band, frame, origin=(seen.start, 0), own=own, measured=measured or {})
+
+    def _part(self, band: str, frame: Frame, **told: Any) -> Frame:
+        """Return a frame that knows where in its larger one it lies, and the sky there."""
+        place = {"origin": (0, 0), **told}
+        chunk = Chunk(shape=self.origins[band].shape, sky=self._skies[band], **place)
+        return frame.replace(chunk=chunk)
+
+    def _measure_sky(self) -> None:
+        """Measure level and noise of frames that are read by rows, before the first stage."""
+        for band, origin in self.origins.items():
+            if band in self._skies:
+                continue
+            step = sample_step(origin.shape)
+            rows = [
+                origin.exposure.frame(origin.slot, (block, slice(0, origin.shape[1])))
+                .data[::step, ::step]
+                .copy()  # or all the rows would stay in memory
+                for block in row_blocks(origin.shape, multiple=step)
+            ]
+            self._skies[band] = sky_of(np.concatenate(rows))
+
+    def _states(self, before: Mapping[str, Frame]) -> dict[str, FrameState]:
+        """Return the states of rows as they are in the file."""
+        if self._aside is not None:
+            self.begin_with(load_states(self._aside, before))
+            self._aside.unlink()
+            self._aside = None
+        return {band: self._stores[band].state(frame) for band, frame in before.items()}
+
+    def _surveyed(self, rows: Pass, stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
+        """Let the first stage of a pass measure the frames, as the stages before it left them.
+
+        A frame of one chunk is measured by the stage itself.
+        """
+        if self._plan is None or not stages:
+            return {}
+        stage, found = stages[0], dict[str, dict[str, Any]]()
+        for band, origin in self.origins.items():
+            row = self._state_of(band, slice(0, 1), slice(0, 1)).frame
+            frame_id, stars = row.frame_id, None
+            if stage.needs().uses_psf and origin.psf is not None and row.psf is None:
+                stars = origin.psf.survey(row)
+            survey = stage.scope(row).survey
+            del row  # before others are read
+            start, remarks = time.perf_counter(), Remarks()
+            with faults_named(stage, frame_id, remarks):
+                if stars is not None and origin.psf is not None:
+                    known = origin.psf.estimated(self._measured(band, rows, stars))
+                    self.origins[band] = replace(origin, psf=known)
+                if survey is not None:
+                    found[band] = {stage.name: self._measured(band, rows, survey, stage)}
+            seconds = {stage.name: time.perf_counter() - start}
+            self._surveys[band] += Account(survey_seconds=seconds, remarks=remarks)
+        return found
+
+    def _measured(self, band: str, rows: Pass, survey: Survey, stage: Stage | None = None) -> Any:
+        """Return what a survey finds; with the PSF that its stage is to have."""
+        needs_psf = stage is not None and stage.needs().uses_psf
+
+        def frames() -> Iterator[tuple[Frame, slice]]:
+            for seen, own in self._chunks(rows):
+                state = self._state_of(band, seen, own)
+                if needs_psf:
+                    state = with_psf(state, self.origins[band].psf)
+                yield state.frame, own
+                del state  # before the next is read
+
+        return measure(survey, frames)
+
+    def _state_of(self, band: str, seen: slice, own: slice) -> FrameState:
+        return self._stores[band].state(self._rows(band, seen, own))
+
+    def _note(self, end: FinishedFrame) -> str:
+        """Return how a frame was cut, in words; nothing where it was one chunk."""
+        if self._plan is None:
+            return ""
+        assert end.common is not None
+        told = self._plan.told(end.shape[0])
+        return f"{end.common.frame_id}: processed in {told}"

@@ -1,0 +1,245 @@
+"""The sources of a frame that is processed in chunks: each once, whole, and numbered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.core.image.grid import Grid
+from astroclean.core.sources.sources import Sources
+from astroclean.core.stage.kinds.deblend import SEGMENTATION
+from astroclean.core.stage.scope import chunk_of
+from astroclean.io.scratch.rowstore import RowStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from astropy.table import QTable
+    from astropy.wcs import WCS
+    from numpy.typing import NDArray
+
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.image.layer import Layer
+    from astroclean.core.sources.sources import SourceStamp
+
+__all__ = ["JoinedSources", "numbered_layers"]
+
+_SAME = 1.5
+"""Pixels within which two chunks that see the same rows mean the same source."""
+
+
+def numbered_layers(layers: Mapping[str, Layer], sources: Sources | None) -> dict[str, Layer]:
+    """Return layers of a frame of chunks whose segmentation counts as its joined sources do.
+
+    Each chunk has numbers of its own. Where nothing tells which are the same, the layer is left
+    out: numbers that are those of other sources would be worse than none.
+
+    Parameters
+    ----------
+    layers : mapping of str to Layer
+        By name.
+    sources : Sources or None
+        As `JoinedSources` gives them.
+    """
+    name = SEGMENTATION.name
+    if name not in layers:
+        return dict(layers)
+    labels = None if sources is None else sources.segmentation
+    kept = {other: layer for other, layer in layers.items() if other != name}
+    return kept if labels is None else {**kept, name: replace(layers[name], data=labels)}
+
+
+@dataclass
+class _Seen:
+    """The sources that a chunk saw."""
+
+    places: NDArray[np.float64]
+    """(n, 2) x and y in pixels of the frame."""
+    labels: NDArray[np.int64]
+    """Of each, in the segmentation on disk."""
+
+
+@dataclass
+class JoinedSources:
+    """Sources of chunks, in order of their rows, as those of the frame.
+
+    A source is taken from the chunk in whose own rows its centre lies. Two chunks see the rows at
+    their border with other neighbours, so that a centre may move a little: what one of them has
+    taken, the other does not take again. In the segmentation each chunk writes its own rows, with
+    labels of its own; which of them are the same source is looked up when rows are read.
+    """
+
+    shape: tuple[int, int]
+    folder: Path
+    cut: int = 0
+    """Sources that reach beyond the rows that their chunk saw."""
+    _tables: list[QTable] = field(default_factory=list)
+    _stamps: list[SourceStamp] = field(default_factory=list)
+    _ids: list[int] = field(default_factory=lambda: [0])
+    """Number of the source that each label on disk is; 0 for none."""
+    _older: dict[int, int] = field(default_factory=dict)
+    """Label to that of the same source in the chunk before."""
+    _count: int = 0
+    _before: _Seen | None = None
+    _segmentation: RowStore | None = None
+
+    def add(
+        self, frame: Frame, sources: Sources, own: slice, *, given: Sources | None = None
+    ) -> None:
+        """Add those of a chunk.
+
+        Parameters
+        ----------
+        frame : Frame
+            The chunk.
+        sources : Sources
+            In pixels of the chunk. Not modified.
+        own : slice
+            Rows of the chunk that are its own.
+        given : Sources, optional
+            Those that an earlier pass found there: where all are among them, numbers stay.
+        """
+        chunk = chunk_of(frame)
+        top, rows = chunk.origin[0], range(frame.shape[0])[own]
+        table = sources.table.copy()
+        table["y"] = np.asarray(table["y"], dtype=float) + top
+        places = np.column_stack([np.asarray(table[name], dtype=float) for name in ("x", "y")])
+        middle = np.rint(places[:, 1])
+        begins, ends = top + rows.start, top + rows.stop
+        is_own = (middle >= begins) & (middle < ends)
+        # What lies beyond the frame's borders belongs to the first and last chunk.
+        is_own |= (middle < 0) & (begins == 0) | (middle >= self.shape[0]) & (ends == self.shape[0])
+        ids, labels = np.asarray(table["id"]), len(self._ids) + np.arange(len(table))
+        numbers = np.zeros(len(table), dtype=int)
+        if given is not None and np.isin(ids, np.asarray(given.table["id"])).all():
+            numbers[:] = ids
+        else:
+            same = self._known(places, ends, is_own)
+            self.cut += self._cut_off(sources, ids[is_own], top)
+            numbers[is_own] = self._count + 1 + np.arange(np.count_nonzero(is_own))
+            for position, label in same.items():
+                numbers[position] = self._ids[label] or numbers[position]
+                self._name(label, int(numbers[position]))
+                self._older[int(labels[position])] = label
+        self._count += int(np.count_nonzero(is_own))
+        self._write(sources.segmentation, ids, labels, own)
+        self._ids += numbers.tolist()
+        table["id"] = numbers.astype(table["id"].dtype)
+        self._tables.append(table[is_own])
+        number_of = dict(zip(ids[is_own].tolist(), numbers[is_own].tolist(), strict=True))
+        self._stamps += [
+            replace(s, id=number_of[int(s.id)], origin=(s.origin[0] + top, s.origin[1]))
+            for s in sources.stamps
+            if int(s.id) in number_of
+        ]
+        self._before = _Seen(places, labels)
+
+    def _known(
+        self, places: NDArray[np.float64], ends: int, is_own: NDArray[np.bool_]
+    ) -> dict[int, int]:
+        """Return position to label of what the chunk before saw, too; decide who has it."""
+        from scipy.spatial import cKDTree  # noqa: PLC0415 - optional extra
+
+        before = self._before
+        if before is None or not len(before.places) or not len(places):
+            return {}
+        distances, nearest = cKDTree(before.places).query(places, distance_upper_bound=_SAME)
+        same = {}
+        for position in np.flatnonzero(np.isfinite(distances)):
+            seen = int(nearest[position])
+            label = int(before.labels[seen])
+            # Once it is taken, it is not taken again; what nobody took is taken before it is past.
+            is_own[position] = not self._ids[label] and round(places[position, 1]) < ends
+            same[int(position)] = label
+        return same
+
+    def _name(self, label: int | None, number: int) -> None:
+        """Enter the number of a source under all labels that it had in earlier chunks."""
+        while label is not None and not self._ids[label]:
+            self._ids[label] = number
+            label = self._older.get(label)
+
+    def _write(
+        self,
+        segmentation: NDArray[np.int32] | None,
+        ids: NDArray[Any],
+        labels: NDArray[np.int64],
+        own: slice,
+    ) -> None:
+        if segmentation is None:
+            return
+        if self._segmentation is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._segmentation = RowStore(self.folder / "labels.rows", self.shape, np.int32)
+        pixels = segmentation[own]
+        order = np.argsort(ids)
+        found = np.searchsorted(ids, pixels, sorter=order).clip(0, max(len(ids) - 1, 0))
+        written = np.zeros(pixels.shape, dtype=np.int32)
+        if len(ids):
+            of_source = order[found]
+            written = np.where(ids[of_source] == pixels, labels[of_source], 0).astype(np.int32)
+        self._segmentation.append(written)
+
+    def _cut_off(self, sources: Sources, ids: NDArray[Any], top: int) -> int:
+        """Return how many sources reach the first or last row seen, where the frame goes on."""
+        labels = sources.segmentation
+        if labels is None:
+            return 0
+        edges = []
+        if top > 0:
+            edges.append(labels[0])
+        if top + len(labels) < self.shape[0]:
+            edges.append(labels[-1])
+        touched = np.unique(np.concatenate(edges)) if edges else np.empty(0, int)
+        return int(np.count_nonzero(np.isin(ids, touched)))
+
+    def _labels(self, pixels: NDArray[np.int32]) -> NDArray[np.int32]:
+        return np.asarray(self._ids, dtype=np.int32)[pixels]
+
+    def whole(self, wcs: WCS | None = None) -> Sources | None:
+        """Return the sources of the frame; None where no chunk gave any catalogue.
+
+        Their segmentation is a `RowStore`.
+        """
+        from astropy.table import vstack  # noqa: PLC0415 - heavy
+
+        if not self._tables:
+            return None
+        table = vstack(self._tables, metadata_conflicts="silent")
+        # A pass with other chunks meets them in another order.
+        table = table[np.argsort(np.asarray(table["id"]), kind="stable")]
+        stamps = sorted(self._stamps, key=lambda stamp: int(stamp.id))
+        segmentation: Any = self._segmentation and self._segmentation.mapped(self._labels)
+        return Sources(table, segmentation, tuple(stamps), Grid(self.shape, wcs))
+
+    def within(self, frame: Frame) -> Sources | None:
+        """Return the sources whose centre lies in a chunk, in its pixels.
+
+        Parameters
+        ----------
+        frame : Frame
+            The chunk.
+        """
+        whole = self.whole()
+        if whole is None:
+            return None
+        top, height = chunk_of(frame).origin[0], frame.shape[0]
+        y = np.asarray(whole.table["y"], dtype=float)
+        here = (np.rint(y) >= top) & (np.rint(y) < top + height)
+        table = whole.table[here]
+        table["y"] = np.asarray(table["y"], dtype=float) - top
+        ids = {int(number) for number in table["id"]}
+        labels = whole.segmentation
+        return Sources(
+            table,
+            None if labels is None else labels[slice(top, top + height)],
+            tuple(
+                replace(s, origin=(s.origin[0] - top, s.origin[1]))
+                for s in whole.stamps
+                if int(s.id) in ids
+            ),
+            Grid.of(frame),
+        )

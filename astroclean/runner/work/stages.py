@@ -1,0 +1,156 @@
+"""Stages on frames, one after the other: what each says and changes is accounted for."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import traceback
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from astroclean.core.image.frameset import FrameSet
+from astroclean.core.image.layer import joined_layers, placed_layers
+from astroclean.core.stage.scope import chunk_of
+from astroclean.errors import AstrocleanError, StageError
+from astroclean.report.model import StageRecord
+from astroclean.runner.work.remarks import Remarks
+from astroclean.runner.work.state import Account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from astroclean.core.stage.results import StageResult
+    from astroclean.core.stage.stage import Stage
+    from astroclean.runner.plan.psf_source import PsfSource
+    from astroclean.runner.work.state import FrameState
+
+__all__ = ["faults_named", "run_stages", "with_psf"]
+
+
+def run_stages(
+    states: Mapping[str, FrameState],
+    stages: Sequence[Stage],
+    *,
+    psf_sources: Mapping[str, PsfSource | None],
+    save: Callable[[str, Mapping[str, FrameState]], None] | None = None,
+) -> dict[str, FrameState]:
+    """Run stages on one frame, or on the aligned bands of one field.
+
+    Parameters
+    ----------
+    states : mapping of str to FrameState
+        Band to state; a single frame has one band of any name.
+    stages : sequence of Stage
+        In order.
+    psf_sources : mapping of str to PsfSource or None
+        Band to the place its PSF comes from.
+    save : callable, optional
+        Called before each stage with its name and the states, to keep them.
+
+    Returns
+    -------
+    dict of str to FrameState
+        The states after the last stage.
+
+    Raises
+    ------
+    AstrocleanError
+        A stage failed; the message names frame and stage.
+    """
+    current = dict(states)
+    for stage in stages:
+        if save is not None:
+            save(stage.name, current)
+        current = _one_stage(current, stage, psf_sources)
+    return current
+
+
+def with_psf(state: FrameState, source: PsfSource | None) -> FrameState:
+    """Give the frame a PSF where it has none and the pipeline tells one."""
+    if state.frame.psf is not None or source is None:
+        return state
+    psf, origin = source.psf_for(state.frame)
+    y, x = chunk_of(state.frame).origin
+    psf = psf.seen_from(x, y)
+    account = state.account + Account(psf_origin=origin)
+    return replace(state, frame=state.frame.replace(psf=psf), account=account)
+
+
+def _one_stage(
+    states: Mapping[str, FrameState], stage: Stage, psf_sources: Mapping[str, PsfSource | None]
+) -> dict[str, FrameState]:
+    start = time.perf_counter()
+    first = next(iter(states.values()))
+    remarks = Remarks()
+    with faults_named(stage, first.frame.frame_id, remarks):
+        if stage.needs().uses_psf:
+            states = {b: with_psf(state, psf_sources[b]) for b, state in states.items()}
+        if len(states) == 1:
+            results = {band: stage.run(state.frame) for band, state in states.items()}
+        else:
+            results = stage.run_set(FrameSet({band: s.frame for band, s in states.items()}))
+    seconds = (time.perf_counter() - start) / len(states)
+    return {
+        band: _advanced(state, results[band], stage, seconds, remarks)
+        for band, state in states.items()
+    }
+
+
+@contextlib.contextmanager
+def faults_named(stage: Stage, frame_id: str, remarks: Remarks) -> Iterator[None]:
+    """Turn whatever a plugin raises into an error that names it; keep its warnings."""
+    where = f"{frame_id}, stage '{stage.name}'"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        try:
+            yield
+        except AstrocleanError as error:
+            if error.where is not None:
+                raise
+            raise error.at(where) from error
+        except MemoryError as error:
+            raise StageError("not enough memory", where=where) from error
+        # A plugin may raise anything, SystemExit among it; the batch goes on.
+        except (Exception, SystemExit) as error:
+            text = f"{type(error).__name__}: {error}".rstrip(".")
+            fault = StageError(text, where=where, remedy="This is a fault of the plugin.")
+            fault.add_note("".join(traceback.format_exception(error)))
+            raise fault from error
+    remarks.add_warnings(caught, where)
+
+
+def _advanced(
+    state: FrameState, result: StageResult, stage: Stage, seconds: float, remarks: Remarks
+) -> FrameState:
+    record = StageRecord(
+        name=stage.name,
+        plugin=stage.identity.plugin,
+        kind=stage.kind,
+        version=stage.identity.version,
+        outcome=str(result.outcome),
+        seconds=seconds,
+    )
+    said = Account(
+        records={stage.name: record},
+        metrics={stage.name: result.metrics},
+        changes={stage.name: result.change},
+        scores={stage.name: result.score} if result.score else {},
+        remarks=remarks,
+    )
+    branches = stage.branch is not None
+    branch = stage.branch if branches else state.branch
+    given = None if state.branch is None else state.layers[state.branch]
+    is_new = result.frame.sources is not None and result.frame.sources is not state.frame.sources
+    return replace(
+        state,
+        frame=result.frame,
+        science=state.frame if branches and state.science is None else state.science,
+        branch=branch,
+        # A finer grid has no catalogue; that of the science image is not lost for it.
+        sources=result.frame.sources if is_new else state.sources,
+        sources_of=branch if is_new else state.sources_of,
+        layers=joined_layers(state.layers, placed_layers(result.layers, given)),
+        tables={**state.tables, **result.tables},
+        account=state.account + said,
+    )

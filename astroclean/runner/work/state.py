@@ -1,0 +1,105 @@
+"""A frame on its way through the stages, and what is left of it in the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from astroclean.core.stage.change import Change
+from astroclean.core.stage.metrics import joined_metrics
+from astroclean.core.stage.results import Outcome
+from astroclean.runner.work.remarks import Remarks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astropy.table import QTable
+
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.image.layer import Layer
+    from astroclean.core.sources.sources import Sources
+    from astroclean.core.stage.results import Score
+    from astroclean.io.products.output import FrameOutput
+    from astroclean.report.model import FrameRecord, StageRecord
+
+__all__ = ["Account", "FrameState", "FrameWork"]
+
+
+@dataclass(frozen=True, eq=False)
+class Account:
+    """What the stages say of a frame; those of its chunks add up."""
+
+    records: Mapping[str, StageRecord] = field(default_factory=dict)
+    """Stage to who it is, how it ended and how long it took."""
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Stage to its numbers."""
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    """Stage to what it flagged and replaced."""
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    """Screening stage to what it answered."""
+    psf_origin: str = ""
+    remarks: Remarks = field(default_factory=Remarks)
+    survey_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Stage to the time it took to measure the frame before its chunks."""
+
+    def __add__(self, other: Account) -> Account:
+        """Return the account of two chunks, or of two groups of stages, together."""
+        records = {**self.records, **other.records}
+        for name in self.records.keys() & other.records.keys():
+            ours, theirs = self.records[name], other.records[name]
+            outcome = ours.outcome if ours.outcome == Outcome.DONE else theirs.outcome
+            seconds = ours.seconds + theirs.seconds
+            records[name] = ours.model_copy(update={"seconds": seconds, "outcome": outcome})
+        pairs = {name: [self.metrics.get(name), other.metrics.get(name)] for name in records}
+        return Account(
+            records,
+            {
+                name: joined_metrics(m for m in pair if m is not None)
+                for name, pair in pairs.items()
+            },
+            {
+                name: self.changes.get(name, Change()) + other.changes.get(name, Change())
+                for name in (*self.changes, *(n for n in other.changes if n not in self.changes))
+            },
+            {**self.scores, **other.scores},
+            other.psf_origin or self.psf_origin,
+            self.remarks + other.remarks,
+            {**self.survey_seconds, **other.survey_seconds},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FrameState:
+    """A frame, or a chunk of one, on its way through the stages."""
+
+    frame: Frame
+    science: Frame | None = None
+    """The frame before it was deconvolved or upsampled; None where it was not."""
+    branch: str | None = None
+    """Layer that `frame` is then."""
+    sources: Sources | None = None
+    """Those that the last stage found that found any."""
+    given: Sources | None = None
+    """Of a chunk, those that an earlier pass over the frame found."""
+    sources_of: str | None = None
+    """Layer on whose pixels the sources were found; None: the science image."""
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+    """By name in capitals."""
+    tables: Mapping[str, QTable] = field(default_factory=dict)
+    account: Account = field(default_factory=Account)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameWork:
+    """What is left of a frame when all stages are done."""
+
+    output: FrameOutput
+    record: FrameRecord
+    sources: Any
+    """`Sources` or None."""
+    scores: Mapping[str, Score]
+    remarks: Remarks
+    sources_label: str = ""
+    """HDU on whose pixels the sources are, such as ``[SCI,1]``."""
+    tables: Mapping[str, QTable] = field(default_factory=dict)
+    """Name to what stages list, such as trails."""

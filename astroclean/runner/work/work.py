@@ -1,0 +1,315 @@
+"""What a worker does: frames through stages, then the files of the unit. It never raises."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import pickle
+import time
+import uuid
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from astroclean.errors import AstrocleanError, FitsReadError
+from astroclean.report.model import FileStatus
+from astroclean.runner.output.outputs import layer_records, untranslated_planes, write_outputs
+from astroclean.runner.output.records import (
+    begun_record,
+    faulted,
+    record_of,
+    rejected_records,
+    suspect_record,
+)
+from astroclean.runner.plan.build import build_stages
+from astroclean.runner.work.field import Field, Origin
+from astroclean.runner.work.remarks import Remarks
+from astroclean.runner.work.saved import saved_state, saver
+from astroclean.runner.work.stages import faults_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from astroclean.core.stage.results import Score
+    from astroclean.core.stage.stage import Stage
+    from astroclean.io.frames.read import Exposure
+    from astroclean.report.model import FileRecord, FrameRecord
+    from astroclean.runner.output.folder import OutputFolder
+    from astroclean.runner.plan.plan import FilePlan
+    from astroclean.runner.plan.units import Unit
+    from astroclean.runner.work.state import FrameWork
+
+__all__ = ["Job", "PartDone", "assemble", "process"]
+
+Works = "list[list[FrameWork]]"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A unit, or some of its fields."""
+
+    unit: Unit
+    folder: OutputFolder
+    fields: tuple[int, ...]
+    is_whole: bool = True
+    pictures: bool = True
+    start: str | None = None
+    """``--from``: the stage before which the saved state is taken up."""
+
+
+@dataclass(frozen=True)
+class PartDone:
+    """Some fields of a unit are through the stages; their works lie in a file."""
+
+    works: Path
+    digest: str
+    """SHA-256 of that file: what is read again is what was written, whoever owns the folder."""
+    seconds: float
+
+
+def process(job: Job) -> list[FileRecord] | PartDone:
+    """Run the stages on the fields of a job; write the files where it holds the whole unit.
+
+    Parameters
+    ----------
+    job : Job
+        What to do.
+
+    Returns
+    -------
+    list of FileRecord, or PartDone
+        One record a file of the unit; failures are records too.
+    """
+    done: list[FileRecord] | PartDone = _guarded(job, _process)
+    return done
+
+
+def _process(job: Job) -> list[FileRecord] | PartDone:
+    started = time.perf_counter()
+    with _opened(job.unit) as exposures:
+        stages = _stages(job.unit)
+        fields = [_field(job, exposures, number) for number in job.fields]
+        screeners = _screeners(job, stages)
+        rejected = _screened(job, fields, stages[:screeners])
+        if rejected is not None:
+            return rejected_records(job.unit, exposures, rejected)
+        works = [
+            _finished_field(job, field, number, stages, left=stages[screeners:])
+            for number, field in zip(job.fields, fields, strict=True)
+        ]
+        seconds = time.perf_counter() - started
+        if not job.is_whole:
+            path = job.folder.scratch / f"{uuid.uuid4().hex}.works"
+            content = pickle.dumps(works, protocol=pickle.HIGHEST_PROTOCOL)
+            path.write_bytes(content)
+            return PartDone(path, hashlib.sha256(content).hexdigest(), seconds)
+        return _finished(job, exposures, works, started)
+
+
+def assemble(job_and_parts: tuple[Job, Sequence[PartDone]]) -> list[FileRecord] | PartDone:
+    """Write the files of a unit whose fields were processed in parts.
+
+    Parameters
+    ----------
+    job_and_parts : (Job, sequence of PartDone)
+        The whole unit, and its parts in order of fields.
+
+    Returns
+    -------
+    list of FileRecord
+        One record a file of the unit.
+    """
+    job, parts = job_and_parts
+
+    def joined(_: Job) -> list[FileRecord]:
+        started = time.perf_counter() - sum(part.seconds for part in parts)
+        works = [field for part in parts for field in _works_in(part)]
+        with _opened(job.unit) as exposures:
+            records = _finished(job, exposures, works, started)
+        for part in parts:
+            part.works.unlink()
+        return records
+
+    done: list[FileRecord] | PartDone = _guarded(job, joined)
+    return done
+
+
+def _works_in(part: PartDone) -> list[list[FrameWork]]:
+    """Return the works that a worker of this run left.
+
+    They are pickled, which is safe here alone: the digest came from that worker through a pipe,
+    and the bytes are compared with it before anything is made of them.
+    """
+    content = part.works.read_bytes()
+    if hashlib.sha256(content).hexdigest() != part.digest:
+        raise FitsReadError("was changed while the run lasted", where=str(part.works))
+    works: list[list[FrameWork]] = pickle.loads(content)  # noqa: S301 - see above
+    return works
+
+
+def _guarded(job: Job, function: Callable[[Job], Any]) -> Any:
+    started = time.perf_counter()
+    try:
+        return function(job)
+    except (AstrocleanError, MemoryError, OSError) as error:
+        return faulted(job.unit, error, seconds=time.perf_counter() - started)
+
+
+@contextlib.contextmanager
+def _opened(unit: Unit) -> Iterator[list[Exposure]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(plan.opened()) for plan in unit.plans]
+
+
+def _stages(unit: Unit) -> list[Stage]:
+    plan = unit.plans[0]
+    return build_stages(plan.specs, base=plan.pipeline.base, stem=plan.stem)
+
+
+def _field(job: Job, exposures: Sequence[Exposure], number: int) -> Field:
+    """Return one frame, or one set of bands, as it is before the first stage."""
+    origins = {
+        band: Origin(exposures[index], slot, job.unit.plans[index].psf_source)
+        for band, (index, slot) in job.unit.members(exposures, number).items()
+    }
+    # Kept until the file has been written; the folder of scratch goes with the run.
+    scratch = job.folder.scratch / f"{uuid.uuid4().hex}.field"
+    return Field(origins, job.unit.plans[0], scratch)
+
+
+def _finished_field(
+    job: Job, field: Field, number: int, stages: Sequence[Stage], *, left: Sequence[Stage]
+) -> list[FrameWork]:
+    """Take a field through the stages that are left of all."""
+    if job.start is not None:
+        field.begin_with(saved_state(job.unit, job.folder, number, job.start, field.before()))
+        left = stages[[stage.name for stage in stages].index(job.start) :]
+    save = saver(job.unit, job.folder, number)
+    return field.finished(left, all_stages=stages, pictures=job.pictures, save=save)
+
+
+def _screeners(job: Job, stages: Sequence[Stage]) -> int:
+    """Return how many stages come before the exposure is known to be worth the others."""
+    skips = job.unit.plans[0].pipeline.config.run.on_reject == "skip"
+    if not skips or not job.is_whole or job.start is not None:
+        return 0
+    return max((n + 1 for n, stage in enumerate(stages) if stage.kind == "screen"), default=0)
+
+
+def _screened(
+    job: Job, fields: Sequence[Field], stages: Sequence[Stage]
+) -> tuple[str, dict[str, float]] | None:
+    """Take all fields through screening; return (stage, mean scores) where it rejects them."""
+    if not stages:
+        return None
+    scores: list[Mapping[str, Score]] = []
+    for number, field in zip(job.fields, fields, strict=True):
+        field.through(stages, saver(job.unit, job.folder, number))
+        scores += field.scores
+        if len(fields) > 1:
+            field.set_aside()
+    means, rejected_by = _screening(scores)
+    return None if rejected_by is None else (rejected_by, means)
+
+
+def _screening(scores: Sequence[Any]) -> tuple[dict[str, float], str | None]:
+    """Return stage to mean probability over the frames, and the first stage that rejects."""
+    names = list(dict.fromkeys(name for frame in scores for name in frame))
+    means: dict[str, float] = {}
+    rejected_by = None
+    for name in names:
+        values = [frame[name] for frame in scores if name in frame]
+        means[name] = sum(v.probability for v in values) / len(values)
+        if rejected_by is None and means[name] > values[0].threshold:
+            rejected_by = name
+    return means, rejected_by
+
+
+def _finished(
+    job: Job, exposures: Sequence[Exposure], works: Sequence[Sequence[FrameWork]], started: float
+) -> list[FileRecord]:
+    """Write the files of a unit and remember them as finished."""
+    folder = job.folder
+    records = []
+    for index, (plan, exposure) in enumerate(zip(job.unit.plans, exposures, strict=True)):
+        own = _linked(_works_of(job.unit, index, works), _stages(job.unit))
+        if len(own) != len(exposure.slots):
+            raise FitsReadError(
+                "some science HDUs belong to no band", where=plan.input, received=len(own)
+            )
+        remarks, contradictions = _remarks(plan, exposure, own)
+        if remarks.suspect and plan.pipeline.config.run.on_suspect == "fail":
+            records.append(suspect_record(plan, remarks, contradictions, own))
+            continue
+        folder.begin(plan.base, begun_record(plan))
+        try:
+            digests = write_outputs(plan, exposure, own, folder=folder.path, scratch=folder.scratch)
+        except BaseException:
+            folder.forget(plan.base)
+            raise
+        record = _done_record(job.unit, plan, own, remarks)
+        record.outputs, record.contradictions = digests, contradictions
+        record.skipped_hdus = dict(exposure.grouping.skipped)
+        record.seconds = time.perf_counter() - started
+        removed = folder.finish(plan.base, record)
+        gone = [f"removed {name}, which is not written with these options" for name in removed]
+        records.append(record.model_copy(update={"notes": [*record.notes, *gone]}))
+    return records
+
+
+def _linked(works: Sequence[FrameWork], stages: Sequence[Stage]) -> list[FrameWork]:
+    """Let stages enter into the tables of the frames of a file what they tell together."""
+    linked = list(works)
+    for stage in stages:
+        for name in sorted(stage.tables):
+            having = [number for number, work in enumerate(linked) if name in work.tables]
+            with faults_named(stage, ", ".join(w.record.frame_id for w in works), Remarks()):
+                told = stage.link(name, [linked[number].tables[name] for number in having])
+            for number, table in zip(having, told, strict=True):
+                work = linked[number]
+                linked[number] = replace(work, tables={**work.tables, name: table})
+    return linked
+
+
+def _done_record(
+    unit: Unit, plan: FilePlan, works: Sequence[FrameWork], remarks: Remarks
+) -> FileRecord:
+    """Return the record of a file that is written, but for what was written."""
+    means, rejected_by = _screening([work.scores for work in works])
+    lost = untranslated_planes(plan, works)
+    if lost:
+        remarks.notes.append(f"mask_as: no value for the planes {', '.join(lost)}")
+    return record_of(
+        plan,
+        FileStatus.DONE,
+        key=unit.key,
+        notes=remarks.notes,
+        suspect=remarks.suspect,
+        screening=means,
+        rejected_by=rejected_by,
+        frames=[_with_layers(work) for work in works],
+    )
+
+
+def _with_layers(work: FrameWork) -> FrameRecord:
+    """Return the record of a frame with the layers of it that were written."""
+    return work.record.model_copy(update={"layers": layer_records(work.output.layers)})
+
+
+def _remarks(
+    plan: FilePlan, exposure: Exposure, works: Sequence[FrameWork]
+) -> tuple[Remarks, list[str]]:
+    """Return what is to be said of a file, and what of its headers contradicts itself."""
+    for slot in exposure.slots:  # frames may have been read in other processes
+        exposure.resolved(slot)
+    own = Remarks(notes=[*exposure.notes, *exposure.mask_notes()])
+    doubts = [*exposure.contradictions, *exposure.masks.doubts(exposure.slots)]
+    doubts += plan.wrong_sums
+    return sum((work.remarks for work in works), own), list(dict.fromkeys(doubts))
+
+
+def _works_of(unit: Unit, index: int, works: Sequence[Sequence[FrameWork]]) -> list[FrameWork]:
+    """Return the frames of one file of the unit, in the order of its slots."""
+    if unit.hdu_bands:
+        return sorted(works[0], key=lambda w: w.output.slot.science.index)
+    return [field[index] for field in works]

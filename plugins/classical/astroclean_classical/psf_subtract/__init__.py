@@ -1,0 +1,1 @@
+"""The stage `psf-subtract`."""

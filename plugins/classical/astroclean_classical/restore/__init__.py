@@ -1,0 +1,1 @@
+"""Stages that undo the PSF: Richardson-Lucy, Wiener, models, matched filter."""

@@ -1,0 +1,177 @@
+"""`saturation`: pixels at full well and the charge that bled from them along a column."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.metrics import counted
+from astroclean.core.stage.options import StageOptions
+from astroclean.core.stage.results import Mask
+from astroclean.core.stage.scope import Scope
+from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
+from astroclean_classical.saturation.bleeding import BleedingSurvey, ClippingSurvey, Saturated
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.scope import Survey
+
+__all__ = ["Saturation", "SaturationOptions"]
+
+_SAME = 0.95
+"""Of the level: where values pile up that near, flat fields or rounding are the cause."""
+
+
+class SaturationOptions(StageOptions):
+    """Settings of :class:`Saturation`."""
+
+    level: Annotated[float, Field(gt=0)] | Literal["clipped"] | None = None
+    """Value from which a pixel is saturated, in the unit of the frame; none: of the detector.
+    ``clipped``: the highest value of the frame where at least 5 pixels share exactly it."""
+    if_unknown: Literal["skip", "error"] = "skip"
+    """Where neither ``level`` nor header nor instrument tell the level: flag nothing and warn, or
+    fail."""
+    bleed_axis: Literal["y", "x"] = "y"
+    """Axis along which charge bleeds; columns run along ``y``."""
+    bleed_fraction: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Pixels above this fraction of the level that join a saturated one along the bleed axis are
+    flagged with it (no unit)."""
+    max_hole: Annotated[int, Field(ge=0, le=10000)] = 100
+    """Largest group enclosed by saturated pixels that is flagged too, in pixels: cores whose
+    values wrapped around or are NaN."""
+    grow: Annotated[int, Field(ge=0, le=50)] = 1
+    """Pixels by which the result is widened."""
+
+
+class Saturation(Masker):
+    """Flags SATURATED: level, bleed trails, enclosed pixels, a rim of ``grow`` pixels.
+
+    A trail may cross the whole frame; a survey finds it.
+    """
+
+    sets = MaskPlane.SATURATED
+    Options = SaturationOptions
+
+    def scope(self, frame: Frame) -> Scope:
+        """Return the rim and the widest group that is filled, with what encloses it, in pixels.
+
+        Surveyed are the level and the trails, where a level is known.
+        """
+        return Scope(int(self.options.grow + self.options.max_hole + 1), survey=self._survey(frame))
+
+    def check_header(self, frame: Frame) -> None:
+        """Raise where no level is known and that is to be an error."""
+        options = self.options
+        if options.if_unknown == "error" and options.level is None and self._level(frame) is None:
+            self._tell_unknown(frame)
+
+    def _survey(self, frame: Frame) -> Survey | None:
+        fraction = self.options.bleed_fraction
+        if self.options.level == "clipped":
+            return ClippingSurvey(fraction)
+        level = self._level(frame)
+        return None if level is None else BleedingSurvey(level, fraction)
+
+    def find(self, frame: Frame) -> Mask:
+        """Return the saturated pixels.
+
+        Parameters
+        ----------
+        frame : Frame
+            Any unit. Not modified.
+
+        Returns
+        -------
+        Mask
+            SATURATED; metrics ``saturation level`` (unit of the frame, NaN where nothing is
+            clipped) and ``pixels at level``.
+
+        Raises
+        ------
+        StageError
+            No level is given or known, and ``if_unknown = "error"``.
+        """
+        found: Saturated | None = self.measured(frame)
+        if found is None:
+            self._tell_unknown(frame)
+            return Mask(np.zeros(frame.shape, dtype=np.uint32))
+        self._tell_pile(frame, found)
+        # Comparisons with NaN are false: neither seeds nor bleeding.
+        seeds = frame.data >= found.level
+        metrics = {
+            "saturation level": found.level,
+            "pixels at level": counted(frame, seeds),
+        }
+        saturated = self._with_rim(self._with_bleeding(frame, seeds, found))
+        return Mask(saturated * np.uint32(MaskPlane.SATURATED), metrics=metrics)
+
+    def _level(self, frame: Frame) -> float | None:
+        given = self.options.level
+        known = frame.detector.saturation if given is None else given
+        return None if known is None else float(known)
+
+    def _tell_unknown(self, frame: Frame) -> None:
+        unknown = StageError(
+            "saturation level is told neither by header nor by instrument; nothing is flagged",
+            where=f"{frame.frame_id}, stage '{self.name}'",
+            remedy="Give the option `level` (a value, or 'clipped' for data cut at their "
+            "maximum), or `--set instrument.saturation=...`.",
+        )
+        if self.options.if_unknown == "error":
+            raise unknown
+        # A map of a bolometer has no such level, and one pipeline may serve many instruments.
+        warnings.warn(str(unknown), AstrocleanWarning, stacklevel=2)
+
+    def _tell_pile(self, frame: Frame, found: Saturated) -> None:
+        """Warn where the frame is cut off below the level at which it is said to saturate."""
+        if found.piled_up is None or found.piled_up[0] >= _SAME * found.level:
+            return
+        value, count = found.piled_up
+        text = (
+            f"{frame.frame_id}, stage '{self.name}': {count} pixels share the highest value "
+            f"{value:g}, below the saturation level {found.level:g}: is that level right? Give "
+            f"`level = {value:g}`, or 'clipped'"
+        )
+        warnings.warn(text, SuspectWarning, stacklevel=2)
+
+    def _with_bleeding(
+        self, frame: Frame, seeds: NDArray[np.bool_], found: Saturated
+    ) -> NDArray[np.bool_]:
+        if self.options.bleed_axis == "y":
+            return found.paint(frame)
+        from scipy.ndimage import binary_propagation  # noqa: PLC0415 - heavy
+
+        line = np.zeros((3, 3), dtype=bool)
+        line[1] = True
+        candidates = seeds | (frame.data >= self.options.bleed_fraction * found.level)
+        bled: NDArray[np.bool_] = binary_propagation(seeds, structure=line, mask=candidates)
+        return bled
+
+    def _with_rim(self, saturated: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - heavy
+
+        if not saturated.any():
+            return saturated
+        saturated = saturated | _small_holes(saturated, self.options.max_hole)
+        if self.options.grow:
+            saturated = distance_transform_edt(~saturated) <= self.options.grow
+        found: NDArray[np.bool_] = saturated
+        return found
+
+
+def _small_holes(saturated: NDArray[np.bool_], max_area: int) -> NDArray[np.bool_]:
+    """Return the groups of at most ``max_area`` pixels that saturated ones enclose."""
+    from scipy.ndimage import binary_fill_holes, label  # noqa: PLC0415 - heavy
+
+    labels, _ = label(binary_fill_holes(saturated) & ~saturated)
+    small = np.bincount(labels.ravel()) <= max_area
+    small[0] = False
+    holes: NDArray[np.bool_] = small[labels]
+    return holes

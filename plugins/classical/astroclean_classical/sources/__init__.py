@@ -1,0 +1,1 @@
+"""The stages `sep` and `photutils`: sources above a background."""

@@ -1,0 +1,1 @@
+"""The stage `maximask`: network, priors, and evidence for what it flags."""

@@ -1,0 +1,1 @@
+"""The stage `maxitrack`: whole exposures, screened."""

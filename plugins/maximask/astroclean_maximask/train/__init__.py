@@ -1,0 +1,1 @@
+"""What they are trained on, and how they are shipped."""
