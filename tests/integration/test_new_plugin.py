@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tomllib
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from astroclean.errors import ConfigurationError
 from astroclean.registry.discover import kind_names
 from astroclean.registry.scaffold import write_plugin
+from astroclean.runner.plan.chunks import BASE_BYTES, BYTES_PER_PIXEL
 from astroclean.simulate.exposure import write_exposure
 
 if TYPE_CHECKING:
@@ -83,6 +88,88 @@ def test_generated_plugins_are_used_from_a_pipeline(site: Path, tmp_path: Path) 
     assert stages[1]["metrics"]["pixels HOT_PIXEL"] > 0
     replaced = stages[2]["metrics"]["pixels replaced"]
     assert replaced == record["files"][0]["frames"][0]["pixels_changed"] > 0
+
+
+LAYERED = """
+
+from dataclasses import replace as _replace
+
+from astroclean.plugin import LayerSpec, Scope
+
+_Plain = {name}
+
+
+class {name}(_Plain):
+    def layers(self):
+        return (*super().layers(), LayerSpec("TWICE", "the frame, twice"))
+
+    def scope(self, frame):
+        return Scope(40)
+
+    def {hook}(self, frame):
+        return _replace(super().{hook}(frame), layers={{"TWICE": 2 * frame.data}})
+"""
+HOOKS = {
+    "screen": "score",
+    "mask": "find",
+    "remove": "remove",
+    "deblend": "separate",
+    "deconvolve": "deconvolve",
+    "superres": "upsample",
+}
+
+
+@pytest.fixture(scope="module")
+def layered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Put plugins that give a layer of their own where they are found, without pip."""
+    folder = tmp_path_factory.mktemp("layered")
+    for kind, hook in HOOKS.items():
+        made = write_plugin(f"layered-{kind}", kind=kind, parent=folder / "sources")
+        settings = tomllib.loads((made / "pyproject.toml").read_text("utf-8"))
+        (points,) = settings["project"]["entry-points"].items()
+        (entry,) = points[1].items()
+        module, name = entry[1].split(":")
+        source = made / f"{module.replace('.', '/')}.py"
+        text = source.read_text("utf-8") + LAYERED.format(name=name, hook=hook)
+        source.write_text(text, "utf-8")
+        shutil.copytree(made / module.split(".")[0], folder / module.split(".")[0])
+        info = folder / f"layered_{kind}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: layered-{kind}\nVersion: 1\n", "utf-8"
+        )
+        (info / "entry_points.txt").write_text(f"[{points[0]}]\n{entry[0]} = {entry[1]}\n", "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("kind", HOOKS)
+def test_a_layer_of_a_third_party_is_written_whole_and_in_chunks(
+    kind: str, layered: Path, tmp_path: Path
+) -> None:
+    write_exposure(tmp_path / "raw.fits", seed=3, shape=(300, 90))
+    (tmp_path / "pipeline.toml").write_text(
+        'schema = 1\n[psf]\nfwhm = "1.2 arcsec"\n[products]\nkeep = ["twice"]\nreport = false\n'
+        f'[[stage]]\nplugin = "layered-{kind}"\n'
+    )
+    memory = f"{(BASE_BYTES + 200 * 90 * BYTES_PER_PIXEL) / 1e6:.3f} MB"
+    results = []
+    for name, more in (("whole", []), ("cut", ["--max-memory", memory])):
+        words = ["astroclean", "run", "pipeline.toml", "raw.fits", "-o", name, *more]
+        done = _run(words, site=layered, folder=tmp_path)
+        if more and kind in {"deconvolve", "superres"}:
+            assert done.returncode != 0
+            assert "is of the whole frame" in done.stderr
+            return
+        assert done.returncode == 0, done.stderr
+        results.append(fits.getdata(tmp_path / name / "raw_clean.fits", "TWICE"))
+        record = json.loads((tmp_path / name / "run.json").read_text())
+        (frame,) = record["files"][0]["frames"]
+        (told,) = [layer for layer in frame["layers"] if layer["name"] == "TWICE"]
+        assert told["meaning"] == "the frame, twice"
+        assert any("chunks of" in note for note in record["files"][0]["notes"]) == bool(more)
+    raw = fits.getdata(tmp_path / "raw.fits")
+    assert np.array_equal(results[0], 2 * raw.astype("f4"))
+    assert np.array_equal(results[0], results[1])
 
 
 @pytest.mark.parametrize("name", ["Bad", "1st", "a_b", "lacosmic", "-x", ""])
