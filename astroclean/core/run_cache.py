@@ -23,7 +23,7 @@ _run: list[str] = [""]
 
 
 def cached_for_run(*, maxsize: int) -> Callable[[Function], Function]:
-    """Return a decorator: as :func:`functools.lru_cache`, emptied when another run begins.
+    """Return a decorator: as ``functools.lru_cache``, emptied when another run begins.
 
     Plugins that read files use it for what they remember in a module.
 

@@ -28,7 +28,7 @@ from astroclean.inference.engines.initializers import build_network
 from astroclean.io.fits.images import patched_hdu
 from astroclean.io.fits.source import FitsSource
 from astroclean.io.packed import hcompress, hcompress_worker, unpacking
-from astroclean.io.resources import _read_table
+from astroclean.io.resources import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -375,7 +375,7 @@ def test_a_fifo_is_neither_pipeline_nor_catalogue(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="FIFO, not a regular file"):
         load_pipeline(tmp_path / "pipe.toml")
     with pytest.raises(FitsReadError, match="FIFO"):
-        _read_table(tmp_path / "pipe.toml")
+        read_table(tmp_path / "pipe.toml")
 
 
 # ---------------------------------------------------------------------------- TOML
@@ -444,13 +444,13 @@ def test_a_votable_with_data_elsewhere_is_refused(
     path = tmp_path / "linked.vot"
     path.write_bytes(packing(VOTABLE.format(data=data).encode(encoding)))
     with pytest.raises(FitsReadError, match="another file or on the net"):
-        _read_table(path)
+        read_table(path)
 
 
 def test_a_votable_with_its_data_inside_is_read(tmp_path: Path) -> None:
     path = tmp_path / "inline.vot"
     path.write_text(VOTABLE.format(data=INLINE))
-    assert list(_read_table(path)["x"]) == [1.5]
+    assert list(read_table(path)["x"]) == [1.5]
 
 
 def test_entities_and_half_a_votable_are_refused(tmp_path: Path) -> None:
@@ -458,10 +458,10 @@ def test_entities_and_half_a_votable_are_refused(tmp_path: Path) -> None:
     declared = '<!DOCTYPE V [<!ENTITY a SYSTEM "file:///etc/hostname">]>'
     path.write_text(VOTABLE.format(data=INLINE).replace("?>", f"?>{declared}", 1))
     with pytest.raises(FitsReadError, match="entities"):
-        _read_table(path)
+        read_table(path)
     path.write_text(VOTABLE.format(data=INLINE)[:-30])
     with pytest.raises(FitsReadError, match="not well-formed"):
-        _read_table(path)
+        read_table(path)
 
 
 def test_a_fits_catalogue_is_held_to_the_same_limits(tmp_path: Path) -> None:
@@ -469,7 +469,7 @@ def test_a_fits_catalogue_is_held_to_the_same_limits(tmp_path: Path) -> None:
     table = fits.BinTableHDU(np.zeros(3, [("x", "f4")]))
     path.write_bytes(with_number(encoded(fits.PrimaryHDU(), table), "TFIELDS", 10**9))
     with pytest.raises(FitsReadError, match="TFIELDS must be"):
-        _read_table(path)
+        read_table(path)
 
 
 # ---------------------------------------------------------------------------- cards

@@ -26,7 +26,7 @@ from toy_runs import (
     write_pipeline,
 )
 
-from astroclean.io.scratch.folders import folders as scratch
+from astroclean.io.scratch import folders as scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

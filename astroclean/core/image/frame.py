@@ -37,19 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Frame"]
 
 _FIELDS = (
-    "data",
-    "unit",
-    "uncertainty",
-    "flags",
-    "psf",
-    "sources",
-    "wcs",
-    "meta",
-    "frame_id",
-    "history",
-    "reject_bits",
-    "filled",
-    "chunk",
+    *("data", "unit", "uncertainty", "flags", "filled", "psf", "sources", "wcs", "meta"),
+    *("frame_id", "history", "reject_bits", "chunk"),
 )
 
 

@@ -74,7 +74,7 @@ def plan_chunks(
     stages: Sequence[Stage],
     config: PipelineConfig,
     *,
-    limit: int,
+    limit: int | None,
     psf: PsfSource | None = None,
 ) -> ChunkPlan | None:
     """Return how the frames of a file are cut, or None where they fit into memory.
@@ -87,8 +87,8 @@ def plan_chunks(
         In order.
     config : PipelineConfig
         The pipeline.
-    limit : int
-        Bytes for one process.
+    limit : int or None
+        Bytes for one process; without a limit every frame fits.
     psf : PsfSource, optional
         Where the PSF comes from: how far a stage looks may depend on it.
 
@@ -102,6 +102,8 @@ def plan_chunks(
     NeedError
         A stage, or the form of the file, needs the whole frame, or the limit is too low.
     """
+    if limit is None:
+        return None
     height, width = max((s.science.shape[-2:] for s in exposure.slots), key=lambda s: s[0] * s[1])
     bands = max(len(config.bands), 1)
     kept = _not_given_back(stages)

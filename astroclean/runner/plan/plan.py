@@ -166,12 +166,9 @@ def plan_file(request: PlanRequest) -> FilePlan:
         check_headers(stages, exposure, _psf_source(request.pipeline, stem))
         contradictions = tuple(exposure.contradictions)
         frames, instrument = len(exposure.slots), exposure.instrument.name
-        limit = config.run.memory_bytes
-        share = None if limit is None else limit // request.sharing
+        limit = config.run.memory_bytes and config.run.memory_bytes // request.sharing
         psf = _psf_source(request.pipeline, stem)
-        chunks = (
-            share if share is None else plan_chunks(exposure, stages, config, limit=share, psf=psf)
-        )
+        chunks = plan_chunks(exposure, stages, config, limit=limit, psf=psf)
         psf_digest = _psf_digest(psf)
         content, wrong_sums = digest_and_sums(exposure.source)
         identities = [one.identity for one in built]

@@ -58,7 +58,7 @@ class Origin:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(ny, nx) in pixels."""
+        """(ny, nx) in pixels of the HDU; one color of a mosaic has fewer."""
         return self.slot.science.shape[-2], self.slot.science.shape[-1]
 
 
@@ -102,7 +102,7 @@ class Field:
                 frame = origin.exposure.frame(origin.slot)
                 step = sample_step(frame.shape)
                 self._skies[band] = sky_of(frame.data[::step, ::step])
-                self._read[band] = self._part(band, frame)
+                self._read[band] = self._part(band, frame, shape=frame.shape)
         return self._read
 
     def begin_with(self, states: Mapping[str, FrameState]) -> None:
@@ -170,10 +170,8 @@ class Field:
         return grouped
 
     def _one_chunk(self, stages: int) -> Pass:
-        height = max(origin.shape[0] for origin in self.origins.values())
-        if self._plan is not None:  # nothing is left to do but to gather what lies on disk
-            return Pass(stages, self._plan.passes[-1].rows, 0)
-        return Pass(stages, height, 0)
+        # With a plan, nothing is left to do but to gather what lies on disk.
+        return Pass(stages, 1 if self._plan is None else self._plan.passes[-1].rows, 0)
 
     def _new_store(self, band: str) -> HeldState | StateStore:
         if self._plan is None:
@@ -185,13 +183,12 @@ class Field:
         origin = self.origins[band]
         folder = None if self._plan is None else self._new_folder(band)
         before = self._stores.get(band, HeldState())
-        images = Images(origin.shape, folder)
+        shape = origin.shape if folder is not None else self.before()[band].shape
+        images = Images(shape, folder)
         joined = None
         if folder is not None:
-            joined = JoinedSources(origin.shape, folder, before.cut_sources)
-        return FinishedFrame(
-            origin.slot, origin.shape, images, self._keep, before.account, joined=joined
-        )
+            joined = JoinedSources(shape, folder, before.cut_sources)
+        return FinishedFrame(origin.slot, shape, images, self._keep, before.account, joined=joined)
 
     def _new_folder(self, band: str) -> Path:
         taken = len(list(self._folder.iterdir())) if self._folder.is_dir() else 0
@@ -254,8 +251,8 @@ class Field:
 
     def _part(self, band: str, frame: Frame, **told: Any) -> Frame:
         """Return a frame that knows where in its larger one it lies, and the sky there."""
-        place = {"origin": (0, 0), **told}
-        chunk = Chunk(shape=self.origins[band].shape, sky=self._skies[band], **place)
+        place = {"origin": (0, 0), "shape": self.origins[band].shape, **told}
+        chunk = Chunk(sky=self._skies[band], **place)
         return frame.replace(chunk=chunk)
 
     def _measure_sky(self) -> None:

@@ -49,14 +49,29 @@ def needed(library: str) -> None:
 
 
 def predictor(
-    folder: Path, engine: str = "onnxruntime", *, threads: int = 1, **more: Any
+    folder: Path, engine: str = "onnxruntime", *, threads: int = 0, **more: Any
 ) -> StampPredictor:
     needed(engine)
     model = toy_networks.stamps(keras=engine == "keras")
     card, path = toy_networks.save(
         model, folder, **toy_networks.stamp_card(network=NETWORK, **more)
     )
-    return StampPredictor(card, open_engine(card, path, prefer=engine, threads=threads))
+    return StampPredictor(
+        card, open_engine(card, path, prefer=engine, threads=threads or running(engine))
+    )
+
+
+def running(engine: str) -> int:
+    """Return 1, or the threads with which an earlier test has started TensorFlow for good."""
+    if engine != "keras":
+        return 1
+    import tensorflow as tf  # noqa: PLC0415 - slow
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+    except RuntimeError:
+        return int(tf.config.threading.get_intra_op_parallelism_threads())
+    return 1
 
 
 def field(shape: tuple[int, int] = (150, 120), count: int = 23) -> tuple[Frame, np.ndarray]:

@@ -13,7 +13,7 @@ from astropy.io import fits
 
 from astroclean.cli import simulate as verb
 from astroclean.core.image.frame import Frame
-from astroclean.core.sources.sources import points as points_module
+from astroclean.core.sources import points as points_module
 from astroclean.errors import ConfigurationError, FitsReadError, OutputError, PluginLoadError
 from astroclean.evaluation.evaluation import SIMULATORS_GROUP
 from astroclean.simulate.contaminated import simulate_contaminated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -79,9 +80,9 @@ class Trails(NetworkTiles, Masker):
         # The other classes would cost time.
         self._network = StageNetwork(card, self.options, channels=(MaskPlane.TRAIL.alias,))
 
-    def scope(self, frame: Frame) -> Scope:  # noqa: ARG002
-        """Return the whole frame: a trail is judged by its whole length."""
-        return WHOLE
+    def scope(self, frame: Frame) -> Scope:
+        """Return the whole frame: a trail is judged by its whole length; the sky is surveyed."""
+        return replace(WHOLE, survey=self._network.predictor.scope(frame).survey)
 
     def find(self, frame: Frame) -> Mask:
         """Return the trails.
