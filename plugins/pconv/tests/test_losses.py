@@ -228,7 +228,7 @@ def test_style_features_are_those_of_the_encoder(tmp_path: Path) -> None:
     for name in wanted:
         whole.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
     onnx.save(whole, str(tmp_path / "open.onnx"))
-    image = np.random.default_rng(3).normal(0, 5, (2, 1, 32, 48)).astype(np.float32)
+    image = np.random.default_rng(3).normal(0, 5, (2, 1, 64, 128)).astype(np.float32)
     session = ort.InferenceSession(tmp_path / "open.onnx", providers=["CPUExecutionProvider"])
     expected = session.run(wanted, {"pixels": image})
     found = StyleFeatures(ENCODER, levels=3)(torch.from_numpy(image))

@@ -1,4 +1,4 @@
-"""Features for the style loss: the frozen encoder of MaxiMask's compact network.
+"""Features for the style loss: the frozen encoder of our network for MaxiMask.
 
 The paper takes VGG-16, whose weights are of photographs and lie on a server. This encoder was
 trained on simulated exposures and is read from an ONNX file.
@@ -30,7 +30,7 @@ class StyleFeatures(nn.Module):  # type: ignore[misc]  # torch is untyped
     Parameters
     ----------
     weights : Path
-        ONNX file of MaxiMask's compact network.
+        ONNX file of our network for MaxiMask, compact or wide.
     levels : int
         Resolutions: full, 1/2, ...
 
@@ -54,6 +54,12 @@ class StyleFeatures(nn.Module):  # type: ignore[misc]  # torch is untyped
             for part in ("kernel", "bias"):
                 values = torch.from_numpy(known[f"down{level}_{index}/{part}"].copy())
                 self.register_buffer(f"down{level}_{index}_{part}", values)
+        # The wide network adds what it sees in binned pixels to some of its resolutions.
+        self._binned = {n for n in range(levels) if f"light{n}/kernel" in known}
+        for level in self._binned:
+            for part in ("kernel", "bias"):
+                values = torch.from_numpy(known[f"light{level}/{part}"].copy())
+                self.register_buffer(f"light{level}_{part}", values)
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """Return the last features of each resolution.
@@ -83,4 +89,13 @@ class StyleFeatures(nn.Module):  # type: ignore[misc]  # torch is untyped
             else:
                 tensor = functional.conv2d(tensor, kernel, bias, padding=1)
             tensor = functional.relu(tensor)
+            if level in self._binned and not index:
+                tensor = tensor + self._light(image, level)
         return [*found, tensor]
+
+    def _light(self, image: torch.Tensor, level: int) -> torch.Tensor:
+        """Return what a resolution makes of the binned pixels, in units of the noise of a bin."""
+        side = 2**level
+        light = torch.arcsinh(functional.avg_pool2d(image, side) * side)
+        kernel, bias = (getattr(self, f"light{level}_{part}") for part in ("kernel", "bias"))
+        return functional.conv2d(light, kernel, bias, padding=1)
