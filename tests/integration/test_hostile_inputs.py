@@ -27,6 +27,7 @@ from astroclean.inference.engines.engine import EngineError
 from astroclean.inference.engines.initializers import build_network
 from astroclean.io.fits.images import patched_hdu
 from astroclean.io.fits.source import FitsSource
+from astroclean.io.frames.read import open_exposure
 from astroclean.io.packed import hcompress, hcompress_worker, unpacking
 from astroclean.io.resources import read_table
 
@@ -76,6 +77,20 @@ def read(path: Path, index: int = 1) -> np.ndarray:
 
 
 # ---------------------------------------------------------------------------- tiles
+
+
+def test_a_keyword_that_is_a_pattern_is_a_keyword(tmp_path: Path) -> None:
+    """A damaged card may hold a star or a bracket; astropy would search for what it matches."""
+    path = tmp_path / "x.fits"
+    header = fits.Header({"BUNIT": "adu", "MARKER": 5.0, "CRVAL1": 3.0})
+    fits.PrimaryHDU(np.ones((9, 9), "f4"), header).writeto(path)
+    content = path.read_bytes()
+    for broken in (b"AB*(CD  ", b"*)      ", b"[*      "):
+        assert len(broken) == len(b"MARKER  ")
+        path.write_bytes(content.replace(b"MARKER  ", broken))
+        with open_exposure(str(path)) as exposure:
+            (slot,) = exposure.slots
+            assert exposure.frame(slot).data.sum() == 81
 
 
 @pytest.mark.parametrize("method", TILED)

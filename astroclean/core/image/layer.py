@@ -171,7 +171,7 @@ def _checked(
         raise ContractError(
             f"the plugin gives a layer '{name}' that its `layers()` do not declare. "
             f"{did_you_mean(name, known)}".rstrip(),
-            received=", ".join(known) or "none is declared",
+            received=f"{name}; declared: {', '.join(known) or 'none'}",
             **fault,
         )
     layer = given if isinstance(given, Layer) else Layer(given)

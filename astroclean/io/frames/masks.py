@@ -14,6 +14,7 @@ from astroclean.io.frames.quality import (
     note_of_unknown,
     whole_numbers,
 )
+from astroclean.io.header.cards import values_by_keyword
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,6 @@ __all__ = ["MaskReader"]
 
 Window = tuple[slice, slice]
 
-_COMMENTARY = {"", "COMMENT", "HISTORY"}
 _STRIP = 1024
 """Rows that are looked at together where only the values of a whole DQ are wanted."""
 _MOST_REJECTED = 0.5
@@ -82,7 +82,7 @@ class MaskReader:
             return None
         header = self._source.merged_header(dq.index)
         science = self._source.merged_header(slot.science.index)
-        lookup = {key: h[key] for h in (science, header) for key in h if key not in _COMMENTARY}
+        lookup = values_by_keyword(science) | values_by_keyword(header)
         return meaning_from_headers(header, lookup, self._instrument, self._settings)
 
     def values(self, slot: FrameSlot, window: Window | None = None) -> NDArray[np.integer]:

@@ -29,6 +29,7 @@ from astroclean.io.frames.masks import MaskReader
 from astroclean.io.frames.psf import written_psf
 from astroclean.io.frames.quality import MASK_SETTINGS
 from astroclean.io.header.asinh import linear_values, sampled_rows
+from astroclean.io.header.cards import values_by_keyword
 from astroclean.io.header.understood import Headers
 
 if TYPE_CHECKING:
@@ -289,8 +290,7 @@ def _instrument_of(source: FitsSource, settings: ReadSettings) -> Instrument:
     lookup: dict[str, Any] = {}
     for hdu in reversed(source.hdus):
         if hdu.index == 0 or hdu.shape:
-            header = source.header(hdu.index)
-            lookup.update({key: header[key] for key in set(header) - {"", "COMMENT", "HISTORY"}})
+            lookup.update(values_by_keyword(source.header(hdu.index)))
     return detect_instrument(lookup, where=str(source.path))
 
 

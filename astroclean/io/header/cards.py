@@ -11,7 +11,11 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CardText", "card_text", "comment_unit", "number_in"]
+    from astropy.io.fits import Header
+
+__all__ = ["CardText", "card_text", "comment_unit", "number_in", "values_by_keyword"]
+
+_COMMENTARY = {"", "COMMENT", "HISTORY"}
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)\s*(.*)", re.DOTALL)
 
@@ -128,3 +132,17 @@ def comment_unit(name: str, comment: str) -> str | None:
             if re.search(pattern, part, re.IGNORECASE):
                 return unit
     return None
+
+
+def values_by_keyword(header: Header) -> dict[str, Any]:
+    """Return the value of each keyword, the first where one repeats; without commentary.
+
+    Not asked for by keyword: a damaged one may hold a star, which astropy takes for a pattern.
+
+    Parameters
+    ----------
+    header : Header
+        Not modified.
+    """
+    values = {card.keyword: card.value for card in reversed(header.cards)}
+    return {key: value for key, value in values.items() if key not in _COMMENTARY}

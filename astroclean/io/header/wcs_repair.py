@@ -72,7 +72,7 @@ def _quoted(header: Header) -> dict[str, float | None]:
     """Return keyword to number of the cards of a WCS that hold texts; None: no number."""
     found: dict[str, float | None] = {}
     for keyword in header:
-        if isinstance(header[keyword], str) and _NUMERIC.fullmatch(keyword):
+        if _NUMERIC.fullmatch(keyword) and isinstance(header[keyword], str):
             found[keyword] = _number(header[keyword], keyword, header)
     return found
 

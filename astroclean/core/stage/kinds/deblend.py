@@ -12,12 +12,15 @@ from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.grid import Grid
 from astroclean.core.image.layer import LayerSpec
 from astroclean.core.sources.source_planes import with_plane_columns
+from astroclean.core.stage.metrics import Total
 from astroclean.core.stage.needs import Provides
 from astroclean.core.stage.results import Outcome, Separation, StageResult
+from astroclean.core.stage.scope import chunk_of
 from astroclean.core.stage.stage import Stage
 
 if TYPE_CHECKING:
     from astroclean.core.image.frame import Frame
+    from astroclean.core.sources.sources import Sources
 
 __all__ = ["SEGMENTATION", "Deblender"]
 
@@ -65,6 +68,15 @@ class Deblender(Stage):
         # A plugin that declares layers of its own alone has none of those of the kind.
         if sources.segmentation is not None and SEGMENTATION in self.layers():
             rest[SEGMENTATION.name] = sources.segmentation
-        metrics = {"sources": float(len(sources)), **answer.metrics}
+        metrics = {"sources": _own_sources(frame, sources), **answer.metrics}
         outcome = Outcome.DONE if len(sources) else Outcome.NO_WORK
         return StageResult(result, self._layers(frame, answer.layers, rest), metrics, outcome)
+
+
+def _own_sources(frame: Frame, sources: Sources) -> Total:
+    """Return how many sources there are; of a chunk, those whose centre lies in its own rows."""
+    if chunk_of(frame).shape == frame.shape:
+        return Total(len(sources))
+    rows = range(frame.shape[0])[chunk_of(frame).own]
+    middle = np.rint(np.asarray(sources.table["y"], dtype=float))
+    return Total(int(np.count_nonzero((middle >= rows.start) & (middle < rows.stop))))
