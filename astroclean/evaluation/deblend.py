@@ -217,7 +217,7 @@ def _compared(trial: Trial) -> _Measured:
     assert found is not None  # a deblender always gives sources
     flux = total_flux(found, trial.band)
     places = positions(found, Grid.of(scene.frame))
-    matching = match_catalogue((places, flux), true, radius=_radius(scene))
+    matching = match_catalogue(places, flux, true, radius=_radius(scene))
     sigma = scene.frame.noise("scatter")
     told = source_snr(true, sigma)
     ids = [int(i) for i in true.table["id"]]

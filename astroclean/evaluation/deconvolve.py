@@ -9,6 +9,7 @@ import numpy as np
 
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.binning import class_quantiles
+from astroclean.evaluation.evaluation import nothing_to_inject
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
 from astroclean.evaluation.light import light_of, own_and_total, source_snr
 from astroclean.evaluation.metrics.deblend import blendedness, scatter
@@ -81,10 +82,7 @@ class DeconvolveEvaluation:
 
     def inject(self, frame: Frame, *, seed: int) -> Scene:  # noqa: ARG002 - nothing to inject
         """Raise: nobody knows what a real frame is without its PSF."""
-        raise ConfigurationError(
-            f"{frame.frame_id}: no truth for `deconvolve` can be added to a real frame; leave out "
-            "`--frames`"
-        )
+        raise nothing_to_inject(frame, "no truth for `deconvolve`")
 
     def measure(self, trial: Trial) -> _Measured:
         """Compare image and moments."""

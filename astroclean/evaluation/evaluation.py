@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from astroclean.core.sources.points import load_point, point_names
+from astroclean.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ __all__ = [
     "evaluated_kinds",
     "find_evaluation",
     "find_simulator",
+    "nothing_to_inject",
 ]
 
 EVALUATIONS_GROUP = "astroclean.evaluations"
@@ -149,3 +151,18 @@ def find_simulator(name: str) -> Simulator:
     """
     simulator: Simulator = load_point(SIMULATORS_GROUP, name, "no simulator")
     return simulator
+
+
+def nothing_to_inject(frame: Frame, what: str) -> ConfigurationError:
+    """Return the error of an evaluation whose truth cannot be added to a real frame.
+
+    Parameters
+    ----------
+    frame : Frame
+        The real one.
+    what : str
+        That cannot be added, such as ``no truth for `deconvolve```.
+    """
+    return ConfigurationError(
+        f"{frame.frame_id}: {what} can be added to a real frame; leave out `--frames`"
+    )

@@ -144,8 +144,8 @@ def inject_sources(frame: Frame, *, seed: int, classes: bool = False) -> Scene:
     else:
         flux = _fluxes_of_fits(images, places, sigma, _draw_snr(rng, len(places)))
     kept = np.flatnonzero(flux > 0)
-    shown = places[kept], flux[kept], [images[index] for index in kept]
-    return _with_sources(frame, shown, sigma, seed)
+    shown = [images[index] for index in kept]
+    return _with_sources(frame, places[kept], flux[kept], shown, sigma=sigma, seed=seed)
 
 
 def inject_source_set(frames: FrameSet, *, seed: int) -> Scene:
@@ -191,7 +191,7 @@ def inject_source_set(frames: FrameSet, *, seed: int) -> Scene:
         color = rng.uniform(-1, 1, len(places)) if index else np.zeros(len(places))
         sigma, images = frame.noise("scatter"), _images(_psf_of(frame), seen[band])
         flux = _fluxes_of_fits(images, seen[band], sigma, snr * 10 ** (0.4 * color))
-        scenes[band] = _with_sources(frame, (seen[band], flux, images), sigma, seed)
+        scenes[band] = _with_sources(frame, seen[band], flux, images, sigma=sigma, seed=seed)
     table = QTable({"id": np.arange(1, len(places) + 1), "x": places[:, 0], "y": places[:, 1]})
     for band, scene in scenes.items():
         assert scene.sources is not None
@@ -220,12 +220,14 @@ def _seen_by(places: NDArray[np.float64], first: Frame, other: Frame) -> NDArray
 
 def _with_sources(
     frame: Frame,
-    shown: tuple[NDArray[np.float64], NDArray[np.float64], list[Drawn]],
+    places: NDArray[np.float64],
+    flux: NDArray[np.float64],
+    images: list[Drawn],
+    *,
     sigma: NDArray[np.float64],
     seed: int,
 ) -> Scene:
     """Return a frame with point sources: their places, fluxes in its unit, and images."""
-    places, flux, images = shown
     if not flux.size:
         raise ConfigurationError(
             f"{frame.frame_id}: no place for a source: nowhere are nine tenths of its hole usable "

@@ -49,14 +49,16 @@ class Matching:
 
 
 def match_catalogue(
-    found: tuple[NDArray[np.float64], NDArray[np.float64]], true: Sources, *, radius: float
+    places: NDArray[np.float64], flux: NDArray[np.float64], true: Sources, *, radius: float
 ) -> Matching:
     """Match a catalogue with the true one.
 
     Parameters
     ----------
-    found : ((n, 2) float64, (n,) float64)
-        x, y in pixels, and flux, NaN where there is none.
+    places : (n, 2) float64
+        x, y in pixels of each entry.
+    flux : (n,) float64
+        Of each; NaN where there is none.
     true : Sources
         On the same pixels.
     radius : float
@@ -67,12 +69,12 @@ def match_catalogue(
     Matching
         Nearest first, each source and each entry once.
     """
-    pairs = match_positions(found[0], positions(true), radius=radius)
-    recovered, genuine = np.zeros(len(true), dtype=bool), np.zeros(len(found[0]), dtype=bool)
+    pairs = match_positions(places, positions(true), radius=radius)
+    recovered, genuine = np.zeros(len(true), dtype=bool), np.zeros(len(places), dtype=bool)
     recovered[pairs[1]], genuine[pairs[0]] = True, True
     error = np.full(len(true), np.nan)
     if "flux" in true.table.colnames and len(pairs[0]):
-        fluxes = found[1][pairs[0]], plain(true.table["flux"])[pairs[1]]
+        fluxes = flux[pairs[0]], plain(true.table["flux"])[pairs[1]]
         error[pairs[1]] = magnitude_errors(*fluxes)
     return Matching(pairs, recovered, genuine, error)
 

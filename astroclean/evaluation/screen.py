@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.errors import ConfigurationError, ContractError
+from astroclean.evaluation.evaluation import nothing_to_inject
 from astroclean.evaluation.figure import Axes, Axis, Curve, Panel
 from astroclean.evaluation.metrics.mask import Confusion, ScoreCounts, confusion, count_scores
 from astroclean.evaluation.table import Column, Row
@@ -64,10 +65,7 @@ class ScreenEvaluation:
 
     def inject(self, frame: Frame, *, seed: int) -> Scene:  # noqa: ARG002 - nothing to inject
         """Raise: a real exposure cannot be exposed again with another guiding."""
-        raise ConfigurationError(
-            f"{frame.frame_id}: no tracking error can be added to a real frame; leave out "
-            "`--frames`"
-        )
+        raise nothing_to_inject(frame, "no tracking error")
 
     def measure(self, trial: Trial) -> _Measured:
         """Keep the score."""

@@ -10,6 +10,7 @@ import numpy as np
 from astroclean.core.image.grid import Grid
 from astroclean.errors import ConfigurationError, ContractError
 from astroclean.evaluation.binning import class_quantiles, log_means
+from astroclean.evaluation.evaluation import nothing_to_inject
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
 from astroclean.evaluation.light import source_snr
 from astroclean.evaluation.matching import WANTED_SNR, positions
@@ -67,6 +68,19 @@ class _Measured:
     beyond: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A result beside the truth, on the pixels of the truth."""
+
+    image: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    grid: Grid
+    noise: NDArray[np.float64]
+    """Of the frame, pixel by pixel."""
+    unit: float
+    """Noise of the frame for a pixel of the truth."""
+
+
 class SuperresEvaluation:
     """Images on finer pixels against the true one, pixel by pixel and source by source.
 
@@ -103,10 +117,7 @@ class SuperresEvaluation:
 
     def inject(self, frame: Frame, *, seed: int) -> Scene:  # noqa: ARG002 - nothing to inject
         """Raise: nobody knows what a real frame is on finer pixels."""
-        raise ConfigurationError(
-            f"{frame.frame_id}: no truth for `superres` can be added to a real frame; leave out "
-            "`--frames`"
-        )
+        raise nothing_to_inject(frame, "no truth for `superres`")
 
     def measure(self, trial: Trial) -> _Measured:
         """Compare image and sources."""
@@ -118,16 +129,16 @@ class SuperresEvaluation:
             )
         layer = trial.result.layers[str(trial.stage.branch)]
         grid, truth = fine.grid, np.asarray(fine.data, dtype=np.float64)
-        image = on_grid(layer.data, _grid_of(layer, trial), grid)
         own = on_grid(trial.frame.data, Grid.of(trial.frame), grid, order=0)
         noise = scene.frame.noise("scatter")
         unit = float(np.median(noise)) * grid.step**2
+        seen = _Seen(on_grid(layer.data, _grid_of(layer, trial), grid), truth, grid, noise, unit)
         return _Measured(
-            rms(image - truth) / unit,
+            rms(seen.image - truth) / unit,
             rms(own - truth) / unit,
             _width(layer, fine),
-            *_sources(trial, (image, truth, grid), (noise, unit)),
-            *_support(trial, image - truth, truth, grid),
+            *_sources(trial, seen),
+            *_support(trial, seen),
         )
 
     def rows(self, measured: Sequence[_Measured]) -> list[Row]:
@@ -201,12 +212,10 @@ def _width(layer: Layer, fine: Layer) -> float:
 
 
 def _sources(
-    trial: Trial,
-    images: tuple[NDArray[np.float64], NDArray[np.float64], Grid],
-    noise: tuple[NDArray[np.float64], float],
+    trial: Trial, seen: _Seen
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64], Detections]:
     """Return S/N, whether found, and flux error of the wanted sources; and counts."""
-    (image, truth, grid), scene, fine = images, trial.scene, trial.scene.fine
+    grid, scene, fine = seen.grid, trial.scene, trial.scene.fine
     assert scene.sources is not None
     assert fine is not None
     width = fine.psf.fwhm_pixels if fine.psf is not None else 2 * _LEAST_RADIUS
@@ -215,19 +224,19 @@ def _sources(
     if found is not None and layer.grid is not None:
         places = moved(positions(found), layer.grid, grid)
     else:
-        places = find_peaks(image, fwhm=width, noise=_LEAST_SCATTER * noise[1])
+        places = find_peaks(seen.image, fwhm=width, noise=_LEAST_SCATTER * seen.unit)
     true = moved(positions(scene.sources), Grid.of(scene.frame), grid)
-    shown = find_peaks(truth, fwhm=width, noise=_LEAST_SCATTER * noise[1])
+    shown = find_peaks(seen.truth, fwhm=width, noise=_LEAST_SCATTER * seen.unit)
     near = max(width / 2, _LEAST_RADIUS)
     recovered = _have_partner(true, places, near)
     genuine = _have_partner(places, true, near) | _have_partner(places, shown, near)
-    told = source_snr(scene.sources, noise[0])
+    told = source_snr(scene.sources, seen.noise)
     snr = np.array([told.get(int(i), np.inf) for i in scene.sources.table["id"]], dtype=float)
     wanted = (snr >= WANTED_SNR) & _have_partner(true, shown, near)
     found_of_wanted = int((wanted & recovered).sum())
     counts = Detections(int(wanted.sum()), found_of_wanted, len(places), int(genuine.sum()))
     radius = (scene.true_psf.fwhm_pixels if scene.true_psf is not None else 3.0) / grid.step
-    sums = (aperture_sums(one, true[wanted], radius=radius) for one in (image, truth))
+    sums = (aperture_sums(one, true[wanted], radius=radius) for one in (seen.image, seen.truth))
     return snr[wanted], recovered[wanted], magnitude_errors(*sums), counts
 
 
@@ -240,13 +249,12 @@ def _have_partner(
     return partners
 
 
-def _support(
-    trial: Trial, error: NDArray[np.float64], truth: NDArray[np.float64], grid: Grid
-) -> tuple[float, float, float]:
+def _support(trial: Trial, seen: _Seen) -> tuple[float, float, float]:
     """Return the share of pixels and of light outside the support, and the RMS there."""
     layer = trial.result.layers.get("SUPPORT")
     if layer is None or layer.grid is None:
         return (float("nan"),) * 3
+    grid, truth, error = seen.grid, seen.truth, seen.image - seen.truth
     scale = (layer.grid.step / grid.step) ** 2  # a share, no light
     support = on_grid(layer.data, layer.grid, grid, order=0) * scale
     outside = ~(support > 0)

@@ -24,13 +24,17 @@ _SIDE = 2048  # so many pixels squared take half a second and 0.1 GB to transfor
 _UNCOVERED = MaskPlane.NO_DATA | MaskPlane.OVERSCAN
 
 
-def make_histogram(before: Any, after: Any) -> Histogram | None:
+def make_histogram(
+    before: Any, after: Any, *, sample: NDArray[np.float64] | None = None
+) -> Histogram | None:
     """Count pixel values before and after on the same bins.
 
     Parameters
     ----------
     before, after : (ny, nx) float32 array or RowStore
         Pixel values in one unit. Not modified. Pixels that are not finite are left out.
+    sample : 1-D float64, optional
+        `finite_sample` of ``before``, where it is known.
 
     Returns
     -------
@@ -38,7 +42,7 @@ def make_histogram(before: Any, after: Any) -> Histogram | None:
         About 64 bins between percentiles 0.1 and 99.9 of ``before``; values beyond are counted in
         the first and last bin. None where no pixel of ``before`` is finite.
     """
-    sample = finite_sample(before)
+    sample = finite_sample(before) if sample is None else sample
     if not sample.size:
         return None
     edges = _bin_edges(sample)

@@ -173,6 +173,22 @@ def overlap(
     return (on_image[0], on_image[1]), (of_box[0], of_box[1])
 
 
+def fill_box(data: NDArray[Any], image: NDArray[Any], origin: Sequence[int]) -> None:
+    """Set the pixels of a box in place to those of an image; where it has none, they stay.
+
+    Parameters
+    ----------
+    data : (my, mx) array
+        The box; changed.
+    image : (ny, nx) array
+        Not modified.
+    origin : (int, int)
+        (y, x) of the first pixel of the box in the image; it may lie outside.
+    """
+    on_image, of_box = overlap(origin, data.shape, image.shape)
+    data[of_box] = image[on_image]
+
+
 def add_box(image: NDArray[Any], data: NDArray[Any], origin: Sequence[int]) -> None:
     """Add the pixels of a box to an image in place; what reaches beyond the image is lost."""
     on_image, of_box = overlap(origin, data.shape, image.shape)

@@ -148,8 +148,10 @@ class PsfImage:
 def drawn_sources(
     image_at: Callable[[float, float], PsfImage],
     shape: tuple[int, int],
-    sources: tuple[Any, Any, Any],
-    box: Box | None = None,
+    x: Any,
+    y: Any,
+    flux: Any,
+    box: Box | None,
 ) -> Drawn:
     """Draw point sources.
 
@@ -159,9 +161,9 @@ def drawn_sources(
         PSF at (x, y).
     shape : (int, int)
         (ky, kx) of its stamps.
-    sources : tuple of float or (n,) array_like
-        x, y and flux.
-    box : (slice, slice), optional
+    x, y, flux : float or (n,) array_like
+        Of the sources.
+    box : (slice, slice) or None
         As of `astroclean.core.psf.psf.Psf.drawn_at`.
 
     Returns
@@ -169,7 +171,9 @@ def drawn_sources(
     Drawn
         New arrays.
     """
-    x, y, flux = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in sources))
+    x, y, flux = np.broadcast_arrays(
+        *(np.asarray(value, dtype=np.float64) for value in (x, y, flux))
+    )
     sides = [side + 2 for side in shape]
     if box is None:
         first = [np.rint(p).astype(int) - side // 2 for p, side in zip((y, x), sides, strict=True)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.image.arrays import fill_box
 from astroclean.core.psf.psf import Psf
 from astroclean.core.psf.stars import (
     FEWEST_STARS,
@@ -227,15 +228,11 @@ class _Stars(Survey):
 
     def add(self, frame: Frame, rows: slice) -> None:
         """Take the next rows."""
-        start, stop, _ = rows.indices(frame.shape[0])
-        top = chunk_of(frame).origin[0]
-        bad, size = _bad(frame), self._pixels.shape[1]
+        first = chunk_of(frame).origin[0] + rows.indices(frame.shape[0])[0]
+        data, bad = frame.data[rows], _bad(frame)[rows]
         for (y, x), pixels, spoilt in zip(self._corners, self._pixels, self._bad, strict=True):
-            first, last = max(y, top + start), min(y + size, top + stop)
-            if first < last:
-                seen = np.s_[first - top : last - top, x : x + size]
-                pixels[first - y : last - y] = frame.data[seen]
-                spoilt[first - y : last - y] = bad[seen]
+            fill_box(pixels, data, (y - first, x))
+            fill_box(spoilt, bad, (y - first, x))
 
     def finish(self) -> Survey | tuple[Psf, dict[str, float]]:
         """Return the next survey, or the PSF with what is to be said of it."""

@@ -191,7 +191,7 @@ class Psf:
             ``data`` (my, mx) or (n, my, mx) float64, ``origin`` (2,) or (n, 2), which may lie
             beyond the frame. New arrays.
         """
-        return drawn_sources(self.image_at, self.shape, (x, y, flux), box)
+        return drawn_sources(self.image_at, self.shape, x, y, flux, box)
 
     @cached_property
     def _image(self) -> PsfImage:

@@ -120,9 +120,7 @@ class Field:
     def through(self, stages: Sequence[Stage], save: Save | None = None) -> None:
         """Take the frames through some stages; they stay where the next pass finds them."""
         for rows, group in self._grouped(stages):
-            targets: dict[str, Any] = {band: self._new_store(band) for band in self.origins}
-            self._take(rows, group, targets, save)
-            self._stores = targets
+            self._pass_on(rows, group, save)
 
     def finished(
         self,
@@ -147,9 +145,7 @@ class Field:
         """
         *earlier, (rows, last) = self._grouped(stages) or [(self._one_chunk(0), [])]
         for chunk_rows, group in earlier:
-            stores: dict[str, Any] = {band: self._new_store(band) for band in self.origins}
-            self._take(chunk_rows, group, stores, save)
-            self._stores = stores
+            self._pass_on(chunk_rows, group, save)
         ends = {band: self._new_end(band) for band in self.origins}
         self._take(rows, last, ends, save)
         works = []
@@ -195,6 +191,12 @@ class Field:
         folder = self._folder / f"{taken} {band}".strip()
         folder.mkdir(parents=True)
         return folder
+
+    def _pass_on(self, rows: Pass, stages: Sequence[Stage], save: Save | None) -> None:
+        """Take the frames through a pass; they stay where the next one finds them."""
+        stores = {band: self._new_store(band) for band in self.origins}
+        self._take(rows, stages, stores, save)
+        self._stores = dict(stores)
 
     def _take(
         self,

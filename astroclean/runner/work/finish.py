@@ -212,6 +212,7 @@ class FinishedFrame:
         pictures: bool,
     ) -> FrameRecord:
         before, after = images["before"], images["data"]
+        samples = [finite_sample(image) for image in (before, after)]
         records = [self._stage_record(record) for record in self.account.records.values()]
         # Replaced pixels are judged by the power spectrum, too.
         removes = any(r.kind == SourceRemover.kind and r.outcome == Outcome.DONE for r in records)
@@ -225,11 +226,14 @@ class FinishedFrame:
             pixels_flagged=self.flagged,
             flagged_before=_in_order(self.before),
             flagged_after=_in_order(self.after),
-            statistics={**_statistics(before, "before"), **_statistics(after, "after")},
+            statistics={
+                **_statistics(before, samples[0], "before"),
+                **_statistics(after, samples[1], "after"),
+            },
             psf=self.account.psf_origin,
             sources=None if sources is None else len(sources),
             stages=records,
-            histogram=make_histogram(before, after) if pictures else None,
+            histogram=make_histogram(before, after, sample=samples[0]) if pictures else None,
             spectrum=make_spectrum(before, after, images["flags"])
             if pictures and removes
             else None,
@@ -283,9 +287,8 @@ def _in_order(counts: Mapping[str, int]) -> dict[str, int]:
     return {str(p.name): counts[str(p.name)] for p in MaskPlane if str(p.name) in counts}
 
 
-def _statistics(image: Any, when: str) -> dict[str, float | None]:
-    """Return sum, median and noise of finite pixels; of a large frame the last two of a sample."""
-    sample = finite_sample(image)
+def _statistics(image: Any, sample: NDArray[np.float64], when: str) -> dict[str, float | None]:
+    """Return sum, median and noise of finite pixels, the last two of a sample of them."""
     if not sample.size:
         return {f"median {when}": None, f"noise {when}": None, f"sum {when}": None}
     total = Total()

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astropy.table import QTable
-    from astropy.wcs import WCS
     from numpy.typing import NDArray
 
     from astroclean.core.image.frame import Frame
@@ -85,6 +84,8 @@ class JoinedSources:
     _count: int = 0
     _before: _Seen | None = None
     _segmentation: RowStore | None = None
+    _whole: Sources | None = None
+    """What has been joined; every chunk of the next pass asks for it."""
 
     def add(
         self, frame: Frame, sources: Sources, own: slice, *, given: Sources | None = None
@@ -135,7 +136,7 @@ class JoinedSources:
             for s in sources.stamps
             if int(s.id) in number_of
         ]
-        self._before = _Seen(places, labels)
+        self._before, self._whole = _Seen(places, labels), None
 
     def _known(
         self, places: NDArray[np.float64], ends: int, is_own: NDArray[np.bool_]
@@ -199,21 +200,24 @@ class JoinedSources:
     def _labels(self, pixels: NDArray[np.int32]) -> NDArray[np.int32]:
         return np.asarray(self._ids, dtype=np.int32)[pixels]
 
-    def whole(self, wcs: WCS | None = None) -> Sources | None:
+    def whole(self) -> Sources | None:
         """Return the sources of the frame; None where no chunk gave any catalogue.
 
         Their segmentation is a `RowStore`.
         """
+        if self._whole is None and self._tables:
+            self._whole = self._joined()
+        return self._whole
+
+    def _joined(self) -> Sources:
         from astropy.table import vstack  # noqa: PLC0415 - heavy
 
-        if not self._tables:
-            return None
         table = vstack(self._tables, metadata_conflicts="silent")
         # A pass with other chunks meets them in another order.
         table = table[np.argsort(np.asarray(table["id"]), kind="stable")]
         stamps = sorted(self._stamps, key=lambda stamp: int(stamp.id))
         segmentation: Any = self._segmentation and self._segmentation.mapped(self._labels)
-        return Sources(table, segmentation, tuple(stamps), Grid(self.shape, wcs))
+        return Sources(table, segmentation, tuple(stamps), Grid(self.shape))
 
     def within(self, frame: Frame) -> Sources | None:
         """Return the sources whose centre lies in a chunk, in its pixels.

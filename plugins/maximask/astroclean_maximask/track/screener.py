@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
+from astroclean.core.image.arrays import fill_box
 from astroclean.core.parallel import in_threads
 from astroclean.core.stage.kinds.screen import Screener
 from astroclean.core.stage.results import Score
@@ -200,7 +201,7 @@ class _Tiles(Survey):
 
     def add(self, frame: Frame, rows: slice) -> None:
         """Take the next rows."""
-        start, stop, _ = rows.indices(frame.shape[0])
+        start, _, _ = rows.indices(frame.shape[0])
         top, left = chunk_of(frame).origin
         pixels, _ = self._card.normalization.forward(
             frame.data[rows],
@@ -209,10 +210,7 @@ class _Tiles(Survey):
             origin=(top + start, left),
         )
         for (y, x), tile in zip(self._plan.corners, self._tiles, strict=True):
-            first, last = max(y, top + start), min(y + len(tile), top + stop)
-            if first < last:
-                seen = pixels[first - top - start : last - top - start]
-                tile[first - y : last - y] = seen[:, x : x + tile.shape[1]]
+            fill_box(tile, pixels, (y - top - start, x))
 
     def finish(self) -> NDArray[np.float64]:
         """Return (tiles, conditions): probabilities."""

@@ -86,6 +86,5 @@ def judge(
             gone = found & ~keep(strip, found)
             kept[rows][gone[strip.own]] &= ~np.uint32(plane)
 
-    for _ in in_threads(work, strips_of(frame, measured, height=height, margin=margin), threads):
-        pass
+    in_threads(work, strips_of(frame, measured, height=height, margin=margin), threads)
     return kept
