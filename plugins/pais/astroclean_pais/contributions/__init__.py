@@ -1,0 +1,1 @@
+"""Partial Contribution Representation: many sources in images of fixed depth."""

@@ -1,0 +1,1 @@
+"""Train the networks: samples, losses, scores, and the files that are shipped."""
