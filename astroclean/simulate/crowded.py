@@ -67,7 +67,7 @@ class CrowdedConfig(Options):
     """Sources brighter than a flux are as many as its power of minus this."""
     clustered: Share = 0.4
     """Share of sources that lie beside another."""
-    separation: Range = (0.4, 2.2)
+    separation: Range = (0.6, 2.4)
     """From that other, in units of the FWHM and twice its radius, added in squares."""
     stars: Share = 0.15
     """Share of point sources."""
