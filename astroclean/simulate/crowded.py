@@ -133,6 +133,8 @@ def simulate_crowded(
     for number, one in enumerate(drawn, start=1):
         member = _member(rng, one, band.psf.fwhm_pixels, config)
         image, corner = canvas.image(member, 0)
+        # Patterns of apertures are interpolated, which leaves -1e-15 of the light far out.
+        image = np.clip(image, 0, None)
         flux = one.snr * band.camera.noise / float(np.sqrt(np.sum(image**2)))
         members.append(replace(member, flux=(flux,)))
         stamps.append(cut_stamp(number, flux * image, corner, shape))

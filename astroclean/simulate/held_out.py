@@ -52,8 +52,8 @@ def _ring(rng: np.random.Generator, radius: float) -> list[Component]:
 
     # Two flat-topped profiles of one height: where they differ is a ring, nowhere negative.
     # GalSim makes a table for each index, so there are few.
-    n, hole = float(rng.choice([0.3, 0.35, 0.4])), uniform(rng, (0.6, 0.85))
-    outer, deep = 1.45 * radius, uniform(rng, (0.7, 1.0))
+    n, hole = float(rng.choice([0.3, 0.35, 0.4])), uniform(rng, (0.55, 0.8))
+    outer, deep = 1.45 * radius, uniform(rng, (0.92, 1.0))
     light = galsim.Sersic(n=n, half_light_radius=outer)
     light -= deep * hole**2 * galsim.Sersic(n=n, half_light_radius=hole * outer)
     knots = whole(rng, (2, 6))
@@ -62,7 +62,7 @@ def _ring(rng: np.random.Generator, radius: float) -> list[Component]:
     spots = _spots(where, rng.uniform(0.3, 1.0, knots), 0.2 * radius)
     core = galsim.Sersic(n=2.0, half_light_radius=uniform(rng, (0.2, 0.35)) * radius)
     tilted = _tilt(rng, (0.45, 1.0))
-    core_share, spot_share = uniform(rng, (0.2, 0.5)), uniform(rng, (0.05, 0.2))
+    core_share, spot_share = uniform(rng, (0.1, 0.35)), uniform(rng, (0.05, 0.2))
     ring = tilted(light / light.flux)
     return [
         Component("disk", (1 - core_share - spot_share) * ring),
@@ -125,7 +125,7 @@ def _dust_lane(rng: np.random.Generator, radius: float) -> list[Component]:
     import galsim  # noqa: PLC0415 - optional extra
 
     angle = uniform(rng, (0, np.pi)) * galsim.radians
-    q, thin = uniform(rng, (0.2, 0.32)), uniform(rng, (0.3, 0.45))
+    q, thin = uniform(rng, (0.25, 0.4)), uniform(rng, (0.3, 0.5))
     shorter, depth = uniform(rng, (0.75, 0.95)), uniform(rng, (0.55, 0.9))
     disk = galsim.Exponential(half_light_radius=radius * np.sqrt(q)).shear(q=q, beta=angle)
     # The same law, shorter and thinner, of `depth` times the height: less than the disk everywhere.
