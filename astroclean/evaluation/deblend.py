@@ -76,6 +76,7 @@ class DeblendEvaluation:
         Column("cosine", "between found and true light, median"),
         Column("KS", "largest difference of cumulative profiles within R90, median"),
         Column("chi2", "of a pixel where the true light is above the noise, less all models"),
+        Column("unshared", "largest |frame - shares - unassigned|, over the noise", form=".0e"),
         Column("unrecognized", "share of the catalogue that hides a further wanted source"),
         Column("stated", "mean of blend_probability, which should be that share"),
         Column("blend ECE", "expected calibration error of blend_probability"),
@@ -118,6 +119,7 @@ class DeblendEvaluation:
             _best_of([one.fates for one in bands]),
             Entries.joined([one.entries for one in bands]),
             sum((one.chi2 for one in bands), Chi2()),
+            _largest([one.unshared for one in bands]),
             sum(one.duplicates for one in bands),
             bands[0].injected,
         ).wanted()
@@ -211,7 +213,13 @@ def _of_frames(measured: Sequence[Deblended]) -> dict[str, float]:
     """Return what is told of frames as a whole."""
     chi2 = sum((one.chi2 for one in measured), Chi2())
     duplicates = sum(one.duplicates for one in measured)
-    return {"chi2": chi2.mean, "duplicates": duplicates / len(measured)}
+    unshared = _largest([one.unshared for one in measured])
+    return {"chi2": chi2.mean, "unshared": unshared, "duplicates": duplicates / len(measured)}
+
+
+def _largest(values: Sequence[float]) -> float:
+    """Return the largest value that is told; NaN where none is."""
+    return float(np.fmax.reduce(values))
 
 
 def _of_catalogue(entries: Entries) -> dict[str, float]:

@@ -10,6 +10,8 @@ import numpy as np
 
 from astroclean.core.image.arrays import add_box
 from astroclean.core.image.grid import Grid
+from astroclean.core.sources.blendedness import blendedness
+from astroclean.core.sources.shares import model_image
 from astroclean.core.sources.sources import SourceStamp
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.light import light_of, own_and_total, source_snr
@@ -28,7 +30,6 @@ from astroclean.evaluation.metrics.crowding import (
 )
 from astroclean.evaluation.metrics.deblend import (
     Detections,
-    blendedness,
     magnitude_errors,
     soft_iou,
 )
@@ -114,6 +115,9 @@ class Deblended:
     entries: Entries
     chi2: Chi2
     """Where the true light is above the noise; without pixels where there are no models."""
+    unshared: float
+    """Largest difference between the frame and all shares with what is unassigned, over the noise;
+    NaN where the plugin shares nothing out."""
     duplicates: int
     """Pairs of entries that are one source."""
     injected: bool
@@ -172,8 +176,8 @@ def compared(trial: Trial) -> Deblended:
         stated = plain(found.table[_BLEND_PROBABILITY])
     entries = Entries(matching.genuine, _point_snr(scene, flux, sigma), blended, stated)
     duplicates = len(duplicate_pairs(catalogues, apart=_half_width(scene)))
-    chi2 = _chi2(trial, found, sigma)
-    return Deblended(tuple(ids), fates, entries, chi2, duplicates, "injected" in scene.notes)
+    kept = _chi2(trial, found, sigma), _unshared(trial, found, sigma)
+    return Deblended(tuple(ids), fates, entries, *kept, duplicates, "injected" in scene.notes)
 
 
 def _half_width(scene: Scene) -> float:
@@ -277,11 +281,21 @@ def _chi2(trial: Trial, found: Sources, sigma: NDArray[np.float64]) -> Chi2:
         return Chi2()
     if level is None:
         level = 0.0 if scene.background is None else scene.background
-    residual = np.asarray(trial.frame.data - level, dtype=np.float64)
-    models = np.zeros(residual.shape)
-    for stamp in found.images(trial.band if trial.band in found.bands else None).values():
-        stamp.add_to(models)
-    return lit_chi2(residual - models, light, sigma, trial.frame.usable)
+    models = model_image(found, light.shape, trial.band if trial.band in found.bands else None)
+    residual = np.asarray(trial.frame.data - level - models, dtype=np.float64)
+    return lit_chi2(residual, light, sigma, trial.frame.usable)
+
+
+def _unshared(trial: Trial, found: Sources, sigma: NDArray[np.float64]) -> float:
+    rest = trial.result.products.get("UNASSIGNED")
+    stamps = found.images(trial.band if trial.band in found.bands else None).values()
+    if rest is None or not stamps or any(stamp.share is None for stamp in stamps):
+        return float("nan")
+    total = np.asarray(rest, dtype=np.float64).copy()
+    for stamp in stamps:
+        add_box(total, stamp.share, stamp.origin)
+    away = np.abs(total - trial.frame.data)[trial.frame.usable] / sigma[trial.frame.usable]
+    return float(away.max()) if away.size else float("nan")
 
 
 def _on_one_grid(

@@ -11,11 +11,15 @@ import pytest
 import tiny_scenes
 from astropy import units as u
 
+from astroclean.core.image.layer import BACKGROUND
+from astroclean.core.sources.shares import with_shares
 from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.core.stage.kinds.deblend import Deblender
 from astroclean.core.stage.results import Separation
 from astroclean.evaluation.contest import Contestant, hold_contest
 from astroclean.evaluation.deblend import DeblendEvaluation
+from astroclean.evaluation.deblended import compared
+from astroclean.evaluation.evaluation import Trial
 from astroclean.evaluation.inject import inject_sources
 from astroclean.evaluation.matching import total_flux, total_flux_error
 
@@ -133,8 +137,6 @@ def test_what_a_plugin_calls_background_is_no_light_of_sources() -> None:
         sources = scene.sources
 
         def layers(self) -> Any:
-            from astroclean.core.image.layer import BACKGROUND
-
             return (*super().layers(), BACKGROUND)
 
         def separate(self, frame: Frame) -> Separation:
@@ -148,6 +150,25 @@ def test_what_a_plugin_calls_background_is_no_light_of_sources() -> None:
 def test_a_real_frame_has_no_chi2_without_its_background() -> None:
     scene = inject_sources(scene_with(0, 0).frame, seed=1)
     assert math.isnan(rows_of(scene, scene.sources)["all"]["chi2"])
+
+
+def test_light_that_is_lost_in_sharing_out_is_told() -> None:
+    scene = scene_with(0, MILD)
+    shared, rest = with_shares(scene.sources, scene.frame)
+
+    class Sharing(Told):
+        lost = 0.0
+
+        def separate(self, frame: Frame) -> Separation:
+            unassigned = rest.copy()
+            unassigned[50, 60] += type(self).lost * tiny_scenes.SIGMA
+            return Separation(shared, unassigned=unassigned)
+
+    for lost in (0.0, 3.0):
+        Sharing.lost = lost
+        verdict = hold_contest(DeblendEvaluation(), [Contestant("told", Sharing())], [scene])
+        assert verdict.rows[0].values["unshared"] == pytest.approx(lost, abs=1e-4)
+    assert math.isnan(rows_of(scene, scene.sources)["all"]["unshared"])
 
 
 def test_unrecognized_blends_are_counted_and_their_probability_is_judged() -> None:
@@ -222,8 +243,5 @@ def test_stamps_of_one_band_of_several_are_taken_by_name() -> None:
     sources = replace(scene.sources, stamps=(*own, *others))
     stage = type("Told", (Told,), {"sources": sources})()
     result = stage.run(scene.frame)
-    from astroclean.evaluation.deblended import compared
-    from astroclean.evaluation.evaluation import Trial
-
     fates = compared(Trial(scene, stage, scene.frame, result, band="g")).fates
     assert np.all(fates.iou == 1)
