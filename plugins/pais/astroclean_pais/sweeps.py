@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +52,82 @@ class Drawn:
     profiles: list[SourceStamp]
     """Of unit flux through the PSF; boxes may reach beyond the pixels."""
     fit: AmplitudeFit
+    """Its images of the pixels are empty once sources were taken."""
+
+    def taken(
+        self, rows: NDArray[np.intp], names: NDArray[np.intp] | None, origin: tuple[int, int]
+    ) -> Drawn:
+        """Return some of the sources, on other pixels.
+
+        Parameters
+        ----------
+        rows : (m,) int
+            Of the sources.
+        names : (n,) int or None
+            Number that each source has among those of the frame, from 0; None leaves ids.
+        origin : (int, int)
+            (y, x) of the first pixel in the new ones.
+        """
+        fit, (y, x) = self.fit, origin
+        ids = fit.id if names is None else (np.asarray(names) + 1).astype(np.int32)
+        known = np.zeros(int(fit.id.max(initial=0)) + 1, dtype=np.int32)
+        known[fit.id] = ids
+        empty = np.empty((0, 0))
+        kept = {
+            name: getattr(fit, name)[rows] for name in ("flux", "flux_err", "covariance", "chi2")
+        }
+        profiles = [
+            replace(stamp, id=int(ids[row]), origin=(stamp.origin[0] + y, stamp.origin[1] + x))
+            for row, stamp in ((int(row), self.profiles[int(row)]) for row in rows)
+        ]
+        return Drawn(
+            profiles,
+            AmplitudeFit(
+                id=ids[rows],
+                neighbor=known[fit.neighbor[rows]],
+                lit=fit.lit[rows],
+                flags=fit.flags[rows],
+                residual=empty,
+                weight=empty,
+                **kept,
+            ),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Drawn]) -> Drawn:
+        """Return the sources of several parts; at least one."""
+        told = {
+            field.name: np.concatenate([getattr(part.fit, field.name) for part in parts])
+            for field in fields(AmplitudeFit)
+            if field.name not in {"residual", "weight"}
+        }
+        empty = np.empty((0, 0))
+        profiles = [stamp for part in parts for stamp in part.profiles]
+        return cls(profiles, AmplitudeFit(**told, residual=empty, weight=empty))
+
+    def numbered(self, rows: NDArray[np.intp]) -> Drawn:
+        """Return some of the sources with ids from 1; a neighbor that is left out is none."""
+        part = self.taken(rows, None, (0, 0))
+        ids = np.arange(1, len(rows) + 1, dtype=np.int32)
+        known = np.zeros(int(max(self.fit.id.max(initial=0), self.fit.neighbor.max(initial=0))) + 1)
+        known = known.astype(np.int32)
+        known[part.fit.id] = ids
+        neighbor = known[part.fit.neighbor]
+        covariance = np.where(neighbor > 0, part.fit.covariance, 0.0)
+        fit = replace(part.fit, id=ids, neighbor=neighbor, covariance=covariance)
+        profiles = [
+            replace(stamp, id=int(number))
+            for number, stamp in zip(ids, part.profiles, strict=True)
+        ]
+        return Drawn(profiles, fit)
+
+    def models(self, band: str) -> list[SourceStamp]:
+        """Return the light of the sources in the unit of the frame; nothing without a flux."""
+        flux = np.nan_to_num(self.fit.flux)
+        return [
+            replace(stamp, data=(amount * stamp.data).astype(np.float32), band=band)
+            for stamp, amount in zip(self.profiles, flux, strict=True)
+        ]
 
 
 def draw_sources(found: Detections, pixels: Pixels, engine: Engine, *, sweeps: int) -> Drawn:
