@@ -50,9 +50,9 @@ COLUMNS: dict[str, tuple[str, str | None, str]] = {
     "half_light_radius_convolved": (
         "f8",
         "pix",
-        "circle with half the model's light, PSF included",
+        "circle with half of the light, PSF included",
     ),
-    "half_light_radius_intrinsic": ("f8", "pix", "circle with half the light, without the PSF"),
+    "half_light_radius_intrinsic": ("f8", "pix", "circle with half of the light, without the PSF"),
     "x2": ("f8", "pix2", "second moment of the model along x, PSF included"),
     "y2": ("f8", "pix2", "second moment of the model along y, PSF included"),
     "xy": ("f8", "pix2", "mixed second moment of the model, PSF included"),
