@@ -46,7 +46,7 @@ UCDS = {
     "chi2": "stat.fit.chi2",
     "npix": "meta.number;instr.pixel",
     "flag": "meta.code.qual",
-    "fit_flags": "meta.code.qual",
+    "flags": "meta.code.qual",
     "n_saturated": "meta.number;instr.saturation",
     "n_filled": "meta.number;instr.pixel",
     "n_flagged": "meta.number;instr.pixel",

@@ -166,7 +166,7 @@ def test_saturated_cores_and_all_flags_are_told(profiles: list[SourceStamp]) -> 
     flags[40, 45] = np.uint32(MaskPlane.SATURATED)
     flags[14, 20] = np.uint32(MaskPlane.SATURATED)  # far from the core of the first
     table, _ = catalogue(profiles, noisy_frame(profiles, flags=flags))
-    bits = table["fit_flags"]
+    bits = table["flags"]
     assert (bits & int(FitFlag.SATURATED) != 0).tolist() == [False, False, True]
     assert (bits & int(FitFlag.MASKED_CORE) != 0).tolist() == [False, False, True]
     for flag in FitFlag:

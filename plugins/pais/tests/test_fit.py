@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from astroclean_pais.fit import Pixels, Prior, fit_bands, joint_fit
+from astroclean_pais.fit import BandPixels, Prior, fit_bands, joint_fit
 from astroclean_pais.fit_flags import FitFlag
 from astroclean_pais.light import model_image, with_own, without
 from astroclean_pais.normal_equations import overlapping
@@ -179,7 +179,7 @@ def test_bands_are_fitted_each_by_itself(profile: Any) -> None:
     narrow = [profile(1, 20, 20), profile(4, 25, 22)]
     usable = np.ones(SHAPE, dtype=bool)
     pixels = {
-        band: Pixels(model_image(own, np.array([90.0, 5.0]) * k, SHAPE), usable * 1.0, usable)
+        band: BandPixels(model_image(own, np.array([90.0, 5.0]) * k, SHAPE), usable * 1.0, usable)
         for k, (band, own) in enumerate({"g": wide, "r": narrow}.items(), start=1)
     }
     fits = fit_bands({"g": wide, "r": narrow}, pixels)
