@@ -33,6 +33,8 @@ _BEYOND = 0.1
 """Part of the light of a source that may lie beyond the border."""
 _INFLATED = 100.0
 """Variance, with that of the source alone as unit, from which a blend is degenerate."""
+_LEAST_VARIANCE = 1e-100
+"""Noise below which a pixel is none: squares of its inverse would be beyond floating point."""
 _CHI2, _SURE = 1.5, 5.0
 """Reduced chi2 of a poor fit, and by how many standard deviations it must be above 1."""
 
@@ -222,7 +224,7 @@ def _check(profiles: Sequence[SourceStamp], pixels: BandPixels, prior: Prior | N
 
 def _weight(pixels: BandPixels) -> NDArray[np.float64]:
     counts = pixels.usable & np.isfinite(pixels.data) & np.isfinite(pixels.variance)
-    counts &= pixels.variance > 0
+    counts &= pixels.variance > _LEAST_VARIANCE
     weight = np.zeros(pixels.data.shape)
     np.divide(1.0, pixels.variance, out=weight, where=counts)
     return weight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -47,15 +47,13 @@ def joined_fit(
         Sorted by the ids in the frame. A neighbor is named by its id there, also where it is kept
         of another part.
     """
-    ids = np.concatenate([np.asarray(part.ids)[part.kept] for part in parts] or [np.empty(0)])
+    ids = _joined([np.asarray(part.ids)[part.kept] for part in parts])
     order = np.argsort(ids, kind="stable")
     values = {
-        name: np.concatenate(
-            [getattr(part.fit, name)[part.kept] for part in parts] or [np.empty(0)]
-        )[order]
+        name: _joined([getattr(part.fit, name)[part.kept] for part in parts])[order]
         for name in _EACH
     }
-    neighbors = np.concatenate([_neighbors(part)[part.kept] for part in parts] or [np.empty(0)])
+    neighbors = _joined([_neighbors(part)[part.kept] for part in parts])
     for name in ("lit", "flags"):
         values[name] = values[name].astype(np.int32)
     return AmplitudeFit(
@@ -65,6 +63,11 @@ def joined_fit(
         weight=weight,
         **values,
     )
+
+
+def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return arrays one after the other; without any, an empty one."""
+    return np.concatenate(arrays) if arrays else np.empty(0)
 
 
 def _neighbors(part: FitPart) -> NDArray[np.int32]:
