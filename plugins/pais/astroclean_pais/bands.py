@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.image.grid import Grid
+from astroclean.errors import StageError
 
 if TYPE_CHECKING:
     from astroclean.core.image.frame import Frame
     from astroclean_pais.detect import Detections
 
-__all__ = ["placed_in"]
+__all__ = ["is_aligned", "placed_in"]
 
 _SAME = 0.01
 """Pixels by which grids may differ that are one."""
+
+
+def is_aligned(frame: Frame, other: Frame) -> bool:
+    """Return whether two frames have the same pixels, as far as their WCSs tell."""
+    grid, wanted = Grid.of(frame), Grid.of(other)
+    return grid.shape == wanted.shape and grid.misalignment(wanted) < _SAME
 
 
 def placed_in(found: Detections, frame: Frame, other: Frame) -> Detections:
@@ -32,18 +39,29 @@ def placed_in(found: Detections, frame: Frame, other: Frame) -> Detections:
     Returns
     -------
     Detections
-        Places through the sky; sizes and fluxes by the sizes of the pixels.
+        Places through the sky; sizes by those of the pixels; turned pixels keep their ellipses.
 
     Raises
     ------
-    GridError
+    StageError
         The grids differ, and no WCS tells where they lie.
     """
-    grid, wanted = Grid.of(frame), Grid.of(other)
-    if grid.shape == wanted.shape and grid.misalignment(wanted) < _SAME:
+    if is_aligned(frame, other):
         return found
-    y, x = (np.asarray(part) for part in grid.to_other(wanted, found.y, found.x))
-    step = np.array([0.0, 1.0])
-    around = grid.to_other(wanted, np.array([0.0, 0.0]), step)
-    scale = float(np.hypot(around[0][1] - around[0][0], around[1][1] - around[1][0]))
-    return replace(found, y=y, x=x, radius=found.radius * scale)
+    grid, wanted = Grid.of(frame), Grid.of(other)
+    if grid.wcs is None or wanted.wcs is None:
+        raise StageError(
+            "the bands have different pixels, and no WCS tells where they lie",
+            where=other.frame_id,
+            received=f"{wanted.shape}, the first band {grid.shape}",
+            remedy="Give both a celestial WCS, or resample them to one grid.",
+        )
+    ours, theirs = grid.wcs.celestial, wanted.wcs.celestial
+    x, y = theirs.world_to_pixel(ours.pixel_to_world(found.x, found.y))
+    sizes = [np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) for wcs in (ours, theirs)]
+    return replace(
+        found,
+        y=np.asarray(y, dtype=np.float64),
+        x=np.asarray(x, dtype=np.float64),
+        radius=found.radius * float(sizes[0] / sizes[1]),
+    )

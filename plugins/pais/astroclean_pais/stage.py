@@ -23,6 +23,7 @@ from astroclean.errors import StageError, SuspectWarning
 from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean.tiling.background import MeshSettings
+from astroclean_pais.bands import is_aligned, placed_in
 from astroclean_pais.blocks import AROUND, CORE, blocks_of
 from astroclean_pais.calibration import calibration_beside
 from astroclean_pais.catalogue import Found, catalogue_of
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from astroclean.core.image.frameset import FrameSet
     from astroclean.core.stage.needs import Identity
     from astroclean_pais.blocks import Block
     from astroclean_pais.sky import Sky
@@ -145,16 +147,31 @@ class PaisDeblender(Deblender):
                 return self._separated(band, self._detected([band]))
             return self._of_set(frame)
 
-    def _of_set(self, frames: Any) -> dict[str, Separation]:
-        from astroclean_pais.bands import joint_sources, placed_in  # noqa: PLC0415 - a cycle else
-
+    def _of_set(self, frames: FrameSet) -> dict[str, Separation]:
+        """Return the sources of all bands on one grid, drawn and measured in each band."""
         bands = {name: self._band(frames[name]) for name in frames}
-        return joint_sources(
+        first = next(iter(bands.values()))
+        shape = first.frame.shape
+        aligned = [
+            band
+            for band in bands.values()
+            if band.frame.shape == shape and is_aligned(first.frame, band.frame)
+        ]
+        found = self._detected(aligned)
+        places = {name: placed_in(found, first.frame, band.frame) for name, band in bands.items()}
+        drawn = {name: self._drawn(band, places[name]) for name, band in bands.items()}
+        # A source that a band does not reach has no flux there, and is still one source.
+        full = {name: one.filled(rows, len(found)) for name, (rows, one) in drawn.items()}
+        with np.errstate(invalid="ignore", divide="ignore"):
+            power = sum(
+                np.nan_to_num(np.maximum(one.fit.flux / one.fit.flux_err, 0)) ** 2
+                for one in full.values()
+            )
+        kept = np.flatnonzero(np.sqrt(power) >= self.options.min_snr)
+        return self._answer(
             bands,
-            self._detected(list(bands.values())),
-            draw=lambda band, found: self._drawn(band, found),
-            answer=self._answer,
-            place=placed_in,
+            {name: place.take(kept) for name, place in places.items()},
+            {name: one.numbered(kept) for name, one in full.items()},
         )
 
     def _band(self, frame: Frame) -> _Band:
@@ -232,10 +249,11 @@ class PaisDeblender(Deblender):
         with np.errstate(invalid="ignore", divide="ignore"):
             is_sure = drawn.fit.flux / drawn.fit.flux_err >= self.options.min_snr
         kept = np.flatnonzero(is_sure)
-        return self._answer({"": band}, found.take(rows[kept]), {"": drawn.numbered(kept)})[""]
+        found = found.take(rows[kept])
+        return self._answer({"": band}, {"": found}, {"": drawn.numbered(kept)})[""]
 
     def _answer(
-        self, bands: dict[str, _Band], found: Detections, drawn: dict[str, Drawn]
+        self, bands: dict[str, _Band], found: dict[str, Detections], drawn: dict[str, Drawn]
     ) -> dict[str, Separation]:
         """Return the same sources as each band has them."""
         stamps: list[SourceStamp] = []
@@ -245,7 +263,7 @@ class PaisDeblender(Deblender):
             own = drawn[name]
             models = own.models(name)
             labels[name] = segmentation_of(models, band.noise, band.usable, k=self.options.lit)
-            tables[name] = self._table(band, found, own, labels[name])
+            tables[name] = self._table(band, found[name], own, labels[name])
             shared, _ = with_shares(
                 Sources(tables[name], None, tuple(models)), band.without_sky(), name
             )

@@ -9,6 +9,7 @@ import numpy as np
 
 from astroclean.core.sources.sources import SourceStamp
 from astroclean_pais.fit import AmplitudeFit, joint_fit
+from astroclean_pais.fit_flags import FitFlag
 from astroclean_pais.light import model_image
 from astroclean_pais.models import elliptical_models, psf_transform, shape_matrix
 from astroclean_pais.profiles import SIDES, drawn_profile, profile_inputs, side_of
@@ -25,6 +26,16 @@ __all__ = ["Drawn", "Pixels", "draw_sources"]
 
 _BATCH = 32
 """Stamps that are drawn together."""
+_EMPTY = {
+    "flux": np.nan,
+    "flux_err": np.nan,
+    "neighbor": 0,
+    "covariance": 0.0,
+    "chi2": np.nan,
+    "lit": 0,
+    "flags": int(FitFlag.NO_PIXELS),
+}
+"""What the fit says of a source of which there are no pixels."""
 _POINT = 0.02
 """Half-light radius over FWHM below which a source is a point."""
 
@@ -104,6 +115,25 @@ class Drawn:
         empty = np.empty((0, 0))
         profiles = [stamp for part in parts for stamp in part.profiles]
         return cls(profiles, AmplitudeFit(**told, residual=empty, weight=empty))
+
+    def filled(self, rows: NDArray[np.intp], count: int) -> Drawn:
+        """Return all of so many sources, of which only some rows could be drawn.
+
+        The others have no light, and no flux.
+        """
+        profiles = [
+            SourceStamp(number + 1, (0, 0), np.zeros((1, 1), dtype=np.float32))
+            for number in range(count)
+        ]
+        for row, stamp in zip(rows, self.profiles, strict=True):
+            profiles[int(row)] = stamp
+        told: dict[str, Any] = {"id": np.arange(1, count + 1, dtype=np.int32)}
+        for name, empty in _EMPTY.items():
+            values = np.full(count, empty, dtype=getattr(self.fit, name).dtype)
+            values[rows] = getattr(self.fit, name)
+            told[name] = values
+        none = np.empty((0, 0))
+        return Drawn(profiles, AmplitudeFit(**told, residual=none, weight=none))
 
     def numbered(self, rows: NDArray[np.intp]) -> Drawn:
         """Return some of the sources with ids from 1; a neighbor that is left out is none."""
