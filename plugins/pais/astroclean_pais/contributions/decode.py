@@ -157,9 +157,7 @@ def _check(
         )
 
 
-def _used(
-    contributions: Contributions, images: Mapping[str, NDArray[Any]]
-) -> NDArray[np.bool_]:
+def _used(contributions: Contributions, images: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
     """Return (n, pixels): whether a vector has light to give, in any band."""
     count = contributions.vectors.shape[0]
     used = np.zeros((count, contributions.center.size), dtype=bool)
@@ -176,7 +174,9 @@ def _stamp(
     part = slice(given.indptr[index], given.indptr[index + 1])
     pixel, values = given.indices[part], given.data[part]
     if not pixel.size:
-        y, x = (int(np.clip(np.rint(c), 0, side - 1)) for c, side in zip(center, shape, strict=True))
+        y, x = (
+            int(np.clip(np.rint(c), 0, side - 1)) for c, side in zip(center, shape, strict=True)
+        )
         return SourceStamp(0, (y, x), np.zeros((1, 1), dtype=np.float32))
     rows, columns = np.divmod(pixel, shape[1])
     top, left = int(rows.min()), int(columns.min())

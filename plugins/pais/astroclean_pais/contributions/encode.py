@@ -27,6 +27,8 @@ __all__ = ["PAPER", "Contributions", "Encoding", "center_image", "encode"]
 
 _NONE = -1
 """Where a pixel has no further source."""
+_ROUNDING = 1e-6
+"""Negative light that is none, as a part of the brightest pixel: images drawn by FFT have it."""
 
 
 class Encoding(Options):
@@ -144,14 +146,12 @@ def _pixels(shape: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def _ordered(sources: Sources) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return ids and (y, x) of the sources by place: so the order that they come in is forgotten."""
+    """Return ids and (y, x) of the sources by place, whatever order they come in."""
     ids = np.asarray(sources.table["id"], dtype=np.int64)
     centers = np.stack([np.asarray(sources.table[name], dtype=float) for name in "yx"], axis=-1)
     lost = ids[~np.isfinite(centers).all(axis=1)]
     if lost.size:
-        raise FrameError(
-            "a source without a place cannot be encoded", received=f"source {lost[0]}"
-        )
+        raise FrameError("a source without a place cannot be encoded", received=f"source {lost[0]}")
     unknown = {int(stamp.id) for stamp in sources.stamps} - set(ids.tolist())
     if unknown:
         raise FrameError(
@@ -172,13 +172,14 @@ def _light(sources: Sources, band: str, ids: NDArray[np.int64], shape: tuple[int
     for number, stamp in sources.images(band).items():
         on_frame, of_box = stamp.overlap(shape)
         data = stamp.data[of_box].astype(np.float64)
-        if not ((data >= 0) & (data < np.inf)).all():  # NaN is neither
+        least = -_ROUNDING * data.max(initial=0.0)
+        if not ((data >= least) & (data < np.inf)).all():  # NaN is neither
             raise FrameError(
                 "an image that is negative or not finite somewhere has no shares of light",
                 where=f"source {number} {band}".rstrip(),
                 remedy="Give noise-free images, clipped at 0.",
             )
-        rows, own = np.nonzero(data)
+        rows, own = np.nonzero(data > 0)
         pixels.append((rows + on_frame[0].start) * shape[1] + own + on_frame[1].start)
         columns.append(np.full(rows.size, column[number]))
         values.append(data[rows, own])
