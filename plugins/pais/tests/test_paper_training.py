@@ -82,7 +82,14 @@ def test_a_training_leaves_a_network_that_engines_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_losses_fall_on_a_batch_and_a_restored_training_goes_on_alike(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {**TINY, "batch": 1, "first": 1, "keep": 1, "steps": 40, "rate": 5e-3}
+    settings: dict[str, Any] = {
+        **TINY,
+        "batch": 1,
+        "first": 1,
+        "keep": 1,
+        "steps": 40,
+        "rate": 5e-3,
+    }
     recipe = make_recipe(PaperTrainer(), None, settings)
     training = PaperTrainer().begin(recipe, tmp_path / "first")
     losses = [training.step(number) for number in range(1, 38)]
