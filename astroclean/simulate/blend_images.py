@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.image.grid import Grid
+from astroclean.core.sources.blendedness import blendedness
 from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.simulate.galaxies import galaxy_stamp
 from astroclean.simulate.psfs import HALF, OVERSAMPLING
@@ -112,21 +113,19 @@ def sources_of(
     (clean, is_source, index), places = seen, [canvas.place(member) for member in members]
     strongest = np.zeros(clean.shape)
     segmentation = np.zeros(clean.shape, dtype=np.int32)
-    blendedness = []
+    blends = []
     for stamp in stamps:
         box = stamp.slices()
         wins = stamp.data > strongest[box]
         strongest[box][wins] = stamp.data[wins]
         segmentation[box][wins] = stamp.id
-        # 1 - S.S / S.M, weighted by the source's own light (Bosch et al. 2018).
-        own, every = np.sum(stamp.data.astype(float) ** 2), np.sum(stamp.data * clean[box])
-        blendedness.append(1 - own / max(every, 1e-30))
+        blends.append(blendedness(stamp.data, clean[box]))
     columns = {
         "x": [x for _, x in places],
         "y": [y for y, _ in places],
         "flux": _electrons(members, index),
         "kind": [member.kind for member in members],
-        "blendedness": np.clip(blendedness, 0, 1),
+        "blendedness": np.clip(blends, 0, 1),
     }
     labels = np.where(is_source, segmentation, 0).astype(np.int32)
     return Sources(_table(columns), labels, tuple(stamps))
