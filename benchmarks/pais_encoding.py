@@ -175,8 +175,8 @@ def main() -> None:
         best = tallies["5 largest"]
         faint = best.faint_lost / best.light_lost if best.light_lost else float("nan")
         print(
-            f"\nOf the light that five largest lose, {faint:.0%} lies where the source has less than "
-            "a tenth of the noise in a pixel."
+            f"\nOf the light that five largest lose, {faint:.0%} lies in pixels where the source "
+            "has less than a tenth of the noise."
         )
 
 
