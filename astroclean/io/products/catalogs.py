@@ -14,6 +14,7 @@ from astroclean.core.image.text_unit import is_understood
 from astroclean.io.fits.encode import encode_hdu
 from astroclean.io.fits.images import own_primary
 from astroclean.io.products.shapes import region_lines
+from astroclean.io.products.ucds import UCD, UCDS, with_ucds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,9 +65,10 @@ def write_catalog(
     target : BinaryIO
         Where to write.
     suffix : str
-        ``.ecsv`` or ``.fits``; in the latter the descriptions of columns are cards ``TCOMMn``.
+        ``.ecsv`` or ``.fits``; in the latter the descriptions of columns are cards ``TCOMMn``, what
+        they are to the Virtual Observatory ``TUCDn``.
     """
-    tables = [(label, sources.table) for label, sources in catalogs]
+    tables = [(label, with_ucds(sources.table)) for label, sources in catalogs]
     if suffix == ".ecsv":
         write_table(tables, target)
         return
@@ -113,6 +115,9 @@ def table_hdu(table: QTable, name: str) -> fits.BinTableHDU:
         description = table[title].info.description
         if description:  # astropy writes none; TOPCAT and STILTS read and write this card
             hdu.header[f"TCOMM{number}"] = description
+        ucd = (table[title].info.meta or {}).get(UCD)
+        if ucd:
+            hdu.header[f"TUCD{number}"] = ucd
     return hdu
 
 
@@ -134,6 +139,7 @@ def _stacked(labelled: Sequence[tuple[str, QTable]]) -> QTable:
         width = max(len(name) for name, _ in labelled)
         table.add_column(np.full(len(table), label, dtype=f"U{width}"), name="hdu", index=0)
         table["hdu"].info.description = "frame of the input file"
+        table["hdu"].info.meta = {UCD: UCDS["hdu"]}
         table.meta.clear()  # metadata of libraries hold dates and versions
         tables.append(table)
     return tables[0] if len(tables) == 1 else vstack(tables, metadata_conflicts="silent")

@@ -84,11 +84,11 @@ def ellipses_on_sky(
     angle = np.radians(ellipses[:, 2])
     turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1)
     axes = turn.reshape(-1, 2, 2) * ellipses[:, None, :2]
-    known = np.isfinite(axes).all(axis=(1, 2)) & np.isfinite(places).all(axis=1)
+    known = _is_finite(ellipses) & _is_finite(places)
     steps = np.full((len(places), 2, 2), np.nan)
     if known.any():
         steps[known] = _steps(places[known], wcs)
-        known &= np.isfinite(steps).all(axis=(1, 2))
+        known = known & _is_finite(steps.reshape(-1, 4))
     found = np.full(ellipses.shape, np.nan)
     # The image of a circle under a linear map is an ellipse with the singular values as axes.
     direction, sizes, _ = np.linalg.svd(steps[known] @ axes[known])
@@ -138,7 +138,7 @@ def region_lines(sources: Sources, label: str) -> Iterator[str]:
         has_sky = wcs is not None and wcs.has_celestial
         ellipses = ellipses_on_sky(ellipses, pixels, wcs) if has_sky else ellipses * np.nan
     yield "icrs" if on_sky else "image"
-    is_placed, is_wide = np.isfinite(places).all(axis=1), np.isfinite(ellipses).all(axis=1)
+    is_placed, is_wide = _is_finite(places), _is_finite(ellipses)
     for row, color in enumerate(colors_of(table)):
         if is_placed[row]:
             center, (a, b, angle) = "{:.8f},{:.8f}".format(*places[row]), ellipses[row]
@@ -151,9 +151,13 @@ def region_lines(sources: Sources, label: str) -> Iterator[str]:
 def _is_ellipse(shapes: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return (n, 1) whether a shape has two axes and an angle."""
     with np.errstate(invalid="ignore"):
-        wide = (shapes[:, :2] > 0).all(axis=1)
-    found: NDArray[np.bool_] = (np.isfinite(shapes).all(axis=1) & wide)[:, None]
-    return found
+        wide = np.asarray((shapes[:, :2] > 0).all(axis=1))
+    return (_is_finite(shapes) & wide)[:, None]
+
+
+def _is_finite(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (n,) whether all numbers of a row are finite."""
+    return np.asarray(np.isfinite(rows).all(axis=1))
 
 
 def _steps(places: NDArray[np.float64], wcs: WCS) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ from astroclean.io.header.values import frame_wcs
 from astroclean.io.products.catalog_check import check_catalogue
 from astroclean.io.products.catalogs import CATALOGUE, STAMPS
 from astroclean.io.products.names import OWNER_KEYWORD
+from astroclean.io.products.ucds import UCD
 from astroclean.io.resources import read_table, with_known_units
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def _table(path: Path) -> QTable:
             if not column.dtype.isnative:
                 table[name] = column.astype(column.dtype.newbyteorder("="))
             table[name].info.description = hdu.header.get(f"TCOMM{number}")
+            if f"TUCD{number}" in hdu.header:
+                table[name].info.meta = {UCD: hdu.header[f"TUCD{number}"]}
     table.meta.clear()
     return table
 

@@ -20,7 +20,8 @@ __all__ = ["Covariance", "covariance_of", "solved"]
 _DENSE = 400
 """Sources of a blend up to which its matrix is a dense one."""
 _WEAK = 1e-4
-"""Correlation of images below which sources do not change each other's error: a part of 1e-8."""
+"""Correlation of images of a larger blend below which sources do not change each other's error: a
+part of 1e-8."""
 _SINGULAR = 1e7
 """Variance of a flux, with that of the source alone as unit, from which it is not determined:
 images are float32, and differences of a few of their last digits are nobody's light."""
@@ -90,8 +91,11 @@ def covariance_of(matrix: Any) -> Covariance:
         New.
     """
     from scipy.sparse import coo_array  # noqa: PLC0415 - heavy
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 - heavy
 
-    strong = np.abs(matrix.data) > _WEAK
+    _, labels = connected_components(matrix.tocsr(), directed=False)
+    large = (np.bincount(labels) > _DENSE)[labels] if labels.size else labels > 0
+    strong = (np.abs(matrix.data) > _WEAK) | ~large[matrix.row]
     kept = coo_array(
         (matrix.data[strong], (matrix.row[strong], matrix.col[strong])), shape=matrix.shape
     )

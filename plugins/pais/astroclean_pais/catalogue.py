@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from astroclean.core.sources.sources import SourceStamp
     from astroclean_pais.fit import AmplitudeFit
 
-__all__ = ["COLUMNS", "Found", "catalogue_of"]
+__all__ = ["COLUMNS", "Found", "blendedness_of", "catalogue_of"]
 
 _FLUX, _FLUX2 = "flux", "flux2"
 # Name: (type, unit, meaning); "flux" stands for the unit of sums of pixels, "flux2" for its square.
@@ -50,9 +50,9 @@ COLUMNS: dict[str, tuple[str, str | None, str]] = {
     "half_light_radius_convolved": (
         "f8",
         "pix",
-        "circle with half the model's light, PSF included",
+        "circle with half of the light, PSF included",
     ),
-    "half_light_radius_intrinsic": ("f8", "pix", "circle with half the light, without the PSF"),
+    "half_light_radius_intrinsic": ("f8", "pix", "circle with half of the light, without the PSF"),
     "x2": ("f8", "pix2", "second moment of the model along x, PSF included"),
     "y2": ("f8", "pix2", "second moment of the model along y, PSF included"),
     "xy": ("f8", "pix2", "mixed second moment of the model, PSF included"),
@@ -67,7 +67,7 @@ COLUMNS: dict[str, tuple[str, str | None, str]] = {
     "blendedness": ("f8", None, "part of the light where it lies that is others': 1 - S.S / S.M"),
     "chi2": ("f8", None, "mean of residual^2 / variance over the model's lit pixels"),
     "npix": ("i4", None, "pixels in the segmentation"),
-    "fit_flags": ("i4", None, f"flags of the fit, joined by OR; bits: {FitFlag.described()}"),
+    "flags": ("i4", None, f"flags of the fit, joined by OR; bits: {FitFlag.described()}"),
 }
 """Columns in their order."""
 _PROBABILITIES = ("star_probability", "detection_probability", "blend_probability")
@@ -136,8 +136,8 @@ def catalogue_of(
         "flux_covariance_id": fit.neighbor,
         "chi2": fit.chi2,
         "npix": _pixels(fit.id, segmentation),
-        "fit_flags": fit.flags | _saturated(models, frame),
-        "blendedness": _blendedness(models, frame.shape),
+        "flags": fit.flags | _saturated(models, frame),
+        "blendedness": blendedness_of(models, frame.shape),
         "half_light_radius_intrinsic": found.intrinsic_radius
         if found.intrinsic_radius is not None
         else np.full(len(models), np.nan),
@@ -147,6 +147,33 @@ def catalogue_of(
     information = [place_information(model, fit.weight) for model in models]
     columns["x_err"], columns["y_err"] = place_errors(information).T
     return _table(columns, frame)
+
+
+def blendedness_of(models: Sequence[SourceStamp], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the blendedness of each source among the light of all.
+
+    Parameters
+    ----------
+    models : sequence of SourceStamp
+        n images of sources; what is negative counts as no light. Not modified.
+    shape : (int, int)
+        (ny, nx) of the frame; what lies beyond does not count.
+
+    Returns
+    -------
+    (n,) float64
+        0 to 1 (`astroclean.core.sources.blendedness`); NaN for a source without light.
+    """
+    total = np.zeros(shape)
+    lights = [np.maximum(model.data, 0) for model in models]
+    boxes = [model.overlap(shape) for model in models]
+    for light, (on_image, of_box) in zip(lights, boxes, strict=True):
+        total[on_image] += light[of_box]
+    values = [
+        blendedness(light[of_box], total[on_image])
+        for light, (on_image, of_box) in zip(lights, boxes, strict=True)
+    ]
+    return np.array(values, dtype=np.float64)
 
 
 def _check(found: Found, models: Sequence[SourceStamp], fit: AmplitudeFit) -> None:
@@ -175,20 +202,6 @@ def _shapes(models: Sequence[SourceStamp], fit: AmplitudeFit) -> dict[str, Any]:
     x2, y2, xy = measured[:, 2:].T
     shapes = {"x2": x2, "y2": y2, "xy": xy, **ellipses(x2, y2, xy)}
     return {"half_light_radius_convolved": radii, **shapes}
-
-
-def _blendedness(models: Sequence[SourceStamp], shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Return the blendedness of each source among the light of all; a negative model is none."""
-    total = np.zeros(shape)
-    lights = [np.maximum(model.data, 0) for model in models]
-    boxes = [model.overlap(shape) for model in models]
-    for light, (on_image, of_box) in zip(lights, boxes, strict=True):
-        total[on_image] += light[of_box]
-    values = [
-        blendedness(light[of_box], total[on_image])
-        for light, (on_image, of_box) in zip(lights, boxes, strict=True)
-    ]
-    return np.array(values, dtype=np.float64)
 
 
 def _saturated(models: Sequence[SourceStamp], frame: Frame) -> NDArray[np.int32]:

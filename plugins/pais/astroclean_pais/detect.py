@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["Detections", "detections_of"]
+__all__ = ["Detections", "detections_of", "joined_detections"]
 
 _WINDOW = 3
 """Pixels along the window in which a centre is the highest."""
@@ -44,6 +46,31 @@ class Detections:
     def take(self, rows: Any) -> Detections:
         """Return some of them."""
         return Detections(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+
+    def moved(self, y: float, x: float) -> Detections:
+        """Return them with another origin of the pixels."""
+        return replace(self, y=self.y + y, x=self.x + x)
+
+
+def joined_detections(parts: Sequence[Detections], fwhm: float) -> Detections:
+    """Return the detections of several blocks, each source once, sorted by rows.
+
+    Parameters
+    ----------
+    parts : sequence of Detections
+        Of blocks that overlap a little along their seams, at least one.
+    fwhm : float
+        Of the PSF, pixels.
+    """
+    every = Detections(
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(Detections)
+        }
+    )
+    every = every.take(np.lexsort((every.x, every.y)))
+    return every.take(_lonely(every, fwhm))
 
 
 def detections_of(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from astroclean.core.sources.sources import SourceStamp
     from astroclean_pais.normal_equations import NormalEquations
 
-__all__ = ["AmplitudeFit", "Pixels", "Prior", "fit_bands", "joint_fit"]
+__all__ = ["AmplitudeFit", "BandPixels", "Prior", "fit_bands", "joint_fit"]
 
 _LOST = 0.25
 """Part of the light of a core that may be on pixels that are not usable."""
@@ -33,11 +33,13 @@ _BEYOND = 0.1
 """Part of the light of a source that may lie beyond the border."""
 _INFLATED = 100.0
 """Variance, with that of the source alone as unit, from which a blend is degenerate."""
+_LEAST_VARIANCE = 1e-100
+"""Noise below which a pixel is none: squares of its inverse would be beyond floating point."""
 _CHI2, _SURE = 1.5, 5.0
 """Reduced chi2 of a poor fit, and by how many standard deviations it must be above 1."""
 
 
-class Pixels(NamedTuple):
+class BandPixels(NamedTuple):
     """What is fitted, in the unit of the frame."""
 
     data: NDArray[np.floating]
@@ -102,7 +104,7 @@ def joint_fit(
     data, variance : (ny, nx) float
         In the unit of the frame, and squared. Not modified.
     usable : (ny, nx) bool
-        Pixels that count, where data and variance are finite and the variance is positive.
+        BandPixels that count, where data and variance are finite and the variance is positive.
     prior : Prior, optional
         What is known of the fluxes.
     positive : bool
@@ -119,7 +121,7 @@ def joint_fit(
     StageError
         Shapes differ, an image is not finite, or an id occurs twice.
     """
-    pixels = Pixels(np.asarray(data), np.asarray(variance), np.asarray(usable))
+    pixels = BandPixels(np.asarray(data), np.asarray(variance), np.asarray(usable))
     _check(profiles, pixels, prior)
     weight = _weight(pixels)
     known = np.where(weight > 0, pixels.data, 0).astype(np.float64)
@@ -149,7 +151,7 @@ def joint_fit(
 
 def fit_bands(
     profiles: Mapping[str, Sequence[SourceStamp]],
-    pixels: Mapping[str, Pixels],
+    pixels: Mapping[str, BandPixels],
     *,
     positive: bool = False,
 ) -> dict[str, AmplitudeFit]:
@@ -159,7 +161,7 @@ def fit_bands(
     ----------
     profiles : mapping of str to sequence of SourceStamp
         Images of unit flux in each band, of the same ids in the same order.
-    pixels : mapping of str to Pixels
+    pixels : mapping of str to BandPixels
         What is fitted in each band.
     positive : bool
         As of `joint_fit`.
@@ -195,7 +197,7 @@ def fit_bands(
     }
 
 
-def _check(profiles: Sequence[SourceStamp], pixels: Pixels, prior: Prior | None) -> None:
+def _check(profiles: Sequence[SourceStamp], pixels: BandPixels, prior: Prior | None) -> None:
     shapes = [array.shape for array in pixels]
     if len(set(shapes)) > 1 or len(shapes[0]) != 2:  # noqa: PLR2004
         raise StageError(
@@ -220,9 +222,9 @@ def _check(profiles: Sequence[SourceStamp], pixels: Pixels, prior: Prior | None)
         )
 
 
-def _weight(pixels: Pixels) -> NDArray[np.float64]:
+def _weight(pixels: BandPixels) -> NDArray[np.float64]:
     counts = pixels.usable & np.isfinite(pixels.data) & np.isfinite(pixels.variance)
-    counts &= pixels.variance > 0
+    counts &= pixels.variance > _LEAST_VARIANCE
     weight = np.zeros(pixels.data.shape)
     np.divide(1.0, pixels.variance, out=weight, where=counts)
     return weight

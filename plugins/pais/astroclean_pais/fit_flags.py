@@ -9,7 +9,7 @@ __all__ = ["FitFlag"]
 
 
 class FitFlag(enum.IntFlag):
-    """One bit of the column ``fit_flags``: (bit, meaning)."""
+    """One bit of the column ``flags``: (bit, meaning)."""
 
     meaning: str
 

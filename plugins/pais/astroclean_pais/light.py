@@ -97,9 +97,9 @@ def with_own(
         New, in the shape of the box; NaN beyond the image.
     """
     shown = np.full(profile.data.shape, np.nan)
-    fill_box(shown, residual, (-profile.origin[0], -profile.origin[1]))
+    fill_box(shown, residual, profile.origin)
     if np.isfinite(flux):
-        shown += flux * profile.data
+        shown += np.float64(flux) * profile.data
     return shown
 
 

@@ -176,10 +176,10 @@ def place_errors(information: Sequence[NDArray[np.float64]]) -> NDArray[np.float
     """
     matrices = np.reshape(np.asarray(information, dtype=np.float64), (-1, 3, 3))
     scale = np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
-    known = (scale > 0).all(axis=1)
+    known: NDArray[np.bool_] = np.asarray((scale > 0).all(axis=1))
     unit = np.where(known[:, np.newaxis], scale, 1.0)
     scaled = matrices / (unit[:, :, np.newaxis] * unit[:, np.newaxis])
-    known &= np.linalg.det(scaled) > _SINGULAR
+    known = known & (np.linalg.det(scaled) > _SINGULAR)
     scaled[~known] = np.eye(3)
     variance = np.diagonal(np.linalg.inv(scaled), axis1=1, axis2=2)[:, 1:]
     return np.where(known[:, np.newaxis], np.sqrt(variance) / unit[:, 1:], np.nan)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from astroclean.core.sources.sources import SourceStamp
 from astroclean_pais.fit import AmplitudeFit, joint_fit
+from astroclean_pais.fit_flags import FitFlag
 from astroclean_pais.light import model_image
 from astroclean_pais.models import elliptical_models, psf_transform, shape_matrix
 from astroclean_pais.profiles import SIDES, drawn_profile, profile_inputs, side_of
@@ -25,6 +26,16 @@ __all__ = ["Drawn", "Pixels", "draw_sources"]
 
 _BATCH = 32
 """Stamps that are drawn together."""
+_EMPTY = {
+    "flux": np.nan,
+    "flux_err": np.nan,
+    "neighbor": 0,
+    "covariance": 0.0,
+    "chi2": np.nan,
+    "lit": 0,
+    "flags": int(FitFlag.NO_PIXELS),
+}
+"""What the fit says of a source of which there are no pixels."""
 _POINT = 0.02
 """Half-light radius over FWHM below which a source is a point."""
 
@@ -52,6 +63,101 @@ class Drawn:
     profiles: list[SourceStamp]
     """Of unit flux through the PSF; boxes may reach beyond the pixels."""
     fit: AmplitudeFit
+    """Its images of the pixels are empty once sources were taken."""
+
+    def taken(
+        self, rows: NDArray[np.intp], names: NDArray[np.intp] | None, origin: tuple[int, int]
+    ) -> Drawn:
+        """Return some of the sources, on other pixels.
+
+        Parameters
+        ----------
+        rows : (m,) int
+            Of the sources.
+        names : (n,) int or None
+            Number that each source has among those of the frame, from 0; None leaves ids.
+        origin : (int, int)
+            (y, x) of the first pixel in the new ones.
+        """
+        fit, (y, x) = self.fit, origin
+        ids = fit.id if names is None else (np.asarray(names) + 1).astype(np.int32)
+        known = np.zeros(int(fit.id.max(initial=0)) + 1, dtype=np.int32)
+        known[fit.id] = ids
+        empty = np.empty((0, 0))
+        kept = {
+            name: getattr(fit, name)[rows] for name in ("flux", "flux_err", "covariance", "chi2")
+        }
+        profiles = [
+            replace(stamp, id=int(ids[row]), origin=(stamp.origin[0] + y, stamp.origin[1] + x))
+            for row, stamp in ((int(row), self.profiles[int(row)]) for row in rows)
+        ]
+        return Drawn(
+            profiles,
+            AmplitudeFit(
+                id=ids[rows],
+                neighbor=known[fit.neighbor[rows]],
+                lit=fit.lit[rows],
+                flags=fit.flags[rows],
+                residual=empty,
+                weight=empty,
+                **kept,
+            ),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Drawn]) -> Drawn:
+        """Return the sources of several parts; at least one."""
+        told = {
+            field.name: np.concatenate([getattr(part.fit, field.name) for part in parts])
+            for field in fields(AmplitudeFit)
+            if field.name not in {"residual", "weight"}
+        }
+        empty = np.empty((0, 0))
+        profiles = [stamp for part in parts for stamp in part.profiles]
+        return cls(profiles, AmplitudeFit(**told, residual=empty, weight=empty))
+
+    def filled(self, rows: NDArray[np.intp], count: int) -> Drawn:
+        """Return all of so many sources, of which only some rows could be drawn.
+
+        The others have no light, and no flux.
+        """
+        profiles = [
+            SourceStamp(number + 1, (0, 0), np.zeros((1, 1), dtype=np.float32))
+            for number in range(count)
+        ]
+        for row, stamp in zip(rows, self.profiles, strict=True):
+            profiles[int(row)] = stamp
+        told: dict[str, Any] = {"id": np.arange(1, count + 1, dtype=np.int32)}
+        for name, empty in _EMPTY.items():
+            values = np.full(count, empty, dtype=getattr(self.fit, name).dtype)
+            values[rows] = getattr(self.fit, name)
+            told[name] = values
+        none = np.empty((0, 0))
+        return Drawn(profiles, AmplitudeFit(**told, residual=none, weight=none))
+
+    def numbered(self, rows: NDArray[np.intp]) -> Drawn:
+        """Return some of the sources with ids from 1; a neighbor that is left out is none."""
+        part = self.taken(rows, None, (0, 0))
+        ids = np.arange(1, len(rows) + 1, dtype=np.int32)
+        known = np.zeros(int(max(self.fit.id.max(initial=0), self.fit.neighbor.max(initial=0))) + 1)
+        known = known.astype(np.int32)
+        known[part.fit.id] = ids
+        neighbor = known[part.fit.neighbor]
+        covariance = np.where(neighbor > 0, part.fit.covariance, 0.0)
+        fit = replace(part.fit, id=ids, neighbor=neighbor, covariance=covariance)
+        profiles = [
+            replace(stamp, id=int(number))
+            for number, stamp in zip(ids, part.profiles, strict=True)
+        ]
+        return Drawn(profiles, fit)
+
+    def models(self, band: str) -> list[SourceStamp]:
+        """Return the light of the sources in the unit of the frame; nothing without a flux."""
+        flux = np.nan_to_num(self.fit.flux)
+        return [
+            replace(stamp, data=(amount * stamp.data).astype(np.float32), band=band)
+            for stamp, amount in zip(self.profiles, flux, strict=True)
+        ]
 
 
 def draw_sources(found: Detections, pixels: Pixels, engine: Engine, *, sweeps: int) -> Drawn:

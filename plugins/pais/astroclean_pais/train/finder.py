@@ -144,8 +144,7 @@ class FinderTraining(StreamTraining):
         """Write ONNX file, card and example from the averaged weights."""
         from astroclean_pais.train.shipping import export_finder  # noqa: PLC0415 - imports keras
 
-        with self._trained.averaged() as model:
-            return export_finder(model, self._validation, folder)
+        return export_finder(self._trained.average, self._validation, folder)
 
 
 def _shift(top: int, left: int) -> NDArray[np.float32]:

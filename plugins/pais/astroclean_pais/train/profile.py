@@ -126,8 +126,7 @@ class ProfileTraining(StreamTraining):
         """Write ONNX file, card and example from the averaged weights."""
         from astroclean_pais.train.shipping import export_profile  # noqa: PLC0415 - imports keras
 
-        with self._trained.averaged() as model:
-            return export_profile(model, self._validation, folder)
+        return export_profile(self._trained.average, self._validation, folder)
 
 
 def _fits(about: NDArray[np.float32], *, is_small: bool) -> NDArray[np.bool_]:
