@@ -425,7 +425,7 @@ def test_stage_that_needs_the_whole_frame_is_refused_before_the_run(
 
 def test_limit_below_one_row_says_what_is_needed(tmp_path: Path) -> None:
     write_exposure(tmp_path / "raw.fits", seed=2, shape=(420, 90))
-    with pytest.raises(NeedError, match=r"need \d+ MB a process"):
+    with pytest.raises(NeedError, match=r"halo of \d+ rows that stage 'lacosmic' .* need \d+ MB"):
         cleaned(tmp_path / "out", tmp_path / "raw.fits", max_memory="230 MB")
 
 

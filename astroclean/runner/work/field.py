@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.stage.change import sample_step, sky_of
-from astroclean.core.stage.scope import Chunk, measure
+from astroclean.core.stage.scope import Chunk, measure, scope_of
 from astroclean.io.scratch.rowstore import row_blocks
 from astroclean.runner.plan.chunks import Pass
 from astroclean.runner.work.finish import FinishedFrame
@@ -292,7 +292,7 @@ class Field:
             frame_id, stars = row.frame_id, None
             if stage.needs().uses_psf and origin.psf is not None and row.psf is None:
                 stars = origin.psf.survey(row)
-            survey = stage.scope(row).survey
+            survey = scope_of(stage, row).survey
             del row  # before others are read
             start, remarks = time.perf_counter(), Remarks()
             with faults_named(stage, frame_id, remarks):
