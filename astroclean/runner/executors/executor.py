@@ -151,16 +151,16 @@ def called(function: Callable[[Any], Any], item: Any) -> Any:
     try:
         return function(item)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - handed to the runner
-        told = error if _can_travel(error) else _retold(error)
-        vars(told)["seconds"] = time.perf_counter() - started
-        return told
+        handed = error if _can_travel(error) else _retold(error)
+        vars(handed)["seconds"] = time.perf_counter() - started
+        return handed
 
 
 def _retold(error: BaseException) -> RuntimeError:
-    told = RuntimeError(f"{type(error).__name__}: {error}")
+    handed = RuntimeError(f"{type(error).__name__}: {error}")
     for note in getattr(error, "__notes__", ()):
-        told.add_note(note)
-    return told
+        handed.add_note(note)
+    return handed
 
 
 def _can_travel(error: BaseException) -> bool:

@@ -61,7 +61,7 @@ class ChunkPlan:
 
     passes: tuple[Pass, ...]
 
-    def told(self, height: int) -> str:
+    def described(self, height: int) -> str:
         """Return how a frame of so many rows is cut, in words."""
         return ", then ".join(
             f"{-(-height // one.rows)} chunks of {one.rows} rows with a halo of {one.halo}"

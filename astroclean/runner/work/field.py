@@ -251,9 +251,9 @@ class Field:
         frame = origin.exposure.frame(origin.slot, (seen, slice(0, origin.shape[1])))
         return self._part(band, frame, origin=(seen.start, 0), own=own, measured=measured or {})
 
-    def _part(self, band: str, frame: Frame, **told: Any) -> Frame:
+    def _part(self, band: str, frame: Frame, **where: Any) -> Frame:
         """Return a frame that knows where in its larger one it lies, and the sky there."""
-        place = {"origin": (0, 0), "shape": self.origins[band].shape, **told}
+        place = {"origin": (0, 0), "shape": self.origins[band].shape, **where}
         chunk = Chunk(sky=self._skies[band], **place)
         return frame.replace(chunk=chunk)
 
@@ -327,5 +327,5 @@ class Field:
         if self._plan is None:
             return ""
         assert end.common is not None
-        told = self._plan.told(end.shape[0])
-        return f"{end.common.frame_id}: processed in {told}"
+        cut = self._plan.described(end.shape[0])
+        return f"{end.common.frame_id}: processed in {cut}"

@@ -245,5 +245,5 @@ class JoinedSources:
                 for s in whole.stamps
                 if int(s.id) in ids
             ),
-            Grid.of(frame),
+            Grid.from_frame(frame),
         )
