@@ -55,6 +55,8 @@ class Total(float):
             return cls(math.nan if any(map(math.isnan, rows)) else sum(rows))
         return cls(sum(map(Fraction, rows), Fraction()))
 
+    of = Renamed("from_pixels")
+
     def joined(self, other: float) -> Total:
         """Return the sum of both."""
         theirs = other.exact if isinstance(other, Total) else Fraction(other)

@@ -123,8 +123,9 @@ def _problem_of(scope: Any) -> tuple[str, str] | None:
         is_whole = isinstance(rows, Integral) and not isinstance(rows, bool)
         if not (is_whole and rows >= least) and not (name == "halo" and rows is None):
             return f"'{name}' of a scope must be rows, {least} or more", repr(rows)
-    if not (scope.survey is None or isinstance(scope.survey, Survey)):
-        return "'survey' of a scope must be a Survey", type(scope.survey).__name__
+    survey: Any = scope.survey
+    if not (survey is None or isinstance(survey, Survey)):
+        return "'survey' of a scope must be a Survey", type(survey).__name__
     return None
 
 

@@ -116,7 +116,7 @@ def _psf_images(name: str, psfs: Sequence[Psf | None], common: fits.Header) -> I
 
     Planes of a cube that have the same share it; where they differ, cards tell whose each image is.
     """
-    known = {plane: psf for plane, psf in enumerate(psfs) if psf is not None}
+    known: dict[int | None, Psf] = {n: psf for n, psf in enumerate(psfs) if psf is not None}
     first = next(iter(known.values()))
     shared = len(known) == len(psfs) and all(_is_same(psf, first) for psf in known.values())
     told = f", FWHM {first.fwhm_pixels:.3f} px" if shared else " of each plane"
@@ -124,7 +124,7 @@ def _psf_images(name: str, psfs: Sequence[Psf | None], common: fits.Header) -> I
     for keyword in ("EXTVER", OWNER_KEYWORD, WRITER_KEYWORD):
         header.append(common.cards[keyword])
     header[LAYER_KEYWORD] = (name, f"layer of which this is the PSF{told}")
-    of_planes = {None: first} if shared else known
+    of_planes: dict[int | None, Psf] = {None: first} if shared else known
     yield _joined(
         f"{name}{PSF}", {n: psf.stamps for n, psf in of_planes.items()}, of_planes, header
     )

@@ -32,9 +32,10 @@ def wide() -> Psf:
 
 
 def varying() -> Psf:
-    stamps = np.stack([Psf.gaussian(fwhm_pixels=3.0 + n).stamps[0][:15, :15] for n in range(3)])
-    side = min(stamp.shape[0] for stamp in stamps)
-    even = np.stack([stamp[:side, :side] for stamp in stamps])
+    stamps = [Psf.gaussian(fwhm_pixels=width).stamps[0] for width in (3.0, 4.0, 5.0)]
+    side = min(len(stamp) for stamp in stamps)
+    first = [(len(stamp) - side) // 2 for stamp in stamps]
+    even = np.stack([s[n : n + side, n : n + side] for s, n in zip(stamps, first, strict=True)])
     return Psf(even, [(1.0, 2.0), (10.0, 3.5), (6.0, 9.0)], computed=True)
 
 
