@@ -58,6 +58,8 @@ class _Common:
     sources: Sources | None
     """Of a frame in one piece."""
     sources_of: str | None
+    sources_unit: Any
+    """Unit of the pixels that they were found on."""
     tables: Mapping[str, QTable]
 
     @classmethod
@@ -71,6 +73,7 @@ class _Common:
             state.branch,
             state.sources if is_whole else None,
             state.sources_of,
+            science.unit if state.sources_of is None else state.layers[state.sources_of].unit,
             state.tables,
         )
 
@@ -97,6 +100,8 @@ class FinishedFrame:
     """Those that any chunk gave, without pixels."""
     joined: JoinedSources | None = None
     """Sources of the chunks, where there are several."""
+    wcs: Any = None
+    """Of the frame: that of its first chunk, which begins with its first row."""
 
     def add(self, before: Frame, state: FrameState, own: slice) -> None:
         """Add a chunk.
@@ -111,6 +116,7 @@ class FinishedFrame:
             Rows of both that are the chunk's own.
         """
         after = state.science or state.frame
+        self.wcs = after.wcs if self.common is None else self.wcs
         flags = after.flags
         if state.frame.flags.shape == flags.shape:
             flags = flags | state.frame.flags
@@ -172,6 +178,9 @@ class FinishedFrame:
         )
         if common.sources_of is not None:
             label = self.slot.label_of(common.sources_of)
+        if sources is not None and sources.grid is not None and sources.grid.is_frame:
+            # Chunks and saved states leave it out.
+            sources = replace(sources, grid=replace(sources.grid, wcs=sources.grid.wcs or self.wcs))
         return FrameWork(
             output,
             self._record(common, images, sources, pictures=pictures),
@@ -179,6 +188,7 @@ class FinishedFrame:
             account.scores,
             account.remarks,
             sources_label=label,
+            sources_unit=common.sources_unit,
             tables=common.tables,
         )
 

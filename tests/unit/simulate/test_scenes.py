@@ -31,6 +31,7 @@ from astroclean.simulate.contaminated import (
     ContaminatedConfig,
     simulate_contaminated,
 )
+from astroclean.simulate.crowded import simulate_crowded
 from astroclean.simulate.psfs import PsfRange
 from astroclean.simulate.stamps import StampConfig, simulate_stamp
 from astroclean.simulate.tracking import (
@@ -51,6 +52,7 @@ SIMULATORS = [
     simulate_contaminated,
     simulate_cirrus,
     simulate_blends,
+    simulate_crowded,
     simulate_stamp,
     simulate_tracking,
 ]
