@@ -50,7 +50,6 @@ class Detections:
         """Return some of them."""
         return Detections(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
-
     def moved(self, y: float, x: float) -> Detections:
         """Return them with another origin of the pixels."""
         return replace(self, y=self.y + y, x=self.x + x)

@@ -80,8 +80,8 @@ def tell_of_domain(bands: Sequence[Any], count: int, *, where: str) -> None:
     area = bands[0].usable.size / 256**2
     if count > _DENSEST * area:
         _warn(
-            f"{where}: {count / area:.0f} sources in 256 x 256 pixels, the networks were trained on "
-            f"at most {_DENSEST:.0f}"
+            f"{where}: {count / area:.0f} sources in 256 x 256 pixels, the networks were trained "
+            f"on at most {_DENSEST:.0f}"
         )
 
 

@@ -14,16 +14,16 @@ from astroclean.core.image.frame import Frame
 from astroclean.core.image.layer import BACKGROUND, LayerSpec
 from astroclean.core.parallel import in_threads
 from astroclean.core.sources.shares import with_shares
-from astroclean.core.sources.sources import Sources, SourceStamp
+from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.deblend import MODEL, Deblender
 from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.results import Separation
 from astroclean.core.stage.scope import Scope, chunk_of
-from astroclean.errors import StageError, SuspectWarning
+from astroclean.errors import SuspectWarning
 from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean.tiling.background import MeshSettings
-from astroclean_pais.bands import is_aligned, placed_in
+from astroclean_pais.bands import Band, is_aligned, placed_in
 from astroclean_pais.blocks import AROUND, CORE, blocks_of
 from astroclean_pais.calibration import calibration_beside
 from astroclean_pais.catalogue import Found, catalogue_of
@@ -32,7 +32,7 @@ from astroclean_pais.domain import tell_of_domain
 from astroclean_pais.features import features
 from astroclean_pais.segmentation import segmentation_of
 from astroclean_pais.sky import SkySurvey
-from astroclean_pais.sweeps import Drawn, Pixels, draw_sources
+from astroclean_pais.sweeps import Drawn, draw_sources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.image.frameset import FrameSet
+    from astroclean.core.sources.sources import SourceStamp
     from astroclean.core.stage.needs import Identity
     from astroclean_pais.blocks import Block
     from astroclean_pais.sky import Sky
@@ -52,7 +53,7 @@ _MULTIPLE = 16
 _NEAR = 64
 """Pixels around a core whose sources are fitted with it."""
 _SEAM = 0.5
-"""Pixels beyond a core to which its detections are kept, until both sides of a seam are compared."""
+"""Pixels beyond a core to which detections are kept, until both sides of a seam are compared."""
 
 
 class PaisOptions(EngineOptions):
@@ -90,7 +91,8 @@ class PaisDeblender(Deblender):
         super().__init__(options, identity=identity)
         card = named_card(_CARDS, "pais", self.options.weights)
         self._finder = StageNetwork(card, self.options)
-        self._profile = StageNetwork(named_card(_CARDS, "pais", self.options.profiles), self.options)
+        drawing = named_card(_CARDS, "pais", self.options.profiles)
+        self._profile = StageNetwork(drawing, self.options)
         self._calibration, self._calibration_digest = calibration_beside(card)
 
     def needs(self) -> Needs:
@@ -174,7 +176,7 @@ class PaisDeblender(Deblender):
             {name: one.numbered(kept) for name, one in full.items()},
         )
 
-    def _band(self, frame: Frame) -> _Band:
+    def _band(self, frame: Frame) -> Band:
         assert frame.psf is not None  # needed, hence checked by the base class
         sky: Sky = self.measured(frame)
         if sky.stated is not None and not sky.is_believed:
@@ -185,10 +187,10 @@ class PaisDeblender(Deblender):
                 SuspectWarning,
                 stacklevel=2,
             )
-        return _Band(frame, sky)
+        return Band(frame, sky)
 
-    def _detected(self, bands: Sequence[_Band]) -> Detections:
-        """Return the sources of bands on one grid, those of a chunk's own blocks and beside them."""
+    def _detected(self, bands: Sequence[Band]) -> Detections:
+        """Return the sources of bands on one grid, those of a chunk's blocks and beside them."""
         frame = bands[0].frame
         blocks = list(blocks_of(frame.shape, chunk_of(frame)))
         width = float(np.mean([band.fwhm for band in bands]))
@@ -213,7 +215,7 @@ class PaisDeblender(Deblender):
         tell_of_domain(bands, len(found), where=f"{frame.frame_id}, stage '{self.name}'")
         return found
 
-    def _drawn(self, band: _Band, found: Detections) -> tuple[NDArray[np.intp], Drawn]:
+    def _drawn(self, band: Band, found: Detections) -> tuple[NDArray[np.intp], Drawn]:
         """Return which sources could be drawn, and their profiles and fluxes."""
         frame = band.frame
         engine = self._profile.engine
@@ -244,7 +246,7 @@ class PaisDeblender(Deblender):
         sorting = np.argsort(order, kind="stable")
         return order[sorting], drawn.taken(sorting, None, (0, 0))
 
-    def _separated(self, band: _Band, found: Detections) -> Separation:
+    def _separated(self, band: Band, found: Detections) -> Separation:
         rows, drawn = self._drawn(band, found)
         with np.errstate(invalid="ignore", divide="ignore"):
             is_sure = drawn.fit.flux / drawn.fit.flux_err >= self.options.min_snr
@@ -253,7 +255,7 @@ class PaisDeblender(Deblender):
         return self._answer({"": band}, {"": found}, {"": drawn.numbered(kept)})[""]
 
     def _answer(
-        self, bands: dict[str, _Band], found: dict[str, Detections], drawn: dict[str, Drawn]
+        self, bands: dict[str, Band], found: dict[str, Detections], drawn: dict[str, Drawn]
     ) -> dict[str, Separation]:
         """Return the same sources as each band has them."""
         stamps: list[SourceStamp] = []
@@ -280,9 +282,7 @@ class PaisDeblender(Deblender):
             )
         return answers
 
-    def _table(
-        self, band: _Band, found: Detections, drawn: Drawn, labels: NDArray[np.int32]
-    ) -> Any:
+    def _table(self, band: Band, found: Detections, drawn: Drawn, labels: NDArray[np.int32]) -> Any:
         calibration = self._calibration
         told = Found(
             found.x,
@@ -313,9 +313,9 @@ def _with_bands(tables: dict[str, Any], name: str) -> Any:
         for band, other in tables.items():
             for column in ("flux", "flux_err"):
                 table[f"{column}_{band}"] = other[column]
-                table[f"{column}_{band}"].info.description = (
-                    f"{other[column].info.description}, band {band}"
-                )
+                table[
+                    f"{column}_{band}"
+                ].info.description = f"{other[column].info.description}, band {band}"
     return table
 
 
@@ -329,44 +329,3 @@ def _owned(values: NDArray[np.float64], pixels: slice, length: int) -> NDArray[n
     low = -np.inf if pixels.start == 0 else pixels.start - 0.5
     high = np.inf if pixels.stop == length else pixels.stop - 0.5
     return np.asarray((values >= low) & (values < high))
-
-
-class _Band:
-    """A frame with its sky and noise."""
-
-    def __init__(self, frame: Frame, sky: Sky) -> None:
-        assert frame.psf is not None
-        origin = chunk_of(frame).origin
-        self.frame, self.sky = frame, sky
-        self.level = sky.background.level(origin, frame.shape)
-        self.noise = sky.noise(origin, frame.shape)
-        self.variance = sky.variance(frame)
-        self.usable = frame.usable & np.isfinite(self.variance)
-        self.light = np.where(self.usable, frame.data - self.level, np.float32(0))
-        self.fwhm = frame.psf.fwhm_pixels
-
-    def pixels(self, block: Block) -> Pixels:
-        """Return what is deblended of a block."""
-        assert self.frame.psf is not None
-        middle = [(side.start + side.stop - 1) / 2 for side in block.core]
-        return Pixels(
-            self.light[block.read],
-            self.variance[block.read],
-            self.usable[block.read],
-            float(np.median(self.noise[block.read])),
-            self.frame.psf.fine_at(middle[1], middle[0]),
-            self.fwhm,
-        )
-
-    def without_sky(self) -> Frame:
-        """Return the frame less its sky."""
-        return self.frame.replace(data=(self.frame.data - self.level).astype(np.float32))
-
-    def left(self, stamps: Sequence[SourceStamp]) -> NDArray[np.float32]:
-        """Return the frame less all shares; it and they add up to the frame."""
-        total = np.zeros(self.frame.shape)
-        for stamp in stamps:
-            assert stamp.share is not None
-            on_image, of_box = stamp.overlap(self.frame.shape)
-            total[on_image] += stamp.share[of_box]
-        return np.asarray(self.frame.data - total, dtype=np.float32)

@@ -145,8 +145,7 @@ class Drawn:
         covariance = np.where(neighbor > 0, part.fit.covariance, 0.0)
         fit = replace(part.fit, id=ids, neighbor=neighbor, covariance=covariance)
         profiles = [
-            replace(stamp, id=int(number))
-            for number, stamp in zip(ids, part.profiles, strict=True)
+            replace(stamp, id=int(number)) for number, stamp in zip(ids, part.profiles, strict=True)
         ]
         return Drawn(profiles, fit)
 
@@ -205,9 +204,7 @@ def _fitted(profiles: Sequence[SourceStamp], pixels: Pixels) -> AmplitudeFit:
 class _Stamps:
     """The boxes of sources on an image, in groups of one side."""
 
-    def __init__(
-        self, middle: NDArray[np.intp], sides: NDArray[np.intp], pixels: Pixels
-    ) -> None:
+    def __init__(self, middle: NDArray[np.intp], sides: NDArray[np.intp], pixels: Pixels) -> None:
         self._middle, self._sides, self._pixels = middle, sides, pixels
         self._room = max(SIDES)
 

@@ -63,7 +63,7 @@ def build_finder() -> keras.Model:
         len(HEADS),
         1,
         dtype="float32",
-        bias_initializer=lambda shape, dtype=None: keras.ops.convert_to_tensor(first, dtype),
+        bias_initializer=lambda _shape, dtype=None: keras.ops.convert_to_tensor(first, dtype),
         name="maps",
     )
     return keras.Model(planes, maps(mixed), name="finder")
