@@ -13,17 +13,17 @@ import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import astroclean_pais
 import numpy as np
+from astroclean_pais.calibration import Calibration
+from astroclean_pais.stage import PaisDeblender, PaisOptions
 from scipy.optimize import minimize
 
-import astroclean_pais
 from astroclean.core.image.frame import Frame
 from astroclean.evaluation.light import source_snr
 from astroclean.evaluation.matching import WANTED_SNR, match_catalogue, plain, positions
 from astroclean.simulate.crowded import simulate_crowded
 from astroclean.simulate.scene import Scene
-from astroclean_pais.calibration import Calibration
-from astroclean_pais.stage import PaisDeblender, PaisOptions
 
 _CARD = Path(astroclean_pais.__file__).parent / "cards" / "pais-astroclean.calibration.toml"
 _LOW = 0.12

@@ -39,7 +39,7 @@ class Grid:
         ny, nx = frame.data.shape
         return cls((ny, nx), frame.wcs)
 
-    of = from_frame  # its name before
+    of = Renamed("from_frame")
 
     @property
     def is_frame(self) -> bool:
