@@ -177,9 +177,7 @@ def _told(
     return told
 
 
-def _lengthened(
-    sky: Sky, trail: Trail, limits: Limits, probability: NDArray[np.float32]
-) -> Trail:
+def _lengthened(sky: Sky, trail: Trail, limits: Limits, probability: NDArray[np.float32]) -> Trail:
     """Return a trail as it is with small sources left in the sky, if it is longer there.
 
     Its dashes, or what stands out of a noisy one, are small sources too.
