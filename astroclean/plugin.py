@@ -13,8 +13,9 @@ from astroclean.core.image.grid import Grid
 from astroclean.core.image.layer import BACKGROUND, Layer, LayerSpec
 from astroclean.core.psf.psf import Psf
 from astroclean.core.run_cache import cached_for_run
+from astroclean.core.sources.shares import model_image, with_shares
 from astroclean.core.sources.sources import Sources, SourceStamp
-from astroclean.core.stage.kinds.deblend import Deblender
+from astroclean.core.stage.kinds.deblend import MODEL, SEGMENTATION, Deblender
 from astroclean.core.stage.kinds.deconvolve import Deconvolver
 from astroclean.core.stage.kinds.mask import Masker
 from astroclean.core.stage.kinds.remove import SourceRemover
@@ -39,6 +40,8 @@ from astroclean.errors import AstrocleanError, AstrocleanWarning, StageError, Su
 
 __all__ = [
     "BACKGROUND",
+    "MODEL",
+    "SEGMENTATION",
     "WHOLE",
     "AstrocleanError",
     "AstrocleanWarning",
@@ -77,5 +80,7 @@ __all__ = [
     "TableResource",
     "Upsampling",
     "cached_for_run",
+    "model_image",
     "pixels_to_fill",
+    "with_shares",
 ]

@@ -72,6 +72,15 @@ _TUNED = (
     Entry("photutils tuned", "photutils", {"thresh": 2.5, "deblend_cont": 0.0005}),
     Entry("peer-sourceextractor tuned", "peer-sourceextractor", {"deblend_cont": 0.0005}),
 )
+# The same, on seeds 1001 to 1004 of `crowded`.
+_CROWDED = (
+    *_TUNED[:2],
+    Entry(
+        "peer-sourceextractor tuned",
+        "peer-sourceextractor",
+        {"deblend_cont": 0.0005, "thresh": 1.2},
+    ),
+)
 
 CONTESTS = (
     Contest(
@@ -96,6 +105,13 @@ CONTESTS = (
         "deblend",
         "blends",
         (*_plain("sep", "photutils", "peer-sourceextractor"), *_TUNED, *_plain("peer-scarlet2")),
+        8,
+    ),
+    Contest(
+        "deblend-crowded",
+        "deblend",
+        "crowded",
+        (*_plain("sep", "photutils", "peer-sourceextractor"), *_CROWDED, *_plain("peer-scarlet2")),
         8,
     ),
     Contest(

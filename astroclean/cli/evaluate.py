@@ -9,7 +9,7 @@ from astroclean.cli.evaluation_scenes import TABLES, add_scene_arguments, source
 from astroclean.core.configs import toml_value
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError
-from astroclean.evaluation.contest import SPEED, Contestant, hold_contest
+from astroclean.evaluation.contest import SPEED, TIME, Contestant, hold_contest
 from astroclean.evaluation.evaluation import evaluated_kinds, find_evaluation
 from astroclean.evaluation.figure import draw_figure
 from astroclean.evaluation.table import Table
@@ -80,7 +80,7 @@ def run(arguments: Namespace) -> int:
     figures = [_figure(text) for text in arguments.figure]
     source = source_of(arguments, evaluation, options)
     verdict = hold_contest(evaluation, contestants, source.scenes, catalogue=catalogue)
-    columns = (*evaluation.columns, SPEED)
+    columns = (*evaluation.columns, SPEED, TIME)
     table = Table(arguments.kind, columns, verdict.rows, source.about)
     print(table.to_json() if arguments.json else table.to_text())
     for path, word in figures:

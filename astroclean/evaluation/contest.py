@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from astroclean.evaluation.evaluation import Evaluation
     from astroclean.simulate.scene import Scene
 
-__all__ = ["SPEED", "Contestant", "Verdict", "hold_contest"]
+__all__ = ["SPEED", "TIME", "Contestant", "Verdict", "hold_contest"]
 
 SPEED = Column("speed", "pixels a second, in this run on this machine", "Mpix/s", ".2f")
+TIME = Column("time", "seconds a scene, likewise", "s", ".2f")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +79,10 @@ def hold_contest(
         A plugin failed.
     """
     kept = [_Kept() for _ in contestants]
-    seconds, pixels = [0.0] * len(contestants), 0
+    seconds, pixels, count = [0.0] * len(contestants), 0, 0
     for scene in scenes:
         pixels += sum(one.frame.data.size for one in scene.by_band.values())
+        count += 1
         given = _catalogued(scene, catalogue)
         for index, contestant in enumerate(contestants):
             stage = contestant.stage
@@ -100,7 +102,7 @@ def hold_contest(
             kept[index].keep(evaluation, trials)
     rows, panels = [], []
     for contestant, own, spent in zip(contestants, kept, seconds, strict=True):
-        speed = {SPEED.name: pixels / 1e6 / spent} if spent else {}
+        speed = {SPEED.name: pixels / 1e6 / spent, TIME.name: spent / count} if spent else {}
         rows += [
             replace(row, plugin=contestant.label, values={**row.values, **speed})
             for row in own.rows(evaluation)

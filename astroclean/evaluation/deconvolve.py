@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.sources.blendedness import blendedness
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.binning import class_quantiles
 from astroclean.evaluation.evaluation import nothing_to_inject
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
 from astroclean.evaluation.light import light_of, own_and_total, source_snr
-from astroclean.evaluation.metrics.deblend import blendedness, scatter
+from astroclean.evaluation.metrics.deblend import scatter
 from astroclean.evaluation.metrics.deconvolve import Shape, psf_leak, psnr, shape_of, ssim
 from astroclean.evaluation.metrics.remove import spread
 from astroclean.evaluation.table import Column, Row

@@ -25,6 +25,7 @@ __all__ = [
     "plain",
     "positions",
     "total_flux",
+    "total_flux_error",
 ]
 
 WANTED_SNR = 5.0
@@ -67,7 +68,7 @@ def match_catalogue(
     Returns
     -------
     Matching
-        Nearest first, each source and each entry once.
+        Each source and each entry once: see `match_positions`.
     """
     pairs = match_positions(places, positions(true), radius=radius)
     recovered, genuine = np.zeros(len(true), dtype=bool), np.zeros(len(places), dtype=bool)
@@ -116,7 +117,25 @@ def mapped(places: NDArray[np.float64], wcs: WCS | None, other: WCS | None) -> N
 
 def total_flux(sources: Sources, band: str = "") -> NDArray[np.float64]:
     """Return the flux of each source: that of a band where the catalogue has it, else the total."""
-    for name in (f"flux_{band}", *_TOTAL_FLUXES):
+    return _numbers(sources, _flux_column(sources, band))
+
+
+def total_flux_error(sources: Sources, band: str = "") -> NDArray[np.float64]:
+    """Return the standard deviation of what `total_flux` gives; NaN where none is told."""
+    name = _flux_column(sources, band)
+    return _numbers(
+        sources, f"{name}_err", f"flux_err_{band}" if band and name.endswith(f"_{band}") else ""
+    )
+
+
+def _flux_column(sources: Sources, band: str) -> str:
+    names = (f"flux_{band}", *_TOTAL_FLUXES) if band else _TOTAL_FLUXES
+    return next((name for name in names if name in sources.table.colnames), "")
+
+
+def _numbers(sources: Sources, *names: str) -> NDArray[np.float64]:
+    """Return the first of some columns that there is; NaN where there is none."""
+    for name in names:
         if name in sources.table.colnames:
             return plain(sources.table[name])
     return np.full(len(sources), np.nan)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from astroclean.simulate.detector import CameraRange
     from astroclean.simulate.psfs import PsfRange
 
-__all__ = ["Band", "BandRange", "Bands", "draw_bands"]
+__all__ = ["Band", "BandRange", "Bands", "draw_bands", "make_wcs"]
 
 _CENTER = 150.1, 2.2
 """ICRS of the middle of every field, deg."""
@@ -46,6 +46,8 @@ def _by_name(told: Any) -> Any:
         told = [name for name in map(str.strip, told.split(",")) if name]
     if not isinstance(told, (list, tuple)):
         return told
+    if not told:
+        raise ValueError("names no band; as in bands=g,r, or leave it out for one image")
     if len(set(told)) != len(told):
         raise ValueError("a band is named twice")
     return {name: {} for name in told}
@@ -123,14 +125,23 @@ def draw_bands(
                 draw_psf(rng, psf.model_copy(update={"fwhm": widths})),
                 sides,
                 ratio,
-                _wcs(sides, limits.pixel_scale),
+                make_wcs(sides, limits.pixel_scale),
                 limits.pixel_scale,
             )
         )
     return drawn
 
 
-def _wcs(shape: tuple[int, int], pixel_scale: float) -> WCS:
+def make_wcs(shape: tuple[int, int], pixel_scale: float) -> WCS:
+    """Return a tangential WCS with north up whose middle is that of every field.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        (ny, nx) in pixels.
+    pixel_scale : float
+        Arcsec.
+    """
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
     wcs.wcs.crval = _CENTER

@@ -1,4 +1,4 @@
-"""Members of blends: their images on the pixels of any band, and the catalogue of them."""
+"""Members of blends: images on the pixels of any band, exposures of them, and the catalogue."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from astropy.nddata import StdDevUncertainty
 
+from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frame import Frame
 from astroclean.core.image.grid import Grid
+from astroclean.core.sources.blendedness import blendedness
 from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.simulate.galaxies import galaxy_stamp
 from astroclean.simulate.psfs import HALF, OVERSAMPLING
+from astroclean.simulate.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,10 +25,9 @@ if TYPE_CHECKING:
     from astroclean.simulate.band_grids import Band
     from astroclean.simulate.psfs import PsfModel
 
-__all__ = ["Canvas", "Member", "joint_sources", "sources_of", "sum_of"]
+__all__ = ["Canvas", "Member", "Shown", "cut_stamp", "exposed", "joint_sources", "sum_of"]
 
 _HALF = 35
-"""Pixels of the first band from the middle of a stamp to its edge."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +41,8 @@ class Member:
     """Electrons, one a band."""
     profiles: tuple[Any, ...]
     """galsim.GSObject or None for a star, one a band."""
+    half: int = _HALF
+    """Pixels of the first band from the middle of its stamp to the edge."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +67,11 @@ class Canvas:
         )
         return y, x
 
-    def stamp(self, number: int, member: Member, band: int) -> SourceStamp:
-        """Return the light of a member, all of it within the box before its edges are cut."""
+    def image(self, member: Member, band: int) -> tuple[NDArray[np.float64], tuple[int, int]]:
+        """Return the light of a member in its box, of sum 1, and (y, x) of its first pixel."""
         y, x = self.place(member)
         row, column = int(np.rint(y)), int(np.rint(x))
-        half = max(_HALF, int(_HALF * self.ratio))
+        half = max(member.half, int(member.half * self.ratio))
         profile, offset = member.profiles[band], (y - row, x - column)
         if profile is None and self.ratio == 1:
             phase = int(np.rint(offset[0] * OVERSAMPLING)), int(np.rint(offset[1] * OVERSAMPLING))
@@ -77,11 +83,66 @@ class Canvas:
             profile = profile if self.ratio == 1 else profile.dilate(self.ratio)
             image = galaxy_stamp(profile, self.psf, side=2 * half + 1, offset=offset)
             image = image / image.sum()
-        return _cut(number, member.flux[band] * image, (row - half, column - half), self.shape)
+        return image, (row - half, column - half)
+
+    def stamp(self, number: int, member: Member, band: int) -> SourceStamp:
+        """Return the light of a member, all of it within the box before its edges are cut."""
+        image, corner = self.image(member, band)
+        return cut_stamp(number, member.flux[band] * image, corner, self.shape)
 
     def stamps(self, members: Sequence[Member], band: int) -> list[SourceStamp]:
         """Return the light of all members."""
         return [self.stamp(number, member, band) for number, member in enumerate(members, start=1)]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Members as one band shows them, without noise."""
+
+    members: Sequence[Member]
+    canvas: Canvas
+    stamps: Sequence[SourceStamp]
+    """One of each member, in their order."""
+    index: int = 0
+    """Which of their fluxes is that of the band."""
+
+
+def exposed(rng: np.random.Generator, seen: Band, shown: Shown, *, name: str) -> Scene:
+    """Return one exposure of a band with its truth; the sky is taken off.
+
+    Parameters
+    ----------
+    rng : Generator
+        Draws the noise.
+    seen : Band
+        Camera, PSF and WCS.
+    shown : Shown
+        What there is to see.
+    name : str
+        ``frame_id``.
+    """
+    camera, shape = seen.camera, shown.canvas.shape
+    clean = sum_of(shown.stamps, shape)
+    data = camera.expose(clean + camera.sky, rng) - camera.sky
+    data += camera.read_noise * rng.standard_normal(shape)
+    variance = clean + camera.sky + camera.read_noise**2
+    frame = Frame(
+        data,
+        unit="electron",
+        uncertainty=StdDevUncertainty(np.sqrt(variance).astype(np.float32)),
+        psf=seen.psf.psf,
+        wcs=seen.wcs,
+        meta=seen.meta(),
+        frame_id=name,
+    )
+    is_source = clean > camera.noise
+    return Scene(
+        frame,
+        planes=np.where(is_source, np.uint32(MaskPlane.SOURCE), np.uint32(0)),
+        clean=clean.astype(np.float32),
+        sources=_sources_of(shown, clean, is_source),
+        notes={"fwhm_pixels": seen.psf.fwhm_pixels, "noise": camera.noise},
+    )
 
 
 def sum_of(stamps: Sequence[SourceStamp], shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -92,41 +153,35 @@ def sum_of(stamps: Sequence[SourceStamp], shape: tuple[int, int]) -> NDArray[np.
     return total
 
 
-def _cut(
+def cut_stamp(
     number: int, image: NDArray[np.float64], corner: tuple[int, int], shape: tuple[int, int]
 ) -> SourceStamp:
-    """Return the part of an image that lies in the frame."""
+    """Return the part of an image with its first pixel at ``corner`` that lies in the frame."""
     (y, x), (ny, nx) = corner, shape
     top, left = max(y, 0), max(x, 0)
     part = image[top - y : ny - y, left - x : nx - x]
     return SourceStamp(number, (top, left), np.ascontiguousarray(part, dtype=np.float32))
 
 
-def sources_of(
-    members: Sequence[Member],
-    canvas: Canvas,
-    stamps: Sequence[SourceStamp],
-    seen: tuple[NDArray[np.float64], NDArray[np.bool_], int],
-) -> Sources:
+def _sources_of(shown: Shown, clean: NDArray[np.float64], is_source: NDArray[np.bool_]) -> Sources:
     """Return catalogue, segmentation and stamps of one band."""
-    (clean, is_source, index), places = seen, [canvas.place(member) for member in members]
+    members, stamps = shown.members, shown.stamps
+    places = [shown.canvas.place(member) for member in members]
     strongest = np.zeros(clean.shape)
     segmentation = np.zeros(clean.shape, dtype=np.int32)
-    blendedness = []
+    blends = []
     for stamp in stamps:
         box = stamp.slices()
         wins = stamp.data > strongest[box]
         strongest[box][wins] = stamp.data[wins]
         segmentation[box][wins] = stamp.id
-        # 1 - S.S / S.M, weighted by the source's own light (Bosch et al. 2018).
-        own, every = np.sum(stamp.data.astype(float) ** 2), np.sum(stamp.data * clean[box])
-        blendedness.append(1 - own / max(every, 1e-30))
+        blends.append(blendedness(stamp.data, clean[box]))
     columns = {
         "x": [x for _, x in places],
         "y": [y for y, _ in places],
-        "flux": _electrons(members, index),
+        "flux": _electrons(members, shown.index),
         "kind": [member.kind for member in members],
-        "blendedness": np.clip(blendedness, 0, 1),
+        "blendedness": np.clip(blends, 0, 1),
     }
     labels = np.where(is_source, segmentation, 0).astype(np.int32)
     return Sources(_table(columns), labels, tuple(stamps))

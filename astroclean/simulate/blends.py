@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.nddata import StdDevUncertainty
 from pydantic import Field
 
-from astroclean.core.flags.planes import MaskPlane
-from astroclean.core.image.frame import Frame
 from astroclean.core.image.grid import Grid
 from astroclean.core.image.layer import Layer
 from astroclean.core.stage.options import Options
 from astroclean.errors import ConfigurationError
 from astroclean.simulate.band_grids import Band, Bands, draw_bands
-from astroclean.simulate.blend_images import Canvas, Member, joint_sources, sources_of, sum_of
+from astroclean.simulate.blend_images import (
+    Canvas,
+    Member,
+    Shown,
+    exposed,
+    joint_sources,
+    sum_of,
+)
 from astroclean.simulate.detector import CameraRange
 from astroclean.simulate.draws import Range, Share, log_uniform, uniform, whole
 from astroclean.simulate.galaxies import KINDS, GalaxyRange, draw_components
@@ -25,6 +30,7 @@ from astroclean.simulate.scene import Scene
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from astroclean.core.image.frame import Frame
 
 __all__ = ["BlendConfig", "FinerConfig", "simulate_blends", "simulate_finer"]
 
@@ -180,30 +186,10 @@ def _band_scene(
     about: tuple[str, BlendConfig],
 ) -> Scene:
     """Expose one band, and tell its truth."""
-    (seen, index), (name, config), shape = band, about, canvas.shape
-    camera, stamps = seen.camera, canvas.stamps(members, index)
-    clean = sum_of(stamps, shape)
-    data = camera.expose(clean + camera.sky, rng) - camera.sky
-    data += camera.read_noise * rng.standard_normal(shape)
-    variance = clean + camera.sky + camera.read_noise**2
-    frame = Frame(
-        data,
-        unit="electron",
-        uncertainty=StdDevUncertainty(np.sqrt(variance).astype(np.float32)),
-        psf=seen.psf.psf,
-        wcs=seen.wcs,
-        meta=seen.meta(),
-        frame_id=name,
-    )
-    is_source = clean > camera.noise
-    return Scene(
-        frame,
-        planes=np.where(is_source, np.uint32(MaskPlane.SOURCE), np.uint32(0)),
-        clean=clean.astype(np.float32),
-        fine=_fine(frame, members, canvas, index, config),
-        sources=sources_of(members, canvas, stamps, (clean, is_source, index)),
-        notes={"fwhm_pixels": seen.psf.fwhm_pixels, "noise": camera.noise},
-    )
+    (seen, index), (name, config) = band, about
+    shown = Shown(members, canvas, canvas.stamps(members, index), index)
+    scene = exposed(rng, seen, shown, name=name)
+    return replace(scene, fine=_fine(scene.frame, members, canvas, index, config))
 
 
 def _fine(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
@@ -20,7 +22,7 @@ from astroclean.core.image.grid import Grid
 from astroclean.core.psf.psf import Psf
 from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.errors import FitsReadError, FrameError
-from astroclean.io.products.catalogs import write_catalog, write_stamps
+from astroclean.io.products.catalogs import stamps_hdu, write_catalog, write_stamps
 from astroclean.registry.load import load_stage
 from astroclean.simulate.blends import simulate_blends
 from astroclean.simulate.write import write_scene
@@ -50,13 +52,16 @@ def source_lists(draw: st.DrawFn) -> Sources:
     bands = draw(st.sampled_from([[""], ["g", "longer"]]))
     side = st.integers(1, 5)
     same = draw(st.none() | st.tuples(side, side))
+    shares = draw(st.sampled_from(["none", "some", "all"]))
     stamps = []
     for source in draw(st.sets(st.sampled_from(ids))) if ids else ():
         for band in bands:
             shape = same or draw(st.tuples(side, side))
             origin = draw(st.tuples(st.integers(-9, 999), st.integers(-9, 999)))
             image = np.random.default_rng(source).normal(size=shape).astype(np.float32)
-            stamps.append(SourceStamp(source, origin, image, band))
+            has_share = shares == "all" or (shares == "some" and draw(st.booleans()))
+            share = -2 * image if has_share else None
+            stamps.append(SourceStamp(source, origin, image, band, share))
     return Sources(table, stamps=tuple(stamps))
 
 
@@ -76,6 +81,10 @@ def assert_same(found: Sources, given: Sources) -> None:
     for mine, theirs in zip(found.stamps, given.stamps, strict=True):
         assert mine.data.dtype == np.float32
         np.testing.assert_array_equal(mine.data, theirs.data)
+        assert (mine.share is None) == (theirs.share is None)
+        if mine.share is not None and theirs.share is not None:
+            assert mine.share.dtype == np.float32
+            np.testing.assert_array_equal(mine.share, theirs.share)
 
 
 def write_all(folder: Path, lists: list[tuple[str, Sources]], suffix: str) -> tuple[Path, Path]:
@@ -130,6 +139,61 @@ def test_the_table_of_images_is_one_hdu_that_others_read(tmp_path: Path) -> None
                 np.testing.assert_array_equal(row["data"].ravel(), stamp.data.ravel())
             if stamps is same:
                 assert rows["data"].shape == (2, 2, 3)
+
+
+@pytest.mark.parametrize("one_shape", [True, False])
+def test_models_and_shares_stand_side_by_side_with_their_unit(
+    one_shape: bool, tmp_path: Path
+) -> None:
+    image = np.arange(6, dtype=np.float32).reshape(2, 3)
+    first = SourceStamp(1, (0, 7), image, share=image + 1)
+    second = SourceStamp(2, (5, 6), image if one_shape else image[:1], share=None)
+    if one_shape:
+        second = replace(second, share=-image)
+    table = QTable({"id": [1, 2], "x": [3.0, 8.0], "y": [4.0, 2.0]})
+    lists = [("[0]", Sources(table, stamps=(first, second)))]
+    for unit, told in ((u.electron / u.s, "electron s-1"), (u.adu, "adu"), (u.one, None)):
+        target = io.BytesIO()
+        write_stamps(lists, target, unit=unit)
+        with fits.open(io.BytesIO(target.getvalue())) as hdus:
+            hdus.verify("exception")
+            columns = hdus["STAMPS"].columns
+            assert columns.names[-2:] == ["data", "share"]
+            assert [columns[name].unit for name in ("data", "share")] == [told, told]
+            assert hdus["STAMPS"].header["TCOMM8"] == "model: light of the source without noise"
+            np.testing.assert_array_equal(
+                hdus["STAMPS"].data["share"][0].ravel(), first.share.ravel()
+            )
+        path = tmp_path / "x_stamps.fits"
+        path.write_bytes(target.getvalue())
+        table.write(tmp_path / "x.ecsv", overwrite=True)
+        assert_same(Sources.read(tmp_path / "x.ecsv", stamps=path), lists[0][1])
+
+
+def test_without_shares_the_table_of_images_is_that_of_earlier_versions() -> None:
+    """The bytes were written by the version before there were shares."""
+    image = np.arange(6, dtype=np.float32).reshape(2, 3)
+    table = QTable({"id": [1, 2], "x": [3.0, 8.0], "y": [4.0, 2.0]})
+    stamps = (SourceStamp(1, (0, 7), image), SourceStamp(2, (5, 6), image[:1], "g"))
+    found = []
+    for listed in (stamps, stamps[:1]):
+        target = io.BytesIO()
+        write_stamps([("[0]", Sources(table, stamps=listed))], target, unit=u.adu)
+        found.append(hashlib.sha256(target.getvalue()[2880:]).hexdigest()[:16])
+    assert found == ["632f7dfb026fe670", "54e26bd465323330"]
+
+
+def test_an_image_that_does_not_fill_its_box_is_named(tmp_path: Path) -> None:
+    table = QTable({"id": [3], "x": [0.0], "y": [0.0]})
+    table.write(tmp_path / "x.ecsv")
+    image = np.ones((2, 3), np.float32)
+    stamp = SourceStamp(3, (0, 0), image, share=image)
+    hdu = stamps_hdu([("[0]", Sources(table, stamps=(stamp,)))])
+    hdu.data["ny"] = 4
+    hdu.writeto(tmp_path / "x_stamps.fits")
+    told = r"x_stamps\.fits: 'data' of source 3 must be .* 4 x 3 \(got 6 pixels\)"
+    with pytest.raises(FitsReadError, match=told):
+        Sources.read(tmp_path / "x.ecsv", stamps=tmp_path / "x_stamps.fits")
 
 
 def test_images_of_earlier_versions_are_read(tmp_path: Path) -> None:
@@ -194,8 +258,32 @@ def test_the_segmentation_of_a_run_comes_back_with_its_grid(
         place = found.grid.wcs.pixel_to_world(row["x"], row["y"])
         assert abs(place.ra - row["ra"]) < 1e-7 * u.deg
         assert abs(place.dec - row["dec"]) < 1e-7 * u.deg
-    layer = Frame.read(f"{out / 'x_clean.fits'}[SEGMENTATION]")
-    np.testing.assert_array_equal(layer.data, found.segmentation)
+
+
+@pytest.mark.usefixtures("toys")
+def test_bits_and_labels_are_not_read_as_light(tmp_path: Path) -> None:
+    write_fits(tmp_path / "x.fits", sky(), **TAN)
+    run(tmp_path, "sep", products=KEPT)
+    path = tmp_path / "out" / "x_clean.fits"
+    with pytest.raises(FitsReadError, match=r"labels of sources.*Sources\.read.*'x_clean\.fits'"):
+        Frame.read(f"{path}[SEGMENTATION]")
+    Frame.read(path).write(tmp_path / "own.fits")
+    with pytest.raises(FitsReadError, match=r"flags of \[SCI,1\].*'own\.fits\[SCI,1\]'\)\.flags"):
+        Frame.read(f"{tmp_path / 'own.fits'}[FLAGS]")
+    # What others call so is theirs to explain: it is read where it is addressed.
+    fits.HDUList(
+        [fits.PrimaryHDU(), fits.ImageHDU(np.ones((8, 9), np.float32), name="SEGMENTATION")]
+    ).writeto(tmp_path / "other.fits")
+    assert Frame.read(f"{tmp_path / 'other.fits'}[SEGMENTATION]", unit="adu").shape == (8, 9)
+
+
+def test_the_truth_of_a_simulation_is_not_read_as_light(tmp_path: Path) -> None:
+    scene = simulate_blends(seed=1, shape=(64, 64))
+    _, truth = write_scene(scene, tmp_path, name="s", seed=1)
+    for name, remedy in (("TRUTH", "getdata"), ("SEGMENTATION", r"Sources\.read")):
+        with pytest.raises(FitsReadError, match=rf"not an image of the sky.*{remedy}"):
+            Frame.read(f"{truth}[{name}]")
+    assert Frame.read(f"{truth}[CLEAN]").unit == "electron"
 
 
 @pytest.mark.usefixtures("toys")

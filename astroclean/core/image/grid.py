@@ -34,10 +34,12 @@ class Grid:
     """Side of a pixel in pixels of the frame."""
 
     @classmethod
-    def of(cls, frame: NDData) -> Grid:
+    def from_frame(cls, frame: NDData) -> Grid:
         """Return the grid of the pixels of a frame."""
         ny, nx = frame.data.shape
         return cls((ny, nx), frame.wcs)
+
+    of = from_frame  # its name before
 
     @property
     def is_frame(self) -> bool:

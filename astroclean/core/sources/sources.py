@@ -9,7 +9,7 @@ import numpy as np
 
 from astroclean.core.files import file_function
 from astroclean.core.image.arrays import add_box, overlap, read_only
-from astroclean.errors import FrameError
+from astroclean.errors import FrameError, PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from astropy.wcs import WCS
     from numpy.typing import NDArray
+    from photutils.segmentation import SegmentationImage
 
     from astroclean.core.image.grid import Grid
 
@@ -28,16 +29,34 @@ REQUIRED_COLUMNS = ("id", "x", "y")
 
 @dataclass(frozen=True, eq=False)
 class SourceStamp:
-    """What one source contributes to each pixel of a box."""
+    """What one source contributes to each pixel of a box.
+
+    Raises
+    ------
+    FrameError
+        Model and share do not have one shape.
+    """
 
     id: int
     """The source's ``id`` in the catalogue."""
     origin: tuple[int, int]
     """(y, x) of the box's first pixel in the frame."""
     data: NDArray[np.float32]
-    """(ny, nx) contribution in the unit of the frame."""
+    """(ny, nx) contribution in the unit of the frame: the model without noise where the deblender
+    tells model and share apart, else what it gives the source."""
     band: str = ""
     """Band of a frame set; none where there is a frame alone."""
+    share: NDArray[np.float32] | None = None
+    """(ny, nx) light of the frame that the source is given, with noise, in the unit of the frame:
+    see `astroclean.core.sources.shares`. None where the deblender gives one image a source."""
+
+    def __post_init__(self) -> None:
+        if self.share is not None and self.share.shape != self.data.shape:
+            raise FrameError(
+                f"the share of source {self.id} must have the shape of its model {self.data.shape}",
+                received=self.share.shape,
+                remedy="Give both in one box.",
+            )
 
     def slices(self) -> tuple[slice, slice]:
         """Return the box as slices of the frame."""
@@ -54,6 +73,11 @@ class SourceStamp:
     def add_to(self, image: NDArray[Any]) -> None:
         """Add the source to an image in place; what reaches beyond the image is lost."""
         add_box(image, self.data, self.origin)
+
+    def read_only(self) -> SourceStamp:
+        """Return the same image with arrays that cannot be written to."""
+        share = None if self.share is None else read_only(self.share)
+        return replace(self, data=read_only(self.data), share=share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +156,42 @@ class Sources:
             )
         return {int(s.id): s for s in self.stamps if band is None or s.band == band}
 
+    def of_band(self, band: str) -> Sources:
+        """Return the same sources with the images of one band, and those that name none."""
+        return replace(self, stamps=tuple(s for s in self.stamps if s.band in ("", band)))
+
+    def segmentation_image(self) -> SegmentationImage:
+        """Return the segmentation as photutils takes it.
+
+        Returns
+        -------
+        photutils.segmentation.SegmentationImage
+            Of an array of its own, with the ``id`` of each source as its label. Labels that are
+            not consecutive stay as they are; ``relabel_consecutive()`` of the result renumbers it,
+            and then it no longer counts as the catalogue does.
+
+        Raises
+        ------
+        FrameError
+            There is no segmentation.
+        PluginError
+            photutils is not installed.
+        """
+        if self.segmentation is None:
+            raise FrameError(
+                "these sources have no segmentation",
+                remedy="Their deblender gives none; of files that a run wrote, read it with "
+                '`Sources.read(..., segmentation="x_clean.fits")`.',
+            )
+        try:
+            from photutils.segmentation import SegmentationImage  # noqa: PLC0415 - optional extra
+        except ImportError as error:
+            raise PluginError(
+                "a segmentation image needs photutils, which is not installed",
+                remedy="`pip install 'astroclean[psf]'` brings it.",
+            ) from error
+        return SegmentationImage(np.array(self.segmentation, dtype=np.int32))
+
     def on_grid(self, grid: Grid) -> Sources:
         """Return the same sources with a grid where they have none yet."""
         return self if self.grid is not None else replace(self, grid=grid)
@@ -169,7 +229,7 @@ class Sources:
             self,
             table=self.table.copy(),
             segmentation=None if labels is None else read_only(labels),
-            stamps=tuple(replace(s, data=read_only(s.data)) for s in self.stamps),
+            stamps=tuple(stamp.read_only() for stamp in self.stamps),
         )
 
     def with_sky(self, wcs: WCS | None) -> Sources:

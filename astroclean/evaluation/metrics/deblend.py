@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.sources.blendedness import blendedness
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -18,6 +20,9 @@ __all__ = [
     "scatter",
     "soft_iou",
 ]
+
+_UNMATCHED = 2.0 + 1e-9
+"""Cost of an entry without a partner: that of the radius, and a match at the radius goes first."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,11 @@ class Detections:
 def match_positions(
     found: NDArray[np.floating], true: NDArray[np.floating], *, radius: float
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pair entries of two catalogues, nearest first, each at most once.
+    """Pair entries of two catalogues, each at most once.
+
+    The assignment is the one of the OSPA metric of order 2 (Schuhmacher, Vo & Vo 2008, IEEE
+    Transactions on Signal Processing 56, 3447): the sum of squared distances is least, where an
+    entry without a partner counts as if its distance were the radius.
 
     Parameters
     ----------
@@ -79,22 +88,24 @@ def match_positions(
         Rows of the pairs, in order of distance.
     """
     nothing = np.empty(0, dtype=np.intp)
-    if not len(found) or not len(true):
+    if not len(found) or not len(true) or radius <= 0:
         return nothing, nothing
-    from scipy.spatial import cKDTree  # noqa: PLC0415 - optional extra
+    from scipy.sparse import csr_array  # noqa: PLC0415 - optional extra
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching  # noqa: PLC0415 - same
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - same
 
     near = cKDTree(found).sparse_distance_matrix(cKDTree(true), radius, output_type="ndarray")
-    order = np.lexsort((near["j"], near["i"], near["v"]))
-    free_found, free_true = np.ones(len(found), dtype=bool), np.ones(len(true), dtype=bool)
-    pairs = []
-    for i, j in zip(near["i"][order], near["j"][order], strict=True):
-        if free_found[i] and free_true[j]:
-            free_found[i] = free_true[j] = False
-            pairs.append((i, j))
-    if not pairs:
-        return nothing, nothing
-    first, second = np.array(pairs, dtype=np.intp).T
-    return first, second
+    count, alone = len(found), np.arange(len(found))
+    # Each entry has a partner of its own that stands for none, so that a matching is always whole.
+    # One is added to every cost, because a sparse matrix takes a cost of zero for no edge.
+    costs = np.concatenate([1 + (near["v"] / radius) ** 2, np.full(count, _UNMATCHED)])
+    rows = np.concatenate([near["i"], alone])
+    columns = np.concatenate([near["j"], len(true) + alone])
+    graph = csr_array((costs, (rows, columns)), shape=(count, len(true) + count))
+    first, second = min_weight_full_bipartite_matching(graph)
+    first, second = first[second < len(true)], second[second < len(true)]
+    order = np.lexsort((second, first, np.hypot(*(found[first] - true[second]).T)))
+    return first[order].astype(np.intp), second[order].astype(np.intp)
 
 
 def magnitude_errors(found: Any, true: Any) -> NDArray[np.float64]:
@@ -115,27 +126,6 @@ def scatter(errors: Any) -> float:
     values = np.asarray(errors, dtype=np.float64)
     values = values[np.isfinite(values)]
     return float(mad_std(values)) if values.size else float("nan")
-
-
-def blendedness(own: NDArray[Any], total: NDArray[Any]) -> float:
-    """Return how much of the light where a source lies is others' (Bosch et al. 2018, eq. 16).
-
-    ``1 - sum(own own) / sum(own total)``: 0 for a source alone, towards 1 where others dominate
-    (PASJ 70, S5, with the source's own image as its model).
-
-    Parameters
-    ----------
-    own, total : arrays of one shape
-        Light of the source; of all sources.
-
-    Returns
-    -------
-    float
-        0 to 1 for light that is nowhere negative; NaN for a source without light.
-    """
-    mine = np.asarray(own, dtype=np.float64)
-    shared = float(np.sum(mine * total))
-    return 1.0 - float(np.sum(mine * mine)) / shared if shared > 0 else float("nan")
 
 
 def soft_iou(found: NDArray[Any], true: NDArray[Any]) -> float:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from astropy.io import fits
 from astropy.table import QTable, vstack
 
 from astroclean.core.image.text_unit import is_understood
-from astroclean.errors import FitsWriteError
 from astroclean.io.fits.encode import encode_hdu
 from astroclean.io.fits.images import own_primary
+from astroclean.io.products.shapes import region_lines
+from astroclean.io.products.ucds import UCD, UCDS, with_ucds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,8 @@ _STAMP_COLUMNS = {
     "nx": "columns",
     "data": "light of the source",
 }
+_MODEL, _SHARE = "model: light of the source without noise", "light of the image that it is given"
+"""What images are where a deblender tells both apart."""
 
 Catalogs = "Sequence[tuple[str, Sources]]"
 
@@ -62,9 +65,10 @@ def write_catalog(
     target : BinaryIO
         Where to write.
     suffix : str
-        ``.ecsv`` or ``.fits``; in the latter the descriptions of columns are cards ``TCOMMn``.
+        ``.ecsv`` or ``.fits``; in the latter the descriptions of columns are cards ``TCOMMn``, what
+        they are to the Virtual Observatory ``TUCDn``.
     """
-    tables = [(label, sources.table) for label, sources in catalogs]
+    tables = [(label, with_ucds(sources.table)) for label, sources in catalogs]
     if suffix == ".ecsv":
         write_table(tables, target)
         return
@@ -111,6 +115,9 @@ def table_hdu(table: QTable, name: str) -> fits.BinTableHDU:
         description = table[title].info.description
         if description:  # astropy writes none; TOPCAT and STILTS read and write this card
             hdu.header[f"TCOMM{number}"] = description
+        ucd = (table[title].info.meta or {}).get(UCD)
+        if ucd:
+            hdu.header[f"TUCD{number}"] = ucd
     return hdu
 
 
@@ -132,6 +139,7 @@ def _stacked(labelled: Sequence[tuple[str, QTable]]) -> QTable:
         width = max(len(name) for name, _ in labelled)
         table.add_column(np.full(len(table), label, dtype=f"U{width}"), name="hdu", index=0)
         table["hdu"].info.description = "frame of the input file"
+        table["hdu"].info.meta = {UCD: UCDS["hdu"]}
         table.meta.clear()  # metadata of libraries hold dates and versions
         tables.append(table)
     return tables[0] if len(tables) == 1 else vstack(tables, metadata_conflicts="silent")
@@ -140,67 +148,59 @@ def _stacked(labelled: Sequence[tuple[str, QTable]]) -> QTable:
 def write_regions(catalogs: Sequence[tuple[str, Sources]], target: BinaryIO) -> None:
     """Write the sources as DS9 regions: ICRS where there are sky coordinates, else pixels.
 
-    A source without a finite position has no region; it is in the catalogue.
+    A source whose catalogue tells its shape is an ellipse, others are points; colours tell stars,
+    galaxies, and those with a flag: see `astroclean.io.products.shapes`. A source without a finite
+    position has no region; it is in the catalogue.
 
     Parameters
     ----------
     catalogs, target
         As for :func:`write_catalog`.
-
-    Raises
-    ------
-    FitsWriteError
-        The package ``regions`` is not installed.
     """
-    try:
-        from astropy.coordinates import SkyCoord  # noqa: PLC0415
-        from regions import PixCoord, PointPixelRegion, PointSkyRegion, Regions  # noqa: PLC0415
-    except ImportError as error:
-        raise FitsWriteError(
-            "products.keep has 'regions', which needs the package regions",
-            remedy="pip install 'astroclean[regions]'.",
-        ) from error
-    found: list[Any] = []
+    lines = ["# Region file format: DS9 version 4.1"]
     for label, sources in catalogs:
-        on_sky = "ra" in sources.table.colnames
-        names = ("ra", "dec") if on_sky else ("x", "y")
-        places = [np.asarray(sources.table[name], dtype=float) for name in names]
-        for row in sources.table[np.isfinite(places).all(axis=0)]:
-            meta = {"text": f"{label} {row['id']}"}
-            if on_sky:
-                found.append(PointSkyRegion(SkyCoord(row["ra"], row["dec"]), meta=meta))
-            else:
-                place = PixCoord(float(row["x"]), float(row["y"]))
-                found.append(PointPixelRegion(place, meta=meta))
-    target.write(Regions(found).serialize(format="ds9").encode("utf-8"))
+        lines += region_lines(sources, label)
+    target.write(("\n".join(lines) + "\n").encode("utf-8"))
 
 
-def write_stamps(catalogs: Sequence[tuple[str, Sources]], target: BinaryIO) -> None:
+def write_stamps(
+    catalogs: Sequence[tuple[str, Sources]],
+    target: BinaryIO,
+    *,
+    unit: u.UnitBase | None = None,
+) -> None:
     """Write the images of the deblended sources as one table.
 
     Parameters
     ----------
     catalogs, target
         As for :func:`write_catalog`.
+    unit : astropy.units.UnitBase, optional
+        Of the images, where they have one in common.
     """
     target.write(own_primary())
-    target.write(encode_hdu(stamps_hdu(catalogs)))
+    target.write(encode_hdu(stamps_hdu(catalogs, unit=unit)))
 
 
-def stamps_hdu(catalogs: Sequence[tuple[str, Sources]]) -> fits.BinTableHDU:
+def stamps_hdu(
+    catalogs: Sequence[tuple[str, Sources]], *, unit: u.UnitBase | None = None
+) -> fits.BinTableHDU:
     """Return the images of sources as a table, ``STAMPS``: a row a source and band.
 
     Parameters
     ----------
     catalogs : sequence of (str, Sources)
         As for :func:`write_catalog`.
+    unit : astropy.units.UnitBase, optional
+        Of the images; told where there are shares.
 
     Returns
     -------
     BinTableHDU
         ``hdu``, ``id``, ``band``, ``y0``, ``x0`` (the first pixel of the box, from 0), ``ny``,
         ``nx`` and ``data``: an image in each row where all boxes have one shape, else its pixels
-        row by row, as many as there are.
+        row by row, as many as there are. Where a source has a share, ``share`` in the same form,
+        with no pixel where there is none.
     """
     rows = [(label, stamp) for label, sources in catalogs for stamp in sources.stamps]
     stamps = [stamp for _, stamp in rows]
@@ -218,20 +218,38 @@ def stamps_hdu(catalogs: Sequence[tuple[str, Sources]]) -> fits.BinTableHDU:
     }
     for name, values in numbers.items():
         columns[name] = fits.Column(name, "J", array=np.asarray(values, dtype=np.int32))
-    columns["data"] = _pixels([np.asarray(stamp.data, dtype=np.float32) for stamp in stamps])
-    order = ("hdu", "id", "band", "y0", "x0", "ny", "nx", "data")
-    hdu = fits.BinTableHDU.from_columns([columns[name] for name in order], name=STAMPS)
-    for number, name in enumerate(order, start=1):
-        hdu.header[f"TCOMM{number}"] = _STAMP_COLUMNS[name]
+    meaning = dict(_STAMP_COLUMNS)
+    if any(stamp.share is not None for stamp in stamps):
+        # Tables without shares are those of earlier versions to the byte, which tell no unit.
+        text = None if unit is None else _fits_unit(unit)
+        columns["data"] = _pixels("data", [stamp.data for stamp in stamps], text)
+        columns["share"] = _pixels("share", [stamp.share for stamp in stamps], text)
+        meaning.update(data=_MODEL, share=_SHARE)
+    else:
+        columns["data"] = _pixels("data", [stamp.data for stamp in stamps])
+    hdu = fits.BinTableHDU.from_columns([columns[name] for name in meaning], name=STAMPS)
+    for number, name in enumerate(meaning, start=1):
+        hdu.header[f"TCOMM{number}"] = meaning[name]
     return hdu
 
 
-def _pixels(images: list[NDArray[np.float32]]) -> fits.Column:
-    shapes = {image.shape for image in images}
-    if len(shapes) == 1 and 0 not in (shape := shapes.pop()):
+def _fits_unit(unit: u.UnitBase) -> str | None:
+    """Return a unit as TUNIT has it; None for that of plain numbers."""
+    column = QTable({"data": np.zeros(1) << unit})
+    return table_hdu(column, STAMPS).columns["data"].unit or None
+
+
+def _pixels(
+    name: str, images: Sequence[NDArray[np.float32] | None], unit: str | None = None
+) -> fits.Column:
+    """Return a column of images; one that is missing has no pixel."""
+    pixels = [np.zeros(0, np.float32) if i is None else np.asarray(i, np.float32) for i in images]
+    shapes = {image.shape for image in pixels}
+    if len(shapes) == 1 and len(shape := shapes.pop()) == 2 and 0 not in shape:  # noqa: PLR2004
         ny, nx = shape
-        return fits.Column("data", f"{ny * nx}E", dim=f"({nx},{ny})", array=np.stack(images))
-    flat = np.empty(len(images), dtype=object)
-    flat[:] = [image.ravel() for image in images]
-    wide = sum(image.nbytes for image in images) > np.iinfo(np.int32).max
-    return fits.Column("data", "QE()" if wide else "PE()", array=flat)
+        form = {"format": f"{ny * nx}E", "dim": f"({nx},{ny})", "array": np.stack(pixels)}
+        return fits.Column(name, unit=unit, **form)
+    flat = np.empty(len(pixels), dtype=object)
+    flat[:] = [image.ravel() for image in pixels]
+    wide = sum(image.nbytes for image in pixels) > np.iinfo(np.int32).max
+    return fits.Column(name, "QE()" if wide else "PE()", unit=unit, array=flat)

@@ -20,6 +20,7 @@ from astroclean.io.header.values import frame_wcs
 from astroclean.io.products.catalog_check import check_catalogue
 from astroclean.io.products.catalogs import CATALOGUE, STAMPS
 from astroclean.io.products.names import OWNER_KEYWORD
+from astroclean.io.products.ucds import UCD
 from astroclean.io.resources import read_table, with_known_units
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def _table(path: Path) -> QTable:
             if not column.dtype.isnative:
                 table[name] = column.astype(column.dtype.newbyteorder("="))
             table[name].info.description = hdu.header.get(f"TCOMM{number}")
+            if f"TUCD{number}" in hdu.header:
+                table[name].info.meta = {UCD: hdu.header[f"TUCD{number}"]}
     table.meta.clear()
     return table
 
@@ -124,16 +127,32 @@ def _stamps(path: Path, label: str | None) -> Iterator[SourceStamp]:
                 "has no images of sources", where=str(path), remedy=f"It needs an HDU {STAMPS}."
             )
         for hdu in named:
-            yield from _rows(hdu.data, label) if hdu.name == STAMPS else _old(hdu, label)
+            if hdu.name == STAMPS:
+                yield from _rows(hdu.data, label, str(path))
+            else:
+                yield from _old(hdu, label)
 
 
-def _rows(table: Any, label: str | None) -> Iterator[SourceStamp]:
+def _rows(table: Any, label: str | None, where: str) -> Iterator[SourceStamp]:
+    shared = "share" in [name.lower() for name in table.names]
     for row in table:
         if label is None or row["hdu"] in ("", label):
-            shape = int(row["ny"]), int(row["nx"])
-            data = np.array(row["data"], dtype=np.float32).reshape(shape)
+            data = _image(row, "data", where)
+            # A source without a share has no pixel in that column.
+            share = _image(row, "share", where) if shared and np.size(row["share"]) else None
             origin = int(row["y0"]), int(row["x0"])
-            yield SourceStamp(int(row["id"]), origin, data, str(row["band"]))
+            yield SourceStamp(int(row["id"]), origin, data, str(row["band"]), share)
+
+
+def _image(row: Any, name: str, where: str) -> NDArray[np.float32]:
+    shape, pixels = (int(row["ny"]), int(row["nx"])), np.array(row[name], dtype=np.float32)
+    if min(shape) < 0 or pixels.size != shape[0] * shape[1]:
+        raise FitsReadError(
+            f"'{name}' of source {row['id']} must be an image of ny x nx = {shape[0]} x {shape[1]}",
+            where=where,
+            received=f"{pixels.size} pixels",
+        )
+    return pixels.reshape(shape)
 
 
 def _old(hdu: fits.ImageHDU, label: str | None) -> Iterator[SourceStamp]:

@@ -157,8 +157,10 @@ def _written_catalogs(plan: FilePlan, works: Sequence[FrameWork], opened: Any) -
         yield name
     if "stamps" in keep and any(sources.stamps for _, sources in catalogs):
         name = _product(plan, "stamps", ".fits")
+        units = {str(w.sources_unit): w.sources_unit for w in works if w.sources is not None}
+        unit = units.popitem()[1] if len(units) == 1 else None
         with opened(name) as target:
-            write_stamps(catalogs, target)
+            write_stamps(catalogs, target, unit=unit)
         yield name
 
 

@@ -197,7 +197,6 @@ def check_extras(config: PipelineConfig) -> None:
     """
     wanted = {
         "report": (config.products.report, ("jinja2", "PIL"), "products.report=false"),
-        "regions": ("regions" in config.products.keep, ("regions",), "another products.keep"),
         "psf": (config.psf is not None, ("scipy", "photutils"), "no [psf]"),
     }
     for extra, (is_wanted, modules, otherwise) in wanted.items():

@@ -58,6 +58,8 @@ class _Common:
     sources: Sources | None
     """Of a frame in one piece."""
     sources_of: str | None
+    sources_unit: Any
+    """Unit of the pixels that they were found on."""
     tables: Mapping[str, QTable]
 
     @classmethod
@@ -71,6 +73,7 @@ class _Common:
             state.branch,
             state.sources if is_whole else None,
             state.sources_of,
+            science.unit if state.sources_of is None else state.layers[state.sources_of].unit,
             state.tables,
         )
 
@@ -97,6 +100,8 @@ class FinishedFrame:
     """Those that any chunk gave, without pixels."""
     joined: JoinedSources | None = None
     """Sources of the chunks, where there are several."""
+    wcs: Any = None
+    """Of the frame: that of its first chunk, which begins with its first row."""
 
     def add(self, before: Frame, state: FrameState, own: slice) -> None:
         """Add a chunk.
@@ -111,6 +116,7 @@ class FinishedFrame:
             Rows of both that are the chunk's own.
         """
         after = state.science or state.frame
+        self.wcs = after.wcs if self.common is None else self.wcs
         flags = after.flags
         if state.frame.flags.shape == flags.shape:
             flags = flags | state.frame.flags
@@ -172,6 +178,9 @@ class FinishedFrame:
         )
         if common.sources_of is not None:
             label = self.slot.label_of(common.sources_of)
+        if sources is not None and sources.grid is not None and sources.grid.is_frame:
+            # Chunks and saved states leave it out.
+            sources = replace(sources, grid=replace(sources.grid, wcs=sources.grid.wcs or self.wcs))
         return FrameWork(
             output,
             self._record(common, images, sources, pictures=pictures),
@@ -179,6 +188,7 @@ class FinishedFrame:
             account.scores,
             account.remarks,
             sources_label=label,
+            sources_unit=common.sources_unit,
             tables=common.tables,
         )
 
@@ -261,7 +271,7 @@ def _differs(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:
 def _residual(before: Frame, after: Frame, changed: NDArray[np.bool_]) -> dict[str, Layer]:
     with np.errstate(invalid="ignore"):  # infinite pixels
         taken = np.where(changed, np.nan_to_num(before.data - after.data), 0)
-    return {RESIDUAL.name: Layer(taken, Grid.of(before), before.unit, declared=RESIDUAL)}
+    return {RESIDUAL.name: Layer(taken, Grid.from_frame(before), before.unit, declared=RESIDUAL)}
 
 
 def _result_layer(state: FrameState) -> dict[str, Layer]:
@@ -293,7 +303,7 @@ def _statistics(image: Any, sample: NDArray[np.float64], when: str) -> dict[str,
         return {f"median {when}": None, f"noise {when}": None, f"sum {when}": None}
     total = Total()
     for (rows,) in blocks_of(image):
-        total = total.joined(Total.of(np.where(np.isfinite(rows), rows, 0)))
+        total = total.joined(Total.from_pixels(np.where(np.isfinite(rows), rows, 0)))
     return {
         f"median {when}": float(np.median(sample)),
         f"noise {when}": float(mad_std(sample)),

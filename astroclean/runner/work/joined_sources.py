@@ -47,8 +47,10 @@ def numbered_layers(layers: Mapping[str, Layer], sources: Sources | None) -> dic
     if name not in layers:
         return dict(layers)
     labels = None if sources is None else sources.segmentation
-    kept = {other: layer for other, layer in layers.items() if other != name}
-    return kept if labels is None else {**kept, name: replace(layers[name], data=labels)}
+    if labels is None:
+        return {other: layer for other, layer in layers.items() if other != name}
+    # In its place: the order of layers is that of the HDUs.
+    return {**layers, name: replace(layers[name], data=labels)}
 
 
 @dataclass
@@ -245,5 +247,5 @@ class JoinedSources:
                 for s in whole.stamps
                 if int(s.id) in ids
             ),
-            Grid.of(frame),
+            Grid.from_frame(frame),
         )

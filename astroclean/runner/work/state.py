@@ -101,5 +101,7 @@ class FrameWork:
     remarks: Remarks
     sources_label: str = ""
     """HDU on whose pixels the sources are, such as ``[SCI,1]``."""
+    sources_unit: Any = None
+    """Unit of the pixels that their images are in."""
     tables: Mapping[str, QTable] = field(default_factory=dict)
     """Name to what stages list, such as trails."""

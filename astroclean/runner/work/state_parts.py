@@ -98,7 +98,13 @@ class Packer:
             **self.table(sources.table),
             "segmentation": self.array(sources.segmentation),
             "stamps": [
-                [int(s.id), [int(v) for v in s.origin], self.array(s.data), s.band]
+                [
+                    int(s.id),
+                    list(map(int, s.origin)),
+                    self.array(s.data),
+                    s.band,
+                    self.array(s.share),
+                ]
                 for s in sources.stamps
             ],
             "grid": None if sources.grid is None else self.grid(sources.grid),
@@ -208,12 +214,15 @@ class Unpacker:
         """Return a catalogue with segmentation and stamps."""
         if kept is None:
             return None
-        stamps = tuple(
-            SourceStamp(number, (y, x), self.array(data), *band)
-            for number, (y, x), data, *band in kept["stamps"]
-        )
+        stamps = tuple(self._stamp(*told) for told in kept["stamps"])
         grid = None if kept.get("grid") is None else self.grid(kept["grid"])
         return Sources(self.table(kept), self.array(kept["segmentation"]), stamps, grid)
+
+    def _stamp(
+        self, number: int, origin: list[int], data: str, band: str = "", share: str | None = None
+    ) -> SourceStamp:
+        y, x = origin
+        return SourceStamp(number, (y, x), self.array(data), band, self.array(share))
 
     def table(self, kept: Any) -> QTable:
         """Return a table."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from astroclean.core.image.layer import BACKGROUND, LayerSpec
 from astroclean.core.image.uncertainty import deviation_of
 from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.core.stage.kinds.deblend import Deblender
@@ -50,6 +51,10 @@ class Scarlet2(Deblender):
     def needs(self) -> Needs:
         """Return what a frame must have."""
         return Needs(frozenset({"psf"}))
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the sky, beside the layers of the kind."""
+        return (*super().layers(), BACKGROUND)
 
     def separate(self, frame: Frame) -> Separation:
         """Return the catalogue of the detection with fitted ``flux``, and a stamp of each source.

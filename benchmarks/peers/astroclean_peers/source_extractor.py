@@ -14,6 +14,7 @@ from astroclean_classical.sources.catalogue import make_sources
 from astropy.io import fits
 from pydantic import Field
 
+from astroclean.core.image.layer import BACKGROUND, LayerSpec
 from astroclean.core.image.uncertainty import deviation_of
 from astroclean.core.stage.kinds.deblend import Deblender
 from astroclean.core.stage.options import StageOptions
@@ -73,6 +74,10 @@ class SourceExtractor(Deblender):
     """Finds and deblends sources in a process of its own; product BACKGROUND."""
 
     Options = SourceExtractorOptions
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the sky, beside the layers of the kind."""
+        return (*super().layers(), BACKGROUND)
 
     def separate(self, frame: Frame) -> Separation:
         """Return catalogue and segmentation, with the columns of the plugin ``sep``.

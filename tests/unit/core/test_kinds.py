@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ from astroclean.core.image.frame import Frame
 from astroclean.core.image.frameset import FrameSet
 from astroclean.core.image.uncertainty import deviation_of
 from astroclean.core.psf.psf import Psf
-from astroclean.core.sources.sources import Sources
-from astroclean.core.stage.kinds.deblend import Deblender
+from astroclean.core.sources.sources import Sources, SourceStamp
+from astroclean.core.stage.kinds.deblend import MODEL, Deblender
 from astroclean.core.stage.kinds.deconvolve import Deconvolver
 from astroclean.core.stage.kinds.mask import Masker
 from astroclean.core.stage.kinds.remove import SourceRemover
@@ -35,6 +36,11 @@ from astroclean.core.stage.results import (
 )
 from astroclean.errors import AstrocleanError, ContractError, FrameError, StageError
 from astroclean.testing.frames import synthetic_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astroclean.core.image.layer import LayerSpec
 
 
 class Flagger(Masker):
@@ -167,6 +173,57 @@ def test_deblender_sets_sources_with_sky_and_changes_no_value() -> None:
     sky = frame.wcs.pixel_to_world(3.0, 2.0)
     assert after.sources.table["ra"][0].to_value("deg") == pytest.approx(sky.ra.deg)
     assert after.where("SOURCE").sum() == 1
+
+
+def stamp_of(number: int, band: str = "", value: float = 1.0) -> SourceStamp:
+    return SourceStamp(number, (number, -1), np.full((2, 3), value, np.float32), band)
+
+
+class Modeller(Deblender):
+    accepts = frozenset({"frame", "set"})
+    stamps: tuple[SourceStamp, ...] = ()
+    given: Mapping[str, Any] = MappingProxyType({})
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        return (*super().layers(), MODEL)
+
+    def separate(self, frame: Any) -> Any:
+        table = QTable({"id": [1, 2], "x": [3.0, 4], "y": [2.0, 1]})
+        answer = Separation(Sources(table, stamps=type(self).stamps), layers=type(self).given)
+        return answer if isinstance(frame, Frame) else dict.fromkeys(frame, answer)
+
+
+def test_the_layer_of_models_is_the_sum_of_the_stamps() -> None:
+    Modeller.stamps, Modeller.given = (stamp_of(1), stamp_of(2, value=3)), {}
+    result = Modeller().run(frame_of())
+    wanted = np.zeros((8, 9))
+    wanted[1:4, :2] = [[1, 1], [4, 4], [3, 3]]
+    assert result.layers["MODEL"].data.dtype == np.float32
+    np.testing.assert_array_equal(result.products["MODEL"], wanted)
+    assert result.layers["MODEL"].unit == "adu"
+    # What the plugin gives itself counts.
+    Modeller.given = {"model": np.full((8, 9), 5.0)}
+    assert (Modeller().run(frame_of()).products["MODEL"] == 5).all()
+    Modeller.stamps, Modeller.given = (), {}
+    assert not Modeller().run(frame_of()).products["MODEL"].any()
+    Finder.labels = None
+    assert "MODEL" not in Finder().run(frame_of()).products
+
+
+def test_each_band_of_a_set_has_its_own_images() -> None:
+    frames = FrameSet({"g": frame_of(), "r": frame_of()})
+    Modeller.given = {}
+    Modeller.stamps = tuple(stamp_of(n, b, v) for b, v in (("g", 1), ("r", 7)) for n in (1, 2))
+    results = Modeller().run_set(frames)
+    for band, value in (("g", 1), ("r", 7)):
+        sources = results[band].frame.sources
+        assert sources is not None
+        assert sources.bands == (band,)
+        assert sorted(sources.images()) == [1, 2]
+        assert results[band].products["MODEL"].max() == 2 * value
+    Modeller.stamps = (stamp_of(1, "g"), stamp_of(1, "i"))
+    with pytest.raises(ContractError, match=r"bands that the set does not have.*got i"):
+        Modeller().run_set(frames)
 
 
 def test_catalogue_without_its_columns_or_with_twins_is_refused() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.optimize import linear_sum_assignment
 
 from astroclean.evaluation.metrics.deblend import (
     Detections,
@@ -26,26 +27,42 @@ PLACES = st.integers(0, 12).flatmap(
 IMAGES = st.tuples(*[hnp.arrays(float, (4, 5), elements=st.floats(-2, 50))] * 2)
 
 
-def matched_by_loop(found: Any, true: Any, radius: float) -> set[tuple[int, int]]:
-    near = sorted(
-        (math.dist(f, t), i, j)
-        for i, f in enumerate(found)
-        for j, t in enumerate(true)
-        if math.dist(f, t) <= radius
-    )
-    pairs: set[tuple[int, int]] = set()
-    for _, i, j in near:
-        if all(i != a and j != b for a, b in pairs):
-            pairs.add((i, j))
-    return pairs
+def least_cost(found: Any, true: Any, radius: float) -> float:
+    """The best of all assignments, with as many stand-ins for true sources as there are entries."""
+    apart = np.linalg.norm(found[:, None] - true[None], axis=2) ** 2
+    costs = np.where(apart <= radius**2, apart, 1e9)
+    costs = np.concatenate([costs, np.full((len(found), len(found)), radius**2)], axis=1)
+    return float(costs[linear_sum_assignment(costs)].sum())
 
 
 @given(PLACES, PLACES, st.sampled_from([0.5, 2.0, 7.3]))
-def test_matching_equals_a_loop_over_all_pairs(found: Any, true: Any, radius: float) -> None:
+def test_matching_is_the_best_of_all_assignments(found: Any, true: Any, radius: float) -> None:
     first, second = match_positions(found, true, radius=radius)
-    assert set(zip(first.tolist(), second.tolist(), strict=True)) == matched_by_loop(
-        found, true, radius
-    )
+    assert len(set(first.tolist())) == len(set(second.tolist())) == len(first)
+    apart = np.linalg.norm(found[first] - true[second], axis=1)
+    assert np.all(apart <= radius)
+    assert np.all(np.diff(apart) >= 0)
+    cost = float(np.sum(apart**2)) + radius**2 * (len(found) - len(first))
+    assert cost == pytest.approx(least_cost(found, true, radius), abs=1e-5)
+
+
+def test_a_near_pair_does_not_leave_two_others_alone() -> None:
+    # Nearest first would take (1, 0) and leave one of each.
+    found, true = np.array([[0.0, 0], [1.4, 0]]), np.array([[1.0, 0.0], [2.4, 0.0]])
+    first, second = match_positions(found, true, radius=1.5)
+    assert set(zip(first.tolist(), second.tolist(), strict=True)) == {(0, 0), (1, 1)}
+
+
+def test_a_perfect_pair_is_not_torn_to_match_far_ones() -> None:
+    found, true = np.array([[0.0, 0], [1.4, 0]]), np.array([[0.0, 0.0], [-1.4, 0.0]])
+    first, second = match_positions(found, true, radius=1.5)
+    assert set(zip(first.tolist(), second.tolist(), strict=True)) == {(0, 0)}
+
+
+def test_no_radius_and_no_entries_match_nothing() -> None:
+    one = np.zeros((1, 2))
+    for found, true, radius in ((one, one, 0.0), (one[:0], one, 1.0), (one, one[:0], 1.0)):
+        assert len(match_positions(found, true, radius=radius)[0]) == 0
 
 
 def test_a_catalogue_matches_itself_whatever_its_order() -> None:

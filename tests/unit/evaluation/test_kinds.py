@@ -83,7 +83,7 @@ def scored(evaluation: Any, stage: Any, *scenes: Scene) -> dict[str, dict[str, f
 
 
 def _names(evaluation: Any) -> set[str]:
-    return {column.name for column in evaluation.columns} | {"speed"}
+    return {column.name for column in evaluation.columns} | {"speed", "time"}
 
 
 def contaminated() -> Scene:
@@ -385,7 +385,11 @@ def test_the_true_catalogue_is_a_perfect_deblending() -> None:
     assert (rows["all"]["completeness"], rows["all"]["purity"], rows["all"]["F1"]) == (1, 1, 1)
     assert rows["all"]["soft IoU"] == 1
     assert rows["all"]["dm"] == rows["all"]["scatter"] == 0
-    assert {"blend < 0.01", "blend 0.01-0.1"} <= set(rows)
+    assert (rows["all"]["bias"], rows["all"]["ratio scatter"]) == (0, 0)
+    assert rows["all"]["cosine"] == pytest.approx(1)
+    assert rows["all"]["KS"] == rows["all"]["duplicates"] == rows["all"]["unrecognized"] == 0
+    assert rows["all"]["chi2"] == pytest.approx(1, abs=0.15)
+    assert {"isolated", "S/N > 100"} <= set(rows)
 
 
 def test_fluxes_misses_and_false_sources_are_seen() -> None:

@@ -65,7 +65,7 @@ def crowded(*, seed: int = 1, wcs: WCS | None = None) -> Scene:
         wcs=wcs,
         frame_id="crowded",
     )
-    grid = Grid.of(frame).finer(2)
+    grid = Grid.from_frame(frame).finer(2)
     truth = tiny_scenes.light(finer, grid.shape).astype(np.float32)
     fine = Layer(truth, grid, frame.unit, None, PSF)
     return Scene(
@@ -83,7 +83,7 @@ class AnyUpsampler(SuperResolver):
 def scored(answer: Callable[[Frame], Upsampling], *scenes: Scene) -> dict[str, dict[str, float]]:
     stage = type("Toy", (AnyUpsampler,), {"answer": staticmethod(answer)})()
     verdict = hold_contest(SuperresEvaluation(), [Contestant("toy", stage)], scenes)
-    names = {column.name for column in SuperresEvaluation.columns} | {"speed"}
+    names = {column.name for column in SuperresEvaluation.columns} | {"speed", "time"}
     assert all(set(row.values) <= names for row in verdict.rows)
     return {row.of: dict(row.values) for row in verdict.rows}
 

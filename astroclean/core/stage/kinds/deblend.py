@@ -11,20 +11,26 @@ import numpy as np
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.grid import Grid
 from astroclean.core.image.layer import LayerSpec
+from astroclean.core.sources.shares import model_image
 from astroclean.core.sources.source_planes import with_plane_columns
+from astroclean.core.stage.hooks import FAULT
 from astroclean.core.stage.metrics import Total
 from astroclean.core.stage.needs import Provides
 from astroclean.core.stage.results import Outcome, Separation, StageResult
 from astroclean.core.stage.scope import chunk_of
 from astroclean.core.stage.stage import Stage
+from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
     from astroclean.core.image.frame import Frame
+    from astroclean.core.image.frameset import FrameSet
     from astroclean.core.sources.sources import Sources
 
-__all__ = ["SEGMENTATION", "Deblender"]
+__all__ = ["MODEL", "SEGMENTATION", "Deblender"]
 
 SEGMENTATION = LayerSpec("SEGMENTATION", "id of the source that dominates each pixel, 0: sky", "")
+MODEL = LayerSpec("MODEL", "light of all sources without noise, the sum of their models")
+"""Declared by stages that give a model of each source as its stamp; the base class adds them up."""
 
 
 class Deblender(Stage):
@@ -33,6 +39,9 @@ class Deblender(Stage):
     Where the method gives a segmentation, the catalogue gains the columns ``n_saturated``,
     ``n_filled``, ``n_flagged`` and ``planes``, whatever the plugin: see
     `astroclean.core.sources.source_planes`.
+
+    Of bands that are deblended together, each result has the images of its own band: the hook may
+    give the same sources, with the images of all bands, for each of them.
     """
 
     kind = "deblend"
@@ -41,7 +50,11 @@ class Deblender(Stage):
 
     @abstractmethod
     def separate(self, frame: Frame) -> Separation:
-        """Return the sources and, where the method gives it, the flux that none owns."""
+        """Return the sources and, where the method gives it, the flux that none owns.
+
+        A plugin that ``accepts`` a set gets a `FrameSet`, and returns a dict of band to
+        `Separation`.
+        """
 
     def provides(self) -> Provides:
         """Return the catalogue and its plane."""
@@ -53,6 +66,22 @@ class Deblender(Stage):
 
     def _ask(self, frame: Any) -> Separation:
         return self.separate(frame)
+
+    def _answers(self, frames: FrameSet) -> dict[str, Separation]:
+        answers = super()._answers(frames)
+        given = [stamp.band for answer in answers.values() for stamp in answer.sources.stamps]
+        unknown = sorted(set(given) - {"", *frames.bands})
+        if unknown:
+            raise ContractError(
+                f"gives images of sources in bands that the set does not have: {', '.join(frames)}",
+                where=f"stage '{self.name}'",
+                received=", ".join(unknown),
+                remedy=FAULT,
+            )
+        return {
+            band: replace(answer, sources=answer.sources.of_band(band))
+            for band, answer in answers.items()
+        }
 
     def _apply(self, frame: Frame, answer: Separation) -> StageResult:
         sources = answer.sources.on_grid(Grid.of(frame))
@@ -68,6 +97,8 @@ class Deblender(Stage):
         # A plugin that declares layers of its own alone has none of those of the kind.
         if sources.segmentation is not None and SEGMENTATION in self.layers():
             rest[SEGMENTATION.name] = sources.segmentation
+        if MODEL in self.layers() and MODEL.name not in {name.upper() for name in answer.layers}:
+            rest[MODEL.name] = model_image(sources, frame.shape)
         metrics = {"sources": _own_sources(frame, sources), **answer.metrics}
         outcome = Outcome.DONE if len(sources) else Outcome.NO_WORK
         return StageResult(result, self._layers(frame, answer.layers, rest), metrics, outcome)

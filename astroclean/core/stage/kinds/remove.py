@@ -71,7 +71,7 @@ class SourceRemover(Stage):
         count = counted(frame, where)
         metrics = {
             "pixels replaced": count,
-            "flux removed": Total.of(removed[chunk_of(frame).own]),
+            "flux removed": Total.from_pixels(removed[chunk_of(frame).own]),
             **answer.metrics,
         }
         taken = {"REMOVED": removed.astype(np.float32)}

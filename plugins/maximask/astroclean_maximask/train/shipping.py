@@ -10,12 +10,8 @@ import numpy as np
 from astroclean.inference.cards.calibration import ClassSettings
 from astroclean_maximask.classes import BACKGROUND, CHANNELS, OUTPUTS
 from astroclean_maximask.network.calibration import best_threshold, calibrate
-from astroclean_maximask.network.export import (
-    example_pixels,
-    write_card,
-    write_classes,
-    write_network,
-)
+from astroclean.training.keras_shipping import write_card, write_network
+from astroclean_maximask.network.export import example_pixels, write_classes
 from astroclean_maximask.network.network import build_compact, build_maximask, build_track
 from astroclean_maximask.network.scoring import class_counts
 from astroclean_maximask.track.average_star import average_star
@@ -44,6 +40,7 @@ HALO = 96
 _HEAD, _PAPER_HEAD = "logits0", "final_conv"
 _BATCH = 8
 _TRACK_TILE = 256
+_EXAMPLE_SIDE = 64
 _CARD = """\
 schema = 1
 name = "{name}"
@@ -286,7 +283,9 @@ def _written(
 ) -> list[Path]:
     """Write a network with its card, its example and its classes."""
     name = entries["name"]
-    files = write_network(model, folder, name=name, outputs={"probabilities": channels})
+    example = example_pixels(_EXAMPLE_SIDE)
+    outputs = {"probabilities": channels}
+    files = write_network(model, folder, name=name, outputs=outputs, example=example)
     listed = ", ".join(f'"{alias}"' for alias in channels)
     template = _CARD.replace("{channels}", f"\n    {listed},\n")
     for key, value in entries.items():

@@ -15,12 +15,14 @@ from astropy.table import QTable
 from pydantic import Field
 
 from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.frameset import FrameSet
 from astroclean.core.image.grid import Grid
 from astroclean.core.image.layer import BACKGROUND, Layer, LayerSpec
 from astroclean.core.psf.psf import Psf
 from astroclean.core.run_cache import cached_for_run
+from astroclean.core.sources.shares import with_shares
 from astroclean.core.sources.sources import Sources, SourceStamp
-from astroclean.core.stage.kinds.deblend import Deblender
+from astroclean.core.stage.kinds.deblend import MODEL, Deblender
 from astroclean.core.stage.kinds.deconvolve import Deconvolver
 from astroclean.core.stage.kinds.mask import Masker
 from astroclean.core.stage.kinds.remove import SourceRemover
@@ -45,7 +47,6 @@ from astroclean.inference.tiles.predictor import Predictor
 
 if TYPE_CHECKING:
     from astroclean.core.image.frame import Frame
-    from astroclean.core.image.frameset import FrameSet
 
 _HIT = np.uint32(MaskPlane.COSMIC_RAY)
 
@@ -290,6 +291,56 @@ class Peaks(Deblender):
         labels[y, x] = 1
         stamp = SourceStamp(1, (int(y), int(x)), frame.data[y : y + 1, x : x + 1])
         return Separation(Sources(table, labels, (stamp,)))
+
+
+_SPREAD = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 4
+
+
+class Lights(Deblender):
+    """Takes each peak above 1000 for a source that lights its neighbours, too, in all bands.
+
+    Peaks are those of the first band; the frame is shared out among them.
+    """
+
+    accepts = frozenset({"frame", "set"})
+
+    def scope(self, frame: Frame) -> Scope:
+        """Return the rows that the light of a source reaches, and that of its neighbours."""
+        return Scope(8)
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the sum of the models, beside what is left."""
+        return (*super().layers(), MODEL)
+
+    def separate(  # type: ignore[override]
+        self, given: Frame | FrameSet
+    ) -> Separation | dict[str, Separation]:
+        """Return the sources with models and shares, and what is left of each band."""
+        if isinstance(given, FrameSet):
+            sources, left = self._sources(dict(given.frames)), {}
+            for band in given:
+                sources, left[band] = with_shares(sources, given[band], band)
+            return {band: Separation(sources, left[band]) for band in given}
+        return Separation(*with_shares(self._sources({"": given}), given))
+
+    def _sources(self, frames: dict[str, Frame]) -> Sources:
+        from scipy.ndimage import maximum_filter
+
+        first = next(iter(frames.values()))
+        is_peak = (first.data > 1000) & (first.data == maximum_filter(first.data, 3))
+        places = np.argwhere(is_peak)
+        y, x = places.T
+        table = QTable({"id": np.arange(1, len(y) + 1), "x": x + 0.0, "y": y + 0.0})
+        for name, value in (("a", 2.0), ("b", 1.0), ("theta", 30.0), ("star_probability", 0.9)):
+            table[name] = np.full(len(y), value)
+        labels = np.zeros(first.shape, np.int32)
+        labels[y, x] = table["id"]
+        stamps = tuple(
+            SourceStamp(number, (row - 1, column - 1), frame.data[row, column] * _SPREAD, band)
+            for band, frame in frames.items()
+            for number, (row, column) in enumerate(places.tolist(), 1)
+        )
+        return Sources(table, labels, stamps)
 
 
 class Sharpen(Deconvolver):

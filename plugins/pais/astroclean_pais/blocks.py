@@ -1,0 +1,62 @@
+"""Parts of a frame that are deblended at once, on a grid that does not depend on how it is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from astroclean.core.stage.scope import Chunk
+
+__all__ = ["AROUND", "CORE", "Block", "blocks_of"]
+
+CORE = 512
+"""Pixels along a block: each source belongs to the block that its centre lies in."""
+AROUND = 128
+"""Pixels around a core that are read with it."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Pixels of a frame, or of a chunk of it."""
+
+    core: tuple[slice, slice]
+    """Of the frame at hand."""
+    read: tuple[slice, slice]
+    """The core and what is around it."""
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """First pixel that is read, (y, x)."""
+        return self.read[0].start, self.read[1].start
+
+
+def blocks_of(shape: tuple[int, int], chunk: Chunk) -> Iterator[Block]:
+    """Yield the blocks of a frame that can be read whole.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        (ny, nx) of the frame at hand.
+    chunk : Chunk
+        Where it lies in the larger one.
+
+    Yields
+    ------
+    Block
+        By rows; in a chunk those whose surroundings it has.
+    """
+    for rows in _sides(shape[0], chunk.origin[0], chunk.shape[0]):
+        for columns in _sides(shape[1], chunk.origin[1], chunk.shape[1]):
+            yield Block((rows[0], columns[0]), (rows[1], columns[1]))
+
+
+def _sides(length: int, first: int, whole: int) -> Iterator[tuple[slice, slice]]:
+    """Yield core and what is read of it along an axis, in pixels of the frame at hand."""
+    for start in range(0, whole, CORE):
+        stop = min(start + CORE, whole)
+        low, high = max(start - AROUND, 0), min(stop + AROUND, whole)
+        if low >= first and high <= first + length:
+            yield slice(start - first, stop - first), slice(low - first, high - first)

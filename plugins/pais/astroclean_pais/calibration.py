@@ -1,0 +1,72 @@
+"""What the numbers of the networks mean, measured on scenes of another recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Calibration", "Logistic", "calibration_beside"]
+
+
+class Logistic(BaseModel):
+    """A probability from a score between 0 and 1: ``1 / (1 + exp(-(slope logit + offset)))``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def __call__(self, score: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return probabilities of scores (n,)."""
+        inside = np.clip(np.asarray(score, dtype=np.float64), 1e-6, 1 - 1e-6)
+        logit = np.log(inside / (1 - inside))
+        return np.asarray(1 / (1 + np.exp(-(self.slope * logit + self.offset))))
+
+
+class Calibration(BaseModel):
+    """Of one pair of networks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    threshold: float = Field(default=0.34, gt=0, lt=1)
+    """Height of the map of centres from which there is a source."""
+    detection: Logistic = Logistic()
+    star: Logistic = Logistic()
+    blend: Logistic = Logistic()
+    error_scale: float = Field(default=1.0, gt=0)
+    """By how much errors of fluxes from the noise are larger than the fit says."""
+    profile_error: float = Field(default=0.0, ge=0)
+    """Relative error of a flux from the profile of a source that is alone."""
+    blend_error: float = Field(default=0.0, ge=0)
+    """The same more, times the blendedness."""
+
+    def flux_error(
+        self,
+        error: NDArray[np.floating],
+        flux: NDArray[np.floating],
+        blendedness: NDArray[np.floating],
+    ) -> NDArray[np.float64]:
+        """Return errors of fluxes (n,) with what the profiles add."""
+        shape = (self.profile_error + self.blend_error * np.nan_to_num(blendedness)) * np.abs(flux)
+        return np.asarray(np.hypot(self.error_scale * np.asarray(error), shape))
+
+
+def calibration_beside(card: Path) -> tuple[Calibration, str]:
+    """Return the calibration that lies beside the card of a finder, and its digest.
+
+    A network without one, such as one that was just trained, is taken as it is.
+    """
+    path = card.with_name(card.name.replace(".card.toml", ".calibration.toml"))
+    if not path.is_file():
+        return Calibration(), "none"
+    content = path.read_bytes()
+    told = Calibration.model_validate(tomllib.loads(content.decode("utf-8")))
+    return told, hashlib.sha256(content).hexdigest()

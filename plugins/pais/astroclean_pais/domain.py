@@ -1,0 +1,89 @@
+"""Whether a frame is like those that the networks were trained on."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astroclean.core.stage.scope import chunk_of
+from astroclean.errors import AstrocleanWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["correlation_of", "tell_of_domain"]
+
+_DENSEST = 500.0
+"""Sources in 256 x 256 pixels."""
+_CORRELATED = 0.6
+"""Correlation of the noise of neighbors; that of the training is less."""
+_DARK = 3.0
+
+
+def correlation_of(light: NDArray[np.floating], dark: NDArray[np.bool_]) -> float:
+    """Return the correlation of the noise of horizontal neighbors.
+
+    Parameters
+    ----------
+    light : (ny, nx) float
+        Data, sky subtracted, over the noise.
+    dark : (ny, nx) bool
+        Pixels without sources.
+
+    Returns
+    -------
+    float
+        0 for white noise; NaN where there are too few pixels.
+    """
+    both = dark[:, 1:] & dark[:, :-1]
+    if np.count_nonzero(both) < 100:  # noqa: PLR2004 - enough for a tenth
+        return float("nan")
+    first, second = light[:, 1:][both], light[:, :-1][both]
+    power = float(np.mean(first**2) + np.mean(second**2)) / 2
+    return float(np.mean(first * second)) / power if power > 0 else float("nan")
+
+
+def tell_of_domain(bands: Sequence[Any], count: int, *, where: str) -> None:
+    """Warn where noise or density are not those of the training; of the PSF the cards tell.
+
+    Parameters
+    ----------
+    bands : sequence
+        With ``frame``, ``light``, ``noise`` and ``usable``.
+    count : int
+        Sources that were found.
+    where : str
+        Frame and stage, for messages.
+
+    Warns
+    -----
+    AstrocleanWarning
+        One for each difference.
+    """
+    for band in bands:
+        # A chunk tells nothing that the whole would not tell.
+        if chunk_of(band.frame).origin != (0, 0):
+            return
+        part = np.s_[:1024, :1024]
+        scaled = band.light[part] / band.noise[part]
+        found = correlation_of(scaled, band.usable[part] & (np.abs(scaled) < _DARK))
+        if found > _CORRELATED:
+            _warn(
+                f"{where}: the noise of neighbors has a correlation of {found:.2f}, more than the "
+                f"networks were trained on ({_CORRELATED:g}): faint sources may be noise, and "
+                "errors are too small"
+            )
+    area = bands[0].usable.size / 256**2
+    if count > _DENSEST * area:
+        _warn(
+            f"{where}: {count / area:.0f} sources in 256 x 256 pixels, the networks were trained on "
+            f"at most {_DENSEST:.0f}"
+        )
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, AstrocleanWarning, stacklevel=4)
