@@ -11,8 +11,8 @@ import pytest
 from astroclean_maximask.trails.linking import linked
 from astroclean_maximask.trails.maps import BIN, Sky
 from astroclean_maximask.trails.radon import line_sums
-from astroclean_maximask.trails.stars import star_fwhm
 from astroclean_maximask.trails.stage import Trails, TrailsOptions
+from astroclean_maximask.trails.stars import star_fwhm
 from astropy.wcs import WCS
 
 from astroclean.core.flags.planes import MaskPlane
