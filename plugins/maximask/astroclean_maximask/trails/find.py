@@ -13,14 +13,13 @@ from astroclean_maximask.mask.evidence.trails import SHORTEST_INSIDE
 from astroclean_maximask.trails.follow import follow, lit_segment
 from astroclean_maximask.trails.judge import Trail, judged
 from astroclean_maximask.trails.maps import BIN
-from astroclean_maximask.trails.search import candidates
+from astroclean_maximask.trails.search import Candidate, candidates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean_maximask.trails.judge import Limits
     from astroclean_maximask.trails.maps import Sky
-    from astroclean_maximask.trails.search import Candidate
 
 __all__ = ["drawn", "find_trails"]
 
@@ -41,6 +40,10 @@ _PLAUSIBLE, _LIT, _MOST_OF_ONE = 0.8, 0.5, 0.6
 """Share of the least length, lit share of the pieces, and most light of one, on the cells."""
 _POINTS, _ERASED = 16, 0.6
 """Points on a candidate, and the share on what was tried before from which it is no other."""
+_AS_WIDE_AS_STARS = 1.5
+"""Of the width of stars, the widest box in which a candidate is followed a second time, ..."""
+_WIDENED = ("nothing", "wide", "row, wide", "arc", "wanders")
+"""... where it was one of these at any width."""
 _REST = 0.7
 """Of its significance, what a candidate must still have beside what was found before."""
 
@@ -143,17 +146,50 @@ def _try_all(
         used[0] += 1
         if _plausible(candidate, cells):
             used[1] += 1
-            line = follow(sky, candidate, widest=limits.widest)
-            dashed = sky.with_small is None
-            told = judged(sky, line, limits, probability, dashed=dashed) if line else "nothing"
+            told = _told(sky, candidate, limits, probability)
             if isinstance(told, Trail):
+                told = _lengthened(sky, told, limits, probability)
                 if not any(_same(told, other) for other in found):
+                    # What was found of it before is a part of it.
+                    found[:] = [other for other in found if not _same(other, told)]
                     found.append(told)
                 _erase_path(cells, told, erased)
             _LOG.debug("candidate %s: %s", candidate, told if isinstance(told, str) else "trail")
         cells[rows, columns] = np.minimum(cells[rows, columns], 0)
         erased[rows, columns] = True
     return used
+
+
+def _told(
+    sky: Sky, candidate: Candidate, limits: Limits, probability: NDArray[np.float32]
+) -> Trail | str:
+    """Return the trail that a candidate is, or why it is none."""
+    dashed = sky.with_small is None
+    told: Trail | str = "nothing"
+    for widest in (limits.widest, _AS_WIDE_AS_STARS * limits.star_fwhm):
+        if widest < 1:
+            break
+        line = follow(sky, candidate, widest=min(widest, limits.widest))
+        told = judged(sky, line, limits, probability, dashed=dashed) if line else "nothing"
+        # In a crowded field the wings of stars on both sides make a line wide, and bend it.
+        if told not in _WIDENED:
+            break
+    return told
+
+
+def _lengthened(sky: Sky, trail: Trail, limits: Limits, probability: NDArray[np.float32]) -> Trail:
+    """Return a trail as it is with small sources left in the sky, if it is longer there.
+
+    Its dashes, or what stands out of a noisy one, are small sources too.
+    """
+    if sky.with_small is None or trail.ends_at_border == len(trail.span):
+        return trail
+    start, end = (tuple((c + 0.5) / BIN - 0.5 for c in place) for place in trail.ends())
+    width = max(round(trail.across.fwhm / BIN), 1)
+    seed = Candidate(trail.significance, (start[0], start[1]), (end[0], end[1]), width)
+    told = _told(sky.with_small, seed, limits, probability)
+    is_longer = isinstance(told, Trail) and told.length > trail.length and _same(trail, told)
+    return told if isinstance(told, Trail) and is_longer else trail
 
 
 def _points_on(tried: list[Candidate], shape: tuple[int, ...]) -> NDArray[np.intp]:
