@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.errors import ContractError, FrameError
+from astroclean.moved import Renamed
 
 if TYPE_CHECKING:
     from astropy.nddata import NDData
