@@ -40,10 +40,6 @@ _PLAUSIBLE, _LIT, _MOST_OF_ONE = 0.8, 0.5, 0.6
 """Share of the least length, lit share of the pieces, and most light of one, on the cells."""
 _POINTS, _ERASED = 16, 0.6
 """Points on a candidate, and the share on what was tried before from which it is no other."""
-_AS_WIDE_AS_STARS = 1.5
-"""Of the width of stars, the widest box in which a candidate is followed a second time, ..."""
-_WIDENED = ("nothing", "wide", "row, wide", "arc", "wanders")
-"""... where it was one of these at any width."""
 _REST = 0.7
 """Of its significance, what a candidate must still have beside what was found before."""
 
@@ -165,16 +161,8 @@ def _told(
 ) -> Trail | str:
     """Return the trail that a candidate is, or why it is none."""
     dashed = sky.with_small is None
-    told: Trail | str = "nothing"
-    for widest in (limits.widest, _AS_WIDE_AS_STARS * limits.star_fwhm):
-        if widest < 1:
-            break
-        line = follow(sky, candidate, widest=min(widest, limits.widest))
-        told = judged(sky, line, limits, probability, dashed=dashed) if line else "nothing"
-        # In a crowded field the wings of stars on both sides make a line wide, and bend it.
-        if told not in _WIDENED:
-            break
-    return told
+    line = follow(sky, candidate, widest=limits.widest)
+    return judged(sky, line, limits, probability, dashed=dashed) if line else "nothing"
 
 
 def _lengthened(sky: Sky, trail: Trail, limits: Limits, probability: NDArray[np.float32]) -> Trail:
