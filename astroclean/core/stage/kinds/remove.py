@@ -82,7 +82,7 @@ class SourceRemover(Stage):
         if answer.sources is None:
             return frame.sources
         sources = with_plane_columns_of(answer.sources, frame.sources)
-        return sources.on_grid(Grid.of(frame))
+        return sources.on_grid(Grid.from_frame(frame))
 
     def _reasons(
         self, frame: Frame, answer: Removal, where: NDArray[np.bool_]
