@@ -89,8 +89,8 @@ def export_paper(weights: Sequence[NDArray[np.float32]], folder: Path) -> list[P
     trained, model = build_paper(PAPER.n, logits=True), build_paper(PAPER.n)
     trained.set_weights(list(weights))
     # The softmax changes the order of the layers.
-    values = {variable.path: variable for variable in trained.variables}
-    for variable in model.variables:
+    values = {variable.path: variable for variable in trained.weights}
+    for variable in model.weights:
         variable.assign(values[variable.path])
     onnx, stored, card = (
         folder / f"{NAME}{suffix}" for suffix in (".onnx", ".example.npz", ".card.toml")
