@@ -159,16 +159,17 @@ def compared(trial: Trial) -> Deblended:
     found = trial.result.frame.sources
     assert found is not None  # a deblender always gives sources
     flux, radius = total_flux(found, trial.band), _radius(scene)
-    places = positions(found, Grid.of(scene.frame))
+    places = positions(found, Grid.from_frame(scene.frame))
     matching = match_catalogue(places, flux, true, radius=radius)
     sigma, ids = scene.frame.noise("scatter"), [int(i) for i in true.table["id"]]
     told = source_snr(true, sigma)
     snr = np.array([told.get(i, np.inf) for i in ids], dtype=float)
     ratio, pull = _fluxes(trial, matching.pairs)
     images = _images(trial, found)
-    shapes = _shapes(true, found, images, matching.pairs)
-    nothing = np.full(len(ids), np.nan)
-    fates = Fates(snr, _blendedness(scene, ids), matching.recovered, ratio, pull, *shapes, nothing)
+    iou, cosines, profiles = _shapes(true, found, images, matching.pairs)
+    blend, color = _blendedness(scene, ids), np.full(len(ids), np.nan)
+    recovered = matching.recovered
+    fates = Fates(snr, blend, recovered, ratio, pull, iou, cosines, profiles, color)
     catalogues = Catalogues(places, positions(true), matching.pairs, radius)
     blended = unrecognized_blends(catalogues, snr >= WANTED_SNR)
     stated = np.full(len(found), np.nan)
@@ -289,11 +290,12 @@ def _chi2(trial: Trial, found: Sources, sigma: NDArray[np.float64]) -> Chi2:
 def _unshared(trial: Trial, found: Sources, sigma: NDArray[np.float64]) -> float:
     rest = trial.result.products.get("UNASSIGNED")
     stamps = found.images(trial.band if trial.band in found.bands else None).values()
-    if rest is None or not stamps or any(stamp.share is None for stamp in stamps):
+    shares = [(stamp.share, stamp.origin) for stamp in stamps if stamp.share is not None]
+    if rest is None or not shares or len(shares) < len(stamps):
         return float("nan")
     total = np.asarray(rest, dtype=np.float64).copy()
-    for stamp in stamps:
-        add_box(total, stamp.share, stamp.origin)
+    for share, origin in shares:
+        add_box(total, share, origin)
     away = np.abs(total - trial.frame.data)[trial.frame.usable] / sigma[trial.frame.usable]
     return float(away.max()) if away.size else float("nan")
 

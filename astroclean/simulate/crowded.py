@@ -116,9 +116,9 @@ def simulate_crowded(
     -------
     Scene
         ``frame`` in electrons with the sky taken off, with PSF, uncertainty and WCS; ``clean``
-        without noise; ``sources`` with ``flux`` (electrons), ``snr`` of the best fit in the noise
-        of the frame, ``radius`` (pixels, before the PSF; 0 for stars), ``kind``, ``blendedness``,
-        and the stamp of each, of those below S/N 5 too.
+        without noise; ``sources`` at the centroids of their light, with ``flux`` (electrons),
+        ``snr`` of the best fit in the noise of the frame, ``radius`` (pixels, before the PSF; 0 for
+        stars), ``kind``, ``blendedness``, and the stamp of each, of those below S/N 5 too.
     """
     config = config or CrowdedConfig()
     if config.snr[0] > _WANTED or config.snr[1] <= _WANTED:
@@ -208,6 +208,8 @@ def _member(rng: np.random.Generator, one: _Draw, fwhm: float, config: CrowdedCo
         kind = str(rng.choice(KINDS))
         parts = draw_components(rng, config.galaxy, kind=kind, radius=one.radius)
     light = galsim.Sum([part.profile for part in parts])
+    # Where an irregular galaxy is, is where its light is.
+    light = light.shift(-light.centroid)
     # Cusps of small galaxies have Fourier transforms without end, which take most of the time.
     profile: Any = galsim.Convolve(light, galsim.Gaussian(sigma=_SOFTENING))
     return Member(one.x, one.y, kind, (1.0,), (profile,), half)

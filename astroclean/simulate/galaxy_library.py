@@ -111,9 +111,7 @@ class Morphology:
     """(2, 2) matrix of the second moments (yy, yx; xy, xx) within two half-light radii, in units
     of the half-light radius squared."""
 
-    def placed(
-        self, matrix: NDArray[np.float64], radius: float, side: int
-    ) -> NDArray[np.float64]:
+    def placed(self, matrix: NDArray[np.float64], radius: float, side: int) -> NDArray[np.float64]:
         """Return the galaxy on other pixels.
 
         Parameters

@@ -64,6 +64,23 @@ def test_flux_is_that_of_the_stamp_and_snr_that_of_its_best_fit(scenes: list[Sce
                 assert stamp.data.sum() == pytest.approx(row["flux"].value, rel=1e-4)
 
 
+def test_sources_are_where_their_light_is() -> None:
+    config = CrowdedConfig(sources=(20, 20), stars=0.0, view="ground")
+    scene = simulate_crowded(seed=9, shape=(256, 256), config=config)
+    seen = 0
+    for row, stamp in zip(scene.sources.table, scene.sources.stamps, strict=True):
+        side = stamp.data.shape[0]
+        if side % 2 == 0 or stamp.data.shape != (side, side):
+            continue  # cut by an edge of the frame
+        y, x = np.indices(stamp.data.shape)
+        light = stamp.data.astype(float)
+        middle = np.sum(light * y) / light.sum(), np.sum(light * x) / light.sum()
+        assert stamp.origin[0] + middle[0] == pytest.approx(row["y"], abs=0.15)
+        assert stamp.origin[1] + middle[1] == pytest.approx(row["x"], abs=0.15)
+        seen += 1
+    assert seen > 10
+
+
 def test_faint_sources_are_there_and_more_numerous_than_bright_ones(scenes: list[Scene]) -> None:
     snr = np.concatenate([scene.sources.table["snr"] for scene in scenes])
     assert np.any(snr < 5)

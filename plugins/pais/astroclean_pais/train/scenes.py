@@ -14,7 +14,7 @@ import numpy as np
 
 from astroclean.core.image.arrays import add_box
 from astroclean.simulate.draws import log_uniform, uniform
-from astroclean.simulate.galaxy_library import GalaxyLibrary, build_galaxies
+from astroclean.simulate.galaxy_library import FAMILIES, GalaxyLibrary, build_galaxies
 from astroclean.simulate.psfs import PsfModel, PsfRange, draw_psf
 from astroclean_pais.models import HALVES, convolved, psf_transform
 
@@ -38,6 +38,13 @@ _SLOPE = 0.75
 """Of the number counts: how fast sources above an S/N become fewer."""
 _SPACE = PsfRange(fwhm=(1.5, 3.5), kinds=("optical", "airy", "gaussian"))
 _GROUND = PsfRange(fwhm=(2.3, 7.0), kinds=("moffat", "moffat", "kolmogorov"))
+_NARROW = 2.8
+"""FWHM in pixels below which pixels are mostly those of space telescopes: the same galaxies are
+larger on them."""
+_RADIUS, _LARGE_RADIUS = (0.9, 4.0), (1.3, 6.5)
+"""Half-light radius of a usual galaxy, pixels."""
+_FAMILIES = (*FAMILIES, "clumpy", "irregular", "knots", "spiral")
+"""Those in parts twice: they must not fall into pieces."""
 _LIBRARY_SEED = 20_231_117
 _HELD_OUT_SEED = 20_240_229
 
@@ -81,7 +88,7 @@ class DrawnScene:
 
 @functools.lru_cache(maxsize=2)
 def _library(seed: int) -> GalaxyLibrary:
-    return build_galaxies(seed=seed, per_family=60)
+    return build_galaxies(seed=seed, per_family=50, families=_FAMILIES)
 
 
 def draw_scene(rng: np.random.Generator, *, side: int = SIDE, held_out: bool = False) -> DrawnScene:
@@ -101,13 +108,13 @@ def draw_scene(rng: np.random.Generator, *, side: int = SIDE, held_out: bool = F
     DrawnScene
         With sources from far below the noise up.
     """
-    is_ground = rng.random() < 0.55  # noqa: PLR2004 - a share
+    is_ground = rng.random() < 0.5  # noqa: PLR2004 - a coin
     model = draw_psf(rng, _GROUND if is_ground else _SPACE)
     psf = model.psf
     width = psf.fwhm_pixels
     places = _places(rng, side, width)
     library = _library(_HELD_OUT_SEED if held_out else _LIBRARY_SEED)
-    radius, moments, images, origins = _profiles(rng, places, model, library)
+    radius, moments, images, origins = _profiles(rng, places, model, width, library)
     snr = _snr(rng, len(places))
     power = np.array([float(np.sum(image.astype(float) ** 2)) for image in images])
     flux = snr / np.sqrt(np.maximum(power, 1e-12))
@@ -160,17 +167,21 @@ def _places(rng: np.random.Generator, side: int, width: float) -> NDArray[np.flo
 
 
 def _profiles(
-    rng: np.random.Generator, places: NDArray[np.float64], psf: PsfModel, library: GalaxyLibrary
+    rng: np.random.Generator,
+    places: NDArray[np.float64],
+    psf: PsfModel,
+    width: float,
+    library: GalaxyLibrary,
 ) -> tuple[
     NDArray[np.float64], NDArray[np.float64], list[NDArray[np.float32]], NDArray[np.intp]
 ]:
     """Return radii, moments, unit-flux images through the PSF, and where these begin."""
     count = len(places)
-    usual = log_uniform(rng, (0.9, 5.5))
-    radius = np.clip(usual * np.exp(rng.normal(0, 0.5, count)), 0.3, 13.0)
+    usual = log_uniform(rng, _RADIUS if width > _NARROW else _LARGE_RADIUS)
+    radius = np.clip(usual * np.exp(rng.normal(0, 0.5, count)), 0.3, 14.0)
     radius[rng.random(count) < uniform(rng, (0.05, 0.4))] = 0.0
     moments = np.zeros((count, 3))
-    reach = _REACH * radius + 2.5 * psf.psf.fwhm_pixels
+    reach = _REACH * radius + 2.5 * width
     stamp = np.searchsorted(np.array(_STAMPS[:-1]) // 2, reach)
     middle = np.rint(places).astype(np.intp)
     images: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * count
