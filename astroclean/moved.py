@@ -1,4 +1,4 @@
-"""Where modules have moved to: old names of imports keep working, and say the new one."""
+"""Where modules and names have moved to: the old ones keep working, and say the new one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-__all__ = ["MOVED", "follow_moves", "name_of"]
+__all__ = ["MOVED", "Renamed", "follow_moves", "name_of"]
 
 _FOLDERS = {
     "astroclean.core.image": (
@@ -130,6 +130,26 @@ def name_of(module: str, name: str) -> Any:
     text = f"{name} of {module} is in {new} now; authors of plugins import from astroclean.plugin"
     warnings.warn(text, DeprecationWarning, stacklevel=3)
     return found
+
+
+class Renamed:
+    """The old name of an attribute or a method: it gives what the new one does, and says it.
+
+    Parameters
+    ----------
+    new : str
+        Its name now.
+    """
+
+    def __init__(self, new: str) -> None:
+        self._new = new
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._text = f"{owner.__qualname__}.{name} is {owner.__qualname__}.{self._new} now"
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        warnings.warn(self._text, DeprecationWarning, stacklevel=2)
+        return getattr(owner if instance is None else instance, self._new)
 
 
 def follow_moves() -> None:

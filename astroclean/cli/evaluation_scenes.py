@@ -63,10 +63,11 @@ def add_scene_arguments(parser: ArgumentParser) -> None:
     )
     psf.add_argument("--psf-fwhm", metavar="WIDTH", help='a Gaussian: "2.5 pixel"')
     parser.add_argument(
-        "--told-psf",
+        "--given-psf",
         metavar="FILE",
-        help="PSF that the plugins are told, where that of the sources that are added is another",
+        help="PSF that the plugins get, where that of the sources that are added is another",
     )
+    parser.add_argument("--told-psf", dest="given_psf", action=_OldName, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=_whole(0), default=1, metavar="N", help="of the first frame")
     parser.add_argument("--count", type=_whole(1), default=4, metavar="N", help="simulated frames")
     parser.add_argument(
@@ -77,6 +78,18 @@ def add_scene_arguments(parser: ArgumentParser) -> None:
         metavar=("NY", "NX"),
         help="pixels of simulated frames",
     )
+
+
+class _OldName(argparse.Action):
+    """An option under its old name, which says the new one."""
+
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None
+    ) -> None:
+        """Take the value."""
+        new = self.dest.replace("_", "-")
+        print(f"{parser.prog}: {option} is --{new} now", file=sys.stderr)
+        setattr(namespace, self.dest, values)
 
 
 def _whole(least: int) -> Any:
@@ -124,14 +137,14 @@ def source_of(
     about = {"truth": arguments.truth or _INJECTED, "in": " ".join(arguments.frames)}
     if arguments.truth is None or arguments.truth == _INJECTED:
         seed = arguments.seed
-        told = None
-        if arguments.told_psf is not None:
-            told = PsfConfig(file=arguments.told_psf)
-            about["told PSF"] = arguments.told_psf
+        given = None
+        if arguments.given_psf is not None:
+            given = PsfConfig(file=arguments.given_psf)
+            about["given PSF"] = arguments.given_psf
         bands = {band: str(text) for band, text in tables["bands"].items()}
         about.update({f"bands.{band}": text for band, text in bands.items()})
         scenes = injected_scenes(
-            evaluation, files, seed=seed, settings=settings, psf=psf, told_psf=told, bands=bands
+            evaluation, files, seed=seed, settings=settings, psf=psf, told_psf=given, bands=bands
         )
         return Source(scenes, {**about, "seed": seed})
     return Source(observed_scenes(arguments.truth, files, settings=settings, psf=psf), about)
@@ -142,12 +155,12 @@ def _check(arguments: Namespace, tables: Mapping[str, dict[str, Any]]) -> None:
     if arguments.frames:
         wrong = [f"--set simulator.{key}" for key in tables["simulator"]]
         problems = [f"{name} is for simulated scenes, not for `--frames`" for name in wrong]
-        if arguments.told_psf is not None and arguments.truth not in (None, _INJECTED):
-            problems.append(f"--told-psf is for truth that is added, not for {arguments.truth}")
+        if arguments.given_psf is not None and arguments.truth not in (None, _INJECTED):
+            problems.append(f"--given-psf is for truth that is added, not for {arguments.truth}")
         if tables["bands"] and arguments.truth not in (None, _INJECTED):
             problems.append(f"--set bands is for truth that is added, not for {arguments.truth}")
     else:
-        names = ("truth", "psf", "psf_fwhm", "told_psf")
+        names = ("truth", "psf", "psf_fwhm", "given_psf")
         given = {f"--{name.replace('_', '-')}": name for name in names}
         alone = [name for name, key in given.items() if getattr(arguments, key) is not None]
         alone += [f"--set {table}.{key}" for table in TABLES[:-1] for key in tables[table]]

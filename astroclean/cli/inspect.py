@@ -40,41 +40,41 @@ def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
     found = find_inputs(arguments.inputs, base=Path())
     problems = list(found.failed.values())
-    told: list[FileInspection] = []
+    inspected: list[FileInspection] = []
     for path in found.files:
         try:
-            told.append(inspect_file(path, ReadSettings(arguments.instrument)))
+            inspected.append(inspect_file(path, ReadSettings(arguments.instrument)))
         except AstrocleanError as error:
             problems.append(str(error))
             continue
         if not arguments.json:
-            print("\n".join(_lines(told[-1])))
+            print("\n".join(_lines(inspected[-1])))
     if arguments.json:
-        print(json.dumps([one.model_dump(mode="json") for one in told], indent=2))
+        print(json.dumps([one.model_dump(mode="json") for one in inspected], indent=2))
     for problem in problems:
         print(f"astroclean: {problem}", file=sys.stderr)
     return int(ExitCode.SOME_FAILED if problems else ExitCode.DONE)
 
 
-def _lines(told: FileInspection) -> Iterator[str]:
-    yield told.input
-    yield f"  instrument {told.instrument} ({told.title}): {told.why}"
-    for hdu in told.hdus:
+def _lines(inspection: FileInspection) -> Iterator[str]:
+    yield inspection.input
+    yield f"  instrument {inspection.instrument} ({inspection.title}): {inspection.why}"
+    for hdu in inspection.hdus:
         shape = " x ".join(str(n) for n in hdu.shape) or "no pixels"
         yield f"  [{hdu.hdu}] {shape}: {hdu.role}, {hdu.why}"
-    for frame in told.frames:
+    for frame in inspection.frames:
         yield f"  frame {frame.frame_id}, {frame.shape[1]} x {frame.shape[0]} pixels"
         yield from (f"    {line}" for line in _of_frame(frame))
-    for text in told.notes:
+    for text in inspection.notes:
         yield f"  note: {text}"
-    for text in told.contradictions:
+    for text in inspection.contradictions:
         yield f"  contradiction: {text}"
 
 
 def _of_frame(frame: FrameInspection) -> Iterator[str]:
-    for name, told in frame.values.items():
-        shown = f"{told.value:g}" if isinstance(told.value, float) else told.value
-        yield f"{name.replace('_', ' ')} {shown}: {told.origin}"
+    for name, resolved in frame.values.items():
+        shown = f"{resolved.value:g}" if isinstance(resolved.value, float) else resolved.value
+        yield f"{name.replace('_', ' ')} {shown}: {resolved.origin}"
     absent = [
         name.replace("_", " ")
         for name in ("gain", "read_noise", "saturation", "pixel_scale", "psf_fwhm")

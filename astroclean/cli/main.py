@@ -21,7 +21,7 @@ __all__ = ["main"]
 VERBS = {
     "run": "clean files with a pipeline",
     "check": "check a pipeline and its inputs without reading pixels",
-    "inspect": "print what is understood of files, and what told it",
+    "inspect": "print what is understood of files, and where it comes from",
     "plugins": "list, show, make and diagnose plugins",
     "mask": "explain mask values",
     "simulate": "simulate frames with their truth",

@@ -137,10 +137,16 @@ def _verify(arguments: Namespace) -> int:
             failed = failed or finding.passed is False
             state = _STATES[finding.passed]
             rows.append(
-                {"network": card.name, "check": finding.check, "state": state, "told": finding.told}
+                {
+                    "network": card.name,
+                    "check": finding.check,
+                    "state": state,
+                    "detail": finding.detail,
+                    "told": finding.detail,  # its name before, for scripts
+                }
             )
             if not arguments.json:
-                print(f"{state:<7} {card.name}: {finding.check}: {finding.told}")
+                print(f"{state:<7} {card.name}: {finding.check}: {finding.detail}")
     if arguments.json:
         print(json.dumps(rows, indent=2))
     elif not cards and not problems:

@@ -159,7 +159,7 @@ def compared(trial: Trial) -> Deblended:
     found = trial.result.frame.sources
     assert found is not None  # a deblender always gives sources
     flux, radius = total_flux(found, trial.band), _radius(scene)
-    places = positions(found, Grid.of(scene.frame))
+    places = positions(found, Grid.from_frame(scene.frame))
     matching = match_catalogue(places, flux, true, radius=radius)
     sigma, ids = scene.frame.noise("scatter"), [int(i) for i in true.table["id"]]
     told = source_snr(true, sigma)

@@ -129,7 +129,7 @@ class SuperresEvaluation:
             )
         layer = trial.result.layers[str(trial.stage.branch)]
         grid, truth = fine.grid, np.asarray(fine.data, dtype=np.float64)
-        own = on_grid(trial.frame.data, Grid.of(trial.frame), grid, order=0)
+        own = on_grid(trial.frame.data, Grid.from_frame(trial.frame), grid, order=0)
         noise = scene.frame.noise("scatter")
         unit = float(np.median(noise)) * grid.step**2
         seen = _Seen(on_grid(layer.data, _grid_of(layer, trial), grid), truth, grid, noise, unit)
@@ -183,7 +183,7 @@ def _grid_of(layer: Layer, trial: Trial) -> Grid:
     """Return the grid of a layer, whose place in the frame must be that which its WCS tells."""
     grid = layer.grid
     assert grid is not None  # stages check their layers
-    mine, own = grid.pixel_scale, Grid.of(trial.frame).pixel_scale
+    mine, own = grid.pixel_scale, Grid.from_frame(trial.frame).pixel_scale
     if mine is not None and own is not None and abs(mine / own / grid.step - 1) > _SAME_SCALE:
         raise ContractError(
             "the grid of the finer image tells another size of its pixels than its WCS",
@@ -225,7 +225,7 @@ def _sources(
         places = moved(positions(found), layer.grid, grid)
     else:
         places = find_peaks(seen.image, fwhm=width, noise=_LEAST_SCATTER * seen.unit)
-    true = moved(positions(scene.sources), Grid.of(scene.frame), grid)
+    true = moved(positions(scene.sources), Grid.from_frame(scene.frame), grid)
     shown = find_peaks(seen.truth, fwhm=width, noise=_LEAST_SCATTER * seen.unit)
     near = max(width / 2, _LEAST_RADIUS)
     recovered = _have_partner(true, places, near)

@@ -142,8 +142,8 @@ def _why(exposure: Exposure, settings: ReadSettings) -> str:
     header = exposure.source.merged_header(exposure.slots[0].science.index)
     rules = [r for r in exposure.instrument.match if all(key in header for key in r)]
     keys = max(rules, key=len, default={})
-    told = ", ".join(f"{key} = {str(header[key]).strip()}" for key in keys)
-    return f"header {told}" if told else "header of another HDU"
+    cards = ", ".join(f"{key} = {str(header[key]).strip()}" for key in keys)
+    return f"header {cards}" if cards else "header of another HDU"
 
 
 def _frame(exposure: Exposure, slot: FrameSlot) -> FrameInspection:
@@ -155,8 +155,8 @@ def _frame(exposure: Exposure, slot: FrameSlot) -> FrameInspection:
         frame_id=frame.frame_id,
         shape=frame.shape,
         values={
-            name: ValueInspection(value=_plain(told.value), origin=told.origin)
-            for name, told in exposure.resolved(slot).items()
+            name: ValueInspection(value=_plain(item.value), origin=item.origin)
+            for name, item in exposure.resolved(slot).items()
             if name != "instrument"
         },
         fwhm_pixels=known_fwhm_pixels(frame),

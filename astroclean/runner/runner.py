@@ -17,7 +17,7 @@ from astroclean.report.environment import versions
 from astroclean.report.history import with_earlier
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
 from astroclean.runner.dispatch import Dispatcher
-from astroclean.runner.executors import make_executor
+from astroclean.runner.executors import checked_executor, make_executor
 from astroclean.runner.output.claims import earlier_report, with_pictures
 from astroclean.runner.output.folder import OutputFolder
 from astroclean.runner.output.records import faulted
@@ -52,6 +52,11 @@ class Runner:
     executor : Executor, optional
         Where files are processed; by default in as many processes as the request says. One that is
         given is not closed: it may serve further runs.
+
+    Raises
+    ------
+    PluginLoadError
+        The executor lacks what `Executor` asks for.
     """
 
     def __init__(
@@ -66,7 +71,10 @@ class Runner:
         self.pipeline = pipeline
         self.request = request
         self.folder = OutputFolder(output)
-        self.executor = executor or make_executor(request.jobs)
+        # An executor may have a length, and be empty.
+        self.executor = (
+            make_executor(request.jobs) if executor is None else checked_executor(executor)
+        )
         # Whoever made it closes it.
         self._closing: contextlib.AbstractContextManager[object] = (
             contextlib.closing(self.executor) if executor is None else contextlib.nullcontext()

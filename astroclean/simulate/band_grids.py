@@ -46,6 +46,8 @@ def _by_name(told: Any) -> Any:
         told = [name for name in map(str.strip, told.split(",")) if name]
     if not isinstance(told, (list, tuple)):
         return told
+    if not told:
+        raise ValueError("names no band; as in bands=g,r, or leave it out for one image")
     if len(set(told)) != len(told):
         raise ValueError("a band is named twice")
     return {name: {} for name in told}

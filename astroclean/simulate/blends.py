@@ -198,7 +198,7 @@ def _fine(
     """Return the light of all members on finer pixels, as a sharper PSF shows it."""
     if config.finer == 1:
         return None
-    grid = Grid.of(frame).finer(config.finer)
+    grid = Grid.from_frame(frame).finer(config.finer)
     width = config.sharper * canvas.psf.fwhm_pixels * config.finer
     if width > _WIDEST:
         raise ConfigurationError(

@@ -70,18 +70,18 @@ def _walk(module: Any, graph: OnnxGraph, names: list[str]) -> list[str]:
     made: dict[Any, Any] = {}
     waiting = iter(names)
     for node in Tracer().trace(module).nodes:
-        told = fx.node.map_arg(node.args, made.__getitem__)
+        operands = fx.node.map_arg(node.args, made.__getitem__)
         if node.op == "placeholder":
             made[node] = next(waiting)
         elif node.op == "call_module":
-            made[node] = _layer(graph, module.get_submodule(node.target), node.target, told)
+            made[node] = _layer(graph, module.get_submodule(node.target), node.target, operands)
         elif node.op == "get_attr":
             values = operator.attrgetter(node.target)(module).detach().cpu().numpy()
             made[node] = graph.parameter(node.target, values)
         elif node.op == "output":
-            ends = told[0]
+            ends = operands[0]
         else:
-            made[node] = _operation(graph, node, told)
+            made[node] = _operation(graph, node, operands)
     return list(ends) if isinstance(ends, (list, tuple)) else [ends]
 
 
@@ -99,13 +99,13 @@ def _layer(graph: OnnxGraph, layer: Any, name: str, sources: Sequence[Any]) -> A
     return converter(graph, layer, name, sources[0])
 
 
-def _operation(graph: OnnxGraph, node: Any, told: Sequence[Any]) -> Any:
+def _operation(graph: OnnxGraph, node: Any, operands: Sequence[Any]) -> Any:
     name = getattr(node.target, "__name__", str(node.target))
     if name == "getitem":
-        return told[0][told[1]]
+        return operands[0][operands[1]]
     if name == "cat":
-        axis = told[1] if len(told) > 1 else node.kwargs.get("dim", 0)
-        return graph.add("Concat", *told[0], axis=axis)
+        axis = operands[1] if len(operands) > 1 else node.kwargs.get("dim", 0)
+        return graph.add("Concat", *operands[0], axis=axis)
     known = _OPERATIONS.get(name)
     if known is None or node.kwargs:
         raise PluginError(
@@ -114,7 +114,7 @@ def _operation(graph: OnnxGraph, node: Any, told: Sequence[Any]) -> Any:
             received=f"{name}, {dict(node.kwargs)}",
             remedy="Put it into a layer with a method `to_onnx(graph, name, sources)`.",
         )
-    return graph.add(known, *(_operand(graph, value) for value in told))
+    return graph.add(known, *(_operand(graph, value) for value in operands))
 
 
 def _operand(graph: OnnxGraph, value: Any) -> str:

@@ -289,6 +289,59 @@ def test_bands_of_one_sky_go_through_side_by_side(tmp_path: Path) -> None:
     assert (flags[101, 51] & int(astroclean.MaskPlane.USER_1)) != 0
 
 
+SHAPES = {"g": (640, 90), "r": (700, 70), "i": (180, 60)}
+"""The last fits into memory where the others do not."""
+
+
+def test_bands_on_their_own_grids_go_through_one_by_one(tmp_path: Path) -> None:
+    """In any order of sizes; files and records are those of whole frames."""
+    stages = ["saturation", "lacosmic", "interpolate"]
+    for order in (("g", "r", "i"), ("i", "r", "g")):
+        folder = tmp_path / "".join(order)
+        folder.mkdir()
+        inputs = [folder / f"m_{band}.fits" for band in order]
+        for path, band in zip(inputs, order, strict=True):
+            write_exposure(path, seed=ord(band), shape=SHAPES[band])
+            with fits.open(path, mode="update") as hdus:
+                hdus[0].data[100:103, 50:53] = 60000
+        pipeline = {
+            **PIPELINE,
+            "bands": {band: f"*_{band}.fits" for band in order},
+            "stage": [{"plugin": name} for name in stages],
+        }
+        results = []
+        for name, run in (("whole", {}), ("cut", {"max_memory": limit_for(3 * 370, 90)})):
+            out = folder / name
+            report = astroclean.run({**pipeline, "run": run}, inputs, output=out, jobs=0)
+            assert [file.error for file in report.files] == [None] * 3
+            cut = {Path(f.input).name[2]: "chunks of" in " ".join(f.notes) for f in report.files}
+            assert cut == {"g": bool(run), "r": bool(run), "i": False}
+            hidden = {"stages": {"__all__": {"seconds"}}}
+            told = [f.frames[0].model_dump(exclude=hidden) for f in report.files]
+            bytes_of = [(out / f"m_{band}_clean.fits").read_bytes() for band in order]
+            results.append((told, bytes_of))
+        assert results[0] == results[1]
+        flags = fitsio.read(str(folder / "cut" / "m_r_clean.fits"), ext="FLAGS")
+        assert flags.shape == SHAPES["r"]
+        assert (flags[101, 51] & int(astroclean.MaskPlane.SATURATED)) != 0
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_stage_of_a_set_gets_no_rows_of_bands_of_several_shapes(tmp_path: Path) -> None:
+    inputs = [tmp_path / f"m_{band}.fits" for band in "gr"]
+    for path in inputs:
+        write_exposure(path, seed=1, shape=SHAPES[path.stem[-1]])
+    pipeline = {
+        **PIPELINE,
+        "bands": {"g": "*_g.fits", "r": "*_r.fits"},
+        "stage": [{"plugin": "lacosmic"}, {"plugin": "toy-pair"}],
+        "run": {"max_memory": limit_for(2 * 370, 90)},
+    }
+    with pytest.raises(NeedError, match=r"stage 'toy-pair', which takes them together"):
+        astroclean.run(pipeline, inputs, output=tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*_clean*"))
+
+
 def test_the_psf_is_estimated_from_the_stars_of_all_chunks(tmp_path: Path) -> None:
     rng = np.random.default_rng(8)
     data = rng.normal(500, 10, (1200, 120))
@@ -425,7 +478,7 @@ def test_stage_that_needs_the_whole_frame_is_refused_before_the_run(
 
 def test_limit_below_one_row_says_what_is_needed(tmp_path: Path) -> None:
     write_exposure(tmp_path / "raw.fits", seed=2, shape=(420, 90))
-    with pytest.raises(NeedError, match=r"need \d+ MB a process"):
+    with pytest.raises(NeedError, match=r"halo of \d+ rows that stage 'lacosmic' .* need \d+ MB"):
         cleaned(tmp_path / "out", tmp_path / "raw.fits", max_memory="230 MB")
 
 

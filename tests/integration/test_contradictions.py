@@ -121,7 +121,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
     "no saturation level": (
         ("[[stage]]", 'plugin = "saturation"', 'options = { if_unknown = "error" }'),
         {},
-        "saturation level is told neither",
+        "saturation level is given neither",
     ),
 }
 

@@ -249,7 +249,7 @@ def test_verifying_skips_an_engine_without_the_operators(tmp_path: Path) -> None
     toy_networks.write_example(tmp_path / "toy.npz", {"image": IMAGES}, answer)
     found = {finding.check: finding for finding in verify_network(card)}
     assert found["openvino f32"].passed is None
-    assert "MaxUnpool" in found["openvino f32"].told
+    assert "MaxUnpool" in found["openvino f32"].detail
     assert found["onnxruntime f32"].passed
 
 
@@ -393,7 +393,7 @@ def test_another_stored_answer_is_caught(package: Path, capsys: pytest.CaptureFi
     assert rows["weights"]["state"] == "ok"
     for engine in ("openvino f32", "onnxruntime f32"):
         assert rows[engine]["state"] == "FAILED"
-        assert "differs by up to 0.01" in rows[engine]["told"]
+        assert "differs by up to 0.01" in rows[engine]["detail"]
     answer[1, 0, 3, 4] = np.nan
     toy_networks.write_example(package / "toy.npz", {"image": image}, {"answer": answer})
     assert weights("verify", "toy") == 3, "NaN is no agreement"

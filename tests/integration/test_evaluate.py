@@ -304,9 +304,9 @@ def test_plugins_may_be_told_another_psf_than_that_of_the_sources(
         fits.PrimaryHDU(stamp, header).writeto(tmp_path / f"{name}.fits")
     words = ("remove", "--plugins", "psf-subtract", "--frames", str(raw), "--json")
     words = (*words, "--psf", str(tmp_path / "right.fits"))
-    wrong = ("--told-psf", str(tmp_path / "wrong.fits"))
+    wrong = ("--given-psf", str(tmp_path / "wrong.fits"))
     right, told = (evaluate(*words, *more) for more in ((), wrong))
-    assert json.loads(told)["about"]["told PSF"] == wrong[1]
+    assert json.loads(told)["about"]["given PSF"] == wrong[1]
     one, other = (rows_of(text)["psf-subtract", "all"] for text in (right, told))
     assert one["holes"] > 0  # their sizes go by the PSF too
     assert other["fit hole mean"] > 1.2 * one["fit hole mean"]
@@ -330,7 +330,7 @@ def test_plugins_may_be_told_another_psf_than_that_of_the_sources(
         (("--plugins", "lacosmic", "--set", "psf.fwhm=3"), "--set psf.fwhm is for `--frames`"),
         (("--plugins", "lacosmic", "--set", "bands.g=*_g.fits"), "--set bands.g is for `--frames`"),
         (("--plugins", "lacosmic", "--psf", "estimate"), "--psf is for `--frames`"),
-        (("--plugins", "lacosmic", "--told-psf", "x.fits"), "--told-psf is for `--frames`"),
+        (("--plugins", "lacosmic", "--told-psf", "x.fits"), "--given-psf is for `--frames`"),
         (("--plugins", "lacosmic", "--set", "simulator.x=1", "--frames", "x.fits"), "simulated"),
         (("--plugins", "lacosmic", "--set", "simulator.chances.trail=1"), "Did you mean 'trails'?"),
         (("--plugins", "lacosmic", "--set", "simulator.psf.fwhm=3"), "psf.fwhm: input should be"),
@@ -343,6 +343,11 @@ def test_errors_name_what_is_wrong(
     evaluate: Callable[..., str], words: tuple[str, ...], named: str
 ) -> None:
     assert named in evaluate("mask", *words, status=2)
+
+
+def test_an_old_name_of_an_option_says_the_new_one(evaluate: Callable[..., str]) -> None:
+    words = ("mask", "--plugins", "lacosmic", "--told-psf", "x.fits")
+    assert "evaluate: --told-psf is --given-psf now" in evaluate(*words, status=2)
 
 
 def test_what_cannot_be_loaded_is_named(evaluate: Callable[..., str]) -> None:

@@ -14,7 +14,7 @@ from toy_runs import digests, report_of, sky, unfinished, write_fits
 
 import astroclean
 from astroclean.core.run_cache import begin_run
-from astroclean.errors import ConfigurationError
+from astroclean.errors import ConfigurationError, PluginLoadError
 from astroclean.runner.executors import SerialExecutor, called
 from astroclean.runner.executors.processes import ProcessExecutor
 from astroclean.runner.plan.plan import PlanRequest
@@ -264,6 +264,26 @@ def test_memory_is_shared_by_the_workers_of_a_machine_and_frames_by_all(
     assert request.sharing == 2
     assert len(parts) == 3 + 1  # each frame, and the file
     assert cluster.closed == 0  # it may serve other runs
+
+
+class Half:
+    """What a newcomer writes first: it makes calls, and no more."""
+
+    workers = 0
+
+    def map(self, function: Any, items: Any) -> Any:
+        return ((index, called(function, item)) for index, item in enumerate(items))
+
+
+@pytest.mark.parametrize("executor", [Half(), Half])
+def test_an_executor_that_lacks_something_is_named(tmp_path: Path, executor: Any) -> None:
+    with pytest.raises(PluginLoadError) as caught:
+        astroclean.run("demo", output=tmp_path, executor=executor)
+    assert f"{__name__}.Half" in str(caught.value)
+    for word in ("`prepare()`", "`close()`", "`workers_of_host`", "`workers` is 0"):
+        assert word in str(caught.value)
+    assert "`map()`" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_jobs_and_executor_are_two_answers_to_one_question(tmp_path: Path) -> None:

@@ -67,6 +67,18 @@ class TestResults:
         given = Psf.gaussian(fwhm_pixels=1.5)
         assert seen.fwhm_pixels == pytest.approx(given.fwhm_pixels, rel=0.02)
 
+    def test_planes_of_a_cube_share_the_psf_that_each_has(self, tmp_path: Path) -> None:
+        write_fits(tmp_path / "x.fits", np.stack([sky(), sky()]), **TAN)
+        run(tmp_path, "toy-sharpen", psf=PSF)
+        out = tmp_path / "out" / "x_clean.fits"
+        with fits.open(out) as hdus:
+            assert hdus["DECONV"].data.shape == (2, 24, 32)
+            assert hdus["DECONV_PSF"].data.ndim == 2
+            assert "ACPL0" not in hdus["DECONV_PSF"].header
+        seen = [Frame.read(f"{out}[DECONV]", plane=plane).psf for plane in (0, 1)]
+        for psf in seen:
+            np.testing.assert_array_equal(psf.stamps, seen[0].stamps)
+
     def test_what_replaces_the_science_keeps_its_uncertainty(self, tmp_path: Path) -> None:
         write_fits(tmp_path / "x.fits", sky(), **TAN)
         run(tmp_path, "toy-sharpen", psf=PSF, products={"replace": True})

@@ -258,8 +258,32 @@ def test_the_segmentation_of_a_run_comes_back_with_its_grid(
         place = found.grid.wcs.pixel_to_world(row["x"], row["y"])
         assert abs(place.ra - row["ra"]) < 1e-7 * u.deg
         assert abs(place.dec - row["dec"]) < 1e-7 * u.deg
-    layer = Frame.read(f"{out / 'x_clean.fits'}[SEGMENTATION]")
-    np.testing.assert_array_equal(layer.data, found.segmentation)
+
+
+@pytest.mark.usefixtures("toys")
+def test_bits_and_labels_are_not_read_as_light(tmp_path: Path) -> None:
+    write_fits(tmp_path / "x.fits", sky(), **TAN)
+    run(tmp_path, "sep", products=KEPT)
+    path = tmp_path / "out" / "x_clean.fits"
+    with pytest.raises(FitsReadError, match=r"labels of sources.*Sources\.read.*'x_clean\.fits'"):
+        Frame.read(f"{path}[SEGMENTATION]")
+    Frame.read(path).write(tmp_path / "own.fits")
+    with pytest.raises(FitsReadError, match=r"flags of \[SCI,1\].*'own\.fits\[SCI,1\]'\)\.flags"):
+        Frame.read(f"{tmp_path / 'own.fits'}[FLAGS]")
+    # What others call so is theirs to explain: it is read where it is addressed.
+    fits.HDUList(
+        [fits.PrimaryHDU(), fits.ImageHDU(np.ones((8, 9), np.float32), name="SEGMENTATION")]
+    ).writeto(tmp_path / "other.fits")
+    assert Frame.read(f"{tmp_path / 'other.fits'}[SEGMENTATION]", unit="adu").shape == (8, 9)
+
+
+def test_the_truth_of_a_simulation_is_not_read_as_light(tmp_path: Path) -> None:
+    scene = simulate_blends(seed=1, shape=(64, 64))
+    _, truth = write_scene(scene, tmp_path, name="s", seed=1)
+    for name, remedy in (("TRUTH", "getdata"), ("SEGMENTATION", r"Sources\.read")):
+        with pytest.raises(FitsReadError, match=rf"not an image of the sky.*{remedy}"):
+            Frame.read(f"{truth}[{name}]")
+    assert Frame.read(f"{truth}[CLEAN]").unit == "electron"
 
 
 @pytest.mark.usefixtures("toys")

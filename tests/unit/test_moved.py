@@ -1,14 +1,20 @@
-"""Names that plugins and users imported before the folders keep working, and say the new ones."""
+"""Names that plugins and users knew before keep working, and say the new ones."""
 
 from __future__ import annotations
 
 import importlib
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
 
 import astroclean
+from astroclean.core.image.detector import Detector
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.grid import Grid
+from astroclean.core.stage.metrics import Share, Total
 from astroclean.moved import MOVED
 
 
@@ -53,3 +59,27 @@ def test_the_package_itself_uses_no_old_name() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert astroclean.__version__
+
+
+@pytest.mark.parametrize(
+    ("owner", "argument", "new"),
+    [
+        (Detector, {"ACGAIN": 2.0}, "Detector.from_meta"),
+        (Total, np.ones((2, 3)), "Total.from_pixels"),
+    ],
+)
+def test_old_names_of_methods_say_the_new_one(owner: Any, argument: Any, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=rf"{owner.__name__}\.of is {new} now"):
+        made = owner.of(argument)
+    assert made == getattr(owner, new.split(".")[1])(argument)
+
+
+def test_old_names_of_attributes_say_the_new_one() -> None:
+    share = Share(1, 4)
+    with pytest.warns(DeprecationWarning, match=r"Share\.of is Share\.total now"):
+        assert share.of == share.total == 4
+
+
+def test_a_grid_is_from_its_frame_under_both_names() -> None:
+    frame = Frame(np.zeros((3, 5)), unit="adu")
+    assert Grid.from_frame(frame).shape == Grid.from_frame(frame).shape == (3, 5)

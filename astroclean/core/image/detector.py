@@ -11,6 +11,7 @@ from astropy import units as u
 from astropy.io.fits.card import Undefined
 
 from astroclean.errors import FrameError, StageError
+from astroclean.moved import Renamed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +66,7 @@ class Detector:
     filter: str | None = None
 
     @classmethod
-    def of(cls, meta: Mapping[str, Any]) -> Detector:
+    def from_meta(cls, meta: Mapping[str, Any]) -> Detector:
         """Return the detector described by a frame's ``meta``: `Frame.detector` calls it.
 
         Raises
@@ -73,8 +74,10 @@ class Detector:
         FrameError
             What should be a number is none.
         """
-        told = {name: meta.get(key) for name, key in DETECTOR_KEYWORDS.items()}
-        return cls(**{name: _typed(name, value) for name, value in told.items()})
+        values = {name: meta.get(key) for name, key in DETECTOR_KEYWORDS.items()}
+        return cls(**{name: _typed(name, value) for name, value in values.items()})
+
+    of = Renamed("from_meta")
 
     def require(self, name: str, *, frame: Frame, stage: str) -> float:
         """Return a number that a stage cannot do without.

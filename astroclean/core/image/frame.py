@@ -157,7 +157,7 @@ class Frame(CCDData):
     @property
     def detector(self) -> Detector:
         """What is known of the detector, by header, instrument file or the user."""
-        return Detector.of(self.meta)
+        return Detector.from_meta(self.meta)
 
     def noise(self, measure: NoiseMeasure = "differences") -> NDArray[np.float64]:
         """Return the standard deviation of the noise of each pixel.

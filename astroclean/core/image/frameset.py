@@ -80,7 +80,7 @@ class FrameSet:
             if frame.shape != reference.shape:
                 shapes = f"{frame.shape}, band '{reference_band}' has {reference.shape}"
                 return f"band '{band}' has shape {shapes}", frame.frame_id
-            offset = Grid.of(reference).misalignment(Grid.of(frame))
+            offset = Grid.from_frame(reference).misalignment(Grid.from_frame(frame))
             if not offset <= self.tolerance:  # NaN: on the far side of the sky
                 text = f"band '{band}' is off band '{reference_band}' by up to {offset:.2f} pixels"
                 return text, frame.frame_id

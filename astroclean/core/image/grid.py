@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.errors import ContractError, FrameError
+from astroclean.moved import Renamed
 
 if TYPE_CHECKING:
     from astropy.nddata import NDData
@@ -34,10 +35,12 @@ class Grid:
     """Side of a pixel in pixels of the frame."""
 
     @classmethod
-    def of(cls, frame: NDData) -> Grid:
+    def from_frame(cls, frame: NDData) -> Grid:
         """Return the grid of the pixels of a frame."""
         ny, nx = frame.data.shape
         return cls((ny, nx), frame.wcs)
+
+    of = Renamed("from_frame")
 
     @property
     def is_frame(self) -> bool:

@@ -179,7 +179,7 @@ def _checked(
         raise ContractError(
             f"layer '{name}' is declared to have a grid of its own, and has none", **fault
         )
-    grid = Grid.of(frame) if layer.grid is None else layer.grid
+    grid = Grid.from_frame(frame) if layer.grid is None else layer.grid
     for label, image in (("", layer.data), (" uncertainty of", layer.uncertainty)):
         if image is None:
             continue

@@ -100,7 +100,7 @@ class HoleRule(StageOptions):
         if factor is None:
             missing = {"fwhm": "the PSF", "arcsec": "the pixel scale"}[self.hole_unit]
             raise StageError(
-                f"hole radii are told in {self.hole_unit}, and {missing} of the frame is not known",
+                f"hole radii are in {self.hole_unit}, and {missing} of the frame is not known",
                 where="option 'hole_unit'",
                 remedy='Give it, or radii in pixels: `hole_unit = "pixel"`, `hole_radii = [...]`.',
             )

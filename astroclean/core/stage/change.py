@@ -129,8 +129,8 @@ def change_between(before: Frame, after: Frame, rows: slice) -> Change:
         pixels,
         flagged,
         int(np.count_nonzero(replaced)),
-        Total.of(light),
-        Total.of(np.where(filled, light, 0)),
+        Total.from_pixels(light),
+        Total.from_pixels(np.where(filled, light, 0)),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from astroclean.core.stage.scope import chunk_of
+from astroclean.moved import Renamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,7 +42,7 @@ class Total(float):
         return value
 
     @classmethod
-    def of(cls, pixels: NDArray[Any]) -> Total:
+    def from_pixels(cls, pixels: NDArray[Any]) -> Total:
         """Return the sum of the pixels of whole rows.
 
         Parameters
@@ -53,6 +54,8 @@ class Total(float):
         if not all(map(math.isfinite, rows)):
             return cls(math.nan if any(map(math.isnan, rows)) else sum(rows))
         return cls(sum(map(Fraction, rows), Fraction()))
+
+    of = Renamed("from_pixels")
 
     def joined(self, other: float) -> Total:
         """Return the sum of both."""
@@ -72,25 +75,26 @@ class Share(float):
     ----------
     count : int
         Pixels that are meant.
-    of : int
+    total : int
         All of them.
     """
 
     count: int
-    of: int
+    total: int
+    of = Renamed("total")
 
-    def __new__(cls, count: int, of: int) -> Self:
+    def __new__(cls, count: int, total: int) -> Self:
         """Return a share, 0 of no pixels."""
-        value = super().__new__(cls, count / max(of, 1))
-        value.count, value.of = count, of
+        value = super().__new__(cls, count / max(total, 1))
+        value.count, value.total = count, total
         return value
 
     def joined(self, other: Share) -> Share:
         """Return the share of both together."""
-        return Share(self.count + other.count, self.of + other.of)
+        return Share(self.count + other.count, self.total + other.total)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Share, (self.count, self.of)
+        return Share, (self.count, self.total)
 
 
 def counted(frame: Frame, pixels: NDArray[np.bool_]) -> Total:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
+
+from astroclean.core.stage.hooks import FAULT
+from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.stage import Stage
 
-__all__ = ["WHOLE", "Chunk", "Scope", "Survey", "chunk_of", "measure"]
+__all__ = ["WHOLE", "Chunk", "Scope", "Survey", "chunk_of", "measure", "scope_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +80,53 @@ class Scope:
 
 WHOLE = Scope()
 """Of a stage that must see the whole frame."""
+
+
+def scope_of(stage: Stage, frame: Frame) -> Scope:
+    """Return how much of a frame a stage must see, checked.
+
+    Parameters
+    ----------
+    stage : Stage
+        Its ``scope`` is called.
+    frame : Frame
+        A frame, or a single pixel of one.
+
+    Returns
+    -------
+    Scope
+        With whole numbers of rows.
+
+    Raises
+    ------
+    ContractError
+        It is no `Scope`, or holds what cannot be rows or a survey.
+    """
+    scope = stage.scope(frame)
+    problem = _problem_of(scope)
+    if problem is not None:
+        raise ContractError(
+            problem[0],
+            where=f"{frame.frame_id}, stage '{stage.name}'",
+            received=problem[1],
+            remedy=FAULT,
+        )
+    return scope
+
+
+def _problem_of(scope: Any) -> tuple[str, str] | None:
+    """Return what is wrong with the answer of ``scope``, and what was received."""
+    if not isinstance(scope, Scope):
+        return "`scope` must return a Scope", type(scope).__name__
+    for name, least in (("halo", 0), ("step", 1)):
+        rows = getattr(scope, name)
+        is_whole = isinstance(rows, Integral) and not isinstance(rows, bool)
+        if not (is_whole and rows >= least) and not (name == "halo" and rows is None):
+            return f"'{name}' of a scope must be rows, {least} or more", repr(rows)
+    survey: Any = scope.survey
+    if not (survey is None or isinstance(survey, Survey)):
+        return "'survey' of a scope must be a Survey", type(survey).__name__
+    return None
 
 
 def measure(survey: Survey, bands: Callable[[], Iterable[tuple[Frame, slice]]]) -> Any:

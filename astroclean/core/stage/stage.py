@@ -16,7 +16,7 @@ from astroclean.core.stage.hooks import FAULT, call_hook
 from astroclean.core.stage.needs import Identity, Needs, Provides
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Answer, StageResult
-from astroclean.core.stage.scope import WHOLE, Scope, chunk_of, measure
+from astroclean.core.stage.scope import WHOLE, Scope, chunk_of, measure, scope_of
 from astroclean.errors import ContractError, StageError, SuspectWarning
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Stage(ABC):
         chunk = chunk_of(frame)
         if self.name in chunk.measured:
             return chunk.measured[self.name]
-        survey = self.scope(frame).survey
+        survey = scope_of(self, frame).survey
         if survey is not None and chunk.shape != frame.shape:
             raise ContractError(
                 "needs what its survey finds on the whole frame, of which this is a chunk",
@@ -196,6 +196,7 @@ class Stage(ABC):
                 remedy="Give a FrameSet to `run_set`, or `[bands]` in the pipeline.",
             )
         self._require(image)
+        scope_of(self, image)  # or a wrong one would show where a frame is too large alone
         called = self._called(image.read_only(), image.frame_id)
         answer = self._known(called, image.frame_id)
         return self._finished(image, self._applied(image, answer))
@@ -226,6 +227,7 @@ class Stage(ABC):
             frames.require_aligned(f"stage '{self.name}'")
         for band in frames:
             self._require(frames[band])
+            scope_of(self, frames[band])
         answers = self._answers(frames)
         return {
             band: self._finished(frames[band], self._applied(frames[band], answers[band]))

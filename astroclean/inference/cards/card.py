@@ -221,7 +221,7 @@ def _with_classes(content: dict[str, Any], path: Path) -> dict[str, Any]:
         return content
     calibration = content.get("calibration", {})
     if "classes" in calibration:
-        problem = f"calibration.classes: told twice, also in {beside.name}; remove one"
+        problem = f"calibration.classes: given twice, also in {beside.name}; remove one"
         raise ConfigurationError(problem, where=str(path))
     return {**content, "calibration": {**calibration, "classes": read_classes(beside)}}
 

@@ -42,7 +42,7 @@ class Finding:
     """``weights``, ``example``, or engine and precision."""
     passed: bool | None
     """None where the check could not be made here."""
-    told: str
+    detail: str
     """What was found, in words."""
 
 
@@ -116,31 +116,31 @@ def verify_network(card: NetworkCard) -> Iterator[Finding]:
     try:
         weights = find_weights(card)
     except PluginError as error:
-        yield Finding("weights", passed=False, told=str(error))
+        yield Finding("weights", passed=False, detail=str(error))
         return
-    yield Finding("weights", passed=True, told=f"{weights.name}, {card.weights.size} bytes")
+    yield Finding("weights", passed=True, detail=f"{weights.name}, {card.weights.size} bytes")
     try:
         inputs, outputs = read_example(card)
     except ExampleError as error:
-        yield Finding("example", passed=False, told=str(error))
+        yield Finding("example", passed=False, detail=str(error))
         return
     ran = False
     for name, missing in list_engines().items():
         for precision, tolerance in card.precision.items():
             check = f"{name} {precision}"
             if missing is not None:
-                yield Finding(check, passed=None, told=missing)
+                yield Finding(check, passed=None, detail=missing)
                 continue
             try:
                 choose_engine(card, prefer=name, precision=precision)
             except PluginError as error:
-                yield Finding(check, passed=None, told=error.problem)
+                yield Finding(check, passed=None, detail=error.problem)
                 continue
             finding = _compared(card, weights, (name, precision), (inputs, outputs, tolerance))
             ran = ran or finding.passed is not None
             yield finding
     if not ran:
-        yield Finding("engines", passed=False, told="no engine is installed that can run it")
+        yield Finding("engines", passed=False, detail="no engine is installed that can run it")
 
 
 def _compared(
@@ -158,17 +158,17 @@ def _compared(
         finally:
             opened.close()
     except EngineUnfitError as error:
-        return Finding(check, passed=None, told=error.problem)
+        return Finding(check, passed=None, detail=error.problem)
     except PluginError as error:
-        return Finding(check, passed=False, told=str(error))
+        return Finding(check, passed=False, detail=str(error))
     greatest = 0.0
     for name, stored in outputs.items():
         answer = answers[name]
         if answer.shape != stored.shape:
-            told = f"output '{name}' has shape {answer.shape}, stored {stored.shape}"
-            return Finding(check, passed=False, told=told)
+            detail = f"output '{name}' has shape {answer.shape}, stored {stored.shape}"
+            return Finding(check, passed=False, detail=detail)
         greatest = max(greatest, float(np.max(np.abs(answer - stored), initial=0.0)))
         if not np.allclose(answer, stored, rtol=tolerance.relative, atol=tolerance.absolute):
-            told = f"output '{name}' differs by up to {greatest:.3g} from the stored answer"
-            return Finding(check, passed=False, told=told)
-    return Finding(check, passed=True, told=f"differs by up to {greatest:.2g}")
+            detail = f"output '{name}' differs by up to {greatest:.3g} from the stored answer"
+            return Finding(check, passed=False, detail=detail)
+    return Finding(check, passed=True, detail=f"differs by up to {greatest:.2g}")

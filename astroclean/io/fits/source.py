@@ -76,7 +76,7 @@ class FitsSource:
             raise
 
     @classmethod
-    def of_hdulist(cls, hdus: fits.HDUList) -> FitsSource:
+    def from_hdulist(cls, hdus: fits.HDUList) -> FitsSource:
         """Return a source over HDUs in memory."""
         buffer = io.BytesIO()
         hdus.writeto(buffer, output_verify="silentfix")

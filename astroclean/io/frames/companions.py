@@ -79,7 +79,7 @@ def paired(claims: Sequence[Claim]) -> Pairing:
             owner = pairs.get(member.hdu.index)
             if owner is not None:
                 pairing.add(owner.hdu, role, member.hdu)
-            elif len(science) > 1 and not member.is_told:
+            elif len(science) > 1 and not member.is_stated:
                 pairing.left[member.hdu.index] = (
                     f"not used as {role}: no EXTVER tells to which of {len(science)} science HDUs "
                     "it belongs"
@@ -107,7 +107,7 @@ def _by_key(members: Sequence[Claim], science: Sequence[Claim]) -> dict[int, Cla
     taken: set[int] = set()
     for member in members:
         owners = [s for s in science if member.agrees(s)]
-        if len(science) == 1 and not member.is_told:
+        if len(science) == 1 and not member.is_stated:
             owners = list(science)
         if len(owners) > 1 or any(s.hdu.index in taken for s in owners):
             return None

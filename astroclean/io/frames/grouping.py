@@ -28,6 +28,23 @@ __all__ = ["FrameSlot", "Grouping", "group_hdus"]
 
 _OWN_ROLES = {"FLAGS": "flags", "UNCERT": "error"}
 """EXTNAME of what astroclean wrote to its role when it is read again."""
+_NO_IMAGES = {
+    "FLAGS": (
+        "the flags of [{owner}]",
+        "They come with that frame: `Frame.read('{file}[{owner}]').flags`.",
+    ),
+    "SEGMENTATION": (
+        "labels of sources",
+        "Read the catalogue: `Sources.read(CATALOGUE, segmentation='{file}').segmentation`.",
+    ),
+    "TRUTH": (
+        "the planes that are true of a simulated frame",
+        "Take its bits: `astropy.io.fits.getdata('{file}', 'TRUTH')`.",
+    ),
+}
+"""EXTNAME of what astroclean wrote that is no image: what it holds, and how it is read."""
+_SIMULATED = "SIMSEED"
+"""Card of all HDUs that `simulate` writes."""
 _IMAGE = 2
 _COLORS = 4
 
@@ -100,6 +117,7 @@ def group_hdus(source: FitsSource, instrument: Instrument, address: Address) -> 
         chosen = source.find(address)
         if len(chosen.shape) < _IMAGE:
             raise FitsReadError("HDU holds no image", where=str(address), received=chosen.shape)
+        _refuse_no_image(source, chosen)
         science = [chosen]
         ordinals.setdefault(chosen.index, 1)
         claims = [_addressed(c) if c.hdu.index == chosen.index else c for c in claims]
@@ -137,6 +155,20 @@ def _claims(source: FitsSource, instrument: Instrument) -> list[Claim]:
     images = [h for h in source.hdus if len(h.shape) >= _IMAGE and h.belongs_to is None]
     headers = {hdu.index: source.header(hdu.index) for hdu in images}
     return settled(claims_of(images, headers, source.header(0), instrument), headers)
+
+
+def _refuse_no_image(source: FitsSource, chosen: HduInfo) -> None:
+    """Refuse what astroclean wrote as bits or labels, which are no light."""
+    is_own = chosen.belongs_to is not None or _SIMULATED in source.header(chosen.index)
+    if not is_own or chosen.name not in _NO_IMAGES:
+        return
+    names = {"file": source.path.name, "owner": chosen.belongs_to}
+    meaning, remedy = (text.format(**names) for text in _NO_IMAGES[chosen.name])
+    raise FitsReadError(
+        f"holds {meaning}, not an image of the sky",
+        where=f"{source.path}[{chosen.label}]",
+        remedy=remedy,
+    )
 
 
 def _addressed(claim: Claim) -> Claim:

@@ -41,7 +41,7 @@ class Claim:
     """What HDUs of one frame have in common: number of the detector, or EXTVER."""
     is_named_key: bool = False
     """Whether the key is part of the name."""
-    is_told: bool = False
+    is_stated: bool = False
     """Whether the file states the key."""
     word: str = ""
     """What the name says without the key; no frame has two of one word."""
@@ -53,7 +53,7 @@ class Claim:
     def agrees(self, other: Claim) -> bool:
         """Return whether the keys of two HDUs say that they belong together."""
         # A number in one name and an EXTVER that nobody wrote are the same by chance.
-        comparable = self.is_named_key == other.is_named_key or (self.is_told and other.is_told)
+        comparable = self.is_named_key == other.is_named_key or (self.is_stated and other.is_stated)
         return self.key == other.key and comparable
 
 
@@ -158,9 +158,9 @@ def _by_cards(
 
 def _by_instrument(hdu: HduInfo, header: Mapping[str, Any], instrument: Instrument) -> Claim | None:
     """Return what the instrument file says; None where common names decide."""
-    is_told = "EXTVER" in header
+    is_stated = "EXTVER" in header
     if hdu.name in _NO_NAMES:
-        return Claim(hdu, "unnamed", "no EXTNAME", str(hdu.version), is_told=is_told)
+        return Claim(hdu, "unnamed", "no EXTNAME", str(hdu.version), is_stated=is_stated)
     named = instrument.hdus.role(hdu.name)
     # The words of the generic instrument are taken out of whole names below.
     if named is not None and instrument.name != GENERIC:
@@ -168,11 +168,11 @@ def _by_instrument(hdu: HduInfo, header: Mapping[str, Any], instrument: Instrume
         why = f"EXTNAME is '{role}' of instrument '{instrument.name}'"
         key = group or str(hdu.version)
         word = hdu.name.replace(group, "") if group else hdu.name
-        return Claim(hdu, role, why, key, bool(group), bool(group) or is_told, word)
+        return Claim(hdu, role, why, key, bool(group), bool(group) or is_stated, word)
     if not instrument.hdus.science:
         return None
     why = f"not a science HDU of this instrument ({hdu.name})"
-    return Claim(hdu, "kept", why, str(hdu.version), is_told=is_told)
+    return Claim(hdu, "kept", why, str(hdu.version), is_stated=is_stated)
 
 
 def _by_name(hdu: HduInfo, header: Mapping[str, Any]) -> Claim:
@@ -207,7 +207,7 @@ def _by_name(hdu: HduInfo, header: Mapping[str, Any]) -> Claim:
         why,
         key=".".join(designators) or str(hdu.version),
         is_named_key=is_named_key,
-        is_told=is_named_key or "EXTVER" in header,
+        is_stated=is_named_key or "EXTVER" in header,
         word=".".join(roles),
     )
 

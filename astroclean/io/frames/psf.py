@@ -15,6 +15,7 @@ from astroclean.core.psf.stamp import centred_stamp, core_centroid, sampled_stam
 from astroclean.errors import AstrocleanWarning, PsfError
 from astroclean.io.fits.source import FitsSource
 from astroclean.io.header.values import frame_wcs
+from astroclean.io.products.layers import OF_PLANE, SIDES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +108,9 @@ def read_psf(
     return psf
 
 
-def written_psf(source: FitsSource, stamps: HduInfo, fine: HduInfo | None) -> Psf:
+def written_psf(
+    source: FitsSource, stamps: HduInfo, fine: HduInfo | None, *, plane: int | None = None
+) -> Psf | None:
     """Read a PSF that astroclean wrote beside a layer, as it was.
 
     Parameters
@@ -118,23 +121,43 @@ def written_psf(source: FitsSource, stamps: HduInfo, fine: HduInfo | None) -> Ps
         HDU of the stamps.
     fine : HduInfo or None
         HDU of what was measured between the pixels.
+    plane : int, optional
+        Of the layer, where that is a cube.
 
     Returns
     -------
-    Psf
-        On the pixels of the layer.
+    Psf or None
+        On the pixels of the layer; None where the plane has none.
     """
-    header, planes = source.header(stamps.index), _planes(source, stamps)
+    header, numbers = source.header(stamps.index), _numbers(source, stamps, plane)
+    if not numbers:
+        return None
     where = f"{source.path.name}[{stamps.label}]"
-    several = len(planes) > 1
-    positions = [_position(header, n, where) for n in range(len(planes))] if several else None
-    between = None if fine is None else _planes(source, fine)
-    return Psf(planes, positions, fine=between, computed=True)
+    several = len(numbers) > 1
+    positions = [_position(header, n, where) for n in numbers] if several else None
+    of_fine = [] if fine is None else _numbers(source, fine, plane)
+    between = _images(source, fine, of_fine) if fine is not None and of_fine else None
+    return Psf(_images(source, stamps, numbers), positions, fine=between, computed=True)
 
 
-def _planes(source: FitsSource, info: HduInfo) -> NDArray[np.float64]:
+def _numbers(source: FitsSource, info: HduInfo, plane: int | None) -> list[int]:
+    """Return which images of an HDU are the PSF of a plane: all where no cards tell."""
     count = info.shape[0] if len(info.shape) == _GRID else 1
-    return np.stack([source.read(info.index, plane=n) for n in range(count)]).astype(np.float64)
+    header = source.header(info.index)
+    owners = [header.get(f"{OF_PLANE}{number}", plane) for number in range(count)]
+    return [number for number, owner in enumerate(owners) if owner == plane]
+
+
+def _images(source: FitsSource, info: HduInfo, numbers: list[int]) -> NDArray[np.float64]:
+    """Return images of a PSF, without the zeros around those that are smaller than others."""
+    header, images = source.header(info.index), []
+    for number in numbers:
+        image = source.read(info.index, plane=number)
+        ny, nx = image.shape
+        ky, kx = (int(header.get(f"{c}{number}", n)) for c, n in zip(SIDES, (ny, nx), strict=True))
+        y, x = (ny - ky) // 2, (nx - kx) // 2
+        images.append(image[y : y + ky, x : x + kx])
+    return np.stack(images).astype(np.float64)
 
 
 def _believable(planes: list[Any], where: str) -> list[NDArray[np.float64]]:

@@ -128,21 +128,21 @@ class Exposure:
         """
         if slot.color is not None:
             return self._of_color(slot, window)
-        told = self._headers.compared(slot)
-        wcs = told.wcs
+        understood = self._headers.compared(slot)
+        wcs = understood.wcs
         data = linear_values(self.source, slot.science.index, slot.plane, window)
-        section = told.header.get(self.instrument.trim_keyword or "")
+        section = understood.header.get(self.instrument.trim_keyword or "")
         ours = own_flags(self.source, slot, window)
-        told_flags = file_flags(self.source, slot, window, section=section)
+        flags_of_file = file_flags(self.source, slot, window, section=section)
         return Frame(
             data,
-            unit=told.unit,
+            unit=understood.unit,
             uncertainty=self._uncertainty(slot, window),
-            flags=told_flags | self.masks.flags(slot, window) | ours,
+            flags=flags_of_file | self.masks.flags(slot, window) | ours,
             filled=(ours & np.uint32(MADE_UP)) != 0,
             wcs=wcs[window] if wcs is not None and window is not None else wcs,
             psf=self._psf(slot),
-            meta=told.meta(),
+            meta=understood.meta(),
             frame_id=self.frame_id(slot),
             reject_bits=self.settings.reject_bits,
         )
@@ -180,14 +180,14 @@ class Exposure:
         UnitError
             The unit is not told.
         """
-        told = self._headers.of(slot)
+        understood = self._headers.of(slot)
         known = set(_UNCERTAINTIES) & set(slot.companions)
         return Frame(
             np.zeros((1, 1), dtype=np.float32),
-            unit=told.unit,
+            unit=understood.unit,
             uncertainty=StdDevUncertainty(np.ones((1, 1), dtype=np.float32)) if known else None,
-            wcs=told.wcs,
-            meta=told.meta() if slot.color is None else _coarser(told.meta()),
+            wcs=understood.wcs,
+            meta=understood.meta() if slot.color is None else _coarser(understood.meta()),
             frame_id=self.frame_id(slot),
             reject_bits=self.settings.reject_bits,
         )
@@ -231,8 +231,8 @@ class Exposure:
         (Convention, (ny, nx) integer) or None
             None where the frame has no DQ.
         """
-        told = self.convention(slot)
-        return None if told is None else (told[0], self.masks.values(slot, window))
+        meaning = self.convention(slot)
+        return None if meaning is None else (meaning[0], self.masks.values(slot, window))
 
     def convention(self, slot: FrameSlot) -> tuple[Convention, str] | None:
         """Return what the DQ values of a frame mean, and what told it.
@@ -258,7 +258,7 @@ class Exposure:
     def _psf(self, slot: FrameSlot) -> Psf | None:
         hdu = slot.companions.get("psf")
         fine = slot.companions.get("fine_psf")
-        return None if hdu is None else written_psf(self.source, hdu, fine)
+        return None if hdu is None else written_psf(self.source, hdu, fine, plane=slot.plane)
 
     def _uncertainty(self, slot: FrameSlot, window: Window | None) -> Any:
         for role, kind in _UNCERTAINTIES.items():
@@ -314,7 +314,7 @@ def open_exposure(
     """
     settings = settings or ReadSettings()
     if isinstance(source, fits.HDUList):
-        with FitsSource.of_hdulist(source) as opened:
+        with FitsSource.from_hdulist(source) as opened:
             yield Exposure(opened, Address(opened.path), settings)
         return
     address = parse_address(source)

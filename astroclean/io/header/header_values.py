@@ -18,7 +18,7 @@ from astroclean.io.header.cards import CardText, card_text, comment_unit, number
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["BASE", "Context", "Key", "Remarked", "Resolved", "keys_of", "told_value"]
+__all__ = ["BASE", "Context", "Key", "Remarked", "Resolved", "header_value", "keys_of"]
 
 _ARCSEC_PER_RADIAN = 206264.806
 
@@ -143,7 +143,7 @@ def keys_of(keywords: Sequence[str]) -> tuple[Key, ...]:
     return tuple(Key(k, 100 - n) for n, k in enumerate(keywords))
 
 
-def told_value(
+def header_value(
     name: str,
     keys: Sequence[Key],
     header: Mapping[str, Any],
@@ -243,12 +243,13 @@ def _reading(name: str, key: Key, header: Mapping[str, Any], context: Context) -
     # A gain or exposure of 0 is how archives write "unknown".
     if number < 0 or (number == 0 and name not in _ZERO_IS_A_VALUE):
         return _Reading(card, key.rank)
-    told = comment_unit(name, comments[0])
-    if name == "gain" and told in {None, "setting"}:
+    stated = comment_unit(name, comments[0])
+    if name == "gain" and stated in {None, "setting"}:
         # Of a keyword that is a gain by definition, a word of the comment does not make a setting.
-        told = "setting" if key.keyword == "GAIN" and (told or _is_setting(key, header)) else None
-    rank = 3 if told is not None and 0 < key.rank < _OWN else key.rank
-    value, why = _converted(name, number, told or key.unit or _AS_TOLD.get(name), context)
+        is_setting = key.keyword == "GAIN" and (stated or _is_setting(key, header))
+        stated = "setting" if is_setting else None
+    rank = 3 if stated is not None and 0 < key.rank < _OWN else key.rank
+    value, why = _converted(name, number, stated or key.unit or _AS_TOLD.get(name), context)
     if value is not None and not why:
         why = _implausible(name, value, rank)
     return _Reading(card, rank, None if why else value, why)
@@ -297,11 +298,11 @@ def _converted(  # noqa: PLR0911 - one reason a return
 
 
 def _saturation(number: float, unit: str, context: Context) -> tuple[float | None, str]:
-    told = u.electron if unit == "electrons" else u.adu
-    if context.unit not in {u.electron, u.adu, u.count} or context.unit == told:
+    stated = u.electron if unit == "electrons" else u.adu
+    if context.unit not in {u.electron, u.adu, u.count} or context.unit == stated:
         return number, ""
-    if told == u.adu and context.unit == u.count:
+    if stated == u.adu and context.unit == u.count:
         return number, ""
     if context.gain is None:
-        return None, f"is in {told}, the pixels in {context.unit}, and no gain is known"
-    return (number * context.gain if told == u.adu else number / context.gain), ""
+        return None, f"is in {stated}, the pixels in {context.unit}, and no gain is known"
+    return (number * context.gain if stated == u.adu else number / context.gain), ""

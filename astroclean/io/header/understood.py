@@ -51,8 +51,8 @@ class Understood:
         meta = self.header.copy()
         for name, keyword in DETECTOR_KEYWORDS.items():
             if name in self.values:
-                told = self.values[name]
-                meta[keyword] = (told.value, told.origin[:40])
+                known = self.values[name]
+                meta[keyword] = (known.value, known.origin[:40])
         for keyword in ASINH_KEYWORDS if "scale" in self.values else ():
             meta.remove(keyword, ignore_missing=True)  # the frame's values are linear
         return meta
@@ -61,12 +61,12 @@ class Understood:
         """Compare with a few rows of the HDU what the header tells of its values."""
         if scale is not None:
             self._tell_scale(scale)
-        told = self.values.get("saturation")
-        if told is None or not told.origin.startswith("header"):
+        known = self.values.get("saturation")
+        if known is None or not known.origin.startswith("header"):
             return
         rows: NDArray[Any] = sampled_rows(source, slot.science.index, slot.plane)
         rows = rows if scale is None else scale.linear(rows)
-        if rows.size and told.value <= float(np.median(rows)):
+        if rows.size and known.value <= float(np.median(rows)):
             self._untrue("saturation", "is below the median of the pixels")
 
     def _tell_scale(self, scale: Softening) -> None:
@@ -84,10 +84,10 @@ class Understood:
         )
 
     def _untrue(self, name: str, why: str) -> None:
-        told = self.values.pop(name)
-        card = told.origin.removeprefix("header ")
+        known = self.values.pop(name)
+        card = known.origin.removeprefix("header ")
         self.remarked.contradictions.append(
-            f"{card} = {told.value:g} {why}; {name} not taken from the header"
+            f"{card} = {known.value:g} {why}; {name} not taken from the header"
         )
 
 
@@ -122,19 +122,19 @@ class Headers:
 
     def compared(self, slot: FrameSlot) -> Understood:
         """Return what headers tell, compared with a few rows of pixels."""
-        told = self.of(slot)
+        known = self.of(slot)
         key = slot.science.index, slot.plane
         if key not in self._compared:
-            own = replace(told, values=dict(told.values), remarked=Remarked())
+            own = replace(known, values=dict(known.values), remarked=Remarked())
             own.check_pixels(self._source, slot, softening_of(self._source, slot.science.index))
             self._tell(own)
             self._compared[key] = own.values
-        return replace(told, values=self._compared[key])
+        return replace(known, values=self._compared[key])
 
-    def _tell(self, told: Understood) -> None:
+    def _tell(self, known: Understood) -> None:
         for texts, new in (
-            (self._source.notes, told.remarked.notes),
-            (self.contradictions, told.remarked.contradictions),
+            (self._source.notes, known.remarked.notes),
+            (self.contradictions, known.remarked.contradictions),
         ):
             texts += [text for text in dict.fromkeys(new) if text not in texts]
 
@@ -247,11 +247,11 @@ def _check_depth(result: Understood, own: Header) -> None:
     if not (isinstance(scale, (int, float)) and isinstance(zero, (int, float))):
         return  # told when the pixels are read
     largest = zero + scale * ((1 << bits) - 1 if bits == 8 else (1 << bits - 1) - 1)  # noqa: PLR2004
-    told = result.values.get("saturation")
-    if told is not None and told.origin.startswith("header") and told.value > largest:
-        if told.value <= largest + scale:
+    known = result.values.get("saturation")
+    if known is not None and known.origin.startswith("header") and known.value > largest:
+        if known.value <= largest + scale:
             result.values["saturation"] = Resolved(
-                largest, f"{told.origin}, the largest of {bits} bits"
+                largest, f"{known.origin}, the largest of {bits} bits"
             )
         else:
             result._untrue(  # noqa: SLF001 - same module

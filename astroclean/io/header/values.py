@@ -18,8 +18,8 @@ from astroclean.io.header.header_values import (
     Context,
     Remarked,
     Resolved,
+    header_value,
     keys_of,
-    told_value,
 )
 from astroclean.io.header.units import parsed_unit
 from astroclean.io.header.wcs_repair import has_steps, repaired_wcs
@@ -70,26 +70,26 @@ def frame_unit(
     """
     rule = instrument.rule("unit", header)
     own = overrides.get("unit")
-    told = _unit_card(rule.keywords or UNIT_KEYWORDS, header)
+    known = _unit_card(rule.keywords or UNIT_KEYWORDS, header)
     if own is not None:
-        told = Resolved(str(own), "setting instrument.unit")
-    elif told is None and rule.default is not None:
-        told = Resolved(str(rule.default), f"assumed for instrument '{instrument.name}'")
-    if told is None:
+        known = Resolved(str(own), "setting instrument.unit")
+    elif known is None and rule.default is not None:
+        known = Resolved(str(rule.default), f"assumed for instrument '{instrument.name}'")
+    if known is None:
         raise UnitError(
-            "the unit of the pixel values is not told",
+            "the unit of the pixel values is not given",
             where=where,
             remedy="Give it: `--set instrument.unit=adu` (or electron, MJy/sr, ...).",
         )
-    unit = parsed_unit(str(told.value), rule.aliases)
+    unit = parsed_unit(str(known.value), rule.aliases)
     if unit is None and own is not None:
         raise UnitError(
             "unit of the pixel values is not understood",
             where=where,
-            received=f"{told.value!r}, {told.origin}",
+            received=f"{known.value!r}, {known.origin}",
             remedy="Give one that is: `--set instrument.unit=adu`.",
         )
-    return TextUnit(str(told.value).strip()) if unit is None else unit, told.origin
+    return TextUnit(str(known.value).strip()) if unit is None else unit, known.origin
 
 
 def _unit_card(keywords: Sequence[str], header: Mapping[str, Any]) -> Resolved | None:
@@ -141,13 +141,13 @@ def resolve_detector(
         keys = keys_of(rule.keywords)
         if name not in instrument.rules_for(header):
             keys = BASE[name]
-        told = told_value(name, keys, header, context, remarked)
+        known = header_value(name, keys, header, context, remarked)
         if name == "pixel_scale":
-            told = _best_scale(told, wcs, header, remarked)
-        if told is None and rule.default is not None:
-            told = Resolved(rule.default, f"instrument '{instrument.name}'")
-        if told is not None:
-            found[name] = told
+            known = _best_scale(known, wcs, header, remarked)
+        if known is None and rule.default is not None:
+            known = Resolved(rule.default, f"instrument '{instrument.name}'")
+        if known is not None:
+            found[name] = known
     return found
 
 
@@ -161,7 +161,7 @@ def _setting(name: str, value: Any) -> Resolved:
 
 
 def _best_scale(
-    told: Resolved | None, wcs: WCS | None, header: Mapping[str, Any], remarked: Remarked
+    known: Resolved | None, wcs: WCS | None, header: Mapping[str, Any], remarked: Remarked
 ) -> Resolved | None:
     """Return the scale of the WCS, unless that tells none; say where a card tells another."""
     scale = _pixel_scale(wcs)
@@ -169,13 +169,13 @@ def _best_scale(
         # Without steps, a pixel is one degree to the standard, which nobody means.
         if scale is not None:
             remarked.notes.append("the WCS has no steps (CD, PC or CDELT); it tells no pixel scale")
-        return told
-    if told is not None and told.origin.count("/") == 0:
-        ratio = float(told.value) / scale
+        return known
+    if known is not None and known.origin.count("/") == 0:
+        ratio = float(known.value) / scale
         if max(ratio, 1 / ratio) > _MOST_APART:
             remarked.contradictions.append(
-                f"{told.origin.removeprefix('header ')} tells a pixel of {told.value:.4g} arcsec, "
-                f"the WCS {scale:.4g}; that of the WCS is taken"
+                f"{known.origin.removeprefix('header ')} tells a pixel of {known.value:.4g} "
+                f"arcsec, the WCS {scale:.4g}; that of the WCS is taken"
             )
     return Resolved(scale, "WCS")
 

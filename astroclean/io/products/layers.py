@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from astropy.io import fits
 
 from astroclean.core.psf.stamp import FINER
@@ -12,15 +13,30 @@ from astroclean.io.header.wcs_cards import wcs_cards_of
 from astroclean.io.products.names import LAYER_KEYWORD, OWNER_KEYWORD, WRITER_KEYWORD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from astroclean.core.image.layer import Layer
     from astroclean.core.psf.psf import Psf
 
-__all__ = ["FINE_PSF", "PSF", "UNCERTAINTY", "NewImage", "layer_images", "layer_names"]
+__all__ = [
+    "FINE_PSF",
+    "OF_PLANE",
+    "PSF",
+    "SIDES",
+    "UNCERTAINTY",
+    "NewImage",
+    "layer_images",
+    "layer_names",
+]
 
 UNCERTAINTY, PSF, FINE_PSF = "_UNCERT", "_PSF", "_PSF_FINE"
 """Ends of the names of HDUs that belong to a layer."""
+OF_PLANE = "ACPL"
+"""Card, with the number of an image of a PSF: the plane of a cube that has it."""
+SIDES = "ACNY", "ACNX"
+"""Cards of the size of such an image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +87,9 @@ def layer_images(
     if len(deviations) == len(layers):
         header["ACERR"] = ("STDDEV", f"standard deviation of {name}")
         yield NewImage(f"{name}{UNCERTAINTY}", deviations, header)
-    # The PSF of each plane of a cube would need a table; they share the first where all do.
     psfs = [layer.psf for layer in layers]
-    if first.psf is not None and all(psf is first.psf for psf in psfs):
-        yield from _psf_images(name, first.psf, common)
+    if any(psf is not None for psf in psfs):
+        yield from _psf_images(name, psfs, common)
 
 
 def _cards(name: str, layer: Layer, common: fits.Header) -> fits.Header:
@@ -96,17 +111,60 @@ def _cards(name: str, layer: Layer, common: fits.Header) -> fits.Header:
     return header
 
 
-def _psf_images(name: str, psf: Psf, common: fits.Header) -> Iterator[NewImage]:
-    """Yield the PSF on the pixels of the layer, and between them where that was measured."""
+def _psf_images(name: str, psfs: Sequence[Psf | None], common: fits.Header) -> Iterator[NewImage]:
+    """Yield the PSF on the pixels of the layer, and between them where that was measured.
+
+    Planes of a cube that have the same share it; where they differ, cards tell whose each image is.
+    """
+    known: dict[int | None, Psf] = {n: psf for n, psf in enumerate(psfs) if psf is not None}
+    first = next(iter(known.values()))
+    shared = len(known) == len(psfs) and all(_is_same(psf, first) for psf in known.values())
+    told = f", FWHM {first.fwhm_pixels:.3f} px" if shared else " of each plane"
     header = fits.Header()
     for keyword in ("EXTVER", OWNER_KEYWORD, WRITER_KEYWORD):
         header.append(common.cards[keyword])
-    header[LAYER_KEYWORD] = (name, f"layer of which this is the PSF, FWHM {psf.fwhm_pixels:.3f} px")
-    if psf.positions is not None:
-        for number, (x, y) in enumerate(psf.positions):
-            header[f"DET_YX{number}"] = (f"({y:.6g}, {x:.6g})", "position of this plane")
-    yield NewImage(f"{name}{PSF}", list(psf.stamps), header)
-    if psf.measured_fine is not None:
-        fine = header.copy()
-        fine["ACFINER"] = (FINER, "samples along a pixel, each integrated over a whole pixel")
-        yield NewImage(f"{name}{FINE_PSF}", list(psf.measured_fine), fine)
+    header[LAYER_KEYWORD] = (name, f"layer of which this is the PSF{told}")
+    of_planes: dict[int | None, Psf] = {None: first} if shared else known
+    yield _joined(
+        f"{name}{PSF}", {n: psf.stamps for n, psf in of_planes.items()}, of_planes, header
+    )
+    fine = {n: psf.measured_fine for n, psf in of_planes.items() if psf.measured_fine is not None}
+    if fine:
+        image = _joined(f"{name}{FINE_PSF}", fine, of_planes, header)
+        image.header["ACFINER"] = (
+            FINER,
+            "samples along a pixel, each integrated over a whole pixel",
+        )
+        yield image
+
+
+def _joined(
+    name: str,
+    images: Mapping[int | None, NDArray[np.float64]],
+    psfs: Mapping[int | None, Psf],
+    common: fits.Header,
+) -> NewImage:
+    """Return one HDU of the images of the PSFs of all planes; None stands for all planes."""
+    header, joined = common.copy(), list[Any]()
+    side = np.max([stack.shape[1:] for stack in images.values()], axis=0)
+    for plane, stack in images.items():
+        places = psfs[plane].positions
+        for index, image in enumerate(stack):
+            number = len(joined)
+            if places is not None:
+                x, y = places[index]
+                header[f"DET_YX{number}"] = (f"({y:.6g}, {x:.6g})", "position of this plane")
+            if plane is not None:
+                header[f"{OF_PLANE}{number}"] = (plane, "plane of the layer whose PSF this is")
+                for card, count in zip(SIDES, image.shape, strict=True):
+                    header[f"{card}{number}"] = (count, "pixels of it along y, x; zeros around")
+            joined.append(np.pad(image, [(n, n) for n in (side - image.shape) // 2]))
+    return NewImage(name, joined, header)
+
+
+def _is_same(psf: Psf, other: Psf) -> bool:
+    """Return whether two PSFs are the same by value: workers have copies."""
+    return psf is other or all(
+        np.array_equal(getattr(psf, name), getattr(other, name))
+        for name in ("stamps", "positions", "measured_fine")
+    )

@@ -5,7 +5,7 @@ contract of :class:`Executor`, which `astroclean.testing.executors` tests.
 """
 
 from astroclean.runner.executors.choice import make_executor
-from astroclean.runner.executors.executor import Executor, WorkerDied, called
+from astroclean.runner.executors.executor import Executor, WorkerDied, called, checked_executor
 from astroclean.runner.executors.processes import ProcessExecutor
 from astroclean.runner.executors.serial import SerialExecutor
 
@@ -15,5 +15,6 @@ __all__ = [
     "SerialExecutor",
     "WorkerDied",
     "called",
+    "checked_executor",
     "make_executor",
 ]

@@ -6,10 +6,15 @@ import pickle
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from astroclean.errors import PluginLoadError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-__all__ = ["Executor", "WorkerDied", "called"]
+__all__ = ["Executor", "WorkerDied", "called", "checked_executor"]
+
+_METHODS = "prepare", "map", "close"
+_NUMBERS = "workers", "workers_of_host"
 
 
 class WorkerDied(Exception):  # noqa: N818 - an event that the runner records
@@ -88,6 +93,44 @@ class Executor(Protocol):
         """
 
 
+def checked_executor(executor: Executor) -> Executor:
+    """Return an executor if it has all that :class:`Executor` asks for.
+
+    Parameters
+    ----------
+    executor : Executor
+        As a program gave it; nothing is called.
+
+    Returns
+    -------
+    Executor
+        The same.
+
+    Raises
+    ------
+    PluginLoadError
+        A method is missing, or a number of workers is missing or none; all of them are told.
+    """
+    missing = [f"`{name}()`" for name in _METHODS if not callable(getattr(executor, name, None))]
+    missing += [f"`{name}`" for name in _NUMBERS if not hasattr(executor, name)]
+    wrong = [
+        f"`{name}` is {number!r}, not a whole number of at least 1"
+        for name in _NUMBERS
+        if not (isinstance(number := getattr(executor, name, 1), int) and number >= 1)
+    ]
+    problems = [f"has no {', '.join(missing)}"] * bool(missing) + wrong
+    if problems:
+        kind = executor if isinstance(executor, type) else type(executor)
+        given = "the class" if isinstance(executor, type) else "executor"
+        raise PluginLoadError(
+            "; ".join(problems),
+            where=f"{given} {kind.__module__}.{kind.__qualname__}",
+            remedy="`astroclean.runner.executors.Executor` tells what each does; "
+            "`astroclean.testing.executors.ExecutorContract` tests an executor.",
+        )
+    return executor
+
+
 def called(function: Callable[[Any], Any], item: Any) -> Any:
     """Call a function as an executor does: what it raises is handed back.
 
@@ -108,16 +151,16 @@ def called(function: Callable[[Any], Any], item: Any) -> Any:
     try:
         return function(item)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - handed to the runner
-        told = error if _can_travel(error) else _retold(error)
-        vars(told)["seconds"] = time.perf_counter() - started
-        return told
+        handed = error if _can_travel(error) else _retold(error)
+        vars(handed)["seconds"] = time.perf_counter() - started
+        return handed
 
 
 def _retold(error: BaseException) -> RuntimeError:
-    told = RuntimeError(f"{type(error).__name__}: {error}")
+    handed = RuntimeError(f"{type(error).__name__}: {error}")
     for note in getattr(error, "__notes__", ()):
-        told.add_note(note)
-    return told
+        handed.add_note(note)
+    return handed
 
 
 def _can_travel(error: BaseException) -> bool:

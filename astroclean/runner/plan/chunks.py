@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from astroclean.core.stage.scope import Chunk, chunk_of
+from astroclean.core.stage.scope import Chunk, chunk_of, scope_of
 from astroclean.errors import NeedError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ChunkPlan:
 
     passes: tuple[Pass, ...]
 
-    def told(self, height: int) -> str:
+    def described(self, height: int) -> str:
         """Return how a frame of so many rows is cut, in words."""
         return ", then ".join(
             f"{-(-height // one.rows)} chunks of {one.rows} rows with a halo of {one.halo}"
@@ -149,7 +149,7 @@ class _Cut:
 
     def add(self, group: Sequence[Stage]) -> None:
         """Add stages as one pass, or each alone where their halos together ask for too much."""
-        scopes = [stage.scope(self.corner) for stage in group]
+        scopes = [scope_of(stage, self.corner) for stage in group]
         halo = sum(scope.halo or 0 for scope in scopes)
         step = max((scope.step for scope in scopes), default=1)
         whole = chunk_of(self.corner).shape
@@ -164,8 +164,10 @@ class _Cut:
             for stage in group:
                 self.add([stage])
         else:
+            asked = "".join(f" that stage '{stage.name}' asks for" for stage in group)
             raise NeedError(
-                f"chunks with a halo of {halo} need {cost.least() / 1e6:.0f} MB a process",
+                f"chunks with the halo of {halo} rows{asked} need {cost.least() / 1e6:.0f} MB a "
+                "process",
                 where=self.where,
                 received=f"{self.limit / 1e6:.0f} MB",
                 remedy="Raise --max-memory or lower -j.",
@@ -231,7 +233,7 @@ def _groups(stages: Sequence[Stage], corner: Frame, config: PipelineConfig) -> l
     if config.psf is not None and config.psf.estimate:
         begins.add(next((n for n, s in enumerate(stages) if s.needs().uses_psf), 0))
     for number, stage in enumerate(stages):
-        scope = stage.scope(corner)
+        scope = scope_of(stage, corner)
         was_alone, alone = alone, scope.step > 1
         measures = number in begins or scope.survey is not None
         if groups[-1] and (was_alone or alone or measures):
@@ -248,7 +250,7 @@ def _obstacle(
 ) -> str | None:
     """Return what forbids chunks, if anything does."""
     for stage in stages:
-        if stage.scope(corner).halo is None:
+        if scope_of(stage, corner).halo is None:
             return f"stage '{stage.name}' needs the whole frame"
         if stage.branch is not None or stage.tables:
             return f"what stage '{stage.name}' makes is of the whole frame"

@@ -83,6 +83,10 @@ class FilePlan:
     """Size of the input and time of its last change, when it was hashed."""
     tables: tuple[str, ...] = ()
     """Names of the tables that the stages give."""
+    shapes: tuple[tuple[int, ...], ...] = ()
+    """(ny, nx) of each frame."""
+    joint: tuple[str, ...] = ()
+    """Names of the stages that take the bands of a sky together."""
     source: str = ""
     """Where the input lies: its absolute path, with the HDU; by default that of this process."""
 
@@ -165,13 +169,14 @@ def plan_file(request: PlanRequest) -> FilePlan:
         _check_psf_file(request, stem)
         check_headers(stages, exposure, _psf_source(request.pipeline, stem))
         contradictions = tuple(exposure.contradictions)
-        frames, instrument = len(exposure.slots), exposure.instrument.name
+        instrument = exposure.instrument.name
         limit = config.run.memory_bytes and config.run.memory_bytes // request.sharing
         psf = _psf_source(request.pipeline, stem)
         chunks = plan_chunks(exposure, stages, config, limit=limit, psf=psf)
         psf_digest = _psf_digest(psf)
         content, wrong_sums = digest_and_sums(exposure.source)
         identities = [one.identity for one in built]
+        shapes = tuple(slot.science.shape[-2:] for slot in exposure.slots)
         key, prefix_keys = _keys(request, exposure, identities, (content, psf_digest))
     return FilePlan(
         input=request.input,
@@ -180,7 +185,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         settings=settings,
         instrument=instrument,
         specs=_as_planned(specs, identities),
-        frames=frames,
+        frames=len(shapes),
         key=key,
         chunks=chunks,
         prefix_keys=prefix_keys,
@@ -190,6 +195,8 @@ def plan_file(request: PlanRequest) -> FilePlan:
         psf_digest=psf_digest,
         version=version,
         tables=tuple(sorted({name for stage in stages for name in stage.tables})),
+        shapes=shapes,
+        joint=tuple(stage.name for stage in stages if "set" in stage.accepts),
         source=request.source,
     )
 

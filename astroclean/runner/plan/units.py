@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from astroclean.errors import ConfigurationError, FitsReadError
+from astroclean.errors import ConfigurationError, FitsReadError, NeedError
 from astroclean.io.fits.address import Address, parse_address
 
 if TYPE_CHECKING:
@@ -51,8 +51,34 @@ class Unit:
 
     @property
     def fields(self) -> int:
-        """Number of frames, or of sets of aligned frames."""
+        """Number of frames, or of sets of frames."""
         return 1 if self.hdu_bands else self.plans[0].frames
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether its bands are cut into chunks, but not into the same: their shapes differ."""
+        if not any(plan.chunks for plan in self.plans):
+            return False
+        shapes = [plan.shapes for plan in self.plans]
+        together = shapes if self.hdu_bands else zip(*shapes, strict=False)  # `members` tells
+        return any(len(set(of_one_sky)) > 1 for of_one_sky in together)
+
+    def check_chunks(self) -> None:
+        """Raise where a stage takes bands together of which no rows are the same.
+
+        Raises
+        ------
+        NeedError
+            The bands lie on grids of their own and do not fit into memory.
+        """
+        joint = self.plans[0].joint
+        if joint and self.is_apart:
+            raise NeedError(
+                "the bands do not fit into the memory limit, and rows of bands of several shapes "
+                f"cannot be given to stage '{joint[0]}', which takes them together",
+                where=self.name,
+                remedy="Raise --max-memory, lower -j, or resample the bands to one grid first.",
+            )
 
     def members(
         self, exposures: Sequence[Exposure], number: int
@@ -120,7 +146,16 @@ def make_units(plans: Sequence[FilePlan], bands: Mapping[str, str]) -> list[Unit
     ------
     ConfigurationError
         Patterns are mixed, a file fits none, or a field lacks a band or has it twice.
+    NeedError
+        Bands on grids of their own are too large for stages that take them together.
     """
+    units = _units(plans, bands)
+    for unit in units:
+        unit.check_chunks()
+    return units
+
+
+def _units(plans: Sequence[FilePlan], bands: Mapping[str, str]) -> list[Unit]:
     if not bands:
         return [Unit((plan,)) for plan in plans]
     by_hdu = {band: text for band, text in bands.items() if text.startswith("[")}

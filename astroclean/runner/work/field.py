@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.stage.change import sample_step, sky_of
-from astroclean.core.stage.scope import Chunk, measure
+from astroclean.core.stage.scope import Chunk, measure, scope_of
 from astroclean.io.scratch.rowstore import row_blocks
 from astroclean.runner.plan.chunks import Pass
 from astroclean.runner.work.finish import FinishedFrame
@@ -251,9 +251,9 @@ class Field:
         frame = origin.exposure.frame(origin.slot, (seen, slice(0, origin.shape[1])))
         return self._part(band, frame, origin=(seen.start, 0), own=own, measured=measured or {})
 
-    def _part(self, band: str, frame: Frame, **told: Any) -> Frame:
+    def _part(self, band: str, frame: Frame, **where: Any) -> Frame:
         """Return a frame that knows where in its larger one it lies, and the sky there."""
-        place = {"origin": (0, 0), "shape": self.origins[band].shape, **told}
+        place = {"origin": (0, 0), "shape": self.origins[band].shape, **where}
         chunk = Chunk(sky=self._skies[band], **place)
         return frame.replace(chunk=chunk)
 
@@ -292,7 +292,7 @@ class Field:
             frame_id, stars = row.frame_id, None
             if stage.needs().uses_psf and origin.psf is not None and row.psf is None:
                 stars = origin.psf.survey(row)
-            survey = stage.scope(row).survey
+            survey = scope_of(stage, row).survey
             del row  # before others are read
             start, remarks = time.perf_counter(), Remarks()
             with faults_named(stage, frame_id, remarks):
@@ -327,5 +327,5 @@ class Field:
         if self._plan is None:
             return ""
         assert end.common is not None
-        told = self._plan.told(end.shape[0])
-        return f"{end.common.frame_id}: processed in {told}"
+        cut = self._plan.described(end.shape[0])
+        return f"{end.common.frame_id}: processed in {cut}"

@@ -271,7 +271,7 @@ def _differs(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:
 def _residual(before: Frame, after: Frame, changed: NDArray[np.bool_]) -> dict[str, Layer]:
     with np.errstate(invalid="ignore"):  # infinite pixels
         taken = np.where(changed, np.nan_to_num(before.data - after.data), 0)
-    return {RESIDUAL.name: Layer(taken, Grid.of(before), before.unit, declared=RESIDUAL)}
+    return {RESIDUAL.name: Layer(taken, Grid.from_frame(before), before.unit, declared=RESIDUAL)}
 
 
 def _result_layer(state: FrameState) -> dict[str, Layer]:
@@ -303,7 +303,7 @@ def _statistics(image: Any, sample: NDArray[np.float64], when: str) -> dict[str,
         return {f"median {when}": None, f"noise {when}": None, f"sum {when}": None}
     total = Total()
     for (rows,) in blocks_of(image):
-        total = total.joined(Total.of(np.where(np.isfinite(rows), rows, 0)))
+        total = total.joined(Total.from_pixels(np.where(np.isfinite(rows), rows, 0)))
     return {
         f"median {when}": float(np.median(sample)),
         f"noise {when}": float(mad_std(sample)),

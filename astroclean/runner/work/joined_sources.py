@@ -247,5 +247,5 @@ class JoinedSources:
                 for s in whole.stamps
                 if int(s.id) in ids
             ),
-            Grid.of(frame),
+            Grid.from_frame(frame),
         )

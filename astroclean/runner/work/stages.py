@@ -35,7 +35,7 @@ def run_stages(
     psf_sources: Mapping[str, PsfSource | None],
     save: Callable[[str, Mapping[str, FrameState]], None] | None = None,
 ) -> dict[str, FrameState]:
-    """Run stages on one frame, or on the aligned bands of one field.
+    """Run stages on one frame, or on the bands of one field.
 
     Parameters
     ----------
@@ -78,6 +78,17 @@ def with_psf(state: FrameState, source: PsfSource | None) -> FrameState:
 
 
 def _one_stage(
+    states: Mapping[str, FrameState], stage: Stage, psf_sources: Mapping[str, PsfSource | None]
+) -> dict[str, FrameState]:
+    """Run a stage on the bands together, if it takes them so; else what it says is of one."""
+    if "set" in stage.accepts:
+        return _together(states, stage, psf_sources)
+    return {
+        band: _together({band: state}, stage, psf_sources)[band] for band, state in states.items()
+    }
+
+
+def _together(
     states: Mapping[str, FrameState], stage: Stage, psf_sources: Mapping[str, PsfSource | None]
 ) -> dict[str, FrameState]:
     start = time.perf_counter()

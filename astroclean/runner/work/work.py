@@ -21,6 +21,7 @@ from astroclean.runner.output.records import (
     suspect_record,
 )
 from astroclean.runner.plan.build import build_stages
+from astroclean.runner.work.apart import BandsApart
 from astroclean.runner.work.field import Field, Origin
 from astroclean.runner.work.remarks import Remarks
 from astroclean.runner.work.saved import saved_state, saver
@@ -166,19 +167,28 @@ def _stages(unit: Unit) -> list[Stage]:
     return build_stages(plan.specs, base=plan.pipeline.base, stem=plan.stem)
 
 
-def _field(job: Job, exposures: Sequence[Exposure], number: int) -> Field:
+def _field(job: Job, exposures: Sequence[Exposure], number: int) -> Field | BandsApart:
     """Return one frame, or one set of bands, as it is before the first stage."""
+    members = job.unit.members(exposures, number)
+    plans = {band: job.unit.plans[index] for band, (index, _) in members.items()}
     origins = {
-        band: Origin(exposures[index], slot, job.unit.plans[index].psf_source)
-        for band, (index, slot) in job.unit.members(exposures, number).items()
+        band: Origin(exposures[index], slot, plans[band].psf_source)
+        for band, (index, slot) in members.items()
     }
     # Kept until the file has been written; the folder of scratch goes with the run.
     scratch = job.folder.scratch / f"{uuid.uuid4().hex}.field"
+    if job.unit.is_apart:
+        return BandsApart(origins, plans, scratch)
     return Field(origins, job.unit.plans[0], scratch)
 
 
 def _finished_field(
-    job: Job, field: Field, number: int, stages: Sequence[Stage], *, left: Sequence[Stage]
+    job: Job,
+    field: Field | BandsApart,
+    number: int,
+    stages: Sequence[Stage],
+    *,
+    left: Sequence[Stage],
 ) -> list[FrameWork]:
     """Take a field through the stages that are left of all."""
     if job.start is not None:
@@ -197,7 +207,7 @@ def _screeners(job: Job, stages: Sequence[Stage]) -> int:
 
 
 def _screened(
-    job: Job, fields: Sequence[Field], stages: Sequence[Stage]
+    job: Job, fields: Sequence[Field | BandsApart], stages: Sequence[Stage]
 ) -> tuple[str, dict[str, float]] | None:
     """Take all fields through screening; return (stage, mean scores) where it rejects them."""
     if not stages:

@@ -9,8 +9,10 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astroclean_maximask.trails.linking import linked
+from astroclean_maximask.trails.maps import BIN, Sky
 from astroclean_maximask.trails.radon import line_sums
 from astroclean_maximask.trails.stage import Trails, TrailsOptions
+from astroclean_maximask.trails.stars import star_fwhm
 from astropy.wcs import WCS
 
 from astroclean.core.flags.planes import MaskPlane
@@ -144,6 +146,29 @@ def test_a_faint_one_is_found_by_its_length() -> None:
     assert share(found, light, 0.2) > 0.85
     flux = float(light.sum()) * NOISE
     assert abs(table["flux"][0].value - flux) < 4 * table["flux_err"][0].value + 0.1 * flux
+
+
+def test_hits_are_not_taken_for_stars() -> None:
+    """Three tracks for each star: the width is that of stars."""
+    rng = np.random.default_rng(6)
+    light = stars(rng, 40)
+    for _ in range(120):
+        y, x = rng.integers(30, np.array(SHAPE) - 30)
+        step = rng.integers(-1, 2, size=2)
+        step = step if step.any() else np.array([0, 1])
+        for number in range(12):
+            light[y + number * step[0], x + number * step[1]] += 400
+    pixels = (light + rng.normal(size=SHAPE)).astype(np.float32)
+    nothing = np.zeros((SHAPE[0] // BIN, SHAPE[1] // BIN), dtype=np.float32)
+    sky = Sky(pixels, nothing + 1, nothing, nothing > 0)
+    assert star_fwhm(Frame(pixels, unit="adu"), sky) == pytest.approx(FWHM, rel=0.2)
+
+
+def test_a_trail_across_a_bright_star_is_no_spike() -> None:
+    light = line(4, (-20, 60, 660, 420))
+    found, table = run(light + star(1500, 240, 320))
+    assert len(table) == 1
+    assert share(found, light) > 0.8
 
 
 def disc() -> Image:

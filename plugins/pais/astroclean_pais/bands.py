@@ -22,7 +22,7 @@ _SAME = 0.01
 
 def is_aligned(frame: Frame, other: Frame) -> bool:
     """Return whether two frames have the same pixels, as far as their WCSs tell."""
-    grid, wanted = Grid.of(frame), Grid.of(other)
+    grid, wanted = Grid.from_frame(frame), Grid.from_frame(other)
     return grid.shape == wanted.shape and grid.misalignment(wanted) < _SAME
 
 
@@ -48,7 +48,7 @@ def placed_in(found: Detections, frame: Frame, other: Frame) -> Detections:
     """
     if is_aligned(frame, other):
         return found
-    grid, wanted = Grid.of(frame), Grid.of(other)
+    grid, wanted = Grid.from_frame(frame), Grid.from_frame(other)
     if grid.wcs is None or wanted.wcs is None:
         raise StageError(
             "the bands have different pixels, and no WCS tells where they lie",

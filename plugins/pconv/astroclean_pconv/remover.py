@@ -192,7 +192,7 @@ class PartialConvolution(SourceRemover):
     def _inpainted(self, around: Surroundings, found: _Found) -> Filled:
         if found.psfs is None or not self.options.wings:
             return self._filled(around, self._lit_network)
-        sources = FittedSources.told(found.positions, found.psfs)
+        sources = FittedSources.from_positions(found.positions, found.psfs)
         light = light_of(around, sources, found.snr, found.radii)
         return without_wings(self._filled, around, light)
 

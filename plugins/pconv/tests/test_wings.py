@@ -25,7 +25,7 @@ def around(image: np.ndarray, usable: np.ndarray | None = None) -> Surroundings:
 
 
 def told(places: np.ndarray = PLACES) -> Sources:
-    return Sources.told(places, PSF.psf.images_at(places))
+    return Sources.from_positions(places, PSF.psf.images_at(places))
 
 
 def freed(image: np.ndarray, snr: float = 100.0, radius: float = 7.0) -> np.ndarray:

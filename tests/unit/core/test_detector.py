@@ -70,7 +70,7 @@ def test_data_numbers_by_either_name_need_no_gain() -> None:
     ],
 )
 def test_what_is_missing_is_named(unit: u.Unit, meta: dict[str, float], told: str) -> None:
-    detector = Detector.of(meta)
+    detector = Detector.from_meta(meta)
     assert detector.scale(unit) is None
     with pytest.raises(StageError, match=told):
         detector.require_scale(frame=frame(unit, **meta), stage="s", otherwise="Do this.")

@@ -11,7 +11,7 @@ from astroclean.core.image.grid import Grid
 from astroclean.errors import FrameError
 from astroclean.testing.frames import synthetic_frame
 
-FRAME = Grid.of(synthetic_frame())
+FRAME = Grid.from_frame(synthetic_frame())
 
 
 def corner(grid: Grid) -> object:

@@ -20,8 +20,8 @@ CUTS = st.lists(st.integers(0, 40), max_size=6).map(lambda cuts: [0, *sorted(cut
 def test_a_total_does_not_depend_on_how_the_rows_were_shared(seed: int, cuts: list[int]) -> None:
     rng = np.random.default_rng(seed)
     image = (rng.normal(0, 1, (40, 33)) * 10.0 ** rng.integers(-20, 20, (40, 1))).astype("f4")
-    whole = Total.of(image)
-    parts = [{"sum": Total.of(image[a:b])} for a, b in itertools.pairwise(cuts)]
+    whole = Total.from_pixels(image)
+    parts = [{"sum": Total.from_pixels(image[a:b])} for a, b in itertools.pairwise(cuts)]
     assert joined_metrics(parts) == {"sum": whole}
     assert float(whole) == pytest.approx(math.fsum(image.astype(float).ravel()), rel=1e-9)
 
@@ -40,14 +40,14 @@ def test_what_is_of_the_frame_is_told_once_and_what_differs_is_left_out() -> Non
 
 
 def test_a_sum_that_is_no_number_stays_none() -> None:
-    lost = Total.of(np.array([[1.0, np.nan]]))
+    lost = Total.from_pixels(np.array([[1.0, np.nan]]))
     assert math.isnan(lost)
     assert math.isnan(lost.joined(Total(3)))
-    assert math.isinf(Total.of(np.array([[1.0, np.inf]])))
+    assert math.isinf(Total.from_pixels(np.array([[1.0, np.inf]])))
 
 
 def test_they_go_to_another_process() -> None:
-    total = Total.of(np.full((3, 3), 0.1))
+    total = Total.from_pixels(np.full((3, 3), 0.1))
     assert pickle.loads(pickle.dumps(total)).exact == total.exact  # noqa: S301 - our own
     share = pickle.loads(pickle.dumps(Share(1, 3)))  # noqa: S301 - our own
     assert (share.count, share.of) == (1, 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from astroclean.core.image.frame import Frame
 from astroclean.core.stage.kinds.mask import Masker
 from astroclean.core.stage.resources import ImageResource
 from astroclean.core.stage.results import Mask
-from astroclean.core.stage.scope import Chunk, Scope, Survey, chunk_of
+from astroclean.core.stage.scope import Chunk, Scope, Survey, chunk_of, scope_of
 from astroclean.errors import ContractError, StageError
 from astroclean.testing.chunks import frame_chunks, run_in_chunks
 
@@ -93,3 +95,33 @@ def test_the_image_of_an_option_is_cut_like_the_frame() -> None:
     small, _ = next(frame_chunks(noise((31, 20)), rows=7, halo=3))
     with pytest.raises(StageError, match=r"shape of the frame \(31, 20\)"):
         resource.image_for(small)
+
+
+@pytest.mark.parametrize(
+    ("scope", "why"),
+    [
+        (3, "must return a Scope.*int"),
+        (None, "must return a Scope.*NoneType"),
+        (Scope(-1), "'halo'.*-1"),
+        (Scope(2.5), "'halo'.*2.5"),  # type: ignore[arg-type]
+        (Scope(True), "'halo'.*True"),
+        (Scope(0, step=0), "'step'.*0"),
+        (Scope(0, survey=Highest), "'survey'.*ABCMeta"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_wrong_scope_is_told_in_a_whole_frame_too(scope: Any, why: str) -> None:
+    class Wrong(Masker):
+        sets = MaskPlane.BRIGHT
+
+        def scope(self, frame: Frame) -> Any:
+            return scope
+
+        def find(self, frame: Frame) -> Mask:
+            return Mask(np.zeros(frame.shape, np.uint32))
+
+    frame = noise((8, 8))
+    with pytest.raises(ContractError, match=rf"stage 'wrong'.*{why}"):
+        Wrong().run(frame)
+    corner = frame[:1, :1].replace(chunk=Chunk((0, 0), frame.shape))
+    with pytest.raises(ContractError, match=why):
+        scope_of(Wrong(), corner)

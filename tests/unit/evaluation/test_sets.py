@@ -163,7 +163,7 @@ def test_one_catalogue_for_all_bands_is_read_on_the_pixels_that_it_names() -> No
     table = g.table["id", "x", "y"].copy()
     table["flux_g"], table["flux_r"] = g.table["flux"], r.table["flux"]
     stamps = tuple(replace(s, band=b) for b, own in (("g", g), ("r", r)) for s in own.stamps)
-    joint = Sources(table, None, stamps, Grid.of(scene.frame))
+    joint = Sources(table, None, stamps, Grid.from_frame(scene.frame))
     results = []
 
     def answer(frames: FrameSet) -> dict[str, Separation]:

@@ -65,7 +65,7 @@ def crowded(*, seed: int = 1, wcs: WCS | None = None) -> Scene:
         wcs=wcs,
         frame_id="crowded",
     )
-    grid = Grid.of(frame).finer(2)
+    grid = Grid.from_frame(frame).finer(2)
     truth = tiny_scenes.light(finer, grid.shape).astype(np.float32)
     fine = Layer(truth, grid, frame.unit, None, PSF)
     return Scene(

@@ -135,7 +135,7 @@ def test_classes_beside_the_card_are_in_it(tmp_path: Path) -> None:
     assert (classes["CR"].threshold, classes["TRL"].prior) == (0.4, 0.01)
     assert classes["CR"].prior == classes["CR"].training_prior, "nothing is updated"
     path.write_text(TEXT + "\n[calibration.classes]\nCR = { threshold = 0.3 }\n", encoding="utf-8")
-    with pytest.raises(PluginLoadError, match=r"told twice, also in toy\.classes\.toml"):
+    with pytest.raises(PluginLoadError, match=r"given twice, also in toy\.classes\.toml"):
         load_card(path)
     (tmp_path / "toy.classes.toml").write_text(CLASSES.replace("0.4", "4"), encoding="utf-8")
     path.write_text(TEXT, encoding="utf-8")

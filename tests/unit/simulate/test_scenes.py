@@ -314,8 +314,8 @@ def test_bands_of_blends_are_the_same_sky_on_their_own_pixels() -> None:
         assert np.allclose(total, one.clean, rtol=1e-5, atol=1e-3)
         residual = (frame.data - one.clean) / frame.uncertainty.array
         assert residual.std() == pytest.approx(1, abs=0.03)
-        assert Detector.of(frame.meta).filter == band
-        assert Detector.of(frame.meta).pixel_scale == BANDS[band]["pixel_scale"]
+        assert Detector.from_meta(frame.meta).filter == band
+        assert Detector.from_meta(frame.meta).pixel_scale == BANDS[band]["pixel_scale"]
         widths.add((one.notes["fwhm_pixels"], one.notes["noise"]))
     assert len(widths) == 3  # PSF and depth of each
     again = _in_bands(seed=3)
@@ -399,7 +399,9 @@ def test_scenes_of_several_bands_are_written_band_by_band(tmp_path: Path) -> Non
     for band, one in scene.bands.items():
         frame = Frame.read(tmp_path / f"set_{band}.fits")
         np.testing.assert_array_equal(frame.data, one.frame.data)
-        assert Detector.of(frame.meta).pixel_scale == pytest.approx(BANDS[band]["pixel_scale"])
+        assert Detector.from_meta(frame.meta).pixel_scale == pytest.approx(
+            BANDS[band]["pixel_scale"]
+        )
         with fits.open(tmp_path / f"set_{band}_truth.fits") as hdus:
             np.testing.assert_array_equal(hdus["CLEAN"].data, one.clean)
             np.testing.assert_array_equal(hdus["FINE"].data, one.fine.data)

@@ -153,6 +153,7 @@ def test_real_hits(tmp_path: Path, real_data: Path) -> None:
         (["stamps", "--set", "blank"], "must read key=value"),
         (["stamps", "--set", "blnk=1"], "Did you mean 'blank'"),
         (["blends", "--set", "bands=g,g"], "named twice"),
+        (["blends", "--set", "bands="], "names no band; as in bands=g,r"),
         (["blends", "--set", "bands=a/b"], "should match pattern"),
         (["blends", "--set", "bands.g.pixl=1"], r"bands\.g\.pixl: no such option.*pixel_scale"),
         (["blends", "--set", "bands=g", "--set", "bands.r.sky=[2,3]"], "'bands' is set as a whole"),

@@ -84,7 +84,7 @@ class Deblender(Stage):
         }
 
     def _apply(self, frame: Frame, answer: Separation) -> StageResult:
-        sources = answer.sources.on_grid(Grid.of(frame))
+        sources = answer.sources.on_grid(Grid.from_frame(frame))
         assert sources.grid is not None  # of a set it may be that of another band
         sources = sources.with_sky(sources.grid.wcs)
         result = frame.replace(sources=sources)

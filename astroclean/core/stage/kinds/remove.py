@@ -71,7 +71,7 @@ class SourceRemover(Stage):
         count = counted(frame, where)
         metrics = {
             "pixels replaced": count,
-            "flux removed": Total.of(removed[chunk_of(frame).own]),
+            "flux removed": Total.from_pixels(removed[chunk_of(frame).own]),
             **answer.metrics,
         }
         taken = {"REMOVED": removed.astype(np.float32)}
@@ -82,7 +82,7 @@ class SourceRemover(Stage):
         if answer.sources is None:
             return frame.sources
         sources = with_plane_columns_of(answer.sources, frame.sources)
-        return sources.on_grid(Grid.of(frame))
+        return sources.on_grid(Grid.from_frame(frame))
 
     def _reasons(
         self, frame: Frame, answer: Removal, where: NDArray[np.bool_]

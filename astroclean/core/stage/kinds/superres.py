@@ -104,5 +104,5 @@ class SuperResolver(Stage):
         if answer.grid is not None:
             return answer.grid
         if answer.wcs is None:
-            return Grid.of(frame).finer(factor)
-        return replace(replace(Grid.of(frame), wcs=None).finer(factor), wcs=answer.wcs)
+            return Grid.from_frame(frame).finer(factor)
+        return replace(replace(Grid.from_frame(frame), wcs=None).finer(factor), wcs=answer.wcs)

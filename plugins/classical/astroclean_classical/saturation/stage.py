@@ -119,7 +119,7 @@ class Saturation(Masker):
 
     def _tell_unknown(self, frame: Frame) -> None:
         unknown = StageError(
-            "saturation level is told neither by header nor by instrument; nothing is flagged",
+            "saturation level is given neither by header nor by instrument; nothing is flagged",
             where=f"{frame.frame_id}, stage '{self.name}'",
             remedy="Give the option `level` (a value, or 'clipped' for data cut at their "
             "maximum), or `--set instrument.saturation=...`.",

@@ -13,14 +13,13 @@ from astroclean_maximask.mask.evidence.trails import SHORTEST_INSIDE
 from astroclean_maximask.trails.follow import follow, lit_segment
 from astroclean_maximask.trails.judge import Trail, judged
 from astroclean_maximask.trails.maps import BIN
-from astroclean_maximask.trails.search import candidates
+from astroclean_maximask.trails.search import Candidate, candidates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean_maximask.trails.judge import Limits
     from astroclean_maximask.trails.maps import Sky
-    from astroclean_maximask.trails.search import Candidate
 
 __all__ = ["drawn", "find_trails"]
 
@@ -143,17 +142,42 @@ def _try_all(
         used[0] += 1
         if _plausible(candidate, cells):
             used[1] += 1
-            line = follow(sky, candidate, widest=limits.widest)
-            dashed = sky.with_small is None
-            told = judged(sky, line, limits, probability, dashed=dashed) if line else "nothing"
+            told = _told(sky, candidate, limits, probability)
             if isinstance(told, Trail):
+                told = _lengthened(sky, told, limits, probability)
                 if not any(_same(told, other) for other in found):
+                    # What was found of it before is a part of it.
+                    found[:] = [other for other in found if not _same(other, told)]
                     found.append(told)
                 _erase_path(cells, told, erased)
             _LOG.debug("candidate %s: %s", candidate, told if isinstance(told, str) else "trail")
         cells[rows, columns] = np.minimum(cells[rows, columns], 0)
         erased[rows, columns] = True
     return used
+
+
+def _told(
+    sky: Sky, candidate: Candidate, limits: Limits, probability: NDArray[np.float32]
+) -> Trail | str:
+    """Return the trail that a candidate is, or why it is none."""
+    dashed = sky.with_small is None
+    line = follow(sky, candidate, widest=limits.widest)
+    return judged(sky, line, limits, probability, dashed=dashed) if line else "nothing"
+
+
+def _lengthened(sky: Sky, trail: Trail, limits: Limits, probability: NDArray[np.float32]) -> Trail:
+    """Return a trail as it is with small sources left in the sky, if it is longer there.
+
+    Its dashes, or what stands out of a noisy one, are small sources too.
+    """
+    if sky.with_small is None or trail.ends_at_border == len(trail.span):
+        return trail
+    start, end = (tuple((c + 0.5) / BIN - 0.5 for c in place) for place in trail.ends())
+    width = max(round(trail.across.fwhm / BIN), 1)
+    seed = Candidate(trail.significance, (start[0], start[1]), (end[0], end[1]), width)
+    told = _told(sky.with_small, seed, limits, probability)
+    is_longer = isinstance(told, Trail) and told.length > trail.length and _same(trail, told)
+    return told if isinstance(told, Trail) and is_longer else trail
 
 
 def _points_on(tried: list[Candidate], shape: tuple[int, ...]) -> NDArray[np.intp]:

@@ -21,6 +21,8 @@ __all__ = ["CHUNK", "Followed", "follow", "lit_segment"]
 
 CHUNK = 8
 """Pixels along the line that are taken together."""
+_SHORTEST = 4.0 * CHUNK
+"""Pixels of any line."""
 _CLIP = 5.0
 """Standard deviations of a pixel at which values are cut while the line is looked for."""
 _PIECES = 48
@@ -85,13 +87,15 @@ def follow(sky: Sky, candidate: Candidate, *, widest: float) -> Followed | None:
     path, span, width = _on_pixels(candidate, sky.shape, widest)
     guess = _Guess(path, span, width / 2, slack=1.5 * BIN + width / 2)
     for number in range(_ROUNDS):
-        if guess.span[1] - guess.span[0] < 4 * CHUNK:
+        if guess.span[1] - guess.span[0] < _SHORTEST:
             return None
         strip = sampled(sky, guess.path, guess.span, guess.reach(1.0 if number else 0.5))
         guess, score = _aligned(strip, guess, widest, bends=number > 0)
         if score < (_LEAST if number else _LEAST_FIRST):
             return None
         guess = replace(guess, span=_inside(guess.path, guess.span, sky.shape))
+        if guess.span[1] - guess.span[0] < _SHORTEST:
+            return None  # it turned out of the frame
         strip, light, weight, (start, end) = _grown(sky, guess)
         # The last piece may be padded.
         span = (
@@ -102,7 +106,7 @@ def follow(sky: Sky, candidate: Candidate, *, widest: float) -> Followed | None:
         guess = replace(guess, span=span)
         if same and number > 1:
             break
-    if end - start < 4:  # noqa: PLR2004 - chunks; too short for any line
+    if (end - start) * CHUNK < _SHORTEST:
         return None
     rows = slice(start * CHUNK, end * CHUNK)
     own = Strip(strip.values[rows], strip.t[rows], strip.u)

@@ -73,8 +73,6 @@ _STAR_REACH = 4.0
 """Widths around a star that do not tell whether its arm fades."""
 _FARTHEST = 120.0
 """Pixels beyond the ends of a line where its star may be: a halo hides where an arm begins."""
-_SPIKE_FADES = 0.75
-"""Light of the outer half of an arm over that of the inner half."""
 _CENTRAL = 0.2
 """Of the length, how near the middle of a line with two ends its star is if they are its arms."""
 _SAGITTA, _LEAST_SAGITTA = 0.012, 4.0
@@ -307,7 +305,10 @@ def _fades(light: NDArray[np.float64]) -> bool:
 
 
 def _is_spike(trail: Trail, sky: Sky) -> bool:
-    """Return whether a bright star lies on a line that fades away from it."""
+    """Return whether a bright star lies on a line that fades away from it.
+
+    No spike fades less than as one over the distance; what is rather the same all along is none.
+    """
     place = _star_on(trail, sky)
     if place is None:
         return False
@@ -322,11 +323,12 @@ def _is_spike(trail: Trail, sky: Sky) -> bool:
     known = np.isfinite(light) & (distance > _STAR_REACH * trail.across.fwhm + size)
     if known.sum() < 6:  # noqa: PLR2004 - nothing to compare
         return True
-    far = np.median(distance[known])
-    inner, outer = (
-        float(np.mean(light[known & part])) for part in (distance <= far, distance > far)
+    light, distance = light[known], distance[known]
+    level, fading = (
+        float(((light - shape * (light @ shape) / (shape @ shape)) ** 2).sum())
+        for shape in (np.ones(len(light)), 1 / distance)
     )
-    return outer < _SPIKE_FADES * inner
+    return fading < level
 
 
 def _star_on(trail: Trail, sky: Sky) -> float | None:

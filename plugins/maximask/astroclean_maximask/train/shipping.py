@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from astroclean.inference.cards.calibration import ClassSettings
+from astroclean.training.keras_shipping import write_card, write_network
 from astroclean_maximask.classes import BACKGROUND, CHANNELS, OUTPUTS
 from astroclean_maximask.network.calibration import best_threshold, calibrate
-from astroclean.training.keras_shipping import write_card, write_network
 from astroclean_maximask.network.export import example_pixels, write_classes
 from astroclean_maximask.network.network import build_compact, build_maximask, build_track
 from astroclean_maximask.network.scoring import class_counts

@@ -33,7 +33,7 @@ class Sources:
     """(k, 4): how far from what is told: x, y (pixels), turn (radians), width (a part)."""
 
     @classmethod
-    def told(cls, positions: NDArray[np.float64], psfs: list[PsfImage]) -> Sources:
+    def from_positions(cls, positions: NDArray[np.float64], psfs: list[PsfImage]) -> Sources:
         """Return sources of which nothing else is known yet."""
         count = len(positions)
         unknown = np.full(count, np.nan)

@@ -99,7 +99,7 @@ class Separation:
         psf : Psf
             As told.
         """
-        sources = Sources.told(positions, psf.images_at(positions))
+        sources = Sources.from_positions(positions, psf.images_at(positions))
         sources.flux[:] = first_fluxes(around, sources, radii)
         places = Places(positions, radii, psf.fwhm_pixels, psf.is_known_between_pixels)
         field = Field(around, sources, places)

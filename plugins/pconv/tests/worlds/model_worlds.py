@@ -135,4 +135,4 @@ def world_of(
 
 def told(positions: np.ndarray) -> Sources:
     """Sources of which nothing is solved yet."""
-    return Sources.told(np.array(positions, dtype=float), [PSF] * len(positions))
+    return Sources.from_positions(np.array(positions, dtype=float), [PSF] * len(positions))

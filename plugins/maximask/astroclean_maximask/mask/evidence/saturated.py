@@ -46,7 +46,7 @@ def keep_saturated(strip: Strip, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
         Of these: pixels at the level of the detector; where it is not known, those of a core that
         is flat; holes without a value; and what is joined to any of these along a column or a row.
     """
-    level = Detector.of(strip.meta).saturation
+    level = Detector.from_meta(strip.meta).saturation
     kept = np.zeros_like(found)
     for box, group in components(found, margin=_AROUND):
         full = _without_value(strip.data[box], group)
