@@ -26,7 +26,7 @@ SATURATED = int(astroclean.MaskPlane.SATURATED)
 
 def test_every_ready_pipeline_is_valid_and_has_a_description() -> None:
     names = list_configs("pipelines")
-    assert {"demo", "ccd", "masks", "hst", "sharpen", "far-infrared"} <= set(names)
+    assert {"demo", "ccd", "deblend", "masks", "hst", "sharpen", "far-infrared"} <= set(names)
     for name in names:
         assert load_pipeline(name, environment={}).config.description
 

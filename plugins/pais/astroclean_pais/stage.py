@@ -16,10 +16,11 @@ from astroclean.core.parallel import in_threads
 from astroclean.core.sources.shares import with_shares
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.deblend import MODEL, Deblender
+from astroclean.core.stage.metrics import Total
 from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.results import Separation
 from astroclean.core.stage.scope import Scope, chunk_of
-from astroclean.errors import SuspectWarning
+from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean.tiling.background import MeshSettings
@@ -28,7 +29,7 @@ from astroclean_pais.blocks import AROUND, CORE, blocks_of
 from astroclean_pais.calibration import calibration_beside
 from astroclean_pais.catalogue import Found, catalogue_of
 from astroclean_pais.detect import Detections, detections_of, joined_detections
-from astroclean_pais.domain import tell_of_domain
+from astroclean_pais.domain import tell_of_domain, unexplained
 from astroclean_pais.features import features
 from astroclean_pais.segmentation import segmentation_of
 from astroclean_pais.sky import SkySurvey
@@ -50,6 +51,8 @@ __all__ = ["PaisDeblender", "PaisOptions"]
 _CARDS = Path(__file__).parent / "cards"
 _MULTIPLE = 16
 """Sides of what the finder sees are multiples of it."""
+_MANY = 100
+"""Pixels with light that no source explains, from which it is told."""
 _NEAR = 64
 """Pixels around a core whose sources are fitted with it."""
 _SEAM = 0.5
@@ -130,14 +133,16 @@ class PaisDeblender(Deblender):
         Separation, or dict of str to Separation
             Stamps with ``data``, the model, and ``share``; the shares of all sources and
             ``unassigned`` add up to the frame. Columns as in
-            `astroclean_pais.catalogue.COLUMNS`. Metrics ``noise ratio`` (measured over stated).
+            `astroclean_pais.catalogue.COLUMNS`. Metrics ``noise ratio`` (measured over stated) and
+            ``pixels unexplained``, which have light that no source has.
 
         Warns
         -----
         SuspectWarning
             The frame states another noise than it has.
         AstrocleanWarning
-            The frame is not like those that the networks were trained on.
+            The frame is not like those that the networks were trained on, or the sources do not
+            explain its light.
         """
         from threadpoolctl import threadpool_limits  # noqa: PLC0415 - only where it is used
 
@@ -278,9 +283,27 @@ class PaisDeblender(Deblender):
                 sources,
                 band.left(own_stamps),
                 layers={"BACKGROUND": band.level},
-                metrics={"noise ratio": band.sky.ratio},
+                metrics={"noise ratio": band.sky.ratio, **self._left(band, own_stamps)},
             )
         return answers
+
+    def _left(self, band: Band, stamps: Sequence[SourceStamp]) -> dict[str, float]:
+        """Return how many pixels have light that no source explains; warn where they are many."""
+        model = np.zeros(band.frame.shape)
+        for stamp in stamps:
+            stamp.add_to(model)
+        left = unexplained(band.light, model, band.noise)[chunk_of(band.frame).own]
+        count = np.count_nonzero(left)
+        if count > _MANY:
+            warnings.warn(
+                f"{band.frame.frame_id}, stage '{self.name}': {count} pixels have light that no "
+                "source explains, such as galaxies far larger than the networks were trained on, "
+                "nebulae, trails or spikes; it is in the layer UNASSIGNED, and sources on it are "
+                "doubtful",
+                AstrocleanWarning,
+                stacklevel=2,
+            )
+        return {"pixels unexplained": Total.from_pixels(left)}
 
     def _table(self, band: Band, found: Detections, drawn: Drawn, labels: NDArray[np.int32]) -> Any:
         calibration = self._calibration
