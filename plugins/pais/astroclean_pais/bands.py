@@ -27,6 +27,8 @@ __all__ = ["Band", "is_aligned", "placed_in"]
 
 _SAME = 0.01
 """Pixels by which grids may differ that are one."""
+_IN_CHUNKS = 0.5
+"""Pixels by which they may differ where the same rows of both are worked on."""
 
 
 def is_aligned(frame: Frame, other: Frame) -> bool:
@@ -53,11 +55,19 @@ def placed_in(found: Detections, frame: Frame, other: Frame) -> Detections:
     Raises
     ------
     StageError
-        The grids differ, and no WCS tells where they lie.
+        The grids differ, and no WCS tells where they lie, or they are cut into chunks: the same
+        rows of both are not the same sky.
     """
     if is_aligned(frame, other):
         return found
     grid, wanted = Grid.from_frame(frame), Grid.from_frame(other)
+    is_cut = any(chunk_of(one).shape != one.shape for one in (frame, other))
+    if is_cut and (grid.shape != wanted.shape or grid.misalignment(wanted) > _IN_CHUNKS):
+        raise StageError(
+            "the bands have different pixels, and do not fit into memory as a whole",
+            where=other.frame_id,
+            remedy="Raise --max-memory, lower -j, or resample the bands to one grid first.",
+        )
     if grid.wcs is None or wanted.wcs is None:
         raise StageError(
             "the bands have different pixels, and no WCS tells where they lie",

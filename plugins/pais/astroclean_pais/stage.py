@@ -99,8 +99,8 @@ class PaisDeblender(Deblender):
         self._calibration, self._calibration_digest = calibration_beside(card)
 
     def needs(self) -> Needs:
-        """Return the PSF: what a source is depends on it."""
-        return Needs(frozenset({"psf"}))
+        """Return the PSF: what a source is depends on it. Bands may have pixels of their own."""
+        return Needs(frozenset({"psf"}), aligned=False)
 
     def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - the same for every frame
         """Return a block and what is read around it; sky and noise are those of the whole frame."""
