@@ -95,7 +95,7 @@ class PaisDeblender(Deblender):
 
     def needs(self) -> Needs:
         """Return the PSF: what a source is depends on it."""
-        return Needs(frozenset({"psf"}))
+        return Needs(frozenset({"psf"}), aligned=False)
 
     def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - the same for every frame
         """Return a block and what is read around it; sky and noise are those of the whole frame."""
