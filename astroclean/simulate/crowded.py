@@ -22,12 +22,12 @@ from astroclean.simulate.draws import Range, Share, log_uniform, uniform
 from astroclean.simulate.galaxies import KINDS, GalaxyRange, draw_components
 from astroclean.simulate.held_out import HELD_OUT_KINDS, draw_held_out
 from astroclean.simulate.psfs import HALF, OVERSAMPLING, PsfRange, draw_psf
+from astroclean.simulate.scene import Scene  # noqa: TC001 - read for the options
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.sources.sources import Sources, SourceStamp
-    from astroclean.simulate.scene import Scene
 
 __all__ = ["CrowdedConfig", "View", "simulate_crowded"]
 

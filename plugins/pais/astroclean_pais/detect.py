@@ -19,6 +19,9 @@ _WINDOW = 3
 _LARGEST = 40.0
 """Half-light radius in pixels that a network is believed."""
 
+_STEPS = 2.0**20
+"""Places that are told apart along a pixel."""
+
 
 @dataclass(frozen=True, eq=False)
 class Detections:
@@ -46,7 +49,6 @@ class Detections:
     def take(self, rows: Any) -> Detections:
         """Return some of them."""
         return Detections(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
-
 
     def moved(self, y: float, x: float) -> Detections:
         """Return them with another origin of the pixels."""
@@ -104,8 +106,8 @@ def detections_of(
     # Not flux by flux: places, sizes and fluxes of pixels beside the peak would say the same.
     _, y, x, flux, radius, e1, e2, star, blend = maps[:, rows, columns].astype(np.float64)
     found = Detections(
-        columns + np.clip(x, -1, 1),
-        rows + np.clip(y, -1, 1),
+        columns + _in_steps(x),
+        rows + _in_steps(y),
         _chance(centre[rows, columns].astype(np.float64)),
         fwhm * np.exp(np.clip(flux, -5, 18)),
         np.minimum(fwhm * np.exp(np.clip(radius, -4, 5)), _LARGEST),
@@ -115,6 +117,11 @@ def detections_of(
         _chance(blend),
     )
     return found.take(_lonely(found, fwhm))
+
+
+def _in_steps(offset: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return offsets to which the first pixel of a chunk can be added without rounding."""
+    return np.asarray(np.rint(np.clip(offset, -1, 1) * _STEPS) / _STEPS)
 
 
 def _chance(logit: NDArray[np.float64]) -> NDArray[np.float64]:

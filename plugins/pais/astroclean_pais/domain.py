@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["correlation_of", "tell_of_domain"]
+__all__ = ["correlation_of", "tell_of_domain", "unexplained"]
 
 _DENSEST = 500.0
 """Sources in 256 x 256 pixels."""
 _CORRELATED = 0.6
 """Correlation of the noise of neighbors; that of the training is less."""
 _DARK = 3.0
+_LEFT = 5.0
+"""Noise of a pixel above which light that no model has is light."""
+_GROUP = 20
+"""Pixels of such light that touch each other, from which it is no hit and no misfit of a core."""
 
 
 def correlation_of(light: NDArray[np.floating], dark: NDArray[np.bool_]) -> float:
@@ -45,6 +49,33 @@ def correlation_of(light: NDArray[np.floating], dark: NDArray[np.bool_]) -> floa
     first, second = light[:, 1:][both], light[:, :-1][both]
     power = float(np.mean(first**2) + np.mean(second**2)) / 2
     return float(np.mean(first * second)) / power if power > 0 else float("nan")
+
+
+def unexplained(
+    light: NDArray[np.floating], model: NDArray[np.floating], noise: NDArray[np.floating]
+) -> NDArray[np.bool_]:
+    """Return pixels with light that no source explains: large galaxies, nebulae, trails, spikes.
+
+    Parameters
+    ----------
+    light : (ny, nx) float
+        Data, sky subtracted; 0 where a pixel is not usable.
+    model : (ny, nx) float
+        Light of all sources.
+    noise : (ny, nx) float
+        Of the sky.
+
+    Returns
+    -------
+    (ny, nx) bool
+        Groups of at least 20 pixels above 5 times the noise.
+    """
+    from scipy.ndimage import label  # noqa: PLC0415 - optional extra
+
+    left = light - model > _LEFT * noise
+    groups, _ = label(left)
+    sizes = np.bincount(groups.ravel())
+    return np.asarray(left & (sizes[groups] >= _GROUP))
 
 
 def tell_of_domain(bands: Sequence[Any], count: int, *, where: str) -> None:
@@ -80,8 +111,8 @@ def tell_of_domain(bands: Sequence[Any], count: int, *, where: str) -> None:
     area = bands[0].usable.size / 256**2
     if count > _DENSEST * area:
         _warn(
-            f"{where}: {count / area:.0f} sources in 256 x 256 pixels, the networks were trained on "
-            f"at most {_DENSEST:.0f}"
+            f"{where}: {count / area:.0f} sources in 256 x 256 pixels, the networks were trained "
+            f"on at most {_DENSEST:.0f}"
         )
 
 

@@ -68,10 +68,11 @@ def _contrast(seen: NDArray[np.float32], valid: NDArray[np.float32]) -> NDArray[
     count = np.maximum(_sum_near(valid), 1)
     mean = _sum_near(seen) / count
     variance = _sum_near((seen - mean) ** 2 * valid) / count
-    return np.clip((seen - mean) / np.sqrt(variance + 0.25), -_MOST, _MOST) * valid
+    contrast = np.clip((seen - mean) / np.sqrt(variance + 0.25), -_MOST, _MOST) * valid
+    return np.asarray(contrast, dtype=np.float32)
 
 
-def _sum_near(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _sum_near(image: NDArray[np.floating]) -> NDArray[np.floating]:
     # Not scipy's uniform_filter: its running sums depend on where a chunk begins.
     from scipy.ndimage import correlate1d  # noqa: PLC0415 - optional extra
 

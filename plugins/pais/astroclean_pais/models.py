@@ -54,9 +54,7 @@ def psf_transform(fine: NDArray[np.float64], side: int) -> NDArray[np.complex64]
     sampled = fine[starts[0] :: step, starts[1] :: step]
     half = min(count // 2 - 1, *(length // 2 for length in sampled.shape))
     middle = [length // 2 for length in sampled.shape]
-    part = sampled[
-        middle[0] - half : middle[0] + half + 1, middle[1] - half : middle[1] + half + 1
-    ]
+    part = sampled[middle[0] - half : middle[0] + half + 1, middle[1] - half : middle[1] + half + 1]
     room = np.zeros((count, count))
     room[: 2 * half + 1, : 2 * half + 1] = part / sampled.sum()
     room = np.roll(room, (-half, -half), axis=(0, 1))

@@ -26,9 +26,7 @@ _ADDED = 0.3
 _FAINT = 1e-4
 
 
-def side_of(
-    radius: NDArray[np.floating], fwhm: float, *, reach: float = 3.0
-) -> NDArray[np.intp]:
+def side_of(radius: NDArray[np.floating], fwhm: float, *, reach: float = 3.0) -> NDArray[np.intp]:
     """Return the side of the stamp that holds each source, (n,) of `SIDES`.
 
     Parameters
@@ -86,9 +84,7 @@ def profile_inputs(
     return np.stack(planes, axis=1).astype(np.float32)
 
 
-def drawn_profile(
-    answer: NDArray[np.floating], model: NDArray[np.floating]
-) -> NDArray[np.float32]:
+def drawn_profile(answer: NDArray[np.floating], model: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the profiles of sources, of the light that the present models have in the stamps.
 
     Parameters

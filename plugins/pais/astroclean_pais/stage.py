@@ -14,25 +14,26 @@ from astroclean.core.image.frame import Frame
 from astroclean.core.image.layer import BACKGROUND, LayerSpec
 from astroclean.core.parallel import in_threads
 from astroclean.core.sources.shares import with_shares
-from astroclean.core.sources.sources import Sources, SourceStamp
+from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.deblend import MODEL, Deblender
+from astroclean.core.stage.metrics import Total
 from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.results import Separation
 from astroclean.core.stage.scope import Scope, chunk_of
-from astroclean.errors import StageError, SuspectWarning
+from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean.tiling.background import MeshSettings
-from astroclean_pais.bands import is_aligned, placed_in
+from astroclean_pais.bands import Band, is_aligned, placed_in
 from astroclean_pais.blocks import AROUND, CORE, blocks_of
 from astroclean_pais.calibration import calibration_beside
 from astroclean_pais.catalogue import Found, catalogue_of
 from astroclean_pais.detect import Detections, detections_of, joined_detections
-from astroclean_pais.domain import tell_of_domain
+from astroclean_pais.domain import tell_of_domain, unexplained
 from astroclean_pais.features import features
 from astroclean_pais.segmentation import segmentation_of
 from astroclean_pais.sky import SkySurvey
-from astroclean_pais.sweeps import Drawn, Pixels, draw_sources
+from astroclean_pais.sweeps import Drawn, draw_sources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.image.frameset import FrameSet
+    from astroclean.core.sources.sources import SourceStamp
     from astroclean.core.stage.needs import Identity
     from astroclean_pais.blocks import Block
     from astroclean_pais.sky import Sky
@@ -49,10 +51,12 @@ __all__ = ["PaisDeblender", "PaisOptions"]
 _CARDS = Path(__file__).parent / "cards"
 _MULTIPLE = 16
 """Sides of what the finder sees are multiples of it."""
+_MANY = 100
+"""Pixels with light that no source explains, from which it is told."""
 _NEAR = 64
 """Pixels around a core whose sources are fitted with it."""
 _SEAM = 0.5
-"""Pixels beyond a core to which its detections are kept, until both sides of a seam are compared."""
+"""Pixels beyond a core to which detections are kept, until both sides of a seam are compared."""
 
 
 class PaisOptions(EngineOptions):
@@ -90,11 +94,12 @@ class PaisDeblender(Deblender):
         super().__init__(options, identity=identity)
         card = named_card(_CARDS, "pais", self.options.weights)
         self._finder = StageNetwork(card, self.options)
-        self._profile = StageNetwork(named_card(_CARDS, "pais", self.options.profiles), self.options)
+        drawing = named_card(_CARDS, "pais", self.options.profiles)
+        self._profile = StageNetwork(drawing, self.options)
         self._calibration, self._calibration_digest = calibration_beside(card)
 
     def needs(self) -> Needs:
-        """Return the PSF: what a source is depends on it."""
+        """Return the PSF: what a source is depends on it. Bands may have pixels of their own."""
         return Needs(frozenset({"psf"}), aligned=False)
 
     def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - the same for every frame
@@ -128,14 +133,16 @@ class PaisDeblender(Deblender):
         Separation, or dict of str to Separation
             Stamps with ``data``, the model, and ``share``; the shares of all sources and
             ``unassigned`` add up to the frame. Columns as in
-            `astroclean_pais.catalogue.COLUMNS`. Metrics ``noise ratio`` (measured over stated).
+            `astroclean_pais.catalogue.COLUMNS`. Metrics ``noise ratio`` (measured over stated) and
+            ``pixels unexplained``, which have light that no source has.
 
         Warns
         -----
         SuspectWarning
             The frame states another noise than it has.
         AstrocleanWarning
-            The frame is not like those that the networks were trained on.
+            The frame is not like those that the networks were trained on, or the sources do not
+            explain its light.
         """
         from threadpoolctl import threadpool_limits  # noqa: PLC0415 - only where it is used
 
@@ -174,7 +181,7 @@ class PaisDeblender(Deblender):
             {name: one.numbered(kept) for name, one in full.items()},
         )
 
-    def _band(self, frame: Frame) -> _Band:
+    def _band(self, frame: Frame) -> Band:
         assert frame.psf is not None  # needed, hence checked by the base class
         sky: Sky = self.measured(frame)
         if sky.stated is not None and not sky.is_believed:
@@ -185,10 +192,10 @@ class PaisDeblender(Deblender):
                 SuspectWarning,
                 stacklevel=2,
             )
-        return _Band(frame, sky)
+        return Band(frame, sky)
 
-    def _detected(self, bands: Sequence[_Band]) -> Detections:
-        """Return the sources of bands on one grid, those of a chunk's own blocks and beside them."""
+    def _detected(self, bands: Sequence[Band]) -> Detections:
+        """Return the sources of bands on one grid, those of a chunk's blocks and beside them."""
         frame = bands[0].frame
         blocks = list(blocks_of(frame.shape, chunk_of(frame)))
         width = float(np.mean([band.fwhm for band in bands]))
@@ -213,7 +220,7 @@ class PaisDeblender(Deblender):
         tell_of_domain(bands, len(found), where=f"{frame.frame_id}, stage '{self.name}'")
         return found
 
-    def _drawn(self, band: _Band, found: Detections) -> tuple[NDArray[np.intp], Drawn]:
+    def _drawn(self, band: Band, found: Detections) -> tuple[NDArray[np.intp], Drawn]:
         """Return which sources could be drawn, and their profiles and fluxes."""
         frame = band.frame
         engine = self._profile.engine
@@ -244,7 +251,7 @@ class PaisDeblender(Deblender):
         sorting = np.argsort(order, kind="stable")
         return order[sorting], drawn.taken(sorting, None, (0, 0))
 
-    def _separated(self, band: _Band, found: Detections) -> Separation:
+    def _separated(self, band: Band, found: Detections) -> Separation:
         rows, drawn = self._drawn(band, found)
         with np.errstate(invalid="ignore", divide="ignore"):
             is_sure = drawn.fit.flux / drawn.fit.flux_err >= self.options.min_snr
@@ -253,7 +260,7 @@ class PaisDeblender(Deblender):
         return self._answer({"": band}, {"": found}, {"": drawn.numbered(kept)})[""]
 
     def _answer(
-        self, bands: dict[str, _Band], found: dict[str, Detections], drawn: dict[str, Drawn]
+        self, bands: dict[str, Band], found: dict[str, Detections], drawn: dict[str, Drawn]
     ) -> dict[str, Separation]:
         """Return the same sources as each band has them."""
         stamps: list[SourceStamp] = []
@@ -276,13 +283,29 @@ class PaisDeblender(Deblender):
                 sources,
                 band.left(own_stamps),
                 layers={"BACKGROUND": band.level},
-                metrics={"noise ratio": band.sky.ratio},
+                metrics={"noise ratio": band.sky.ratio, **self._left(band, own_stamps)},
             )
         return answers
 
-    def _table(
-        self, band: _Band, found: Detections, drawn: Drawn, labels: NDArray[np.int32]
-    ) -> Any:
+    def _left(self, band: Band, stamps: Sequence[SourceStamp]) -> dict[str, float]:
+        """Return how many pixels have light that no source explains; warn where they are many."""
+        model = np.zeros(band.frame.shape)
+        for stamp in stamps:
+            stamp.add_to(model)
+        left = unexplained(band.light, model, band.noise)[chunk_of(band.frame).own]
+        count = np.count_nonzero(left)
+        if count > _MANY:
+            warnings.warn(
+                f"{band.frame.frame_id}, stage '{self.name}': {count} pixels have light that no "
+                "source explains, such as galaxies far larger than the networks were trained on, "
+                "nebulae, trails or spikes; it is in the layer UNASSIGNED, and sources on it are "
+                "doubtful",
+                AstrocleanWarning,
+                stacklevel=2,
+            )
+        return {"pixels unexplained": Total.from_pixels(left)}
+
+    def _table(self, band: Band, found: Detections, drawn: Drawn, labels: NDArray[np.int32]) -> Any:
         calibration = self._calibration
         told = Found(
             found.x,
@@ -313,9 +336,9 @@ def _with_bands(tables: dict[str, Any], name: str) -> Any:
         for band, other in tables.items():
             for column in ("flux", "flux_err"):
                 table[f"{column}_{band}"] = other[column]
-                table[f"{column}_{band}"].info.description = (
-                    f"{other[column].info.description}, band {band}"
-                )
+                table[
+                    f"{column}_{band}"
+                ].info.description = f"{other[column].info.description}, band {band}"
     return table
 
 
@@ -329,44 +352,3 @@ def _owned(values: NDArray[np.float64], pixels: slice, length: int) -> NDArray[n
     low = -np.inf if pixels.start == 0 else pixels.start - 0.5
     high = np.inf if pixels.stop == length else pixels.stop - 0.5
     return np.asarray((values >= low) & (values < high))
-
-
-class _Band:
-    """A frame with its sky and noise."""
-
-    def __init__(self, frame: Frame, sky: Sky) -> None:
-        assert frame.psf is not None
-        origin = chunk_of(frame).origin
-        self.frame, self.sky = frame, sky
-        self.level = sky.background.level(origin, frame.shape)
-        self.noise = sky.noise(origin, frame.shape)
-        self.variance = sky.variance(frame)
-        self.usable = frame.usable & np.isfinite(self.variance)
-        self.light = np.where(self.usable, frame.data - self.level, np.float32(0))
-        self.fwhm = frame.psf.fwhm_pixels
-
-    def pixels(self, block: Block) -> Pixels:
-        """Return what is deblended of a block."""
-        assert self.frame.psf is not None
-        middle = [(side.start + side.stop - 1) / 2 for side in block.core]
-        return Pixels(
-            self.light[block.read],
-            self.variance[block.read],
-            self.usable[block.read],
-            float(np.median(self.noise[block.read])),
-            self.frame.psf.fine_at(middle[1], middle[0]),
-            self.fwhm,
-        )
-
-    def without_sky(self) -> Frame:
-        """Return the frame less its sky."""
-        return self.frame.replace(data=(self.frame.data - self.level).astype(np.float32))
-
-    def left(self, stamps: Sequence[SourceStamp]) -> NDArray[np.float32]:
-        """Return the frame less all shares; it and they add up to the frame."""
-        total = np.zeros(self.frame.shape)
-        for stamp in stamps:
-            assert stamp.share is not None
-            on_image, of_box = stamp.overlap(self.frame.shape)
-            total[on_image] += stamp.share[of_box]
-        return np.asarray(self.frame.data - total, dtype=np.float32)

@@ -81,7 +81,7 @@ class Drawn:
         """
         fit, (y, x) = self.fit, origin
         ids = fit.id if names is None else (np.asarray(names) + 1).astype(np.int32)
-        known = np.zeros(int(fit.id.max(initial=0)) + 1, dtype=np.int32)
+        known = self._numbers()
         known[fit.id] = ids
         empty = np.empty((0, 0))
         kept = {
@@ -139,17 +139,20 @@ class Drawn:
         """Return some of the sources with ids from 1; a neighbor that is left out is none."""
         part = self.taken(rows, None, (0, 0))
         ids = np.arange(1, len(rows) + 1, dtype=np.int32)
-        known = np.zeros(int(max(self.fit.id.max(initial=0), self.fit.neighbor.max(initial=0))) + 1)
-        known = known.astype(np.int32)
+        known = self._numbers()
         known[part.fit.id] = ids
         neighbor = known[part.fit.neighbor]
         covariance = np.where(neighbor > 0, part.fit.covariance, 0.0)
         fit = replace(part.fit, id=ids, neighbor=neighbor, covariance=covariance)
         profiles = [
-            replace(stamp, id=int(number))
-            for number, stamp in zip(ids, part.profiles, strict=True)
+            replace(stamp, id=int(number)) for number, stamp in zip(ids, part.profiles, strict=True)
         ]
         return Drawn(profiles, fit)
+
+    def _numbers(self) -> NDArray[np.int32]:
+        """Return zeros for each id that is named; a neighbor may be a source of another part."""
+        most = max(int(self.fit.id.max(initial=0)), int(self.fit.neighbor.max(initial=0)))
+        return np.zeros(most + 1, dtype=np.int32)
 
     def models(self, band: str) -> list[SourceStamp]:
         """Return the light of the sources in the unit of the frame; nothing without a flux."""
@@ -201,9 +204,7 @@ def _fitted(profiles: Sequence[SourceStamp], pixels: Pixels) -> AmplitudeFit:
 class _Stamps:
     """The boxes of sources on an image, in groups of one side."""
 
-    def __init__(
-        self, middle: NDArray[np.intp], sides: NDArray[np.intp], pixels: Pixels
-    ) -> None:
+    def __init__(self, middle: NDArray[np.intp], sides: NDArray[np.intp], pixels: Pixels) -> None:
         self._middle, self._sides, self._pixels = middle, sides, pixels
         self._room = max(SIDES)
 

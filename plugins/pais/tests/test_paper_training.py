@@ -1,8 +1,8 @@
-"""A training of the variant `paper` runs, goes on, lowers its losses and leaves a network."""
+"""A training of the variant `paper` runs, lowers its losses and leaves a network."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -81,28 +81,13 @@ def test_a_training_leaves_a_network_that_engines_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_losses_fall_on_a_batch_and_a_restored_training_goes_on_alike(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {
-        **TINY,
-        "batch": 1,
-        "first": 1,
-        "keep": 1,
-        "steps": 40,
-        "rate": 5e-3,
-    }
-    recipe = make_recipe(PaperTrainer(), None, settings)
-    training = PaperTrainer().begin(recipe, tmp_path / "first")
-    losses = [training.step(number) for number in range(1, 38)]
-    (tmp_path / "kept").mkdir()
-    training.save(tmp_path / "kept")
-    losses += [training.step(number) for number in (38, 39, 40)]
+def test_losses_fall_on_a_batch_that_is_seen_again_and_again(tmp_path: Path) -> None:
+    # The rate rises over 300 steps, so that it is small in the first hundred.
+    few = {"batch": 1, "first": 1, "keep": 1, "steps": 120, "rate": 0.05}
+    recipe = make_recipe(PaperTrainer(), None, {**TINY, **few})
+    training = PaperTrainer().begin(recipe, tmp_path)
+    losses = [training.step(number) for number in range(1, 121)]
     for name in ("loss", "center", "vectors", "maps"):
         values = [loss[name] for loss in losses]
         assert np.mean(values[-3:]) < 0.9 * np.mean(values[:3]), name
-    assert training.validate()["minus loss"] < 0
     training.close()
-    other = PaperTrainer().begin(recipe, tmp_path / "first")
-    other.restore(tmp_path / "kept")
-    for number, wanted in zip((38, 39, 40), losses[-3:], strict=True):
-        assert other.step(number) == pytest.approx(wanted, rel=1e-4)
-    other.close()

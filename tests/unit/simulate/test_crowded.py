@@ -177,3 +177,11 @@ def test_a_view_of_its_own_sets_the_pixels() -> None:
     config = CrowdedConfig(view="ground", ground=View(pixel_scale=0.5))
     scene = simulate_crowded(seed=0, shape=(64, 64), config=config)
     assert scene.frame.detector.pixel_scale == pytest.approx(0.5)
+
+
+def test_its_options_can_be_set_by_name() -> None:
+    from astroclean.simulate.options import configured
+
+    scene = configured(simulate_crowded, {"view": "ground"})(seed=4, shape=(48, 48))
+    assert scene.frame.psf is not None
+    assert scene.frame.psf.fwhm_pixels > 2.8  # a space telescope has less

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from astroclean_pais.features import CHANNELS
@@ -63,7 +64,7 @@ def build_finder() -> keras.Model:
         len(HEADS),
         1,
         dtype="float32",
-        bias_initializer=lambda shape, dtype=None: keras.ops.convert_to_tensor(first, dtype),
+        bias_initializer=keras.initializers.Constant(np.array(first, dtype=np.float32)),
         name="maps",
     )
     return keras.Model(planes, maps(mixed), name="finder")

@@ -77,7 +77,7 @@ def export_paper(weights: Sequence[NDArray[np.float32]], folder: Path) -> list[P
     Parameters
     ----------
     weights : sequence of array
-        In the order of the variables of `build_paper`.
+        In the order of the variables of `build_paper` with logits, which are trained.
     folder : Path
         Where.
 
@@ -86,8 +86,12 @@ def export_paper(weights: Sequence[NDArray[np.float32]], folder: Path) -> list[P
     list of Path
         ONNX file, example, card.
     """
-    model = build_paper(PAPER.n)
-    model.set_weights(list(weights))
+    trained, model = build_paper(PAPER.n, logits=True), build_paper(PAPER.n)
+    trained.set_weights(list(weights))
+    # The softmax changes the order of the layers.
+    values = {variable.path: variable for variable in trained.weights}
+    for variable in model.weights:
+        variable.assign(values[variable.path])
     onnx, stored, card = (
         folder / f"{NAME}{suffix}" for suffix in (".onnx", ".example.npz", ".card.toml")
     )

@@ -83,7 +83,7 @@ class DrawnScene:
     @property
     def is_star(self) -> NDArray[np.bool_]:
         """Which sources are stars."""
-        return self.radius == 0
+        return np.asarray(self.radius == 0)
 
 
 @functools.lru_cache(maxsize=2)
@@ -172,9 +172,7 @@ def _profiles(
     psf: PsfModel,
     width: float,
     library: GalaxyLibrary,
-) -> tuple[
-    NDArray[np.float64], NDArray[np.float64], list[NDArray[np.float32]], NDArray[np.intp]
-]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[NDArray[np.float32]], NDArray[np.intp]]:
     """Return radii, moments, unit-flux images through the PSF, and where these begin."""
     count = len(places)
     usual = log_uniform(rng, _RADIUS if width > _NARROW else _LARGE_RADIUS)

@@ -101,7 +101,7 @@ def _add(
 def detection_scores(
     model: Any, samples: Mapping[str, NDArray[Any]], *, batch: int
 ) -> dict[str, float]:
-    """Return the best F1 over thresholds, and how well matched sources are described."""
+    """Return the best F1 over thresholds, and, if any match, how well sources are described."""
     scored = score_detections(model, samples, batch=batch)
     centre, is_true, found = (
         np.concatenate(part) for part in (scored.centre, scored.is_true, scored.found)
@@ -112,15 +112,19 @@ def detection_scores(
         pure = float(is_true[centre >= level].mean()) if (centre >= level).any() else 0.0
         f1 = 2 * complete * pure / max(complete + pure, 1e-9)
         best = max(best, (f1, level, complete, pure))
-    errors = np.concatenate(scored.errors)
-    spread = 1.4826 * np.median(np.abs(errors - np.median(errors, axis=0)), axis=0)
-    return {
+    scores = {
         "f1": best[0],
         "level": best[1],
         "completeness": best[2],
         "purity": best[3],
-        "flux": float(spread[0]),
-        "radius": float(spread[1]),
-        "place": float(np.median(errors[:, 2])),
-        "star": float(errors[:, 3].mean()),
     }
+    errors = np.concatenate(scored.errors)
+    if len(errors):
+        spread = 1.4826 * np.median(np.abs(errors - np.median(errors, axis=0)), axis=0)
+        scores |= {
+            "flux": float(spread[0]),
+            "radius": float(spread[1]),
+            "place": float(np.median(errors[:, 2])),
+            "star": float(errors[:, 3].mean()),
+        }
+    return scores

@@ -97,7 +97,10 @@ def _stamps(
         image = np.zeros((STAMP, STAMP), dtype=np.float32)
         add_box(image, scene.images[row], shift)
         seen = profile_inputs(
-            *(part[np.newaxis] for part in (light[box], own, psfs[number], every[box] - own)),
+            light[box][np.newaxis],
+            own[np.newaxis],
+            psfs[number][np.newaxis],
+            (every[box] - own)[np.newaxis],
             usable[box][np.newaxis],
         )[0]
         inputs[number] = np.clip(seen, -_LIMIT, _LIMIT)
@@ -112,9 +115,7 @@ def _stamps(
 
 def _models(
     rng: np.random.Generator, scene: DrawnScene, known: NDArray[np.intp]
-) -> tuple[
-    NDArray[np.float32], NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]
-]:
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]]:
     """Return models of flux 1, fluxes, first pixels of the stamps, and places in them."""
     snr = scene.snr[known]
     width = scene.width
