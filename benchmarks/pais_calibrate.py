@@ -2,28 +2,31 @@
 
     python benchmarks/pais_calibrate.py --first 7000 --count 12
 
-Scenes are those of simulator ``crowded`` whose seeds no evaluation has. The threshold is that of the
-best F1; probabilities are logistic regressions of the scores; errors of fluxes get what profiles
-add, so that pulls have a deviation of 1.
+Scenes are those of simulator ``crowded`` whose seeds no evaluation has. The threshold is that of
+the best F1; probabilities are logistic regressions of the scores; errors of fluxes get what
+profiles add, so that pulls have a deviation of 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import astroclean_pais
 import numpy as np
-from astroclean_pais.calibration import Calibration
+from astroclean_pais.calibration import Calibration, Logistic
 from astroclean_pais.stage import PaisDeblender, PaisOptions
 from scipy.optimize import minimize
 
-from astroclean.core.image.frame import Frame
 from astroclean.evaluation.light import source_snr
 from astroclean.evaluation.matching import WANTED_SNR, match_catalogue, plain, positions
 from astroclean.simulate.crowded import simulate_crowded
-from astroclean.simulate.scene import Scene
+
+if TYPE_CHECKING:
+    from astroclean.core.image.frame import Frame
+    from astroclean.simulate.scene import Scene
 
 _CARD = Path(astroclean_pais.__file__).parent / "cards" / "pais-astroclean.calibration.toml"
 _LOW = 0.12
@@ -71,7 +74,9 @@ def measure(scenes: list[Scene], level: float) -> Measured:
 
 def _of_scene(scene: Scene, frame: Frame) -> Measured:
     true, found = scene.sources, frame.sources
-    assert true is not None and found is not None and scene.frame.psf is not None
+    assert true is not None
+    assert found is not None
+    assert scene.frame.psf is not None
     table = found.table
     radius = max(1.5, scene.frame.psf.fwhm_pixels / 2)
     flux = plain(table["flux"])
@@ -113,12 +118,13 @@ def calibrated(scenes: list[Scene]) -> Calibration:
     seen = measure(scenes, threshold)
     matched = np.isfinite(seen.true_flux)
     sure = matched & (seen.flux > 5 * seen.error)
+    star = _logistic(seen.star[sure], seen.is_star[sure])
     return Calibration(
         threshold=round(threshold, 3),
         detection=_logistic(low.score, low.is_true),
         blend=_logistic(seen.blend[matched], seen.is_blend[matched]),
-        star=_logistic(seen.star[sure], seen.is_star[sure]),
-        **_errors(seen, matched),
+        star=star,
+        **_errors(seen, matched, star),
     )
 
 
@@ -141,17 +147,20 @@ def _logistic(score: np.ndarray[Any, Any], label: np.ndarray[Any, Any]) -> Any:
     return {"slope": round(float(slope), 4), "offset": round(float(offset), 4)}
 
 
-def _errors(seen: Measured, matched: np.ndarray[Any, Any]) -> dict[str, float]:
+def _errors(
+    seen: Measured, matched: np.ndarray[Any, Any], star: dict[str, float]
+) -> dict[str, float]:
     """Return what makes the pulls of three classes of blendedness have a deviation of 1."""
     edges = (-np.inf, 0.05, 0.35, np.inf)
     off, flux = (seen.flux - seen.true_flux)[matched], np.abs(seen.flux[matched])
     error, blend = seen.error[matched], seen.blendedness[matched]
+    is_galaxy = 1 - Logistic(**star)(seen.star[matched])
 
     def loss(values: np.ndarray[Any, Any]) -> float:
         scale, profile, more = np.exp(values)
-        pull = off / np.hypot(scale * error, (profile + more * blend) * flux)
+        pull = off / np.hypot(scale * error, (profile * is_galaxy + more * blend) * flux)
         worst = 0.0
-        for low, high in zip(edges, edges[1:], strict=False):
+        for low, high in itertools.pairwise(edges):
             for faint in (True, False):
                 chosen = (blend >= low) & (blend < high) & ((flux < 15 * error) == faint)
                 if chosen.sum() >= 10:  # noqa: PLR2004 - enough for a deviation
@@ -162,7 +171,7 @@ def _errors(seen: Measured, matched: np.ndarray[Any, Any]) -> dict[str, float]:
     best = min(
         (
             minimize(loss, np.log(start), method="Nelder-Mead")
-            for start in ((1.0, 0.05, 0.1), (1.3, 0.02, 0.5), (1.0, 0.1, 1.0))
+            for start in ((1.0, 0.05, 0.1), (1.1, 0.02, 0.3), (1.0, 0.1, 0.5))
         ),
         key=lambda one: float(one.fun),
     )

@@ -45,7 +45,7 @@ class Calibration(BaseModel):
     error_scale: float = Field(default=1.0, gt=0)
     """By how much errors of fluxes from the noise are larger than the fit says."""
     profile_error: float = Field(default=0.0, ge=0)
-    """Relative error of a flux from the profile of a source that is alone."""
+    """Relative error of a flux from the profile of a galaxy that is alone; a star has none."""
     blend_error: float = Field(default=0.0, ge=0)
     """The same more, times the blendedness."""
 
@@ -54,9 +54,24 @@ class Calibration(BaseModel):
         error: NDArray[np.floating],
         flux: NDArray[np.floating],
         blendedness: NDArray[np.floating],
+        star: NDArray[np.floating],
     ) -> NDArray[np.float64]:
-        """Return errors of fluxes (n,) with what the profiles add."""
-        shape = (self.profile_error + self.blend_error * np.nan_to_num(blendedness)) * np.abs(flux)
+        """Return errors of fluxes with what the profiles add.
+
+        Parameters
+        ----------
+        error, flux : (n,) float
+            Of the fit.
+        blendedness, star : (n,) float
+            Blendedness, and calibrated probability of a star.
+
+        Returns
+        -------
+        (n,) float64
+            At least ``error_scale`` times the errors of the fit.
+        """
+        part = self.profile_error * (1 - np.nan_to_num(star))
+        shape = (part + self.blend_error * np.nan_to_num(blendedness)) * np.abs(flux)
         return np.asarray(np.hypot(self.error_scale * np.asarray(error), shape))
 
 

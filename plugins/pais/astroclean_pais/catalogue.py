@@ -43,8 +43,8 @@ COLUMNS: dict[str, tuple[str, str | None, str]] = {
     "x_err": ("f8", None, "standard deviation of x, pixels, by the noise; neighbors as fitted"),
     "y_err": ("f8", None, "standard deviation of y, pixels, by the noise; neighbors as fitted"),
     "flux": ("f8", _FLUX, "of the model, fitted together with all others"),
-    "flux_err": ("f8", _FLUX, "standard deviation of flux, by noise and blend"),
-    "snr": ("f8", None, "flux / flux_err"),
+    "flux_err": ("f8", _FLUX, "standard deviation of flux, by noise, blend and profile"),
+    "snr": ("f8", None, "flux over its standard deviation by noise and blend alone"),
     "flux_covariance": ("f8", _FLUX2, "of flux and that of flux_covariance_id"),
     "flux_covariance_id": ("i4", None, "id whose flux is most correlated with this; 0: none"),
     "half_light_radius_convolved": (

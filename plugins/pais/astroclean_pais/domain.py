@@ -24,6 +24,8 @@ _CORRELATED = 0.6
 _DARK = 3.0
 _LEFT = 5.0
 """Noise of a pixel above which light that no model has is light."""
+_EXPLAINED = 0.5
+"""Part of the light of a pixel that models must have."""
 _GROUP = 20
 """Pixels of such light that touch each other, from which it is no hit and no misfit of a core."""
 
@@ -68,11 +70,13 @@ def unexplained(
     Returns
     -------
     (ny, nx) bool
-        Groups of at least 20 pixels above 5 times the noise.
+        Groups of at least 20 pixels above 5 times the noise, of whose light models have less than
+        half.
     """
     from scipy.ndimage import label  # noqa: PLC0415 - optional extra
 
-    left = light - model > _LEFT * noise
+    # A bright core that is drawn to a few per cent is explained, and is no new light.
+    left = (light - model > _LEFT * noise) & (model < _EXPLAINED * light)
     groups, _ = label(left)
     sizes = np.bincount(groups.ravel())
     return np.asarray(left & (sizes[groups] >= _GROUP))

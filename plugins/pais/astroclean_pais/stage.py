@@ -318,12 +318,11 @@ class PaisDeblender(Deblender):
             weight=np.where(band.usable, 1 / band.variance, 0.0),
         )
         table = catalogue_of(told, drawn.models(""), fit, band.frame, labels)
-        unit = table["flux"].unit
-        error = calibration.flux_error(
-            table["flux_err"].value, table["flux"].value, np.asarray(table["blendedness"])
-        )
-        table["flux_err"] = error * unit if unit is not None else error
-        table["snr"] = np.asarray(table["flux"].value) / error
+        flux, error = (np.asarray(table[name].value) for name in ("flux", "flux_err"))
+        blend, star = (np.asarray(table[name]) for name in ("blendedness", "star_probability"))
+        # Significance is that of the noise; what profiles add is no doubt that there is light.
+        table["snr"][:] = flux / (calibration.error_scale * error)
+        table["flux_err"][:] = calibration.flux_error(error, flux, blend, star) * table["flux"].unit
         return table
 
 

@@ -22,7 +22,9 @@ def test_a_network_without_one_is_taken_as_it_is(tmp_path: Path) -> None:
     assert (told, digest) == (Calibration(), "none")
     np.testing.assert_allclose(told.detection(SCORES), SCORES, atol=1e-5)
     errors = np.array([1.0, 2.0])
-    np.testing.assert_array_equal(told.flux_error(errors, 100 * errors, 0 * errors), errors)
+    np.testing.assert_array_equal(
+        told.flux_error(errors, 100 * errors, 0 * errors, 0 * errors), errors
+    )
 
 
 def test_the_file_beside_a_card_is_read_and_its_digest_told(tmp_path: Path) -> None:
@@ -50,18 +52,20 @@ def test_an_error_is_never_smaller_than_the_scaled_one_of_the_fit(
 ) -> None:
     told = Calibration(error_scale=scale, profile_error=alone, blend_error=blended)
     fluxes, errors = np.array([flux, -flux, 0.0]), np.array([3.0, 3.0, 3.0])
-    found = told.flux_error(errors, fluxes, np.full(3, blendedness))
+    galaxies = np.zeros(3)
+    found = told.flux_error(errors, fluxes, np.full(3, blendedness), galaxies)
     assert (found >= scale * errors * (1 - 1e-12)).all()
     assert found[0] == found[1]
     assert found[2] == pytest.approx(scale * 3.0)
-    more = told.flux_error(errors, fluxes, np.ones(3))
+    more = told.flux_error(errors, fluxes, np.ones(3), galaxies)
     assert (more >= found * (1 - 1e-12)).all()
+    stars = told.flux_error(errors, fluxes, np.zeros(3), np.ones(3))
+    np.testing.assert_allclose(stars, scale * errors)
 
 
 def test_what_is_unknown_of_a_blend_adds_nothing_and_no_flux_has_no_error() -> None:
     told = Calibration(profile_error=0.1, blend_error=0.2)
     nothing = np.array([np.nan])
-    assert told.flux_error(np.ones(1), np.ones(1), nothing) == told.flux_error(
-        np.ones(1), np.ones(1), np.zeros(1)
-    )
-    assert np.isnan(told.flux_error(nothing, nothing, np.zeros(1))).all()
+    one, none = np.ones(1), np.zeros(1)
+    assert told.flux_error(one, one, nothing, none) == told.flux_error(one, one, none, none)
+    assert np.isnan(told.flux_error(nothing, nothing, none, none)).all()

@@ -94,7 +94,8 @@ def test_the_catalogue_is_whole(scene: Scene, result: StageResult) -> None:
     assert np.asarray(table["id"]).tolist() == list(range(1, len(table) + 1))
     assert (np.diff(np.asarray(table["y"])) >= 0).all()
     flux, error = table["flux"].value, table["flux_err"].value
-    np.testing.assert_allclose(np.asarray(table["snr"]), flux / error)
+    # Errors hold what profiles add, significance the noise alone.
+    assert (np.asarray(table["snr"]) >= flux / error * (1 - 1e-9)).all()
     for name in ("star_probability", "detection_probability", "blend_probability"):
         values = np.asarray(table[name])
         assert ((values >= 0) & (values <= 1)).all()
