@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from astroclean.core.stage.scope import Chunk
 
-__all__ = ["AROUND", "CORE", "Block", "blocks_of"]
+__all__ = ["AROUND", "CORE", "Block", "blocks_of", "owned"]
 
 CORE = 512
 """Pixels along a block: each source belongs to the block that its centre lies in."""
@@ -60,3 +64,10 @@ def _sides(length: int, first: int, whole: int) -> Iterator[tuple[slice, slice]]
         low, high = max(start - AROUND, 0), min(stop + AROUND, whole)
         if low >= first and high <= first + length:
             yield slice(start - first, stop - first), slice(low - first, high - first)
+
+
+def owned(values: NDArray[np.float64], pixels: slice, length: int) -> NDArray[np.bool_]:
+    """Return which places belong to a core; those beyond the frame to the one at its border."""
+    low = -np.inf if pixels.start == 0 else pixels.start - 0.5
+    high = np.inf if pixels.stop == length else pixels.stop - 0.5
+    return np.asarray((values >= low) & (values < high))

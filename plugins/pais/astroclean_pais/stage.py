@@ -25,7 +25,7 @@ from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean.tiling.background import MeshSettings
 from astroclean_pais.bands import Band, is_aligned, placed_in
-from astroclean_pais.blocks import AROUND, CORE, blocks_of
+from astroclean_pais.blocks import AROUND, CORE, blocks_of, owned
 from astroclean_pais.calibration import calibration_beside
 from astroclean_pais.catalogue import Found, catalogue_of
 from astroclean_pais.detect import Detections, detections_of, joined_detections
@@ -238,8 +238,8 @@ class PaisDeblender(Deblender):
             )
             part = found.take(near)
             own = np.flatnonzero(
-                _owned(part.y, block.core[0], frame.shape[0])
-                & _owned(part.x, block.core[1], frame.shape[1])
+                owned(part.y, block.core[0], frame.shape[0])
+                & owned(part.x, block.core[1], frame.shape[1])
             )
             return near[own], drawn.taken(own, near, (y, x))
 
@@ -344,11 +344,4 @@ def _with_bands(tables: dict[str, Any], name: str) -> Any:
 
 def _within(values: NDArray[np.float64], pixels: slice, beyond: float = _SEAM) -> NDArray[np.bool_]:
     low, high = pixels.start - 0.5 - beyond, pixels.stop - 0.5 + beyond
-    return np.asarray((values >= low) & (values < high))
-
-
-def _owned(values: NDArray[np.float64], pixels: slice, length: int) -> NDArray[np.bool_]:
-    """Return which places belong to a core; those beyond the frame to the one at its border."""
-    low = -np.inf if pixels.start == 0 else pixels.start - 0.5
-    high = np.inf if pixels.stop == length else pixels.stop - 0.5
     return np.asarray((values >= low) & (values < high))
