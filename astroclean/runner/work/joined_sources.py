@@ -11,6 +11,7 @@ from astroclean.core.image.grid import Grid
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.deblend import SEGMENTATION
 from astroclean.core.stage.scope import chunk_of
+from astroclean.io.products.ucds import UCD, UCDS
 from astroclean.io.scratch.rowstore import RowStore
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ __all__ = ["JoinedSources", "numbered_layers"]
 
 _SAME = 1.5
 """Pixels within which two chunks that see the same rows mean the same source."""
+_LINK = "meta.id.assoc"
+"""UCD of columns of integers that have the ``id`` of another source, 0 for none."""
 
 
 def numbered_layers(layers: Mapping[str, Layer], sources: Sources | None) -> dict[str, Layer]:
@@ -108,7 +111,7 @@ class JoinedSources:
         chunk = chunk_of(frame)
         top, rows = chunk.origin[0], range(frame.shape[0])[own]
         table = sources.table.copy()
-        table["y"] = np.asarray(table["y"], dtype=float) + top
+        _enter(table, "y", np.asarray(table["y"], dtype=float) + top)
         places = np.column_stack([np.asarray(table[name], dtype=float) for name in ("x", "y")])
         middle = np.rint(places[:, 1])
         begins, ends = top + rows.start, top + rows.stop
@@ -117,7 +120,8 @@ class JoinedSources:
         is_own |= (middle < 0) & (begins == 0) | (middle >= self.shape[0]) & (ends == self.shape[0])
         ids, labels = np.asarray(table["id"]), len(self._ids) + np.arange(len(table))
         numbers = np.zeros(len(table), dtype=int)
-        if given is not None and np.isin(ids, np.asarray(given.table["id"])).all():
+        stays = given is not None and bool(np.isin(ids, np.asarray(given.table["id"])).all())
+        if stays:
             numbers[:] = ids
         else:
             same = self._known(places, ends, is_own)
@@ -130,7 +134,12 @@ class JoinedSources:
         self._count += int(np.count_nonzero(is_own))
         self._write(sources.segmentation, ids, labels, own)
         self._ids += numbers.tolist()
-        table["id"] = numbers.astype(table["id"].dtype)
+        _enter(table, "id", numbers.astype(table["id"].dtype))
+        for name in _links(table):
+            named = np.asarray(table[name])
+            # Which number the other source gets is not known before the last chunk; one that is
+            # known already is kept as a negative one: its source may lie beyond this chunk.
+            table[name][:] = -named if stays else _labels_of(named, ids, labels)
         self._tables.append(table[is_own])
         number_of = dict(zip(ids[is_own].tolist(), numbers[is_own].tolist(), strict=True))
         self._stamps += [
@@ -177,14 +186,7 @@ class JoinedSources:
         if self._segmentation is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._segmentation = RowStore(self.folder / "labels.rows", self.shape, np.int32)
-        pixels = segmentation[own]
-        order = np.argsort(ids)
-        found = np.searchsorted(ids, pixels, sorter=order).clip(0, max(len(ids) - 1, 0))
-        written = np.zeros(pixels.shape, dtype=np.int32)
-        if len(ids):
-            of_source = order[found]
-            written = np.where(ids[of_source] == pixels, labels[of_source], 0).astype(np.int32)
-        self._segmentation.append(written)
+        self._segmentation.append(_labels_of(segmentation[own], ids, labels))
 
     def _cut_off(self, sources: Sources, ids: NDArray[Any], top: int) -> int:
         """Return how many sources reach the first or last row seen, where the frame goes on."""
@@ -215,6 +217,9 @@ class JoinedSources:
         from astropy.table import vstack  # noqa: PLC0415 - heavy
 
         table = vstack(self._tables, metadata_conflicts="silent")
+        for name in _links(table):
+            named = np.asarray(table[name])
+            table[name][:] = np.where(named < 0, -named, self._labels(np.maximum(named, 0)))
         # A pass with other chunks meets them in another order.
         table = table[np.argsort(np.asarray(table["id"]), kind="stable")]
         stamps = sorted(self._stamps, key=lambda stamp: int(stamp.id))
@@ -236,7 +241,7 @@ class JoinedSources:
         y = np.asarray(whole.table["y"], dtype=float)
         here = (np.rint(y) >= top) & (np.rint(y) < top + height)
         table = whole.table[here]
-        table["y"] = np.asarray(table["y"], dtype=float) - top
+        _enter(table, "y", np.asarray(table["y"], dtype=float) - top)
         ids = {int(number) for number in table["id"]}
         labels = whole.segmentation
         return Sources(
@@ -249,3 +254,34 @@ class JoinedSources:
             ),
             Grid.from_frame(frame),
         )
+
+
+def _enter(table: QTable, name: str, values: NDArray[Any]) -> None:
+    """Give a column other values, in place; its description stays."""
+    told = table[name].info
+    description, meta = told.description, told.meta
+    table[name] = values
+    table[name].info.description = description
+    if meta:
+        table[name].info.meta = meta
+
+
+def _links(table: QTable) -> list[str]:
+    """Return the columns that name another source."""
+    return [
+        name
+        for name in table.colnames
+        if (table[name].info.meta or {}).get(UCD, UCDS.get(name)) == _LINK
+        and table[name].dtype.kind == "i"
+    ]
+
+
+def _labels_of(
+    named: NDArray[Any], ids: NDArray[Any], labels: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """Return the label of the source that each number names, 0 where it is none of ``ids``."""
+    if not len(ids):
+        return np.zeros(named.shape, dtype=np.int32)
+    order = np.argsort(ids)
+    of_source = order[np.searchsorted(ids, named, sorter=order).clip(0, len(ids) - 1)]
+    return np.where(ids[of_source] == named, labels[of_source], 0).astype(np.int32)

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
     from astroclean.core.stage.scope import Chunk
 
-__all__ = ["AROUND", "CORE", "Block", "blocks_of", "owned"]
+__all__ = ["AROUND", "CORE", "Block", "blocks_of", "is_near", "is_own"]
 
 CORE = 512
 """Pixels along a block: each source belongs to the block that its centre lies in."""
 AROUND = 128
 """Pixels around a core that are read with it."""
+_SEAM = 0.5
+"""Pixels beyond a core to which detections are kept, until both sides of a seam are compared."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,24 @@ def _sides(length: int, first: int, whole: int) -> Iterator[tuple[slice, slice]]
             yield slice(start - first, stop - first), slice(low - first, high - first)
 
 
-def owned(values: NDArray[np.float64], pixels: slice, length: int) -> NDArray[np.bool_]:
-    """Return which places belong to a core; those beyond the frame to the one at its border."""
+def is_near(values: NDArray[np.float64], pixels: slice, beyond: float = _SEAM) -> NDArray[np.bool_]:
+    """Return which places along an axis, (n,), lie in the pixels of a core or a little beyond."""
+    low, high = pixels.start - 0.5 - beyond, pixels.stop - 0.5 + beyond
+    return np.asarray((values >= low) & (values < high))
+
+
+def is_own(values: NDArray[np.float64], pixels: slice, length: int) -> NDArray[np.bool_]:
+    """Return which places, (n,), belong to a core; those beyond the frame to the one at its border.
+
+    Parameters
+    ----------
+    values : (n,) float64
+        Along an axis of the frame at hand.
+    pixels : slice
+        Of the core.
+    length : int
+        Of the frame at hand.
+    """
     low = -np.inf if pixels.start == 0 else pixels.start - 0.5
     high = np.inf if pixels.stop == length else pixels.stop - 0.5
     return np.asarray((values >= low) & (values < high))

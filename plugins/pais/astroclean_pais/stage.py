@@ -25,7 +25,7 @@ from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean.tiling.background import MeshSettings
 from astroclean_pais.bands import Band, is_aligned, placed_in
-from astroclean_pais.blocks import AROUND, CORE, blocks_of, owned
+from astroclean_pais.blocks import AROUND, CORE, blocks_of, is_near, is_own
 from astroclean_pais.calibration import calibration_beside
 from astroclean_pais.catalogue import Found, catalogue_of
 from astroclean_pais.detect import Detections, detections_of, joined_detections
@@ -55,8 +55,6 @@ _MANY = 100
 """Pixels with light that no source explains, from which it is told."""
 _NEAR = 64
 """Pixels around a core whose sources are fitted with it."""
-_SEAM = 0.5
-"""Pixels beyond a core to which detections are kept, until both sides of a seam are compared."""
 
 
 class PaisOptions(EngineOptions):
@@ -212,7 +210,7 @@ class PaisDeblender(Deblender):
             padded[-1] = planes[-1, 0, 0]
             maps = engine.infer({"planes": padded[np.newaxis]})["maps"][0, :, :ny, :nx]
             found = detections_of(maps, usable, width, level=level).moved(*block.origin)
-            inside = _within(found.y, block.core[0]) & _within(found.x, block.core[1])
+            inside = is_near(found.y, block.core[0]) & is_near(found.x, block.core[1])
             return found.take(inside)
 
         parts = in_threads(work, blocks, engine.parallel)
@@ -227,7 +225,7 @@ class PaisDeblender(Deblender):
 
         def work(block: Block) -> tuple[NDArray[np.intp], Drawn]:
             near = np.flatnonzero(
-                _within(found.y, block.core[0], _NEAR) & _within(found.x, block.core[1], _NEAR)
+                is_near(found.y, block.core[0], _NEAR) & is_near(found.x, block.core[1], _NEAR)
             )
             y, x = block.origin
             drawn = draw_sources(
@@ -238,8 +236,8 @@ class PaisDeblender(Deblender):
             )
             part = found.take(near)
             own = np.flatnonzero(
-                owned(part.y, block.core[0], frame.shape[0])
-                & owned(part.x, block.core[1], frame.shape[1])
+                is_own(part.y, block.core[0], frame.shape[0])
+                & is_own(part.x, block.core[1], frame.shape[1])
             )
             return near[own], drawn.taken(own, near, (y, x))
 
@@ -340,8 +338,3 @@ def _with_bands(tables: dict[str, Any], name: str) -> Any:
                     f"{column}_{band}"
                 ].info.description = f"{other[column].info.description}, band {band}"
     return table
-
-
-def _within(values: NDArray[np.float64], pixels: slice, beyond: float = _SEAM) -> NDArray[np.bool_]:
-    low, high = pixels.start - 0.5 - beyond, pixels.stop - 0.5 + beyond
-    return np.asarray((values >= low) & (values < high))

@@ -130,6 +130,54 @@ def test_numbers_stay_in_later_passes(
     assert np.allclose(after.table["x"], before.table["x"])
 
 
+def test_a_column_that_names_another_source_names_it_in_the_whole_frame(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    centres = [(12.0 + 16 * row, 5.0 + 10 * column) for row in range(6) for column in range(4)]
+
+    def linked(sources: Sources) -> Sources:
+        """Name the source to the right, in the last column that to the left; none for the first."""
+        table = sources.table
+        number = {(round(float(r["x"])), round(float(r["y"]))): int(r["id"]) for r in table}
+        other = []
+        for row in table:
+            x, y = round(float(row["x"])), round(float(row["y"]))
+            beside = x + 10 if x < 35 else x - 10
+            other.append(0 if x == 5 else number[(beside, y)])
+        table["flux_covariance_id"] = np.array(other, dtype=np.int32)
+        # Other numbers, of no source of the frame, are left alone.
+        table["survey_id"] = np.arange(len(table)) + 10**12
+        return sources
+
+    def checked(sources: Sources | None, *, whole: bool) -> None:
+        assert sources is not None
+        table = sources.table
+        place = {int(row["id"]): (float(row["x"]), float(row["y"])) for row in table}
+        for row in table:
+            x, y = place[int(row["id"])]
+            other = int(row["flux_covariance_id"])
+            assert (other == 0) == (x == 5)
+            if other and (whole or other in place):
+                assert place[other][0] == (x + 10 if x < 35 else x - 10)
+                assert abs(place[other][1] - y) < 1
+            assert row["survey_id"] >= 10**12
+
+    first = JoinedSources(SHAPE, tmp_path / "first")
+    for frame, own in chunks([0, 33, 64, 120], halo=20):
+        sources = seen(frame, centres, rng)
+        sources.table["y"] = np.rint(sources.table["y"])
+        sources.table["y"].info.description = "center"
+        first.add(frame, linked(sources), own)
+    checked(first.whole(), whole=True)
+    assert first.whole().table["y"].info.description == "center"  # type: ignore[union-attr]
+    later = JoinedSources(SHAPE, tmp_path / "later")
+    for frame, own in chunks([0, 50, 120], halo=3):
+        given = first.within(frame)
+        assert given is not None
+        checked(given, whole=False)
+        later.add(frame, given, own, given=given)
+    checked(later.whole(), whole=True)
+
+
 def test_a_source_that_a_chunk_does_not_see_whole_is_counted(tmp_path: Path) -> None:
     joined = JoinedSources(SHAPE, tmp_path / "labels")
     for frame, own in chunks([0, 60, 120], halo=2):
