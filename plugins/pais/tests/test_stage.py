@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytest.importorskip("galsim", reason="GalSim is not installed")
 
+# Crowded frames of a few pixels have some such light; whether it is told is tested elsewhere.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*have light that no source explains:astroclean.errors.AstrocleanWarning"
+)
+
 FIELD = CrowdedConfig(sources=(80, 80), slope=0.4, clustered=0.2, view="ground")
 """Many bright sources, few of them blended."""
 
