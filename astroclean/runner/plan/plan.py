@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.config.load import LoadedPipeline
+    from astroclean.core.stage.stage import Stage
 
 __all__ = [
     "FilePlan",
@@ -165,13 +166,10 @@ def plan_file(request: PlanRequest) -> FilePlan:
         specs = _specs(exposure, request)
         built = built_stages(specs, base=request.pipeline.base, stem=stem)
         stages = [one.stage for one in built]
-        check_needs(stages, exposure, config)
-        _check_psf_file(request, stem)
-        check_headers(stages, exposure, _psf_source(request.pipeline, stem))
+        psf = _checked_psf(request, exposure, stages, stem)
         contradictions = tuple(exposure.contradictions)
         instrument = exposure.instrument.name
         limit = config.run.memory_bytes and config.run.memory_bytes // request.sharing
-        psf = _psf_source(request.pipeline, stem)
         chunks = plan_chunks(exposure, stages, config, limit=limit, psf=psf)
         psf_digest = _psf_digest(psf)
         content, wrong_sums = digest_and_sums(exposure.source)
@@ -221,6 +219,17 @@ def _as_planned(
     """Return stages with what they are now, so that no worker takes up another."""
     named = zip(specs, identities, strict=True)
     return tuple(replace(spec, identity=digest_of_content(told)) for spec, told in named)
+
+
+def _checked_psf(
+    request: PlanRequest, exposure: Exposure, stages: Sequence[Stage], stem: str
+) -> PsfSource | None:
+    """Return where the PSF comes from, once all that stages need is there."""
+    check_needs(stages, exposure, request.pipeline.config)
+    _check_psf_file(request, stem)
+    psf = _psf_source(request.pipeline, stem)
+    check_headers(stages, exposure, psf)
+    return psf
 
 
 def _psf_source(pipeline: LoadedPipeline, stem: str, *, digest: str = "") -> PsfSource | None:
