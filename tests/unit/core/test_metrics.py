@@ -50,4 +50,4 @@ def test_they_go_to_another_process() -> None:
     total = Total.from_pixels(np.full((3, 3), 0.1))
     assert pickle.loads(pickle.dumps(total)).exact == total.exact  # noqa: S301 - our own
     share = pickle.loads(pickle.dumps(Share(1, 3)))  # noqa: S301 - our own
-    assert (share.count, share.of) == (1, 3)
+    assert (share.count, share.total) == (1, 3)
