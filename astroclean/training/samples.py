@@ -9,7 +9,7 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Sample = Mapping[str, NDArray[Any]]
 
-__all__ = ["SampleStream", "StreamPlan", "fixed_samples"]
+__all__ = ["SampleStream", "StreamPlan", "StreamSettings", "fixed_samples", "stream_of"]
 
 _INDICES = "indices"
 _EMPTY = -1
@@ -114,6 +114,40 @@ class SampleStream:
     def close(self) -> None:
         """Stop the processes; what was made stays on disk."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class StreamSettings(Protocol):
+    """What a recipe says of its stream of samples."""
+
+    @property
+    def first(self) -> int:
+        """As `StreamPlan.first`."""
+
+    @property
+    def fresh(self) -> float:
+        """As `StreamPlan.fresh`."""
+
+    @property
+    def keep(self) -> int:
+        """As `StreamPlan.keep`."""
+
+    @property
+    def workers(self) -> int:
+        """Processes that make samples."""
+
+
+def stream_of(make: Callable[[int], Sample], folder: Path, recipe: StreamSettings) -> SampleStream:
+    """Return the stream that a recipe asks for.
+
+    Parameters
+    ----------
+    make, folder
+        As for `SampleStream`.
+    recipe : StreamSettings
+        Of the training.
+    """
+    plan = StreamPlan(recipe.first, recipe.fresh, recipe.keep)
+    return SampleStream(make, folder, plan=plan, workers=recipe.workers)
 
 
 def fixed_samples(

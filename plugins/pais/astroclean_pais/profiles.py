@@ -9,7 +9,16 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["INPUTS", "OUTPUTS", "SIDES", "drawn_profile", "profile_inputs", "side_of"]
+__all__ = [
+    "ADDED",
+    "FAINT",
+    "INPUTS",
+    "OUTPUTS",
+    "SIDES",
+    "drawn_profile",
+    "profile_inputs",
+    "side_of",
+]
 
 INPUTS = ("light", "relative", "shape", "model", "psf", "others", "valid")
 """Planes of a stamp: arcsinh of the data less the other models over the noise; the same over the
@@ -22,8 +31,8 @@ SIDES = (32, 64, 128)
 _MARGIN = 2.0
 """Noise of a pixel that is added to the peak where light is told relative to it."""
 _LEAST, _MOST = -1.5, 3.0
-_ADDED = 0.3
-_FAINT = 1e-4
+ADDED, FAINT = 0.3, 1e-4
+"""How much light may be added, and where there is none yet; the loss of the network has them."""
 
 
 def side_of(radius: NDArray[np.floating], fwhm: float, *, reach: float = 3.0) -> NDArray[np.intp]:
@@ -101,7 +110,7 @@ def drawn_profile(answer: NDArray[np.floating], model: NDArray[np.floating]) -> 
     """
     shape = model / np.maximum(model.max(axis=(1, 2), keepdims=True), 1e-12)
     drawn = shape * np.exp(3 * np.tanh(answer[:, 0] / 3))
-    drawn = drawn + _ADDED * np.maximum(answer[:, 1], 0) * np.sqrt(np.maximum(shape, 0) + _FAINT)
+    drawn = drawn + ADDED * np.maximum(answer[:, 1], 0) * np.sqrt(np.maximum(shape, 0) + FAINT)
     drawn = np.maximum(drawn, 0)
     whole = model.sum(axis=(1, 2), keepdims=True)
     scaled = drawn * (whole / np.maximum(drawn.sum(axis=(1, 2), keepdims=True), 1e-12))

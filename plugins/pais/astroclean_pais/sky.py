@@ -10,6 +10,7 @@ import numpy as np
 from astroclean.core.image.uncertainty import deviation_of
 from astroclean.core.stage.scope import Survey, chunk_of
 from astroclean.tiling.background import Background, MeshGatherer, MeshSettings
+from astroclean.tiling.noise import NOISE_FACTOR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from astroclean.core.image.frame import Frame
 
 __all__ = ["Sky", "SkySurvey"]
-
-AGREE = 2.0
-"""Stated and measured noise that differ by more than this factor are not the same noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +41,7 @@ class Sky:
     @property
     def is_believed(self) -> bool:
         """Whether the stated noise is the noise."""
-        return self.stated is not None and 1 / AGREE <= self.ratio <= AGREE
+        return self.stated is not None and 1 / NOISE_FACTOR <= self.ratio <= NOISE_FACTOR
 
     def noise(self, origin: tuple[int, int], shape: tuple[int, int]) -> NDArray[np.float32]:
         """Return the noise of the sky in a part of the frame, (ny, nx) float32, positive.

@@ -13,7 +13,7 @@ from pydantic import Field
 from astroclean.core.image.frame import Frame
 from astroclean.core.image.layer import BACKGROUND, LayerSpec
 from astroclean.core.parallel import in_threads
-from astroclean.core.sources.shares import with_shares
+from astroclean.core.sources.shares import model_image, with_shares
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.deblend import MODEL, Deblender
 from astroclean.core.stage.metrics import Total
@@ -38,12 +38,14 @@ from astroclean_pais.sweeps import Drawn, draw_sources
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from astropy.table import QTable
     from numpy.typing import NDArray
 
     from astroclean.core.image.frameset import FrameSet
     from astroclean.core.sources.sources import SourceStamp
     from astroclean.core.stage.needs import Identity
     from astroclean_pais.blocks import Block
+    from astroclean_pais.fit import AmplitudeFit
     from astroclean_pais.sky import Sky
 
 __all__ = ["PaisDeblender", "PaisOptions"]
@@ -156,12 +158,7 @@ class PaisDeblender(Deblender):
         """Return the sources of all bands on one grid, drawn and measured in each band."""
         bands = {name: self._band(frames[name]) for name in frames}
         first = next(iter(bands.values()))
-        shape = first.frame.shape
-        aligned = [
-            band
-            for band in bands.values()
-            if band.frame.shape == shape and is_aligned(first.frame, band.frame)
-        ]
+        aligned = [band for band in bands.values() if is_aligned(first.frame, band.frame)]
         found = self._detected(aligned)
         places = {name: placed_in(found, first.frame, band.frame) for name, band in bands.items()}
         drawn = {name: self._drawn(band, places[name]) for name, band in bands.items()}
@@ -227,14 +224,10 @@ class PaisDeblender(Deblender):
             near = np.flatnonzero(
                 is_near(found.y, block.core[0], _NEAR) & is_near(found.x, block.core[1], _NEAR)
             )
-            y, x = block.origin
+            part, (y, x) = found.take(near), block.origin
             drawn = draw_sources(
-                found.take(near).moved(-y, -x),
-                band.pixels(block),
-                engine,
-                sweeps=self.options.sweeps,
+                part.moved(-y, -x), band.pixels(block), engine, sweeps=self.options.sweeps
             )
-            part = found.take(near)
             own = np.flatnonzero(
                 is_own(part.y, block.core[0], frame.shape[0])
                 & is_own(part.x, block.core[1], frame.shape[1])
@@ -243,8 +236,7 @@ class PaisDeblender(Deblender):
 
         blocks = list(blocks_of(frame.shape, chunk_of(frame)))
         parts = in_threads(work, blocks, engine.parallel)
-        rows = [part[0] for part in parts]
-        order = np.concatenate(rows) if rows else np.empty(0, np.intp)
+        order = np.concatenate([part[0] for part in parts])
         drawn = Drawn.joined([part[1] for part in parts])
         sorting = np.argsort(order, kind="stable")
         return order[sorting], drawn.taken(sorting, None, (0, 0))
@@ -268,7 +260,7 @@ class PaisDeblender(Deblender):
             own = drawn[name]
             models = own.models(name)
             labels[name] = segmentation_of(models, band.noise, band.usable, k=self.options.lit)
-            tables[name] = self._table(band, found[name], own, labels[name])
+            tables[name] = self._table(band, found[name], own.fit, models, labels[name])
             shared, _ = with_shares(
                 Sources(tables[name], None, tuple(models)), band.without_sky(), name
             )
@@ -276,20 +268,19 @@ class PaisDeblender(Deblender):
         answers = {}
         for name, band in bands.items():
             sources = Sources(_with_bands(tables, name), labels[name], tuple(stamps))
-            own_stamps = [stamp for stamp in stamps if stamp.band == name]
             answers[name] = Separation(
                 sources,
-                band.left(own_stamps),
+                band.left([stamp for stamp in stamps if stamp.band == name]),
                 layers={"BACKGROUND": band.level},
-                metrics={"noise ratio": band.sky.ratio, **self._left(band, own_stamps)},
+                metrics={
+                    "noise ratio": band.sky.ratio,
+                    **self._left(band, model_image(sources, band.frame.shape, name)),
+                },
             )
         return answers
 
-    def _left(self, band: Band, stamps: Sequence[SourceStamp]) -> dict[str, float]:
+    def _left(self, band: Band, model: NDArray[np.float32]) -> dict[str, float]:
         """Return how many pixels have light that no source explains; warn where they are many."""
-        model = np.zeros(band.frame.shape)
-        for stamp in stamps:
-            stamp.add_to(model)
         left = unexplained(band.light, model, band.noise)[chunk_of(band.frame).own]
         count = np.count_nonzero(left)
         if count > _MANY:
@@ -303,7 +294,14 @@ class PaisDeblender(Deblender):
             )
         return {"pixels unexplained": Total.from_pixels(left)}
 
-    def _table(self, band: Band, found: Detections, drawn: Drawn, labels: NDArray[np.int32]) -> Any:
+    def _table(
+        self,
+        band: Band,
+        found: Detections,
+        fit: AmplitudeFit,
+        models: Sequence[SourceStamp],
+        labels: NDArray[np.int32],
+    ) -> QTable:
         calibration = self._calibration
         told = Found(
             found.x,
@@ -313,11 +311,8 @@ class PaisDeblender(Deblender):
             calibration.blend(found.blend),
             found.radius,
         )
-        fit = replace(
-            drawn.fit,
-            weight=np.where(band.usable, 1 / band.variance, 0.0),
-        )
-        table = catalogue_of(told, drawn.models(""), fit, band.frame, labels)
+        fit = replace(fit, weight=np.where(band.usable, 1 / band.variance, 0.0))
+        table = catalogue_of(told, models, fit, band.frame, labels)
         flux, error = (np.asarray(table[name].value) for name in ("flux", "flux_err"))
         blend, star = (np.asarray(table[name]) for name in ("blendedness", "star_probability"))
         # Significance is that of the noise; what profiles add is no doubt that there is light.

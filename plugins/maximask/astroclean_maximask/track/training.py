@@ -16,7 +16,7 @@ from astroclean.training.keras_model import (
     begin_with,
     built,
 )
-from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
+from astroclean.training.samples import fixed_samples, stream_of
 from astroclean_maximask.shipped import start_path
 from astroclean_maximask.track.conditions import CONDITIONS
 from astroclean_maximask.track.samples import TrackSampleMaker
@@ -83,12 +83,7 @@ class MaxiTrackTraining(StreamTraining):
             count=recipe.validation,
             workers=recipe.workers,
         )
-        stream = SampleStream(
-            make,
-            folder / "samples",
-            plan=StreamPlan(recipe.first, recipe.fresh, recipe.keep),
-            workers=recipe.workers,
-        )
+        stream = stream_of(make, folder / "samples", recipe)
         losses = ["sparse_categorical_crossentropy"]
         super().__init__(TrainedModel(model, losses, recipe), stream)
 

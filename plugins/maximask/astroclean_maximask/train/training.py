@@ -15,7 +15,7 @@ from astroclean.training.keras_model import (
     begin_with,
     built,
 )
-from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
+from astroclean.training.samples import fixed_samples, stream_of
 from astroclean_maximask.classes import CONTAMINANTS
 from astroclean_maximask.network.architectures import architecture_of
 from astroclean_maximask.network.scoring import class_counts
@@ -119,12 +119,7 @@ class MaxiMaskTraining(StreamTraining):
         labels = self._labels(self._validation["planes"])
         fractions = labels.reshape(-1, count).mean(axis=0, dtype=np.float64)
         self._weights = class_weights(fractions, power=recipe.weighting)
-        stream = SampleStream(
-            learned,
-            folder / f"samples{data.suffix}",
-            plan=StreamPlan(recipe.first, recipe.fresh, recipe.keep),
-            workers=recipe.workers,
-        )
+        stream = stream_of(learned, folder / f"samples{data.suffix}", recipe)
         trained = TrainedModel(model, losses, recipe, weights=self._network.weights)
         super().__init__(trained, stream)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 from keras import layers
 
 from astroclean_pais.features import CHANNELS
+from astroclean_pais.network.unet import convolve, decoded, encoded
 
 __all__ = ["HEADS", "build_finder"]
 
@@ -23,19 +22,6 @@ _RARE = -4.0
 """Logit of a centre before anything is learned."""
 
 
-def _convolve(tensor: Any, filters: int, name: str, *, stride: int = 1) -> Any:
-    layer = layers.Conv2D(
-        filters,
-        3,
-        strides=stride,
-        padding="same",
-        activation="relu",
-        kernel_initializer="he_normal",
-        name=name,
-    )
-    return layer(tensor)
-
-
 def build_finder() -> keras.Model:
     """Return the finder, a U-Net of five resolutions.
 
@@ -46,19 +32,9 @@ def build_finder() -> keras.Model:
         multiples of 16.
     """
     planes = keras.Input((None, None, len(CHANNELS)), name="planes")
-    tensor, skips = planes, []
-    for level, width in enumerate(_WIDTHS):
-        tensor = _convolve(tensor, width, f"down{level}_0", stride=2 if level else 1)
-        tensor = _convolve(tensor, width, f"down{level}_1")
-        skips.append(tensor)
-    for level in reversed(range(len(_WIDTHS) - 1)):
-        width = _WIDTHS[level]
-        narrow = layers.Conv2D(width, 1, name=f"narrow{level}")(tensor)
-        finer = layers.UpSampling2D(2, name=f"finer{level}")(narrow)
-        tensor = layers.Add(name=f"sum{level}")([finer, skips[level]])
-        tensor = _convolve(tensor, width, f"up{level}_0")
-        tensor = _convolve(tensor, width, f"up{level}_1")
-    mixed = _convolve(layers.Concatenate(name="joined")([tensor, skips[0]]), _MIXED, "mixed")
+    skips = encoded(planes, _WIDTHS)
+    tensor = decoded(skips[-1], skips, _WIDTHS)
+    mixed = convolve(layers.Concatenate(name="joined")([tensor, skips[0]]), _MIXED, "mixed")
     first = [_RARE, *[0.0] * (len(HEADS) - 1)]
     maps = layers.Conv2D(
         len(HEADS),

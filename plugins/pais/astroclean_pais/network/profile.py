@@ -7,27 +7,13 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from astroclean_pais.profiles import INPUTS, OUTPUTS
+from astroclean_pais.network.unet import convolve, decoded, encoded
+from astroclean_pais.profiles import ADDED, FAINT, INPUTS, OUTPUTS
 
 __all__ = ["build_profile", "profile_loss"]
 
 _WIDTHS = (16, 32, 48)
-_ADDED = 0.3
-_FAINT = 1e-4
 _TINY = 1e-9
-
-
-def _convolve(tensor: Any, filters: int, name: str, *, stride: int = 1) -> Any:
-    layer = layers.Conv2D(
-        filters,
-        3,
-        strides=stride,
-        padding="same",
-        activation="relu",
-        kernel_initializer="he_normal",
-        name=name,
-    )
-    return layer(tensor)
 
 
 def build_profile() -> keras.Model:
@@ -40,19 +26,9 @@ def build_profile() -> keras.Model:
         sides are multiples of 4. Untrained it answers 0: the present model stays.
     """
     stamp = keras.Input((None, None, len(INPUTS)), name="stamp")
-    tensor, skips = stamp, []
-    for level, width in enumerate(_WIDTHS):
-        tensor = _convolve(tensor, width, f"down{level}_0", stride=2 if level else 1)
-        tensor = _convolve(tensor, width, f"down{level}_1")
-        skips.append(tensor)
-    tensor = _convolve(tensor, _WIDTHS[-1], "deepest")
-    for level in reversed(range(len(_WIDTHS) - 1)):
-        width = _WIDTHS[level]
-        narrow = layers.Conv2D(width, 1, name=f"narrow{level}")(tensor)
-        finer = layers.UpSampling2D(2, name=f"finer{level}")(narrow)
-        tensor = layers.Add(name=f"sum{level}")([finer, skips[level]])
-        tensor = _convolve(tensor, width, f"up{level}_0")
-        tensor = _convolve(tensor, width, f"up{level}_1")
+    skips = encoded(stamp, _WIDTHS)
+    deepest = convolve(skips[-1], _WIDTHS[-1], "deepest")
+    tensor = decoded(deepest, skips, _WIDTHS)
     last = layers.Conv2D(
         len(OUTPUTS), 1, kernel_initializer="zeros", dtype="float32", name="profile"
     )
@@ -81,7 +57,7 @@ def profile_loss(target: Any, answer: Any) -> Any:
     answer = ops.cast(answer, "float32")
     shape, true, weight = target[..., 0], target[..., 1], target[..., 2]
     drawn = shape * ops.exp(3 * ops.tanh(answer[..., 0] / 3))
-    drawn = drawn + _ADDED * ops.relu(answer[..., 1]) * ops.sqrt(ops.relu(shape) + _FAINT)
+    drawn = drawn + ADDED * ops.relu(answer[..., 1]) * ops.sqrt(ops.relu(shape) + FAINT)
     drawn = ops.relu(drawn)
     drawn = drawn / (ops.sum(drawn, axis=(1, 2), keepdims=True) + _TINY)
     overlap = _sum(ops.minimum(drawn, true)) / (_sum(ops.maximum(drawn, true)) + _TINY)

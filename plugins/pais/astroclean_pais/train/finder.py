@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from astroclean.training.keras_model import (
     begin_with,
     built,
 )
-from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
+from astroclean.training.samples import fixed_samples, stream_of
 from astroclean_pais.features import features
 from astroclean_pais.train.labels import maps_of, rows_of, turned_rows
 from astroclean_pais.train.scenes import SIDE, draw_scene
@@ -23,7 +24,6 @@ from astroclean_pais.train.scoring import detection_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -96,8 +96,6 @@ class FinderTraining(StreamTraining):
     """The finder, its optimizer, its samples."""
 
     def __init__(self, recipe: FinderRecipe, folder: Path) -> None:
-        from pathlib import Path  # noqa: PLC0415 - at run time only here
-
         from astroclean_pais.network.finder import build_finder  # noqa: PLC0415 - imports keras
         from astroclean_pais.network.losses import finder_loss  # noqa: PLC0415 - imports keras
 
@@ -112,12 +110,7 @@ class FinderTraining(StreamTraining):
             count=recipe.validation,
             workers=recipe.workers,
         )
-        stream = SampleStream(
-            make,
-            folder / "samples",
-            plan=StreamPlan(recipe.first, recipe.fresh, recipe.keep),
-            workers=recipe.workers,
-        )
+        stream = stream_of(make, folder / "samples", recipe)
         super().__init__(TrainedModel(model, [finder_loss], recipe), stream)
 
     def step(self, number: int) -> Mapping[str, float]:

@@ -16,7 +16,7 @@ from astroclean.training.keras_model import (
     begin_with,
     built,
 )
-from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
+from astroclean.training.samples import fixed_samples, stream_of
 from astroclean_pais.train.paper_samples import VALIDATION, PaperSampleMaker
 
 if TYPE_CHECKING:
@@ -102,12 +102,7 @@ class PaperTraining(StreamTraining):
             count=recipe.validation,
             workers=recipe.workers,
         )
-        stream = SampleStream(
-            make,
-            folder / "samples",
-            plan=StreamPlan(recipe.first, recipe.fresh, recipe.keep),
-            workers=recipe.workers,
-        )
+        stream = stream_of(make, folder / "samples", recipe)
         losses = [center_loss, vector_loss, attribution_loss]
         super().__init__(TrainedModel(model, losses, recipe, weights=WEIGHTS), stream)
 

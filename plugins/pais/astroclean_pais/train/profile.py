@@ -16,7 +16,7 @@ from astroclean.training.keras_model import (
     begin_with,
     built,
 )
-from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
+from astroclean.training.samples import fixed_samples, stream_of
 from astroclean_pais.profiles import drawn_profile
 from astroclean_pais.train.stamps import PER_SCENE, STAMP, StampSampleMaker
 
@@ -88,12 +88,7 @@ class ProfileTraining(StreamTraining):
             count=recipe.validation,
             workers=recipe.workers,
         )
-        stream = SampleStream(
-            make,
-            folder / "samples",
-            plan=StreamPlan(recipe.first, recipe.fresh, recipe.keep),
-            workers=recipe.workers,
-        )
+        stream = stream_of(make, folder / "samples", recipe)
         super().__init__(TrainedModel(model, [profile_loss], recipe), stream)
 
     def step(self, number: int) -> Mapping[str, float]:

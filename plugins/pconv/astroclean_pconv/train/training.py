@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, FilePath, model_validator
 
 from astroclean.training.network import StreamTraining
-from astroclean.training.samples import SampleStream, StreamPlan, fixed_samples
+from astroclean.training.samples import fixed_samples, stream_of
 from astroclean.training.torch_model import TorchRecipe, TrainedModule, begin_with, built
 from astroclean_pconv.fill.cutouts import SIDE
 from astroclean_pconv.train.grounds import find_maps
@@ -149,12 +149,7 @@ class PconvTraining(StreamTraining):
             count=recipe.validation,
             workers=recipe.workers,
         )
-        stream = SampleStream(
-            maker,
-            folder / f"samples-{_key_of(maker)}",
-            plan=StreamPlan(recipe.first, recipe.fresh, recipe.keep),
-            workers=recipe.workers,
-        )
+        stream = stream_of(maker, folder / f"samples-{_key_of(maker)}", recipe)
         super().__init__(trained, stream)
 
     def step(self, number: int) -> Mapping[str, float]:
