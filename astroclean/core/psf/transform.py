@@ -19,15 +19,15 @@ _ROOM = 1.5
 """Side of the transform over that of the stamp: light that leaves it must not come in again."""
 
 
-def _count(side: int, samples: int) -> int:
+def _count(side: int, samples: int, room: float) -> int:
     """Return the samples of the transform of stamps of a side."""
     from scipy.fft import next_fast_len  # noqa: PLC0415 - optional extra
 
-    return int(next_fast_len(int(np.ceil(_ROOM * side)) * samples, real=True))
+    return int(next_fast_len(int(np.ceil(room * side)) * samples, real=True))
 
 
 def psf_transform(
-    fine: NDArray[np.float64], side: int, *, samples: int = HALVES
+    fine: NDArray[np.float64], side: int, *, samples: int = HALVES, room: float = _ROOM
 ) -> NDArray[np.complex64]:
     """Return the Fourier transform of a PSF for stamps of a side.
 
@@ -39,6 +39,8 @@ def psf_transform(
         Of the stamps, in pixels.
     samples : int
         Along one pixel: 1, `HALVES` or `FINER`. Light that is sharper is folded over.
+    room : float
+        Side of the transform over that of the stamps.
 
     Returns
     -------
@@ -47,17 +49,17 @@ def psf_transform(
     """
     from scipy.fft import rfft2  # noqa: PLC0415 - optional extra
 
-    count, step = _count(side, samples), FINER // samples
+    count, step = _count(side, samples, room), FINER // samples
     # The same samples whatever the side of the stamps: the middle is one of them.
     starts = [(length // 2) % step for length in fine.shape]
     sampled = fine[starts[0] :: step, starts[1] :: step]
     half = min(count // 2 - 1, *(length // 2 for length in sampled.shape))
     middle = [length // 2 for length in sampled.shape]
     part = sampled[middle[0] - half : middle[0] + half + 1, middle[1] - half : middle[1] + half + 1]
-    room = np.zeros((count, count))
-    room[: 2 * half + 1, : 2 * half + 1] = part / sampled.sum()
-    room = np.roll(room, (-half, -half), axis=(0, 1))
-    return np.asarray(rfft2(room), dtype=np.complex64)
+    image = np.zeros((count, count))
+    image[: 2 * half + 1, : 2 * half + 1] = part / sampled.sum()
+    image = np.roll(image, (-half, -half), axis=(0, 1))
+    return np.asarray(rfft2(image), dtype=np.complex64)
 
 
 def angular_frequencies(
