@@ -92,7 +92,9 @@ def make_bank(fine: NDArray[np.float64], side: int, *, room: float = 1.5) -> Fil
     target = psf_transform(target_psf().fine[0], side, samples=1, room=room)
     power = np.abs(psf) ** 2
     inverse = np.conj(psf) / (power + _GUARD**2)
-    width, round_psf = _round_psf(np.sqrt(power), square, half_maximum_width(fine[::FINER, ::FINER]))
+    width, round_psf = _round_psf(
+        np.sqrt(power), square, half_maximum_width(fine[::FINER, ::FINER])
+    )
     rounding = inverse * round_psf
     matched = rounding * round_psf
     strengths = np.array(STRENGTHS, np.float32)[:, np.newaxis, np.newaxis]

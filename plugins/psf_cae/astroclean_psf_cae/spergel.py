@@ -22,8 +22,8 @@ __all__ = ["PARAMETERS", "SpergelFit", "SpergelPriors", "fit_spergel", "spergel_
 
 PARAMETERS = ("y", "x", "flux", "log_radius", "g1", "g2", "nu", "sky")
 """Place from the middle of pixel ``side // 2``, pixels; flux and sky in the unit of the data;
-logarithm of the half-light radius before the PSF, in pixels, of the profile before its shear; reduced
-shear along x and along the diagonal; index of the profile (0.5: exponential)."""
+logarithm of the half-light radius before the PSF and before the shear, in pixels; reduced shear
+along x and along the diagonal; index of the profile (0.5: exponential)."""
 _Y, _X, _FLUX, _RADIUS, _G1, _G2, _NU, _SKY = range(len(PARAMETERS))
 # Half-light radius over scale radius: logarithm as a polynomial of log(1 + nu), good to 5e-4.
 _RADII = np.array(
@@ -108,7 +108,7 @@ def spergel_images(
     values : (n, 8) float64
         Of `PARAMETERS`.
     transform : ([n,] m, m // 2 + 1) complex64
-        Of the PSF, as `astroclean.core.psf.transform.psf_transform` gives it for one sample a pixel.
+        Of the PSF, as of `astroclean.core.psf.transform.psf_transform`, one sample a pixel.
     side : int
         Of the stamps, in pixels.
     """
@@ -170,7 +170,10 @@ def fit_spergel(
         size = len(PARAMETERS)
         return SpergelFit(np.zeros((0, size)), np.zeros((0, size, size)), np.zeros(0))
     return SpergelFit(
-        *(np.concatenate([getattr(part, n) for part in parts]) for n in ("values", "covariance", "chi2"))
+        *(
+            np.concatenate([getattr(part, n) for part in parts])
+            for n in ("values", "covariance", "chi2")
+        )
     )
 
 
@@ -240,10 +243,14 @@ class _Fit:
             looked = self._looked(trial)
             better = looked[0] < score
             values = np.where(better[:, np.newaxis], trial, values)
-            score, chi2 = (np.where(better, n, o) for n, o in zip(looked[:2], (score, chi2), strict=True))
+            score, chi2 = (
+                np.where(better, n, o) for n, o in zip(looked[:2], (score, chi2), strict=True)
+            )
             curvature = np.where(better[:, np.newaxis, np.newaxis], looked[2], curvature)
             slope = np.where(better[:, np.newaxis], looked[3], slope)
-            damping = np.clip(np.where(better, damping / 5, damping * 6), _LEAST_DAMPING, _MOST_DAMPING)
+            damping = np.clip(
+                np.where(better, damping / 5, damping * 6), _LEAST_DAMPING, _MOST_DAMPING
+            )
         usable = np.maximum(np.count_nonzero(self.weights, axis=(1, 2)), 1)
         return SpergelFit(values, np.linalg.inv(curvature), chi2 / usable)
 

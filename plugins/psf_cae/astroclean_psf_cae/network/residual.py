@@ -41,7 +41,9 @@ def build_residual() -> keras.Model:
     skips = encoded(planes, _WIDTHS)
     deepest = convolve(skips[-1], _WIDTHS[-1], "deepest")
     tensor = decoded(deepest, skips, _WIDTHS)
-    last = layers.Conv2D(len(ANSWERS), 1, kernel_initializer="zeros", dtype="float32", name="answer")
+    last = layers.Conv2D(
+        len(ANSWERS), 1, kernel_initializer="zeros", dtype="float32", name="answer"
+    )
     return keras.Model(planes, last(tensor), name="residual")
 
 
