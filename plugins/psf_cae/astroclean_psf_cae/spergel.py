@@ -14,6 +14,8 @@ import numpy as np
 from astroclean.core.psf.transform import angular_frequencies
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -93,6 +95,18 @@ class SpergelFit:
         """(n,) half-light radius before the PSF, pixels."""
         return np.asarray(np.exp(self.values[:, _RADIUS]))
 
+    @classmethod
+    def joined(cls, parts: Sequence[SpergelFit]) -> SpergelFit:
+        """Return the fits of all parts, in their order."""
+        if not parts:
+            size = len(PARAMETERS)
+            return cls(np.zeros((0, size)), np.zeros((0, size, size)), np.zeros(0))
+        return cls(
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.covariance for part in parts]),
+            np.concatenate([part.chi2 for part in parts]),
+        )
+
     def taken(self, rows: NDArray[np.integer]) -> SpergelFit:
         """Return some of them."""
         return SpergelFit(self.values[rows], self.covariance[rows], self.chi2[rows])
@@ -166,15 +180,7 @@ def fit_spergel(
         )
         begin = fit.first(width[part]) if start is None else np.array(start[part])
         parts.append(fit.iterated(begin, iterations))
-    if not parts:
-        size = len(PARAMETERS)
-        return SpergelFit(np.zeros((0, size)), np.zeros((0, size, size)), np.zeros(0))
-    return SpergelFit(
-        *(
-            np.concatenate([getattr(part, n) for part in parts])
-            for n in ("values", "covariance", "chi2")
-        )
-    )
+    return SpergelFit.joined(parts)
 
 
 def _prior(
