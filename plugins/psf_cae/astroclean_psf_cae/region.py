@@ -58,6 +58,8 @@ class Region:
     @cached_property
     def fwhm(self) -> float:
         """FWHM of that PSF, pixels."""
+        if self.psf.is_constant:
+            return self.psf.fwhm_pixels
         return half_maximum_width(self.fine[::FINER, ::FINER])
 
     @cached_property

@@ -202,6 +202,7 @@ class PsfCae(Deconvolver):
         whole = np.zeros_like(region.data)
         whole[wide] = sharp.image
         chi = (region.data - reblurred(whole, region.bank)) * np.sqrt(region.weights)
+        error = self._calibration.pixel * sharp.error[inner]
         support = None
         if self.options.draws:
             y, x = (
@@ -209,11 +210,11 @@ class PsfCae(Deconvolver):
             )
             seeds = [(draw, y, x) for draw in range(self.options.draws)]
             drawn = sharpener.drawn_anew(region, fits, core, seeds=seeds)
-            support = _support(sharp.image[inner], drawn)
+            support = _support(sharp.image[inner], error, drawn)
         return _Part(
             block,
             noise * sharp.image[inner],
-            noise * self._calibration.pixel * sharp.error[inner],
+            noise * error,
             np.where(region.valid, chi, np.nan)[core].astype(np.float32),
             support,
             self._moments(pixels.frame, region, fits, whole, noise, block),
@@ -319,8 +320,13 @@ def _misfit(chi: NDArray[np.float32]) -> Share:
     return Share(int(np.count_nonzero(beyond)), int(np.count_nonzero(known)))
 
 
-def _support(image: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the part of the power of a result that comes again under other noise."""
-    change = np.mean((drawn - image) ** 2, axis=0)
+def _support(
+    image: NDArray[np.float32], error: NDArray[np.float32], drawn: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the part of the power of a result that comes again under other noise.
+
+    What does not stand out from its error has no power of its own.
+    """
+    change = np.mean((drawn - image) ** 2, axis=0) + error**2
     power = image**2
     return np.asarray(power / np.maximum(power + change, np.finfo(np.float32).tiny), np.float32)
