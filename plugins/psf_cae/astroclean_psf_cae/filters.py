@@ -6,7 +6,9 @@ brought to a round Gaussian PSF. What is left of it is in the noise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import bisect
+import functools
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +18,8 @@ from astroclean.core.psf.stamp import FINER, half_maximum_width
 from astroclean.core.psf.transform import angular_frequencies, psf_transform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 __all__ = [
@@ -71,10 +75,13 @@ class FilterBank:
     sharpening: NDArray[np.float32]
     """(...,): root of the height of a star under the target PSF over that after ``matched``."""
 
-    @property
-    def count(self) -> int:
-        """Samples along a side of the transformed images."""
-        return int(self.psf.shape[-2])
+    @classmethod
+    def stacked(cls, banks: Sequence[FilterBank]) -> FilterBank:
+        """Return the filters of several PSFs, one for each image; all for one size."""
+        if len(banks) == 1:
+            return banks[0]
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.stack([getattr(bank, name) for bank in banks]) for name in names))
 
 
 def target_psf() -> Psf:
@@ -98,7 +105,7 @@ def make_bank(fine: NDArray[np.float64], side: int, *, room: float = 1.5) -> Fil
     count = psf.shape[0]
     ky, kx = angular_frequencies(count, samples=1)
     square = ky**2 + kx**2
-    target = psf_transform(target_psf().fine[0], side, samples=1, room=room)
+    target = _target_transform(side, room)
     power = np.abs(psf) ** 2
     inverse = np.conj(psf) / (power + _GUARD**2)
     width = _round_width(fine)
@@ -150,6 +157,11 @@ def filtered(images: NDArray[np.floating], *transfers: NDArray[np.complex64]) ->
     return [irfft2(spectra * one, s=(count, count))[..., :ny, :nx] for one in transfers]
 
 
+@functools.lru_cache(maxsize=16)
+def _target_transform(side: int, room: float) -> NDArray[np.complex64]:
+    return psf_transform(target_psf().fine[0], side, samples=1, room=room)
+
+
 def _round_width(fine: NDArray[np.float64]) -> float:
     """Return the width of the narrowest Gaussian that no frequency is multiplied up too much for.
 
@@ -159,11 +171,15 @@ def _round_width(fine: NDArray[np.float64]) -> float:
     ky, kx = angular_frequencies(modulus.shape[0], samples=1)
     seen = np.maximum(modulus, _GUARD)
     fwhm = half_maximum_width(fine[::FINER, ::FINER])
-    for width in fwhm * _WIDTHS:
-        gauss = np.exp(-0.5 * (ky**2 + kx**2) * (width * _SIGMA) ** 2)
-        if float((gauss / seen).max()) <= _MOST_GAIN:
-            break
-    return float(width)
+    square = ky**2 + kx**2
+
+    def is_wide(number: int) -> bool:
+        gauss = np.exp(-0.5 * square * (fwhm * _WIDTHS[number] * _SIGMA) ** 2)
+        return bool((gauss / seen).max() <= _MOST_GAIN)
+
+    # The wider the Gaussian, the less is multiplied up.
+    number = bisect.bisect_left(range(len(_WIDTHS) - 1), True, key=is_wide)
+    return float(fwhm * _WIDTHS[number])
 
 
 def _sum(power: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from astroclean.core.image.frame import Frame
     from astroclean.core.stage.needs import Identity
     from astroclean.core.stage.scope import Scope
+    from astroclean.inference.engines.engine import Engine
     from astroclean.tiling.blocks import Block
     from astroclean.tiling.sky import Sky
     from astroclean_psf_cae.fits import Fits
@@ -109,7 +110,12 @@ class PsfCae(Deconvolver):
         super().__init__(options, identity=identity)
         card = named_card(_CARDS, "psf-cae", self.options.weights)
         self._network = StageNetwork(card, self.options)
-        self._calibration, self._calibration_digest = beside(card, Calibration)
+        self.calibration, self._calibration_digest = beside(card, Calibration)
+
+    @property
+    def engine(self) -> Engine:
+        """The network."""
+        return self._network.engine
 
     def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - the same for every frame
         """Return a block and what is read around it; sky and noise are those of the whole frame."""
@@ -158,14 +164,13 @@ class PsfCae(Deconvolver):
         """
         self._network.warn_outside_domain(frame)
         pixels = self._pixels(frame)
-        engine = self._network.engine
-        sharpener = Sharpener(engine, self.options.turns)
+        sharpener = Sharpener(self.engine, self.options.turns)
         chunk = chunk_of(frame)
 
         def work(block: Block) -> _Part:
             return self._part(pixels, block, sharpener)
 
-        parts = in_threads(work, list(_BLOCKS.blocks(frame.shape, chunk)), engine.parallel)
+        parts = in_threads(work, list(_BLOCKS.blocks(frame.shape, chunk)), self.engine.parallel)
         return self._joined(frame, pixels, parts)
 
     def _pixels(self, frame: Frame) -> Pixels:
@@ -202,7 +207,7 @@ class PsfCae(Deconvolver):
         whole = np.zeros_like(region.data)
         whole[wide] = sharp.image
         chi = (region.data - reblurred(whole, region.bank)) * np.sqrt(region.weights)
-        error = self._calibration.pixel * sharp.error[inner]
+        error = self.calibration.pixel * sharp.error[inner]
         support = None
         if self.options.draws:
             y, x = (
@@ -226,7 +231,7 @@ class PsfCae(Deconvolver):
         """Return the fits to the sources in and near a core."""
         if not self.options.fit:
             return None
-        targets = targets_of(frame, region, noise, snr=self._calibration.snr)
+        targets = targets_of(frame, region, noise, snr=self.calibration.snr)
         if targets is None:
             return None
         y, x = targets.places.T
@@ -244,7 +249,7 @@ class PsfCae(Deconvolver):
     ) -> SourceMoments:
         if fits is None:
             return SourceMoments.none()
-        told = measured_moments(region, fits, image, noise, self._calibration)
+        told = measured_moments(region, fits, image, noise, self.calibration)
         ny, nx = frame.shape
         own = is_own(told.columns["y"], block.core[0], ny) & is_own(
             told.columns["x"], block.core[1], nx
@@ -304,8 +309,8 @@ class PsfCae(Deconvolver):
         count = counted(frame, shown)
         if count > _MANY:
             warnings.warn(
-                f"{frame.frame_id}, stage '{self.name}': {count:.0f} pixels of the result are bright "
-                "and would not be so under other noise: do not believe their structure. Layer "
+                f"{frame.frame_id}, stage '{self.name}': {count:.0f} pixels of the result are "
+                "bright and would not be so under other noise: do not believe their structure. Layer "
                 "SUPPORT tells where",
                 AstrocleanWarning,
                 stacklevel=4,
