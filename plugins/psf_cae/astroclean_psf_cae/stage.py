@@ -310,8 +310,8 @@ class PsfCae(Deconvolver):
         if count > _MANY:
             warnings.warn(
                 f"{frame.frame_id}, stage '{self.name}': {count:.0f} pixels of the result are "
-                "bright and would not be so under other noise: do not believe their structure. Layer "
-                "SUPPORT tells where",
+                "bright and would not be so under other noise: do not believe their structure. "
+                "Layer SUPPORT tells where",
                 AstrocleanWarning,
                 stacklevel=4,
             )
