@@ -26,6 +26,9 @@ _SIDE, _LARGE_SIDE = 64, 128
 """Pixels along the stamp of a source, and of one that does not fit into it."""
 _LARGE = 7.0
 """Half-light radius from which a source gets the larger stamp, pixels."""
+_LEAST_SNR = 3.0
+"""S/N of a fit from which its profile is drawn; what networks see of fainter sources is the image
+alone."""
 _MORE = 3
 """Iterations of a fit that begins with one."""
 
@@ -194,7 +197,8 @@ class _Work:
         sharp = list(blurred)
         for side in np.unique(sides):
             some = np.flatnonzero(sides == side)
-            values = profiles.values[some]
+            # Of a source that does not stand out there is nothing to see.
+            values = profiles.taken(some).where(profiles.snr[some] >= _LEAST_SNR).values
             under = spergel_images(values, self._psf(some, int(side)), int(side))
             at_target = spergel_images(values, self._target(int(side)), int(side))
             for row, first, second in zip(some, under, at_target, strict=True):

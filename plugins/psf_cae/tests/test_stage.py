@@ -156,7 +156,7 @@ def test_a_large_frame_without_catalogue_is_not_fitted() -> None:
 @pytest.fixture(scope="module")
 def field() -> Frame:
     scene = simulate_crowded(
-        seed=5, shape=(160, 160), config=CrowdedConfig(sources=(60, 60), view="ground")
+        seed=5, shape=(160, 160), config=CrowdedConfig(sources=(60, 60), slope=0.4, view="ground")
     )
     assert scene.sources is not None
     return scene.frame.replace(sources=scene.sources, wcs=None)
@@ -191,7 +191,7 @@ def test_no_usable_pixel_no_source_no_noise() -> None:
 def test_a_psf_outside_the_training_is_told() -> None:
     frame, _ = galaxy_frame()
     wide = frame.replace(psf=Psf.gaussian(fwhm_pixels=14.0))
-    with pytest.warns(AstrocleanWarning, match="fwhm"):
+    with pytest.warns(AstrocleanWarning, match="PSF width"):
         run(wide, draws=0)
 
 
