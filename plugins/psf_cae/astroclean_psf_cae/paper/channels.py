@@ -21,7 +21,6 @@ __all__ = [
     "CHANNELS",
     "FLOOR",
     "SIGMA_PER_FWHM",
-    "TARGET_FWHM",
     "ChannelName",
     "ChannelSettings",
     "effective_sigma",
@@ -44,12 +43,9 @@ SIGMA_PER_FWHM = 0.6
 
 The paper has 1 arcsec, 4 to 11 of its pixels, whatever the PSF, and finds the results stable. One
 width for all PSFs either lets the noise of a wide one through or blurs what a narrow one shows. 0.6
-is the least that amplifies nothing, by a twentieth at most, of Moffat, Kolmogorov, Gaussian and Airy
-PSFs of a reduced shear up to 0.25: a Gaussian must fall faster than the PSF in every direction."""
-TARGET_FWHM = 2.0
-"""Of the Gaussian PSF, integrated over the pixels, that the network's answers have, pixels. The paper's
-have none at all: its network is asked for what no pixels can show (Magain et al. 1998). All methods
-of this plugin are compared at this PSF, so that of the variant is the same."""
+is the least that amplifies nothing, by a twentieth at most, of Moffat, Kolmogorov, Gaussian and
+Airy PSFs of a reduced shear up to 0.25: a Gaussian must fall faster than the PSF in each direction.
+"""
 _AREA_PER_FWHM = 2.266
 """Noise-equivalent area of a Gaussian, 4 pi sigma^2, in units of its FWHM squared."""
 _REACH = 4.0

@@ -1,4 +1,4 @@
-"""What a training of the variant `paper` leaves: ONNX file, card, example, how channels are made."""
+"""What a training of the variant `paper` leaves: ONNX file, card, example, channel settings."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from astroclean_psf_cae.paper.channels import ChannelSettings
 
-__all__ = ["export_paper"]
+__all__ = ["HALO", "export_paper"]
 
-_HALO = 32
+HALO = 32
 """Reach of the convolutions, 29 pixels, as a multiple of 8."""
 _CARD = """\
 schema = 1
@@ -99,7 +99,7 @@ def export_paper(
         name=NAME,
         names=", ".join(settings.names),
         millions=model.count_params() / 1e6,
-        halo=_HALO,
+        halo=HALO,
         multiple=MULTIPLE,
         entry=INPUT,
         channels=count,

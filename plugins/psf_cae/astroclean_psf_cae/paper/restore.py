@@ -1,4 +1,4 @@
-"""From stamps to deconvolved stamps with the network of the paper: shape from it, flux from data."""
+"""From stamps to deconvolved ones with the network of the paper: shape from it, flux from data."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.psf.psf import Psf
-from astroclean_psf_cae.paper.channels import TARGET_FWHM, paper_channels, reconvolved, scaled
+from astroclean_psf_cae.filters import target_psf
+from astroclean_psf_cae.paper.channels import paper_channels, reconvolved, scaled
 from astroclean_psf_cae.renormalize import recovered_snr, renormalization
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Restored:
     """Deconvolved stamps."""
 
     images: NDArray[np.float32]
-    """(n, ny, nx) at the Gaussian PSF of `TARGET_FWHM`, in the unit of the data. NaN throughout
+    """(n, ny, nx) at the target PSF, in the unit of the data. NaN throughout
     where no usable pixel tells the flux."""
     blurred: NDArray[np.float32]
     """(n, ny, nx): the same as the PSF of the data shows it."""
@@ -97,7 +97,7 @@ def renormalized(
     Restored
         New arrays.
     """
-    target = Psf.gaussian(fwhm_pixels=TARGET_FWHM).stamps[0]
+    target = target_psf().stamps[0]
     blurred = reconvolved(answers, psfs, target)
     factor = renormalization(blurred, images, variance, usable)
     snr = np.full(len(answers), np.nan)

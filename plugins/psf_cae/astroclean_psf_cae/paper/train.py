@@ -67,12 +67,15 @@ class PaperRecipe(KerasRecipe):
     """Whether each channel of a stamp gets a maximum of 1, or the highest of them."""
     side: int = Field(default=64, ge=32, le=512, multiple_of=MULTIPLE)
     """Pixels of a stamp."""
+    galaxies: int = Field(default=40, ge=1, le=1000)
+    """Galaxies of each of the seven families that are drawn from, turned, sheared and scaled;
+    each process takes a tenth of a second for one."""
     first: int = Field(default=10_000, ge=1)
     """Stamps before the first step; each takes a fiftieth of a second of one core."""
     fresh: float = Field(default=4.0, ge=0)
     """New stamps for each step."""
     keep: int = Field(default=20_000, ge=1)
-    """Stamps that a step draws from; 80 kB each on disk."""
+    """Stamps that a step draws from; 32 kB each on disk."""
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that simulate."""
     validation: int = Field(default=1_000, ge=1)
@@ -82,6 +85,7 @@ class PaperRecipe(KerasRecipe):
 
     @model_validator(mode="after")
     def _channels_fit(self) -> Self:
+        # What the settings say of the channels holds for the recipe.
         assert self.settings.names
         return self
 
@@ -121,14 +125,14 @@ class PaperTraining(StreamTraining):
         model = built(lambda: build_paper(len(self._planes)), recipe)
         if recipe.start is not None:
             begin_with(model, Path(recipe.start).expanduser())
-        make = PaperSampleMaker(recipe.seed, recipe.side, recipe.settings)
+        make = PaperSampleMaker(recipe.seed, recipe.side, recipe.settings, recipe.galaxies)
         self._validation = fixed_samples(
             replace(make, offset=VALIDATION, held_out=True),
             folder / "validation",
             count=recipe.validation,
             workers=recipe.workers,
         )
-        stream = stream_of(make, folder / "samples", recipe)
+        stream = stream_of(replace(make, scored=False), folder / "samples", recipe)
         # An output above 1 has no slope here: the loss takes it for 1. So it is in the paper.
         loss = keras.losses.BinaryCrossentropy()
         super().__init__(TrainedModel(model, [loss], recipe), stream)
