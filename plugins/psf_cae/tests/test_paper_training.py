@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,16 +71,16 @@ def test_the_told_signal_to_noise_is_that_of_the_best_fit(samples: dict[str, Any
     assert np.isnan(found[~is_source]).all()
 
 
-def test_a_point_of_the_truth_is_as_wide_as_the_target() -> None:
-    """The smallest galaxies are as the target PSF, and none is narrower."""
-    made = [MAKE(number) for number in range(60)]
-    small = min((one for one in made if one["about"][0] > 0), key=lambda one: one["about"][1])
-    assert small["about"][1] < 1.3
-    x, y = map(float, small["about"][2:])
-    size = shape_of(small["truth"], center=(x, y), radius=6.0).size
-    # The Gaussian and the pixel; the galaxy is added in square.
+def test_a_small_galaxy_is_as_wide_as_the_target(samples: dict[str, Any]) -> None:
+    """Its size is that of the target PSF with its own added in square."""
+    about = samples["about"]
+    row = int(np.argmin(np.where(about[:, 0] > 0, about[:, 1], np.inf)))
+    _, radius, x, y = map(float, about[row])
+    assert radius < 1.3
+    size = shape_of(samples["truth"][row], center=(x, y), radius=6.0).size
+    # The Gaussian and the pixel.
     narrow = np.hypot(TARGET_FWHM / 2.3548, np.sqrt(1 / 12))
-    assert narrow < size < np.hypot(narrow, 1.3 * small["about"][1])
+    assert narrow < size < np.hypot(narrow, 1.3 * radius)
 
 
 def test_blanks_are_as_many_as_in_the_paper_and_hold_nothing(samples: dict[str, Any]) -> None:
@@ -93,15 +94,33 @@ def test_blanks_are_as_many_as_in_the_paper_and_hold_nothing(samples: dict[str, 
 
 def test_what_steps_do_not_need_is_not_kept(samples: dict[str, Any]) -> None:
     seen = PaperSampleMaker(3, galaxies=1, scored=False)(5)
-    assert set(seen) == {"channels", "target"}
+    assert set(seen) == {"channels", "scales", "target"}
     for name, array in seen.items():
         np.testing.assert_array_equal(array, samples[name][5])
 
 
-def test_channels_of_a_sample_are_those_that_a_user_would_get(samples: dict[str, Any]) -> None:
-    made = paper_channels(samples["data"], samples["psf"], ChannelSettings())
-    found, _ = scaled(made)
-    np.testing.assert_allclose(samples["channels"], found, atol=2e-3)
+@pytest.mark.slow
+@pytest.mark.parametrize("scaling", ["channel", "object"])
+def test_steps_see_the_channels_that_a_user_would_get(scaling: Any, tmp_path: Path) -> None:
+    """Whichever of them, in any order, however scaled."""
+    pytest.importorskip("keras", reason="Keras is not installed")
+    wanted = {**TINY, "channels": ["ipsf1", "psf"], "scaling": scaling, "validation": 12}
+    training = PaperTrainer().begin(make_recipe(PaperTrainer(), None, wanted), tmp_path)
+    told = []
+
+    class Model:
+        def predict(self, fed: Any, **_: Any) -> Any:
+            told.append(fed)
+            return np.ones((*fed.shape[:3], 1), np.float32)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training._trained, "averaged", lambda: contextlib.nullcontext(Model()))
+        training.validate()
+    training.close()
+    kept = training._validation
+    settings = ChannelSettings(names=("ipsf1", "psf"), scaling=scaling)
+    right, _ = scaled(paper_channels(kept["data"], kept["psf"], settings), scaling)
+    np.testing.assert_allclose(np.moveaxis(told[0], -1, 1), right, atol=2e-3)
 
 
 def test_defaults_are_those_of_the_paper() -> None:

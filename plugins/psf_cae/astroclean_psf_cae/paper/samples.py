@@ -70,7 +70,7 @@ class PaperSampleMaker:
     side: int = 64
     """Pixels, a multiple of 8."""
     settings: ChannelSettings = field(default_factory=ChannelSettings)
-    """How channels are made. All of them are in a sample, in the order of `CHANNELS`."""
+    """How channels are made. All are in a sample, in the order of `CHANNELS`, each scaled alone."""
     galaxies: int = 40
     """Of each family, in the library that they are drawn from."""
     offset: int = 0
@@ -91,10 +91,11 @@ class PaperSampleMaker:
         Returns
         -------
         dict
-            ``channels`` (3, side, side) float16, scaled; ``target`` (side, side) float16, the truth
-            scaled to a maximum of 1, all 0 for a blank. If scored, too: ``truth`` (side, side) float32 at the
-            target PSF; ``data`` (side, side) float32; ``psf`` (41, 41) float32; ``about``
-            (4,) float32: S/N (0: blank), half-light radius, and x, y of the galaxy, pixels.
+            ``channels`` (3, side, side) float16, each with a maximum of 1, and their ``scales``
+            (3,) float32; ``target`` (side, side) float16, the truth scaled to a maximum of 1, all 0
+            for a blank. If scored, too: ``truth`` (side, side) float32 at the target PSF; ``data``
+            (side, side) float32; ``psf`` (41, 41) float32; ``about`` (4,) float32: S/N (0: blank),
+            half-light radius, and x, y of the galaxy, pixels.
         """
         rng = np.random.default_rng(_SEEDS + 100_000_000 * self.seed + self.offset + number)
         snr = log_uniform(rng, _SNR) * float(rng.random() >= BLANK)
@@ -109,9 +110,10 @@ class PaperSampleMaker:
         made = paper_channels(
             data[np.newaxis], psf, self.settings.model_copy(update={"names": CHANNELS})
         )
-        channels, _ = scaled(made, self.settings.scaling)
+        channels, scales = scaled(made)
         seen = {
             "channels": channels[0].astype(np.float16),
+            "scales": scales[0],
             "target": (truth / truth.max() * (flux > 0)).astype(np.float16),
         }
         if not self.scored:
@@ -146,9 +148,8 @@ def _seen(
     galaxy, places = light[np.newaxis], offset[np.newaxis]
     clean, truth = (convolved(one, places, galaxy, side)[0] for one in (blur, target))
     stamp = sampled_images(blur[np.newaxis], np.zeros((1, 2)), 2 * _PSF_HALF + 1)[0]
-    return tuple(  # type: ignore[return-value]
-        image.astype(np.float64) for image in (np.maximum(clean, 0), truth, stamp / stamp.sum())
-    )
+    stamp /= stamp.sum()
+    return clean.astype(np.float64), truth.astype(np.float64), stamp.astype(np.float64)
 
 
 @functools.lru_cache(maxsize=2)

@@ -98,7 +98,7 @@ class PaperRecipe(KerasRecipe):
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, the first being number 1."""
-        return self.rate * _FALL ** ((step - 1) / _FALL_STEPS)
+        return float(self.rate * _FALL ** ((step - 1) / _FALL_STEPS))
 
 
 class PaperTrainer:
@@ -141,16 +141,22 @@ class PaperTraining(StreamTraining):
         """Take one step; return its loss."""
         rng = np.random.default_rng((self._recipe.seed, number))
         samples = self._stream.draw(number, rng.random(self._recipe.batch))
-        channels, targets = (
-            np.stack([sample[name] for sample in samples]) for name in ("channels", "target")
+        channels, scales, targets = (
+            np.stack([sample[name] for sample in samples])
+            for name in ("channels", "scales", "target")
         )
-        fed = self._fed(channels)
-        return {
-            "loss": self._trained.learn(number, fed, [targets[..., np.newaxis].astype("f4")])[0]
-        }
+        true = targets[..., np.newaxis].astype(np.float32)
+        return {"loss": self._trained.learn(number, self._fed(channels, scales), [true])[0]}
 
-    def _fed(self, channels: NDArray[np.float16]) -> NDArray[np.float32]:
-        return np.moveaxis(channels[:, self._planes], 1, -1).astype(np.float32)
+    def _fed(
+        self, channels: NDArray[np.float16], scales: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return what the network sees of samples, (n, ny, nx, channels)."""
+        chosen = channels[:, self._planes].astype(np.float32)
+        if self._recipe.scaling == "object":
+            own = scales[:, self._planes, np.newaxis, np.newaxis]
+            chosen *= own / own.max(axis=1, keepdims=True)
+        return np.moveaxis(chosen, 1, -1)
 
     def validate(self) -> Mapping[str, float]:
         """Score the averaged weights on stamps that no step sees; fluxes as `restore` has them."""
@@ -160,7 +166,8 @@ class PaperTraining(StreamTraining):
         """Return the scores of each stamp of the validation that holds a galaxy."""
         kept, batch = self._validation, self._recipe.batch
         with self._trained.averaged() as model:
-            answers = model.predict(self._fed(kept["channels"]), batch_size=batch, verbose=0)
+            fed = self._fed(kept["channels"], kept["scales"])
+            answers = model.predict(fed, batch_size=batch, verbose=0)
         restored = renormalized(answers[..., 0], kept["data"], kept["psf"])
         return stamp_scores(restored.images, kept["truth"], kept["about"])
 
@@ -168,5 +175,5 @@ class PaperTraining(StreamTraining):
         """Write ONNX file, card, example and how channels are made, with the averaged weights."""
         from astroclean_psf_cae.paper.export import export_paper  # noqa: PLC0415 - imports keras
 
-        example = self._fed(self._validation["channels"][:1])
+        example = self._fed(self._validation["channels"][:1], self._validation["scales"][:1])
         return export_paper(self._trained.average, example, self._recipe.settings, folder)
