@@ -85,8 +85,8 @@ class PaperRecipe(KerasRecipe):
 
     @model_validator(mode="after")
     def _channels_fit(self) -> Self:
-        # What the settings say of the channels holds for the recipe.
-        assert self.settings.names
+        # It refuses what cannot be.
+        ChannelSettings(names=self.channels)
         return self
 
     @property
