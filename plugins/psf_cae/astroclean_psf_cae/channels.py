@@ -83,7 +83,9 @@ def seen_of(
         Of a pixel of sky, unit of the images.
     """
     blurred, sharp = fits
-    sigma = np.broadcast_to(np.asarray(noise, np.float32), (len(images),))[:, np.newaxis, np.newaxis]
+    sigma = np.broadcast_to(np.asarray(noise, np.float32), (len(images),))[
+        :, np.newaxis, np.newaxis
+    ]
     rest = _without_holes(np.where(valid, images - blurred, 0), valid, bank)
     whole = rest + blurred
     levels = bank.noise
@@ -146,7 +148,10 @@ def _without_holes(
     rest = np.asarray(rest, np.float32)
     if valid.all():
         return rest
-    mean, weight = filtered(rest, bank.window)[0], filtered(valid.astype(np.float32), bank.window)[0]
+    mean, weight = (
+        filtered(rest, bank.window)[0],
+        filtered(valid.astype(np.float32), bank.window)[0],
+    )
     return np.where(valid, rest, mean / np.maximum(weight, 0.1)).astype(np.float32)
 
 

@@ -18,7 +18,15 @@ from astroclean.core.psf.transform import angular_frequencies, psf_transform
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["STRENGTHS", "TARGET_FWHM", "FilterBank", "filtered", "make_bank", "target_psf"]
+__all__ = [
+    "STRENGTHS",
+    "TARGET_FWHM",
+    "FilterBank",
+    "filtered",
+    "make_bank",
+    "reblurring",
+    "target_psf",
+]
 
 TARGET_FWHM = 2.0
 """Full width at half maximum of the target PSF, pixels, before the pixel's own width: a Gaussian
@@ -32,6 +40,7 @@ The filter ``conj(P) / (|P|^2 + guard^2)`` never multiplies by more than half of
 _MOST_GAIN = 1.6
 """By how much rounding may multiply any frequency; the width of the round PSF follows from it."""
 _WIDTHS = np.geomspace(0.9, 2.5, 40)
+_REFERENCE = 64
 _SIGMA = 1 / np.sqrt(8 * np.log(2))
 
 
@@ -92,7 +101,8 @@ def make_bank(fine: NDArray[np.float64], side: int, *, room: float = 1.5) -> Fil
     target = psf_transform(target_psf().fine[0], side, samples=1, room=room)
     power = np.abs(psf) ** 2
     inverse = np.conj(psf) / (power + _GUARD**2)
-    width, round_psf = _round_psf(np.sqrt(power), square, half_maximum_width(fine[::FINER, ::FINER]))
+    width = _round_width(fine)
+    round_psf = np.exp(-0.5 * square * (width * _SIGMA) ** 2)
     rounding = inverse * round_psf
     matched = rounding * round_psf
     strengths = np.array(STRENGTHS, np.float32)[:, np.newaxis, np.newaxis]
@@ -110,6 +120,12 @@ def make_bank(fine: NDArray[np.float64], side: int, *, room: float = 1.5) -> Fil
         np.sqrt(_sum(np.abs(linear) ** 2)).astype(np.float32),
         np.sqrt(heights).astype(np.float32),
     )
+
+
+def reblurring(bank: FilterBank) -> NDArray[np.complex64]:
+    """Return the transfer function that takes the target PSF to that of the image."""
+    power = np.abs(bank.target) ** 2
+    return np.asarray(bank.psf * np.conj(bank.target) / (power + _GUARD**2), dtype=np.complex64)
 
 
 def filtered(images: NDArray[np.floating], *transfers: NDArray[np.complex64]) -> list[NDArray]:
@@ -134,16 +150,20 @@ def filtered(images: NDArray[np.floating], *transfers: NDArray[np.complex64]) ->
     return [irfft2(spectra * one, s=(count, count))[..., :ny, :nx] for one in transfers]
 
 
-def _round_psf(
-    modulus: NDArray[np.floating], square: NDArray[np.floating], fwhm: float
-) -> tuple[float, NDArray[np.floating]]:
-    """Return the narrowest Gaussian that no frequency must be multiplied up to much for."""
+def _round_width(fine: NDArray[np.float64]) -> float:
+    """Return the width of the narrowest Gaussian that no frequency is multiplied up too much for.
+
+    It is found on one grid, so that it does not depend on the size of the images.
+    """
+    modulus = np.abs(psf_transform(fine, _REFERENCE, samples=1))
+    ky, kx = angular_frequencies(modulus.shape[0], samples=1)
     seen = np.maximum(modulus, _GUARD)
+    fwhm = half_maximum_width(fine[::FINER, ::FINER])
     for width in fwhm * _WIDTHS:
-        gauss = np.exp(-0.5 * square * (width * _SIGMA) ** 2)
+        gauss = np.exp(-0.5 * (ky**2 + kx**2) * (width * _SIGMA) ** 2)
         if float((gauss / seen).max()) <= _MOST_GAIN:
             break
-    return float(width), gauss
+    return float(width)
 
 
 def _sum(power: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -14,6 +14,8 @@ import numpy as np
 from astroclean.core.psf.transform import angular_frequencies
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -22,8 +24,8 @@ __all__ = ["PARAMETERS", "SpergelFit", "SpergelPriors", "fit_spergel", "spergel_
 
 PARAMETERS = ("y", "x", "flux", "log_radius", "g1", "g2", "nu", "sky")
 """Place from the middle of pixel ``side // 2``, pixels; flux and sky in the unit of the data;
-logarithm of the half-light radius before the PSF, in pixels, of the profile before its shear; reduced
-shear along x and along the diagonal; index of the profile (0.5: exponential)."""
+logarithm of the half-light radius before the PSF and before the shear, in pixels; reduced shear
+along x and along the diagonal; index of the profile (0.5: exponential)."""
 _Y, _X, _FLUX, _RADIUS, _G1, _G2, _NU, _SKY = range(len(PARAMETERS))
 # Half-light radius over scale radius: logarithm as a polynomial of log(1 + nu), good to 5e-4.
 _RADII = np.array(
@@ -93,6 +95,18 @@ class SpergelFit:
         """(n,) half-light radius before the PSF, pixels."""
         return np.asarray(np.exp(self.values[:, _RADIUS]))
 
+    @classmethod
+    def joined(cls, parts: Sequence[SpergelFit]) -> SpergelFit:
+        """Return the fits of all parts, in their order."""
+        if not parts:
+            size = len(PARAMETERS)
+            return cls(np.zeros((0, size)), np.zeros((0, size, size)), np.zeros(0))
+        return cls(
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.covariance for part in parts]),
+            np.concatenate([part.chi2 for part in parts]),
+        )
+
     def taken(self, rows: NDArray[np.integer]) -> SpergelFit:
         """Return some of them."""
         return SpergelFit(self.values[rows], self.covariance[rows], self.chi2[rows])
@@ -108,7 +122,7 @@ def spergel_images(
     values : (n, 8) float64
         Of `PARAMETERS`.
     transform : ([n,] m, m // 2 + 1) complex64
-        Of the PSF, as `astroclean.core.psf.transform.psf_transform` gives it for one sample a pixel.
+        Of the PSF, as of `astroclean.core.psf.transform.psf_transform`, one sample a pixel.
     side : int
         Of the stamps, in pixels.
     """
@@ -166,12 +180,7 @@ def fit_spergel(
         )
         begin = fit.first(width[part]) if start is None else np.array(start[part])
         parts.append(fit.iterated(begin, iterations))
-    if not parts:
-        size = len(PARAMETERS)
-        return SpergelFit(np.zeros((0, size)), np.zeros((0, size, size)), np.zeros(0))
-    return SpergelFit(
-        *(np.concatenate([getattr(part, n) for part in parts]) for n in ("values", "covariance", "chi2"))
-    )
+    return SpergelFit.joined(parts)
 
 
 def _prior(
@@ -240,10 +249,14 @@ class _Fit:
             looked = self._looked(trial)
             better = looked[0] < score
             values = np.where(better[:, np.newaxis], trial, values)
-            score, chi2 = (np.where(better, n, o) for n, o in zip(looked[:2], (score, chi2), strict=True))
+            score, chi2 = (
+                np.where(better, n, o) for n, o in zip(looked[:2], (score, chi2), strict=True)
+            )
             curvature = np.where(better[:, np.newaxis, np.newaxis], looked[2], curvature)
             slope = np.where(better[:, np.newaxis], looked[3], slope)
-            damping = np.clip(np.where(better, damping / 5, damping * 6), _LEAST_DAMPING, _MOST_DAMPING)
+            damping = np.clip(
+                np.where(better, damping / 5, damping * 6), _LEAST_DAMPING, _MOST_DAMPING
+            )
         usable = np.maximum(np.count_nonzero(self.weights, axis=(1, 2)), 1)
         return SpergelFit(values, np.linalg.inv(curvature), chi2 / usable)
 

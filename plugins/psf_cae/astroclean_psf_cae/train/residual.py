@@ -160,12 +160,17 @@ def scores(model: Any, samples: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     is_source = snr > 0
     square = np.mean((image - light) ** 2, axis=(1, 2))
     depth = np.where(is_source, 10 * np.log10(np.maximum(peak, 1e-9) ** 2 / square), np.nan)
-    alike = [ssim(a / p, b / p, peak=1.0) for a, b, p in zip(image[is_source], light[is_source], peak[is_source], strict=True)]
+    alike = [
+        ssim(a / p, b / p, peak=1.0)
+        for a, b, p in zip(image[is_source], light[is_source], peak[is_source], strict=True)
+    ]
     flux, true = image.sum(axis=(1, 2))[is_source], light.sum(axis=(1, 2))[is_source]
     missed = flux / true - 1
     named = {
         name: float(np.mean(depth[(snr >= low) & (snr < high)]))
-        for name, (low, high) in zip(("psnr low", "psnr medium", "psnr high"), _CLASSES, strict=True)
+        for name, (low, high) in zip(
+            ("psnr low", "psnr medium", "psnr high"), _CLASSES, strict=True
+        )
     }
     return {
         "psnr": float(np.nanmean(depth)),

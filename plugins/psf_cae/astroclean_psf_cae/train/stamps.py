@@ -215,9 +215,7 @@ class StampMaker:
         }
 
 
-def _fitted(
-    rng: np.random.Generator, stamps: Stamps, bank: FilterBank
-) -> tuple[Images, Images]:
+def _fitted(rng: np.random.Generator, stamps: Stamps, bank: FilterBank) -> tuple[Images, Images]:
     """Return the fits to the sources that a catalogue has, as data show them and sharp.
 
     The brighter one first, which is fitted once more when the other is known, as by a stage.
