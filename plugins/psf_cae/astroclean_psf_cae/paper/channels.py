@@ -35,9 +35,9 @@ CHANNELS: tuple[ChannelName, ...] = ("psf", "ipsf", "ipsf1")
 FLOOR = 1e-3
 """Least modulus of the PSF's Fourier transform that is inverted as it is.
 
-The pixels of the paper, which vary with the PSF, are as it seems those that GalSim chooses: at their
-highest frequency the PSF has a modulus of 1e-3, `maxk_threshold`. So the inverse of the paper, which
-has no guard of its own, amplifies nothing by much more than 1000."""
+The pixels of the paper vary with the PSF, as those do that GalSim chooses: at their highest
+frequency a PSF has a modulus of 1e-3, `maxk_threshold`. If so, the inverse of the paper, which has
+no guard of its own, amplifies nothing by much more than 1000."""
 SIGMA_PER_FWHM = 0.6
 """Standard deviation of the Gaussian over the effective FWHM of the PSF.
 
