@@ -10,11 +10,22 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Shape", "psf_leak", "psnr", "shape_of", "ssim"]
+__all__ = [
+    "Shape",
+    "own_shape",
+    "paired_leak",
+    "psf_leak",
+    "psnr",
+    "shape_of",
+    "shape_slope",
+    "ssim",
+]
 
 _SMALLEST_SIDE = 7
 _FEWEST_SHAPES = 3
 _MOST_STEPS = 50
+_WEIGHT = 1.5
+"""Standard deviation of a weight, in sizes of the source."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +150,42 @@ def shape_of(image: NDArray[Any], *, center: tuple[float, float], radius: float)
     return _freed(_moments(weighted, xx - x, yy - y), radius) or lost
 
 
+def own_shape(
+    image: NDArray[Any], *, center: tuple[float, float], first: float
+) -> tuple[Shape, float]:
+    """Return the moments of :func:`shape_of` under a weight that follows the source itself.
+
+    Its radius is 1.5 times the size that it finds: as wide as the source it would hold the most
+    signal, but what it cuts off would be guessed from what is left.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        As for :func:`shape_of`.
+    center : (x, y)
+        Where to begin, in pixels.
+    first : float
+        Radius to begin with, in pixels.
+
+    Returns
+    -------
+    shape : Shape
+        NaN where the moments are those of no source.
+    radius : float
+        The weight's standard deviation; ``first`` where there is no shape.
+    """
+    radius = first
+    shape = shape_of(image, center=center, radius=radius)
+    for _ in range(_MOST_STEPS):
+        if not np.isfinite(shape.size):
+            return shape, first
+        before, radius = radius, min(_WEIGHT * shape.size, max(image.shape) / 2)
+        shape = shape_of(image, center=center, radius=radius)
+        if abs(radius / before - 1) < 1e-4:  # noqa: PLR2004 - far below what noise does
+            break
+    return shape, radius
+
+
 def _moments(weighted: NDArray[np.float64], dx: Any, dy: Any) -> NDArray[np.float64]:
     total = weighted.sum()
     xx, yy, xy = (
@@ -166,8 +213,9 @@ def _freed(moments: NDArray[np.float64], radius: float) -> Shape | None:
 def psf_leak(errors: Any, psf_ellipticities: Any) -> float:
     """Return how much of the PSF's ellipticity is left in the sources.
 
-    The slope alpha of ``e_measured - e_true = alpha e_psf + c`` by least squares over both
-    components (Jarvis et al. 2016, MNRAS 460, 2245): 0 where the PSF was fully taken out.
+    The slope alpha of ``e_measured - e_true = alpha e_psf + c`` (Jarvis et al. 2016, MNRAS 460,
+    2245): 0 where the PSF was fully taken out. Of single sources the scatter of their shapes hides
+    a percent; :func:`paired_leak` has none of it.
 
     Parameters
     ----------
@@ -179,13 +227,65 @@ def psf_leak(errors: Any, psf_ellipticities: Any) -> float:
     float
         NaN with fewer than three sources, or where the PSF has the same shape everywhere.
     """
-    e, p = (np.asarray(v, dtype=np.complex128).ravel() for v in (errors, psf_ellipticities))
+    return shape_slope(errors, psf_ellipticities)
+
+
+def shape_slope(shapes: Any, against: Any) -> float:
+    """Return the slope of ellipticities on others, by least squares over both components.
+
+    On the true ellipticities it is 1 where shapes are kept, less where they are shrunk.
+
+    Parameters
+    ----------
+    shapes, against : 1-D complex array_like
+        ``e1 + i e2``; NaN in either are left out.
+
+    Returns
+    -------
+    float
+        NaN with fewer than three of them, or where ``against`` is one and the same.
+    """
+    e, p = (np.asarray(v, dtype=np.complex128).ravel() for v in (shapes, against))
     used = np.isfinite(e) & np.isfinite(p)
     e, p = e[used], p[used]
     if e.size < _FEWEST_SHAPES:
         return float("nan")
-    p = p - p.mean()
+    return _through_zero(e - e.mean(), p - p.mean())
+
+
+def paired_leak(shapes: Any, psf_ellipticities: Any, pairs: Any) -> float:
+    """Return how much of the PSF's ellipticity is left, from pairs that differ in it alone.
+
+    Within a pair galaxy and noise are the same, so that ``e_a - e_b = alpha (p_a - p_b)`` without
+    the scatter of either.
+
+    Parameters
+    ----------
+    shapes, psf_ellipticities : 1-D complex array_like
+        ``e1 + i e2`` of each source as measured, and of the PSF at it.
+    pairs : 1-D array_like
+        Number of the pair of each; NaN for those without. Pairs that are not two, or of which a
+        shape is NaN, are left out.
+
+    Returns
+    -------
+    float
+        NaN with fewer than three pairs, or where none has PSFs that differ.
+    """
+    e, p = (np.asarray(v, dtype=np.complex128).ravel() for v in (shapes, psf_ellipticities))
+    number = np.asarray(pairs, dtype=np.float64).ravel()
+    used = np.flatnonzero(np.isfinite(e) & np.isfinite(p) & np.isfinite(number))
+    used = used[np.argsort(number[used], kind="stable")]
+    _, first, count = np.unique(number[used], return_index=True, return_counts=True)
+    begin = first[count == 2]  # noqa: PLR2004 - two make a pair
+    if begin.size < _FEWEST_SHAPES:
+        return float("nan")
+    a, b = used[begin], used[begin + 1]
+    return _through_zero(e[a] - e[b], p[a] - p[b])
+
+
+def _through_zero(e: NDArray[np.complex128], p: NDArray[np.complex128]) -> float:
     power = float(np.sum(np.abs(p) ** 2))
     if power < 1e-12 * e.size:  # rounding alone
         return float("nan")
-    return float(np.sum((np.conj(p) * (e - e.mean())).real) / power)
+    return float(np.sum((np.conj(p) * e).real) / power)
