@@ -52,15 +52,18 @@ _STATED = (("flux", ("flux",)), ("place", ("x", "y")), ("e", ("e1", "e2")), ("si
 class DeconvolveEvaluation:
     """Images against the true one at the target PSF, a Gaussian of 2 pixels.
 
-    A result that states another PSF is convolved with the target before its pixels are compared;
-    before its moments are measured, with what it lacks. Pixels are compared in units of the range
-    of the truth, so that all stamps count alike. Moments are measured at the 50 brightest true
-    sources that stand alone (blendedness below 0.05), in the result and in the truth under the same
-    Gaussian weight, 1.5 times as wide as the true source. Fluxes are sums in a circle of three true
-    sizes, but at least 4 pixels. Low, medium and high are terciles of the S/N of the best fit in
-    the frame, given where frames show one source each. The recovered S/N is the true one times
-    recovered flux over true flux; of an empty stamp it is the flux over that of a source as wide as
-    the one that was left out, at S/N 1. Below 3 a stamp counts as blank.
+    A result that states a narrower PSF is convolved with what that lacks. Pixels of one that states
+    another PSF than the target are compared as they are and convolved with the target, and the
+    better PSNR counts. They are compared in units of the range of the truth, so that all stamps
+    count alike, and each image less its median: the level of the sky is not judged.
+
+    Moments are measured at the 50 brightest true sources that stand alone (blendedness below 0.05),
+    in result and truth alike, under a Gaussian weight 1.5 times as wide as the source is found to
+    be. Fluxes are sums in a circle of three true sizes, but at least 4 pixels. Low, medium and high
+    are terciles of the S/N of the best fit in the frame, given where frames show one source each.
+    The recovered S/N is the true one times recovered over true flux; of an empty stamp it is the
+    flux over that of a source as wide as the one that was left out, at S/N 1. Below 3 a stamp
+    counts as blank.
     """
 
     simulator = "stamps"

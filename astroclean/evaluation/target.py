@@ -32,12 +32,12 @@ _REACH = 12
 class AtTarget:
     """A result, as it is compared with the truth."""
 
-    pixels: NDArray[np.float64]
-    """For pixel by pixel."""
-    moments: NDArray[np.float64]
-    """For moments."""
-    deviation: NDArray[np.float64] | None
-    """Stated standard deviation of ``pixels``; None where the result is not at the target."""
+    image: NDArray[np.float64]
+    """With the target's width, or more where the method leaves more."""
+    smoothed: NDArray[np.float64] | None = None
+    """Of a result that is not at the target by what it states: convolved with the target."""
+    deviation: NDArray[np.float64] | None = None
+    """Stated standard deviation of ``image``; None where the result is not at the target."""
 
 
 def true_image(scene: Scene) -> NDArray[np.float64]:
@@ -72,10 +72,10 @@ def true_image(scene: Scene) -> NDArray[np.float64]:
 def at_target(result: Frame) -> AtTarget:
     """Bring a result to the target PSF, as far as convolution can.
 
-    Where it states another PSF, it is convolved with the target for its pixels: what is noise
-    between them is nobody's structure, and of linear and iterative methods the stated PSF is that
-    of bright sources alone. For moments it is convolved with what its PSF lacks, where that is
-    narrower than the target; a wider one cannot be helped.
+    One whose PSF is narrower is convolved with what that lacks; a wider one cannot be helped. Of
+    linear and iterative methods the stated PSF is that of bright sources alone, and what is noise
+    at the scale of a pixel is nobody's structure: for pixels such a result may be convolved with
+    the target, too.
 
     Parameters
     ----------
@@ -88,9 +88,9 @@ def at_target(result: Frame) -> AtTarget:
     if abs(width / wanted - 1) <= _SAME:
         deviation = None if result.uncertainty is None else result.uncertainty.array
         told = None if deviation is None else np.asarray(deviation, dtype=np.float64)
-        return AtTarget(data, data, told)
-    lacking = blurred(data, float(np.sqrt(wanted**2 - width**2))) if width < wanted else data
-    return AtTarget(blurred(data, TARGET_FWHM), lacking, None)
+        return AtTarget(data, deviation=told)
+    image = blurred(data, float(np.sqrt(wanted**2 - width**2))) if width < wanted else data
+    return AtTarget(image, smoothed=blurred(data, TARGET_FWHM))
 
 
 def blurred(image: NDArray[Any], fwhm: float) -> NDArray[np.float64]:
