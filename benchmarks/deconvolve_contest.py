@@ -44,8 +44,8 @@ ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
     "richardson-lucy": ("richardson-lucy", {"num_iter": 30}),
     "wiener": ("wiener", {}),
     "psf-cae": ("psf-cae", {}),
-    "psf-cae fast": ("psf-cae", {"fast": True}),
-    "psf-cae paper": ("psf-cae", {"variant": "paper"}),
+    "psf-cae fast": ("psf-cae", {"fit": False, "draws": 0}),
+    "psf-cae paper": ("psf-cae", {"weights": "paper"}),
     "peer-jolideco": ("peer-jolideco", {}),
     "peer-starred": ("peer-starred", {}),
 }
@@ -60,7 +60,7 @@ STAMPS = Column("stamps/s", "stamps a second of processor time, one at a time", 
 BLOCKS = (
     ("frames", "PSNR", "1-SSIM", "spurious", STAMPS.name),
     ("sources", "lost", "flux", "flux RMS", "size", "size RMS"),
-    ("|e|", "|e| RMS", "e RMS", "slope", "leak"),
+    ("abs e", "abs e RMS", "e RMS", "slope", "leak"),
     ("accuracy", "as blank", "as low", "as medium", "as high"),
     (
         *("pixels 68", "pixels 95", "lit 68", "lit 95", "flux 68", "flux 95"),

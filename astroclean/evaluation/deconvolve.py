@@ -58,12 +58,12 @@ class DeconvolveEvaluation:
     count alike, and each image less its median: the level of the sky is not judged.
 
     Moments are measured at the 50 brightest true sources that stand alone (blendedness below 0.05),
-    in result and truth alike, under a Gaussian weight 1.5 times as wide as the source is found to
-    be. Fluxes are sums in a circle of three true sizes, but at least 4 pixels. Low, medium and high
-    are terciles of the S/N of the best fit in the frame, given where frames show one source each.
-    The recovered S/N is the true one times recovered over true flux; of an empty stamp it is the
-    flux over that of a source as wide as the one that was left out, at S/N 1. Below 3 a stamp
-    counts as blank.
+    in result and truth alike, under a Gaussian weight whose standard deviation is the FWHM of the
+    frame's PSF, at least 3 pixels. Fluxes are sums in a circle of three true sizes, but at least 4
+    pixels. Low, medium and high are terciles of the S/N of the best fit in the frame, given where
+    frames show one source each. The recovered S/N is the true one times recovered over true flux;
+    of an empty stamp it is the flux over that of a source as wide as the one that was left out, at
+    S/N 1. Below 3 a stamp counts as blank.
     """
 
     simulator = "stamps"
@@ -79,8 +79,8 @@ class DeconvolveEvaluation:
         Column("flux RMS", "root of the mean square of that"),
         Column("size", "size over true size - 1, mean"),
         Column("size RMS", "root of the mean square of that"),
-        Column("|e|", "|e| - |true e|, mean"),
-        Column("|e| RMS", "root of the mean square of that"),
+        Column("abs e", "|e| - |true e|, mean"),
+        Column("abs e RMS", "root of the mean square of that"),
         Column("e RMS", "root of the mean square of e - true e, of a component"),
         Column("slope", "slope of e on true e; below 1: shrunk"),
         Column("leak", "share of the PSF's ellipticity in that of sources, from pairs", form=".4f"),
@@ -209,8 +209,8 @@ def _of_sources(sources: Recovered) -> dict[str, float]:
         "flux RMS": _rms(lit.flux),
         "size": spread(lit.size).mean,
         "size RMS": _rms(lit.size),
-        "|e|": spread(modulus).mean,
-        "|e| RMS": _rms(modulus),
+        "abs e": spread(modulus).mean,
+        "abs e RMS": _rms(modulus),
         "e RMS": _rms(np.concatenate([error.real, error.imag])),
         "slope": shape_slope(lit.shape, lit.true_shape),
         "leak": paired_leak(lit.shape, lit.psf_shape, lit.pair),

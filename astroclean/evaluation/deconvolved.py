@@ -14,7 +14,7 @@ from astroclean.evaluation.columns import Columns
 from astroclean.evaluation.light import light_of, own_and_total, source_snr
 from astroclean.evaluation.matching import plain
 from astroclean.evaluation.metrics.deblend import match_positions
-from astroclean.evaluation.metrics.deconvolve import Shape, own_shape, psnr, shape_of, ssim
+from astroclean.evaluation.metrics.deconvolve import Shape, psnr, shape_of, ssim
 from astroclean.evaluation.metrics.recovery import coverage, spurious_groups
 from astroclean.evaluation.metrics.superres import aperture_sums
 from astroclean.evaluation.target import AtTarget, at_target, true_image
@@ -34,12 +34,13 @@ __all__ = ["MOMENTS", "QUANTITIES", "Deconvolved", "Images", "Recovered", "compa
 MOMENTS = "moments"
 """Table of a plugin with the moments of its sources, each of `QUANTITIES` with its error
 ``NAME_err``: flux in the unit of the frame; x, y in pixels; e1, e2 and size (pixels) of the source
-at the target PSF, as `astroclean.evaluation.metrics.deconvolve.own_shape` has them."""
+at the target PSF, under a round Gaussian
+weight whose standard deviation is the FWHM of the frame's PSF, at least 3 pixels."""
 QUANTITIES = ("flux", "x", "y", "e1", "e2", "size")
 _MOST_SOURCES = 50
 _ALONE = 0.05
 """Blendedness up to which moments are those of one source."""
-_LEAST_RADIUS = 3.0
+_LEAST_WEIGHT = 3.0
 _APERTURE = 3.0
 """Radius of an aperture in sizes of the source; a Gaussian has 99 percent of its light in it."""
 _HALF_LIGHT = float(np.sqrt(2 * np.log(2)))
@@ -184,83 +185,80 @@ class _Reference:
     """A true source as it is measured at the target PSF."""
 
     shape: Shape
-    weight: float
-    """Standard deviation of the weight, in pixels."""
     light: float
     """In the aperture."""
     aperture: float
     """Radius in pixels."""
     error: float
-    """Of the flux of the best fit."""
+    """Of the flux of the best fit to a Gaussian of its size."""
 
 
 def _recovered(trial: Trial, image: NDArray[np.float64], truth: NDArray[np.float64]) -> Recovered:
-    scene, psf = trial.scene, trial.scene.true_psf
-    noise = float(np.median(scene.frame.noise("scatter")))
+    scene = trial.scene
     flat, true = (_above_sky(scene, values) for values in (image, truth))
     pair = float(scene.notes.get("pair", np.nan))
-    table = _stated_moments(trial)
+    table, weight = _stated_moments(trial), _weight(scene.frame)
+    nothing, unsaid = complex(np.nan), [np.nan] * len(QUANTITIES)
     rows: list[tuple[Any, ...]] = []
     for place in _places(scene, truth):
-        width = psf.fwhm_pixels if psf is not None else _LEAST_RADIUS
-        reference = _reference(place, true, width, noise)
-        here = np.array([[place.x, place.y]])
-        light = float(aperture_sums(flat, here, radius=reference.aperture)[0])
-        found = light / reference.error
+        reference = _reference(place, true, scene.frame)
+        light = _light(flat, place, reference.aperture)
         if not place.snr:
-            nothing = complex(np.nan), complex(np.nan), complex(np.nan)
-            rows.append((0.0, found, np.nan, np.nan, *nothing, pair, [np.nan] * len(QUANTITIES)))
+            found = light / reference.error
+            rows.append((0.0, found, np.nan, np.nan, nothing, nothing, nothing, pair, unsaid))
             continue
-        box, center = _box(flat, place, 8 * width)
-        shape, _ = own_shape(box, center=center, first=reference.weight)
+        shape, known = _shape_at(flat, place, weight), reference.shape
         flux = light / reference.light - 1 if reference.light > 0 else np.nan
-        size, known = shape.size / reference.shape.size - 1, reference.shape.ellipticity
-        of_psf = _psf_shape(scene.frame, place)
-        pulls = _pulls(table, place, reference)
-        found = (1 + flux) * place.snr
-        rows.append((place.snr, found, flux, size, shape.ellipticity, known, of_psf, pair, pulls))
+        rows.append(
+            (
+                *(place.snr, (1 + flux) * place.snr, flux, shape.size / known.size - 1),
+                *(shape.ellipticity, known.ellipticity, _psf_shape(scene.frame, place), pair),
+                _pulls(table, place, reference),
+            )
+        )
     types = (float, float, float, float, complex, complex, complex, float)
     columns = [np.array([row[i] for row in rows], kind) for i, kind in enumerate(types)]
     stated = np.array([row[-1] for row in rows], float).reshape(len(rows), len(QUANTITIES))
     return Recovered(*columns, stated)
 
 
-def _reference(place: _Place, true: NDArray[np.float64], width: float, noise: float) -> _Reference:
+def _reference(place: _Place, true: NDArray[np.float64], frame: Frame) -> _Reference:
     """Measure a true source; of an empty stamp, what its measures would be for a Gaussian."""
-    seeing = width / FWHM_PER_SIGMA
+    seeing = (frame.psf.fwhm_pixels if frame.psf else _LEAST_WEIGHT) / FWHM_PER_SIGMA
     deviation = place.radius / _HALF_LIGHT if np.isfinite(place.radius) else seeing
-    if place.snr:
-        first = max(width, _LEAST_RADIUS)
-        box, center = _box(true, place, 8 * first)
-        shape, weight = own_shape(box, center=center, first=first)
-        size = shape.size if np.isfinite(shape.size) else weight
-    else:
-        shape, weight = Shape(np.nan, np.nan, np.nan), width
-        size = float(np.hypot(deviation, TARGET_FWHM / FWHM_PER_SIGMA))
+    none = Shape(np.nan, np.nan, np.nan)
+    shape = _shape_at(true, place, _weight(frame)) if place.snr else none
+    at_target = float(np.hypot(deviation, TARGET_FWHM / FWHM_PER_SIGMA))
+    size = shape.size if np.isfinite(shape.size) else at_target
     aperture = max(_APERTURE * size, 2 * TARGET_FWHM)
-    light = float(aperture_sums(true, np.array([[place.x, place.y]]), radius=aperture)[0])
-    # Of a Gaussian source as the frame shows it.
+    noise = float(np.median(frame.noise("scatter")))
     error = noise * np.sqrt(4 * np.pi) * np.hypot(deviation, seeing)
-    return _Reference(shape, weight, light, aperture, float(error))
+    return _Reference(shape, _light(true, place, aperture), aperture, float(error))
 
 
-def _box(
-    image: NDArray[np.float64], place: _Place, reach: float
-) -> tuple[NDArray[np.float64], tuple[float, float]]:
-    """Return the pixels around a place, and the place (x, y) in them."""
-    half = int(np.ceil(max(reach, 4 * _LEAST_RADIUS)))
-    row, column = round(place.y), round(place.x)
+def _weight(frame: Frame) -> float:
+    """Return the standard deviation of the weight of moments: the FWHM of the PSF, or 3 pixels."""
+    return max(frame.psf.fwhm_pixels if frame.psf else 0.0, _LEAST_WEIGHT)
+
+
+def _light(image: NDArray[np.float64], place: _Place, aperture: float) -> float:
+    return float(aperture_sums(image, np.array([[place.x, place.y]]), radius=aperture)[0])
+
+
+def _shape_at(image: NDArray[np.float64], place: _Place, weight: float) -> Shape:
+    """Return the moments in a box of four weights around a place."""
+    half, row, column = int(np.ceil(4 * weight)), round(place.y), round(place.x)
     top, left = max(row - half, 0), max(column - half, 0)
     box = image[top : row + half + 1, left : column + half + 1]
-    return box, (place.x - left, place.y - top)
+    return shape_of(box, center=(place.x - left, place.y - top), radius=weight)
 
 
 def _psf_shape(frame: Frame, place: _Place) -> complex:
     if frame.psf is None:
         return complex(np.nan)
-    (ky, kx), radius = frame.psf.shape, max(frame.psf.fwhm_pixels, _LEAST_RADIUS)
+    ky, kx = frame.psf.shape
     stamp = frame.psf.at(place.x, place.y)
-    return shape_of(stamp, center=(kx // 2, ky // 2), radius=radius).ellipticity
+    return shape_of(stamp, center=(kx // 2, ky // 2), radius=_weight(frame)).ellipticity
 
 
 def _places(scene: Scene, truth: NDArray[np.float64]) -> list[_Place]:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Shape",
-    "own_shape",
     "paired_leak",
     "psf_leak",
     "psnr",
@@ -24,8 +23,6 @@ __all__ = [
 _SMALLEST_SIDE = 7
 _FEWEST_SHAPES = 3
 _MOST_STEPS = 50
-_WEIGHT = 1.5
-"""Standard deviation of a weight, in sizes of the source."""
 
 
 @dataclass(frozen=True)
@@ -148,42 +145,6 @@ def shape_of(image: NDArray[Any], *, center: tuple[float, float], radius: float)
         if np.hypot(step_x, step_y) < 1e-6:  # noqa: PLR2004 - pixels
             break
     return _freed(_moments(weighted, xx - x, yy - y), radius) or lost
-
-
-def own_shape(
-    image: NDArray[Any], *, center: tuple[float, float], first: float
-) -> tuple[Shape, float]:
-    """Return the moments of :func:`shape_of` under a weight that follows the source itself.
-
-    Its radius is 1.5 times the size that it finds: as wide as the source it would hold the most
-    signal, but what it cuts off would be guessed from what is left.
-
-    Parameters
-    ----------
-    image : (ny, nx)
-        As for :func:`shape_of`.
-    center : (x, y)
-        Where to begin, in pixels.
-    first : float
-        Radius to begin with, in pixels.
-
-    Returns
-    -------
-    shape : Shape
-        NaN where the moments are those of no source.
-    radius : float
-        The weight's standard deviation; ``first`` where there is no shape.
-    """
-    radius = first
-    shape = shape_of(image, center=center, radius=radius)
-    for _ in range(_MOST_STEPS):
-        if not np.isfinite(shape.size):
-            return shape, first
-        before, radius = radius, min(_WEIGHT * shape.size, max(image.shape) / 2)
-        shape = shape_of(image, center=center, radius=radius)
-        if abs(radius / before - 1) < 1e-4:  # noqa: PLR2004 - far below what noise does
-            break
-    return shape, radius
 
 
 def _moments(weighted: NDArray[np.float64], dx: Any, dy: Any) -> NDArray[np.float64]:
