@@ -5,9 +5,10 @@
 
 Half as many galaxies as stamps: each is shown through a PSF and through the same turned by 90
 degrees, which is how the leak is measured. A fifth of the stamps is empty. Speeds are of processor
-time, one stamp at a time. An entry that cannot run is named with the reason. No peer of the field is
-among them: jolideco 0.3 does not import without a library of priors that its package does not have
-(`JOLIDECO_GMM_LIBRARY`), and STARRED 1.7, which needs JAX, was not tried.
+time, one stamp at a time. An entry that cannot run is named with the reason.
+
+No peer of the field is among them: jolideco 0.3 does not import without a library of priors that
+its package does not have (`JOLIDECO_GMM_LIBRARY`), and STARRED 1.7, which needs JAX, was not tried.
 """
 
 from __future__ import annotations
