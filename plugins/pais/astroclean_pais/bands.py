@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.frame import Frame
     from astroclean.core.sources.sources import SourceStamp
-    from astroclean_pais.blocks import Block
+    from astroclean.tiling.blocks import Block
+    from astroclean.tiling.sky import Sky
     from astroclean_pais.detect import Detections
-    from astroclean_pais.sky import Sky
 
 __all__ = ["Band", "is_aligned", "placed_in"]
 

@@ -19,20 +19,21 @@ from astroclean.core.stage.kinds.deblend import MODEL, Deblender
 from astroclean.core.stage.metrics import Total
 from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.results import Separation
-from astroclean.core.stage.scope import Scope, chunk_of
+from astroclean.core.stage.scope import chunk_of
 from astroclean.errors import AstrocleanWarning, SuspectWarning
+from astroclean.inference.cards.beside import beside
 from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean.tiling.background import MeshSettings
+from astroclean.tiling.blocks import BlockGrid, is_near, is_own
+from astroclean.tiling.sky import SkySurvey
 from astroclean_pais.bands import Band, is_aligned, placed_in
-from astroclean_pais.blocks import AROUND, CORE, blocks_of, is_near, is_own
-from astroclean_pais.calibration import calibration_beside
+from astroclean_pais.calibration import Calibration
 from astroclean_pais.catalogue import Found, catalogue_of
 from astroclean_pais.detect import Detections, detections_of, joined_detections
 from astroclean_pais.domain import tell_of_domain, unexplained
 from astroclean_pais.features import features
 from astroclean_pais.segmentation import segmentation_of
-from astroclean_pais.sky import SkySurvey
 from astroclean_pais.sweeps import Drawn, draw_sources
 
 if TYPE_CHECKING:
@@ -44,9 +45,10 @@ if TYPE_CHECKING:
     from astroclean.core.image.frameset import FrameSet
     from astroclean.core.sources.sources import SourceStamp
     from astroclean.core.stage.needs import Identity
-    from astroclean_pais.blocks import Block
+    from astroclean.core.stage.scope import Scope
+    from astroclean.tiling.blocks import Block
+    from astroclean.tiling.sky import Sky
     from astroclean_pais.fit import AmplitudeFit
-    from astroclean_pais.sky import Sky
 
 __all__ = ["PaisDeblender", "PaisOptions"]
 
@@ -55,6 +57,7 @@ _MULTIPLE = 16
 """Sides of what the finder sees are multiples of it."""
 _MANY = 100
 """Pixels with light that no source explains, from which it is told."""
+_BLOCKS = BlockGrid(core=512, around=128)
 _NEAR = 64
 """Pixels around a core whose sources are fitted with it."""
 
@@ -96,7 +99,7 @@ class PaisDeblender(Deblender):
         self._finder = StageNetwork(card, self.options)
         drawing = named_card(_CARDS, "pais", self.options.profiles)
         self._profile = StageNetwork(drawing, self.options)
-        self._calibration, self._calibration_digest = calibration_beside(card)
+        self._calibration, self._calibration_digest = beside(card, Calibration)
 
     def needs(self) -> Needs:
         """Return the PSF: what a source is depends on it. Bands may have pixels of their own."""
@@ -104,7 +107,7 @@ class PaisDeblender(Deblender):
 
     def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - the same for every frame
         """Return a block and what is read around it; sky and noise are those of the whole frame."""
-        return Scope(CORE + AROUND, CORE, SkySurvey(MeshSettings(box=self.options.box)))
+        return _BLOCKS.scope(SkySurvey(MeshSettings(box=self.options.box)))
 
     def layers(self) -> tuple[LayerSpec, ...]:
         """Return the models and the sky, beside the layers of the kind."""
@@ -192,7 +195,7 @@ class PaisDeblender(Deblender):
     def _detected(self, bands: Sequence[Band]) -> Detections:
         """Return the sources of bands on one grid, those of a chunk's blocks and beside them."""
         frame = bands[0].frame
-        blocks = list(blocks_of(frame.shape, chunk_of(frame)))
+        blocks = list(_BLOCKS.blocks(frame.shape, chunk_of(frame)))
         width = float(np.mean([band.fwhm for band in bands]))
         level = self.options.threshold or self._calibration.threshold
         engine = self._finder.engine
@@ -234,7 +237,7 @@ class PaisDeblender(Deblender):
             )
             return near[own], drawn.taken(own, near, (y, x))
 
-        blocks = list(blocks_of(frame.shape, chunk_of(frame)))
+        blocks = list(_BLOCKS.blocks(frame.shape, chunk_of(frame)))
         parts = in_threads(work, blocks, engine.parallel)
         order = np.concatenate([part[0] for part in parts])
         drawn = Drawn.joined([part[1] for part in parts])

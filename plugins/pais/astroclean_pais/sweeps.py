@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.psf.transform import psf_transform
 from astroclean.core.sources.sources import SourceStamp
 from astroclean_pais.fit import AmplitudeFit, joint_fit
 from astroclean_pais.fit_flags import FitFlag
 from astroclean_pais.light import model_image
-from astroclean_pais.models import elliptical_models, psf_transform, shape_matrix
+from astroclean_pais.models import elliptical_models, shape_matrix
 from astroclean_pais.profiles import SIDES, drawn_profile, profile_inputs, side_of
 
 if TYPE_CHECKING:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astroclean_pais.models import (
-    HALVES,
-    convolved,
-    elliptical_models,
-    psf_transform,
-    shape_matrix,
-)
+from astroclean_pais.models import elliptical_models, shape_matrix
 
 from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.transform import HALVES, convolved, psf_transform
 
 galsim = pytest.importorskip("galsim", reason="GalSim is not installed")
 OFFSETS = np.array([[0.0, 0.0], [0.31, -0.42], [-0.5, 0.5], [0.125, 0.77]])

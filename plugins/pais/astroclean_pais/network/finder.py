@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from astroclean.training.keras_unet import convolve, decoded, encoded
 from astroclean_pais.features import CHANNELS
-from astroclean_pais.network.unet import convolve, decoded, encoded
 
 __all__ = ["HEADS", "build_finder"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from astroclean_pais.network.unet import convolve, decoded, encoded
+from astroclean.training.keras_unet import convolve, decoded, encoded
 from astroclean_pais.profiles import ADDED, FAINT, INPUTS, OUTPUTS
 
 __all__ = ["build_profile", "profile_loss"]

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.image.arrays import add_box
+from astroclean.core.psf.transform import HALVES, convolved, psf_transform
 from astroclean.simulate.draws import log_uniform, uniform
 from astroclean.simulate.galaxy_library import FAMILIES, GalaxyLibrary, build_galaxies
 from astroclean.simulate.psfs import PsfModel, PsfRange, draw_psf
-from astroclean_pais.models import HALVES, convolved, psf_transform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

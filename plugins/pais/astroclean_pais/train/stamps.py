@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.image.arrays import add_box
-from astroclean_pais.models import elliptical_models, psf_transform
+from astroclean.core.psf.transform import psf_transform
+from astroclean_pais.models import elliptical_models
 from astroclean_pais.profiles import INPUTS, profile_inputs, side_of
 from astroclean_pais.train.labels import is_hidden_in
 from astroclean_pais.train.scenes import DrawnScene, draw_scene

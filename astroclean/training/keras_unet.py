@@ -1,4 +1,4 @@
-"""What the U-Nets of this plugin are made of."""
+"""What U-Nets in Keras are made of; needs keras, which only training has."""
 
 from __future__ import annotations
 

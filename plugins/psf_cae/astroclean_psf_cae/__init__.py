@@ -1,0 +1,1 @@
+"""Deconvolution with a known PSF: a fit, filters, and a network that knows what to take of each."""

@@ -1,0 +1,1 @@
+"""Train the network: samples, loss, scores, and the files that are shipped."""
