@@ -9,6 +9,7 @@ import numpy as np
 
 from astroclean.core.image.noise import SIGMA_PER_MAD
 from astroclean.core.psf.stamp import FWHM_PER_SIGMA
+from astroclean.core.psf.target import TARGET_FWHM
 from astroclean.core.sources.blendedness import blendedness
 from astroclean.evaluation.columns import Columns
 from astroclean.evaluation.light import light_of, own_and_total, source_snr
@@ -18,7 +19,6 @@ from astroclean.evaluation.metrics.deconvolve import Shape, psnr, shape_of, ssim
 from astroclean.evaluation.metrics.recovery import coverage, spurious_groups
 from astroclean.evaluation.metrics.superres import aperture_sums
 from astroclean.evaluation.target import AtTarget, at_target, true_image
-from astroclean.simulate.stamps import TARGET_FWHM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.psf.psf import Psf
 from astroclean.core.psf.stamp import FWHM_PER_SIGMA
+from astroclean.core.psf.target import TARGET_FWHM, target_psf
 from astroclean.errors import ConfigurationError
-from astroclean.simulate.stamps import TARGET_FWHM
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TARGET", "AtTarget", "at_target", "blurred", "true_image"]
 
-TARGET = Psf.gaussian(fwhm_pixels=TARGET_FWHM)
+TARGET = target_psf()
 """Narrow, and still sampled well by pixels."""
 _SAME = 0.02
 """Difference of widths up to which a PSF is that of the target."""

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 
 from astroclean.core.image.frame import Frame
 from astroclean.core.image.layer import Layer
-from astroclean.core.psf.psf import Psf
 from astroclean.core.psf.stamp import FWHM_PER_SIGMA
+from astroclean.core.psf.target import TARGET_FWHM, target_psf
 from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.core.stage.options import Options
 from astroclean.simulate.detector import Camera, CameraRange, draw_camera
@@ -24,11 +24,8 @@ from astroclean.simulate.scene import Scene
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["TARGET_FWHM", "StampConfig", "simulate_stamp"]
+__all__ = ["StampConfig", "simulate_stamp"]
 
-TARGET_FWHM = 2.0
-"""Pixels, of the Gaussian under which the truth is drawn: the narrowest that its pixels sample well
-(Magain, Courbin & Sohy 1998, ApJ 494, 472: a deconvolved image must not violate sampling)."""
 _STEPS = 100
 """Each at least halves the logarithm of what is wrong with a flux."""
 
@@ -124,7 +121,7 @@ def simulate_stamp(
         _frame(flux * unit, noise, camera, psf, name=f"stamp {seed}"),
         clean=(flux * unit).astype(np.float32),
         sharp=sharp.astype(np.float32),
-        target=Layer(target.astype(np.float32), psf=Psf.gaussian(fwhm_pixels=TARGET_FWHM)),
+        target=Layer(target.astype(np.float32), psf=target_psf()),
         sources=_source(flux, place, radius, flux * unit),
         catalogue=_detection(place, seen * missed, shape),
         notes={**notes, "pair": float(seed // 2)} if config.paired else notes,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.image.arrays import add_box, overlap
+from astroclean.core.psf.target import target_psf
 from astroclean.core.psf.transform import psf_transform
-from astroclean_psf_cae.filters import target_psf
 from astroclean_psf_cae.spergel import spergel_images
 from astroclean_psf_cae.spergel_fit import SpergelFit, fit_spergel
 

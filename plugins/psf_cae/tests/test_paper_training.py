@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from astroclean_psf_cae.filters import TARGET_FWHM
 from astroclean_psf_cae.paper.channels import CHANNELS, ChannelSettings, paper_channels, scaled
 from astroclean_psf_cae.paper.restore import renormalized, restored_stamps
 from astroclean_psf_cae.paper.samples import BLANK, VALIDATION, PaperSampleMaker
@@ -15,6 +14,7 @@ from astroclean_psf_cae.paper.scoring import stamp_scores
 from astroclean_psf_cae.paper.train import PaperRecipe, PaperTrainer
 from astroclean_psf_cae.paper.weights import paper_card, read_settings, write_settings
 
+from astroclean.core.psf.target import TARGET_FWHM
 from astroclean.errors import ConfigurationError
 from astroclean.evaluation.metrics.deconvolve import shape_of
 from astroclean.inference.cards.card import load_card

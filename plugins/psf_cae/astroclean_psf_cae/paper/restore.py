@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean_psf_cae.filters import target_psf
+from astroclean.core.psf.target import target_psf
 from astroclean_psf_cae.paper.channels import paper_channels, reconvolved, scaled
 from astroclean_psf_cae.renormalize import recovered_snr, renormalization
 

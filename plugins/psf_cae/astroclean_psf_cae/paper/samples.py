@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.psf.target import target_psf
 from astroclean.core.psf.transform import (
     HALVES,
     angular_frequencies,
@@ -23,7 +24,6 @@ from astroclean.core.psf.transform import (
 from astroclean.simulate.draws import log_uniform
 from astroclean.simulate.galaxy_library import GalaxyLibrary, build_galaxies
 from astroclean.simulate.psfs import PsfModel, PsfRange, draw_psf
-from astroclean_psf_cae.filters import target_psf
 from astroclean_psf_cae.paper.channels import (
     CHANNELS,
     ChannelSettings,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.psf.stamp import FINER, half_maximum_width
+from astroclean.core.psf.target import target_psf
 from astroclean.core.psf.transform import HALVES, convolved, psf_transform
 from astroclean.simulate.draws import log_uniform, uniform
 from astroclean.simulate.galaxy_library import GalaxyLibrary, build_galaxies
 from astroclean.simulate.psfs import PsfRange, draw_psf
 from astroclean_psf_cae.channels import seen_of
-from astroclean_psf_cae.filters import make_bank, target_psf
+from astroclean_psf_cae.filters import make_bank
 from astroclean_psf_cae.spergel import spergel_images
 from astroclean_psf_cae.spergel_fit import fit_spergel
 
