@@ -217,9 +217,11 @@ def _recovered(trial: Trial, image: NDArray[np.float64], truth: NDArray[np.float
             )
         )
     types = (float, float, float, float, complex, complex, complex, float)
-    columns = [np.array([row[i] for row in rows], kind) for i, kind in enumerate(types)]
-    stated = np.array([row[-1] for row in rows], float).reshape(len(rows), len(QUANTITIES))
-    return Recovered(*columns, stated)
+    columns: list[NDArray[Any]] = [
+        np.array([row[i] for row in rows], kind) for i, kind in enumerate(types)
+    ]
+    columns.append(np.array([row[-1] for row in rows], float).reshape(-1, len(QUANTITIES)))
+    return Recovered(*columns)
 
 
 def _reference(place: _Place, true: NDArray[np.float64], frame: Frame) -> _Reference:
