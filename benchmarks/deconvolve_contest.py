@@ -47,7 +47,6 @@ ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
     "wiener": ("wiener", {}),
     "psf-cae": ("psf-cae", {}),
     "psf-cae fast": ("psf-cae", {"fit": False, "draws": 0}),
-    "psf-cae paper": ("psf-cae", {"weights": "paper"}),
 }
 # Radii of galaxies in ground-based surveys, 0.2 to 1 arcsec on pixels of 0.2 arcsec.
 CONFIG = StampConfig(

@@ -107,7 +107,7 @@ def make_bank(fine: NDArray[np.float64], side: int, *, room: float = 1.5) -> Fil
         matched.astype(np.complex64),
         wiener.astype(np.complex64),
         round_psf.astype(np.complex64),
-        np.float32(width),
+        np.asarray(width, np.float32),
         np.sqrt(_sum(np.abs(linear) ** 2)).astype(np.float32),
         np.sqrt(heights).astype(np.float32),
     )
@@ -119,7 +119,9 @@ def reblurring(bank: FilterBank) -> NDArray[np.complex64]:
     return np.asarray(bank.psf * np.conj(bank.target) / (power + _GUARD**2), dtype=np.complex64)
 
 
-def filtered(images: NDArray[np.floating], *transfers: NDArray[np.complex64]) -> list[NDArray]:
+def filtered(
+    images: NDArray[np.floating], *transfers: NDArray[np.complex64]
+) -> list[NDArray[np.float32]]:
     """Return images after filters; beyond their borders there is nothing.
 
     Parameters

@@ -126,8 +126,13 @@ class PsfCae(Deconvolver):
         return (*super().layers(), chi, *((support,) if self.options.draws else ()))
 
     def fingerprint(self) -> dict[str, str]:
-        """Return weights, engine, precision and calibration."""
-        return {**self._network.fingerprint(), "calibration": self._calibration_digest}
+        """Return weights, engine, precision, calibration and, of the paper, its channels."""
+        channels = {} if self._channels is None else {"channels": self._channels.model_dump_json()}
+        return {
+            **self._network.fingerprint(),
+            "calibration": self._calibration_digest,
+            **channels,
+        }
 
     def deconvolve(self, frame: Frame) -> Deconvolution:
         """Return the image at the target PSF.

@@ -95,7 +95,9 @@ def draw_stamps(rng: np.random.Generator, *, held_out: bool = False) -> Stamps:
     fine = draw_psf(rng, _PSFS).psf.fine[0]
     width = half_maximum_width(fine[::FINER, ::FINER])
     count = PER_SAMPLE
-    snr = np.stack([np.exp(rng.uniform(*np.log(_SNR), count)) for _ in range(2)], axis=1)
+    snr = np.stack(
+        [np.exp(rng.uniform(np.log(_SNR[0]), np.log(_SNR[1]), count)) for _ in range(2)], axis=1
+    )
     snr[:, 1] = np.minimum(snr[:, 0] * np.exp(rng.normal(-0.5, 1.0, count)), _SNR[1])
     snr[rng.random(count) >= _NEIGHBOR, 1] = 0
     snr[rng.random(count) < _BLANK] = 0
