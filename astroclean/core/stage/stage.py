@@ -17,6 +17,7 @@ from astroclean.core.stage.needs import Identity, Needs, Provides
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Answer, StageResult
 from astroclean.core.stage.scope import WHOLE, Scope, chunk_of, measure, scope_of
+from astroclean.core.stage.tables import checked_tables
 from astroclean.errors import ContractError, StageError, SuspectWarning
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ class Stage(ABC):
     """Whether one color of a mosaic is a frame to it."""
     tables: ClassVar[frozenset[str]] = frozenset()
     """Names of the tables that the stage gives, in lower case; each is a file of its own."""
+    y_columns: ClassVar[tuple[str, ...]] = ()
+    """Columns of its tables that are y, in pixels of the frame that the hook gets; the first is in
+    every table and tells where the thing of a row lies. With them a stage with a ``halo`` may give
+    tables of chunks, too: of a chunk it lists whatever it finds there, by no number of its own. The
+    base class takes the rows of things that lie in the chunk's own rows, puts them in order of the
+    rows of the frame, and makes their y those of the whole frame. Without them, tables are of
+    the whole frame."""
     branch: ClassVar[str | None] = None
     """Layer that the result is, where it must not replace the science image."""
 
@@ -271,15 +279,11 @@ class Stage(ABC):
 
     def _applied(self, frame: Frame, answer: Any) -> StageResult:
         """Return the result of an answer, with its tables."""
-        undeclared = sorted(set(answer.tables) - self.tables)
-        if undeclared:
-            raise ContractError(
-                "a stage may only give the tables that it declares in `tables`",
-                where=f"{frame.frame_id}, stage '{self.name}'",
-                received=", ".join(undeclared),
-                remedy=FAULT,
-            )
-        return replace(self._apply(frame, answer), tables=dict(answer.tables))
+        where = f"{frame.frame_id}, stage '{self.name}'"
+        tables = checked_tables(
+            answer.tables, self.tables, frame, y_columns=self.y_columns, where=where
+        )
+        return replace(self._apply(frame, answer), tables=tables)
 
     def _require(self, frame: Frame) -> None:
         held = {"segmentation": frame.sources is not None and frame.sources.segmentation}

@@ -134,20 +134,21 @@ def faults_named(stage: Stage, frame_id: str, remarks: Remarks) -> Iterator[None
 def _advanced(
     state: FrameState, result: StageResult, stage: Stage, seconds: float, remarks: Remarks
 ) -> FrameState:
-    record = StageRecord(
-        name=stage.name,
-        plugin=stage.identity.plugin,
-        kind=stage.kind,
-        version=stage.identity.version,
-        outcome=str(result.outcome),
-        seconds=seconds,
-    )
+    chunk = chunk_of(state.frame)
+    layers = {
+        name: replace(layer, psf=chunk.of_whole(layer.psf)) for name, layer in result.layers.items()
+    }
+    psfs = {name: layer.psf for name, layer in layers.items()}
+    if result.frame.psf is not state.frame.psf:
+        psfs[""] = chunk.of_whole(result.frame.psf)
     said = Account(
-        records={stage.name: record},
+        records={stage.name: _record(stage, result, seconds)},
         metrics={stage.name: result.metrics},
         changes={stage.name: result.change},
         scores={stage.name: result.score} if result.score else {},
         remarks=remarks,
+        tables={stage.name: result.tables},
+        psfs={stage.name: psfs},
     )
     branches = stage.branch is not None
     branch = stage.branch if branches else state.branch
@@ -161,7 +162,17 @@ def _advanced(
         # A finer grid has no catalogue; that of the science image is not lost for it.
         sources=result.frame.sources if is_new else state.sources,
         sources_of=branch if is_new else state.sources_of,
-        layers=joined_layers(state.layers, placed_layers(result.layers, given)),
-        tables={**state.tables, **result.tables},
+        layers=joined_layers(state.layers, placed_layers(layers, given)),
         account=state.account + said,
+    )
+
+
+def _record(stage: Stage, result: StageResult, seconds: float) -> StageRecord:
+    return StageRecord(
+        name=stage.name,
+        plugin=stage.identity.plugin,
+        kind=stage.kind,
+        version=stage.identity.version,
+        outcome=str(result.outcome),
+        seconds=seconds,
     )
