@@ -11,9 +11,11 @@ from astropy.table import QTable
 from toy_runs import digests, hdu_names, write_fits
 
 import astroclean
-from astroclean.errors import NeedError
+from astroclean.errors import ContractError, NeedError
+from astroclean.registry.load import load_stage
 from astroclean.runner.plan.chunks import BASE_BYTES, BYTES_PER_PIXEL
 from astroclean.testing.contracts import DeconvolverContract
+from astroclean.testing.frames import synthetic_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +44,7 @@ def psf_cube(folder: Path) -> dict[str, Any]:
     """Write a PSF that is wider at the top, and return the table that names it."""
     y, x = np.indices((11, 11)) - 5
     planes = [np.exp(-(x**2 + y**2) / (2 * width**2)) for width in (1.0, 1.1, 1.3, 1.4)]
+    planes = [plane / plane.sum() for plane in planes]
     places = [(0.1, 0.2), (0.1, 89.7), (419.3, 0.2), (419.3, 89.7)]
     header = fits.Header({"OVERSAMP": 1, **{f"DET_YX{n}": str(p) for n, p in enumerate(places)}})
     fits.PrimaryHDU(np.stack(planes), header).writeto(folder / "psf.fits")
@@ -237,11 +240,21 @@ class TestCrisp(DeconvolverContract):
     flux_kept = 0.2
 
 
-@pytest.mark.parametrize("fault", ["halo", "psf"])
-def test_the_contract_finds_a_stage_whose_chunks_differ(fault: str) -> None:
-    from astroclean.registry.load import load_stage
-    from astroclean.testing.frames import synthetic_frame
+class TestContracts:
+    """They find a stage whose chunks differ."""
 
-    stage, frame = load_stage("toy-crisp", fault=fault), synthetic_frame(seed=7)
-    with pytest.raises(AssertionError):
-        TestCrisp().test_chunks_give_the_same_bytes(stage, frame)
+    frame = synthetic_frame(seed=7)
+
+    @pytest.mark.parametrize(("fault", "error"), [("halo", AssertionError), ("psf", ContractError)])
+    def test_of_image_and_psf(self, fault: str, error: type[Exception]) -> None:
+        stage = load_stage("toy-crisp", fault=fault)
+        with pytest.raises(error):
+            TestCrisp().test_chunks_give_the_same_bytes(stage, self.frame)
+
+    def test_of_a_table(self) -> None:
+        class Forgets(type(load_stage("toy-crisp"))):  # type: ignore[misc]
+            y_columns = ("y",)
+
+        assert len(Forgets().run(self.frame).tables["knots"]) > 10
+        with pytest.raises(AssertionError, match="top"):
+            TestCrisp().test_chunks_give_the_same_bytes(Forgets(), self.frame)

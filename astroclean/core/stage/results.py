@@ -137,7 +137,8 @@ class StageResult:
     frame: Frame
     """What the next stage gets."""
     layers: Mapping[str, Layer] = field(default_factory=dict)
-    """Images beside the frame, by name in capitals."""
+    """Images beside the frame, by name in capitals. Of a chunk, their PSFs have the positions that
+    they have in the larger frame."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     outcome: Outcome = Outcome.DONE
     score: Score | None = None

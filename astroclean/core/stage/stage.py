@@ -58,12 +58,9 @@ class Stage(ABC):
     tables: ClassVar[frozenset[str]] = frozenset()
     """Names of the tables that the stage gives, in lower case; each is a file of its own."""
     y_columns: ClassVar[tuple[str, ...]] = ()
-    """Columns of its tables that are y, in pixels of the frame that the hook gets; the first is in
-    every table and tells where the thing of a row lies. With them a stage with a ``halo`` may give
-    tables of chunks, too: of a chunk it lists whatever it finds there, by no number of its own. The
-    base class takes the rows of things that lie in the chunk's own rows, puts them in order of the
-    rows of the frame, and makes their y those of the whole frame. Without them, tables are of
-    the whole frame."""
+    """Columns of its tables that are y, the first that of the thing itself. With them tables may be
+    of chunks: the hook lists all that it finds, in pixels of the frame that it gets; the base class
+    takes the things of the chunk's own rows, in order of these, with y of the whole frame."""
     branch: ClassVar[str | None] = None
     """Layer that the result is, where it must not replace the science image."""
 
@@ -272,10 +269,12 @@ class Stage(ABC):
         return answer
 
     def _layers(self, frame: Frame, *given: Mapping[str, Any]) -> dict[str, Layer]:
-        """Return the layers of an answer, checked against those that the stage declares."""
+        """Return the layers of an answer, checked; PSFs with positions of the larger frame."""
         joined = {name: layer for layers in given for name, layer in layers.items()}
         where = f"{frame.frame_id}, stage '{self.name}'"
-        return checked_layers(joined, self.layers(), frame, where=where)
+        layers = checked_layers(joined, self.layers(), frame, where=where)
+        psf_of = chunk_of(frame).of_whole
+        return {name: replace(layer, psf=psf_of(layer.psf)) for name, layer in layers.items()}
 
     def _applied(self, frame: Frame, answer: Any) -> StageResult:
         """Return the result of an answer, with its tables."""

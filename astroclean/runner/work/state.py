@@ -48,7 +48,7 @@ class Account:
     tables: Mapping[str, Mapping[str, QTable]] = field(default_factory=dict)
     """Stage to what it lists, such as trails, by name; in pixels of the whole frame."""
     psfs: Mapping[str, Mapping[str, Psf | None]] = field(default_factory=dict)
-    """Stage to the PSFs that it gave: of layers by their names, and of the frame, which has none.
+    """Stage to the PSFs after it: of its layers by their names, and of the frame, which has none.
     Those of all chunks are that of the whole frame."""
 
     def __add__(self, other: Account) -> Account:
