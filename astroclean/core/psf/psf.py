@@ -122,7 +122,7 @@ class Psf:
         """Whether one stamp serves the whole frame."""
         return self.positions is None
 
-    @property
+    @cached_property
     def fwhm_pixels(self) -> float:
         """Full width at half maximum in pixels: of the circle with the area above half maximum.
 

@@ -60,12 +60,22 @@ def checked_stamp(stamp: NDArray[np.float64]) -> NDArray[np.float64]:
     return normalized
 
 
+_REACH = 12
+"""Pixels around the half maximum that its width depends on."""
+
+
 def half_maximum_width(stamp: NDArray[np.float64]) -> float:
     """Return the diameter, in pixels, of the circle with the area above half maximum."""
     from scipy.ndimage import zoom  # noqa: PLC0415 - optional extra
 
     factor = 5
-    fine = zoom(stamp, factor, order=3, grid_mode=True, mode="grid-constant")
+    lit = stamp >= stamp.max() / 2
+    box = []
+    for axis in (1, 0):
+        lines = np.flatnonzero(lit.any(axis=axis))
+        # So far from the edge a spline does not feel it any more.
+        box.append(slice(max(lines[0] - _REACH, 0), lines[-1] + _REACH + 1))
+    fine = zoom(stamp[tuple(box)], factor, order=3, grid_mode=True, mode="grid-constant")
     area = np.count_nonzero(fine >= fine.max() / 2) / factor**2
     return float(2 * np.sqrt(area / np.pi))
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import tomllib
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
-__all__ = ["Calibration", "Logistic", "calibration_beside"]
+__all__ = ["Calibration", "Logistic"]
 
 
 class Logistic(BaseModel):
@@ -73,16 +69,3 @@ class Calibration(BaseModel):
         part = self.profile_error * (1 - np.nan_to_num(star))
         shape = (part + self.blend_error * np.nan_to_num(blendedness)) * np.abs(flux)
         return np.asarray(np.hypot(self.error_scale * np.asarray(error), shape))
-
-
-def calibration_beside(card: Path) -> tuple[Calibration, str]:
-    """Return the calibration that lies beside the card of a finder, and its digest.
-
-    A network without one, such as one that was just trained, is taken as it is.
-    """
-    path = card.with_name(card.name.replace(".card.toml", ".calibration.toml"))
-    if not path.is_file():
-        return Calibration(), "none"
-    content = path.read_bytes()
-    told = Calibration.model_validate(tomllib.loads(content.decode("utf-8")))
-    return told, hashlib.sha256(content).hexdigest()

@@ -21,13 +21,14 @@ from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.results import Separation
 from astroclean.core.stage.scope import chunk_of
 from astroclean.errors import AstrocleanWarning, SuspectWarning
+from astroclean.inference.cards.beside import beside
 from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean.tiling.background import MeshSettings
 from astroclean.tiling.blocks import BlockGrid, is_near, is_own
 from astroclean.tiling.sky import SkySurvey
 from astroclean_pais.bands import Band, is_aligned, placed_in
-from astroclean_pais.calibration import calibration_beside
+from astroclean_pais.calibration import Calibration
 from astroclean_pais.catalogue import Found, catalogue_of
 from astroclean_pais.detect import Detections, detections_of, joined_detections
 from astroclean_pais.domain import tell_of_domain, unexplained
@@ -98,7 +99,7 @@ class PaisDeblender(Deblender):
         self._finder = StageNetwork(card, self.options)
         drawing = named_card(_CARDS, "pais", self.options.profiles)
         self._profile = StageNetwork(drawing, self.options)
-        self._calibration, self._calibration_digest = calibration_beside(card)
+        self._calibration, self._calibration_digest = beside(card, Calibration)
 
     def needs(self) -> Needs:
         """Return the PSF: what a source is depends on it. Bands may have pixels of their own."""

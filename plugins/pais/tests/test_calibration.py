@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from astroclean_pais.calibration import Calibration, Logistic, calibration_beside
+from astroclean_pais.calibration import Calibration, Logistic
+
+from astroclean.inference.cards.beside import beside
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -18,7 +20,7 @@ SCORES = np.linspace(0, 1, 101)
 
 
 def test_a_network_without_one_is_taken_as_it_is(tmp_path: Path) -> None:
-    told, digest = calibration_beside(tmp_path / "mine.card.toml")
+    told, digest = beside(tmp_path / "mine.card.toml", Calibration)
     assert (told, digest) == (Calibration(), "none")
     np.testing.assert_allclose(told.detection(SCORES), SCORES, atol=1e-5)
     errors = np.array([1.0, 2.0])
@@ -30,13 +32,13 @@ def test_a_network_without_one_is_taken_as_it_is(tmp_path: Path) -> None:
 def test_the_file_beside_a_card_is_read_and_its_digest_told(tmp_path: Path) -> None:
     path = tmp_path / "mine.calibration.toml"
     path.write_text("threshold = 0.25\nerror_scale = 1.5\n[star]\nslope = 2.0\n", "utf-8")
-    told, digest = calibration_beside(tmp_path / "mine.card.toml")
+    told, digest = beside(tmp_path / "mine.card.toml", Calibration)
     assert (told.threshold, told.error_scale, told.star.slope) == (0.25, 1.5, 2.0)
     path.write_text("threshold = 0.26\n", "utf-8")
-    assert calibration_beside(tmp_path / "mine.card.toml")[1] not in {digest, "none"}
+    assert beside(tmp_path / "mine.card.toml", Calibration)[1] not in {digest, "none"}
     path.write_text("treshold = 0.25\n", "utf-8")
     with pytest.raises(ValidationError, match="treshold"):
-        calibration_beside(tmp_path / "mine.card.toml")
+        beside(tmp_path / "mine.card.toml", Calibration)
 
 
 @given(st.floats(0.1, 5), st.floats(-4, 4))

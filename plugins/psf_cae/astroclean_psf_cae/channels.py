@@ -37,6 +37,9 @@ _FLOOR = 2.0
 """Least local scale, noise of the matched image."""
 _MOST = 60.0
 """Planes are limited to it."""
+_BRIGHT = {"rounded": 6.8, "snr": 5.25}
+"""What these planes are limited to: the S/N of the brightest sources that the network knows. Of
+brighter ones the others, which are relative, tell the shape."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +103,12 @@ def seen_of(
     scale = (local * _plane(bank.sharpening)).astype(np.float32)
     depth = np.broadcast_to(_plane(np.log(bank.width / 4)), images.shape)
     planes = [
-        np.arcsinh(round_image / (_plane(levels[..., 0]) * sigma)),
+        np.minimum(np.arcsinh(round_image / (_plane(levels[..., 0]) * sigma)), _BRIGHT["rounded"]),
         matched / scale,
         sharp / scale,
         second / scale,
         *(left[:, number] / scale for number in range(len(STRENGTHS))),
-        np.log(local / floor),
+        np.minimum(np.log(local / floor), _BRIGHT["snr"]),
         depth,
         valid,
     ]

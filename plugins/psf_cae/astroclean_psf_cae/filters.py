@@ -6,7 +6,9 @@ brought to a round Gaussian PSF. What is left of it is in the noise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import bisect
+import functools
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +18,19 @@ from astroclean.core.psf.stamp import FINER, half_maximum_width
 from astroclean.core.psf.transform import angular_frequencies, psf_transform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["STRENGTHS", "TARGET_FWHM", "FilterBank", "filtered", "make_bank", "target_psf"]
+__all__ = [
+    "STRENGTHS",
+    "TARGET_FWHM",
+    "FilterBank",
+    "filtered",
+    "make_bank",
+    "reblurring",
+    "target_psf",
+]
 
 TARGET_FWHM = 2.0
 """Full width at half maximum of the target PSF, pixels, before the pixel's own width: a Gaussian
@@ -32,6 +44,7 @@ The filter ``conj(P) / (|P|^2 + guard^2)`` never multiplies by more than half of
 _MOST_GAIN = 1.6
 """By how much rounding may multiply any frequency; the width of the round PSF follows from it."""
 _WIDTHS = np.geomspace(0.9, 2.5, 40)
+_REFERENCE = 64
 _SIGMA = 1 / np.sqrt(8 * np.log(2))
 
 
@@ -62,10 +75,13 @@ class FilterBank:
     sharpening: NDArray[np.float32]
     """(...,): root of the height of a star under the target PSF over that after ``matched``."""
 
-    @property
-    def count(self) -> int:
-        """Samples along a side of the transformed images."""
-        return int(self.psf.shape[-2])
+    @classmethod
+    def stacked(cls, banks: Sequence[FilterBank]) -> FilterBank:
+        """Return the filters of several PSFs, one for each image; all for one size."""
+        if len(banks) == 1:
+            return banks[0]
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.stack([getattr(bank, name) for bank in banks]) for name in names))
 
 
 def target_psf() -> Psf:
@@ -89,12 +105,11 @@ def make_bank(fine: NDArray[np.float64], side: int, *, room: float = 1.5) -> Fil
     count = psf.shape[0]
     ky, kx = angular_frequencies(count, samples=1)
     square = ky**2 + kx**2
-    target = psf_transform(target_psf().fine[0], side, samples=1, room=room)
+    target = _target_transform(side, room)
     power = np.abs(psf) ** 2
     inverse = np.conj(psf) / (power + _GUARD**2)
-    width, round_psf = _round_psf(
-        np.sqrt(power), square, half_maximum_width(fine[::FINER, ::FINER])
-    )
+    width = _round_width(fine)
+    round_psf = np.exp(-0.5 * square * (width * _SIGMA) ** 2)
     rounding = inverse * round_psf
     matched = rounding * round_psf
     strengths = np.array(STRENGTHS, np.float32)[:, np.newaxis, np.newaxis]
@@ -112,6 +127,12 @@ def make_bank(fine: NDArray[np.float64], side: int, *, room: float = 1.5) -> Fil
         np.sqrt(_sum(np.abs(linear) ** 2)).astype(np.float32),
         np.sqrt(heights).astype(np.float32),
     )
+
+
+def reblurring(bank: FilterBank) -> NDArray[np.complex64]:
+    """Return the transfer function that takes the target PSF to that of the image."""
+    power = np.abs(bank.target) ** 2
+    return np.asarray(bank.psf * np.conj(bank.target) / (power + _GUARD**2), dtype=np.complex64)
 
 
 def filtered(images: NDArray[np.floating], *transfers: NDArray[np.complex64]) -> list[NDArray]:
@@ -136,16 +157,29 @@ def filtered(images: NDArray[np.floating], *transfers: NDArray[np.complex64]) ->
     return [irfft2(spectra * one, s=(count, count))[..., :ny, :nx] for one in transfers]
 
 
-def _round_psf(
-    modulus: NDArray[np.floating], square: NDArray[np.floating], fwhm: float
-) -> tuple[float, NDArray[np.floating]]:
-    """Return the narrowest Gaussian that no frequency must be multiplied up to much for."""
+@functools.lru_cache(maxsize=16)
+def _target_transform(side: int, room: float) -> NDArray[np.complex64]:
+    return psf_transform(target_psf().fine[0], side, samples=1, room=room)
+
+
+def _round_width(fine: NDArray[np.float64]) -> float:
+    """Return the width of the narrowest Gaussian that no frequency is multiplied up too much for.
+
+    It is found on one grid, so that it does not depend on the size of the images.
+    """
+    modulus = np.abs(psf_transform(fine, _REFERENCE, samples=1))
+    ky, kx = angular_frequencies(modulus.shape[0], samples=1)
     seen = np.maximum(modulus, _GUARD)
-    for width in fwhm * _WIDTHS:
-        gauss = np.exp(-0.5 * square * (width * _SIGMA) ** 2)
-        if float((gauss / seen).max()) <= _MOST_GAIN:
-            break
-    return float(width), gauss
+    fwhm = half_maximum_width(fine[::FINER, ::FINER])
+    square = ky**2 + kx**2
+
+    def is_wide(number: int) -> bool:
+        gauss = np.exp(-0.5 * square * (fwhm * _WIDTHS[number] * _SIGMA) ** 2)
+        return bool((gauss / seen).max() <= _MOST_GAIN)
+
+    # The wider the Gaussian, the less is multiplied up.
+    number = bisect.bisect_left(range(len(_WIDTHS) - 1), True, key=is_wide)
+    return float(fwhm * _WIDTHS[number])
 
 
 def _sum(power: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -15,7 +15,8 @@ from astroclean.simulate.galaxy_library import GalaxyLibrary, build_galaxies
 from astroclean.simulate.psfs import PsfRange, draw_psf
 from astroclean_psf_cae.channels import seen_of
 from astroclean_psf_cae.filters import make_bank, target_psf
-from astroclean_psf_cae.spergel import fit_spergel, spergel_images
+from astroclean_psf_cae.spergel import spergel_images
+from astroclean_psf_cae.spergel_fit import fit_spergel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,0 +1,241 @@
+"""Profiles fitted to the sources of a region, each with its neighbors taken off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astroclean.core.image.arrays import add_box, overlap
+from astroclean.core.psf.transform import psf_transform
+from astroclean_psf_cae.filters import target_psf
+from astroclean_psf_cae.spergel import spergel_images
+from astroclean_psf_cae.spergel_fit import SpergelFit, fit_spergel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean_psf_cae.region import Region
+
+    Image = NDArray[np.float32]
+
+__all__ = ["Fits", "Light", "Targets", "fit_again", "fit_sources"]
+
+_SIDE, _LARGE_SIDE = 64, 128
+"""Pixels along the stamp of a source, and of one that does not fit into it."""
+_LARGE = 7.0
+"""Half-light radius from which a source gets the larger stamp, pixels."""
+_LEAST_SNR = 3.0
+"""S/N of a fit from which its profile is drawn; what networks see of fainter sources is the image
+alone."""
+_MORE = 3
+"""Iterations of a fit that begins with one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """Images of sources on a region, each in a box that may reach beyond it."""
+
+    images: tuple[Image, ...]
+    """n images."""
+    origins: tuple[tuple[int, int], ...]
+    """(y, x) of the first pixel of each."""
+
+    def taken(self, rows: NDArray[np.integer]) -> Light:
+        """Return some of them."""
+        return Light(
+            tuple(self.images[row] for row in rows), tuple(self.origins[row] for row in rows)
+        )
+
+    def total(self, shape: tuple[int, int]) -> Image:
+        """Return the sum of all, (ny, nx)."""
+        image = np.zeros(shape)
+        for one, origin in zip(self.images, self.origins, strict=True):
+            add_box(image, one, origin)
+        return image.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Sources to fit, in pixels of a region."""
+
+    rows: NDArray[np.intp]
+    """(n,) of the catalogue."""
+    places: NDArray[np.float64]
+    """(n, 2): (y, x)."""
+    models: Light | None = None
+    """Light of each by a deblender, by which neighbors are taken off; None: by the fits."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def taken(self, rows: NDArray[np.integer]) -> Targets:
+        """Return some of them."""
+        models = None if self.models is None else self.models.taken(rows)
+        return Targets(self.rows[rows], self.places[rows], models)
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """Profiles of the sources of a region."""
+
+    rows: NDArray[np.intp]
+    """(n,) of the catalogue."""
+    profiles: SpergelFit
+    """Places are told from `middles`."""
+    middles: NDArray[np.intp]
+    """(n, 2): pixel (y, x) of the region in the middle of the stamp of each."""
+    sides: NDArray[np.intp]
+    """(n,) of the stamps, pixels."""
+    blurred: Light
+    """As the region shows them."""
+    sharp: Light
+    """At the target PSF."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def places(self) -> NDArray[np.float64]:
+        """(n, 2): (y, x) in pixels of the region."""
+        return np.asarray(self.profiles.values[:, :2] + self.middles)
+
+
+def fit_sources(region: Region, targets: Targets) -> Fits:
+    """Fit a profile to each source.
+
+    Parameters
+    ----------
+    region : Region
+        Not modified.
+    targets : Targets
+        Its sources.
+
+    Returns
+    -------
+    Fits
+        In the order of the targets. Without models of a deblender all are fitted twice, the second
+        time without what the first found of the others; with them, those are fitted twice that need
+        a larger stamp.
+    """
+    middles = np.rint(targets.places).astype(np.intp)
+    offsets = targets.places - middles
+    work = _Work(region, middles)
+    small = np.full(len(targets), _SIDE)
+    profiles = work.fitted(small, offsets, targets.models)
+    sides = np.where(profiles.radius > _LARGE, _LARGE_SIDE, small)
+    if targets.models is None:
+        others = work.drawn(targets.rows, profiles, sides).blurred
+        profiles = work.fitted(sides, offsets, others)
+    elif (sides > _SIDE).any():
+        profiles = work.fitted(sides, offsets, targets.models)
+    return work.drawn(targets.rows, profiles, sides)
+
+
+def fit_again(region: Region, fits: Fits) -> Fits:
+    """Fit the sources of a region anew, with other noise, beginning with a fit.
+
+    Parameters
+    ----------
+    region : Region
+        With other data than the one that was fitted.
+    fits : Fits
+        Of the same pixels.
+    """
+    work = _Work(region, fits.middles)
+    values = fits.profiles.values
+    profiles = work.fitted(fits.sides, values[:, :2], fits.blurred, start=values)
+    return work.drawn(fits.rows, profiles, fits.sides)
+
+
+class _Work:
+    """Fits on the stamps around some pixels of a region."""
+
+    def __init__(self, region: Region, middles: NDArray[np.intp]) -> None:
+        self._region = region
+        self._middles = middles
+        self._kept: dict[tuple[int, ...], NDArray[np.complex64]] = {}
+
+    def fitted(
+        self,
+        sides: NDArray[np.intp],
+        offsets: NDArray[np.float64],
+        light: Light | None,
+        *,
+        start: NDArray[np.float64] | None = None,
+    ) -> SpergelFit:
+        """Return the fit to each source, where ``light`` of the others is taken off."""
+        region, count = self._region, len(sides)
+        rest = region.data if light is None else region.data - light.total(region.shape)
+        parts, order = [], []
+        for side in np.unique(sides):
+            rows = np.flatnonzero(sides == side)
+            images = np.stack([self._cut(rest, row, int(side)) for row in rows])
+            weights = np.stack([self._cut(region.weights, row, int(side)) for row in rows])
+            if light is not None:
+                for image, row in zip(images, rows, strict=True):
+                    corner = self._middles[row] - side // 2
+                    y, x = np.array(light.origins[row]) - corner
+                    add_box(image, light.images[row], (int(y), int(x)))
+            fit = fit_spergel(
+                images,
+                weights,
+                self._psf(rows, int(side)),
+                offsets[rows],
+                fwhm=region.fwhm,
+                **({} if start is None else {"start": start[rows], "iterations": _MORE}),
+            )
+            parts.append(fit)
+            order.append(rows)
+        sorting = np.argsort(np.concatenate(order)) if count else np.zeros(0, np.intp)
+        return SpergelFit.joined(parts).taken(sorting)
+
+    def drawn(self, rows: NDArray[np.intp], profiles: SpergelFit, sides: NDArray[np.intp]) -> Fits:
+        """Return profiles with their images."""
+        blurred: list[Image] = [np.zeros((0, 0), np.float32)] * len(sides)
+        sharp = list(blurred)
+        for side in np.unique(sides):
+            some = np.flatnonzero(sides == side)
+            # Of a source that does not stand out there is nothing to see.
+            values = profiles.taken(some).where(profiles.snr[some] >= _LEAST_SNR).values
+            under = spergel_images(values, self._psf(some, int(side)), int(side))
+            at_target = spergel_images(values, self._target(int(side)), int(side))
+            for row, first, second in zip(some, under, at_target, strict=True):
+                blurred[row], sharp[row] = first, second
+        corners = self._middles - sides[:, np.newaxis] // 2
+        origins = tuple((int(y), int(x)) for y, x in corners)
+        return Fits(
+            rows,
+            profiles,
+            self._middles,
+            sides,
+            Light(tuple(blurred), origins),
+            Light(tuple(sharp), origins),
+        )
+
+    def _cut(self, image: Image, row: int, side: int) -> Image:
+        """Return the stamp of a source; 0 beyond the region."""
+        y, x = self._middles[row] - side // 2
+        stamp = np.zeros((side, side), np.float32)
+        inside, own = overlap((int(y), int(x)), stamp.shape, image.shape)
+        stamp[own] = image[inside]
+        return stamp
+
+    def _target(self, side: int) -> NDArray[np.complex64]:
+        if (side,) not in self._kept:
+            self._kept[side,] = psf_transform(target_psf().fine[0], side, samples=1)
+        return self._kept[side,]
+
+    def _psf(self, rows: NDArray[np.intp], side: int) -> NDArray[np.complex64]:
+        """Return the transform of the PSF: one where it is constant, else of each source."""
+        if self._region.psf.is_constant:
+            return self._psf_at(0, 0, side)
+        return np.stack([self._psf_at(int(y), int(x), side) for y, x in self._middles[rows]])
+
+    def _psf_at(self, y: int, x: int, side: int) -> NDArray[np.complex64]:
+        if (side, y, x) not in self._kept:
+            top, left = self._region.origin
+            fine = self._region.psf.fine_at(left + x, top + y)
+            self._kept[side, y, x] = psf_transform(fine, side, samples=1)
+        return self._kept[side, y, x]
