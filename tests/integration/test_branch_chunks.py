@@ -85,18 +85,17 @@ def done(
 
 
 @pytest.mark.parametrize(
-    "stages",
+    ("stages", "varies"),
     [
-        ["toy-crisp"],
-        ["toy-local-bright", "toy-crisp", "toy-local-bright"],
-        ["saturation", "toy-crisp", "saturation", "toy-local-bright"],
-        ["toy-crisp", "interpolate"],
-        ["toy-lights", "toy-crisp", "toy-lights"],
-        ["toy-crisp", "saturation", "toy-lights", "toy-source-mask"],
+        (["toy-crisp"], True),
+        (["toy-local-bright", "toy-crisp", "toy-local-bright"], False),
+        (["saturation", "toy-crisp", "saturation", "toy-local-bright"], True),
+        (["toy-crisp", "interpolate"], False),
+        (["toy-lights", "toy-crisp", "toy-lights"], True),
+        (["toy-crisp", "saturation", "toy-lights", "toy-source-mask"], True),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-@pytest.mark.parametrize("varies", [False, True])
 def test_deconvolved_in_chunks_is_deconvolved_whole(
     tmp_path: Path, stages: list[str], varies: bool
 ) -> None:
@@ -114,8 +113,11 @@ def test_deconvolved_in_chunks_is_deconvolved_whole(
         assert ("DET_YX2" in hdus["DECONV_PSF"].header) == varies
 
 
-@pytest.mark.parametrize("after", [[], ["toy-local-bright"], ["saturation"]])
-@pytest.mark.parametrize("form", ["float32", "int16", "fz"])
+@pytest.mark.parametrize(
+    ("form", "after"),
+    [("float32", []), ("int16", ["toy-local-bright"]), ("fz", ["saturation"])],
+    ids=["float32", "int16", "fz"],
+)
 def test_what_replaces_the_science_image(tmp_path: Path, form: str, after: list[str]) -> None:
     """All of its pixels, whether an earlier stage changed any of them or none."""
     image = scene(dtype="int16" if form == "int16" else "float32")
@@ -160,7 +162,7 @@ def test_bands_side_by_side(tmp_path: Path) -> None:
     assert done(tmp_path / "cut", inputs, stages, bands=bands, rows=150) == whole
 
 
-@pytest.mark.parametrize("rows", [7, 8, 41, 130])
+@pytest.mark.parametrize("rows", [7, 130])
 def test_a_thing_between_two_chunks_has_one_row(tmp_path: Path, rows: int) -> None:
     """In order of its place, which is that in the frame; all knots lie half way between rows."""
     path = write_fits(tmp_path / "x.fits", scene(), **CCD)
