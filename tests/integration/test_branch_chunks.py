@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import astroclean
 from astroclean.errors import ContractError, NeedError
 from astroclean.registry.load import load_stage
 from astroclean.runner.plan.chunks import BASE_BYTES, BYTES_PER_PIXEL
+from astroclean.runner.work.state import Account, FrameState
+from astroclean.runner.work.states import load_states, save_states
 from astroclean.testing.contracts import DeconvolverContract
 from astroclean.testing.frames import synthetic_frame
 
@@ -260,3 +263,16 @@ class TestContracts:
         assert len(Forgets().run(self.frame).tables["knots"]) > 10
         with pytest.raises(AssertionError, match="top"):
             TestCrisp().test_chunks_give_the_same_bytes(Forgets(), self.frame)
+
+
+def test_a_saved_state_keeps_the_tables_of_its_stages(tmp_path: Path) -> None:
+    """Each under the name of its stage."""
+    state = FrameState(synthetic_frame(seed=7))
+    given = load_stage("toy-crisp").run(state.frame)
+    state = replace(state, account=Account(tables={"crisp": given.tables}))
+    save_states(tmp_path / "state.npz", {"": state}, scratch=tmp_path)
+    again = load_states(tmp_path / "state.npz", {"": state.frame})[""].account.tables
+    table, kept = given.tables["knots"], again["crisp"]["knots"]
+    assert len(table) > 10
+    for name in ("x", "y", "top", "peak"):
+        np.testing.assert_array_equal(kept[name], table[name])
