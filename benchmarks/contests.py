@@ -118,7 +118,10 @@ CONTESTS = (
         "deconvolve",
         "deconvolve",
         "stamps",
-        _plain("richardson-lucy", "wiener", "parametric"),
+        (
+            *_plain("richardson-lucy", "wiener"),
+            Entry("parametric", "parametric", {"target_fwhm": 2.0}),
+        ),
         40,
         (64, 64),
     ),

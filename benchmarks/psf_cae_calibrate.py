@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/psf_cae_calibrate.py --first 70000 --count 600
 
 Stamps are those of simulator ``stamps``, all families, of seeds that no evaluation has. Errors are
-scaled, and get a floor, so that 68 and 95 % of them hold in the fainter and the brighter half alike;
+scaled, and get a floor, so that 68 and 95 % hold in the fainter and the brighter half alike;
 fluxes are corrected by the mean of recovered over true at their S/N.
 """
 
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import astroclean_psf_cae
 import numpy as np
+from astroclean.evaluation.target import true_image
 from astroclean_psf_cae.calibration import Calibration, ErrorScale
 from astroclean_psf_cae.renormalize import fitted_flux_correction
 from astroclean_psf_cae.stage import PsfCae, PsfCaeOptions
 
 from astroclean.evaluation.metrics.deconvolve import shape_of
-from astroclean.evaluation.target import true_image
 from astroclean.simulate.galaxies import GalaxyRange
 from astroclean.simulate.held_out import EVERY_KIND
 from astroclean.simulate.stamps import StampConfig, simulate_stamp

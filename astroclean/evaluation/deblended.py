@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from astroclean.core.sources.blendedness import blendedness
 from astroclean.core.sources.shares import model_image
 from astroclean.core.sources.sources import SourceStamp
 from astroclean.errors import ConfigurationError
+from astroclean.evaluation.columns import Columns
 from astroclean.evaluation.light import light_of, own_and_total, source_snr
 from astroclean.evaluation.matching import (
     WANTED_SNR,
@@ -51,22 +52,8 @@ _BLEND_PROBABILITY = "blend_probability"
 """Column of a catalogue: probability that an entry is several sources."""
 
 
-class _Columns:
-    """Arrays of one length, one value a row."""
-
-    def where(self, kept: NDArray[np.bool_]) -> Self:
-        """Return some of the rows."""
-        return replace(self, **{f.name: getattr(self, f.name)[kept] for f in fields(self)})  # type: ignore[type-var, arg-type]
-
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """Return the rows of all parts."""
-        names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-
 @dataclass(frozen=True, eq=False)
-class Fates(_Columns):
+class Fates(Columns):
     """Of true sources: what they are, and how each fared; NaN where that is not known."""
 
     snr: NDArray[np.float64]
@@ -92,7 +79,7 @@ class Fates(_Columns):
 
 
 @dataclass(frozen=True, eq=False)
-class Entries(_Columns):
+class Entries(Columns):
     """Of the entries of a catalogue."""
 
     genuine: NDArray[np.bool_]

@@ -1,25 +1,22 @@
-"""How deconvolvers are scored: against the image before the PSF."""
+"""How deconvolvers are scored: against the true image at a narrow PSF."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.sources.blendedness import blendedness
-from astroclean.errors import ConfigurationError
 from astroclean.evaluation.binning import class_quantiles
+from astroclean.evaluation.deconvolved import QUANTITIES, Deconvolved, Images, Recovered, compared
 from astroclean.evaluation.evaluation import nothing_to_inject
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
-from astroclean.evaluation.light import light_of, own_and_total, source_snr
-from astroclean.evaluation.metrics.deblend import scatter
-from astroclean.evaluation.metrics.deconvolve import Shape, psf_leak, psnr, shape_of, ssim
+from astroclean.evaluation.metrics.deconvolve import paired_leak, shape_slope
+from astroclean.evaluation.metrics.recovery import Coverage, share_within, snr_classes
 from astroclean.evaluation.metrics.remove import spread
 from astroclean.evaluation.table import Column, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,51 +27,78 @@ if TYPE_CHECKING:
 
 __all__ = ["DeconvolveEvaluation"]
 
-_MOST_SOURCES = 50
-_ALONE = 0.05
-"""Blendedness up to which moments are those of one source."""
-_LEAST_RADIUS = 3.0
+_CLASSES = ("blank", "low", "medium", "high")
+_FAINTEST = 3.0
+"""Recovered S/N from which a stamp has a source: the least of those that `stamps` draws."""
+_FEWEST = 9
+"""Sources that are sorted into terciles."""
 _SNR_EDGES = (0.0, 10.0, 30.0, 100.0, np.inf)
-_CLASSES = Axis("S/N of the source", names=("< 10", "10-30", "30-100", "> 100"))
+_SNR = Axis("S/N of the source", names=("< 10", "10-30", "30-100", "> 100"))
 _LIGHT = Axis("S/N of the light in the frame", 1.0, 1e4, "log")
 _GAIN = Axes("Gain of PSNR", _LIGHT, Axis("PSNR after - before [dB]"))
 _SSIM = Axes("Structural similarity", _LIGHT, Axis("SSIM with the truth"))
-_SIZE = Axes("Size", _CLASSES, Axis("size / true size - 1", -0.5, 0.5))
-_SHAPE = Axes("Ellipticity", _CLASSES, Axis("|e - true e|", 0.0, 0.5))
-
-
-@dataclass(frozen=True, eq=False)
-class _Measured:
-    """What is kept of one frame."""
-
-    psnr: float
-    psnr_before: float
-    ssim: float
-    size_error: NDArray[np.float64]
-    shape_error: NDArray[np.complex128]
-    psf_shape: NDArray[np.complex128]
-    source_snr: NDArray[np.float64]
-    snr: float
-    """Of all light in the frame, for the best weights; NaN where the scene does not tell it."""
+_FLUX = Axes("Flux", _SNR, Axis("flux / true flux - 1", -0.5, 0.5))
+_SIZE = Axes("Size", _SNR, Axis("size / true size - 1", -0.5, 0.5))
+_SHAPE = Axes("Ellipticity", _SNR, Axis("|e - true e|", 0.0, 0.5))
+_SLOPE = Axes(
+    "Ellipticity against truth",
+    Axis("true e1, e2", -0.8, 0.8),
+    Axis("e1, e2, mean", -0.8, 0.8),
+)
+_SLOPE_BINS = np.linspace(-0.8, 0.8, 9)
+_STATED = (("flux", ("flux",)), ("place", ("x", "y")), ("e", ("e1", "e2")), ("size", ("size",)))
 
 
 class DeconvolveEvaluation:
-    """Images against the true one before the PSF, pixel by pixel and by moments.
+    """Images against the true one at the target PSF, a Gaussian of 2 pixels.
 
-    Moments are measured at the brightest 50 true sources that stand alone (blendedness below
-    0.05), in the result and in the truth alike, under one Gaussian weight as wide as the PSF.
+    A result that states a narrower PSF is convolved with what that lacks. Pixels of one that states
+    another PSF than the target are compared as they are and convolved with the target, and the
+    better PSNR counts. They are compared in units of the range of the truth, so that all stamps
+    count alike, and each image less its median: the level of the sky is not judged.
+
+    Moments are measured at the 50 brightest true sources that stand alone (blendedness below 0.05),
+    in result and truth alike, under a Gaussian weight whose standard deviation is the FWHM of the
+    frame's PSF, at least 3 pixels. Fluxes are sums in a circle of three true sizes, but at least 4
+    pixels. Low, medium and high are terciles of the S/N of the best fit in the frame, given where
+    frames show one source each. The recovered S/N is the true one times recovered over true flux;
+    of an empty stamp it is the flux over that of a source as wide as the one that was left out, at
+    S/N 1. Below 3 a stamp counts as blank.
     """
 
     simulator = "stamps"
     columns = (
-        Column("PSNR", "10 log10(range^2 / mean square error)", "dB", ".2f"),
+        Column("frames", "frames whose pixels are compared", form=".0f"),
+        Column("PSNR", "10 log10(range^2 / mean square error) at the target PSF", "dB", ".2f"),
         Column("gain", "PSNR less that of the frame before", "dB", ".2f"),
-        Column("SSIM", "structural similarity with the truth"),
-        Column("sources", "sources whose moments were measured", form=".0f"),
-        Column("size", "size over true size - 1, median"),
-        Column("size scatter", "1.4826 median absolute deviation of that"),
-        Column("ellipticity", "|e - true e|, median"),
-        Column("leak", "slope of e - true e against the ellipticity of the PSF"),
+        Column("1-SSIM", "1 less structural similarity with the truth", form=".4f"),
+        Column("spurious", "groups of pixels above the truth by 5 errors, a frame", form=".2f"),
+        Column("sources", "sources whose moments were asked for", form=".0f"),
+        Column("lost", "share of them without moments in the result"),
+        Column("flux", "flux over true flux - 1, mean"),
+        Column("flux RMS", "root of the mean square of that"),
+        Column("size", "size over true size - 1, mean"),
+        Column("size RMS", "root of the mean square of that"),
+        Column("abs e", "|e| - |true e|, mean"),
+        Column("abs e RMS", "root of the mean square of that"),
+        Column("e RMS", "root of the mean square of e - true e, of a component"),
+        Column("slope", "slope of e on true e; below 1: shrunk"),
+        Column("leak", "share of the PSF's ellipticity in that of sources, from pairs", form=".4f"),
+        Column("as blank", "share of the class whose recovered S/N is below 3"),
+        *(
+            Column(f"as {name}", f"share of the class whose recovered S/N is {name}")
+            for name in _CLASSES[1:]
+        ),
+        Column("accuracy", "share that is recovered in its own class"),
+        Column("pixels 68", "share of pixels within the stated interval of 68 percent"),
+        Column("pixels 95", "the same of 95 percent"),
+        Column("lit 68", "the same of 68 percent where the true light is above the noise"),
+        Column("lit 95", "the same of 95 percent"),
+        *(
+            Column(f"{name} {level}", f"the same of {level} percent, of the moments stated: {name}")
+            for name, _ in _STATED
+            for level in (68, 95)
+        ),
     )
 
     def present(self, scene: Scene, stage: Stage) -> Frame:  # noqa: ARG002 - alike for all
@@ -85,120 +109,136 @@ class DeconvolveEvaluation:
         """Raise: nobody knows what a real frame is without its PSF."""
         raise nothing_to_inject(frame, "no truth for `deconvolve`")
 
-    def measure(self, trial: Trial) -> _Measured:
-        """Compare image and moments."""
-        sharp = trial.scene.sharp
-        if sharp is None:
-            raise ConfigurationError(
-                f"{trial.frame.frame_id}: the scene does not tell the image before the PSF"
+    def measure(self, trial: Trial) -> Deconvolved:
+        """Compare pixels and moments."""
+        return compared(trial)
+
+    def rows(self, measured: Sequence[Deconvolved]) -> list[Row]:
+        """Return a row for all, and one for empty stamps and each tercile of S/N."""
+        if not measured:
+            return []
+        images = Images.joined([one.images for one in measured])
+        sources = Recovered.joined([one.sources for one in measured])
+        rows = [Row("all", {**_of_images(images), **_of_sources(sources)})]
+        if len(images.snr) != len(sources.snr):  # terciles of sources are none of frames
+            return rows
+        edges = _edges(sources)
+        if edges is None:
+            return rows
+        true = _true_classes(sources, edges)
+        found = snr_classes(sources.found, edges)
+        rows[0] = Row("all", {**rows[0].values, "accuracy": float(np.mean(true == found))})
+        for index, inside in _members(true):
+            values = {**_of_images(images.where(inside)), **_of_sources(sources.where(inside))}
+            shares = np.bincount(found[inside], minlength=len(_CLASSES)) / inside.sum()
+            values |= {
+                f"as {name}": float(share) for name, share in zip(_CLASSES, shares, strict=True)
+            }
+            rows.append(Row(_CLASSES[index], {**values, "accuracy": float(shares[index])}))
+        return rows
+
+    def panels(self, measured: Sequence[Deconvolved]) -> list[Panel]:
+        """Return PSNR and SSIM of each frame by its S/N, moments by S/N, shapes by true shapes."""
+        if not measured:
+            return []
+        images = Images.joined([one.images for one in measured])
+        sources = Recovered.joined([one.sources for one in measured])
+        snr, lit = tuple(images.snr), sources.where(sources.snr != 0)
+        gain = tuple(images.psnr - images.before)
+        boxes = [
+            Panel(axes, (Boxes(class_quantiles(values, lit.snr, _SNR_EDGES)),))
+            for axes, values in (
+                (_FLUX, lit.flux),
+                (_SIZE, lit.size),
+                (_SHAPE, np.abs(lit.shape_error)),
             )
-        data = trial.result.frame.data
-        before = psnr(trial.frame.data, sharp)
-        moments = _moments(trial, data, sharp)
-        snr = _light_snr(trial.scene)
-        return _Measured(psnr(data, sharp), before, ssim(data, sharp), *moments, snr)
-
-    def rows(self, measured: Sequence[_Measured]) -> list[Row]:
-        """Return one row: means over frames, medians over sources."""
-        if not measured:
-            return []
-        size, shape, psf = (
-            np.concatenate([getattr(one, name) for one in measured])
-            for name in ("size_error", "shape_error", "psf_shape")
-        )
-        before = spread([one.psnr - one.psnr_before for one in measured]).mean
-        values = {
-            "PSNR": spread([one.psnr for one in measured]).mean,
-            "gain": before,
-            "SSIM": spread([one.ssim for one in measured]).mean,
-            "sources": float(np.count_nonzero(np.isfinite(size))),
-            "size": spread(size).median,
-            "size scatter": scatter(size),
-            "ellipticity": spread(np.abs(shape)).median,
-            "leak": psf_leak(shape, psf),
-        }
-        return [Row("all", values)]
-
-    def panels(self, measured: Sequence[_Measured]) -> list[Panel]:
-        """Return PSNR and SSIM of each frame against its S/N, and moments by S/N of sources."""
-        if not measured:
-            return []
-        snr = tuple(one.snr for one in measured)
-        gain = tuple(one.psnr - one.psnr_before for one in measured)
-        similar = tuple(one.ssim for one in measured)
-        size, shape, of_source = (
-            np.concatenate([getattr(one, name) for one in measured])
-            for name in ("size_error", "shape_error", "source_snr")
-        )
+        ]
         panels = [
             Panel(_GAIN, (Curve(snr, gain, joined=False),)),
-            Panel(_SSIM, (Curve(snr, similar, joined=False),)),
-            Panel(_SIZE, (Boxes(class_quantiles(size, of_source, _SNR_EDGES)),)),
-            Panel(_SHAPE, (Boxes(class_quantiles(np.abs(shape), of_source, _SNR_EDGES)),)),
+            Panel(_SSIM, (Curve(snr, tuple(1 - images.dissimilar), joined=False),)),
+            *boxes,
+            Panel(_SLOPE, (Curve(*_mean_shapes(lit)),)),
         ]
         return [panel for panel in panels if panel.is_told]
 
 
-def _moments(
-    trial: Trial, data: NDArray[Any], sharp: NDArray[Any]
-) -> tuple[
-    NDArray[np.float64], NDArray[np.complex128], NDArray[np.complex128], NDArray[np.float64]
-]:
-    """Return size error, ellipticity error, the PSF's ellipticity and the S/N of each source."""
-    psf, level = trial.scene.frame.psf, float(np.median(sharp))
-    radius = _LEAST_RADIUS if psf is None else max(psf.fwhm_pixels, _LEAST_RADIUS)
-    size, shape, of_psf = [], [], []
-    places = _places(trial.scene)
-    for x, y, _ in places:
-        found = _shape_at(data, x, y, radius)
-        true = _shape_at(sharp - level, x, y, radius, level=0.0)
-        size.append(found.size / true.size - 1 if true.size else np.nan)
-        shape.append(found.ellipticity - true.ellipticity)
-        if psf is None:
-            of_psf.append(complex(np.nan))
-            continue
-        ky, kx = psf.shape
-        of_psf.append(shape_of(psf.at(x, y), center=(kx // 2, ky // 2), radius=radius).ellipticity)
-    snr = np.array([place[2] for place in places], float)
-    return np.array(size, float), np.array(shape, complex), np.array(of_psf, complex), snr
+def _edges(sources: Recovered) -> tuple[float, float, float] | None:
+    """Return the S/N at which low, medium and high begin; None where terciles say nothing."""
+    snr = sources.snr[sources.snr > 0]
+    if len(snr) < _FEWEST:
+        return None
+    low, high = (max(float(edge), _FAINTEST) for edge in np.quantile(snr, (1 / 3, 2 / 3)))
+    return _FAINTEST, low, high
 
 
-def _light_snr(scene: Scene) -> float:
-    light = light_of(scene)
-    if light is None:
-        return float("nan")
-    return float(np.sqrt(np.sum((light / scene.frame.noise("scatter")) ** 2)))
+def _true_classes(sources: Recovered, edges: Sequence[float]) -> NDArray[np.intp]:
+    """Return the class of each source; one that is fainter than the faintest is no empty stamp."""
+    return np.where(sources.snr > 0, np.maximum(snr_classes(sources.snr, edges), 1), 0)
 
 
-def _shape_at(
-    image: NDArray[Any], x: float, y: float, radius: float, *, level: float | None = None
-) -> Shape:
-    """Return the moments in a box of four radii around a place, background subtracted."""
-    half = int(np.ceil(4 * radius))
-    top, left = max(round(y) - half, 0), max(round(x) - half, 0)
-    box = image[top : round(y) + half + 1, left : round(x) + half + 1]
-    base = float(np.nanmedian(image)) if level is None else level
-    return shape_of(box - base, center=(x - left, y - top), radius=radius)
+def _members(classes: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    for index in range(len(_CLASSES)):
+        if (inside := classes == index).any():
+            yield index, inside
 
 
-def _places(scene: Scene) -> list[tuple[float, float, float]]:
-    """Return (x, y, S/N) of the sources to measure, the brightest first."""
-    sources = scene.sources
-    if sources is None:
-        assert scene.sharp is not None
-        y, x = np.unravel_index(int(np.argmax(scene.sharp)), scene.sharp.shape)
-        return [(float(x), float(y), float("nan"))]
-    table, light = sources.table, light_of(scene)
-    crowded = set()
-    if light is not None:
-        blends = {int(s.id): blendedness(*own_and_total(s, light)) for s in sources.stamps}
-        crowded = {i for i, value in blends.items() if not value <= _ALONE}
-    rows = [i for i in range(len(table)) if int(table["id"][i]) not in crowded]
-    if "flux" in table.colnames:
-        flux = np.asarray(getattr(table["flux"], "value", table["flux"]), dtype=float)
-        rows.sort(key=lambda i: -flux[i])
-    snr = source_snr(sources, scene.frame.noise("scatter"))
-    return [
-        (float(table["x"][i]), float(table["y"][i]), snr.get(int(table["id"][i]), float("nan")))
-        for i in rows[:_MOST_SOURCES]
+def _of_images(images: Images) -> dict[str, float]:
+    told = np.isfinite(images.psnr)
+    values = {
+        "frames": float(len(images.psnr)),
+        "PSNR": spread(images.psnr).mean,
+        "gain": spread((images.psnr - images.before)[told]).mean,
+        "1-SSIM": spread(images.dissimilar).mean,
+        "spurious": float(np.mean(images.spurious)),
+    }
+    for name, counts in (("pixels", images.pixels), ("lit", images.lit)):
+        values |= _intervals(name, Coverage(*(int(n) for n in counts.sum(axis=0))).shares)
+    return values
+
+
+def _of_sources(sources: Recovered) -> dict[str, float]:
+    lit = sources.where(sources.snr != 0)
+    values = {"sources": float(len(lit.snr))}
+    if not len(lit.snr):
+        return values
+    modulus = np.abs(lit.shape) - np.abs(lit.true_shape)
+    error = lit.shape_error
+    values |= {
+        "lost": float(np.mean(~np.isfinite(lit.size) | ~np.isfinite(lit.flux))),
+        "flux": spread(lit.flux).mean,
+        "flux RMS": _rms(lit.flux),
+        "size": spread(lit.size).mean,
+        "size RMS": _rms(lit.size),
+        "abs e": spread(modulus).mean,
+        "abs e RMS": _rms(modulus),
+        "e RMS": _rms(np.concatenate([error.real, error.imag])),
+        "slope": shape_slope(lit.shape, lit.true_shape),
+        "leak": paired_leak(lit.shape, lit.psf_shape, lit.pair),
+    }
+    for name, quantities in _STATED:
+        columns = [QUANTITIES.index(quantity) for quantity in quantities]
+        values |= _intervals(name, share_within(lit.pulls[:, columns]))
+    return values
+
+
+def _intervals(name: str, shares: tuple[float, float]) -> Mapping[str, float]:
+    return {f"{name} 68": shares[0], f"{name} 95": shares[1]}
+
+
+def _rms(values: NDArray[np.float64]) -> float:
+    return float(np.sqrt(spread(values**2).mean))
+
+
+def _mean_shapes(sources: Recovered) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean of both components of e in bins of the true ones."""
+    true, found = (
+        np.concatenate([shapes.real, shapes.imag]) for shapes in (sources.true_shape, sources.shape)
+    )
+    used = np.isfinite(true) & np.isfinite(found)
+    place = np.digitize(true[used], _SLOPE_BINS)
+    told = [index for index in np.unique(place) if np.count_nonzero(place == index) >= _FEWEST]
+    means = [
+        (float(true[used][place == index].mean()), float(found[used][place == index].mean()))
+        for index in told
     ]
+    return tuple(x for x, _ in means), tuple(y for _, y in means)

@@ -19,8 +19,8 @@ from astroclean.simulate.band_grids import Band, make_wcs
 from astroclean.simulate.blend_images import Canvas, Member, Shown, cut_stamp, exposed
 from astroclean.simulate.detector import CameraRange, draw_camera
 from astroclean.simulate.draws import Range, Share, log_uniform, uniform
-from astroclean.simulate.galaxies import KINDS, GalaxyRange, draw_components
-from astroclean.simulate.held_out import HELD_OUT_KINDS, draw_held_out
+from astroclean.simulate.galaxies import KINDS, GalaxyRange
+from astroclean.simulate.held_out import HELD_OUT_KINDS, draw_any
 from astroclean.simulate.psfs import HALF, OVERSAMPLING, PsfRange, draw_psf
 from astroclean.simulate.scene import Scene  # noqa: TC001 - read for the options
 
@@ -201,15 +201,9 @@ def _member(rng: np.random.Generator, one: _Draw, fwhm: float, config: CrowdedCo
         return Member(one.x, one.y, "star", (1.0,), (None,), half)
     import galsim  # noqa: PLC0415 - optional extra
 
-    if rng.random() < config.held_out:
-        kind = str(rng.choice(HELD_OUT_KINDS))
-        parts = draw_held_out(rng, kind=kind, radius=one.radius)
-    else:
-        kind = str(rng.choice(KINDS))
-        parts = draw_components(rng, config.galaxy, kind=kind, radius=one.radius)
-    light = galsim.Sum([part.profile for part in parts])
-    # Where an irregular galaxy is, is where its light is.
-    light = light.shift(-light.centroid)
+    families = HELD_OUT_KINDS if rng.random() < config.held_out else KINDS
+    kind = str(rng.choice(families))
+    light = draw_any(rng, config.galaxy, kind=kind, radius=one.radius)
     # Cusps of small galaxies have Fourier transforms without end, which take most of the time.
     profile: Any = galsim.Convolve(light, galsim.Gaussian(sigma=_SOFTENING))
     return Member(one.x, one.y, kind, (1.0,), (profile,), half)

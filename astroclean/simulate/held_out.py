@@ -11,16 +11,47 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.simulate.draws import uniform, whole
-from astroclean.simulate.galaxies import Component
+from astroclean.simulate.galaxies import KINDS, Component, GalaxyRange, draw_components
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-__all__ = ["HELD_OUT_KINDS", "draw_held_out"]
+__all__ = ["EVERY_KIND", "HELD_OUT_KINDS", "draw_any", "draw_held_out"]
 
 HELD_OUT_KINDS = ("ring", "barred", "tidal", "dust_lane")
+EVERY_KIND = (*KINDS, *HELD_OUT_KINDS)
+
+
+def draw_any(rng: np.random.Generator, limits: GalaxyRange, *, kind: str, radius: float) -> Any:
+    """Draw a galaxy of any family, seen by trainings or not, with its centroid at the origin.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of chance.
+    limits : GalaxyRange
+        Ranges of the families of `astroclean.simulate.galaxies`.
+    kind : str
+        One of `EVERY_KIND`.
+    radius : float
+        About the half-light radius, in pixels.
+
+    Returns
+    -------
+    galsim.GSObject
+        Of flux 1; lengths in pixels.
+    """
+    import galsim  # noqa: PLC0415 - optional extra
+
+    if kind in HELD_OUT_KINDS:
+        parts = draw_held_out(rng, kind=kind, radius=radius)
+    else:
+        parts = draw_components(rng, limits, kind=kind, radius=radius)
+    light = galsim.Sum([part.profile for part in parts])
+    # Where an irregular galaxy is, is where its light is.
+    return light.shift(-light.centroid)
 
 
 def draw_held_out(rng: np.random.Generator, *, kind: str, radius: float) -> list[Component]:

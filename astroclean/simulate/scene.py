@@ -55,6 +55,9 @@ class Scene:
     """(ny, nx) float32 in the unit of the frame: what lies beneath the compact sources."""
     sharp: NDArray[Any] | None = None
     """(ny, nx) float32 in the unit of the frame: the image before the PSF."""
+    target: Layer | None = None
+    """The image without noise on the pixels of the frame, at the PSF that it has: narrower than
+    that of the frame, and well sampled. Deconvolvers are judged by it."""
     fine: Layer | None = None
     """The image without noise on finer pixels than those of the frame, with their grid, and with
     the PSF that it has."""

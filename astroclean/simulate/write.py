@@ -136,8 +136,8 @@ def _truth_hdus(scene: Scene, seed: int) -> list[fits.ImageHDU | fits.BinTableHD
             header = _unit_card(scene.frame)
             data = np.asarray(image, dtype=np.float32)
             hdus.append(fits.ImageHDU(data, header, name=name.upper()))
-    if scene.fine is not None:
-        hdus += _fine_hdus(scene.fine)
+    for name, layer in (("TARGET", scene.target), ("FINE", scene.fine)):
+        hdus += _layer_hdus(name, layer)
     if not scene.bands:
         hdus += _psf_hdus(scene)
     if scene.sources is not None:
@@ -161,11 +161,13 @@ def _psf_hdus(scene: Scene) -> list[fits.ImageHDU]:
     ]
 
 
-def _fine_hdus(fine: Layer) -> list[fits.ImageHDU]:
+def _layer_hdus(name: str, layer: Layer | None) -> list[fits.ImageHDU]:
+    if layer is None:
+        return []
     common = fits.Header()
     for keyword, value in (("EXTVER", 1), (OWNER_KEYWORD, "FRAME"), (WRITER_KEYWORD, __version__)):
         common[keyword] = value
-    images = layer_images("FINE", [fine], common)
+    images = layer_images(name, [layer], common)
     return [fits.ImageHDU(np.asarray(i.planes[0]), i.header, name=i.name) for i in images]
 
 

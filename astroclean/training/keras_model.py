@@ -12,7 +12,6 @@ from astroclean.training.network import (
     NetworkRecipe,
     StreamTraining,
     averaging_share,
-    learning_rate,
 )
 
 if TYPE_CHECKING:
@@ -156,7 +155,7 @@ class TrainedModel:
         list of float
             The weighted sum of the losses, then each of them.
         """
-        self.model.optimizer.learning_rate = learning_rate(self._recipe, number)
+        self.model.optimizer.learning_rate = self._recipe.rate_at(number)
         losses = self.model.train_on_batch(inputs, list(targets))
         share = np.float32(averaging_share(number))
         self.average = [

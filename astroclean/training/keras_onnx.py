@@ -164,6 +164,23 @@ def _convolution(graph: OnnxGraph, layer: Any, sources: list[str]) -> str:
     return _activated(graph, layer, made)
 
 
+def _transposed(graph: OnnxGraph, layer: Any, sources: list[str]) -> str:
+    if any(n != 1 for n in (*layer.strides, *layer.dilation_rate)) or layer.padding != "same":
+        raise PluginError(
+            "a transposed convolution with strides, dilation or cut borders cannot be written as "
+            "ONNX",
+            where=f"layer '{layer.name}'",
+        )
+    # Kernels are (y, x, out, in) in Keras, (in, out, y, x) in ONNX: the same change of axes.
+    fed = [sources[0], _parameter(graph, layer.kernel, _KERNEL_TO_ONNX)]
+    if layer.use_bias:
+        fed.append(_parameter(graph, layer.bias))
+    # What TensorFlow cuts in front is what the convolution would add there.
+    reach = [side - 1 for side in layer.kernel_size]
+    pads = [n // 2 for n in reach] + [n - n // 2 for n in reach]
+    return _activated(graph, layer, graph.add("ConvTranspose", *fed, pads=pads))
+
+
 def _dense(graph: OnnxGraph, layer: Any, sources: list[str]) -> str:
     made = graph.add("MatMul", sources[0], _parameter(graph, layer.kernel))
     if layer.use_bias:
@@ -242,6 +259,7 @@ _CONVERTERS: dict[str, Callable[[OnnxGraph, Any, list[str]], str]] = {
     "BatchNormalization": _normalization,
     "Concatenate": lambda graph, layer, sources: graph.add("Concat", *sources, axis=1),  # noqa: ARG005
     "Conv2D": _convolution,
+    "Conv2DTranspose": _transposed,
     "Dense": _dense,
     "Dropout": lambda graph, layer, sources: sources[0],  # noqa: ARG005 - nothing at inference
     "Flatten": _flatten,
@@ -250,6 +268,9 @@ _CONVERTERS: dict[str, Callable[[OnnxGraph, Any, list[str]], str]] = {
     ),
     "GlobalMaxPooling2D": lambda graph, layer, sources: graph.add(  # noqa: ARG005
         "ReduceMax", sources[0], axes=[2, 3], keepdims=0
+    ),
+    "LeakyReLU": lambda graph, layer, sources: graph.add(
+        "LeakyRelu", sources[0], alpha=layer.negative_slope
     ),
     "MaxPooling2D": _pooling,
     "PReLU": _prelu,

@@ -35,6 +35,10 @@ class NetworkRecipe(Recipe):
     precision: Literal["f32", "bf16"] = "bf16"
     """Of activations; weights are float32."""
 
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate of a step, the first being number 1; subclasses have others."""
+        return learning_rate(self, step)
+
 
 def learning_rate(recipe: NetworkRecipe, number: int) -> float:
     """Return the learning rate of a step, the first being number 1."""

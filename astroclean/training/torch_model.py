@@ -10,7 +10,7 @@ from pydantic import Field
 from astroclean.errors import ConfigurationError
 from astroclean.inference.engines.engine import EngineError
 from astroclean.inference.engines.torch import fill_module
-from astroclean.training.network import NetworkRecipe, averaging_share, learning_rate
+from astroclean.training.network import NetworkRecipe, averaging_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -124,7 +124,7 @@ class TrainedModule:
 
         torch.manual_seed(number + (self._recipe.seed << 32))
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self._recipe, number)
+            group["lr"] = self._recipe.rate_at(number)
         self._optimizer.zero_grad(set_to_none=True)
         with self._narrowed():
             losses = losses_of(self.module)

@@ -113,7 +113,10 @@ def test_removers_deblenders_and_deconvolvers(evaluate: Callable[..., str], tmp_
     panels = {
         "remove": ["Flux taken out", "Power spectrum", "Errors in the holes", "Errors of the fit"],
         "deblend": ["Completeness", "Purity", "Completeness of blends", "Flux"],
-        "deconvolve": ["Gain of PSNR", "Structural similarity", "Size", "Ellipticity"],
+        "deconvolve": [
+            *("Gain of PSNR", "Structural similarity", "Flux", "Size", "Ellipticity"),
+            "Ellipticity against truth",
+        ],
     }
     for kind, (simulator, plugin, column, low, high) in tiny.items():
         figure = tmp_path / f"{kind}.svg"

@@ -1,4 +1,4 @@
-"""What was measured of a network after its training: a file beside its card, of the plugin's own."""
+"""What was measured of a network after its training: a file of the plugin beside its card."""
 
 from __future__ import annotations
 

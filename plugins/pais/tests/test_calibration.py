@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from astroclean_pais.calibration import Calibration, Logistic
-
-from astroclean.inference.cards.beside import beside
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
+from astroclean.inference.cards.beside import beside
 
 if TYPE_CHECKING:
     from pathlib import Path

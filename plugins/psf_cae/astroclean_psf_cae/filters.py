@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.psf.psf import Psf
 from astroclean.core.psf.stamp import FINER, half_maximum_width
+from astroclean.core.psf.target import target_psf
 from astroclean.core.psf.transform import angular_frequencies, psf_transform
 
 if TYPE_CHECKING:
@@ -22,19 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = [
-    "STRENGTHS",
-    "TARGET_FWHM",
-    "FilterBank",
-    "filtered",
-    "make_bank",
-    "reblurring",
-    "target_psf",
-]
+__all__ = ["STRENGTHS", "FilterBank", "filtered", "make_bank", "reblurring"]
 
-TARGET_FWHM = 2.0
-"""Full width at half maximum of the target PSF, pixels, before the pixel's own width: a Gaussian
-that pixels can hold (Magain, Courbin & Sohy 1998, ApJ 494, 472)."""
 STRENGTHS = (0.2, 0.02, 0.002, 0.0002)
 """Power of the noise over that of the light, of the Wiener filters: from faint to bright sources.
 The noise of a filter's result follows from it and the PSF alone."""
@@ -84,11 +73,6 @@ class FilterBank:
         return cls(*(np.stack([getattr(bank, name) for bank in banks]) for name in names))
 
 
-def target_psf() -> Psf:
-    """Return the PSF of results: a Gaussian, integrated over the pixels."""
-    return Psf.gaussian(fwhm_pixels=TARGET_FWHM)
-
-
 def make_bank(fine: NDArray[np.float64], side: int, *, room: float = 1.5) -> FilterBank:
     """Return the filters of a PSF.
 
@@ -123,7 +107,7 @@ def make_bank(fine: NDArray[np.float64], side: int, *, room: float = 1.5) -> Fil
         matched.astype(np.complex64),
         wiener.astype(np.complex64),
         round_psf.astype(np.complex64),
-        np.float32(width),
+        np.asarray(width, np.float32),
         np.sqrt(_sum(np.abs(linear) ** 2)).astype(np.float32),
         np.sqrt(heights).astype(np.float32),
     )
@@ -135,7 +119,9 @@ def reblurring(bank: FilterBank) -> NDArray[np.complex64]:
     return np.asarray(bank.psf * np.conj(bank.target) / (power + _GUARD**2), dtype=np.complex64)
 
 
-def filtered(images: NDArray[np.floating], *transfers: NDArray[np.complex64]) -> list[NDArray]:
+def filtered(
+    images: NDArray[np.floating], *transfers: NDArray[np.complex64]
+) -> list[NDArray[np.float32]]:
     """Return images after filters; beyond their borders there is nothing.
 
     Parameters

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.image.arrays import add_box, overlap
+from astroclean.core.psf.target import target_psf
 from astroclean.core.psf.transform import psf_transform
-from astroclean_psf_cae.filters import target_psf
 from astroclean_psf_cae.spergel import spergel_images
 from astroclean_psf_cae.spergel_fit import SpergelFit, fit_spergel
 
@@ -29,8 +29,8 @@ _LARGE = 7.0
 _LEAST_SNR = 3.0
 """S/N of a fit from which its profile is drawn; what networks see of fainter sources is the image
 alone."""
-_MORE = 3
-"""Iterations of a fit that begins with one."""
+_ITERATIONS, _MORE = 8, 3
+"""Iterations of a fit, and of one that begins with one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,8 +171,8 @@ class _Work:
         parts, order = [], []
         for side in np.unique(sides):
             rows = np.flatnonzero(sides == side)
-            images = np.stack([self._cut(rest, row, int(side)) for row in rows])
-            weights = np.stack([self._cut(region.weights, row, int(side)) for row in rows])
+            images = np.stack([self._cut(rest, int(row), int(side)) for row in rows])
+            weights = np.stack([self._cut(region.weights, int(row), int(side)) for row in rows])
             if light is not None:
                 for image, row in zip(images, rows, strict=True):
                     corner = self._middles[row] - side // 2
@@ -184,7 +184,8 @@ class _Work:
                 self._psf(rows, int(side)),
                 offsets[rows],
                 fwhm=region.fwhm,
-                **({} if start is None else {"start": start[rows], "iterations": _MORE}),
+                iterations=_ITERATIONS if start is None else _MORE,
+                start=None if start is None else start[rows],
             )
             parts.append(fit)
             order.append(rows)

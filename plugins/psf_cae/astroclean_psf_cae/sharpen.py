@@ -134,7 +134,7 @@ class Sharpener:
         results = []
         for seed in seeds:
             noise = np.random.default_rng(seed).standard_normal(region.shape, dtype=np.float32)
-            other = region.with_data(truth + deviation * noise)
+            other = region.with_data((truth + deviation * noise).astype(np.float32))
             again = None if fits is None else fit_again(other, fits)
             results.append(self.region(other, again, core).image)
         return np.stack(results)

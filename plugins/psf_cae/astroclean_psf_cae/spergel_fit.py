@@ -232,7 +232,7 @@ class _Fit:
                 np.where(better, damping / 5, damping * 6), _LEAST_DAMPING, _MOST_DAMPING
             )
         usable = np.maximum(np.count_nonzero(self.weights, axis=(1, 2)), 1)
-        return SpergelFit(values, np.linalg.inv(curvature), chi2 / usable)
+        return SpergelFit(values, np.asarray(np.linalg.inv(curvature), np.float64), chi2 / usable)
 
     def _looked(self, values: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Return score, chi2, curvature and slope at some values."""
@@ -261,5 +261,5 @@ def _inside(values: Floats) -> Floats:
     return kept
 
 
-def _sum(images: NDArray[np.float32]) -> Floats:
+def _sum(images: NDArray[np.floating]) -> Floats:
     return np.asarray(images.sum(axis=(1, 2), dtype=np.float64))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,23 +12,25 @@ from pydantic import Field
 from astroclean.core.image.fluxes import flux_scale
 from astroclean.core.image.layer import LayerSpec
 from astroclean.core.parallel import in_threads
+from astroclean.core.psf.target import target_psf
 from astroclean.core.stage.kinds.deconvolve import Deconvolver
 from astroclean.core.stage.metrics import Share, Total, counted
 from astroclean.core.stage.results import Deconvolution
-from astroclean.core.stage.scope import chunk_of
+from astroclean.core.stage.scope import Scope, chunk_of
 from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean.inference.cards.beside import beside
 from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean.tiling.background import MeshSettings
-from astroclean.tiling.blocks import BlockGrid, is_near, is_own
+from astroclean.tiling.blocks import BlockGrid, is_own
 from astroclean.tiling.sky import SkySurvey
 from astroclean_psf_cae.calibration import Calibration
-from astroclean_psf_cae.filters import target_psf
-from astroclean_psf_cae.fits import fit_sources
-from astroclean_psf_cae.moments import SourceMoments, measured_moments, moments_table
+from astroclean_psf_cae.moments import SourceMoments, moments_table
+from astroclean_psf_cae.paper.frames import paper_image
+from astroclean_psf_cae.paper.weights import paper_card, read_settings
+from astroclean_psf_cae.parts import Part, made_part
 from astroclean_psf_cae.pixels import Pixels, sky_of_stamp, targets_of
-from astroclean_psf_cae.sharpen import Sharpener, reblurred
+from astroclean_psf_cae.sharpen import Sharpener
 
 if TYPE_CHECKING:
     from typing import Any
@@ -38,21 +39,15 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.frame import Frame
     from astroclean.core.stage.needs import Identity
-    from astroclean.core.stage.scope import Scope
     from astroclean.inference.engines.engine import Engine
     from astroclean.tiling.blocks import Block
     from astroclean.tiling.sky import Sky
-    from astroclean_psf_cae.fits import Fits
-    from astroclean_psf_cae.region import Region
+    from astroclean_psf_cae.paper.channels import ChannelSettings
 
 __all__ = ["PsfCae", "PsfCaeOptions"]
 
 _CARDS = Path(__file__).parent / "cards"
 _BLOCKS = BlockGrid(core=512, around=96)
-_NEAR = 48
-"""Pixels around a core whose sources are fitted with it."""
-_EDGE = 40
-"""Pixels around a core whose result is convolved with the PSF again."""
 _SEEN = 5.0
 """Errors above which a pixel of the result shows something."""
 _SUPPORTED = 0.5
@@ -64,8 +59,12 @@ _MANY = 20
 class PsfCaeOptions(EngineOptions):
     """Settings of :class:`PsfCae`."""
 
+    variant: Literal["residual", "paper"] = "residual"
+    """``residual``: fits, filters and a network that weighs them. ``paper``: the autoencoder of the
+    paper, a stamp around each source; its weights are not shipped, ``astroclean train
+    psf-cae-paper`` makes them. It tells no errors and no support."""
     weights: str = "astroclean"
-    """Weights: ``astroclean``, or the path of a card."""
+    """Weights: ``astroclean``, or the path of a card that a training of the variant left."""
     fit: bool = True
     """Whether sources are fitted first: those of the catalogue; of a frame without any that is a
     stamp (128 pixels at most), the one in it. Without fits it is faster, and faint sources are
@@ -79,26 +78,13 @@ class PsfCaeOptions(EngineOptions):
     """Side of the cells in which sky and noise are measured, in pixels."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """What one block gives."""
-
-    block: Block
-    image: NDArray[np.float32]
-    error: NDArray[np.float32]
-    chi: NDArray[np.float32]
-    support: NDArray[np.float32] | None
-    moments: SourceMoments
-    """Of the block's own sources."""
-
-
 class PsfCae(Deconvolver):
     """Brings an image to a round, narrow PSF.
 
     Sources of the catalogue are fitted under the PSF; what the fits leave is sharpened by linear
     filters that keep no trace of the PSF's shape, and a network says at each pixel what to take of
     fit and filters. After the autoencoder of Sreejith et al. (2023, arXiv:2310.19605), which is
-    there as ``weights`` of the variant ``paper``.
+    there as the variant ``paper``.
     """
 
     Options = PsfCaeOptions
@@ -108,7 +94,10 @@ class PsfCae(Deconvolver):
         self, options: PsfCaeOptions | None = None, *, identity: Identity | None = None
     ) -> None:
         super().__init__(options, identity=identity)
-        card = named_card(_CARDS, "psf-cae", self.options.weights)
+        is_paper = self.options.variant == "paper"
+        weights = self.options.weights
+        card = paper_card(weights) if is_paper else named_card(_CARDS, "psf-cae", weights)
+        self._channels = read_settings(card) if is_paper else None
         self._network = StageNetwork(card, self.options)
         self.calibration, self._calibration_digest = beside(card, Calibration)
 
@@ -119,10 +108,13 @@ class PsfCae(Deconvolver):
 
     def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - the same for every frame
         """Return a block and what is read around it; sky and noise are those of the whole frame."""
-        return _BLOCKS.scope(SkySurvey(MeshSettings(box=self.options.box)))
+        survey = SkySurvey(MeshSettings(box=self.options.box))
+        return _BLOCKS.scope(survey) if self._channels is None else Scope(survey=survey)
 
     def layers(self) -> tuple[LayerSpec, ...]:
         """Return how well the result explains the frame, and how well the frame supports it."""
+        if self._channels is not None:
+            return super().layers()
         chi = LayerSpec(
             "CHI", "the frame less the result convolved with its PSF, over the noise", unit=""
         )
@@ -134,8 +126,13 @@ class PsfCae(Deconvolver):
         return (*super().layers(), chi, *((support,) if self.options.draws else ()))
 
     def fingerprint(self) -> dict[str, str]:
-        """Return weights, engine, precision and calibration."""
-        return {**self._network.fingerprint(), "calibration": self._calibration_digest}
+        """Return weights, engine, precision, calibration and, of the paper, its channels."""
+        channels = {} if self._channels is None else {"channels": self._channels.model_dump_json()}
+        return {
+            **self._network.fingerprint(),
+            "calibration": self._calibration_digest,
+            **channels,
+        }
 
     def deconvolve(self, frame: Frame) -> Deconvolution:
         """Return the image at the target PSF.
@@ -164,14 +161,34 @@ class PsfCae(Deconvolver):
         """
         self._network.warn_outside_domain(frame)
         pixels = self._pixels(frame)
+        if self._channels is not None:
+            return self._of_paper(pixels, self._channels)
         sharpener = Sharpener(self.engine, self.options.turns)
         chunk = chunk_of(frame)
 
-        def work(block: Block) -> _Part:
-            return self._part(pixels, block, sharpener)
+        def work(block: Block) -> Part:
+            return made_part(pixels, block, sharpener, self.calibration, self.options)
 
         parts = in_threads(work, list(_BLOCKS.blocks(frame.shape, chunk)), self.engine.parallel)
         return self._joined(frame, pixels, parts)
+
+    def _of_paper(self, pixels: Pixels, channels: ChannelSettings) -> Deconvolution:
+        """Return what the autoencoder of the paper makes of a frame."""
+        frame = pixels.frame
+        region, noise = pixels.region((slice(0, frame.shape[0]), slice(0, frame.shape[1])))
+        targets = None
+        if frame.sources is not None:
+            targets = targets_of(frame, region, noise, snr=0.0)
+        image = paper_image(self._answered, region, targets, channels)
+        data = np.where(np.isfinite(frame.data), pixels.level + noise * image, np.nan)
+        count = 1 if targets is None else len(targets)
+        metrics = {"sources fitted": float(count), "noise ratio": pixels.ratio}
+        return Deconvolution(data.astype(np.float32), target_psf(), metrics=metrics)
+
+    def _answered(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        card = self._network.card
+        answer = self.engine.infer({card.inputs[0].name: planes})
+        return answer[card.outputs[0].name]
 
     def _pixels(self, frame: Frame) -> Pixels:
         """Return the frame without sky, and its noise."""
@@ -188,75 +205,7 @@ class PsfCae(Deconvolver):
             )
         return Pixels.of_frame(frame, measured)
 
-    def _part(self, pixels: Pixels, block: Block, sharpener: Sharpener) -> _Part:
-        region, noise = pixels.region(block.read)
-        core = tuple(
-            slice(part.start - read.start, part.stop - read.start)
-            for part, read in zip(block.core, block.read, strict=True)
-        )
-        fits = self._fitted(pixels.frame, region, core, noise)
-        wide = tuple(
-            slice(max(part.start - _EDGE, 0), min(part.stop + _EDGE, side))
-            for part, side in zip(core, region.shape, strict=True)
-        )
-        sharp = sharpener.region(region, fits, wide)
-        inner = tuple(
-            slice(part.start - outer.start, part.stop - outer.start)
-            for part, outer in zip(core, wide, strict=True)
-        )
-        whole = np.zeros_like(region.data)
-        whole[wide] = sharp.image
-        chi = (region.data - reblurred(whole, region.bank)) * np.sqrt(region.weights)
-        error = self.calibration.pixel * sharp.error[inner]
-        support = None
-        if self.options.draws:
-            y, x = (
-                o + c for o, c in zip(region.origin, chunk_of(pixels.frame).origin, strict=True)
-            )
-            seeds = [(draw, y, x) for draw in range(self.options.draws)]
-            drawn = sharpener.drawn_anew(region, fits, core, seeds=seeds)
-            support = _support(sharp.image[inner], error, drawn)
-        return _Part(
-            block,
-            noise * sharp.image[inner],
-            noise * error,
-            np.where(region.valid, chi, np.nan)[core].astype(np.float32),
-            support,
-            self._moments(pixels.frame, region, fits, whole, noise, block),
-        )
-
-    def _fitted(
-        self, frame: Frame, region: Region, core: tuple[slice, ...], noise: float
-    ) -> Fits | None:
-        """Return the fits to the sources in and near a core."""
-        if not self.options.fit:
-            return None
-        targets = targets_of(frame, region, noise, snr=self.calibration.snr)
-        if targets is None:
-            return None
-        y, x = targets.places.T
-        near = np.flatnonzero(is_near(y, core[0], _NEAR) & is_near(x, core[1], _NEAR))
-        return fit_sources(region, targets.taken(near)) if len(near) else None
-
-    def _moments(
-        self,
-        frame: Frame,
-        region: Region,
-        fits: Fits | None,
-        image: NDArray[np.float32],
-        noise: float,
-        block: Block,
-    ) -> SourceMoments:
-        if fits is None:
-            return SourceMoments.none()
-        told = measured_moments(region, fits, image, noise, self.calibration)
-        ny, nx = frame.shape
-        own = is_own(told.columns["y"], block.core[0], ny) & is_own(
-            told.columns["x"], block.core[1], nx
-        )
-        return told.taken(np.flatnonzero(own))
-
-    def _joined(self, frame: Frame, pixels: Pixels, parts: list[_Part]) -> Deconvolution:
+    def _joined(self, frame: Frame, pixels: Pixels, parts: list[Part]) -> Deconvolution:
         image = np.array(frame.data, dtype=np.float32)
         error, chi, support = (np.full(frame.shape, np.nan, np.float32) for _ in range(3))
         for part in parts:
@@ -323,15 +272,3 @@ def _misfit(chi: NDArray[np.float32]) -> Share:
     known = np.isfinite(chi)
     beyond = np.abs(chi[known]) > _BEYOND
     return Share(int(np.count_nonzero(beyond)), int(np.count_nonzero(known)))
-
-
-def _support(
-    image: NDArray[np.float32], error: NDArray[np.float32], drawn: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the part of the power of a result that comes again under other noise.
-
-    What does not stand out from its error has no power of its own.
-    """
-    change = np.mean((drawn - image) ** 2, axis=0) + error**2
-    power = image**2
-    return np.asarray(power / np.maximum(power + change, np.finfo(np.float32).tiny), np.float32)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.parallel import in_threads
+from astroclean.core.psf.psf import Psf
 from astroclean.errors import FrameError
 from astroclean_psf_cae.channels import seen_of
 from astroclean_psf_cae.filters import FilterBank, filtered, make_bank
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from astroclean.core.psf.psf import Psf
     from astroclean_psf_cae.stage import PsfCaeOptions
 
     Images = NDArray[np.float32]
@@ -104,7 +104,7 @@ def deconvolve_stamps(
 
 def _checked(images: Images, psf: Psf | Sequence[Psf], noise: Images) -> list[Psf]:
     """Return the PSFs, one for all or one for each, or raise where the stamps cannot be used."""
-    psfs = list(psf) if isinstance(psf, (list, tuple)) else [psf]
+    psfs: list[Psf] = [psf] if isinstance(psf, Psf) else list(psf)
     side = images.shape[-1]
     low, high = _SIDES
     if images.ndim != 3 or images.shape[1] != side or side % _MULTIPLE or not low <= side <= high:  # noqa: PLR2004 - (n, s, s)

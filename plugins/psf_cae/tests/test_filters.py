@@ -10,12 +10,12 @@ from astroclean_psf_cae.filters import (
     filtered,
     make_bank,
     reblurring,
-    target_psf,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.target import target_psf
 from astroclean.evaluation.metrics.deconvolve import shape_of
 from astroclean.simulate.psfs import make_psf
 

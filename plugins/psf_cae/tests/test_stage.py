@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from astroclean_psf_cae.moments import COLUMNS
+from astroclean_psf_cae.paper.channels import ChannelSettings
 from astroclean_psf_cae.stage import PsfCae, PsfCaeOptions
 from astropy.nddata import StdDevUncertainty
+from astropy.table import QTable
 
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.frame import Frame
 from astroclean.core.psf.psf import Psf
-from astroclean.errors import AstrocleanWarning, StageError
+from astroclean.core.sources.sources import Sources
+from astroclean.errors import AstrocleanWarning, ConfigurationError, StageError
 from astroclean.simulate.crowded import CrowdedConfig, simulate_crowded
 from astroclean.simulate.stamps import StampConfig, simulate_stamp
 from astroclean.testing.contracts import DeconvolverContract
@@ -200,3 +203,39 @@ def test_results_are_the_same_each_time() -> None:
     first, second = (run(scene.frame) for _ in range(2))
     np.testing.assert_array_equal(first.frame.data, second.frame.data)
     np.testing.assert_array_equal(first.products["SUPPORT"], second.products["SUPPORT"])
+
+
+def test_the_variant_of_the_paper_tells_how_to_get_its_weights() -> None:
+    with pytest.raises(ConfigurationError, match="astroclean train psf-cae-paper"):
+        PsfCae(PsfCaeOptions(variant="paper"))
+
+
+class _Paper:
+    """A network that answers with the channel convolved with the PSF: bright where the source is."""
+
+    parallel = 1
+
+    def infer(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"image": np.maximum(inputs["channels"][:, :1], 0)}
+
+
+@pytest.mark.parametrize("with_sources", [False, True])
+def test_fluxes_of_the_paper_come_from_the_data(
+    monkeypatch: pytest.MonkeyPatch, with_sources: bool
+) -> None:
+    """Whatever the network answers, the result is as bright as the frame, source by source."""
+    frame, true = galaxy_frame()
+    if with_sources:
+        table = QTable({"id": [5], "x": [31.5], "y": [31.5]})
+        frame = frame.replace(sources=Sources(table))
+    stage = PsfCae(PsfCaeOptions())
+    stage._channels = ChannelSettings(names=("psf",))
+    monkeypatch.setattr(
+        stage, "_answered", lambda planes: _Paper().infer({"channels": planes})["image"]
+    )
+    result = stage.run(frame)
+    light = result.frame.data - SKY
+    assert light.sum() == pytest.approx(true.sum(), rel=0.25)
+    assert result.frame.uncertainty is None
+    assert "CHI" not in result.products
+    assert result.metrics["sources fitted"] == 1

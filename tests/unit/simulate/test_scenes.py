@@ -15,6 +15,7 @@ from astroclean.core.image.frame import Frame
 from astroclean.core.sources.holes import HoleRule, measure_peaks
 from astroclean.core.sources.sources import Sources
 from astroclean.errors import ConfigurationError
+from astroclean.evaluation.metrics.deconvolve import shape_of
 from astroclean.simulate.blends import (
     BlendConfig,
     FinerConfig,
@@ -32,6 +33,7 @@ from astroclean.simulate.contaminated import (
     simulate_contaminated,
 )
 from astroclean.simulate.crowded import simulate_crowded
+from astroclean.simulate.held_out import EVERY_KIND
 from astroclean.simulate.psfs import PsfRange
 from astroclean.simulate.stamps import StampConfig, simulate_stamp
 from astroclean.simulate.tracking import (
@@ -262,6 +264,84 @@ def test_blank_stamps() -> None:
     scene = simulate_stamp(seed=1, shape=(48, 48), config=StampConfig(blank=1.0))
     assert not scene.clean.any()
     assert not scene.sharp.any()
+    assert not scene.target.data.any()
+    assert scene.notes["snr"] == 0
+    assert len(scene.catalogue) == 1  # a false detection, which is the question
+
+
+PAIRED = StampConfig(paired=True, snr=(10.0, 300.0))
+
+
+def test_stamps_of_a_pair_differ_by_the_turn_of_their_psf_alone() -> None:
+    for seed in (4, 10):
+        one, two = (simulate_stamp(seed=s, config=PAIRED) for s in (seed, seed + 1))
+        assert one.notes["pair"] == two.notes["pair"] == seed // 2
+        # The same galaxy; fluxes differ by what the S/N under either PSF asks for.
+        ratio = two.notes["flux"] / one.notes["flux"]
+        assert ratio == pytest.approx(1, abs=0.05)
+        assert np.allclose(two.target.data, ratio * one.target.data, rtol=1e-4, atol=1e-2)
+        noise, again = ((s.frame.data - s.clean) / s.frame.uncertainty.array for s in (one, two))
+        assert np.allclose(noise, again, atol=1e-3)
+        # A quarter turn of a square of odd side is a transposition and a mirror image.
+        turned = np.rot90(one.frame.psf.stamps[0])
+        assert np.abs(two.frame.psf.stamps[0] - turned).max() < 1e-3 * turned.max()
+        shape = shape_of(one.frame.psf.stamps[0], center=(30, 30), radius=4.0)
+        back = shape_of(two.frame.psf.stamps[0], center=(30, 30), radius=4.0)
+        assert back.ellipticity == pytest.approx(-shape.ellipticity, abs=1e-3)
+
+
+def test_stamps_have_the_sn_that_is_asked_for() -> None:
+    for seed in range(6):
+        scene = simulate_stamp(seed=seed, config=StampConfig(snr=(40.0, 40.0)))
+        variance = scene.frame.uncertainty.array.astype(float) ** 2
+        assert np.sum(scene.clean.astype(float) ** 2 / variance) == pytest.approx(1600, rel=1e-4)
+
+
+def test_the_target_is_the_galaxy_under_a_gaussian() -> None:
+    """Drawn again as `clean` is, by another way: on thirds of a pixel, through a PSF model."""
+    psf = {"fwhm": (2.0, 2.0), "kinds": ("gaussian",), "ellipticity": (0.0, 0.0)}
+    for seed, kind in enumerate(EVERY_KIND):
+        config = StampConfig.model_validate({"kinds": [kind], "psf": psf, "snr": (100.0, 100.0)})
+        scene = simulate_stamp(seed=seed, config=config)
+        assert scene.notes["kind"] == kind
+        assert np.abs(scene.target.data - scene.clean).max() < 0.01 * scene.clean.max()
+        assert scene.target.psf.fwhm_pixels == pytest.approx(scene.frame.psf.fwhm_pixels, rel=0.02)
+
+
+def test_stamps_lie_where_their_catalogue_says_and_detections_near() -> None:
+    distances = []
+    for seed in range(12):
+        scene = simulate_stamp(seed=seed, config=StampConfig(snr=(30.0, 500.0)))
+        (row,), (told,) = scene.sources.table, scene.catalogue.table
+        rows, columns = np.indices(scene.target.data.shape)
+        light = scene.target.data / scene.target.data.sum()
+        assert np.sum(light * columns) == pytest.approx(row["x"], abs=0.4)  # cut at the edges
+        assert np.sum(light * rows) == pytest.approx(row["y"], abs=0.4)
+        assert max(abs(row["x"] - 32), abs(row["y"] - 32)) <= 5
+        distances.append(np.hypot(told["x"] - row["x"], told["y"] - row["y"]))
+    assert 0 < np.max(distances) < 1
+
+
+def test_noise_of_stamps_can_be_correlated_and_keeps_its_deviation() -> None:
+    plain, smooth = (
+        np.concatenate(
+            [
+                (scene.frame.data - scene.clean) / scene.frame.uncertainty.array
+                for scene in (
+                    simulate_stamp(seed=s, config=StampConfig(correlation=width)) for s in range(8)
+                )
+            ]
+        )
+        for width in ((0.0, 0.0), (2.0, 2.0))
+    )
+    for noise, expected in ((plain, 0.0), (smooth, np.exp(-1 / (4 * (2.0 / 2.3548) ** 2)))):
+        assert noise.std() == pytest.approx(1, abs=0.03)
+        assert np.mean(noise[:, 1:] * noise[:, :-1]) == pytest.approx(expected, abs=0.03)
+
+
+def test_families_of_stamps_that_do_not_exist_are_named() -> None:
+    with pytest.raises(ValueError, match=r"must be some of .*ring.*; not spiral"):
+        StampConfig(kinds=("spiral",))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -40,7 +40,7 @@ HDUS = {
     "blends": ["TRUTH", "CLEAN", "PSF", "SEGMENTATION", "SOURCES", "STAMPS"],
     "finer": ["TRUTH", "CLEAN", "FINE", "SEGMENTATION", "SOURCES", "STAMPS"],
     "crowded": ["TRUTH", "CLEAN", "PSF", "SEGMENTATION", "SOURCES", "STAMPS"],
-    "stamps": ["CLEAN", "SHARP", "PSF", "SOURCES", "STAMPS"],
+    "stamps": ["CLEAN", "SHARP", "TARGET", "PSF", "SOURCES", "STAMPS", "GIVEN_SOURCES"],
     "tracking": ["CLEAN", "PSF", "SOURCES"],
     "guiding": ["CLEAN"],
     "injected": ["TRUTH", "IGNORED", "CLEAN", "PSF"],

@@ -82,6 +82,25 @@ def test_a_network_that_judges_answers_as_in_keras(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("side", [1, 2, 3, (4, 5)])
+def test_transposed_convolutions_and_leaking_slopes_answer_as_in_keras(
+    side: Any, tmp_path: Path
+) -> None:
+    layers = keras.layers
+    image = keras.Input((None, None, 2), name="image")
+    spread = layers.Conv2DTranspose(3, side, padding="same", activation="tanh", name="spread")
+    bent = layers.LeakyReLU(negative_slope=0.2, name="bent")(spread(image))
+    last = layers.Conv2DTranspose(1, side, padding="same", use_bias=False, name="last")(bent)
+    model, path = keras.Model(image, last), tmp_path / "spread.onnx"
+    rng = np.random.default_rng(8)
+    model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])
+    export_keras(model, path, inputs={"image": 2}, outputs=("answer",))
+    pixels = rng.normal(size=(2, 9, 12, 2)).astype(np.float32)
+    (found,) = answers(path, image=pixels.transpose(0, 3, 1, 2))
+    right = keras.ops.convert_to_numpy(model(pixels, training=False)).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-5)
+
+
 def test_initializers_are_named_as_the_variables(tmp_path: Path) -> None:
     """So that the Keras engine can fill the architecture from the file."""
     model, path = pyramid(), tmp_path / "pyramid.onnx"
@@ -98,6 +117,11 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     twice = keras.Model(image, shared(shared(image)))
     with pytest.raises(PluginError, match="more than once"):
         export_keras(twice, tmp_path / "twice.onnx", inputs={"image": 1}, outputs=("answer",))
+    wide = keras.layers.Conv2DTranspose(1, 3, strides=2, padding="same", name="wide")(image)
+    with pytest.raises(PluginError, match=r"layer 'wide'.*strides"):
+        export_keras(
+            keras.Model(image, wide), tmp_path / "w.onnx", inputs={"image": 1}, outputs=("a",)
+        )
     bent = keras.Model(image, keras.layers.Conv2D(1, 3, activation="selu", name="bent")(image))
     with pytest.raises(PluginError, match=r"layer 'bent'.*selu"):
         export_keras(bent, tmp_path / "bent.onnx", inputs={"image": 1}, outputs=("answer",))

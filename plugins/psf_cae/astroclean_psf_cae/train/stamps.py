@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.psf.stamp import FINER, half_maximum_width
+from astroclean.core.psf.target import target_psf
 from astroclean.core.psf.transform import HALVES, convolved, psf_transform
 from astroclean.simulate.draws import log_uniform, uniform
 from astroclean.simulate.galaxy_library import GalaxyLibrary, build_galaxies
 from astroclean.simulate.psfs import PsfRange, draw_psf
 from astroclean_psf_cae.channels import seen_of
-from astroclean_psf_cae.filters import make_bank, target_psf
+from astroclean_psf_cae.filters import make_bank
 from astroclean_psf_cae.spergel import spergel_images
 from astroclean_psf_cae.spergel_fit import fit_spergel
 
@@ -94,7 +95,9 @@ def draw_stamps(rng: np.random.Generator, *, held_out: bool = False) -> Stamps:
     fine = draw_psf(rng, _PSFS).psf.fine[0]
     width = half_maximum_width(fine[::FINER, ::FINER])
     count = PER_SAMPLE
-    snr = np.stack([np.exp(rng.uniform(*np.log(_SNR), count)) for _ in range(2)], axis=1)
+    snr = np.stack(
+        [np.exp(rng.uniform(np.log(_SNR[0]), np.log(_SNR[1]), count)) for _ in range(2)], axis=1
+    )
     snr[:, 1] = np.minimum(snr[:, 0] * np.exp(rng.normal(-0.5, 1.0, count)), _SNR[1])
     snr[rng.random(count) >= _NEIGHBOR, 1] = 0
     snr[rng.random(count) < _BLANK] = 0
