@@ -22,7 +22,7 @@ from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.frame import Frame
 from astroclean.core.image.uncertainty import deviation_of
 from astroclean.registry.load import find_plugin, load_stage
-from astroclean.testing.chunks import run_in_chunks
+from astroclean.testing.chunks import assert_same_in_chunks, run_in_chunks
 from astroclean.testing.frames import frame_digest, synthetic_frame
 
 if TYPE_CHECKING:
@@ -151,16 +151,7 @@ class StageContract:
         """A local stage gives in chunks, with what it surveys, what it gives in one piece."""
         if stage.scope(frame).halo is None:
             return
-        whole = stage.run(frame)
-        chunks = run_in_chunks(stage, frame, rows=1 + frame.shape[0] // 4)
-        assert chunks["data"].tobytes() == whole.frame.data.tobytes()
-        assert chunks["flags"].tobytes() == whole.frame.flags.tobytes()
-        deviation = deviation_of(whole.frame.uncertainty)
-        if deviation is not None:
-            assert chunks["uncertainty"].tobytes() == deviation.tobytes()
-        for name, layer in whole.layers.items():
-            if layer.grid is not None and layer.grid.is_frame:
-                assert chunks[name].tobytes() == np.asarray(layer.data).tobytes()
+        assert_same_in_chunks(stage, frame, rows=1 + frame.shape[0] // 4)
 
     def test_layers_are_declared_and_lie_on_their_grids(self, stage: Stage, frame: Frame) -> None:
         """A layer has a declaration, a unit, and as many pixels as its grid."""

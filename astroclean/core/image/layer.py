@@ -180,6 +180,13 @@ def _checked(
             f"layer '{name}' is declared to have a grid of its own, and has none", **fault
         )
     grid = Grid.from_frame(frame) if layer.grid is None else layer.grid
+    if not spec.own_grid and not (grid.is_frame and grid.shape == frame.data.shape):
+        raise ContractError(
+            f"layer '{name}' lies on other pixels than the frame, and is not declared to "
+            "(`own_grid`)",
+            received=f"{grid.shape} from {grid.origin} with a step of {grid.step:g}",
+            **fault,
+        )
     for label, image in (("", layer.data), (" uncertainty of", layer.uncertainty)):
         if image is None:
             continue

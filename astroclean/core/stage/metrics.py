@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.frame import Frame
 
-__all__ = ["Share", "Total", "counted", "joined_metrics"]
+__all__ = ["Ratio", "Share", "Total", "counted", "joined_metrics"]
 
 
 class Total(float):
@@ -97,6 +97,32 @@ class Share(float):
         return Share, (self.count, self.total)
 
 
+class Ratio(float):
+    """A sum over pixels as a multiple of another; of chunks, with the sums of all their pixels.
+
+    Parameters
+    ----------
+    part, whole : Total
+        The sums. Of nothing, there is no multiple: NaN.
+    """
+
+    part: Total
+    whole: Total
+
+    def __new__(cls, part: Total, whole: Total) -> Self:
+        """Return a ratio."""
+        value = super().__new__(cls, part / whole if whole else math.nan)
+        value.part, value.whole = part, whole
+        return value
+
+    def joined(self, other: Ratio) -> Ratio:
+        """Return the ratio of both together."""
+        return Ratio(self.part.joined(other.part), self.whole.joined(other.whole))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Ratio, (self.part, self.whole)
+
+
 def counted(frame: Frame, pixels: NDArray[np.bool_]) -> Total:
     """Return how many pixels of a frame are meant; of a chunk, its own rows count.
 
@@ -116,8 +142,8 @@ def joined_metrics(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
     Parameters
     ----------
     parts : iterable of mapping of str to float
-        Metrics of one stage, chunk by chunk. A `Total` or `Share` counts own rows only; any other
-        number is of the whole frame, as what a survey found.
+        Metrics of one stage, chunk by chunk. A `Total`, `Share` or `Ratio` counts own rows only;
+        any other number is of the whole frame, as what a survey found.
 
     Returns
     -------
@@ -142,5 +168,7 @@ def _joined(one: float, other: float) -> float | None:
     if isinstance(one, Total):
         return one.joined(other)
     if isinstance(one, Share) and isinstance(other, Share):
+        return one.joined(other)
+    if isinstance(one, Ratio) and isinstance(other, Ratio):
         return one.joined(other)
     return one if one == other or (math.isnan(one) and math.isnan(other)) else None

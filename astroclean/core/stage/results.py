@@ -45,7 +45,8 @@ class Answer:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Numbers for the report."""
     tables: Mapping[str, QTable] = field(default_factory=dict)
-    """Tables by name, of those that the stage declares; one row a thing that was found."""
+    """Tables by name, of those that the stage declares; one row a thing that was found. Where the
+    stage has `Stage.y_columns`, in pixels of the frame at hand, which may be a chunk."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,8 @@ class Deconvolution(Answer):
 
     data: NDArray[Any]
     psf: Psf
-    """PSF of the result."""
+    """PSF of the result, its positions in pixels of the frame at hand. Every chunk of a frame must
+    give that of the whole: with positions all over `Chunk.shape`, not over the chunk alone."""
     uncertainty: NDArray[Any] | None = None
 
 
@@ -135,7 +137,8 @@ class StageResult:
     frame: Frame
     """What the next stage gets."""
     layers: Mapping[str, Layer] = field(default_factory=dict)
-    """Images beside the frame, by name in capitals."""
+    """Images beside the frame, by name in capitals. Of a chunk, their PSFs have the positions that
+    they have in the larger frame."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     outcome: Outcome = Outcome.DONE
     score: Score | None = None
@@ -143,7 +146,7 @@ class StageResult:
     change: Change = field(default_factory=Change)
     """What the stage flagged and replaced; nothing where the result is a layer of its own."""
     tables: Mapping[str, QTable] = field(default_factory=dict)
-    """Tables by name."""
+    """Tables by name. Of a chunk, its own rows, in pixels of the larger frame."""
 
     @property
     def products(self) -> dict[str, Any]:

@@ -7,16 +7,35 @@ from dataclasses import dataclass, field
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from astroclean.core.stage.hooks import FAULT
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from numpy.typing import ArrayLike, NDArray
+
     from astroclean.core.image.frame import Frame
+    from astroclean.core.psf.psf import Psf
     from astroclean.core.stage.stage import Stage
 
-__all__ = ["WHOLE", "Chunk", "Scope", "Survey", "chunk_of", "measure", "scope_of"]
+__all__ = [
+    "WHOLE",
+    "Chunk",
+    "Scope",
+    "Survey",
+    "chunk_of",
+    "is_own",
+    "measure",
+    "rows_of",
+    "scope_of",
+]
+
+_DIGITS = 6
+"""Of a row, after the point: the half between two rows comes out otherwise in its last digits
+where it is counted from another row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +53,47 @@ class Chunk:
     sky: tuple[float, float] | None = None
     """Level and noise of the larger frame before the first stage, where they were measured."""
 
+    def of_whole(self, psf: Psf | None) -> Psf | None:
+        """Return a PSF of the chunk as that of the larger frame: its positions are other pixels."""
+        y, x = self.origin
+        return psf if psf is None or self.origin == (0, 0) else psf.seen_from(-x, -y)
+
 
 def chunk_of(frame: Frame) -> Chunk:
     """Return where a frame lies in the larger one; a frame that was not cut is its own."""
     return Chunk((0, 0), frame.shape) if frame.chunk is None else frame.chunk
+
+
+def rows_of(frame: Frame, y: ArrayLike) -> NDArray[np.float64]:
+    """Return the rows of the larger frame in which places of a chunk lie, whole numbers.
+
+    Parameters
+    ----------
+    frame : Frame
+        The chunk.
+    y : (n,) array_like
+        Finite, in pixels of the chunk, of which row 0 reaches from -0.5 to 0.5.
+    """
+    rows: NDArray[np.float64] = np.rint(
+        np.round(np.asarray(y, dtype=float) + chunk_of(frame).origin[0], _DIGITS)
+    )
+    return rows
+
+
+def is_own(frame: Frame, y: ArrayLike) -> NDArray[np.bool_]:
+    """Return which places lie in the own rows of a chunk; each is of one chunk of a frame alone.
+
+    Parameters
+    ----------
+    frame, y
+        As for :func:`rows_of`. What lies beyond the larger frame is of its first or last chunk.
+    """
+    chunk, rows = chunk_of(frame), rows_of(frame, y)
+    own = range(frame.shape[0])[chunk.own]
+    begins, ends = (chunk.origin[0] + row for row in (own.start, own.stop))
+    is_first, is_last = begins == 0, ends == chunk.shape[0]
+    inside: NDArray[np.bool_] = ((rows >= begins) | is_first) & ((rows < ends) | is_last)
+    return inside
 
 
 class Survey(ABC):

@@ -17,6 +17,7 @@ from astroclean.core.stage.needs import Identity, Needs, Provides
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Answer, StageResult
 from astroclean.core.stage.scope import WHOLE, Scope, chunk_of, measure, scope_of
+from astroclean.core.stage.tables import checked_tables
 from astroclean.errors import ContractError, StageError, SuspectWarning
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class Stage(ABC):
     """Whether one color of a mosaic is a frame to it."""
     tables: ClassVar[frozenset[str]] = frozenset()
     """Names of the tables that the stage gives, in lower case; each is a file of its own."""
+    y_columns: ClassVar[tuple[str, ...]] = ()
+    """Columns of its tables that are y, the first that of the thing itself. With them tables may be
+    of chunks: the hook lists all that it finds, in pixels of the frame that it gets; the base class
+    takes the things of the chunk's own rows, in order of these, with y of the whole frame."""
     branch: ClassVar[str | None] = None
     """Layer that the result is, where it must not replace the science image."""
 
@@ -264,22 +269,20 @@ class Stage(ABC):
         return answer
 
     def _layers(self, frame: Frame, *given: Mapping[str, Any]) -> dict[str, Layer]:
-        """Return the layers of an answer, checked against those that the stage declares."""
+        """Return the layers of an answer, checked; PSFs with positions of the larger frame."""
         joined = {name: layer for layers in given for name, layer in layers.items()}
         where = f"{frame.frame_id}, stage '{self.name}'"
-        return checked_layers(joined, self.layers(), frame, where=where)
+        layers = checked_layers(joined, self.layers(), frame, where=where)
+        psf_of = chunk_of(frame).of_whole
+        return {name: replace(layer, psf=psf_of(layer.psf)) for name, layer in layers.items()}
 
     def _applied(self, frame: Frame, answer: Any) -> StageResult:
         """Return the result of an answer, with its tables."""
-        undeclared = sorted(set(answer.tables) - self.tables)
-        if undeclared:
-            raise ContractError(
-                "a stage may only give the tables that it declares in `tables`",
-                where=f"{frame.frame_id}, stage '{self.name}'",
-                received=", ".join(undeclared),
-                remedy=FAULT,
-            )
-        return replace(self._apply(frame, answer), tables=dict(answer.tables))
+        where = f"{frame.frame_id}, stage '{self.name}'"
+        tables = checked_tables(
+            answer.tables, self.tables, frame, y_columns=self.y_columns, where=where
+        )
+        return replace(self._apply(frame, answer), tables=tables)
 
     def _require(self, frame: Frame) -> None:
         held = {"segmentation": frame.sources is not None and frame.sources.segmentation}

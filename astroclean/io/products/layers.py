@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 
+from astroclean.core.psf.equality import is_same_psf
 from astroclean.core.psf.stamp import FINER
 from astroclean.io.header.wcs_cards import wcs_cards_of
 from astroclean.io.products.names import LAYER_KEYWORD, OWNER_KEYWORD, WRITER_KEYWORD
@@ -118,7 +119,7 @@ def _psf_images(name: str, psfs: Sequence[Psf | None], common: fits.Header) -> I
     """
     known: dict[int | None, Psf] = {n: psf for n, psf in enumerate(psfs) if psf is not None}
     first = next(iter(known.values()))
-    shared = len(known) == len(psfs) and all(_is_same(psf, first) for psf in known.values())
+    shared = len(known) == len(psfs) and all(is_same_psf(psf, first) for psf in known.values())
     told = f", FWHM {first.fwhm_pixels:.3f} px" if shared else " of each plane"
     header = fits.Header()
     for keyword in ("EXTVER", OWNER_KEYWORD, WRITER_KEYWORD):
@@ -160,11 +161,3 @@ def _joined(
                     header[f"{card}{number}"] = (count, "pixels of it along y, x; zeros around")
             joined.append(np.pad(image, [(n, n) for n in (side - image.shape) // 2]))
     return NewImage(name, joined, header)
-
-
-def _is_same(psf: Psf, other: Psf) -> bool:
-    """Return whether two PSFs are the same by value: workers have copies."""
-    return psf is other or all(
-        np.array_equal(getattr(psf, name), getattr(other, name))
-        for name in ("stamps", "positions", "measured_fine")
-    )

@@ -129,15 +129,16 @@ def _patches(by_science: dict[int, list[FrameOutput]], plan: OutputPlan) -> dict
     for index, group in by_science.items():
         history = _history(group)
         values, changed = [o.data for o in group], [o.changed for o in group]
-        if plan.replace and all(_replaces(o) for o in group):
+        replaces = plan.replace and all(_replaces(o) for o in group)
+        if replaces:
             values = [_result(o).data for o in group]
-            changed = [np.ones_like(o.changed) for o in group]
-        if any(c.any() for c in changed):
+            changed = [_mapped(o.changed, np.ones_like) for o in group]
+        if replaces or any(c.any() for c in changed):
             patches[index] = values, changed, history
         role, info = _stored_uncertainty(group[0])
         if info is not None and any(o.uncertainty_changed is not None for o in group):
             to_stored = _TO_STORED[role]
-            none = np.zeros_like(group[0].changed)
+            none = _mapped(group[0].changed, np.zeros_like)
             patches[info.index] = (
                 [_mapped(o.uncertainty, to_stored) for o in group],
                 [none if o.uncertainty_changed is None else o.uncertainty_changed for o in group],

@@ -252,8 +252,8 @@ def _obstacle(
     for stage in stages:
         if scope_of(stage, corner).halo is None:
             return f"stage '{stage.name}' needs the whole frame"
-        if stage.branch is not None or stage.tables:
-            return f"what stage '{stage.name}' makes is of the whole frame"
+        if stage.tables and not stage.y_columns:
+            return f"the tables of stage '{stage.name}' are of the whole frame"
         own = [spec.name for spec in stage.layers() if spec.own_grid]
         if own:
             return f"layer {own[0]} of stage '{stage.name}' has a grid of its own"

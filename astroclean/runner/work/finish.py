@@ -15,6 +15,7 @@ from astroclean.core.image.uncertainty import deviation_of
 from astroclean.core.stage.kinds.remove import SourceRemover
 from astroclean.core.stage.metrics import Total
 from astroclean.core.stage.results import Outcome
+from astroclean.core.stage.scope import chunk_of
 from astroclean.io.products.output import FrameOutput
 from astroclean.io.scratch.rowstore import blocks_of
 from astroclean.report.model import FrameRecord
@@ -29,7 +30,6 @@ from astroclean.runner.work.statestore import images_of, layers_of, without_pixe
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from astropy.table import QTable
     from numpy.typing import NDArray
 
     from astroclean.core.image.frame import Frame
@@ -60,7 +60,6 @@ class _Common:
     sources_of: str | None
     sources_unit: Any
     """Unit of the pixels that they were found on."""
-    tables: Mapping[str, QTable]
 
     @classmethod
     def of(cls, state: FrameState, *, is_whole: bool) -> _Common:
@@ -74,7 +73,6 @@ class _Common:
             state.sources if is_whole else None,
             state.sources_of,
             science.unit if state.sources_of is None else state.layers[state.sources_of].unit,
-            state.tables,
         )
 
 
@@ -133,7 +131,7 @@ class FinishedFrame:
         layers = kept_layers(layers, self.keep)
         rows = {name: image[own] for name, image in images.items()}
         self.images.append({**rows, **images_of(layers, own)})
-        self.layers |= without_pixels(layers)
+        self.layers |= without_pixels(layers, known=self.layers)
         self.account += state.account
         self.changed += int(np.count_nonzero(rows["changed"]))
         self.flagged += int(np.count_nonzero(rows["flags"]))
@@ -189,7 +187,8 @@ class FinishedFrame:
             account.remarks,
             sources_label=label,
             sources_unit=common.sources_unit,
-            tables=common.tables,
+            # Where several stages give a table of one name, that of the last.
+            tables={n: t for s in stages for n, t in account.tables.get(s.name, {}).items()},
         )
 
     def _implausible(self, stages: Sequence[Stage], frame_id: str) -> list[str]:
@@ -280,10 +279,10 @@ def _result_layer(state: FrameState) -> dict[str, Layer]:
         return {}
     frame = state.frame
     made = state.layers[state.branch]
-    deviation = deviation_of(frame.uncertainty)
+    deviation, psf = deviation_of(frame.uncertainty), chunk_of(frame).of_whole(frame.psf)
     return {
         state.branch: replace(
-            made, data=frame.data, unit=frame.unit, uncertainty=deviation, psf=frame.psf
+            made, data=frame.data, unit=frame.unit, uncertainty=deviation, psf=psf
         )
     }
 

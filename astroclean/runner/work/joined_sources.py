@@ -10,7 +10,7 @@ import numpy as np
 from astroclean.core.image.grid import Grid
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.deblend import SEGMENTATION
-from astroclean.core.stage.scope import chunk_of
+from astroclean.core.stage.scope import chunk_of, is_own
 from astroclean.io.products.ucds import UCD, UCDS
 from astroclean.io.scratch.rowstore import RowStore
 
@@ -109,29 +109,26 @@ class JoinedSources:
             Those that an earlier pass found there: where all are among them, numbers stay.
         """
         chunk = chunk_of(frame)
-        top, rows = chunk.origin[0], range(frame.shape[0])[own]
+        top = chunk.origin[0]
+        ends = top + range(frame.shape[0])[own].stop
         table = sources.table.copy()
         _enter(table, "y", np.asarray(table["y"], dtype=float) + top)
         places = np.column_stack([np.asarray(table[name], dtype=float) for name in ("x", "y")])
-        middle = np.rint(places[:, 1])
-        begins, ends = top + rows.start, top + rows.stop
-        is_own = (middle >= begins) & (middle < ends)
-        # What lies beyond the frame's borders belongs to the first and last chunk.
-        is_own |= (middle < 0) & (begins == 0) | (middle >= self.shape[0]) & (ends == self.shape[0])
+        is_taken = is_own(frame, sources.table["y"])
         ids, labels = np.asarray(table["id"]), len(self._ids) + np.arange(len(table))
         numbers = np.zeros(len(table), dtype=int)
         stays = given is not None and bool(np.isin(ids, np.asarray(given.table["id"])).all())
         if stays:
             numbers[:] = ids
         else:
-            same = self._known(places, ends, is_own)
-            self.cut += self._cut_off(sources, ids[is_own], top)
-            numbers[is_own] = self._count + 1 + np.arange(np.count_nonzero(is_own))
+            same = self._known(places, ends, is_taken)
+            self.cut += self._cut_off(sources, ids[is_taken], top)
+            numbers[is_taken] = self._count + 1 + np.arange(np.count_nonzero(is_taken))
             for position, label in same.items():
                 numbers[position] = self._ids[label] or numbers[position]
                 self._name(label, int(numbers[position]))
                 self._older[int(labels[position])] = label
-        self._count += int(np.count_nonzero(is_own))
+        self._count += int(np.count_nonzero(is_taken))
         self._write(sources.segmentation, ids, labels, own)
         self._ids += numbers.tolist()
         _enter(table, "id", numbers.astype(table["id"].dtype))
@@ -140,8 +137,8 @@ class JoinedSources:
             # Which number the other source gets is not known before the last chunk; one that is
             # known already is kept as a negative one: its source may lie beyond this chunk.
             table[name][:] = -named if stays else _labels_of(named, ids, labels)
-        self._tables.append(table[is_own])
-        number_of = dict(zip(ids[is_own].tolist(), numbers[is_own].tolist(), strict=True))
+        self._tables.append(table[is_taken])
+        number_of = dict(zip(ids[is_taken].tolist(), numbers[is_taken].tolist(), strict=True))
         self._stamps += [
             replace(s, id=number_of[int(s.id)], origin=(s.origin[0] + top, s.origin[1]))
             for s in sources.stamps
@@ -150,7 +147,7 @@ class JoinedSources:
         self._before, self._whole = _Seen(places, labels), None
 
     def _known(
-        self, places: NDArray[np.float64], ends: int, is_own: NDArray[np.bool_]
+        self, places: NDArray[np.float64], ends: int, is_taken: NDArray[np.bool_]
     ) -> dict[int, int]:
         """Return position to label of what the chunk before saw, too; decide who has it."""
         from scipy.spatial import cKDTree  # noqa: PLC0415 - optional extra
@@ -164,7 +161,7 @@ class JoinedSources:
             seen = int(nearest[position])
             label = int(before.labels[seen])
             # Once it is taken, it is not taken again; what nobody took is taken before it is past.
-            is_own[position] = not self._ids[label] and round(places[position, 1]) < ends
+            is_taken[position] = not self._ids[label] and round(places[position, 1]) < ends
             same[int(position)] = label
         return same
 

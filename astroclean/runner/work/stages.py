@@ -20,12 +20,13 @@ from astroclean.runner.work.state import Account
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from astroclean.core.psf.psf import Psf
     from astroclean.core.stage.results import StageResult
     from astroclean.core.stage.stage import Stage
     from astroclean.runner.plan.psf_source import PsfSource
     from astroclean.runner.work.state import FrameState
 
-__all__ = ["faults_named", "run_stages", "with_psf"]
+__all__ = ["faults_named", "psfs_of", "run_stages", "with_psf"]
 
 
 def run_stages(
@@ -134,20 +135,14 @@ def faults_named(stage: Stage, frame_id: str, remarks: Remarks) -> Iterator[None
 def _advanced(
     state: FrameState, result: StageResult, stage: Stage, seconds: float, remarks: Remarks
 ) -> FrameState:
-    record = StageRecord(
-        name=stage.name,
-        plugin=stage.identity.plugin,
-        kind=stage.kind,
-        version=stage.identity.version,
-        outcome=str(result.outcome),
-        seconds=seconds,
-    )
     said = Account(
-        records={stage.name: record},
+        records={stage.name: _record(stage, result, seconds)},
         metrics={stage.name: result.metrics},
         changes={stage.name: result.change},
         scores={stage.name: result.score} if result.score else {},
         remarks=remarks,
+        tables={stage.name: result.tables},
+        psfs={stage.name: psfs_of(result)},
     )
     branches = stage.branch is not None
     branch = stage.branch if branches else state.branch
@@ -162,6 +157,22 @@ def _advanced(
         sources=result.frame.sources if is_new else state.sources,
         sources_of=branch if is_new else state.sources_of,
         layers=joined_layers(state.layers, placed_layers(result.layers, given)),
-        tables={**state.tables, **result.tables},
         account=state.account + said,
+    )
+
+
+def psfs_of(result: StageResult) -> dict[str, Psf | None]:
+    """Return the PSFs of layers, by name, and under no name that of the frame; as of the whole."""
+    psfs = {name: layer.psf for name, layer in result.layers.items()}
+    return {"": chunk_of(result.frame).of_whole(result.frame.psf), **psfs}
+
+
+def _record(stage: Stage, result: StageResult, seconds: float) -> StageRecord:
+    return StageRecord(
+        name=stage.name,
+        plugin=stage.identity.plugin,
+        kind=stage.kind,
+        version=stage.identity.version,
+        outcome=str(result.outcome),
+        seconds=seconds,
     )

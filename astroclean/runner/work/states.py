@@ -105,12 +105,11 @@ def _packed(state: FrameState, packer: Packer) -> dict[str, Any]:
         "sources": None if state.sources is state.frame.sources else packer.sources(state.sources),
         "sources_of": state.sources_of,
         "layers": [[name, packer.layer(layer)] for name, layer in state.layers.items()],
-        "account": _packed_account(state.account),
-        "tables": {name: packer.table(table) for name, table in state.tables.items()},
+        "account": _packed_account(state.account, packer),
     }
 
 
-def _packed_account(account: Account) -> dict[str, Any]:
+def _packed_account(account: Account, packer: Packer) -> dict[str, Any]:
     return {
         "records": {name: record.model_dump() for name, record in account.records.items()},
         "metrics": {
@@ -121,10 +120,14 @@ def _packed_account(account: Account) -> dict[str, Any]:
         "scores": {name: _packed_score(score) for name, score in account.scores.items()},
         "psf_origin": account.psf_origin,
         "remarks": asdict(account.remarks),
+        "tables": {
+            stage: {name: packer.table(table) for name, table in tables.items()}
+            for stage, tables in account.tables.items()
+        },
     }
 
 
-def _account(kept: Any) -> Account:
+def _account(kept: Any, unpacker: Unpacker) -> Account:
     return Account(
         {name: StageRecord.model_validate(record) for name, record in kept["records"].items()},
         {stage: dict(metrics) for stage, metrics in kept["metrics"].items()},
@@ -132,6 +135,10 @@ def _account(kept: Any) -> Account:
         {name: _score(score) for name, score in kept["scores"].items()},
         str(kept["psf_origin"]),
         Remarks(**kept["remarks"]),
+        tables={
+            str(stage): {str(name): unpacker.table(table) for name, table in tables.items()}
+            for stage, tables in kept["tables"].items()
+        },
     )
 
 
@@ -172,8 +179,7 @@ def _unpacked(kept: Any, arrays: Any, before: Frame) -> FrameState:
         sources=unpacker.sources(kept["sources"]) or frame.sources,
         sources_of=kept["sources_of"],
         layers={str(name): unpacker.layer(layer) for name, layer in kept["layers"]},
-        account=_account(kept["account"]),
-        tables={str(name): unpacker.table(table) for name, table in kept["tables"].items()},
+        account=_account(kept["account"], unpacker),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 _LAYER, _UNCERTAINTY = "layer ", " uncertainty"
+_SCIENCE = "science "
+"""Begins the names of the images of the frame before it was deconvolved."""
+_PIXELS = ("data", "flags", "filled")
 _BLANK_ROWS = 256
 
 
@@ -147,10 +150,10 @@ class StateStore:
     ) -> None:
         self._images = Images(shape, folder)
         self._keep = keep
-        self._psf: Psf | None = None
-        self._history: tuple[HistoryEntry, ...] = ()
+        self._frames: dict[str, _Told] = {}
+        self._branch: str | None = None
+        self._sources_of: str | None = None
         self._layers: dict[str, Layer] = {}
-        self._uncertainty: type | None = None
         self._sources = JoinedSources(shape, folder, before.cut_sources)
         self.account = before.account
 
@@ -161,20 +164,20 @@ class StateStore:
 
     def add(self, before: Frame, state: FrameState, own: slice) -> None:  # noqa: ARG002
         """Write the own rows of a chunk; as `FinishedFrame.add`."""
-        frame = state.frame
-        images = {name: getattr(frame, name)[own] for name in ("data", "flags", "filled")}
-        if frame.uncertainty is not None:
-            self._uncertainty = type(frame.uncertainty)
-            images["uncertainty"] = frame.uncertainty.array[own]
+        frames = {"": state.frame, _SCIENCE: state.science}
+        images: dict[str, Any] = {}
+        for name, frame in frames.items():
+            if frame is not None:
+                images |= _pixels_of(frame, own, name)
+                self._frames[name] = _Told.of(frame, self._frames.get(name))
         layers = kept_layers(state.layers, self._keep)
-        self._layers |= without_pixels(layers)
+        if state.branch is not None:
+            layers.setdefault(state.branch, state.layers[state.branch])
+        self._layers |= without_pixels(layers, known=self._layers)
         self._images.append({**images, **images_of(layers, own)})
-        first, x = chunk_of(frame).origin
-        # As the whole frame has it: each chunk counts from its own first row.
-        psf = None if frame.psf is None else frame.psf.seen_from(-x, -first)
-        self._psf, self._history = psf, frame.history
+        self._branch, self._sources_of = state.branch, state.sources_of
         if state.frame.sources is not None:
-            self._sources.add(frame, state.frame.sources, own, given=state.given)
+            self._sources.add(state.frame, state.frame.sources, own, given=state.given)
         self.account += state.account
 
     def state(self, before: Frame) -> FrameState:
@@ -190,27 +193,66 @@ class StateStore:
         images: dict[str, NDArray[Any]] = {
             name: store[rows] for name, store in self._images.images.items()
         }
-        uncertainty = images.get("uncertainty")
-        if uncertainty is not None and self._uncertainty is not None:
-            uncertainty = self._uncertainty(uncertainty)
-        frame = before.replace(
-            data=images["data"],
-            flags=images["flags"],
-            filled=images["filled"],
-            uncertainty=uncertainty,
-            psf=None if self._psf is None else self._psf.seen_from(0, first),
-            history=self._history,
-        )
+        frames = {name: told.frame(before, images, name) for name, told in self._frames.items()}
+        frame = frames[""]
         sources = self._sources.within(frame)
         frame = frame if sources is None else frame.replace(sources=sources)
-        layers = numbered_layers(layers_of(images, self._layers), sources)
-        return FrameState(frame, sources=sources, given=sources, layers=layers)
+        return FrameState(
+            frame,
+            science=frames.get(_SCIENCE),
+            branch=self._branch,
+            sources=sources,
+            given=sources,
+            sources_of=self._sources_of,
+            layers=numbered_layers(layers_of(images, self._layers), sources),
+        )
 
 
-def without_pixels(layers: Mapping[str, Layer]) -> dict[str, Layer]:
-    """Return all that layers tell but their pixels."""
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """All that a frame tells but its pixels, as the whole of it has it."""
+
+    psf: Psf | None
+    history: tuple[HistoryEntry, ...]
+    uncertainty: type | None
+    """Of its uncertainty."""
+
+    @classmethod
+    def of(cls, frame: Frame, known: _Told | None) -> _Told:
+        """Return what a chunk tells; what the chunks before it told stays."""
+        kind = None if frame.uncertainty is None else type(frame.uncertainty)
+        if known is None:
+            return cls(chunk_of(frame).of_whole(frame.psf), frame.history, kind)
+        return replace(known, uncertainty=known.uncertainty or kind)
+
+    def frame(self, before: Frame, images: Mapping[str, NDArray[Any]], name: str) -> Frame:
+        """Return a chunk with the pixels that `_pixels_of` named so."""
+        top, x = chunk_of(before).origin
+        deviation = images.get(f"{name}uncertainty")
+        return before.replace(
+            **{pixels: images[f"{name}{pixels}"] for pixels in _PIXELS},
+            uncertainty=self.uncertainty and self.uncertainty(deviation),
+            psf=self.psf and self.psf.seen_from(x, top),
+            history=self.history,
+        )
+
+
+def _pixels_of(frame: Frame, own: slice, name: str) -> dict[str, Any]:
+    """Return the own rows of all images of a frame, by names that begin as is told."""
+    images = {f"{name}{pixels}": getattr(frame, pixels)[own] for pixels in _PIXELS}
+    if frame.uncertainty is not None:
+        images[f"{name}uncertainty"] = frame.uncertainty.array[own]
+    return images
+
+
+def without_pixels(layers: Mapping[str, Layer], *, known: Collection[str] = ()) -> dict[str, Layer]:
+    """Return all that layers tell but their pixels, of those that are not known already."""
     nothing = np.zeros((0, 0))
-    return {n: replace(one, data=nothing, uncertainty=None) for n, one in layers.items()}
+    return {
+        name: replace(layer, data=nothing, uncertainty=None)
+        for name, layer in layers.items()
+        if name not in known
+    }
 
 
 def images_of(layers: Mapping[str, Layer], own: slice) -> dict[str, Any]:

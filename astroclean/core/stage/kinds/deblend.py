@@ -17,7 +17,7 @@ from astroclean.core.stage.hooks import FAULT
 from astroclean.core.stage.metrics import Total
 from astroclean.core.stage.needs import Provides
 from astroclean.core.stage.results import Outcome, Separation, StageResult
-from astroclean.core.stage.scope import chunk_of
+from astroclean.core.stage.scope import chunk_of, is_own
 from astroclean.core.stage.stage import Stage
 from astroclean.errors import ContractError
 
@@ -108,6 +108,4 @@ def _own_sources(frame: Frame, sources: Sources) -> Total:
     """Return how many sources there are; of a chunk, those whose centre lies in its own rows."""
     if chunk_of(frame).shape == frame.shape:
         return Total(len(sources))
-    rows = range(frame.shape[0])[chunk_of(frame).own]
-    middle = np.rint(np.asarray(sources.table["y"], dtype=float))
-    return Total(int(np.count_nonzero((middle >= rows.start) & (middle < rows.stop))))
+    return Total(int(np.count_nonzero(is_own(frame, sources.table["y"]))))

@@ -9,8 +9,10 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.image.layer import Layer, LayerSpec
+from astroclean.core.stage.metrics import Ratio, Total
 from astroclean.core.stage.needs import Needs, Provides
 from astroclean.core.stage.results import Deconvolution, StageResult
+from astroclean.core.stage.scope import chunk_of
 from astroclean.core.stage.stage import Stage
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ class Deconvolver(Stage):
     """Changes data, uncertainty and PSF on the same grid; WCS and flags stay.
 
     The result goes to the HDU ``DECONV``; the science HDU is left alone unless the pipeline says
-    ``[products] replace = true``.
+    ``[products] replace = true``. With a
+    ``halo`` of finite rows it works on chunks of a frame, too, whose results must have one PSF.
     """
 
     kind = "deconvolve"
@@ -56,10 +59,13 @@ class Deconvolver(Stage):
         if answer.uncertainty is not None:
             checked = self._checked(frame, "uncertainty", answer.uncertainty)
             uncertainty = StdDevUncertainty(checked)
-        before = float(np.nansum(frame.data, dtype=np.float64))
-        after = float(np.nansum(data, dtype=np.float64))
+        own = chunk_of(frame).own
+        before, after = (
+            Total.from_pixels(np.where(np.isnan(image), 0, image)[own])
+            for image in (frame.data, data)
+        )
         metrics = {
-            "flux ratio": after / before if before else float("nan"),
+            "flux ratio": Ratio(after, before),
             "fwhm before (pixels)": frame.psf.fwhm_pixels if frame.psf else float("nan"),
             "fwhm after (pixels)": answer.psf.fwhm_pixels,
             **answer.metrics,

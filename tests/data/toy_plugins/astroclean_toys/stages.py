@@ -7,11 +7,13 @@ import signal
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from astropy.table import QTable
+from astropy.units import pix, second
 from pydantic import Field
 
 from astroclean.core.flags.planes import MaskPlane
@@ -46,6 +48,8 @@ from astroclean.inference.engines.engine import open_engine
 from astroclean.inference.tiles.predictor import Predictor
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from astroclean.core.image.frame import Frame
 
 _HIT = np.uint32(MaskPlane.COSMIC_RAY)
@@ -105,6 +109,18 @@ class Bright(Masker):
     def layers(self) -> tuple[LayerSpec, ...]:
         """Return the sky, beside the probabilities."""
         return (*super().layers(), BACKGROUND)
+
+
+class LocalBright(Bright):
+    """The same without the sky, so that it need not see the whole frame."""
+
+    def scope(self, frame: Frame) -> Scope:
+        """Return a pixel."""
+        return Scope(0)
+
+    def find(self, frame: Frame) -> Mask:
+        """Return the bright pixels."""
+        return replace(super().find(frame), layers={})
 
 
 def _misbehave(kind: str) -> None:
@@ -350,6 +366,79 @@ class Sharpen(Deconvolver):
         """Return twice the frame, with an uncertainty of a tenth of it."""
         deviation = np.abs(0.2 * frame.data)
         return Deconvolution(2 * frame.data, Psf.gaussian(fwhm_pixels=1.5), deviation)
+
+
+class CrispOptions(StageOptions):
+    """Settings of :class:`Crisp`."""
+
+    fault: str = ""
+    """What is wrong: ``psf`` is that of the chunk, ``halo`` is too small, ``place`` is not told,
+    rows are in ``seconds``."""
+
+
+class Crisp(Deconvolver):
+    """Takes an image, and its PSF, for twice itself less its mean over 3 x 3 pixels.
+
+    A pixel above 1000 that is the greatest of its neighbours is a knot. Its place is half a pixel
+    further up, so that it lies between rows.
+    """
+
+    Options = CrispOptions
+    tables = frozenset({"knots"})
+    y_columns = ("y", "top")
+
+    def scope(self, frame: Frame) -> Scope:
+        """Return the rows of the mean, of the neighbours, and the one that the place is off."""
+        return Scope(0 if self.options.fault == "halo" else 3)
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return what was added, beside the image."""
+        return (*super().layers(), LayerSpec("ADDED", "what the image has more", keep="added"))
+
+    def deconvolve(self, frame: Frame) -> Deconvolution:
+        """Return the image with an uncertainty of a tenth of it."""
+        sharp = _crisp(frame.data)
+        added = Layer(sharp - frame.data, uncertainty=np.abs(0.3 * sharp), psf=frame.psf)
+        stamps = np.stack([_crisp(np.pad(stamp, 1)) for stamp in frame.psf.stamps])
+        psf = Psf(stamps, frame.psf.positions, computed=True)
+        if self.options.fault == "psf":
+            psf = Psf.gaussian(fwhm_pixels=1 + len(sharp) / 1000)
+        return Deconvolution(
+            sharp,
+            psf,
+            np.abs(0.1 * sharp),
+            layers={"ADDED": added},
+            tables={"knots": self._knots(sharp, frame)},
+        )
+
+    def _knots(self, image: NDArray[np.float32], frame: Frame) -> QTable:
+        from scipy.ndimage import maximum_filter
+
+        y, x = np.nonzero((image > 1000) & (image == maximum_filter(image, 3)))
+        brightest = np.argsort(-image[y, x], kind="stable")
+        y, x = y[brightest], x[brightest]
+        table = QTable({"x": x + 0.0, "y": (y + 0.5) * pix, "top": y + 1})
+        table["peak"] = image[y, x] * frame.unit
+        table["y"].info.description = "middle between two rows"
+        if self.options.fault == "place":
+            table.remove_column("y")
+        if self.options.fault == "seconds":
+            table["y"] = table["y"].value * second
+        return table
+
+
+class Listing(Crisp):
+    """The same; its table is of the whole frame."""
+
+    y_columns = ()
+
+
+def _crisp(image: NDArray[Any]) -> NDArray[Any]:
+    from scipy.ndimage import convolve
+
+    kernel = np.full((3, 3), -1 / 9)
+    kernel[1, 1] += 2
+    return convolve(image.astype(np.float64), kernel, mode="nearest").astype(image.dtype)
 
 
 class Finer(SuperResolver):
