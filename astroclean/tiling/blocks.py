@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.stage.scope import Chunk, Survey
 
-__all__ = ["Block", "BlockGrid", "is_near", "is_own"]
+__all__ = ["Block", "BlockGrid", "is_in_core", "is_near"]
 
 _SEAM = 0.5
 """Pixels beyond a core to which detections are kept, until both sides of a seam are compared."""
@@ -84,7 +84,7 @@ def is_near(values: NDArray[np.float64], pixels: slice, beyond: float = _SEAM) -
     return np.asarray((values >= low) & (values < high))
 
 
-def is_own(values: NDArray[np.float64], pixels: slice, length: int) -> NDArray[np.bool_]:
+def is_in_core(values: NDArray[np.float64], pixels: slice, length: int) -> NDArray[np.bool_]:
     """Return which places, (n,), belong to a core; those beyond the frame to the one at its border.
 
     Parameters

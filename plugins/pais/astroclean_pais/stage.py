@@ -25,7 +25,7 @@ from astroclean.inference.cards.beside import beside
 from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean.tiling.background import MeshSettings
-from astroclean.tiling.blocks import BlockGrid, is_near, is_own
+from astroclean.tiling.blocks import BlockGrid, is_in_core, is_near
 from astroclean.tiling.sky import SkySurvey
 from astroclean_pais.bands import Band, is_aligned, placed_in
 from astroclean_pais.calibration import Calibration
@@ -232,8 +232,8 @@ class PaisDeblender(Deblender):
                 part.moved(-y, -x), band.pixels(block), engine, sweeps=self.options.sweeps
             )
             own = np.flatnonzero(
-                is_own(part.y, block.core[0], frame.shape[0])
-                & is_own(part.x, block.core[1], frame.shape[1])
+                is_in_core(part.y, block.core[0], frame.shape[0])
+                & is_in_core(part.x, block.core[1], frame.shape[1])
             )
             return near[own], drawn.taken(own, near, (y, x))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.stage.scope import chunk_of
-from astroclean.tiling.blocks import is_near, is_own
+from astroclean.tiling.blocks import is_in_core, is_near
 from astroclean_psf_cae.fits import fit_sources
 from astroclean_psf_cae.moments import SourceMoments, measured_moments
 from astroclean_psf_cae.pixels import targets_of
@@ -89,8 +89,8 @@ def made_part(
     if fits is not None:
         told = measured_moments(region, fits, whole, noise, calibration)
         ny, nx = pixels.frame.shape
-        own = is_own(told.columns["y"], block.core[0], ny)
-        own &= is_own(told.columns["x"], block.core[1], nx)
+        own = is_in_core(told.columns["y"], block.core[0], ny)
+        own &= is_in_core(told.columns["x"], block.core[1], nx)
         moments = told.taken(np.flatnonzero(own))
     return Part(
         block,

@@ -16,13 +16,13 @@ from astroclean.core.psf.target import target_psf
 from astroclean.core.stage.kinds.deconvolve import Deconvolver
 from astroclean.core.stage.metrics import Share, Total, counted
 from astroclean.core.stage.results import Deconvolution
-from astroclean.core.stage.scope import Scope, chunk_of
+from astroclean.core.stage.scope import Scope, chunk_of, is_own
 from astroclean.errors import AstrocleanWarning, SuspectWarning
 from astroclean.inference.cards.beside import beside
 from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean.tiling.background import MeshSettings
-from astroclean.tiling.blocks import BlockGrid, is_own
+from astroclean.tiling.blocks import BlockGrid
 from astroclean.tiling.sky import SkySurvey
 from astroclean_psf_cae.calibration import Calibration
 from astroclean_psf_cae.moments import SourceMoments, moments_table
@@ -89,6 +89,7 @@ class PsfCae(Deconvolver):
 
     Options = PsfCaeOptions
     tables = frozenset({"moments"})
+    y_columns = ("y",)
 
     def __init__(
         self, options: PsfCaeOptions | None = None, *, identity: Identity | None = None
@@ -220,13 +221,10 @@ class PsfCae(Deconvolver):
         error[~usable] = np.nan
         own = chunk_of(frame).own
         moments = SourceMoments.joined([part.moments for part in parts])
-        rows = slice(*own.indices(frame.shape[0])[:2])
-        inside = is_own(moments.columns["y"], rows, frame.shape[0])
-        moments = moments.taken(np.flatnonzero(inside))
         ids = np.ones(1, int) if frame.sources is None else np.asarray(frame.sources.table["id"])
         layers: dict[str, Any] = {"CHI": chi}
         metrics: dict[str, float] = {
-            "sources fitted": Total(len(moments)),
+            "sources fitted": Total(np.count_nonzero(is_own(frame, moments.columns["y"]))),
             "noise ratio": pixels.ratio,
             "misfit": _misfit(chi[own]),
         }
