@@ -7,7 +7,6 @@ brought to a round Gaussian PSF. What is left of it is in the noise.
 from __future__ import annotations
 
 import bisect
-import functools
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -89,7 +88,7 @@ def make_bank(fine: NDArray[np.float64], side: int, *, room: float = 1.5) -> Fil
     count = psf.shape[0]
     ky, kx = angular_frequencies(count, samples=1)
     square = ky**2 + kx**2
-    target = _target_transform(side, room)
+    target = psf_transform(target_psf().fine[0], side, samples=1, room=room)
     power = np.abs(psf) ** 2
     inverse = np.conj(psf) / (power + _GUARD**2)
     width = _round_width(fine)
@@ -141,11 +140,6 @@ def filtered(
     count, (ny, nx) = transfers[0].shape[-2], images.shape[-2:]
     spectra = rfft2(np.asarray(images, dtype=np.float32), s=(count, count))
     return [irfft2(spectra * one, s=(count, count))[..., :ny, :nx] for one in transfers]
-
-
-@functools.lru_cache(maxsize=16)
-def _target_transform(side: int, room: float) -> NDArray[np.complex64]:
-    return psf_transform(target_psf().fine[0], side, samples=1, room=room)
 
 
 def _round_width(fine: NDArray[np.float64]) -> float:

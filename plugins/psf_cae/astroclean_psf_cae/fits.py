@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.image.arrays import add_box, overlap
-from astroclean.core.psf.target import target_psf
 from astroclean.core.psf.transform import psf_transform
-from astroclean_psf_cae.spergel import spergel_images
+from astroclean_psf_cae.spergel import sharp_images, spergel_images
 from astroclean_psf_cae.spergel_fit import SpergelFit, fit_spergel
 
 if TYPE_CHECKING:
@@ -201,7 +200,7 @@ class _Work:
             # Of a source that does not stand out there is nothing to see.
             values = profiles.taken(some).where(profiles.snr[some] >= _LEAST_SNR).values
             under = spergel_images(values, self._psf(some, int(side)), int(side))
-            at_target = spergel_images(values, self._target(int(side)), int(side))
+            at_target = sharp_images(values, int(side))
             for row, first, second in zip(some, under, at_target, strict=True):
                 blurred[row], sharp[row] = first, second
         corners = self._middles - sides[:, np.newaxis] // 2
@@ -222,11 +221,6 @@ class _Work:
         inside, own = overlap((int(y), int(x)), stamp.shape, image.shape)
         stamp[own] = image[inside]
         return stamp
-
-    def _target(self, side: int) -> NDArray[np.complex64]:
-        if (side,) not in self._kept:
-            self._kept[side,] = psf_transform(target_psf().fine[0], side, samples=1)
-        return self._kept[side,]
 
     def _psf(self, rows: NDArray[np.intp], side: int) -> NDArray[np.complex64]:
         """Return the transform of the PSF: one where it is constant, else of each source."""

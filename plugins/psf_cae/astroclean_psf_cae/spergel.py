@@ -6,18 +6,20 @@ derivatives: a step of a fit is eight transforms, whatever the profile.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.psf.transform import angular_frequencies
+from astroclean.core.psf.target import target_psf
+from astroclean.core.psf.transform import HALVES, angular_frequencies, psf_transform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-__all__ = ["PARAMETERS", "images_with_derivatives", "spergel_images"]
+__all__ = ["PARAMETERS", "images_with_derivatives", "sharp_images", "spergel_images"]
 
 PARAMETERS = ("y", "x", "flux", "log_radius", "g1", "g2", "nu", "sky")
 """Place from the middle of pixel ``side // 2``, pixels; flux and sky in the unit of the data;
@@ -40,7 +42,7 @@ _SLOPES = np.polyder(_RADII)
 
 
 def spergel_images(
-    values: Floats, transform: NDArray[np.complexfloating], side: int
+    values: Floats, transform: NDArray[np.complexfloating], side: int, *, samples: int = 1
 ) -> NDArray[np.float32]:
     """Return images of profiles under a PSF, without sky.
 
@@ -49,22 +51,24 @@ def spergel_images(
     values : (n, 8) float64
         Of `PARAMETERS`.
     transform : ([n,] m, m // 2 + 1) complex64
-        Of the PSF, as of `astroclean.core.psf.transform.psf_transform`, one sample a pixel.
+        Of the PSF, as of `astroclean.core.psf.transform.psf_transform`.
     side : int
         Of the stamps, in pixels.
+    samples : int
+        Along one pixel, as of the transform.
     """
-    spectrum, _, _ = _spectra(values, transform, side)
-    return _sampled(spectrum, side)
+    spectrum, _, _ = _spectra(values, transform, side, samples)
+    return _sampled(spectrum, side, samples)
 
 
 def _spectra(
-    values: Floats, transform: NDArray[np.complexfloating], side: int
+    values: Floats, transform: NDArray[np.complexfloating], side: int, samples: int = 1
 ) -> tuple[NDArray[np.complex64], NDArray[np.float32], NDArray[np.float32]]:
     """Return spectra in the places of the stamps, squared frequencies, and their factors.
 
     The second is ``(1 + nu) / (1 + q)``, by which a change of q changes the logarithm.
     """
-    ky, kx = angular_frequencies(transform.shape[-2], samples=1)
+    ky, kx = angular_frequencies(transform.shape[-2], samples=samples)
     yy, xx, xy = _matrix(values)
     square = (yy * ky**2 + xx * kx**2 + 2 * xy * (ky * kx)).astype(np.float32)
     power = (1 + values[:, _NU]).astype(np.float32)[:, np.newaxis, np.newaxis]
@@ -86,6 +90,24 @@ def _matrix(values: Floats) -> list[Floats]:
     norm = scale**2 / (1 - size)
     parts = (norm * (1 - 2 * g1 + size), norm * (1 + 2 * g1 + size), norm * 2 * g2)
     return [part[:, np.newaxis, np.newaxis] for part in parts]
+
+
+def sharp_images(values: Floats, side: int) -> NDArray[np.float32]:
+    """Return images of profiles at the target PSF, without sky.
+
+    On half pixels: what a star is at the target PSF pixels alone do not hold to a per cent.
+
+    Parameters
+    ----------
+    values, side
+        As of `spergel_images`.
+    """
+    return spergel_images(values, _target(side), side, samples=HALVES)
+
+
+@functools.lru_cache(maxsize=16)
+def _target(side: int) -> NDArray[np.complex64]:
+    return psf_transform(target_psf().fine[0], side)
 
 
 def images_with_derivatives(
@@ -142,8 +164,9 @@ def _shear_slopes(
     return by_g1.astype(np.float32), by_g2.astype(np.float32)
 
 
-def _sampled(spectra: NDArray[np.complex64], side: int) -> NDArray[np.float32]:
+def _sampled(spectra: NDArray[np.complex64], side: int, samples: int = 1) -> NDArray[np.float32]:
     from scipy.fft import irfft2  # noqa: PLC0415 - optional extra
 
-    count = spectra.shape[-2]
-    return np.asarray(irfft2(spectra, s=(count, count))[..., :side, :side], dtype=np.float32)
+    count, end = spectra.shape[-2], samples * side
+    images = irfft2(spectra, s=(count, count))[..., :end:samples, :end:samples]
+    return np.asarray(images * samples**2, dtype=np.float32)

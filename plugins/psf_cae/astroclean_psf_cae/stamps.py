@@ -13,7 +13,7 @@ from astroclean.errors import FrameError
 from astroclean_psf_cae.channels import seen_of
 from astroclean_psf_cae.filters import FilterBank, filtered, make_bank
 from astroclean_psf_cae.sharpen import Sharpener
-from astroclean_psf_cae.spergel import spergel_images
+from astroclean_psf_cae.spergel import sharp_images, spergel_images
 from astroclean_psf_cae.spergel_fit import SpergelFit, fit_spergel
 from astroclean_psf_cae.stage import PsfCae
 
@@ -132,7 +132,7 @@ def _sharpened(
     bank = FilterBank.stacked([make_bank(one.fine_at(middle, middle), side) for one in psfs])
     fit = _fitted(light, valid, bank, psfs, stage)
     blurred = spergel_images(fit.values, bank.psf, side)
-    sharp = spergel_images(fit.values, bank.target, side)
+    sharp = sharp_images(fit.values, side)
     seen = seen_of(light, valid, (blurred, sharp), bank)
     image, error = Sharpener(stage.engine, stage.options.turns).stamps(seen)
     return SharpStamps(image, stage.calibration.pixel * error, fit)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astroclean_psf_cae.spergel import PARAMETERS, images_with_derivatives, spergel_images
+from astroclean_psf_cae.spergel import (
+    PARAMETERS,
+    images_with_derivatives,
+    sharp_images,
+    spergel_images,
+)
 from astroclean_psf_cae.spergel_fit import SpergelFit, fit_spergel
 
 from astroclean.core.psf.psf import Psf
@@ -42,6 +47,17 @@ def test_images_are_those_of_galsim(
     profile = galsim.Spergel(nu=nu, half_light_radius=radius, flux=1000).shear(g1=g1, g2=g2)
     true = galsim.Convolve(profile, MOFFAT).drawImage(
         nx=SIDE, ny=SIDE, scale=1.0, offset=(-1.2 + 0.5, 0.3 + 0.5), dtype=float
+    )
+    assert np.abs(drawn - true.array).max() < 3e-3 * true.array.max()
+
+
+@pytest.mark.parametrize("radius", [0.1, 1.0, 3.0])
+def test_sharp_images_are_those_of_galsim_and_the_target(radius: float) -> None:
+    values = np.array([[0.3, -0.2, 1000.0, np.log(radius), 0.2, -0.1, 0.5, 0.0]])
+    drawn = sharp_images(values, SIDE)[0]
+    profile = galsim.Spergel(nu=0.5, half_light_radius=radius, flux=1000).shear(g1=0.2, g2=-0.1)
+    true = galsim.Convolve(profile, galsim.Gaussian(fwhm=2.0)).drawImage(
+        nx=SIDE, ny=SIDE, scale=1.0, offset=(-0.2 + 0.5, 0.3 + 0.5), dtype=float
     )
     assert np.abs(drawn - true.array).max() < 3e-3 * true.array.max()
 

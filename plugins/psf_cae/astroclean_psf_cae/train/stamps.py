@@ -16,7 +16,7 @@ from astroclean.simulate.galaxy_library import GalaxyLibrary, build_galaxies
 from astroclean.simulate.psfs import PsfRange, draw_psf
 from astroclean_psf_cae.channels import seen_of
 from astroclean_psf_cae.filters import make_bank
-from astroclean_psf_cae.spergel import spergel_images
+from astroclean_psf_cae.spergel import sharp_images, spergel_images
 from astroclean_psf_cae.spergel_fit import fit_spergel
 
 if TYPE_CHECKING:
@@ -249,6 +249,6 @@ def _fitted(rng: np.random.Generator, stamps: Stamps, bank: FilterBank) -> tuple
                 fwhm=width,
             )
             models[which][rows] = spergel_images(fit.values, bank.psf, STAMP)
-            targets[which][rows] = spergel_images(fit.values, bank.target, STAMP)
+            targets[which][rows] = sharp_images(fit.values, STAMP)
             blurred[rows] += models[which][rows]
     return blurred, targets[0] + targets[1]
