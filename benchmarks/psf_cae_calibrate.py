@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import astroclean_psf_cae
 import numpy as np
-from astroclean.evaluation.target import true_image
-from astroclean_psf_cae.calibration import Calibration, ErrorScale
+from astroclean_psf_cae.calibration import Calibration, ErrorScale, PixelError
 from astroclean_psf_cae.renormalize import fitted_flux_correction
 from astroclean_psf_cae.stage import PsfCae, PsfCaeOptions
 
 from astroclean.evaluation.metrics.deconvolve import shape_of
+from astroclean.evaluation.target import true_image
 from astroclean.simulate.galaxies import GalaxyRange
 from astroclean.simulate.held_out import EVERY_KIND
 from astroclean.simulate.stamps import StampConfig, simulate_stamp
@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 
 _CARD = Path(astroclean_psf_cae.__file__).parent / "cards" / "psf-cae-astroclean.calibration.toml"
 _CONFIG = StampConfig(kinds=EVERY_KIND, blank=0.1, galaxy=GalaxyRange(half_light_radius=(1.0, 6.0)))
-_SCALES = np.geomspace(0.7, 4.0, 40)
+_SCALES = np.geomspace(0.15, 4.0, 25)
 _FLOORS = (0.0, *np.geomspace(0.002, 0.2, 24))
 _WANTED = (0.683, 0.954)
-_LIT = 3.0
-"""Errors above which a pixel shows something."""
+_PARTS = np.array([0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12])
+"""Of what is added to errors of pixels."""
+_FEW = 400
+"""Pixels of a stamp that are taken by chance, beside those with light."""
 
 
 def main() -> None:
@@ -66,14 +68,13 @@ def calibrated(seeds: range, weights: str) -> Calibration:
     seen = of["snr"] > stage.calibration.snr
     correction = fitted_flux_correction(of["snr"][seen], (of["flux"] / of["true_flux"])[seen])
     flux = of["flux"] / correction.factor(of["snr"])
-    ratio = np.abs(np.concatenate(pixels))
     half = of["snr"] > np.median(of["snr"][seen])
     places = np.concatenate([of["x"] - of["true_x"], of["y"] - of["true_y"]])
     shapes = np.concatenate([of["e1"] - of["true_e1"], of["e2"] - of["true_e2"]])
     twice = np.tile(seen, 2)
     return Calibration(
         snr=stage.calibration.snr,
-        pixel=float(np.percentile(ratio, 100 * _WANTED[0])),
+        pixel=_pixel_error(np.concatenate(pixels, axis=1)),
         flux=_scaled((flux - of["true_flux"], of["flux_err"], of["true_flux"]), half, seen),
         place=_scaled(
             (places, np.concatenate([of["x_err"], of["y_err"]]), np.tile(of["fwhm"], 2)),
@@ -97,9 +98,11 @@ def _measure(stage: PsfCae, seed: int, rows: list[Row], pixels: list[NDArray[Any
     true, frame = true_image(scene), result.frame
     assert frame.uncertainty is not None
     assert scene.frame.psf is not None
-    error = frame.uncertainty.array
-    lit = (true > _LIT * error) | (frame.data > _LIT * error)
-    pixels.append(((frame.data - true) / error)[lit])
+    noise = float(np.median(scene.frame.noise("scatter")))
+    lit = true > noise
+    few = np.random.default_rng(seed).random(true.shape) < _FEW / true.size
+    images = (frame.data - true, frame.uncertainty.array, frame.data, lit * noise)
+    pixels.append(np.stack([image[lit | few] / noise for image in images]))
     if not float(scene.notes["snr"]):
         return
     assert scene.sources is not None
@@ -112,6 +115,29 @@ def _measure(stage: PsfCae, seed: int, rows: list[Row], pixels: list[NDArray[Any
     truth = {"x": source["x"], "y": source["y"], "flux": scene.notes["flux"]}
     truth |= {"size": shape.size, "e1": shape.e1, "e2": shape.e2}
     rows.append({**row, "fwhm": width, **{f"true_{n}": float(v) for n, v in truth.items()}})
+
+
+def _pixel_error(pixels: NDArray[Any]) -> PixelError:
+    """Return what makes errors of pixels hold what they say: sky, faint and bright light alike."""
+    off, told, image, lit = pixels
+    sky, light = lit == 0, lit > 0
+    bright = light & (image > np.median(image[light]))
+    best, least = PixelError(), np.inf
+    for scale, floor, part in itertools.product(_SCALES, _PARTS, _PARTS):
+        error = PixelError(scale=float(scale), floor=float(floor), relative=float(part))
+        pull = np.abs(off) / np.maximum(error.of(told, image), 1e-9)
+        # Errors have longer tails than a Gaussian: of both, the wider interval counts more.
+        miss = sum(
+            limit**2 * (np.mean(pull[kind] < limit) - share) ** 2
+            for kind in (sky, light & ~bright, bright)
+            for limit, share in zip((1, 2), _WANTED, strict=True)
+        )
+        if miss < least:
+            best, least = error, miss
+    pull = np.abs(off) / best.of(told, image)
+    for name, kind in (("sky", sky), ("faint", light & ~bright), ("bright", bright)):
+        print(f"# {name}: {[round(float(np.mean(pull[kind] < limit)), 3) for limit in (1, 2)]}")
+    return best
 
 
 def _scaled(

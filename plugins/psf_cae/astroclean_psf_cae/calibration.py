@@ -12,7 +12,7 @@ from astroclean.inference.cards.calibration import FluxCorrection  # noqa: TC001
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Calibration", "ErrorScale"]
+__all__ = ["Calibration", "ErrorScale", "PixelError"]
 
 
 class ErrorScale(BaseModel):
@@ -41,6 +41,24 @@ class ErrorScale(BaseModel):
         return np.asarray(np.hypot(self.scale * np.asarray(error), self.floor * np.abs(unit)))
 
 
+class PixelError(BaseModel):
+    """How errors of pixels follow from what the network tells."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    scale: float = Field(default=1.0, gt=0)
+    """By which they are multiplied."""
+    floor: float = Field(default=0.0, ge=0)
+    """What is added in squares, noise of a pixel of the frame: the sky is not known better."""
+    relative: float = Field(default=0.0, ge=0)
+    """The same, of the value of the pixel: no PSF is known better."""
+
+    def of(self, error: NDArray[np.floating], image: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return errors of an image without sky, all in units of the noise, (...,) float32."""
+        square = (self.scale * error) ** 2 + self.floor**2 + (self.relative * image) ** 2
+        return np.asarray(np.sqrt(square), dtype=np.float32)
+
+
 class Calibration(BaseModel):
     """Of one network."""
 
@@ -48,8 +66,7 @@ class Calibration(BaseModel):
 
     snr: float = Field(default=4.0, ge=0)
     """S/N of the fit from which a stamp has a source."""
-    pixel: float = Field(default=1.0, gt=0)
-    """By how much errors of pixels are larger than the network says."""
+    pixel: PixelError = PixelError()
     flux: ErrorScale = ErrorScale()
     place: ErrorScale = ErrorScale()
     size: ErrorScale = ErrorScale()

@@ -25,9 +25,11 @@ _SIDE, _LARGE_SIDE = 64, 128
 """Pixels along the stamp of a source, and of one that does not fit into it."""
 _LARGE = 7.0
 """Half-light radius from which a source gets the larger stamp, pixels."""
-_LEAST_SNR = 3.0
-"""S/N of a fit from which its profile is drawn; what networks see of fainter sources is the image
-alone."""
+_FADED = 0.1
+"""Light at the border of a stamp from which its source gets the larger one, noise of a pixel."""
+_LEAST_SNR = 3.5
+"""Significance of a fit from which its profile is drawn; of fainter sources the network sees the
+image alone, as in its training."""
 _ITERATIONS, _MORE = 8, 3
 """Iterations of a fit, and of one that begins with one."""
 
@@ -123,7 +125,10 @@ def fit_sources(region: Region, targets: Targets) -> Fits:
     work = _Work(region, middles)
     small = np.full(len(targets), _SIDE)
     profiles = work.fitted(small, offsets, targets.models)
-    sides = np.where(profiles.radius > _LARGE, _LARGE_SIDE, small)
+    reach = np.array(
+        [_at_border(image) for image in work.drawn(targets.rows, profiles, small).blurred.images]
+    )
+    sides = np.where((profiles.radius > _LARGE) | (reach > _FADED), _LARGE_SIDE, small)
     if targets.models is None:
         others = work.drawn(targets.rows, profiles, sides).blurred
         profiles = work.fitted(sides, offsets, others)
@@ -146,6 +151,11 @@ def fit_again(region: Region, fits: Fits) -> Fits:
     values = fits.profiles.values
     profiles = work.fitted(fits.sides, values[:, :2], fits.blurred, start=values)
     return work.drawn(fits.rows, profiles, fits.sides)
+
+
+def _at_border(image: Image) -> float:
+    """Return the most light at the border of a stamp."""
+    return float(max(image[[0, -1]].max(), image[:, [0, -1]].max()))
 
 
 class _Work:
@@ -198,7 +208,8 @@ class _Work:
         for side in np.unique(sides):
             some = np.flatnonzero(sides == side)
             # Of a source that does not stand out there is nothing to see.
-            values = profiles.taken(some).where(profiles.snr[some] >= _LEAST_SNR).values
+            own = profiles.taken(some)
+            values = own.where(own.significance >= _LEAST_SNR).values
             under = spergel_images(values, self._psf(some, int(side)), int(side))
             at_target = sharp_images(values, int(side))
             for row, first, second in zip(some, under, at_target, strict=True):

@@ -78,7 +78,7 @@ def made_part(
     whole = np.zeros_like(region.data)
     whole[wide] = sharp.image
     chi = (region.data - reblurred(whole, region.bank)) * np.sqrt(region.weights)
-    error = calibration.pixel * sharp.error[inner]
+    error = calibration.pixel.of(sharp.error[inner], sharp.image[inner])
     support = None
     if options.draws:
         y, x = np.add(region.origin, chunk_of(pixels.frame).origin).tolist()

@@ -55,6 +55,9 @@ class SpergelFit:
     """(n, 8, 8) of their errors, by the curvature at the best fit, priors included."""
     chi2: Floats
     """(n,) of the residual for each usable pixel."""
+    significance: Floats
+    """(n,) S/N with which the profile would be found if all of it but its flux were known; below 0
+    where the flux is. Flux over its error is less: place, size and shape are not known."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -79,11 +82,12 @@ class SpergelFit:
         """Return the fits of all parts, in their order."""
         if not parts:
             size = len(PARAMETERS)
-            return cls(np.zeros((0, size)), np.zeros((0, size, size)), np.zeros(0))
+            return cls(np.zeros((0, size)), np.zeros((0, size, size)), np.zeros(0), np.zeros(0))
         return cls(
             np.concatenate([part.values for part in parts]),
             np.concatenate([part.covariance for part in parts]),
             np.concatenate([part.chi2 for part in parts]),
+            np.concatenate([part.significance for part in parts]),
         )
 
     @classmethod
@@ -91,17 +95,19 @@ class SpergelFit:
         """Return profiles without flux, which nothing is known of."""
         size = len(PARAMETERS)
         unknown = np.full((count, size, size), np.nan)
-        return cls(np.zeros((count, size)), unknown, np.full(count, np.nan))
+        return cls(np.zeros((count, size)), unknown, np.full(count, np.nan), np.zeros(count))
 
     def where(self, kept: NDArray[np.bool_]) -> SpergelFit:
         """Return the same, without flux where a source is not kept."""
         values = np.array(self.values)
         values[~kept, _FLUX] = 0
-        return SpergelFit(values, self.covariance, self.chi2)
+        return SpergelFit(values, self.covariance, self.chi2, self.significance)
 
     def taken(self, rows: NDArray[np.integer]) -> SpergelFit:
         """Return some of them."""
-        return SpergelFit(self.values[rows], self.covariance[rows], self.chi2[rows])
+        return SpergelFit(
+            self.values[rows], self.covariance[rows], self.chi2[rows], self.significance[rows]
+        )
 
 
 def fit_spergel(
@@ -232,7 +238,10 @@ class _Fit:
                 np.where(better, damping / 5, damping * 6), _LEAST_DAMPING, _MOST_DAMPING
             )
         usable = np.maximum(np.count_nonzero(self.weights, axis=(1, 2)), 1)
-        return SpergelFit(values, np.asarray(np.linalg.inv(curvature), np.float64), chi2 / usable)
+        light = spergel_images(values, self.transform, self.side)
+        significance = np.sign(values[:, _FLUX]) * np.sqrt(_sum(self.weights * light**2))
+        covariance = np.asarray(np.linalg.inv(curvature), np.float64)
+        return SpergelFit(values, covariance, chi2 / usable, significance)
 
     def _looked(self, values: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Return score, chi2, curvature and slope at some values."""

@@ -135,7 +135,7 @@ def _sharpened(
     sharp = sharp_images(fit.values, side)
     seen = seen_of(light, valid, (blurred, sharp), bank)
     image, error = Sharpener(stage.engine, stage.options.turns).stamps(seen)
-    return SharpStamps(image, stage.calibration.pixel * error, fit)
+    return SharpStamps(image, stage.calibration.pixel.of(error, image), fit)
 
 
 def _fitted(

@@ -30,7 +30,9 @@ def test_stars_become_the_target_psf(stars: np.ndarray, fit: bool) -> None:
     result = deconvolve_stamps(stars, PSFS, 1.0, options=PsfCaeOptions(fit=fit))
     true = TARGET.drawn_at(31.0, 33.0, 4000.0, box=BOX).data
     assert result.images.shape == stars.shape
-    assert np.abs(result.images - true).max() < 0.12 * true.max()
+    # Without a fit nothing tells that a bright star has no size.
+    assert np.abs(result.images - true).max() < (0.05 if fit else 0.6) * true.max()
+    assert np.abs(result.images.sum(axis=(1, 2)) / 4000 - 1).max() < 0.03
     assert (result.errors > 0).all()
     np.testing.assert_allclose(result.fit.flux, 4000 if fit else 0, rtol=0.02)
 

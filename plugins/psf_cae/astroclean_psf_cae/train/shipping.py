@@ -47,6 +47,10 @@ size = {{size}}
 absolute = 2e-3
 relative = 2e-3
 
+[precision.bf16]
+absolute = 0.5
+relative = 0.05
+
 [network]
 keras = "astroclean_psf_cae.network.residual:build_residual"
 
