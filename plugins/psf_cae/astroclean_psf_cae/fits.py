@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ _LARGE = 7.0
 """Half-light radius from which a source gets the larger stamp, pixels."""
 _FADED = 0.1
 """Light at the border of a stamp from which its source gets the larger one, noise of a pixel."""
+_WHOLE = 0.6
+"""Part of the half side of a stamp from which its profile fades."""
 _LEAST_SNR = 3.5
 """Significance of a fit from which its profile is drawn; of fainter sources the network sees the
 image alone, as in its training."""
@@ -153,6 +156,14 @@ def fit_again(region: Region, fits: Fits) -> Fits:
     return work.drawn(fits.rows, profiles, fits.sides)
 
 
+@functools.lru_cache(maxsize=4)
+def _fading(side: int) -> Image:
+    """Return 1 in a stamp, falling to 0 at its border: what is larger must not end in a square."""
+    away = np.abs(np.arange(side) - side // 2) / (side // 2)
+    edge = np.cos(np.pi / 2 * np.clip((away - _WHOLE) / (1 - _WHOLE), 0, 1)) ** 2
+    return np.asarray(np.outer(edge, edge), dtype=np.float32)
+
+
 def _at_border(image: Image) -> float:
     """Return the most light at the border of a stamp."""
     return float(max(image[[0, -1]].max(), image[:, [0, -1]].max()))
@@ -212,8 +223,9 @@ class _Work:
             values = own.where(own.significance >= _LEAST_SNR).values
             under = spergel_images(values, self._psf(some, int(side)), int(side))
             at_target = sharp_images(values, int(side))
+            fading = _fading(int(side))
             for row, first, second in zip(some, under, at_target, strict=True):
-                blurred[row], sharp[row] = first, second
+                blurred[row], sharp[row] = first * fading, second * fading
         corners = self._middles - sides[:, np.newaxis] // 2
         origins = tuple((int(y), int(x)) for y, x in corners)
         return Fits(

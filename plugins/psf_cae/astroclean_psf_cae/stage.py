@@ -51,7 +51,8 @@ _BLOCKS = BlockGrid(core=512, around=96)
 _SEEN = 5.0
 """Errors above which a pixel of the result shows something."""
 _SUPPORTED = 0.5
-_BEYOND = 4.0
+_BEYOND, _MISFIT = 4.0, 2e-3
+"""Noise beyond which a pixel is not explained, and share of such pixels from which it is told."""
 _MANY = 20
 """Pixels that show what the data do not support, from which it is told."""
 
@@ -228,6 +229,7 @@ class PsfCae(Deconvolver):
             "noise ratio": pixels.ratio,
             "misfit": _misfit(chi[own]),
         }
+        self._tell_of_misfit(frame, metrics["misfit"])
         if self.options.draws:
             layers["SUPPORT"] = support
             metrics["pixels not supported"] = self._unsupported(
@@ -241,6 +243,17 @@ class PsfCae(Deconvolver):
             metrics=metrics,
             tables={"moments": moments_table(ids, moments, flux_scale(frame))},
         )
+
+    def _tell_of_misfit(self, frame: Frame, share: float) -> None:
+        if share > _MISFIT:
+            warnings.warn(
+                f"{frame.frame_id}, stage '{self.name}': the result under the PSF is not the "
+                f"frame: {100 * share:.2g} % of the pixels are off by more than {_BEYOND:g} times "
+                "the noise. The PSF is wrong, or the noise is more than stated, or pixels are bad "
+                "and not flagged. Layer CHI tells where: rings around stars mean the PSF",
+                SuspectWarning,
+                stacklevel=5,
+            )
 
     def _unsupported(
         self,

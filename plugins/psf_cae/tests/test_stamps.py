@@ -32,7 +32,7 @@ def test_stars_become_the_target_psf(stars: np.ndarray, fit: bool) -> None:
     assert result.images.shape == stars.shape
     # Without a fit nothing tells that a bright star has no size.
     assert np.abs(result.images - true).max() < (0.05 if fit else 0.6) * true.max()
-    assert np.abs(result.images.sum(axis=(1, 2)) / 4000 - 1).max() < 0.03
+    assert np.abs(result.images.sum(axis=(1, 2)) / 4000 - 1).max() < 0.05
     assert (result.errors > 0).all()
     np.testing.assert_allclose(result.fit.flux, 4000 if fit else 0, rtol=0.02)
 
