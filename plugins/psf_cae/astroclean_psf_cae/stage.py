@@ -225,7 +225,7 @@ class PsfCae(Deconvolver):
         ids = np.ones(1, int) if frame.sources is None else np.asarray(frame.sources.table["id"])
         layers: dict[str, Any] = {"CHI": chi}
         metrics: dict[str, float] = {
-            "sources fitted": Total(np.count_nonzero(is_own(frame, moments.columns["y"]))),
+            "sources fitted": Total(int(np.count_nonzero(is_own(frame, moments.columns["y"])))),
             "noise ratio": pixels.ratio,
             "misfit": _misfit(chi[own]),
         }
