@@ -10,7 +10,7 @@ import numpy as np
 
 from astroclean.core.image.arrays import add_box, overlap
 from astroclean.core.psf.transform import psf_transform
-from astroclean_psf_cae.spergel import sharp_images, spergel_images
+from astroclean_psf_cae.spergel import sharp_images, sharp_variances, spergel_images
 from astroclean_psf_cae.spergel_fit import SpergelFit, fit_spergel
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ _LARGE = 7.0
 """Half-light radius from which a source gets the larger stamp, pixels."""
 _FADED = 0.1
 """Light at the border of a stamp from which its source gets the larger one, noise of a pixel."""
+_FAR = 1.5
+"""FWHM of the PSF by which a profile may lie beside where it was sought."""
 _WHOLE = 0.6
 """Part of the half side of a stamp from which its profile fades."""
 _LEAST_SNR = 3.5
@@ -96,6 +98,8 @@ class Fits:
     """As the region shows them."""
     sharp: Light
     """At the target PSF."""
+    variance: Light
+    """Of those, by the errors of the fits; of a source that is not drawn, all that it may have."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -120,8 +124,8 @@ def fit_sources(region: Region, targets: Targets) -> Fits:
     -------
     Fits
         In the order of the targets. Without models of a deblender all are fitted twice, the second
-        time without what the first found of the others; with them, those are fitted twice that need
-        a larger stamp.
+        time to the share of the light that the first gives them; with them, those are fitted twice
+        that need a larger stamp. A profile that goes far from where it was sought is none.
     """
     middles = np.rint(targets.places).astype(np.intp)
     offsets = targets.places - middles
@@ -133,11 +137,12 @@ def fit_sources(region: Region, targets: Targets) -> Fits:
     )
     sides = np.where((profiles.radius > _LARGE) | (reach > _FADED), _LARGE_SIDE, small)
     if targets.models is None:
-        others = work.drawn(targets.rows, profiles, sides).blurred
-        profiles = work.fitted(sides, offsets, others)
+        # Taken off each other, two entries of one source would leave nothing to either.
+        shares = work.drawn(targets.rows, profiles, sides).blurred
+        profiles = work.fitted(sides, offsets, shares, is_shared=True)
     elif (sides > _SIDE).any():
         profiles = work.fitted(sides, offsets, targets.models)
-    return work.drawn(targets.rows, profiles, sides)
+    return work.drawn(targets.rows, profiles.held(offsets, _FAR * region.fwhm), sides)
 
 
 def fit_again(region: Region, fits: Fits) -> Fits:
@@ -184,20 +189,29 @@ class _Work:
         light: Light | None,
         *,
         start: NDArray[np.float64] | None = None,
+        is_shared: bool = False,
     ) -> SpergelFit:
-        """Return the fit to each source, where ``light`` of the others is taken off."""
+        """Return the fit to each source, where ``light`` of the others is taken off.
+
+        Shared, each gets the part of the light in a pixel that its own is of all.
+        """
         region, count = self._region, len(sides)
-        rest = region.data if light is None else region.data - light.total(region.shape)
+        total = None if light is None else light.total(region.shape)
         parts, order = [], []
         for side in np.unique(sides):
             rows = np.flatnonzero(sides == side)
-            images = np.stack([self._cut(rest, int(row), int(side)) for row in rows])
             weights = np.stack([self._cut(region.weights, int(row), int(side)) for row in rows])
-            if light is not None:
-                for image, row in zip(images, rows, strict=True):
-                    corner = self._middles[row] - side // 2
-                    y, x = np.array(light.origins[row]) - corner
-                    add_box(image, light.images[row], (int(y), int(x)))
+            images = np.stack([self._cut(region.data, int(row), int(side)) for row in rows])
+            if light is not None and total is not None:
+                for number, row in enumerate(rows):
+                    every, own = self._cut(total, int(row), int(side)), np.zeros_like(images[0])
+                    y, x = np.array(light.origins[row]) - (self._middles[row] - side // 2)
+                    add_box(own, light.images[row], (int(y), int(x)))
+                    if is_shared:
+                        part = np.clip(own / np.maximum(every, 1), 0, 1)
+                        images[number] *= np.where(every > 1, part, 1)
+                    else:
+                        images[number] += own - every
             fit = fit_spergel(
                 images,
                 weights,
@@ -215,7 +229,7 @@ class _Work:
     def drawn(self, rows: NDArray[np.intp], profiles: SpergelFit, sides: NDArray[np.intp]) -> Fits:
         """Return profiles with their images."""
         blurred: list[Image] = [np.zeros((0, 0), np.float32)] * len(sides)
-        sharp = list(blurred)
+        sharp, variances = list(blurred), list(blurred)
         for side in np.unique(sides):
             some = np.flatnonzero(sides == side)
             # Of a source that does not stand out there is nothing to see.
@@ -223,9 +237,13 @@ class _Work:
             values = own.where(own.significance >= _LEAST_SNR).values
             under = spergel_images(values, self._psf(some, int(side)), int(side))
             at_target = sharp_images(values, int(side))
+            spread = sharp_variances(own.values, own.covariance, int(side))
+            unseen = sharp_images(own.values, int(side)) - at_target
             fading = _fading(int(side))
-            for row, first, second in zip(some, under, at_target, strict=True):
+            spread = spread + np.nan_to_num(unseen) ** 2
+            for row, first, second, third in zip(some, under, at_target, spread, strict=True):
                 blurred[row], sharp[row] = first * fading, second * fading
+                variances[row] = third * fading**2
         corners = self._middles - sides[:, np.newaxis] // 2
         origins = tuple((int(y), int(x)) for y, x in corners)
         return Fits(
@@ -235,6 +253,7 @@ class _Work:
             sides,
             Light(tuple(blurred), origins),
             Light(tuple(sharp), origins),
+            Light(tuple(variances), origins),
         )
 
     def _cut(self, image: Image, row: int, side: int) -> Image:

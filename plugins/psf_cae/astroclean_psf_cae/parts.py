@@ -77,7 +77,7 @@ def made_part(
     inner = _within(core, wide)
     whole = np.zeros_like(region.data)
     whole[wide] = sharp.image
-    chi = (region.data - reblurred(whole, region.bank)) * np.sqrt(region.weights)
+    chi = (region.data - reblurred(region, fits, sharp, wide)) * np.sqrt(region.weights)
     error = calibration.pixel.of(sharp.error[inner], sharp.image[inner])
     support = None
     if options.draws:

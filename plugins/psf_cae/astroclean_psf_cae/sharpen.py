@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.inference.engines.engine import Engine
-    from astroclean_psf_cae.filters import FilterBank
     from astroclean_psf_cae.region import Region
 
     Image = NDArray[np.float32]
@@ -37,8 +36,10 @@ class Sharp:
 
     image: Image
     """(ny, nx)"""
+    added: Image
+    """(ny, nx): what the network adds to the fits."""
     error: Image
-    """(ny, nx): standard deviation, as the network tells it."""
+    """(ny, nx): standard deviation, as network and fits tell it."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,10 @@ class Sharpener:
             Pixels of the region that are wanted.
         """
         if fits is None:
-            fitted = (np.zeros_like(region.data), np.zeros_like(region.data))
+            fitted, variance = _nothing(region), np.float32(0)
         else:
             fitted = (fits.blurred.total(region.shape), fits.sharp.total(region.shape))
+            variance = fits.variance.total(region.shape)[core]
         # Not the unit: a region is in that of its noise.
         whole = seen_of(
             region.data[np.newaxis],
@@ -86,7 +88,8 @@ class Sharpener:
             slice(part.start - outer.start, part.stop - outer.start)
             for part, outer in zip(core, (rows, columns), strict=True)
         )
-        return Sharp(image[0][inner], error[0][inner])
+        added = image[0][inner] - fitted[1][core]
+        return Sharp(image[0][inner], added, np.sqrt(error[0][inner] ** 2 + variance))
 
     def stamps(self, seen: Seen) -> tuple[Image, Image]:
         """Return images at the target PSF and their errors, (n, ny, nx) each."""
@@ -129,7 +132,7 @@ class Sharpener:
             One for each draw.
         """
         everything = (slice(0, region.shape[0]), slice(0, region.shape[1]))
-        truth = reblurred(self.region(region, fits, everything).image, region.bank)
+        truth = reblurred(region, fits, self.region(region, fits, everything), everything)
         deviation = np.sqrt(1 / np.where(region.valid, region.weights, np.inf))
         results = []
         for seed in seeds:
@@ -140,9 +143,26 @@ class Sharpener:
         return np.stack(results)
 
 
-def reblurred(image: Image, bank: FilterBank) -> Image:
-    """Return an image at the target PSF as the frame would show it, (ny, nx)."""
-    return np.asarray(filtered(image, reblurring(bank))[0], dtype=np.float32)
+def reblurred(region: Region, fits: Fits | None, sharp: Sharp, part: tuple[slice, slice]) -> Image:
+    """Return a result as the frame would show it, (ny, nx) of the region.
+
+    Parameters
+    ----------
+    region, fits
+        Of the result. The fits are as the region shows them, sources across its border, too.
+    sharp : Sharp
+        The result.
+    part : (slice, slice)
+        Pixels of the region that it has; around it nothing is added to the fits.
+    """
+    added = np.zeros_like(region.data)
+    added[part] = sharp.added
+    (seen,) = filtered(added, reblurring(region.bank))
+    return np.asarray(seen if fits is None else seen + fits.blurred.total(region.shape), np.float32)
+
+
+def _nothing(region: Region) -> tuple[Image, Image]:
+    return np.zeros_like(region.data), np.zeros_like(region.data)
 
 
 def _turned(images: NDArray[np.float32], turn: int) -> NDArray[np.float32]:

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["PARAMETERS", "images_with_derivatives", "sharp_images", "spergel_images"]
+__all__ = [
+    "PARAMETERS",
+    "images_with_derivatives",
+    "sharp_images",
+    "sharp_variances",
+    "spergel_images",
+]
 
 PARAMETERS = ("y", "x", "flux", "log_radius", "g1", "g2", "nu", "sky")
 """Place from the middle of pixel ``side // 2``, pixels; flux and sky in the unit of the data;
@@ -110,14 +116,36 @@ def _target(side: int) -> NDArray[np.complex64]:
     return psf_transform(target_psf().fine[0], side)
 
 
+def sharp_variances(values: Floats, covariance: Floats, side: int) -> NDArray[np.float32]:
+    """Return how well the pixels of `sharp_images` are known, to first order.
+
+    Parameters
+    ----------
+    values, side
+        As of `spergel_images`.
+    covariance : (n, 8, 8) float64
+        Of the values; that of the sky does not count.
+
+    Returns
+    -------
+    (n, side, side) float32
+        Variances, 0 where they are not known.
+    """
+    slopes = images_with_derivatives(values, _target(side), side, samples=HALVES)[:, 1:-1]
+    flat = slopes.reshape(*slopes.shape[:2], -1)
+    known = np.nan_to_num(covariance[:, :-1, :-1]).astype(np.float32)
+    variance = np.sum(flat * (known @ flat), axis=1).reshape(len(values), side, side)
+    return np.maximum(variance, 0)
+
+
 def images_with_derivatives(
-    values: Floats, transform: NDArray[np.complexfloating], side: int
+    values: Floats, transform: NDArray[np.complexfloating], side: int, *, samples: int = 1
 ) -> NDArray[np.float32]:
     """Return images of profiles and their derivatives.
 
     Parameters
     ----------
-    values, transform, side
+    values, transform, side, samples
         As of `spergel_images`.
 
     Returns
@@ -125,8 +153,8 @@ def images_with_derivatives(
     (n, 9, s, s) float32
         Without sky; then the derivative by each of `PARAMETERS`.
     """
-    spectrum, square, factor = _spectra(values, transform, side)
-    ky, kx = angular_frequencies(transform.shape[-2], samples=1)
+    spectrum, square, factor = _spectra(values, transform, side, samples)
+    ky, kx = angular_frequencies(transform.shape[-2], samples=samples)
     nu = values[:, _NU, np.newaxis, np.newaxis]
     stretch = np.polyval(_SLOPES, np.log1p(nu)) / (1 + nu)
     by_g1, by_g2 = _shear_slopes(values, ky, kx)
@@ -145,7 +173,7 @@ def images_with_derivatives(
         ],
         axis=1,
     ).astype(np.complex64, copy=False)
-    images = _sampled(stack, side)
+    images = _sampled(stack, side, samples)
     return np.concatenate([images, np.ones_like(images[:, :1])], axis=1)
 
 

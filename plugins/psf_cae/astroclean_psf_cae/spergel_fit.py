@@ -97,6 +97,31 @@ class SpergelFit:
         unknown = np.full((count, size, size), np.nan)
         return cls(np.zeros((count, size)), unknown, np.full(count, np.nan), np.zeros(count))
 
+    def held(self, places: NDArray[np.floating], reach: float) -> SpergelFit:
+        """Return the same, of nothing where a profile went too far from where it was sought.
+
+        Parameters
+        ----------
+        places : (n, 2) float
+            Where they were sought, as of `fit_spergel`.
+        reach : float
+            Pixels that they may go.
+        """
+        away = np.hypot(*(self.values[:, :2] - places).T)
+        lost = ~(away <= reach)
+        if not lost.any():
+            return self
+        nothing = SpergelFit.of_nothing(len(self))
+        nothing.values[:, :2] = places
+        parts = zip(
+            (nothing.values, nothing.covariance, nothing.chi2, nothing.significance),
+            (self.values, self.covariance, self.chi2, self.significance),
+            strict=True,
+        )
+        return SpergelFit(
+            *(np.where(lost.reshape(-1, *[1] * (old.ndim - 1)), new, old) for new, old in parts)
+        )
+
     def where(self, kept: NDArray[np.bool_]) -> SpergelFit:
         """Return the same, without flux where a source is not kept."""
         values = np.array(self.values)

@@ -17,7 +17,7 @@ from astroclean.core.stage.kinds.deconvolve import Deconvolver
 from astroclean.core.stage.metrics import Share, Total, counted
 from astroclean.core.stage.results import Deconvolution
 from astroclean.core.stage.scope import Scope, chunk_of, is_own
-from astroclean.errors import AstrocleanWarning, SuspectWarning
+from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
 from astroclean.inference.cards.beside import beside
 from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
@@ -122,10 +122,11 @@ class PsfCae(Deconvolver):
         )
         support = LayerSpec(
             "SUPPORT",
-            "1 where the result comes again under other noise, 0 where it is chance or prior",
+            "1 where the result comes again under other noise, 0 where it is chance or prior; "
+            "not given with draws = 0",
             unit="",
         )
-        return (*super().layers(), chi, *((support,) if self.options.draws else ()))
+        return (*super().layers(), chi, support)
 
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine, precision, calibration and, of the paper, its channels."""
@@ -152,6 +153,11 @@ class PsfCae(Deconvolver):
             Metrics ``sources fitted``, ``noise ratio`` (measured over stated), ``misfit`` (share of
             pixels where ``CHI`` is beyond 4), ``pixels not supported``.
 
+        Raises
+        ------
+        StageError
+            No usable pixel.
+
         Warns
         -----
         SuspectWarning
@@ -163,6 +169,8 @@ class PsfCae(Deconvolver):
         """
         self._network.warn_outside_domain(frame)
         pixels = self._pixels(frame)
+        if chunk_of(frame).shape == frame.shape and not pixels.usable.any():
+            raise StageError("no usable pixel", where=f"{frame.frame_id}, stage '{self.name}'")
         if self._channels is not None:
             return self._of_paper(pixels, self._channels)
         sharpener = Sharpener(self.engine, self.options.turns)

@@ -13,12 +13,13 @@ from astroclean.errors import FrameError
 from astroclean_psf_cae.channels import seen_of
 from astroclean_psf_cae.filters import FilterBank, filtered, make_bank
 from astroclean_psf_cae.sharpen import Sharpener
-from astroclean_psf_cae.spergel import sharp_images, spergel_images
+from astroclean_psf_cae.spergel import sharp_images, sharp_variances, spergel_images
 from astroclean_psf_cae.spergel_fit import SpergelFit, fit_spergel
 from astroclean_psf_cae.stage import PsfCae
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -41,8 +42,10 @@ class SharpStamps:
     """(n, s, s), unit of the stamps given, without sky."""
     errors: Images
     """(n, s, s): standard deviation of each pixel."""
+    flux: NDArray[np.float64]
+    """(n,) of the fits, unit of the stamps given; 0 where nothing stands out or none was wanted."""
     fit: SpergelFit
-    """(n,) profiles, unit of the noise; of flux 0 where nothing stands out or none was wanted."""
+    """(n,) profiles, in the unit of the noise."""
 
 
 def deconvolve_stamps(
@@ -73,7 +76,8 @@ def deconvolve_stamps(
     Returns
     -------
     SharpStamps
-        In the order of the stamps.
+        In the order of the stamps; NaN where a stamp has no usable pixel. What is darker than the
+        sky becomes sky.
 
     Raises
     ------
@@ -82,9 +86,9 @@ def deconvolve_stamps(
     """
     given = np.asarray(images, dtype=np.float32)
     stage = PsfCae(options)
+    psfs = _checked(given, psf, np.asarray(noise), usable)
     sigma = np.broadcast_to(np.asarray(noise, dtype=np.float32), (len(given),))
-    psfs = _checked(given, psf, sigma)
-    valid = np.isfinite(given) if usable is None else np.isfinite(given) & usable
+    valid = np.isfinite(given) & (True if usable is None else np.asarray(usable, dtype=bool))
     light = np.where(valid, given / sigma[:, np.newaxis, np.newaxis], np.float32(0))
 
     def work(part: slice) -> SharpStamps:
@@ -98,13 +102,19 @@ def deconvolve_stamps(
     return SharpStamps(
         scale * np.concatenate([none, *(part.images for part in parts)]),
         scale * np.concatenate([none, *(part.errors for part in parts)]),
+        sigma * np.concatenate([np.zeros(0), *(part.flux for part in parts)]),
         SpergelFit.joined([part.fit for part in parts]),
     )
 
 
-def _checked(images: Images, psf: Psf | Sequence[Psf], noise: Images) -> list[Psf]:
+def _checked(
+    images: Images,
+    psf: Psf | Sequence[Psf],
+    noise: NDArray[Any],
+    usable: NDArray[np.bool_] | None,
+) -> list[Psf]:
     """Return the PSFs, one for all or one for each, or raise where the stamps cannot be used."""
-    psfs: list[Psf] = [psf] if isinstance(psf, Psf) else list(psf)
+    psfs: list[Psf] = [psf] if isinstance(psf, Psf) else list(psf or ())
     side = images.shape[-1]
     low, high = _SIDES
     if images.ndim != 3 or images.shape[1] != side or side % _MULTIPLE or not low <= side <= high:  # noqa: PLR2004 - (n, s, s)
@@ -113,6 +123,23 @@ def _checked(images: Images, psf: Psf | Sequence[Psf], noise: Images) -> list[Ps
             where="psf-cae",
             received=images.shape,
         )
+    if any(not isinstance(one, Psf) for one in psfs):
+        raise FrameError(
+            "a PSF must be a Psf",
+            where="psf-cae",
+            received=next(type(one).__name__ for one in psfs if not isinstance(one, Psf)),
+            remedy="Make it of an array: `astroclean.core.psf.psf.Psf(stamp)`.",
+        )
+    for name, array, shapes in (
+        ("noise", noise, ((), (len(images),))),
+        ("usable", usable, (images.shape,)),
+    ):
+        if array is not None and np.shape(array) not in shapes:
+            raise FrameError(
+                f"`{name}` must have the shape {' or '.join(map(str, shapes))}",
+                where="psf-cae",
+                received=np.shape(array),
+            )
     if len(psfs) not in {1, len(images)}:
         raise FrameError(
             "there must be one PSF, or one for each stamp",
@@ -135,7 +162,15 @@ def _sharpened(
     sharp = sharp_images(fit.values, side)
     seen = seen_of(light, valid, (blurred, sharp), bank)
     image, error = Sharpener(stage.engine, stage.options.turns).stamps(seen)
-    return SharpStamps(image, stage.calibration.pixel.of(error, image), fit)
+    spread = sharp_variances(fit.values, fit.covariance, side)
+    told = stage.calibration.pixel.of(np.sqrt(error**2 + spread), image)
+    unknown = ~valid.any(axis=(1, 2), keepdims=True)
+    return SharpStamps(
+        np.where(unknown, np.float32(np.nan), image),
+        np.where(unknown, np.float32(np.nan), told),
+        fit.flux,
+        fit,
+    )
 
 
 def _fitted(
