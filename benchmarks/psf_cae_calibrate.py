@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Row = dict[str, float]
 
 _CARD = Path(astroclean_psf_cae.__file__).parent / "cards" / "psf-cae-astroclean.calibration.toml"
-_CONFIG = StampConfig(kinds=EVERY_KIND, blank=0.1, galaxy=GalaxyRange(half_light_radius=(0.3, 6.0)))
+_CONFIG = StampConfig(kinds=EVERY_KIND, blank=0.1, galaxy=GalaxyRange(half_light_radius=(1.0, 6.0)))
 _SCALES = np.geomspace(0.15, 4.0, 25)
 _FLOORS = (0.0, *np.geomspace(0.002, 0.2, 24))
 _WANTED = (0.683, 0.954)

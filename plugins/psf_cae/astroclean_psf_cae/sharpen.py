@@ -70,7 +70,8 @@ class Sharpener:
             Pixels of the region that are wanted.
         """
         if fits is None:
-            fitted, variance = _nothing(region), np.float32(0)
+            fitted = (np.zeros_like(region.data), np.zeros_like(region.data))
+            variance = np.zeros_like(region.data[core])
         else:
             fitted = (fits.blurred.total(region.shape), fits.sharp.total(region.shape))
             variance = fits.variance.total(region.shape)[core]
@@ -159,10 +160,6 @@ def reblurred(region: Region, fits: Fits | None, sharp: Sharp, part: tuple[slice
     added[part] = sharp.added
     (seen,) = filtered(added, reblurring(region.bank))
     return np.asarray(seen if fits is None else seen + fits.blurred.total(region.shape), np.float32)
-
-
-def _nothing(region: Region) -> tuple[Image, Image]:
-    return np.zeros_like(region.data), np.zeros_like(region.data)
 
 
 def _turned(images: NDArray[np.float32], turn: int) -> NDArray[np.float32]:

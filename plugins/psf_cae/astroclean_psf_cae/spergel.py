@@ -135,7 +135,7 @@ def sharp_variances(values: Floats, covariance: Floats, side: int) -> NDArray[np
     flat = slopes.reshape(*slopes.shape[:2], -1)
     known = np.nan_to_num(covariance[:, :-1, :-1]).astype(np.float32)
     variance = np.sum(flat * (known @ flat), axis=1).reshape(len(values), side, side)
-    return np.maximum(variance, 0)
+    return np.asarray(np.maximum(variance, 0), dtype=np.float32)
 
 
 def images_with_derivatives(
