@@ -157,12 +157,15 @@ def _sharpened(
     side = light.shape[-1]
     middle = side / 2
     bank = FilterBank.stacked([make_bank(one.fine_at(middle, middle), side) for one in psfs])
-    fit = _fitted(light, valid, bank, psfs, stage)
-    blurred = spergel_images(fit.values, bank.psf, side)
-    sharp = sharp_images(fit.values, side)
+    blurred, sharp, spread = (np.zeros_like(light) for _ in range(3))
+    fit = SpergelFit.of_nothing(len(light))
+    if stage.options.fit:
+        fit = _fitted(light, valid, bank, psfs, stage)
+        blurred = spergel_images(fit.values, bank.psf, side)
+        sharp = sharp_images(fit.values, side)
+        spread = sharp_variances(fit.values, fit.covariance, side)
     seen = seen_of(light, valid, (blurred, sharp), bank)
     image, error = Sharpener(stage.engine, stage.options.turns).stamps(seen)
-    spread = sharp_variances(fit.values, fit.covariance, side)
     told = stage.calibration.pixel.of(np.sqrt(error**2 + spread), image)
     unknown = ~valid.any(axis=(1, 2), keepdims=True)
     return SharpStamps(
@@ -182,8 +185,6 @@ def _fitted(
 ) -> SpergelFit:
     """Return the profile of the brightest source of each stamp; of flux 0 where there is none."""
     count, side = len(light), light.shape[-1]
-    if not stage.options.fit:
-        return SpergelFit.of_nothing(count)
     (matched,) = filtered(light, bank.matched)
     level = np.asarray(bank.noise)[..., 1, np.newaxis, np.newaxis]
     snr = np.where(valid, matched / level, 0).reshape(count, -1)
