@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.stage.scope import Chunk, Survey
 
-__all__ = ["Block", "BlockGrid", "is_in_core", "is_near"]
+__all__ = ["Block", "BlockGrid", "is_in_core", "is_near", "within"]
 
 _SEAM = 0.5
 """Pixels beyond a core to which detections are kept, until both sides of a seam are compared."""
@@ -76,6 +76,15 @@ class BlockGrid:
             low, high = max(start - self.around, 0), min(stop + self.around, whole)
             if low >= first and high <= first + length:
                 yield slice(start - first, stop - first), slice(low - first, high - first)
+
+
+def within(inner: tuple[slice, slice], outer: tuple[slice, slice]) -> tuple[slice, slice]:
+    """Return rows and columns in the pixels of others, which hold them."""
+    rows, columns = (
+        slice(part.start - around.start, part.stop - around.start)
+        for part, around in zip(inner, outer, strict=True)
+    )
+    return rows, columns
 
 
 def is_near(values: NDArray[np.float64], pixels: slice, beyond: float = _SEAM) -> NDArray[np.bool_]:

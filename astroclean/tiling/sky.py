@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from astroclean.core.image.uncertainty import deviation_of
 from astroclean.core.stage.scope import Survey, chunk_of
+from astroclean.errors import SuspectWarning
 from astroclean.tiling.background import Background, MeshGatherer, MeshSettings
 from astroclean.tiling.noise import NOISE_FACTOR
 
@@ -42,6 +44,28 @@ class Sky:
     def is_believed(self) -> bool:
         """Whether the stated noise is the noise."""
         return self.stated is not None and 1 / NOISE_FACTOR <= self.ratio <= NOISE_FACTOR
+
+    def tell_of_noise(self, where: str) -> None:
+        """Warn where the frame states another noise than it has.
+
+        Parameters
+        ----------
+        where : str
+            Frame and stage, for the message.
+
+        Warns
+        -----
+        SuspectWarning
+            The stated noise is not believed.
+        """
+        if self.stated is not None and not self.is_believed:
+            warnings.warn(
+                f"{where}: the uncertainty of the frame is not its noise: that of the sky is "
+                f"{self.ratio:.3g} times as large. The larger counts. Correct the ERR or VAR of "
+                "the file.",
+                SuspectWarning,
+                stacklevel=3,
+            )
 
     def noise(self, origin: tuple[int, int], shape: tuple[int, int]) -> NDArray[np.float32]:
         """Return the noise of the sky in a part of the frame, (ny, nx) float32, positive.

@@ -20,7 +20,7 @@ from astroclean.core.stage.metrics import Total
 from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.results import Separation
 from astroclean.core.stage.scope import chunk_of
-from astroclean.errors import AstrocleanWarning, SuspectWarning
+from astroclean.errors import AstrocleanWarning
 from astroclean.inference.cards.beside import beside
 from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
@@ -182,14 +182,7 @@ class PaisDeblender(Deblender):
     def _band(self, frame: Frame) -> Band:
         assert frame.psf is not None  # needed, hence checked by the base class
         sky: Sky = self.measured(frame)
-        if sky.stated is not None and not sky.is_believed:
-            warnings.warn(
-                f"{frame.frame_id}, stage '{self.name}': the uncertainty of the frame is not its "
-                f"noise: that of the sky is {sky.ratio:.3g} times as large. The larger counts. "
-                "Correct the ERR or VAR of the file.",
-                SuspectWarning,
-                stacklevel=2,
-            )
+        sky.tell_of_noise(f"{frame.frame_id}, stage '{self.name}'")
         return Band(frame, sky)
 
     def _detected(self, bands: Sequence[Band]) -> Detections:

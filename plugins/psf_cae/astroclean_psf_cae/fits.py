@@ -35,6 +35,7 @@ _WHOLE = 0.6
 _LEAST_SNR = 3.5
 """Significance of a fit from which its profile is drawn; of fainter sources the network sees the
 image alone, as in its training."""
+_NO_IMAGE = np.zeros((0, 0), np.float32)
 _ITERATIONS, _MORE = 8, 3
 """Iterations of a fit, and of one that begins with one."""
 
@@ -47,16 +48,21 @@ class Light:
     """n images."""
     origins: tuple[tuple[int, int], ...]
     """(y, x) of the first pixel of each."""
+    shape: tuple[int, int]
+    """(ny, nx) of the region."""
 
     def taken(self, rows: NDArray[np.integer]) -> Light:
         """Return some of them."""
         return Light(
-            tuple(self.images[row] for row in rows), tuple(self.origins[row] for row in rows)
+            tuple(self.images[row] for row in rows),
+            tuple(self.origins[row] for row in rows),
+            self.shape,
         )
 
-    def total(self, shape: tuple[int, int]) -> Image:
-        """Return the sum of all, (ny, nx)."""
-        image = np.zeros(shape)
+    @functools.cached_property
+    def total(self) -> Image:
+        """(ny, nx): the sum of all."""
+        image = np.zeros(self.shape)
         for one, origin in zip(self.images, self.origins, strict=True):
             add_box(image, one, origin)
         return image.astype(np.float32)
@@ -132,13 +138,11 @@ def fit_sources(region: Region, targets: Targets) -> Fits:
     work = _Work(region, middles)
     small = np.full(len(targets), _SIDE)
     profiles = work.fitted(small, offsets, targets.models)
-    reach = np.array(
-        [_at_border(image) for image in work.drawn(targets.rows, profiles, small).blurred.images]
-    )
+    reach = np.array([_at_border(image) for image in work.blurred(profiles, small).images])
     sides = np.where((profiles.radius > _LARGE) | (reach > _FADED), _LARGE_SIDE, small)
     if targets.models is None:
         # Taken off each other, two entries of one source would leave nothing to either.
-        shares = work.drawn(targets.rows, profiles, sides).blurred
+        shares = work.blurred(profiles, sides)
         profiles = work.fitted(sides, offsets, shares, is_shared=True)
     elif (sides > _SIDE).any():
         profiles = work.fitted(sides, offsets, targets.models)
@@ -169,6 +173,10 @@ def _fading(side: int) -> Image:
     return np.asarray(np.outer(edge, edge), dtype=np.float32)
 
 
+def _standing_out(profiles: SpergelFit) -> SpergelFit:
+    return profiles.where(profiles.significance >= _LEAST_SNR)
+
+
 def _at_border(image: Image) -> float:
     """Return the most light at the border of a stamp."""
     return float(max(image[[0, -1]].max(), image[:, [0, -1]].max()))
@@ -196,15 +204,15 @@ class _Work:
         Shared, each gets the part of the light in a pixel that its own is of all.
         """
         region, count = self._region, len(sides)
-        total = None if light is None else light.total(region.shape)
         parts, order = [], []
         for side in np.unique(sides):
             rows = np.flatnonzero(sides == side)
             weights = np.stack([self._cut(region.weights, int(row), int(side)) for row in rows])
             images = np.stack([self._cut(region.data, int(row), int(side)) for row in rows])
-            if light is not None and total is not None:
+            if light is not None:
                 for number, row in enumerate(rows):
-                    every, own = self._cut(total, int(row), int(side)), np.zeros_like(images[0])
+                    every = self._cut(light.total, int(row), int(side))
+                    own = np.zeros_like(every)
                     y, x = np.array(light.origins[row]) - (self._middles[row] - side // 2)
                     add_box(own, light.images[row], (int(y), int(x)))
                     if is_shared:
@@ -226,35 +234,46 @@ class _Work:
         sorting = np.argsort(np.concatenate(order)) if count else np.zeros(0, np.intp)
         return SpergelFit.joined(parts).taken(sorting)
 
+    def blurred(self, profiles: SpergelFit, sides: NDArray[np.intp]) -> Light:
+        """Return profiles as the region shows them, those that stand out."""
+        images: list[Image] = [_NO_IMAGE] * len(sides)
+        for side in np.unique(sides):
+            rows = np.flatnonzero(sides == side)
+            seen = _standing_out(profiles.taken(rows))
+            drawn = spergel_images(seen.values, self._psf(rows, int(side)), int(side))
+            for row, image in zip(rows, drawn, strict=True):
+                images[row] = image * _fading(int(side))
+        return self._light(images, sides)
+
     def drawn(self, rows: NDArray[np.intp], profiles: SpergelFit, sides: NDArray[np.intp]) -> Fits:
         """Return profiles with their images."""
-        blurred: list[Image] = [np.zeros((0, 0), np.float32)] * len(sides)
-        sharp, variances = list(blurred), list(blurred)
+        sharp: list[Image] = [_NO_IMAGE] * len(sides)
+        variances = list(sharp)
         for side in np.unique(sides):
             some = np.flatnonzero(sides == side)
-            # Of a source that does not stand out there is nothing to see.
             own = profiles.taken(some)
-            values = own.where(own.significance >= _LEAST_SNR).values
-            under = spergel_images(values, self._psf(some, int(side)), int(side))
-            at_target = sharp_images(values, int(side))
-            spread = sharp_variances(own.values, own.covariance, int(side))
+            seen = _standing_out(own)
+            at_target = sharp_images(seen.values, int(side))
+            # Of what does not stand out there is nothing to see; all of it is what may be there.
             unseen = sharp_images(own.values, int(side)) - at_target
-            fading = _fading(int(side))
+            spread = sharp_variances(own.values, own.covariance, int(side))
             spread = spread + np.nan_to_num(unseen) ** 2
-            for row, first, second, third in zip(some, under, at_target, spread, strict=True):
-                blurred[row], sharp[row] = first * fading, second * fading
-                variances[row] = third * fading**2
-        corners = self._middles - sides[:, np.newaxis] // 2
-        origins = tuple((int(y), int(x)) for y, x in corners)
+            fading = _fading(int(side))
+            for row, image, variance in zip(some, at_target, spread, strict=True):
+                sharp[row], variances[row] = image * fading, variance * fading**2
         return Fits(
             rows,
             profiles,
             self._middles,
             sides,
-            Light(tuple(blurred), origins),
-            Light(tuple(sharp), origins),
-            Light(tuple(variances), origins),
+            self.blurred(profiles, sides),
+            self._light(sharp, sides),
+            self._light(variances, sides),
         )
+
+    def _light(self, images: list[Image], sides: NDArray[np.intp]) -> Light:
+        corners = self._middles - sides[:, np.newaxis] // 2
+        return Light(tuple(images), tuple((int(y), int(x)) for y, x in corners), self._region.shape)
 
     def _cut(self, image: Image, row: int, side: int) -> Image:
         """Return the stamp of a source; 0 beyond the region."""

@@ -116,8 +116,8 @@ def measured_moments(
         shape as they change with radius and shear of the profile.
     """
     weight = max(region.fwhm, _LEAST_WEIGHT)
-    before = _shapes(region.data - fits.blurred.total(region.shape), fits, weight, is_sharp=False)
-    after = _shapes(image - fits.sharp.total(region.shape), fits, weight, is_sharp=True)
+    before = _shapes(region.data - fits.blurred.total, fits, weight, is_sharp=False)
+    after = _shapes(image - fits.sharp.total, fits, weight, is_sharp=True)
     values, covariance = fits.profiles.values, fits.profiles.covariance
     error = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
     flux, snr = values[:, _FLUX_ROW], fits.profiles.snr

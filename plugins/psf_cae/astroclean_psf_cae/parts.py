@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.stage.scope import chunk_of
-from astroclean.tiling.blocks import is_in_core, is_near
+from astroclean.tiling.blocks import is_in_core, is_near, within
 from astroclean_psf_cae.fits import fit_sources
 from astroclean_psf_cae.moments import SourceMoments, measured_moments
 from astroclean_psf_cae.pixels import targets_of
@@ -70,11 +70,11 @@ def made_part(
         ``fit`` and ``draws`` count.
     """
     region, noise = pixels.region(block.read)
-    core = _within(block.core, block.read)
+    core = within(block.core, block.read)
     fits = _fitted(pixels.frame, region, core, noise, calibration) if options.fit else None
     wide = (_wider(core[0], region.shape[0]), _wider(core[1], region.shape[1]))
     sharp = sharpener.region(region, fits, wide)
-    inner = _within(core, wide)
+    inner = within(core, wide)
     whole = np.zeros_like(region.data)
     whole[wide] = sharp.image
     chi = (region.data - reblurred(region, fits, sharp, wide)) * np.sqrt(region.weights)
@@ -112,15 +112,6 @@ def _fitted(
     y, x = targets.places.T
     near = np.flatnonzero(is_near(y, core[0], _NEAR) & is_near(x, core[1], _NEAR))
     return fit_sources(region, targets.taken(near)) if len(near) else None
-
-
-def _within(inner: Box, outer: Box) -> Box:
-    """Return slices in the pixels of others that hold them."""
-    rows, columns = (
-        slice(part.start - around.start, part.stop - around.start)
-        for part, around in zip(inner, outer, strict=True)
-    )
-    return rows, columns
 
 
 def _wider(part: slice, length: int) -> slice:

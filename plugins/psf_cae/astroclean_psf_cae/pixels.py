@@ -133,6 +133,7 @@ def targets_of(frame: Frame, region: Region, noise: float, *, snr: float) -> Tar
         models = Light(
             tuple(np.asarray(stamp.data / noise, np.float32) for stamp in stamps),
             tuple((stamp.origin[0] - top, stamp.origin[1] - left) for stamp in stamps),
+            region.shape,
         )
     finite = np.flatnonzero(np.isfinite(places).all(axis=1))
     return Targets(np.arange(len(ids)), places, models).taken(finite)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.tiling.blocks import within
 from astroclean_psf_cae.channels import CHANNELS, Seen, composed, seen_of
 from astroclean_psf_cae.filters import filtered, reblurring
 from astroclean_psf_cae.fits import Fits, fit_again
@@ -73,8 +74,8 @@ class Sharpener:
             fitted = (np.zeros_like(region.data), np.zeros_like(region.data))
             variance = np.zeros_like(region.data[core])
         else:
-            fitted = (fits.blurred.total(region.shape), fits.sharp.total(region.shape))
-            variance = fits.variance.total(region.shape)[core]
+            fitted = (fits.blurred.total, fits.sharp.total)
+            variance = fits.variance.total[core]
         # Not the unit: a region is in that of its noise.
         whole = seen_of(
             region.data[np.newaxis],
@@ -85,10 +86,7 @@ class Sharpener:
         rows, columns = (slice(max(part.start - _EDGE, 0), part.stop + _EDGE) for part in core)
         seen = Seen(whole.planes[:, :, rows, columns], whole.scale[:, rows, columns])
         image, error = self.stamps(seen)
-        inner = tuple(
-            slice(part.start - outer.start, part.stop - outer.start)
-            for part, outer in zip(core, (rows, columns), strict=True)
-        )
+        inner = within(core, (rows, columns))
         added = image[0][inner] - fitted[1][core]
         return Sharp(image[0][inner], added, np.sqrt(error[0][inner] ** 2 + variance))
 
@@ -159,7 +157,7 @@ def reblurred(region: Region, fits: Fits | None, sharp: Sharp, part: tuple[slice
     added = np.zeros_like(region.data)
     added[part] = sharp.added
     (seen,) = filtered(added, reblurring(region.bank))
-    return np.asarray(seen if fits is None else seen + fits.blurred.total(region.shape), np.float32)
+    return np.asarray(seen if fits is None else seen + fits.blurred.total, np.float32)
 
 
 def _turned(images: NDArray[np.float32], turn: int) -> NDArray[np.float32]:

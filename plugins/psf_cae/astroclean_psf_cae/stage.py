@@ -205,14 +205,7 @@ class PsfCae(Deconvolver):
         if sky := sky_of_stamp(frame):
             return sky
         measured: Sky = self.measured(frame)
-        if measured.stated is not None and not measured.is_believed:
-            warnings.warn(
-                f"{frame.frame_id}, stage '{self.name}': the uncertainty of the frame is not its "
-                f"noise: that of the sky is {measured.ratio:.3g} times as large. The larger "
-                "counts. Correct the ERR or VAR of the file.",
-                SuspectWarning,
-                stacklevel=3,
-            )
+        measured.tell_of_noise(f"{frame.frame_id}, stage '{self.name}'")
         return Pixels.of_frame(frame, measured)
 
     def _joined(self, frame: Frame, pixels: Pixels, parts: list[Part]) -> Deconvolution:
