@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,119 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["write_card", "write_network"]
+__all__ = ["PlanesCard", "ship_network", "write_card", "write_network"]
+
+_CARD = """\
+schema = 1
+name = "{name}"
+architecture = "{architecture}"
+paper = "{paper}"
+license = "BSD-3-Clause"
+unit = "any"
+halo = {halo}
+multiple = {multiple}
+{batches}inputs = [{{ name = "{entry}", channels = {inputs}, content = "extra" }}]
+normalization = {{ name = "identity" }}
+
+[[outputs]]
+name = "{answer}"
+channels = [{channels}]
+content = "plain"
+at_invalid = "keep"
+
+[weights]
+file = "{name}.onnx"
+sha256 = "{{sha256}}"
+size = {{size}}
+
+{precision}{network}[domain]
+fwhm_pixels = [{fwhm}]
+description = "{description}"
+
+[example]
+file = "{name}.example.npz"
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanesCard:
+    """The card of a network with one input, planes that its stage makes, and one output."""
+
+    name: str
+    architecture: str
+    """With ``{millions}`` where the number of parameters is told."""
+    halo: int
+    """Pixels around one that its answer depends on."""
+    multiple: int
+    """Sides are multiples of it."""
+    answer: str
+    """Name of the output."""
+    channels: tuple[str, ...]
+    """Of the output."""
+    fwhm: tuple[float, float]
+    """Narrowest and widest PSF of the training, pixels."""
+    description: str
+    """What it was trained on."""
+    batches: tuple[tuple[int, int, int], ...] = ()
+    """(n, ny, nx) that engines may prepare for."""
+    builder: str | None = None
+    """``module:function`` that builds it in Keras; None: none does without arguments."""
+    paper: str = "none"
+    precision: Mapping[str, tuple[float, float]] = field(
+        default_factory=lambda: {"f32": (2e-3, 2e-3)}
+    )
+    """Arithmetic to absolute and relative tolerance."""
+
+    def text(self, model: Any) -> str:
+        """Return the card as TOML, with ``{sha256}`` and ``{size}`` for `write_card`."""
+        entry = model.inputs[0]
+        precisions = (
+            f"[precision.{name}]\nabsolute = {absolute:g}\nrelative = {relative:g}\n\n"
+            for name, (absolute, relative) in self.precision.items()
+        )
+        batches = [list(batch) for batch in self.batches]
+        return _CARD.format(
+            name=self.name,
+            architecture=self.architecture.format(millions=model.count_params() / 1e6),
+            paper=self.paper,
+            halo=self.halo,
+            multiple=self.multiple,
+            batches=f"batches = {batches}\n" if batches else "",
+            entry=entry.name,
+            inputs=entry.shape[-1],
+            answer=self.answer,
+            channels=", ".join(f'"{channel}"' for channel in self.channels),
+            precision="".join(precisions),
+            network=f'[network]\nkeras = "{self.builder}"\n\n' if self.builder else "",
+            fwhm=", ".join(map(str, self.fwhm)),
+            description=self.description,
+        )
+
+
+def ship_network(
+    model: Any, example: NDArray[np.float32], folder: Path, card: PlanesCard
+) -> list[Path]:
+    """Write a network as it is shipped.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Trained, of one input and one output.
+    example : (1, ny, nx, channels) float32
+        An input whose answer is stored.
+    folder : Path
+        Where.
+    card : PlanesCard
+        What its card says.
+
+    Returns
+    -------
+    list of Path
+        ONNX file, example, card.
+    """
+    outputs = {card.answer: card.channels}
+    files = write_network(model, folder, name=card.name, outputs=outputs, example=example)
+    return [*files, write_card(card.text(model), folder, name=card.name)]
 
 
 def write_network(

@@ -66,7 +66,8 @@ class Seen:
 def seen_of(
     images: NDArray[np.floating],
     valid: NDArray[np.bool_],
-    fits: tuple[NDArray[np.floating], NDArray[np.floating]],
+    blurred: NDArray[np.floating],
+    sharp: NDArray[np.floating],
     bank: FilterBank,
     noise: NDArray[np.floating] | float = 1.0,
 ) -> Seen:
@@ -78,14 +79,13 @@ def seen_of(
         Sky subtracted, any unit.
     valid : (n, s, s) bool
         Usable pixels; the values of others are not read.
-    fits : two (n, s, s) float
+    blurred, sharp : (n, s, s) float
         The fitted sources as the images show them, and at the target PSF; 0 where none was fitted.
     bank : FilterBank
         Of the PSF of the images.
     noise : (n,) float or float
         Of a pixel of sky, unit of the images.
     """
-    blurred, sharp = fits
     sigma = np.broadcast_to(np.asarray(noise, np.float32), (len(images),))[
         :, np.newaxis, np.newaxis
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.float32]
 
-__all__ = ["Sharp", "Sharpener", "reblurred"]
+__all__ = ["ORIENTATIONS", "Sharp", "Sharpener", "reblurred", "turned"]
 
 _MULTIPLE = 8
 """Sides of what the network sees are multiples of it."""
-_ORIENTATIONS = 8
+ORIENTATIONS = 8
 _EDGE = 48
 """Pixels around the wanted ones that the network sees."""
 
@@ -71,32 +71,33 @@ class Sharpener:
             Pixels of the region that are wanted.
         """
         if fits is None:
-            fitted = (np.zeros_like(region.data), np.zeros_like(region.data))
+            blurred = fitted = np.zeros_like(region.data)
             variance = np.zeros_like(region.data[core])
         else:
-            fitted = (fits.blurred.total, fits.sharp.total)
+            blurred, fitted = fits.blurred.total, fits.sharp.total
             variance = fits.variance.total[core]
         # Not the unit: a region is in that of its noise.
         whole = seen_of(
             region.data[np.newaxis],
             region.valid[np.newaxis],
-            (fitted[0][np.newaxis], fitted[1][np.newaxis]),
+            blurred[np.newaxis],
+            fitted[np.newaxis],
             region.bank,
         )
         rows, columns = (slice(max(part.start - _EDGE, 0), part.stop + _EDGE) for part in core)
         seen = Seen(whole.planes[:, :, rows, columns], whole.scale[:, rows, columns])
         image, error = self.stamps(seen)
         inner = within(core, (rows, columns))
-        added = image[0][inner] - fitted[1][core]
+        added = image[0][inner] - fitted[core]
         return Sharp(image[0][inner], added, np.sqrt(error[0][inner] ** 2 + variance))
 
     def stamps(self, seen: Seen) -> tuple[Image, Image]:
         """Return images at the target PSF and their errors, (n, ny, nx) each."""
-        turns = range(0, _ORIENTATIONS, _ORIENTATIONS // self.turns)
+        turns = range(0, ORIENTATIONS, ORIENTATIONS // self.turns)
         images, errors = [], []
         for turn in turns:
-            turned = Seen(_turned(seen.planes, turn), _turned(seen.scale, turn))
-            parts = composed(self._answer(turned.planes), turned)
+            other = Seen(turned(seen.planes, turn), turned(seen.scale, turn))
+            parts = composed(self._answer(other.planes), other)
             image, error = (_turned_back(part, turn) for part in parts)
             images.append(image)
             errors.append(error)
@@ -160,11 +161,12 @@ def reblurred(region: Region, fits: Fits | None, sharp: Sharp, part: tuple[slice
     return np.asarray(seen if fits is None else seen + fits.blurred.total, np.float32)
 
 
-def _turned(images: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
-    mirrored = images[..., ::-1] if turn >= _ORIENTATIONS // 2 else images
+def turned(images: NDArray[Any], turn: int) -> NDArray[Any]:
+    """Return images (..., ny, nx) in one of eight orientations, from 4 on mirrored."""
+    mirrored = images[..., ::-1] if turn >= ORIENTATIONS // 2 else images
     return np.rot90(mirrored, turn % 4, axes=(-2, -1))
 
 
 def _turned_back(images: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
     back = np.rot90(images, -(turn % 4), axes=(-2, -1))
-    return back[..., ::-1] if turn >= _ORIENTATIONS // 2 else back
+    return back[..., ::-1] if turn >= ORIENTATIONS // 2 else back

@@ -164,7 +164,7 @@ def _sharpened(
         blurred = spergel_images(fit.values, bank.psf, side)
         sharp = sharp_images(fit.values, side)
         spread = sharp_variances(fit.values, fit.covariance, side)
-    seen = seen_of(light, valid, (blurred, sharp), bank)
+    seen = seen_of(light, valid, blurred, sharp, bank)
     image, error = Sharpener(stage.engine, stage.options.turns).stamps(seen)
     told = stage.calibration.pixel.of(np.sqrt(error**2 + spread), image)
     unknown = ~valid.any(axis=(1, 2), keepdims=True)

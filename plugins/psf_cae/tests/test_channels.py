@@ -26,8 +26,8 @@ def images() -> np.ndarray:
 
 def seen(images: np.ndarray, bank: FilterBank, noise: float = 1.0, fit: float = 0.0) -> Seen:
     valid = np.isfinite(images)
-    fits = (np.full_like(images, fit), np.full_like(images, fit))
-    return seen_of(images, valid, fits, bank, noise)
+    fitted = np.full_like(images, fit)
+    return seen_of(images, valid, fitted, fitted, bank, noise)
 
 
 def test_planes_have_no_unit(images: np.ndarray, bank: FilterBank) -> None:
@@ -39,9 +39,9 @@ def test_planes_have_no_unit(images: np.ndarray, bank: FilterBank) -> None:
 def test_values_of_bad_pixels_are_not_read(images: np.ndarray, bank: FilterBank) -> None:
     valid = np.ones(images.shape, dtype=bool)
     valid[:, 20:23, 25] = False
-    fits = (np.zeros_like(images), np.zeros_like(images))
+    none = np.zeros_like(images)
     damaged = np.where(valid, images, np.nan).astype(np.float32)
-    one, other = (seen_of(i, valid, fits, bank) for i in (images, damaged))
+    one, other = (seen_of(i, valid, none, none, bank) for i in (images, damaged))
     np.testing.assert_array_equal(one.planes, other.planes)
     assert np.isfinite(other.planes).all()
     assert (other.planes[:, CHANNELS.index("valid")] == valid).all()

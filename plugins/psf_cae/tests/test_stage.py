@@ -15,7 +15,7 @@ from astropy.table import QTable
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.frame import Frame
 from astroclean.core.psf.psf import Psf
-from astroclean.core.sources.sources import Sources
+from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.errors import AstrocleanWarning, ConfigurationError, StageError
 from astroclean.simulate.crowded import CrowdedConfig, simulate_crowded
 from astroclean.simulate.stamps import StampConfig, simulate_stamp
@@ -218,15 +218,20 @@ def test_the_variant_of_the_paper_tells_how_to_get_its_weights() -> None:
         PsfCae(PsfCaeOptions(variant="paper"))
 
 
+@pytest.mark.parametrize("with_models", [False, True])
 @pytest.mark.parametrize("with_sources", [False, True])
 def test_fluxes_of_the_paper_come_from_the_data(
-    monkeypatch: pytest.MonkeyPatch, with_sources: bool
+    monkeypatch: pytest.MonkeyPatch, with_sources: bool, with_models: bool
 ) -> None:
     """Whatever the network answers, the result is as bright as the frame, source by source."""
     frame, true = galaxy_frame(shape=(192, 192) if with_sources else (64, 64))
     if with_sources:
         table = QTable({"id": [5], "x": [95.5], "y": [95.5]})
-        frame, true = frame.replace(sources=Sources(table)), true[64:128, 64:128]
+        true = true[64:128, 64:128]
+        # As a deblender tells it: nothing is taken off a source by its own model.
+        stamp = SourceStamp(5, (64, 64), true.astype(np.float32))
+        stamps = (stamp,) if with_models else ()
+        frame = frame.replace(sources=Sources(table, stamps=stamps))
     stage = PsfCae(PsfCaeOptions())
     stage._channels = ChannelSettings(names=("psf",))
     # The shape of the galaxy, in a unit of the network's own.

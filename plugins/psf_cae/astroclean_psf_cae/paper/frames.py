@@ -73,7 +73,7 @@ def paper_image(
 def _stamps(region: Region, targets: Targets, corners: NDArray[np.intp]) -> tuple[Image, Image]:
     """Return images and weights of stamps, neighbors taken off; 0 beyond the region."""
     models = targets.models
-    rest = region.data if models is None else region.data - models.total(region.shape)
+    rest = region.data if models is None else region.data - models.total
     images, weights = (np.zeros((len(targets), _SIDE, _SIDE), np.float32) for _ in range(2))
     for row, (y, x) in enumerate(corners):
         inside, own = overlap((int(y), int(x)), (_SIDE, _SIDE), region.shape)

@@ -19,6 +19,7 @@ from astroclean.training.keras_model import (
 )
 from astroclean.training.samples import fixed_samples, stream_of
 from astroclean_psf_cae.channels import Seen, composed
+from astroclean_psf_cae.sharpen import ORIENTATIONS, turned
 from astroclean_psf_cae.train.stamps import PER_SAMPLE, StampMaker
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["ResidualRecipe", "ResidualTrainer", "ResidualTraining", "scores"]
 
 _VALIDATION = 40_000_000
-_ORIENTATIONS = 8
 _CLASSES = ((3.0, 16.5), (16.5, 90.8), (90.8, 501.0))
 """Terciles of the S/N that stamps are drawn with."""
 
@@ -96,9 +96,9 @@ class ResidualTraining(StreamTraining):
         drawn = self._stream.draw(number, rng.random(self._recipe.batch // PER_SAMPLE))
         fed, told = [], []
         for sample in drawn:
-            turn = int(rng.integers(_ORIENTATIONS))
-            planes = _turned(sample["planes"].astype(np.float32), turn)
-            truth = _turned(sample["truth"].astype(np.float32), turn)
+            turn = int(rng.integers(ORIENTATIONS))
+            planes = turned(sample["planes"].astype(np.float32), turn)
+            truth = turned(sample["truth"].astype(np.float32), turn)
             fed.append(np.moveaxis(planes, 1, -1))
             told.append(_target(planes, truth))
         return {"loss": self._trained.learn(number, np.concatenate(fed), [np.concatenate(told)])[0]}
@@ -113,11 +113,6 @@ class ResidualTraining(StreamTraining):
         from astroclean_psf_cae.train.shipping import export_residual  # noqa: PLC0415 - imports keras
 
         return export_residual(self._trained.average, self._validation, folder)
-
-
-def _turned(stamps: NDArray[Any], turn: int) -> NDArray[Any]:
-    image = stamps[..., ::-1] if turn >= _ORIENTATIONS // 2 else stamps
-    return np.rot90(image, turn % 4, axes=(-2, -1))
 
 
 def _target(planes: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.float32]:

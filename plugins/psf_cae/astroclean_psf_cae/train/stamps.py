@@ -210,7 +210,7 @@ class StampMaker:
         rng = np.random.default_rng(_SEEDS + 100_000_000 * self.seed + self.offset + number)
         stamps = draw_stamps(rng, held_out=self.held_out)
         bank = make_bank(stamps.fine, STAMP)
-        seen = seen_of(stamps.data, stamps.valid, _fitted(rng, stamps, bank), bank)
+        seen = seen_of(stamps.data, stamps.valid, *_fitted(rng, stamps, bank), bank)
         truth = np.stack([stamps.sharp / seen.scale, seen.scale], axis=1)
         return {
             "planes": np.clip(seen.planes, -_LIMIT, _LIMIT).astype(np.float16),
