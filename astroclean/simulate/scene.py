@@ -40,8 +40,8 @@ class Scene:
 
     A scene of one band is a frame and its truth. One of several bands (:meth:`of_bands`) has a
     scene for each in ``bands``: its frame, on its own grid, and what is true of that band. Of the
-    whole it tells ``sources`` and ``notes`` alone, so that nobody takes the truth of one band for
-    that of all.
+    whole it tells ``sources``, ``notes`` and a ``fine`` that is of no band, so that nobody takes
+    the truth of one band for that of all.
     """
 
     frame: Frame
@@ -83,6 +83,7 @@ class Scene:
         *,
         sources: Sources | None = None,
         notes: Mapping[str, float | str] | None = None,
+        fine: Layer | None = None,
     ) -> Scene:
         """Return the scene of several bands.
 
@@ -95,9 +96,13 @@ class Scene:
             The catalogue of each band has the same ``id``, and positions in its own pixels.
         notes : mapping of str to float or str, optional
             Parameters of the whole.
+        fine : Layer, optional
+            What is true of the field on finer pixels where that is of no band, with the grid in
+            pixels of the first.
         """
         frame = next(iter(bands.values())).frame
-        return cls(frame, sources=sources, notes=dict(notes or {}), bands=dict(bands))
+        told = dict(notes or {})
+        return cls(frame, sources=sources, notes=told, bands=dict(bands), fine=fine)
 
     @property
     def by_band(self) -> Mapping[str, Scene]:
