@@ -162,9 +162,7 @@ def _check(bands: tuple[str, ...]) -> None:
         )
 
 
-def _draw_sky(
-    rng: np.random.Generator, inner: tuple[int, int], config: FarInfraredConfig
-) -> _Sky:
+def _draw_sky(rng: np.random.Generator, inner: tuple[int, int], config: FarInfraredConfig) -> _Sky:
     from scipy.fft import next_fast_len  # noqa: PLC0415 - optional extra
 
     # An even margin on both sides keeps the middle of the field where it is.
