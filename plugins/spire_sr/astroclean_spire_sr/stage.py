@@ -205,7 +205,7 @@ class SpireSuperResolver(SuperResolver):
                     remedy="Name the bands 250, 350, 500 and 24 in `[bands]`.",
                 )
             frames[name] = given[told]
-        if given.bands[0] not in {"250"} and next(iter(frames)) != "250":
+        if next(iter(frames)) != "250":
             raise StageError(
                 "the first band must be that at 250 um: the result goes to its file",
                 where=f"stage '{self.name}'",
