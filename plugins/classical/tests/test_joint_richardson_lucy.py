@@ -205,7 +205,7 @@ def test_other_beams_names_and_units_are_refused() -> None:
     with pytest.raises(StageError, match="wcs"):
         JointRichardsonLucy().run(frame.replace(wcs=None))
     oblong = frame.wcs.deepcopy()
-    oblong.wcs.cd = oblong.wcs.cd * np.array([[1.1], [1.0]])
+    oblong.wcs.cdelt = oblong.wcs.cdelt * [1.1, 1.0]
     with pytest.raises(StageError, match="square"):
         JointRichardsonLucy().run(frame.replace(wcs=oblong))
 

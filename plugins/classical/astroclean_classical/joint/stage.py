@@ -103,7 +103,7 @@ class JointRichardsonLucy(SuperResolver):
         if frame.psf is not None:
             flux_unit_per_beam(frame.unit, frame.psf, scale)
 
-    def upsample(self, given: Frame | FrameSet) -> Upsampling:  # type: ignore[override]
+    def upsample(self, given: Frame | FrameSet) -> Upsampling:
         """Return the sky at 450 um.
 
         Parameters
