@@ -132,6 +132,7 @@ def test_sum_over_the_area_of_the_beam_is_the_flux_of_all() -> None:
     for east, north in ((-83.0, -60.0), (80.0, 70.0), (60.0, -90.0)):
         x, y = (round(place) for place in pixel_of(wcs, east, north))
         total += float(layer.data[y - 28 : y + 29, x - 28 : x + 29].sum())
+    assert result.frame.meta["BMAJ"] * 3600 == pytest.approx(7.9, rel=1e-3)
     area = result.frame.meta["BMAJ"] * result.frame.meta["BMIN"] * 3600**2 * np.pi / 4 / np.log(2)
     assert total / area == pytest.approx(sum(flux for *_, flux in SOURCES), rel=0.06)
 

@@ -15,7 +15,6 @@ from astroclean.core.psf.beam import (
     flux_unit_per_beam,
 )
 from astroclean.core.psf.joint_deconvolution import joint_richardson_lucy
-from astroclean.core.psf.psf import Psf
 from astroclean.core.stage.kinds.superres import SuperResolver
 from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.options import StageOptions
@@ -27,7 +26,7 @@ from astroclean_classical.joint.bands import (
     checked_scale,
     prepared_band,
 )
-from astroclean_classical.joint.drawing import drawn, support_of
+from astroclean_classical.joint.drawing import beam_of, drawn, support_of
 from astroclean_classical.joint.peaks import (
     catalogue,
     flux_errors,
@@ -156,7 +155,7 @@ class JointRichardsonLucy(SuperResolver):
         }
         return Upsampling(
             np.where(seen, data, np.nan).astype(np.float32),
-            Psf.gaussian(fwhm_pixels=fwhm),
+            beam_of(fwhm),
             grid=fine,
             support=support_of(images, shape=fine.shape, spacing=PER_COARSE),
             sources=sources.with_sky(fine.wcs),
