@@ -20,6 +20,7 @@ import pytest
 
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.frame import Frame
+from astroclean.core.image.frameset import FrameSet
 from astroclean.core.image.uncertainty import deviation_of
 from astroclean.registry.load import find_plugin, load_stage
 from astroclean.testing.chunks import assert_same_in_chunks, run_in_chunks
@@ -316,16 +317,42 @@ class DeconvolverContract(StageContract):
 
 
 class SuperResolverContract(StageContract):
-    """A superres stage makes the grid finer by a whole factor and keeps flux and sky."""
+    """A superres stage keeps flux and sky on its grid; of a set it makes the first band finer."""
 
     kind = "superres"
 
+    @pytest.fixture
+    def bands(self, frame: Frame) -> FrameSet:
+        """Return a set for stages that take bands together; override it for a special domain."""
+        return FrameSet({"a": frame, "b": frame})
+
     def changes_allowed(self, before: Frame, result: StageResult) -> None:
-        """The corners of the frame lie at the same place on the sky."""
-        after = result.frame
-        factor = after.shape[0] // before.shape[0]
-        assert after.shape == (before.shape[0] * factor, before.shape[1] * factor)
+        """Pixels are smaller, and lie on the sky where the grid says that they lie."""
+        after, grid = result.frame, result.layers["SUPERRES"].grid
+        assert grid is not None
+        assert after.shape == grid.shape
+        assert grid.step < 1
         assert after.psf is not None
         if before.wcs is not None and after.wcs is not None:
-            corner = before.wcs.pixel_to_world(-0.5, -0.5)
+            y, x = grid.origin
+            corner = before.wcs.pixel_to_world(x - 0.5, y - 0.5)
             assert after.wcs.pixel_to_world(-0.5, -0.5).separation(corner).arcsec < 1e-3  # noqa: PLR2004
+            ny, nx = (
+                first + n * grid.step for first, n in zip(grid.origin, grid.shape, strict=True)
+            )
+            corner = before.wcs.pixel_to_world(nx - 0.5, ny - 0.5)
+            last = after.wcs.pixel_to_world(grid.shape[1] - 0.5, grid.shape[0] - 0.5)
+            assert last.separation(corner).arcsec < 1e-3  # noqa: PLR2004
+
+    def test_of_bands_together_the_first_is_made_finer(self, stage: Stage, bands: FrameSet) -> None:
+        """The others go on as they are, and nothing is written to them."""
+        if "set" not in stage.accepts:
+            return
+        before = {band: frame_digest(bands[band]) for band in bands}
+        results = stage.run_set(bands)
+        first, *others = bands
+        self.changes_allowed(bands[first], results[first])
+        for band in others:
+            assert results[band].frame is bands[band]
+            assert not results[band].layers
+        assert {band: frame_digest(bands[band]) for band in bands} == before

@@ -83,6 +83,50 @@ class Grid:
             self.step / factor,
         )
 
+    def with_step(self, step: float) -> Grid:
+        """Return a grid of pixels of any other size, from the same first corner on.
+
+        Parameters
+        ----------
+        step : float
+            Side of its pixels in pixels of this one.
+
+        Returns
+        -------
+        Grid
+            All of the area is covered; the last pixels may reach beyond it.
+
+        Raises
+        ------
+        ContractError
+            The WCS has distortions, which cannot be derived for other pixels.
+        """
+        # Sides that are whole but for rounding get no further pixel.
+        ny, nx = (int(np.ceil(side / step - 1e-6)) for side in self.shape)
+        return Grid((ny, nx), _finer_wcs(self.wcs, 1 / step), self.origin, self.step * step)
+
+    def places_in(self, other: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return where the middles of these pixels lie, (y, x) in pixels of another grid.
+
+        Parameters
+        ----------
+        other : Grid
+            Of the same sky, as both WCSs tell it; without two celestial WCSs, of the same frame.
+
+        Returns
+        -------
+        two (ny, nx) float64
+            NaN where the other WCS does not reach.
+        """
+        rows, columns = np.indices(self.shape, dtype=float)
+        pair = (self.wcs, other.wcs)
+        if any(wcs is None or not wcs.has_celestial for wcs in pair):
+            ratio, (dy, dx) = self.step / other.step, other.offset(self)
+            return (rows + 0.5) * ratio + dy - 0.5, (columns + 0.5) * ratio + dx - 0.5
+        ours, theirs = (wcs.celestial for wcs in pair if wcs is not None)
+        x, y = theirs.world_to_pixel(ours.pixel_to_world(columns, rows))
+        return np.asarray(y), np.asarray(x)
+
     def within(self, outer: Grid) -> Grid:
         """Return the grid with its place in the frame that another grid belongs to.
 
@@ -159,13 +203,13 @@ class Grid:
         return float(np.max(np.hypot(seen_x - x, seen_y - y)))
 
 
-def _finer_wcs(wcs: WCS | None, factor: int) -> WCS | None:
-    """Return the WCS of pixels that are smaller by ``factor``."""
+def _finer_wcs(wcs: WCS | None, factor: float) -> WCS | None:
+    """Return the WCS of pixels that are smaller by ``factor``, or larger if that is below 1."""
     if wcs is None or factor == 1:
         return wcs
     if wcs.has_distortion:
         raise ContractError(
-            "a WCS with distortions cannot be derived for the finer grid",
+            "a WCS with distortions cannot be derived for other pixels",
             remedy="The plugin must return the WCS itself.",
         )
     finer = wcs.deepcopy()

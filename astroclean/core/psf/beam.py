@@ -4,18 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from astropy import units as u
 
 from astroclean.core.image.text_unit import is_understood
 from astroclean.errors import UnitError
 
 if TYPE_CHECKING:
+    from astroclean.core.image.grid import Grid
     from astroclean.core.psf.psf import Psf
 
-__all__ = ["MJY_PER_BEAM", "beam_area", "flux_unit_per_beam"]
+__all__ = [
+    "BEAM_KEYWORDS",
+    "MJY_PER_BEAM",
+    "TARGET_FWHM_ARCSEC",
+    "TARGET_PIXEL_ARCSEC",
+    "beam_area",
+    "beam_cards",
+    "flux_unit_per_beam",
+]
+
+TARGET_FWHM_ARCSEC = 7.9
+"""FWHM of the Gaussian that super-resolvers of far-infrared maps aim at: SCUBA-2 at 450 um
+(Dempsey et al. 2013, MNRAS 430, 2534)."""
+TARGET_PIXEL_ARCSEC = 1.0
+"""Side of their pixels."""
+BEAM_KEYWORDS = ("BMAJ", "BMIN", "BPA")
+"""Cards of the beam that values per beam refer to: FWHMs and position angle in degrees."""
 
 MJY_PER_BEAM = u.mJy / u.beam
 """A point source of S mJy has a peak of S in this unit."""
+_LIKE_A_GAUSSIAN = 0.03
+"""Of the peak: where a PSF differs by more, BMAJ would tell a beam that it is not."""
 _UNDERSTOOD = "Jy/pix, MJy/sr, Jy/beam, or what can be converted to one of them"
 
 
@@ -75,3 +95,43 @@ def flux_unit_per_beam(unit: Any, psf: Psf, pixel_scale: float) -> float:
         received=repr(str(unit)),
         remedy="State it: `--set instrument.unit=Jy/beam`.",
     )
+
+
+def beam_cards(unit: Any, psf: Psf | None, grid: Grid | None) -> dict[str, float]:
+    """Return the cards that tell the beam of values per beam.
+
+    Parameters
+    ----------
+    unit : astropy unit or None
+        Of the values.
+    psf : Psf or None
+        Of the image.
+    grid : Grid or None
+        Its pixels.
+
+    Returns
+    -------
+    dict of str to float
+        ``BMAJ`` and ``BMIN`` of the round Gaussian with the solid angle of the beam, so that sums
+        of pixels give the flux, and ``BPA``. Empty where values are not per beam, the pixels have
+        no celestial WCS, or the PSF is no round Gaussian, the same everywhere.
+    """
+    scale = None if grid is None else grid.pixel_scale
+    if psf is None or scale is None or not psf.is_constant or not _is_per_beam(unit):
+        return {}
+    fwhm = float(np.sqrt(beam_area(psf, 1.0) * 4 * np.log(2) / np.pi))
+    stamp = psf.stamps[0] / psf.stamps[0].max()
+    y, x = (np.arange(side) - side // 2 for side in stamp.shape)
+    gaussian = np.exp(-4 * np.log(2) / fwhm**2 * (y[:, np.newaxis] ** 2 + x**2))
+    if np.abs(stamp - gaussian).max() > _LIKE_A_GAUSSIAN:
+        return {}
+    # A PSF that was kept on disk is scaled to sum 1 again: its last digits are no part of the beam.
+    width = float(f"{fwhm * scale / 3600:.8g}")
+    return dict(zip(BEAM_KEYWORDS, (width, width, 0.0), strict=True))
+
+
+def _is_per_beam(unit: Any) -> bool:
+    """Return whether values are of one beam."""
+    if unit is None or not is_understood(unit):
+        return False
+    return any(b == u.beam and p == -1 for b, p in zip(unit.bases, unit.powers, strict=True))

@@ -108,7 +108,11 @@ class Deconvolution(Answer):
 
 @dataclass(frozen=True, eq=False)
 class Upsampling(Answer):
-    """Answer of a `SuperResolver`: an image on a finer grid."""
+    """Answer of a `SuperResolver`: an image on a finer grid; of a set, on that of no band.
+
+    A grid that is given is told in pixels of the frame, of a set those of its first band; its step
+    need not divide a pixel into whole parts.
+    """
 
     data: NDArray[Any]
     psf: Psf
@@ -120,6 +124,8 @@ class Upsampling(Answer):
     support: NDArray[Any] | None = None
     """float32, 0 where the input does not support what the method added, 1 where it does."""
     sources: Sources | None = None
+    unit: Any = None
+    """astropy unit of data and uncertainty; None: that of the frame, of a set its first band's."""
 
 
 class Outcome(enum.StrEnum):

@@ -15,7 +15,7 @@ from astroclean.core.stage.change import Change, change_between
 from astroclean.core.stage.hooks import FAULT, call_hook
 from astroclean.core.stage.needs import Identity, Needs, Provides
 from astroclean.core.stage.options import StageOptions
-from astroclean.core.stage.results import Answer, StageResult
+from astroclean.core.stage.results import Answer, Outcome, StageResult
 from astroclean.core.stage.scope import WHOLE, Scope, chunk_of, measure, scope_of
 from astroclean.core.stage.tables import checked_tables
 from astroclean.errors import ContractError, StageError, SuspectWarning
@@ -217,7 +217,7 @@ class Stage(ABC):
         Returns
         -------
         dict of str to StageResult
-            Band to result.
+            Band to result. Bands that a stage only looks at go on as they are, ``NO_WORK``.
         """
         if "set" not in self.accepts:
             return {band: self.run(frames[band]) for band in frames}
@@ -236,11 +236,16 @@ class Stage(ABC):
         answers = self._answers(frames)
         return {
             band: self._finished(frames[band], self._applied(frames[band], answers[band]))
+            if band in answers
+            else StageResult(frames[band], outcome=Outcome.NO_WORK)
             for band in frames
         }
 
     def _answers(self, frames: FrameSet) -> dict[str, Any]:
-        """Call the hook with a set, and check that it answers for each band."""
+        """Call the hook with a set, and check that it answers for each band.
+
+        A kind whose hook answers for some bands alone returns those.
+        """
         where = ", ".join(frames.bands)
         answers = self._called(frames.read_only(), where)
         if not isinstance(answers, dict) or set(answers) != set(frames.bands):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 
+from astroclean.core.psf.beam import beam_cards
 from astroclean.core.psf.equality import is_same_psf
 from astroclean.core.psf.stamp import FINER
 from astroclean.io.header.wcs_cards import wcs_cards_of
@@ -36,6 +37,11 @@ UNCERTAINTY, PSF, FINE_PSF = "_UNCERT", "_PSF", "_PSF_FINE"
 """Ends of the names of HDUs that belong to a layer."""
 OF_PLANE = "ACPL"
 """Card, with the number of an image of a PSF: the plane of a cube that has it."""
+_OF_BEAM = {
+    "BMAJ": "[deg] FWHM of the beam of BUNIT, along its longer axis",
+    "BMIN": "[deg] FWHM of the beam of BUNIT, along its shorter axis",
+    "BPA": "[deg] position angle of the beam",
+}
 SIDES = "ACNY", "ACNX"
 """Cards of the size of such an image."""
 
@@ -109,6 +115,8 @@ def _cards(name: str, layer: Layer, common: fits.Header) -> fits.Header:
     unit = "" if layer.unit is None else layer.unit.to_string()
     if unit:
         header["BUNIT"] = unit
+    for keyword, value in beam_cards(layer.unit, layer.psf, layer.grid).items():
+        header[keyword] = (value, _OF_BEAM[keyword])
     return header
 
 

@@ -144,7 +144,8 @@ def _advanced(
         tables={stage.name: result.tables},
         psfs={stage.name: psfs_of(result)},
     )
-    branches = stage.branch is not None
+    # Of bands that are taken together, one alone may be the result.
+    branches = stage.branch is not None and stage.branch in result.layers
     branch = stage.branch if branches else state.branch
     given = None if state.branch is None else state.layers[state.branch]
     is_new = result.frame.sources is not None and result.frame.sources is not state.frame.sources

@@ -62,3 +62,25 @@ def test_a_grid_of_a_grid_has_its_place_in_the_frame(first: int, second: int, st
     expected = finer.finer(second).rows(rows)
     assert seen.within(finer).origin == pytest.approx(expected.origin)
     assert Grid(finer.shape).within(finer).origin == finer.origin
+
+
+@pytest.mark.parametrize("step", [0.17, 0.5, 1.0, 1.37, 4.0])
+def test_a_grid_of_any_step_covers_the_frame_from_the_same_corner(step: float) -> None:
+    other = FRAME.with_step(step)
+    assert corner(other).separation(corner(FRAME)).arcsec < 1e-6
+    assert other.pixel_scale == pytest.approx(FRAME.pixel_scale * step)
+    for ours, theirs in zip(other.shape, FRAME.shape, strict=True):
+        assert theirs - 1e-5 <= ours * step < theirs + step
+    y, x = other.places_in(FRAME)
+    assert (y[0, 0], x[0, 0]) == pytest.approx((step / 2 - 0.5, step / 2 - 0.5), abs=1e-6)
+    assert (y[-1, 0] - y[0, 0], x[0, -1] - x[0, 0]) == pytest.approx(
+        ((other.shape[0] - 1) * step, (other.shape[1] - 1) * step)
+    )
+
+
+def test_places_without_a_sky_are_those_of_the_frame() -> None:
+    frame = Grid((12, 10))
+    part = frame.finer(2).rows(slice(4, 8))
+    y, x = part.places_in(frame)
+    np.testing.assert_allclose(y[:, 0], [1.75, 2.25, 2.75, 3.25])
+    np.testing.assert_allclose(x[0, :3], [-0.25, 0.25, 0.75])

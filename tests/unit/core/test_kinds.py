@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
 from hypothesis import given
@@ -16,6 +17,7 @@ from hypothesis.extra.numpy import arrays
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.frame import Frame
 from astroclean.core.image.frameset import FrameSet
+from astroclean.core.image.grid import Grid
 from astroclean.core.image.uncertainty import deviation_of
 from astroclean.core.psf.psf import Psf
 from astroclean.core.sources.sources import Sources, SourceStamp
@@ -25,6 +27,7 @@ from astroclean.core.stage.kinds.mask import Masker
 from astroclean.core.stage.kinds.remove import SourceRemover
 from astroclean.core.stage.kinds.screen import Screener
 from astroclean.core.stage.kinds.superres import SuperResolver
+from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.results import (
     Deconvolution,
     Mask,
@@ -276,6 +279,67 @@ def test_superresolver_must_refine_by_a_whole_factor(shape: tuple[int, int]) -> 
         Finer().run(synthetic_frame(seed=2, shape=(20, 30)))
 
 
+class Joined(SuperResolver):
+    """Means of the bands, on pixels 2.5 times as fine as those of the first."""
+
+    accepts = frozenset({"frame", "set"})
+
+    def needs(self) -> Needs:
+        return Needs(frozenset({"psf"}), aligned=False)
+
+    def upsample(self, given: Any) -> Upsampling:
+        frames = list(given.frames.values()) if isinstance(given, FrameSet) else [given]
+        ny, nx = (int(2.5 * side) for side in frames[0].shape)
+        data = np.full((ny, nx), np.mean([frame.data.mean() for frame in frames]), np.float32)
+        return Upsampling(
+            data,
+            Psf.gaussian(fwhm_pixels=8.0),
+            0.1 * data,
+            grid=Grid((ny, nx), origin=(0.0, 0.0), step=0.4),
+            support=np.ones((ny, nx), np.float32),
+            unit=u.mJy / u.beam,
+        )
+
+
+def test_superresolver_of_a_set_gives_one_image_beside_the_first_band() -> None:
+    psf = Psf.gaussian(fwhm_pixels=3.0)
+    wide = frame_of((4, 6), value=9.0).replace(psf=psf)
+    frames = FrameSet({"a": frame_of((8, 10), value=1.0).replace(psf=psf), "b": wide})
+    results = Joined().run_set(frames)
+    layer = results["a"].layers["SUPERRES"]
+    assert (layer.data == 5).all()
+    assert (layer.unit, layer.grid.shape, layer.grid.step) == (u.mJy / u.beam, (20, 25), 0.4)
+    assert results["a"].frame.unit == u.mJy / u.beam
+    assert "flux ratio" not in results["a"].metrics  # of two units
+    assert results["b"].frame is frames["b"]
+    assert (dict(results["b"].layers), results["b"].outcome) == ({}, Outcome.NO_WORK)
+    alone = Joined().run(frames["a"])
+    assert (alone.layers["SUPERRES"].data == 1).all()
+
+
+def test_superresolver_of_a_set_gives_no_dict() -> None:
+    class Dict(Joined):
+        def upsample(self, given: Any) -> Any:
+            return dict.fromkeys(given)
+
+    frame = frame_of().replace(psf=Psf.gaussian(fwhm_pixels=3.0))
+    with pytest.raises(ContractError, match="must return a Upsampling"):
+        Dict().run_set(FrameSet({"a": frame, "b": frame}))
+
+
+def test_finer_image_has_a_header_of_its_own_pixels_and_beam() -> None:
+    frame = synthetic_frame(seed=2, shape=(20, 30))
+    meta = frame.meta.copy()
+    meta.update({"ACPIXSC": 6.0, "ACFWHM": 18.0, "BMAJ": 0.005, "BMIN": 0.004, "BPA": 20.0})
+    frame = frame.replace(meta=meta)
+    Finer.shape = (60, 90)
+    after = Finer().run(frame).frame
+    assert after.detector.pixel_scale == 2.0
+    assert after.detector.psf_fwhm is None
+    assert "BMAJ" not in after.meta  # the unit is no longer, and was never, one of beams
+    assert frame.meta["BMAJ"] == 0.005
+
+
 class Judge(Screener):
     value: float = 0.0
 
@@ -319,7 +383,6 @@ def test_stage_of_frames_runs_on_each_band_of_a_set() -> None:
 
 @pytest.mark.parametrize("form", ["array", "list", "quantity", "ccddata", "frame"])
 def test_stage_takes_whatever_can_be_made_a_frame(form: str) -> None:
-    import astropy.units as u
     from astropy.nddata import CCDData
 
     array = np.full((8, 9), 5.0)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
 from astroclean.core.image.grid import Grid
 from astroclean.core.image.layer import Layer, LayerSpec
+from astroclean.core.psf.beam import BEAM_KEYWORDS, beam_cards
 from astroclean.core.stage.needs import Needs, Provides
 from astroclean.core.stage.results import StageResult, Upsampling
 from astroclean.core.stage.stage import Stage
@@ -18,6 +20,8 @@ from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
     from astroclean.core.image.frame import Frame
+    from astroclean.core.image.frameset import FrameSet
+    from astroclean.core.psf.psf import Psf
 
 __all__ = ["SuperResolver"]
 
@@ -25,7 +29,9 @@ __all__ = ["SuperResolver"]
 class SuperResolver(Stage):
     """Makes a frame on a finer grid; flags and WCS follow.
 
-    The result goes to the HDU ``SUPERRES``; the science HDU is left alone.
+    The result goes to the HDU ``SUPERRES``; the science HDU is left alone. Of bands that are taken
+    together there is one result: that of the first band, whose pixels its grid counts in. The other
+    bands go on as they are.
     """
 
     kind = "superres"
@@ -35,7 +41,10 @@ class SuperResolver(Stage):
 
     @abstractmethod
     def upsample(self, frame: Frame) -> Upsampling:
-        """Return the image on the finer grid."""
+        """Return the image on the finer grid.
+
+        A plugin that ``accepts`` a set gets a `FrameSet`, and returns one `Upsampling`.
+        """
 
     def needs(self) -> Needs:
         """Return the PSF of the frame."""
@@ -57,17 +66,22 @@ class SuperResolver(Stage):
     def _ask(self, frame: Any) -> Upsampling:
         return self.upsample(frame)
 
+    def _answers(self, frames: FrameSet) -> dict[str, Upsampling]:
+        answer = self._called(frames.read_only(), ", ".join(frames.bands))
+        return {frames.bands[0]: self._known(answer, frames[frames.bands[0]].frame_id)}
+
     def _apply(self, frame: Frame, answer: Upsampling) -> StageResult:
         data = np.asarray(answer.data, dtype=np.float32)
         grid = self._grid(frame, answer, data.shape)
         uncertainty = None if answer.uncertainty is None else StdDevUncertainty(answer.uncertainty)
+        unit = frame.unit if answer.unit is None else answer.unit
         result = type(frame)(
             data,
-            unit=frame.unit,
+            unit=unit,
             uncertainty=uncertainty,
             flags=grid.seen_by(frame.flags),
             wcs=grid.wcs,
-            meta=frame.meta,
+            meta=_meta(frame, grid, unit, answer.psf),
             psf=answer.psf,
             sources=None if answer.sources is None else answer.sources.on_grid(grid),
             frame_id=frame.frame_id,
@@ -75,14 +89,13 @@ class SuperResolver(Stage):
             reject_bits=frame.reject_bits,
             filled=grid.seen_by(frame.filled),
         )
-        before = float(np.nansum(frame.data, dtype=np.float64))
-        after = float(np.nansum(data, dtype=np.float64))
-        metrics = {
-            "factor": 1 / grid.step,
-            "flux ratio": after / before if before else float("nan"),
-            **answer.metrics,
-        }
-        finer = {self.branch: Layer(data, grid, None, answer.uncertainty, answer.psf)}
+        metrics = {"factor": 1 / grid.step, **answer.metrics}
+        if unit == frame.unit:
+            before, after = (
+                float(np.nansum(image, dtype=np.float64)) for image in (frame.data, data)
+            )
+            metrics = {"flux ratio": after / before if before else float("nan"), **metrics}
+        finer = {self.branch: Layer(data, grid, unit, answer.uncertainty, answer.psf)}
         if answer.support is not None:
             finer["SUPPORT"] = Layer(answer.support, grid)
         return StageResult(result, self._layers(frame, answer.layers, finer), metrics)
@@ -106,3 +119,17 @@ class SuperResolver(Stage):
         if answer.wcs is None:
             return Grid.from_frame(frame).finer(factor)
         return replace(replace(Grid.from_frame(frame), wcs=None).finer(factor), wcs=answer.wcs)
+
+
+def _meta(frame: Frame, grid: Grid, unit: Any, psf: Psf) -> Any:
+    """Return the header of a frame with what is told of other pixels and another beam."""
+    scale, beam = frame.detector.pixel_scale, beam_cards(unit, psf, grid)
+    changed = frame.meta.copy()
+    for keyword in (*BEAM_KEYWORDS, DETECTOR_KEYWORDS["psf_fwhm"]):
+        if keyword in changed:
+            del changed[keyword]
+    # Fluxes of catalogues are made with these.
+    changed.update(beam)
+    if scale is not None:
+        changed[DETECTOR_KEYWORDS["pixel_scale"]] = scale * grid.step
+    return changed

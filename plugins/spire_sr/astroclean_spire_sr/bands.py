@@ -1,0 +1,170 @@
+"""The bands of a field on one grid of 3 arcsec, in mJy a beam, their zero points taken off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astroclean.core.image.grid import Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astropy.wcs import WCS
+    from numpy.typing import NDArray
+
+__all__ = ["COARSE", "FINE", "FWHM", "PER_COARSE", "BandMap", "coarse_grid", "on_grid"]
+
+FINE = 1.0
+"""Arcsec, pixels of the answer."""
+PER_COARSE = 3
+"""Pixels of the answer along one of the grid that the network sees."""
+COARSE = FINE * PER_COARSE
+FWHM: Mapping[str, float] = {"250": 18.1, "350": 24.9, "500": 36.6, "24": 5.9}
+"""Arcsec, of the beams for which the networks were trained."""
+_BOX = 576.0
+"""Arcsec, sides of the boxes whose medians are the zero points: those of a training sample."""
+_LEAST_KNOWN = 0.2
+"""Share of a box that must be known for its median to count."""
+
+
+@dataclass(frozen=True, eq=False)
+class BandMap:
+    """A band on the common grid."""
+
+    data: NDArray[np.float32]
+    """(ny, nx) mJy a beam, 0 where not known."""
+    noise: NDArray[np.float32]
+    """(ny, nx) standard deviation of a pixel of the band's own map, inf where not known."""
+    pixel: float
+    """Side of a pixel of the band's own map, arcsec."""
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Where the band was observed."""
+        return np.isfinite(self.noise)
+
+
+def coarse_grid(first: Grid) -> Grid:
+    """Return the grid of 3 arcsec over a map, from its first corner on.
+
+    Parameters
+    ----------
+    first : Grid
+        Of the map at 250 um, with a WCS.
+    """
+    pixel = first.pixel_scale
+    assert pixel is not None  # the stage asks for a WCS
+    step = COARSE / pixel
+    ny, nx = (int(np.ceil(side / step - 1e-6)) for side in first.shape)
+    return Grid((ny, nx), _stepped(first.wcs, step), first.origin, first.step * step)
+
+
+def _stepped(wcs: WCS | None, step: float) -> WCS | None:
+    """Return the WCS of pixels of another side, with the same first corner."""
+    if wcs is None:
+        return None
+    changed = wcs.celestial.deepcopy()
+    changed.wcs.crpix = (wcs.celestial.wcs.crpix - 0.5) / step + 0.5
+    if changed.wcs.has_cd():
+        changed.wcs.cd = changed.wcs.cd * step
+    else:
+        changed.wcs.cdelt = changed.wcs.cdelt * step
+    changed.wcs.set()
+    return changed
+
+
+def on_grid(
+    data: NDArray[np.floating],
+    noise: NDArray[np.floating],
+    *,
+    own: Grid,
+    grid: Grid,
+) -> BandMap:
+    """Return a band on the common grid.
+
+    Beams are three pixels wide or more, so values between pixels follow from those around them
+    (cubic splines).
+
+    Parameters
+    ----------
+    data : (ny, nx) float
+        mJy a beam; not finite where not known.
+    noise : (ny, nx) float
+        Standard deviation of each pixel.
+    own, grid : Grid
+        Pixels of the band, and those that are wanted, with WCS.
+    """
+    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - heavy
+
+    known = np.isfinite(data) & np.isfinite(noise)
+    places = _places(own, grid)
+    filled = np.where(known, data, np.median(data[known]) if known.any() else 0.0)
+    image = map_coordinates(filled.astype(np.float32), places, order=3, mode="nearest")
+    # Next to what is not known, splines know half of what they say.
+    share = map_coordinates(known.astype(np.float32), places, order=1, mode="constant")
+    spread = np.where(known, noise, np.median(noise[known]) if known.any() else np.inf)
+    sigma = map_coordinates(spread.astype(np.float32), places, order=1, mode="nearest")
+    inside = share > 0.99  # noqa: PLR2004 - all four pixels around
+    image = np.where(inside, image - zero_point(image, inside), 0)
+    return BandMap(
+        image.astype(np.float32),
+        np.where(inside, sigma, np.inf).astype(np.float32),
+        own.pixel_scale or COARSE,
+    )
+
+
+def _places(own: Grid, grid: Grid) -> NDArray[np.float64]:
+    """Return (y, x) in pixels of a band of each pixel of the grid."""
+    rows, columns = np.indices(grid.shape, dtype=float)
+    if own.wcs is None or grid.wcs is None:
+        return np.array([(rows + 0.5) * grid.step - 0.5, (columns + 0.5) * grid.step - 0.5])
+    sky = grid.wcs.wcs_pix2world(columns.ravel(), rows.ravel(), 0)
+    x, y = own.wcs.celestial.wcs_world2pix(*sky, 0)
+    return np.array([y.reshape(grid.shape), x.reshape(grid.shape)])
+
+
+def zero_point(image: NDArray[np.floating], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return what the median sky is at each pixel.
+
+    Map makers leave any zero point, and cirrus lies beneath the galaxies. The median, in boxes of
+    576 arcsec, is where the network's zero is.
+
+    Parameters
+    ----------
+    image : (ny, nx) float
+        On the common grid.
+    known : (ny, nx) bool
+        Where it counts.
+
+    Returns
+    -------
+    (ny, nx) float32
+        Medians, between the middles of boxes interpolated.
+    """
+    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - heavy
+
+    if not known.any():
+        return np.zeros(image.shape, dtype=np.float32)
+    counts = [max(round(side * COARSE / _BOX), 1) for side in image.shape]
+    rows, columns = (
+        np.linspace(0, side, count + 1).astype(int)
+        for side, count in zip(image.shape, counts, strict=True)
+    )
+    medians = np.full(counts, np.nan)
+    for j in range(counts[0]):
+        for i in range(counts[1]):
+            box = slice(rows[j], rows[j + 1]), slice(columns[i], columns[i + 1])
+            if known[box].mean() >= _LEAST_KNOWN:
+                medians[j, i] = np.median(image[box][known[box]])
+    medians[np.isnan(medians)] = np.median(image[known])
+    places = np.meshgrid(
+        *(
+            (np.arange(side) + 0.5) * count / side - 0.5
+            for side, count in zip(image.shape, counts, strict=True)
+        ),
+        indexing="ij",
+    )
+    return map_coordinates(medians, places, order=1, mode="nearest").astype(np.float32)
