@@ -45,7 +45,8 @@ _PLACED = 6.0
 _HALF = 0.5
 """Of the measured flux, of a partner that is not much fainter."""
 _FEWEST = 5
-"""Matches from which the factor of a plugin of one band is told by bright sources alone."""
+"""Of matches from which the factor of a plugin of one band is told by bright sources alone; of
+sources of which a share means something."""
 
 
 def _shares(radius: float) -> tuple[Column, ...]:
@@ -103,7 +104,7 @@ _RATIO = Axes("Flux ratio", Axis("", names=_NAMES), Axis("flux / true flux", 0.0
 _OFFSET = Axes(
     "Offsets",
     Axis("distance of entry and true source [arcsec]", 0.0, RADII[0]),
-    Axis("share of the sources above 6 mJy that were found", 0.0),
+    Axis("share of those found, true flux above 6 mJy", 0.0),
 )
 _RELIABILITY = Axes(
     "Reliability",
@@ -286,7 +287,7 @@ def _freed(matched: NDArray[np.generic], chance: Values, flux: Values) -> Curve:
 def _counts(true: Values, found: Values) -> Curve:
     edges = np.geomspace(*_FLUX, _BINS + 1)
     of_true, of_found = (np.histogram(flux, edges)[0] for flux in (true, found))
-    full = of_true > 0
+    full = of_true >= _FEWEST
     middles = np.sqrt(edges[1:] * edges[:-1])[full]
     return Curve(tuple(middles.tolist()), tuple((of_found[full] / of_true[full]).tolist()))
 
