@@ -45,8 +45,10 @@ _PLACED = 6.0
 _HALF = 0.5
 """Of the measured flux, of a partner that is not much fainter."""
 _FEWEST = 5
-"""Of matches from which the factor of a plugin of one band is told by bright sources alone; of
-sources of which a share means something."""
+"""Of entries from which the factor of a plugin of one band is told by bright ones alone; of sources
+of which a share means something."""
+_STEPS = 10
+"""Of choosing bright entries anew, with the factor that they tell."""
 
 
 def _shares(radius: float) -> tuple[Column, ...]:
@@ -128,22 +130,27 @@ class _Told:
     def of(cls, measured: Sequence[Superresolved]) -> _Told:
         """Pool fields; fluxes of a plugin of one band are scaled by one factor for all."""
         whole = reduce(Superresolved.pooled, measured)
-        factor = _factor(whole.truths) if whole.one_band else 1.0
+        factor = _factor(whole.entries) if whole.one_band else 1.0
         truths, entries = whole.truths, whole.entries
         scaled = replace(truths, measured=truths.measured * factor, error=truths.error * factor)
         return cls(scaled, replace(entries, flux=entries.flux * factor), factor, whole)
 
 
-def _factor(truths: Truths) -> float:
-    """Return the median of true over measured flux of bright sources, matched narrowly."""
-    measured = truths.measured[:, -1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(measured > 0, truths.flux / measured, np.nan)
-    for least in (_BRIGHT, _EDGES[0]):
-        used = ratio[np.isfinite(ratio) & (truths.flux >= least)]
-        if used.size >= _FEWEST:
+def _factor(entries: Entries) -> float:
+    """Return the median of true over measured flux of entries that are bright with it.
+
+    Chosen by measured flux: those of bright true sources alone would leave out what is too bright.
+    """
+    partner = entries.partner[:, -1]
+    used = (partner > 0) & (entries.flux > 0)
+    flux, ratio = entries.flux[used], partner[used] / entries.flux[used]
+    factor = float(np.median(ratio)) if ratio.size else float("nan")
+    for _ in range(_STEPS):
+        bright = ratio[flux * factor >= _BRIGHT]
+        if bright.size < _FEWEST:
             break
-    return float(np.median(used)) if used.size else float("nan")
+        factor = float(np.median(bright))
+    return factor
 
 
 def flux_rows(measured: Sequence[Superresolved]) -> list[Row]:

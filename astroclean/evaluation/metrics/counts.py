@@ -101,7 +101,7 @@ def told_bins(
     used = np.isfinite(told) & np.isfinite(chance)
     place = np.clip((told[used] * _BINS).astype(int), 0, _BINS - 1)
     count, stated, matched, by_chance = (
-        np.bincount(place, weights, minlength=_BINS)
+        np.bincount(place, weights, minlength=_BINS).astype(np.float64)
         for weights in (np.ones(len(place)), told[used], share[used], chance[used])
     )
     full = count > 0
