@@ -165,6 +165,9 @@ _LAYERS: dict[str, Callable[[OnnxGraph, Any, str, str], str]] = {
     "LeakyReLU": lambda graph, layer, name, source: graph.add(  # noqa: ARG005
         "LeakyRelu", source, alpha=layer.negative_slope
     ),
+    "PixelShuffle": lambda graph, layer, name, source: graph.add(  # noqa: ARG005
+        "DepthToSpace", source, blocksize=layer.upscale_factor, mode="CRD"
+    ),
     "ReLU": lambda graph, layer, name, source: graph.add("Relu", source),  # noqa: ARG005
     "Sigmoid": lambda graph, layer, name, source: graph.add("Sigmoid", source),  # noqa: ARG005
     "Softplus": lambda graph, layer, name, source: graph.add("Softplus", source),  # noqa: ARG005

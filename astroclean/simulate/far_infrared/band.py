@@ -96,9 +96,7 @@ class BandSky:
     correlated: float
 
     @classmethod
-    def draw(
-        cls, rng: np.random.Generator, name: str, noise: float, limits: MapRange
-    ) -> BandSky:
+    def draw(cls, rng: np.random.Generator, name: str, noise: float, limits: MapRange) -> BandSky:
         """Draw a band; ``noise`` is that of a pixel at 250 um."""
         usual, first = INSTRUMENTS[name], name == "250"
         angle, shift = uniform(rng, (0, 2 * np.pi)), uniform(rng, limits.shift)
@@ -193,9 +191,7 @@ def _coverage(rng: np.random.Generator, shape: tuple[int, int], uneven: float) -
     return np.asarray(uneven ** (field / max(float(field.max()), 1e-9)))
 
 
-def cirrus(
-    rng: np.random.Generator, shape: tuple[int, int], level: float
-) -> Values:
+def cirrus(rng: np.random.Generator, shape: tuple[int, int], level: float) -> Values:
     """Return cirrus at 250 um (ny, nx), mJy a beam, of a mean of 0."""
     # It has no structure below a beam that counts: made on coarse pixels.
     from scipy.ndimage import zoom  # noqa: PLC0415 - optional extra

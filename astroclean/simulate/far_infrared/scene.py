@@ -162,9 +162,7 @@ def _check(bands: tuple[str, ...]) -> None:
         )
 
 
-def _draw_sky(
-    rng: np.random.Generator, inner: tuple[int, int], config: FarInfraredConfig
-) -> _Sky:
+def _draw_sky(rng: np.random.Generator, inner: tuple[int, int], config: FarInfraredConfig) -> _Sky:
     from scipy.fft import next_fast_len  # noqa: PLC0415 - optional extra
 
     # An even margin on both sides keeps the middle of the field where it is.
@@ -229,7 +227,7 @@ def _catalogue(sky: _Sky, first: Frame) -> Sources:
         (place - (whole - 1) / 2) * _FINE / INSTRUMENTS["250"].pixel + (side - 1) / 2
         for place, whole, side in ((sky.x, sky.shape[1], nx), (sky.y, sky.shape[0], ny))
     )
-    inside = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
+    inside = (np.abs(x - (nx - 1) / 2) < nx / 2) & (np.abs(y - (ny - 1) / 2) < ny / 2)
     listed = np.flatnonzero(inside & (galaxies.fluxes[TARGET] >= _LISTED))
     listed = listed[np.argsort(-galaxies.fluxes[TARGET][listed], kind="stable")]
     table = QTable({"id": np.arange(1, listed.size + 1), "x": x[listed], "y": y[listed]})

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-__all__ = ["LEAST_REDSHIFT", "band_fluxes", "comoving_volume", "luminosity_distance", "mid_infrared"]
+__all__ = [
+    "LEAST_REDSHIFT",
+    "band_fluxes",
+    "comoving_volume",
+    "luminosity_distance",
+    "mid_infrared",
+]
 
 _HUBBLE, _MATTER = 70.0, 0.3
 LEAST_REDSHIFT, _FARTHEST = 0.02, 7.0
@@ -115,5 +121,3 @@ def mid_infrared(luminosity: Values, z: Values, wavelength: float = 24.0) -> Val
     # nu L_nu = nu_rest L_nu_rest; S = (1 + z) L_nu_rest / area
     hertz = _C / rest
     return np.asarray(part * luminosity * _LIGHT / hertz * (1 + z) / area * _WATT)
-
-

@@ -114,3 +114,10 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path) -> N
         card = load_card(next(path for path in files if path.name.endswith(".card.toml")))
         answers.append(read_example(card)[1]["chances"])
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-6)
+
+
+def test_a_class_that_no_sample_has_outweighs_none() -> None:
+    from astroclean_maximask.network.losses import class_weights  # imports keras
+
+    weights = class_weights(np.array([1e-3, 2e-2, 0.0, 1e-5]), power=0.75)
+    assert weights[2] == weights[1] == weights.min()

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.image.grid import Grid
+from astroclean.core.image.resampling import resampled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from astropy.wcs import WCS
     from numpy.typing import NDArray
+
+    from astroclean.core.image.grid import Grid
 
 __all__ = ["COARSE", "FINE", "FWHM", "PER_COARSE", "BandMap", "coarse_grid", "on_grid"]
 
@@ -57,23 +58,7 @@ def coarse_grid(first: Grid) -> Grid:
     """
     pixel = first.pixel_scale
     assert pixel is not None  # the stage asks for a WCS
-    step = COARSE / pixel
-    ny, nx = (int(np.ceil(side / step - 1e-6)) for side in first.shape)
-    return Grid((ny, nx), _stepped(first.wcs, step), first.origin, first.step * step)
-
-
-def _stepped(wcs: WCS | None, step: float) -> WCS | None:
-    """Return the WCS of pixels of another side, with the same first corner."""
-    if wcs is None:
-        return None
-    changed = wcs.celestial.deepcopy()
-    changed.wcs.crpix = (wcs.celestial.wcs.crpix - 0.5) / step + 0.5
-    if changed.wcs.has_cd():
-        changed.wcs.cd = changed.wcs.cd * step
-    else:
-        changed.wcs.cdelt = changed.wcs.cdelt * step
-    changed.wcs.set()
-    return changed
+    return first.with_step(COARSE / pixel)
 
 
 def on_grid(
@@ -97,33 +82,15 @@ def on_grid(
     own, grid : Grid
         Pixels of the band, and those that are wanted, with WCS.
     """
-    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - heavy
-
     known = np.isfinite(data) & np.isfinite(noise)
-    places = _places(own, grid)
-    filled = np.where(known, data, np.median(data[known]) if known.any() else 0.0)
-    image = map_coordinates(filled.astype(np.float32), places, order=3, mode="nearest")
-    # Next to what is not known, splines know half of what they say.
-    share = map_coordinates(known.astype(np.float32), places, order=1, mode="constant")
-    spread = np.where(known, noise, np.median(noise[known]) if known.any() else np.inf)
-    sigma = map_coordinates(spread.astype(np.float32), places, order=1, mode="nearest")
-    inside = share > 0.99  # noqa: PLR2004 - all four pixels around
+    image, inside = resampled(data, known, own=own, grid=grid)
+    sigma, _ = resampled(noise, known, own=own, grid=grid, order=1)
     image = np.where(inside, image - zero_point(image, inside), 0)
     return BandMap(
         image.astype(np.float32),
         np.where(inside, sigma, np.inf).astype(np.float32),
         own.pixel_scale or COARSE,
     )
-
-
-def _places(own: Grid, grid: Grid) -> NDArray[np.float64]:
-    """Return (y, x) in pixels of a band of each pixel of the grid."""
-    rows, columns = np.indices(grid.shape, dtype=float)
-    if own.wcs is None or grid.wcs is None:
-        return np.array([(rows + 0.5) * grid.step - 0.5, (columns + 0.5) * grid.step - 0.5])
-    sky = grid.wcs.wcs_pix2world(columns.ravel(), rows.ravel(), 0)
-    x, y = own.wcs.celestial.wcs_world2pix(*sky, 0)
-    return np.array([y.reshape(grid.shape), x.reshape(grid.shape)])
 
 
 def zero_point(image: NDArray[np.floating], known: NDArray[np.bool_]) -> NDArray[np.float32]:

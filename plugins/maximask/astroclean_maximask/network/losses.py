@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["class_weights", "pooled_cross_entropy", "weight_map"]
 
 _RAREST = 3e-5
-"""What is rarer counts as this: a class may be missing in a small set."""
+"""What is rarer counts as this."""
 _DOUBTFUL = 0.1
 """Part of its weight that a doubtful pixel keeps: enough to end a hit somewhere."""
 _KERNEL = np.exp(-0.5 * np.array([1.0, 0.0, 1.0]))
@@ -26,7 +26,9 @@ def class_weights(fractions: NDArray[np.float64], *, power: float) -> NDArray[np
     Parameters
     ----------
     fractions : (classes,) float64
-        Part of the pixels that each class has in the training set.
+        Part of the pixels that each class has in some samples. A class that is not among them
+        weighs as little as the commonest: nobody knows how rare it is, and one overscan with the
+        weight of a dead pixel would outweigh all that the other samples teach.
     power : float
         1 weighs by the inverse of the fraction (paper, equation 15), 0 not at all. Between them
         rare classes are learned in time, and common ones are not drowned in false alarms.
@@ -36,7 +38,8 @@ def class_weights(fractions: NDArray[np.float64], *, power: float) -> NDArray[np
     (classes,) float32
         Normalized so that the weights of all pixels would have the mean 1, were classes exclusive.
     """
-    raw = np.maximum(fractions, _RAREST) ** -power
+    known = np.where(fractions > 0, fractions, fractions.max())
+    raw = np.maximum(known, _RAREST) ** -power
     return np.asarray(raw / (raw * fractions).sum() * fractions.sum(), dtype=np.float32)
 
 

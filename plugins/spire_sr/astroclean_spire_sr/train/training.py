@@ -152,7 +152,7 @@ def _windowed(
         rows[:, 1] = last - rows[:, 1]
     if turn & 2:
         rows[:, 0] = last - rows[:, 0]
-    if turn & 4:  # noqa: PLR2004 - the third bit
+    if turn & 4:
         rows[:, :2] = rows[:, 1::-1]
     turned = {name: _turned(image, turn) for name, image in targets.items()}
     return {**turned, "targets": source_targets(rows, (side, side))}
@@ -161,4 +161,4 @@ def _windowed(
 def _turned(image: NDArray[Any], turn: int) -> NDArray[Any]:
     image = image[..., ::-1] if turn & 1 else image
     image = image[..., ::-1, :] if turn & 2 else image
-    return np.swapaxes(image, -1, -2) if turn & 4 else image  # noqa: PLR2004 - the third bit
+    return np.swapaxes(image, -1, -2) if turn & 4 else image

@@ -1,0 +1,253 @@
+"""`spire-sr`: maps of Herschel/SPIRE as SCUBA-2 would see the sky at 450 um."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from astroclean.core.image.frame import Frame
+from astroclean.core.image.frameset import FrameSet
+from astroclean.core.image.grid import Grid
+from astroclean.core.psf.beam import MJY_PER_BEAM, TARGET_FWHM_ARCSEC, flux_unit_per_beam
+from astroclean.core.psf.psf import Psf
+from astroclean.core.sources.catalogs import sources_of_table
+from astroclean.core.sources.sources import Sources
+from astroclean.core.stage.kinds.superres import SuperResolver
+from astroclean.core.stage.needs import Needs
+from astroclean.core.stage.resources import TableResource  # noqa: TC001 - read by pydantic
+from astroclean.core.stage.results import Upsampling
+from astroclean.errors import AstrocleanWarning, StageError
+from astroclean.inference.cards.beside import beside
+from astroclean.inference.cards.card import named_card
+from astroclean.inference.stage_network import EngineOptions, StageNetwork
+from astroclean_spire_sr.bands import (
+    FINE,
+    FWHM,
+    PER_COARSE,
+    BandMap,
+    coarse_grid,
+    on_grid,
+)
+from astroclean_spire_sr.calibration import Calibration
+from astroclean_spire_sr.catalogue import catalogue_of, forced_catalogue
+from astroclean_spire_sr.detect import detections_of
+from astroclean_spire_sr.noise import map_noise
+from astroclean_spire_sr.planes import first_guess, planes_of
+from astroclean_spire_sr.predict import predict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from astroclean.core.stage.needs import Identity
+    from astroclean_spire_sr.predict import Prediction
+
+__all__ = ["SpireOptions", "SpireSuperResolver"]
+
+_CARDS = Path(__file__).parent / "cards"
+_NAMES = {
+    "250": ("psw", "spire250", "250um"),
+    "350": ("pmw", "spire350", "350um"),
+    "500": ("plw", "spire500", "500um"),
+    "24": ("mips24", "24um", "mips1"),
+}
+"""Other names of bands, in small letters without blanks and signs."""
+_LIKE = 0.12
+"""By how much the FWHM of a beam may differ from that of the training's."""
+
+
+class SpireOptions(EngineOptions):
+    """Settings of :class:`SpireSuperResolver`."""
+
+    weights: str = "astroclean"
+    """Weights: ``astroclean``, or the path of a card."""
+    guess: bool = True
+    """Whether the network is shown a joint Richardson-Lucy estimate; without, it takes less than
+    half the time."""
+    positions: TableResource | None = None
+    """A catalogue with ``ra``, ``dec`` (degrees), or ``x``, ``y`` (pixels at 250 um): fluxes are
+    measured at these places, and no others; none: sources are looked for."""
+
+
+class SpireSuperResolver(SuperResolver):
+    """The sky at 450 um, seen by a beam of 7.9 arcsec, from maps at 250, 350 and 500 um.
+
+    After Lauritsen et al. (2021). Any band but 250 um may be missing; 24 um helps. Light that is
+    smooth over more than some arcmin, such as cirrus, is not in the result.
+    """
+
+    Options = SpireOptions
+    accepts: ClassVar[frozenset[str]] = frozenset({"frame", "set"})
+
+    def __init__(
+        self, options: SpireOptions | None = None, *, identity: Identity | None = None
+    ) -> None:
+        super().__init__(options, identity=identity)
+        card = named_card(_CARDS, "spire-sr", self.options.weights)
+        self._network = StageNetwork(card, self.options)
+        self.calibration, self._digest = beside(card, Calibration)
+
+    def needs(self) -> Needs:
+        """Return PSF and WCS; each band has pixels of its own."""
+        return Needs(frozenset({"psf", "wcs"}), aligned=False)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return weights, engine, precision and calibration."""
+        return {**self._network.fingerprint(), "calibration": self._digest}
+
+    def upsample(self, frame: Any) -> Upsampling:
+        """Return the sky at 450 um.
+
+        Parameters
+        ----------
+        frame : Frame or FrameSet
+            Bands ``250``, ``350``, ``500``, ``24`` (or ``PSW``, ``PMW``, ``PLW``, ``MIPS24``), or
+            the map at 250 um alone. Flux density per beam, pixel or solid angle, with PSF and WCS.
+            Pixels that are not finite were not observed. Not modified.
+
+        Returns
+        -------
+        Upsampling
+            mJy a beam of 7.9 arcsec on pixels of 1 arcsec, NaN where 250 um was not observed.
+            ``uncertainty``; ``support``: share of the square of a pixel's value that is not its
+            error's; ``sources``: see `astroclean_spire_sr.catalogue.COLUMNS`. Metrics ``sources``,
+            ``noise 250`` (mJy a beam) and ``flux ratio``: light in the result over that of 250 um
+            above its zero point, through the colours of a mean galaxy.
+
+        Raises
+        ------
+        StageError
+            There is no 250 um, a band is unknown, or a beam is not that of SPIRE.
+
+        Warns
+        -----
+        AstrocleanWarning
+            No noise is told.
+        """
+        frames = self._by_band(frame)
+        first = frames["250"]
+        grid = coarse_grid(Grid.from_frame(first))
+        maps = {name: self._map(name, one, grid) for name, one in frames.items()}
+        known = maps["250"].known
+        if not known.any():
+            raise StageError(
+                "no pixel at 250 um is known",
+                where=f"{first.frame_id}, stage '{self.name}'",
+                remedy="Are all pixels flagged, or NaN?",
+            )
+        guess = first_guess(maps) if self.options.guess else None
+        found = predict(planes_of(maps, guess), self._network.engine)
+        fine = grid.with_step(1 / PER_COARSE)
+        return self._answer(first, found, maps, fine)
+
+    def _answer(
+        self, first: Frame, found: Prediction, maps: Mapping[str, BandMap], fine: Grid
+    ) -> Upsampling:
+        repeated = np.ones((PER_COARSE, PER_COARSE), dtype=np.float32)
+        seen = np.kron(maps["250"].known, repeated).astype(bool)
+        error = np.kron(self.calibration.pixel_error(found.error), repeated)
+        image = np.where(seen, found.image, np.nan).astype(np.float32)
+        square = np.where(seen, found.image, 0) ** 2
+        table, metrics = self._table(first, found, maps, fine)
+        metrics["noise 250"] = float(np.median(maps["250"].noise[maps["250"].known]))
+        return Upsampling(
+            image,
+            Psf.gaussian(fwhm_pixels=TARGET_FWHM_ARCSEC / FINE),
+            uncertainty=np.where(seen, error, np.nan).astype(np.float32),
+            unit=MJY_PER_BEAM,
+            grid=fine,
+            support=(square / (square + error**2)).astype(np.float32),
+            sources=Sources(table, grid=fine).with_sky(fine.wcs),
+            metrics=metrics,
+        )
+
+    def _table(
+        self, first: Frame, found: Prediction, maps: Mapping[str, BandMap], fine: Grid
+    ) -> tuple[Any, dict[str, float]]:
+        positions = self.options.positions
+        if positions is None:
+            sources = detections_of(
+                found,
+                maps["250"].known,
+                threshold=self.calibration.threshold,
+                separation=self.calibration.separation,
+            )
+            table = catalogue_of(sources, maps, self.calibration)
+            return table, {"sources": float(len(table))}
+        where = f"{first.frame_id}, stage '{self.name}'"
+        given, outside = sources_of_table(positions.table, first, where=where)
+        step = fine.step * PER_COARSE
+        x, y = (
+            (np.asarray(given.table[name], dtype=float) + 0.5) / step - 0.5 for name in ("x", "y")
+        )
+        table = forced_catalogue(x, y, maps)
+        table["id"] = np.asarray(given.table["id"])
+        return table, {"sources": float(len(table)), "positions outside": float(outside)}
+
+    def _by_band(self, given: Any) -> dict[str, Frame]:
+        """Return the frames under the names that the network knows, 250 um first."""
+        if isinstance(given, Frame):
+            return {"250": given}
+        assert isinstance(given, FrameSet)
+        frames: dict[str, Frame] = {}
+        for told in given:
+            plain = "".join(letter for letter in told.lower() if letter.isalnum())
+            name = next((n for n, others in _NAMES.items() if plain in (n, *others)), None)
+            if name is None or name in frames:
+                raise StageError(
+                    f"band '{told}' is none of 250, 350, 500 and 24 um, or is there twice",
+                    where=f"{given[told].frame_id}, stage '{self.name}'",
+                    received=", ".join(given.bands),
+                    remedy="Name the bands 250, 350, 500 and 24 in `[bands]`.",
+                )
+            frames[name] = given[told]
+        if next(iter(frames)) != "250":
+            raise StageError(
+                "the first band must be that at 250 um: the result goes to its file",
+                where=f"stage '{self.name}'",
+                received=", ".join(given.bands),
+                remedy="Put it first in `[bands]`.",
+            )
+        return frames
+
+    def _map(self, name: str, frame: Frame, grid: Grid) -> BandMap:
+        """Return a band in mJy a beam on the common grid."""
+        where = f"{frame.frame_id}, stage '{self.name}'"
+        own = Grid.from_frame(frame)
+        scale = own.pixel_scale
+        assert frame.psf is not None  # needed, hence checked by the base class
+        if scale is None:
+            raise StageError("the WCS has no celestial axes", where=where)
+        fwhm = frame.psf.fwhm_pixels * scale
+        if abs(fwhm / FWHM[name] - 1) > _LIKE:
+            raise StageError(
+                f"the beam is not that of a map at {name} um, whose FWHM is {FWHM[name]} arcsec",
+                where=where,
+                received=f"{fwhm:.1f} arcsec",
+                remedy="Is it another band? Give its own beam: `[psf] file = ...`.",
+            )
+        factor = flux_unit_per_beam(frame.unit, frame.psf, scale)
+        usable = np.isfinite(frame.data) & ~frame.mask
+        data = np.where(usable, frame.data * np.float32(factor), np.nan)
+        return on_grid(data, self._noise(frame, data, factor, where), own=own, grid=grid)
+
+    def _noise(
+        self, frame: Frame, data: NDArray[np.floating], factor: float, where: str
+    ) -> NDArray[np.float64]:
+        """Return the noise of each pixel, mJy a beam."""
+        measured = map_noise(data)
+        if frame.uncertainty is None:
+            warnings.warn(
+                f"{where}: no uncertainty is told; noise of {measured:.3g} mJy a beam was measured "
+                "from pixel to pixel, the same everywhere",
+                AstrocleanWarning,
+                stacklevel=2,
+            )
+            return np.full(data.shape, measured)
+        told = np.asarray(frame.uncertainty.array, dtype=np.float64) * factor
+        usable = np.isfinite(told) & (told > 0)
+        return np.where(usable, told, measured)
