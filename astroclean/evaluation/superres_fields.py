@@ -206,8 +206,8 @@ def catalogue_beside(trial: Trial, layer: Layer, field: Field, *, one_band: bool
             return _millijansky(found, name, where=where)
         return plain(found.table[name])
 
-    fluxes = (column(name, is_flux=True) for name in ("flux", "flux_err"))
-    return Catalogue(places, *fluxes, column("completeness"), column("reliability"))
+    flux, error = (column(name, is_flux=True) for name in ("flux", "flux_err"))
+    return Catalogue(places, flux, error, column("completeness"), column("reliability"))
 
 
 def _millijansky(sources: Sources, name: str, *, where: str) -> Values:

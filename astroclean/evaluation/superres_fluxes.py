@@ -79,8 +79,8 @@ FLUX_COLUMNS = (
     Column("true ratio scatter", "1.4826 median absolute deviation of that"),
     Column("flux 68", "share of the fluxes, by measured flux, within 1 stated deviation"),
     Column("flux 95", "within 1.96"),
-    Column("told compl", "mean completeness that entries tell: should be compl 12"),
-    Column("told purity", "mean reliability that entries tell: should be purity 12"),
+    Column("told compl", "harmonic mean of the completeness of entries: should be raw compl 12"),
+    Column("told purity", "mean of the reliability of entries: should be raw half 12"),
     Column("reliability ECE", "expected calibration error of that"),
     Column("faintest", "1 percent of the catalogue is fainter", "mJy", ".2f"),
     Column("factor", "by which fluxes of a plugin of one band were multiplied", form=".4f"),
@@ -111,7 +111,7 @@ _OFFSET = Axes(
 _RELIABILITY = Axes(
     "Reliability",
     Axis("reliability that entries tell", 0.0, 1.0),
-    Axis("purity, 12 arcsec, less chance", 0.0, 1.0),
+    Axis("share with a true source of half the flux, 12 arcsec", 0.0, 1.0),
     diagonal=True,
 )
 _MOST_POINTS = 300
@@ -216,12 +216,21 @@ def _of_fluxes(truths: Truths, entries: Entries) -> dict[str, float]:
     for name, ratio in (("ratio", by_measured), ("true ratio", by_true)):
         values[name], values[f"mean {name}"] = spread(ratio).median, spread(ratio).mean
         values[f"{name} scatter"] = scatter(ratio)
-    values["told compl"] = spread(entries.complete).mean
+    values["told compl"] = _harmonic_mean(entries.complete)
     values["told purity"] = spread(entries.reliable).mean
-    values["reliability ECE"] = told_error(entries.reliable, *_partners(entries, 0))
+    is_right, _ = _partners(entries, 0, share=_HALF)
+    values["reliability ECE"] = told_error(entries.reliable, is_right)
     partner = np.where(entries.partner[:, 0] > 0, entries.partner[:, 0], np.nan)
     within = coverage(entries.flux - partner, entries.error).shares
     return values | dict(zip(("flux 68", "flux 95"), within, strict=True))
+
+
+def _harmonic_mean(told: Values) -> float:
+    """Return the mean that completeness has: an entry stands for 1 / completeness true sources."""
+    known = told[np.isfinite(told)]
+    if not known.size:
+        return float("nan")
+    return float(known.size / np.sum(1 / known)) if (known > 0).all() else 0.0
 
 
 def _ratio(entries: Entries) -> Values:
@@ -278,7 +287,7 @@ def flux_panels(measured: Sequence[Superresolved]) -> list[Panel]:
         Panel(_FLUXES, (_points(truths),)),
         Panel(_RATIO, (Boxes(class_quantiles(_ratio(entries), entries.flux, _EDGES)),)),
         Panel(_OFFSET, (_histogram(truths),)),
-        Panel(_RELIABILITY, (_reliability(entries.reliable, is_pure, by_chance),)),
+        Panel(_RELIABILITY, (_reliability(entries),)),
     ]
     return [panel for panel in panels if panel.is_told]
 
@@ -318,8 +327,9 @@ def _histogram(truths: Truths) -> Curve:
     return Curve(tuple(np.repeat(edges, 2)[1:-1].tolist()), tuple(np.repeat(share, 2).tolist()))
 
 
-def _reliability(told: Values, matched: Values, chance: Values) -> Curve:
-    """Return the purity of entries in bins of what they tell."""
-    count, stated, observed = told_bins(told, matched, chance)
+def _reliability(entries: Entries) -> Curve:
+    """Return how many entries of those that tell one reliability are right."""
+    is_right, _ = _partners(entries, 0, share=_HALF)
+    count, stated, observed = told_bins(entries.reliable, is_right)
     full = count >= _FEWEST
     return Curve(tuple(stated[full].tolist()), tuple(observed[full].tolist()))

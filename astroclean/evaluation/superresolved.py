@@ -192,7 +192,7 @@ def _mean(values: Values) -> Values:
     """Return the mean of the finite values along the last axis; NaN without any."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore"):
-        return np.where(known, values, 0.0).sum(axis=-1) / known.sum(axis=-1)
+        return np.asarray(np.where(known, values, 0.0).sum(axis=-1) / known.sum(axis=-1))
 
 
 def _stack(field: Field, found: Catalogue, true: Values, flux: Values) -> Stack:

@@ -81,43 +81,39 @@ def beyond_chance(share: Any, chance: Any) -> Any:
 
 
 def told_bins(
-    told: NDArray[Any], share: NDArray[Any], chance: NDArray[Any]
+    told: NDArray[Any], true: NDArray[Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Sort entries by their stated probability of being matched, into ten bins of equal width.
+    """Sort entries by a probability that they state, into ten bins of equal width.
 
     Parameters
     ----------
     told : (n,) float
         Stated, 0 to 1; those that are not finite do not count.
-    share, chance : (n,) float
-        Whether each is matched, and the share of shifted catalogues in which it is.
+    true : (n,) float or bool
+        What came true.
 
     Returns
     -------
     count, stated, observed : 1-D float
-        Of the bins that are not empty: entries, mean of what they state, and share that is matched,
-        freed of chance.
+        Of the bins that are not empty: entries, mean of what they state, share that came true.
     """
-    used = np.isfinite(told) & np.isfinite(chance)
+    used = np.isfinite(told)
     place = np.clip((told[used] * _BINS).astype(int), 0, _BINS - 1)
-    count, stated, matched, by_chance = (
+    count, stated, observed = (
         np.bincount(place, weights, minlength=_BINS).astype(np.float64)
-        for weights in (np.ones(len(place)), told[used], share[used], chance[used])
+        for weights in (np.ones(len(place)), told[used], true[used])
     )
     full = count > 0
-    means = (values[full] / count[full] for values in (matched, by_chance))
-    return count[full], stated[full] / count[full], np.asarray(beyond_chance(*means))
+    return count[full], stated[full] / count[full], observed[full] / count[full]
 
 
-def told_error(told: NDArray[Any], share: NDArray[Any], chance: NDArray[Any]) -> float:
-    """Return the expected calibration error of stated probabilities of being matched.
+def told_error(told: NDArray[Any], true: NDArray[Any]) -> float:
+    """Return the expected calibration error of probabilities that entries state.
 
     ``sum_b n_b / n |observed_b - stated_b|`` (Naeini, Cooper & Hauskrecht 2015, AAAI) over the bins
     of :func:`told_bins`, whose parameters it has; NaN where nothing is stated.
     """
-    count, stated, observed = told_bins(told, share, chance)
-    known = np.isfinite(observed)
-    if not known.any():
+    count, stated, observed = told_bins(told, true)
+    if not count.size:
         return float("nan")
-    away = np.abs(observed - stated)[known]
-    return float(np.average(away, weights=count[known]))
+    return float(np.average(np.abs(observed - stated), weights=count))

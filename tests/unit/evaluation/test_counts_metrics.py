@@ -45,15 +45,12 @@ def test_shares_are_freed_of_chance() -> None:
 def test_what_entries_tell_is_compared_bin_by_bin() -> None:
     told = np.array([0.9] * 10 + [0.45] * 10 + [np.nan])
     share = np.array([1.0] * 9 + [0.0] + [1.0] * 2 + [0.0] * 8 + [1.0])
-    none = np.zeros(21)
-    count, stated, observed = told_bins(told, share, none)
+    count, stated, observed = told_bins(told, share)
     np.testing.assert_allclose(count, [10, 10])
     np.testing.assert_allclose(stated, [0.45, 0.9])
     np.testing.assert_allclose(observed, [0.2, 0.9])
-    assert told_error(told, share, none) == pytest.approx(0.125)
-    # Half of those that are matched would be so by chance.
-    np.testing.assert_allclose(told_bins(told, share, none + 0.2)[2], [0.0, 0.875], atol=1e-12)
-    assert math.isnan(told_error(np.full(21, np.nan), share, none))
+    assert told_error(told, share) == pytest.approx(0.125)
+    assert math.isnan(told_error(np.full(21, np.nan), share))
 
 
 def test_sums_of_maps_give_what_numpy_gives() -> None:

@@ -221,7 +221,7 @@ def test_what_entries_tell_of_themselves(field: Scene) -> None:
     row = scored(answer(field, sources=both), field)["all"]
     assert row["told purity"] == pytest.approx(0.75)
     assert row["told compl"] == pytest.approx(0.9)
-    assert row["reliability ECE"] == pytest.approx(abs(row["purity 12"] - 0.75), abs=1e-9)
+    assert row["reliability ECE"] == pytest.approx(abs(row["raw half 12"] - 0.75))
     # Where sources lie dense, chance is overrated: those that were found are no longer free.
     right = row["true"] / row["entries"]
     assert right == pytest.approx(0.75, abs=0.05)
