@@ -137,16 +137,17 @@ class _Told:
 
 
 def _factor(entries: Entries) -> float:
-    """Return the median of true over measured flux of entries that are bright with it.
+    """Return the median of true over measured flux of bright entries.
 
-    Chosen by measured flux: those of bright true sources alone would leave out what is too bright.
+    Bright is the geometric mean of both fluxes: those of bright true sources would be too faint in
+    the median, and those that are measured bright would be too bright.
     """
     partner = entries.partner[:, -1]
     used = (partner > 0) & (entries.flux > 0)
     flux, ratio = entries.flux[used], partner[used] / entries.flux[used]
     factor = float(np.median(ratio)) if ratio.size else float("nan")
     for _ in range(_STEPS):
-        bright = ratio[flux * factor >= _BRIGHT]
+        bright = ratio[flux * np.sqrt(factor * ratio) >= _BRIGHT]
         if bright.size < _FEWEST:
             break
         factor = float(np.median(bright))

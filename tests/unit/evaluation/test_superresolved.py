@@ -346,13 +346,13 @@ def test_scenes_that_tell_too_little_are_refused(field: Scene) -> None:
         scored(answer(field), without(fine=None))
 
 
-def test_the_factor_of_another_band_is_not_that_of_what_happens_to_be_bright(field: Scene) -> None:
+def test_the_factor_of_another_band_is_not_drawn_to_what_happens_to_be_bright(field: Scene) -> None:
     rng = np.random.default_rng(4)
 
     def other_band(table: Any) -> Any:
         return 26.0 * table["flux"].value * 10 ** rng.normal(0, 0.15, len(table))
 
     rows = scored(answer(field, sources=catalogue(field, flux=other_band)), field, base=Alone)
-    # Galaxies that are bright in that band are not so at 450 um: chosen by it, the median is right.
-    assert rows["> 9 mJy"]["ratio"] == pytest.approx(1, abs=0.02)
-    assert rows["all"]["factor"] < 1 / 26
+    # Of galaxies that are bright in either band alone the other is fainter, and the factor off.
+    assert rows["all"]["factor"] == pytest.approx(1 / 26, rel=0.1)
+    assert rows["> 9 mJy"]["ratio"] > 1 > rows["> 9 mJy"]["true ratio"] * 0.95
