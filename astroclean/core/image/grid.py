@@ -76,12 +76,9 @@ class Grid:
             The WCS has distortions, which cannot be derived for smaller pixels.
         """
         ny, nx = self.shape
-        return Grid(
-            (ny * factor, nx * factor),
-            _finer_wcs(self.wcs, factor),
-            self.origin,
-            self.step / factor,
-        )
+        shape = (ny * factor, nx * factor)
+        wcs = _finer_wcs(self.wcs, factor, shape)
+        return Grid(shape, wcs, self.origin, self.step / factor)
 
     def with_step(self, step: float) -> Grid:
         """Return a grid of pixels of any other size, from the same first corner on.
@@ -103,7 +100,8 @@ class Grid:
         """
         # Sides that are whole but for rounding get no further pixel.
         ny, nx = (int(np.ceil(side / step - 1e-6)) for side in self.shape)
-        return Grid((ny, nx), _finer_wcs(self.wcs, 1 / step), self.origin, self.step * step)
+        wcs = _finer_wcs(self.wcs, 1 / step, (ny, nx))
+        return Grid((ny, nx), wcs, self.origin, self.step * step)
 
     def places_in(self, other: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return where the middles of these pixels lie, (y, x) in pixels of another grid.
@@ -203,7 +201,7 @@ class Grid:
         return float(np.max(np.hypot(seen_x - x, seen_y - y)))
 
 
-def _finer_wcs(wcs: WCS | None, factor: float) -> WCS | None:
+def _finer_wcs(wcs: WCS | None, factor: float, shape: tuple[int, int]) -> WCS | None:
     """Return the WCS of pixels that are smaller by ``factor``, or larger if that is below 1."""
     if wcs is None or factor == 1:
         return wcs
@@ -219,4 +217,7 @@ def _finer_wcs(wcs: WCS | None, factor: float) -> WCS | None:
     else:
         finer.wcs.cdelt = wcs.wcs.cdelt / factor
     finer.wcs.set()
+    if wcs.array_shape is not None:
+        # Slices of a WCS end where it says that its image does.
+        finer.array_shape = shape
     return finer

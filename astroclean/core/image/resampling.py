@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["resampled"]
 
 _ALL_AROUND = 0.99
+_ROUNDING = 1e-3
+"""Pixels by which a place may seem to lie beyond a border that it lies on."""
 _LANES = 256
 """Rows that are brought over at a time: their places are of float64, two a pixel."""
 
@@ -47,7 +49,7 @@ def resampled(
     values : (my, mx) float32
         0 where not known.
     known : (my, mx) bool
-        Where the pixels around are known, all four.
+        Where the pixels around are known, all four; at a border those that there are.
     """
     from scipy.ndimage import (  # noqa: PLC0415 - optional extra
         distance_transform_edt,
@@ -68,7 +70,16 @@ def resampled(
         rows = slice(start, min(start + _LANES, grid.shape[0]))
         places = np.nan_to_num(grid.rows(rows).places_in(own), nan=-1e6)
         part = map_coordinates(splines, places, order=order, prefilter=False, mode="mirror")
-        share = map_coordinates(known.astype(np.float32), places, order=1, mode="constant")
-        inside[rows] = share > _ALL_AROUND
+        share = map_coordinates(known.astype(np.float32), places, order=1, mode="nearest")
+        inside[rows] = (share > _ALL_AROUND) & _on_pixels(places, values.shape)
         image[rows] = np.where(inside[rows], part, 0)
     return image, inside
+
+
+def _on_pixels(places: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which places (y, x) lie on the pixels of an image, their outer halves included."""
+    rows, columns = (
+        np.abs(place - (side - 1) / 2) <= side / 2 + _ROUNDING
+        for place, side in zip(places, shape, strict=True)
+    )
+    return np.asarray(rows & columns)

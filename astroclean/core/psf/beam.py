@@ -22,6 +22,7 @@ __all__ = [
     "beam_area",
     "beam_cards",
     "flux_unit_per_beam",
+    "is_per_beam",
 ]
 
 TARGET_FWHM_ARCSEC = 7.9
@@ -117,7 +118,7 @@ def beam_cards(unit: Any, psf: Psf | None, grid: Grid | None) -> dict[str, float
         no celestial WCS, or the PSF is no round Gaussian, the same everywhere.
     """
     scale = None if grid is None else grid.pixel_scale
-    if psf is None or scale is None or not psf.is_constant or not _is_per_beam(unit):
+    if psf is None or scale is None or not psf.is_constant or not is_per_beam(unit):
         return {}
     fwhm = float(np.sqrt(beam_area(psf, 1.0) * 4 * np.log(2) / np.pi))
     stamp = psf.stamps[0] / psf.stamps[0].max()
@@ -130,7 +131,7 @@ def beam_cards(unit: Any, psf: Psf | None, grid: Grid | None) -> dict[str, float
     return dict(zip(BEAM_KEYWORDS, (width, width, 0.0), strict=True))
 
 
-def _is_per_beam(unit: Any) -> bool:
+def is_per_beam(unit: Any) -> bool:
     """Return whether values are of one beam."""
     if unit is None or not is_understood(unit):
         return False

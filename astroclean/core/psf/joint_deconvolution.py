@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BandImage", "JointSky", "beam_convolved", "joint_richardson_lucy"]
+__all__ = [
+    "BandImage",
+    "JointSky",
+    "beam_convolved",
+    "joint_richardson_lucy",
+    "scattered_weights",
+]
 
 _ROOM = 1.5
 """Pixels of zero weight around the images, in FWHM of the widest beam: sources out there explain
@@ -120,6 +126,37 @@ def beam_convolved(flux: NDArray[np.floating], fwhm: float) -> NDArray[np.float3
     image = rfft2(np.asarray(flux, dtype=np.float32), s=(ny, nx))
     result = irfft2(image * _transfer(fwhm, (ny, nx)), s=(ny, nx))
     return np.ascontiguousarray(result[: flux.shape[0], : flux.shape[1]])
+
+
+def scattered_weights(
+    data: NDArray[np.floating],
+    weights: NDArray[np.floating],
+    *,
+    scatter: float,
+    shared: float = 1.0,
+) -> NDArray[np.float32]:
+    """Return weights of an image whose sources have not all the same gain.
+
+    Without that, what the color of a bright source does not explain is explained by further sources
+    around it.
+
+    Parameters
+    ----------
+    data, weights : (ny, nx)
+        As of a `BandImage`; data with their zero point taken off. Not modified.
+    scatter : float
+        Standard deviation of the gain from source to source, over the gain.
+    shared : float
+        By what weights were divided because pixels share what they tell.
+
+    Returns
+    -------
+    (ny, nx) float32
+        A new array, 0 where the weight was 0.
+    """
+    known = weights > 0
+    variance = 1 / np.where(known, weights, 1) + shared * (scatter * np.where(known, data, 0)) ** 2
+    return np.where(known, 1 / variance, 0).astype(np.float32)
 
 
 def _check(bands: Sequence[BandImage], iterations: int) -> None:

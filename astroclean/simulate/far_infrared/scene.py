@@ -227,7 +227,7 @@ def _catalogue(sky: _Sky, first: Frame) -> Sources:
         (place - (whole - 1) / 2) * _FINE / INSTRUMENTS["250"].pixel + (side - 1) / 2
         for place, whole, side in ((sky.x, sky.shape[1], nx), (sky.y, sky.shape[0], ny))
     )
-    inside = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
+    inside = (np.abs(x - (nx - 1) / 2) < nx / 2) & (np.abs(y - (ny - 1) / 2) < ny / 2)
     listed = np.flatnonzero(inside & (galaxies.fluxes[TARGET] >= _LISTED))
     listed = listed[np.argsort(-galaxies.fluxes[TARGET][listed], kind="stable")]
     table = QTable({"id": np.arange(1, listed.size + 1), "x": x[listed], "y": y[listed]})

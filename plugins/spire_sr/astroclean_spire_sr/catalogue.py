@@ -89,7 +89,9 @@ def catalogue_of(
     order = np.argsort(-flux, kind="stable")
     rows = _Rows(found.x, found.y, flux, error, reliability, completeness)
     table = _table(_Rows(*(getattr(rows, name)[order] for name in rows.__annotations__)))
-    fitted = joint_fluxes(maps, found.x[order], found.y[order], prior=(flux[order], error[order]))
+    fitted = joint_fluxes(
+        maps, found.x[order], found.y[order], flux=flux[order], flux_error=error[order]
+    )
     return _with_bands(table, fitted.bands, fitted.band_errors)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from scipy.sparse import csc_array
 
     from astroclean_spire_sr.bands import BandMap
 
@@ -34,6 +35,10 @@ _ROUNDS = 3
 """Fits, each with the colours' scatter in units of the fluxes of the one before."""
 _CONFUSION = 3.0
 """mJy a beam, standard deviation of what galaxies below 3 mJy at 450 um add in each band."""
+_USUAL = 3.0
+"""mJy, flux of a source of which nothing is known, with ten times that as its error."""
+_TINY, _LEAST_SEEN = 1e-9, 1e-6
+"""Of the best place: what counts for nothing, and what is not seen at all."""
 _LEAST = 0.5
 """mJy, flux whose scatter of colours even the faintest have."""
 
@@ -51,12 +56,21 @@ class JointFluxes:
     band_errors: dict[str, Values]
 
 
+@dataclass(frozen=True, eq=False)
+class _Prior:
+    """What is known of n fluxes at 450 um beforehand, mJy."""
+
+    flux: Values
+    error: Values
+
+
 def joint_fluxes(
     maps: Mapping[str, BandMap],
     x: Values,
     y: Values,
     *,
-    prior: tuple[Values, Values] | None = None,
+    flux: Values | None = None,
+    flux_error: Values | None = None,
 ) -> JointFluxes:
     """Return fluxes at given places.
 
@@ -69,156 +83,170 @@ def joint_fluxes(
         Bands of SPIRE on one grid of 3 arcsec.
     x, y : (n,) float64
         Pixels of that grid.
-    prior : tuple of two (n,) float64, optional
-        Flux at 450 um and its error, mJy, as known beforehand; None: nothing is.
+    flux, flux_error : (n,) float64, optional
+        At 450 um, mJy, as known beforehand; None: nothing is.
 
     Returns
     -------
     JointFluxes
         NaN where no band sees a source.
     """
-    fit = _Fit(maps, x, y)
-    flux = np.full(len(x), np.nan)
-    mean = np.full(len(x), 3.0) if prior is None else prior[0]
-    spread = np.full(len(x), 30.0) if prior is None else prior[1]
-    result = JointFluxes(flux, flux, {}, {})
-    scale = mean
+    nothing = np.full(len(x), np.nan)
+    fit = _Fit(maps, np.column_stack([x, y])) if len(x) else None
+    if fit is None or not fit.names:
+        return JointFluxes(nothing, nothing, {}, {})
+    prior = _Prior(
+        np.full(len(x), _USUAL) if flux is None else flux,
+        np.full(len(x), 10 * _USUAL) if flux_error is None else flux_error,
+    )
+    scale = prior.flux
     for _ in range(_ROUNDS):
-        result = fit.solved(mean, spread, np.maximum(scale, _LEAST))
+        result = fit.solved(prior, np.maximum(scale, _LEAST))
         scale = np.nan_to_num(result.flux, nan=_LEAST)
     return result
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What one band tells of n sources whose images are Gaussians of peak 1."""
+
+    sigma: float
+    """Of the beam, pixels."""
+    collected: Values
+    """(n,) sum over pixels of weight times the square of the image."""
+    data: Values
+    """(n,) the same of weight, image and data."""
+    level: Values
+    """(n,) the same of weight and image."""
+    weight: float
+    """Sum of all weights."""
+    total: float
+    """Sum of weight times data."""
+    is_seen: NDArray[np.bool_]
+    overlaps: csc_array
+    """(n, n) sums over pixels of the products of two images, with weights."""
+
+
+def _seen(one: BandMap, places: Values, fwhm: float) -> _Seen:
+    """Return what a band tells of sources at places (n, 2), x and y."""
+    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - heavy
+
+    sigma = fwhm / FWHM_PER_SIGMA / COARSE
+    square = np.pi * sigma**2
+    weight = np.where(one.known, (COARSE / one.pixel / one.noise) ** 2, 0.0)
+    collected = _blurred(weight, sigma / np.sqrt(2)) * square
+    # Galaxies that are not in the list are noise, too, which no depth takes away.
+    share = 1 / (1 + collected * _CONFUSION**2)
+    weight, collected = weight * share, collected * share
+    at = places.T[::-1]
+    data, level, own = (
+        map_coordinates(image, at, order=3, mode="nearest")
+        for image in (
+            _blurred(weight * one.data, sigma) * 2 * square,
+            _blurred(weight, sigma) * 2 * square,
+            collected,
+        )
+    )
+    own = np.maximum(own, _TINY * collected.max())
+    return _Seen(
+        sigma,
+        own,
+        data,
+        level,
+        float(weight.sum()),
+        float((weight * one.data).sum()),
+        own > _LEAST_SEEN * collected.max(),
+        _overlaps(places, own, sigma),
+    )
+
+
+def _overlaps(places: Values, collected: Values, sigma: float) -> csc_array:
+    from scipy.sparse import csc_array  # noqa: PLC0415 - heavy
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - heavy
+
+    reach = _REACH * sigma * FWHM_PER_SIGMA
+    first, second = cKDTree(places).query_pairs(reach, output_type="ndarray").reshape(-1, 2).T
+    square = np.sum((places[first] - places[second]) ** 2, axis=1)
+    value = np.sqrt(collected[first] * collected[second]) * np.exp(-square / (4 * sigma**2))
+    every = np.arange(len(places))
+    i, j = np.concatenate([every, first, second]), np.concatenate([every, second, first])
+    values = np.concatenate([collected, value, value])
+    return csc_array((values, (i, j)), shape=(len(places), len(places)))
+
+
 class _Fit:
-    """Images of all sources in all bands; unknown are fluxes, and a level of each band."""
+    """Fluxes of all sources in all bands, and a level of each band, are unknown."""
 
-    def __init__(self, maps: Mapping[str, BandMap], x: Values, y: Values) -> None:
-        from scipy.ndimage import map_coordinates  # noqa: PLC0415 - heavy
+    def __init__(self, maps: Mapping[str, BandMap], places: Values) -> None:
+        self.names = [name for name in _FAR if name in maps and maps[name].known.any()]
+        self._bands = [_seen(maps[name], places, FWHM[name]) for name in self.names]
+        chosen = [_FAR.index(name) for name in self.names]
+        self._colors = np.array([COLORS[name] for name in self.names])
+        scatter = COLOR_COVARIANCE[np.ix_(chosen, chosen)]
+        self._scatter = scatter * np.outer(self._colors, self._colors)
 
-        self._names = [name for name in _FAR if name in maps and maps[name].known.any()]
-        self._count = len(x)
-        self._places = np.column_stack([x, y])
-        self._parts = []
-        self.seen = np.zeros(self._count, dtype=bool)
-        for name in self._names:
-            one, sigma = maps[name], FWHM[name] / FWHM_PER_SIGMA / COARSE
-            weight = np.where(one.known, (COARSE / one.pixel / one.noise) ** 2, 0.0)
-            at = np.array([y, x])
-            # Of a beam whose peak is 1: sums over pixels of its square, and of itself.
-            square = np.pi * sigma**2
-            collected = _blurred(weight, sigma / np.sqrt(2)) * square
-            # Galaxies that are not in the list are noise, too, which no depth takes away.
-            weight = weight / (1 + collected * _CONFUSION**2)
-            collected = collected / (1 + collected * _CONFUSION**2)
-            data = _blurred(weight * one.data, sigma) * 2 * square
-            level = _blurred(weight, sigma) * 2 * square
-            sampled = [
-                map_coordinates(image, at, order=3, mode="nearest")
-                for image in (collected, data, level)
-            ]
-            sampled[0] = np.maximum(sampled[0], 1e-12)
-            self.seen |= sampled[0] > 1e-6 * collected.max()
-            total = float(weight.sum())
-            self._parts.append((sigma, *sampled, total, float((weight * one.data).sum())))
-
-    def solved(self, mean: Values, spread: Values, scale: Values) -> JointFluxes:
+    def solved(self, prior: _Prior, scale: Values) -> JointFluxes:
         """Return the most probable fluxes; ``scale`` is what the scatter of colours counts in."""
-        from scipy.sparse import bmat, csc_matrix, diags  # noqa: PLC0415 - heavy
+        covariance = scale[:, None, None] ** 2 * self._scatter
+        covariance = covariance + prior.error[:, None, None] ** 2 * np.outer(
+            self._colors, self._colors
+        )
+        inverse = np.linalg.inv(covariance)
+        fluxes = self._fluxes(inverse, prior.flux[:, None] * self._colors)
+        errors = self._covariances(inverse)
+        # The flux at 450 um follows from those of the bands by their colours.
+        wanted = prior.error[:, None] ** 2 * self._colors
+        gain = np.linalg.solve(covariance, wanted[..., None])[..., 0]
+        off = fluxes - prior.flux[:, None] * self._colors
+        rest = prior.error**2 - np.sum(gain * wanted, axis=1)
+        variance = np.maximum(rest, 0) + np.einsum("nb,nbc,nc->n", gain, errors, gain)
+        is_seen = np.logical_or.reduce([band.is_seen for band in self._bands])
+
+        def told(values: Values) -> Values:
+            return np.where(is_seen, values, np.nan)
+
+        return JointFluxes(
+            told(prior.flux + np.sum(gain * off, axis=1)),
+            told(np.sqrt(variance)),
+            {name: told(fluxes[:, i]) for i, name in enumerate(self.names)},
+            {name: told(np.sqrt(errors[:, i, i])) for i, name in enumerate(self.names)},
+        )
+
+    def _fluxes(self, inverse: Values, mean: Values) -> Values:
+        """Return fluxes (n, bands) under a prior of some inverse covariance and mean."""
+        from scipy.sparse import block_array, diags_array  # noqa: PLC0415 - heavy
         from scipy.sparse.linalg import splu  # noqa: PLC0415 - heavy
 
-        count, bands = self._count, len(self._names)
-        if not count or not bands:
-            nothing = np.full(count, np.nan)
-            return JointFluxes(nothing, nothing, {}, {})
-        rows: list[list[object]] = [[None] * (bands + 1) for _ in range(bands + 1)]
-        right = []
-        levels, seen = np.zeros(bands), np.zeros((bands, count))
-        for index, (sigma, collected, data, level, total, summed) in enumerate(self._parts):
-            rows[index][index] = self._overlaps(sigma, collected)
-            right.append(data)
-            seen[index] = level
-            levels[index] = total
-        prior, shift = self._prior(mean, spread, scale)
-        for i in range(bands):
-            for j in range(bands):
-                block = diags(prior[i, j])
-                rows[i][j] = block if rows[i][j] is None else rows[i][j] + block  # type: ignore[operator]
-            column = np.zeros((count, bands))
-            column[:, i] = seen[i]
-            rows[i][bands] = csc_matrix(column)
-            rows[bands][i] = csc_matrix(column.T)
-        rows[bands][bands] = diags(levels)
-        summed = np.array([part[5] for part in self._parts])
-        vector = np.concatenate([*(right[i] + shift[i] for i in range(bands)), summed])
-        solver = splu(bmat(rows, format="csc"))
-        answer = solver.solve(vector)[: bands * count].reshape(bands, count)
-        return self._told(answer, self._variances(prior, mean), mean, spread, scale)
+        count, bands = mean.shape
+        levels = np.zeros((bands, count, bands))
+        for index, band in enumerate(self._bands):
+            levels[index, :, index] = band.level
+        rows = [
+            [
+                diags_array(inverse[:, i, j]) + (self._bands[i].overlaps if i == j else 0)
+                for j in range(bands)
+            ]
+            + [levels[i]]
+            for i in range(bands)
+        ]
+        weights = diags_array([band.weight for band in self._bands])
+        rows.append([*(levels[i].T for i in range(bands)), weights])
+        shift = np.einsum("nij,nj->in", inverse, mean)
+        right = [band.data + shift[i] for i, band in enumerate(self._bands)]
+        vector = np.concatenate([*right, [band.total for band in self._bands]])
+        answer = splu(block_array(rows, format="csc")).solve(vector)
+        return np.asarray(answer[: bands * count].reshape(bands, count).T)
 
-    def _overlaps(self, sigma: float, collected: Values) -> object:
-        """Return sums over pixels of the products of two sources' images, with weights."""
-        from scipy.sparse import csc_matrix  # noqa: PLC0415 - heavy
-        from scipy.spatial import cKDTree  # noqa: PLC0415 - heavy
+    def _covariances(self, inverse: Values) -> Values:
+        """Return the covariance (n, bands, bands) of the fluxes of each source.
 
-        reach = _REACH * sigma * FWHM_PER_SIGMA
-        pairs = cKDTree(self._places).query_pairs(reach, output_type="ndarray")
-        first, second = (pairs[:, 0], pairs[:, 1]) if len(pairs) else (pairs.ravel(),) * 2
-        square = np.sum((self._places[first] - self._places[second]) ** 2, axis=1)
-        value = np.sqrt(collected[first] * collected[second]) * np.exp(-square / (4 * sigma**2))
-        every = np.arange(self._count)
-        i, j = np.concatenate([every, first, second]), np.concatenate([every, second, first])
-        values = np.concatenate([collected, value, value])
-        return csc_matrix((values, (i, j)), shape=(self._count, self._count))
-
-    def _colors(self) -> tuple[Values, Values]:
-        places = [_FAR.index(name) for name in self._names]
-        colors = np.array([COLORS[name] for name in self._names])
-        return colors, COLOR_COVARIANCE[np.ix_(places, places)] * np.outer(colors, colors)
-
-    def _prior(self, mean: Values, spread: Values, scale: Values) -> tuple[Values, Values]:
-        """Return, of each source, the inverse covariance of its fluxes and that times its mean."""
-        colors, scatter = self._colors()
-        covariance = scale[:, None, None] ** 2 * scatter
-        covariance = covariance + spread[:, None, None] ** 2 * np.outer(colors, colors)
-        inverse = np.linalg.inv(covariance)
-        shift = np.einsum("nij,nj->in", inverse, mean[:, None] * colors)
-        return np.moveaxis(inverse, 0, -1), shift
-
-    def _variances(self, prior: Values, mean: Values) -> Values:
-        """Return the covariance of the fluxes of each source, its neighbours' known: (n, b, b).
-
-        Neighbours that are not known well widen it: the share of a source's information that they
-        take is told by their overlaps.
+        What a source shares with neighbours is told of neither: overlaps take away information.
         """
-        bands = len(self._names)
-        information = np.moveaxis(prior, -1, 0).copy()
-        for index, part in enumerate(self._parts):
-            overlaps = self._overlaps(part[0], part[1])
-            squared = overlaps.multiply(overlaps).sum(axis=1)  # type: ignore[attr-defined]
-            crowd = np.asarray(squared).ravel() / part[1] ** 2 - 1
-            information[:, index, index] += part[1] / (1 + crowd)
-        assert information.shape[1:] == (bands, bands)
-        return np.linalg.inv(information)
-
-    def _told(
-        self, answer: Values, covariance: Values, mean: Values, spread: Values, scale: Values
-    ) -> JointFluxes:
-        """Return fluxes at 450 um, which the colours make follow from those of the bands."""
-        colors, scatter = self._colors()
-        prior = scale[:, None, None] ** 2 * scatter
-        prior = prior + spread[:, None, None] ** 2 * np.outer(colors, colors)
-        wanted = spread[:, None] ** 2 * colors
-        gain = np.linalg.solve(prior, wanted[..., None])[..., 0]
-        flux = mean + np.einsum("nb,nb->n", gain, answer.T - mean[:, None] * colors)
-        rest = spread**2 - np.einsum("nb,nb->n", gain, wanted)
-        variance = np.maximum(rest, 0) + np.einsum("nb,nbc,nc->n", gain, covariance, gain)
-        nothing = ~self.seen
-        errors = np.sqrt(np.einsum("nbb->bn", covariance))
-        return JointFluxes(
-            np.where(nothing, np.nan, flux),
-            np.where(nothing, np.nan, np.sqrt(variance)),
-            {n: np.where(nothing, np.nan, answer[i]) for i, n in enumerate(self._names)},
-            {n: np.where(nothing, np.nan, errors[i]) for i, n in enumerate(self._names)},
-        )
+        information = inverse.copy()
+        for index, band in enumerate(self._bands):
+            shared = np.asarray((band.overlaps**2).sum(axis=1)).ravel() / band.collected**2
+            information[:, index, index] += band.collected / shared
+        return np.asarray(np.linalg.inv(information))
 
 
 def _blurred(image: NDArray[np.floating], sigma: float) -> Values:

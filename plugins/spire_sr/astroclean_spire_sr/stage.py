@@ -89,7 +89,7 @@ class SpireSuperResolver(SuperResolver):
         super().__init__(options, identity=identity)
         card = named_card(_CARDS, "spire-sr", self.options.weights)
         self._network = StageNetwork(card, self.options)
-        self._calibration, self._digest = beside(card, Calibration)
+        self.calibration, self._digest = beside(card, Calibration)
 
     def needs(self) -> Needs:
         """Return PSF and WCS; each band has pixels of its own."""
@@ -149,7 +149,7 @@ class SpireSuperResolver(SuperResolver):
     ) -> Upsampling:
         repeated = np.ones((PER_COARSE, PER_COARSE), dtype=np.float32)
         seen = np.kron(maps["250"].known, repeated).astype(bool)
-        error = np.kron(self._calibration.pixel_error(found.error), repeated)
+        error = np.kron(self.calibration.pixel_error(found.error), repeated)
         image = np.where(seen, found.image, np.nan).astype(np.float32)
         square = np.where(seen, found.image, 0) ** 2
         table, metrics = self._table(first, found, maps, fine)
@@ -173,10 +173,10 @@ class SpireSuperResolver(SuperResolver):
             sources = detections_of(
                 found,
                 maps["250"].known,
-                threshold=self._calibration.threshold,
-                separation=self._calibration.separation,
+                threshold=self.calibration.threshold,
+                separation=self.calibration.separation,
             )
-            table = catalogue_of(sources, maps, self._calibration)
+            table = catalogue_of(sources, maps, self.calibration)
             return table, {"sources": float(len(table))}
         where = f"{first.frame_id}, stage '{self.name}'"
         given, outside = sources_of_table(positions.table, first, where=where)
@@ -205,7 +205,7 @@ class SpireSuperResolver(SuperResolver):
                     remedy="Name the bands 250, 350, 500 and 24 in `[bands]`.",
                 )
             frames[name] = given[told]
-        if given.bands[0] not in {"250"} and next(iter(frames)) != "250":
+        if next(iter(frames)) != "250":
             raise StageError(
                 "the first band must be that at 250 um: the result goes to its file",
                 where=f"stage '{self.name}'",

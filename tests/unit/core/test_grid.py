@@ -84,3 +84,16 @@ def test_places_without_a_sky_are_those_of_the_frame() -> None:
     y, x = part.places_in(frame)
     np.testing.assert_allclose(y[:, 0], [1.75, 2.25, 2.75, 3.25])
     np.testing.assert_allclose(x[0, :3], [-0.25, 0.25, 0.75])
+
+
+@pytest.mark.parametrize("step", [0.25, 0.37])
+def test_rows_of_finer_pixels_do_not_end_where_the_frame_does(step: float) -> None:
+    assert FRAME.wcs is not None
+    wcs = FRAME.wcs.deepcopy()
+    wcs.array_shape = FRAME.shape  # as files tell it
+    other = Grid(FRAME.shape, wcs).with_step(step)
+    assert other.wcs is not None
+    first = other.shape[0] - 5
+    part = other.rows(slice(first, first + 5))
+    seen = other.wcs.pixel_to_world(-0.5, first - 0.5)
+    assert corner(part).separation(seen).arcsec < 1e-6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.wcs import WCS
@@ -49,8 +51,11 @@ def test_what_is_next_to_a_hole_or_beyond_the_border_is_not_known() -> None:
     assert (image[~seen] == 0).all()
     assert not seen[16:22, 10:12].any()
     assert seen[4:8, 10:12].all()
-    assert not seen[0].any()  # a quarter of a pixel beyond the outermost middles
-    assert seen[1, 1:-1].all()
+    # A quarter of a pixel beyond the outermost middles is still on the pixels of the border.
+    assert seen[0].all()
+    beyond = replace(grid, shape=(44, 48), origin=(-1.0, 0.0))
+    _, seen = resampled(values, known, own=replace(own, wcs=None), grid=replace(beyond, wcs=None))
+    assert not seen[[0, 1, -2, -1]].any()
 
 
 def test_nothing_known_is_nothing_known() -> None:

@@ -12,7 +12,7 @@ from astropy.nddata import StdDevUncertainty
 from astroclean.core.image.detector import DETECTOR_KEYWORDS
 from astroclean.core.image.grid import Grid
 from astroclean.core.image.layer import Layer, LayerSpec
-from astroclean.core.psf.beam import BEAM_KEYWORDS, beam_cards
+from astroclean.core.psf.beam import BEAM_KEYWORDS, beam_cards, is_per_beam
 from astroclean.core.stage.needs import Needs, Provides
 from astroclean.core.stage.results import StageResult, Upsampling
 from astroclean.core.stage.stage import Stage
@@ -90,7 +90,8 @@ class SuperResolver(Stage):
             filled=grid.seen_by(frame.filled),
         )
         metrics = {"factor": 1 / grid.step, **answer.metrics}
-        if unit == frame.unit:
+        # Values per beam do not add up to a flux, nor do two units compare.
+        if unit == frame.unit and not is_per_beam(unit):
             before, after = (
                 float(np.nansum(image, dtype=np.float64)) for image in (frame.data, data)
             )

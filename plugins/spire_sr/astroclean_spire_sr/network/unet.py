@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ class SpireNetwork(nn.Module):  # type: ignore[misc]  # torch is untyped
     def __init__(self, widths: tuple[int, ...] = _WIDTHS) -> None:
         super().__init__()
         self.first = nn.Sequential(Block(_CHANNELS, widths[0]), Block(widths[0], widths[0]))
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.down = nn.ModuleList(
             nn.Sequential(Block(a, b, stride=2), Block(b, b)) for a, b in pairs
         )

@@ -131,7 +131,8 @@ class SampleMaker:
 
 def _listed(scene: Scene) -> NDArray[np.float32]:
     """Return rows (y, x, flux) of the brightest sources: pixels of 1 arcsec, mJy; then NaN."""
-    assert scene.sources is not None and scene.fine is not None
+    assert scene.sources is not None
+    assert scene.fine is not None
     table = scene.sources.table
     step = scene.fine.grid.step if scene.fine.grid is not None else 1.0
     flux = np.asarray(table["flux"], dtype=float)

@@ -1,0 +1,1 @@
+"""`joint-richardson-lucy`: one finer map of far-infrared maps of several beams."""
