@@ -61,7 +61,8 @@ class TalkSampleMaker:
         seed = int(np.random.default_rng((self.seed, number)).integers(2**62))
         scene = simulate_far_infrared(seed=seed, shape=(_FRAME, _FRAME), config=config)
         frame = scene.bands["250"].frame
-        assert scene.fine is not None and frame.uncertainty is not None  # simulated ones have both
+        assert scene.fine is not None  # simulated ones have both
+        assert frame.uncertainty is not None
         own = Grid.from_frame(frame)
         fine = coarse_grid(own).with_step(1 / PER_COARSE)
         band = on_grid(frame.data, frame.uncertainty.array, own=own, grid=fine, pixel=FINE)
