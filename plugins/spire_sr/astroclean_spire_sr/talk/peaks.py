@@ -54,8 +54,8 @@ def peak_catalogue(image: NDArray[np.floating]) -> QTable:
     labels, count = label(is_peak, np.ones((3, 3)))
     places = maximum_position(filled, labels, np.arange(1, count + 1)) if count else []
     row, column = np.array(places, dtype=int).reshape(-1, 2).T
-    padded = np.pad(filled, 1, mode="edge")
-    # Places in the padded image are one higher.
+    # Mirrored, so that no peak is placed beyond the border; places are one higher there.
+    padded = np.pad(filled, 1, mode="reflect")
     dy, over = _top(*(padded[row + step, column + 1] for step in range(3)))
     dx, beyond = _top(*(padded[row + 1, column + step] for step in range(3)))
     flux = filled[row, column] + over + beyond
