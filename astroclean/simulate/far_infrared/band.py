@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import astropy.units as u
 import numpy as np
 from astropy.nddata import StdDevUncertainty
+from astropy.wcs import WCS
 
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.detector import DETECTOR_KEYWORDS
@@ -168,8 +169,8 @@ def observed(
     image = image + band.noise_error * (white + stripes)
     inside = covered[np.ix_(np.rint(rows).astype(int), np.rint(columns).astype(int))]
     image = np.where(inside, image - image[inside].mean(), np.nan).astype(np.float32)
-    wcs = make_wcs(shape, step)
-    header = wcs.to_header()
+    header = make_wcs(shape, step).to_header()
+    wcs = WCS(header)  # with the digits that a file has
     header[DETECTOR_KEYWORDS["pixel_scale"]] = step
     header[DETECTOR_KEYWORDS["filter"]] = band.name
     frame = Frame(

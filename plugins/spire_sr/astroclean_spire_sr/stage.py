@@ -62,6 +62,8 @@ _NAMES = {
 """Other names of bands, in small letters without blanks and signs."""
 _LIKE = 0.12
 """By how much the FWHM of a beam may differ from that of the training's."""
+_WIDEST = 0.45
+"""Side of a pixel over the FWHM: wider ones do not tell what is between them."""
 
 
 class SpireOptions(EngineOptions):
@@ -108,8 +110,8 @@ class SpireSuperResolver(SuperResolver):
         self.calibration, self._digest = beside(card, Calibration)
 
     def needs(self) -> Needs:
-        """Return PSF and WCS; each band has pixels of its own."""
-        return Needs(frozenset({"psf", "wcs"}), aligned=False)
+        """Return the WCS, and the PSF where it is told; each band has pixels of its own."""
+        return Needs(frozenset({"wcs"}), wishes=frozenset({"psf"}), aligned=False)
 
     def layers(self) -> tuple[LayerSpec, ...]:
         """Return the map and its support; the variant `talk` tells no support."""
@@ -127,8 +129,10 @@ class SpireSuperResolver(SuperResolver):
         ----------
         frame : Frame or FrameSet
             Bands ``250``, ``350``, ``500``, ``24`` (or ``PSW``, ``PMW``, ``PLW``, ``MIPS24``), or
-            the map at 250 um alone. Flux density per beam, pixel or solid angle, with PSF and WCS.
-            Pixels that are not finite were not observed. Not modified.
+            the map at 250 um alone. Flux density per beam, pixel or solid angle, with WCS. A band
+            without PSF has the Gaussian beam of its name; a frame alone, whose name nobody tells,
+            must have a PSF, or a header that names its band. Pixels that are not finite were not
+            observed. Not modified.
 
         Returns
         -------
@@ -143,7 +147,7 @@ class SpireSuperResolver(SuperResolver):
         Raises
         ------
         StageError
-            There is no 250 um, a band is unknown, or a beam is not that of SPIRE.
+            There is no 250 um, a band is unknown, or beam or pixels are not those of SPIRE.
 
         Warns
         -----
@@ -232,12 +236,18 @@ class SpireSuperResolver(SuperResolver):
     def _by_band(self, given: Any) -> dict[str, Frame]:
         """Return the frames under the names that the network knows, 250 um first."""
         if isinstance(given, Frame):
+            if given.psf is None and _name_of(given.detector.filter or "") != "250":
+                raise StageError(
+                    "nothing tells that this is a map at 250 um",
+                    where=f"{given.frame_id}, stage '{self.name}'",
+                    received=f"filter {given.detector.filter!r}, no PSF",
+                    remedy='Give its beam: `[psf] fwhm = "18.1 arcsec"`.',
+                )
             return {"250": given}
         assert isinstance(given, FrameSet)
         frames: dict[str, Frame] = {}
         for told in given:
-            plain = "".join(letter for letter in told.lower() if letter.isalnum())
-            name = next((n for n, others in _NAMES.items() if plain in (n, *others)), None)
+            name = _name_of(told)
             if name is None or name in frames:
                 raise StageError(
                     f"band '{told}' is none of 250, 350, 500 and 24 um, or is there twice",
@@ -260,18 +270,22 @@ class SpireSuperResolver(SuperResolver):
         where = f"{frame.frame_id}, stage '{self.name}'"
         own = Grid.from_frame(frame)
         scale = own.pixel_scale
-        assert frame.psf is not None  # needed, hence checked by the base class
         if scale is None:
             raise StageError("the WCS has no celestial axes", where=where)
-        fwhm = frame.psf.fwhm_pixels * scale
-        if abs(fwhm / FWHM[name] - 1) > _LIKE:
-            raise StageError(
-                f"the beam is not that of a map at {name} um, whose FWHM is {FWHM[name]} arcsec",
-                where=where,
-                received=f"{fwhm:.1f} arcsec",
-                remedy="Is it another band? Give its own beam: `[psf] file = ...`.",
-            )
-        factor = flux_unit_per_beam(frame.unit, frame.psf, scale)
+        psf = frame.psf or Psf.gaussian(fwhm_pixels=FWHM[name] / scale)
+        for told, limits, what in (
+            (psf.fwhm_pixels * scale, (1 - _LIKE, 1 + _LIKE), "beam"),
+            (scale, (0, _WIDEST), "pixel"),
+        ):
+            if not limits[0] <= told / FWHM[name] <= limits[1]:
+                raise StageError(
+                    f"the {what} is not that of a map at {name} um, with its beam of {FWHM[name]} "
+                    "arcsec",
+                    where=where,
+                    received=f"{told:.2f} arcsec",
+                    remedy="Is it another band? Give the map, and its own beam by `[psf]`.",
+                )
+        factor = flux_unit_per_beam(frame.unit, psf, scale)
         usable = np.isfinite(frame.data) & ~frame.mask
         data = np.where(usable, frame.data * np.float32(factor), np.nan)
         noise = self._noise(frame, data, factor, where)
@@ -293,3 +307,9 @@ class SpireSuperResolver(SuperResolver):
         told = np.asarray(frame.uncertainty.array, dtype=np.float64) * factor
         usable = np.isfinite(told) & (told > 0)
         return np.where(usable, told, measured)
+
+
+def _name_of(told: str) -> str | None:
+    """Return the band that a name means."""
+    plain = "".join(letter for letter in told.lower() if letter.isalnum())
+    return next((name for name, others in _NAMES.items() if plain in (name, *others)), None)
