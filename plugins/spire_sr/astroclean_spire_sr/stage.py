@@ -39,6 +39,7 @@ from astroclean_spire_sr.noise import map_noise
 from astroclean_spire_sr.planes import first_guess, planes_of
 from astroclean_spire_sr.predict import predict
 from astroclean_spire_sr.talk.upsampling import talk_upsampling
+from astroclean_spire_sr.talk.weights import NAME as TALK_NAME
 from astroclean_spire_sr.talk.weights import block_side, talk_card
 
 if TYPE_CHECKING:
@@ -105,6 +106,10 @@ class SpireSuperResolver(SuperResolver):
         weights = self.options.weights
         card = talk_card(_CARDS, weights) if is_talk else named_card(_CARDS, "spire-sr", weights)
         self._network = StageNetwork(card, self.options)
+        if not is_talk and self._network.card.name == TALK_NAME:
+            raise ConfigurationError(
+                f"weights: those of {TALK_NAME} are of the variant 'talk'; set variant = \"talk\""
+            )
         # Pixels along a block of the variant `talk`; None: the default.
         self._talk_side = block_side(self._network.card) if is_talk else None
         self.calibration, self._digest = beside(card, Calibration)

@@ -232,6 +232,8 @@ def test_values_beyond_the_range_are_told(trained: Trained, scene: Scene) -> Non
         stage(trained.card).run(frame)
 
 
-def test_the_variant_needs_its_own_weights(tmp_path: Path) -> None:
+def test_the_variant_needs_its_own_weights(trained: Trained, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="set variant = "):
+        SpireSuperResolver(SpireOptions(weights=str(trained.card)))
     with pytest.raises(ConfigurationError, match="astroclean train spire-sr-talk"):
         SpireSuperResolver(SpireOptions(variant="talk", weights=str(tmp_path / "no.card.toml")))
