@@ -35,4 +35,5 @@ def scaled(data: NDArray[np.floating]) -> NDArray[np.float32]:
         0 to 1.
     """
     low, top = INPUT
-    return np.clip((data - np.float32(low)) / np.float32(top - low), 0, 1).astype(np.float32)
+    share = (data - np.float32(low)) / np.float32(top - low)
+    return np.asarray(np.clip(share, 0, 1), dtype=np.float32)

@@ -85,4 +85,5 @@ def _ratios(image: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray
     near = 2 * round(TARGET_FWHM_ARCSEC / FINE / 2) + 1
     highest = maximum_filter(np.nan_to_num(image), near)
     row, column = (np.rint(peaks[name]).astype(int) for name in ("y", "x"))
-    return (highest[row, column] / flux)[flux >= _BRIGHT]
+    ratio: NDArray[np.floating] = highest[row, column] / flux
+    return ratio[flux >= _BRIGHT]
