@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.core.image.frameset import FrameSet
 from astroclean.errors import AstrocleanError, ConfigurationError, StageError
-from astroclean.evaluation.evaluation import JudgesSets, Poolable, Trial
+from astroclean.evaluation.evaluation import JudgesJointly, JudgesSets, Poolable, Trial
 from astroclean.evaluation.figure import Panel, merged_panels
 from astroclean.evaluation.table import Column, Row
 
@@ -62,7 +62,8 @@ def hold_contest(
         In the order of the table.
     scenes : iterable of Scene
         Made one at a time and dropped. Of those of several bands a stage gets the bands together,
-        where it takes them so, else one by one; either is scored joined and band by band.
+        where it takes them so, else one by one; either is scored joined and band by band. Where
+        bands have one truth for all (`JudgesJointly`), it is scored once.
     catalogue : Stage, optional
         A deblender whose sources stages are given in place of the true ones.
 
@@ -79,14 +80,15 @@ def hold_contest(
         A plugin failed.
     """
     kept = [_Kept() for _ in contestants]
-    seconds, pixels, count = [0.0] * len(contestants), 0, 0
+    seconds, pixels, count = [0.0] * len(contestants), [0] * len(contestants), 0
     for scene in scenes:
-        pixels += sum(one.frame.data.size for one in scene.by_band.values())
         count += 1
         given = _catalogued(scene, catalogue)
         for index, contestant in enumerate(contestants):
             stage = contestant.stage
-            frames = {b: evaluation.present(one, stage) for b, one in given.items()}
+            bands = _bands_for(stage, scene, evaluation)
+            frames = {b: evaluation.present(given[b], stage) for b in bands}
+            pixels[index] += sum(frame.data.size for frame in frames.values())
             _check_needs(contestant, frames)
             begun = time.perf_counter()
             results = _run(stage, frames)
@@ -99,10 +101,10 @@ def hold_contest(
                 )
                 for band, result in results.items()
             }  # fmt: skip
-            kept[index].keep(evaluation, trials)
+            kept[index].keep(evaluation, scene, trials)
     rows, panels = [], []
-    for contestant, own, spent in zip(contestants, kept, seconds, strict=True):
-        speed = {SPEED.name: pixels / 1e6 / spent, TIME.name: spent / count} if spent else {}
+    for contestant, own, spent, seen in zip(contestants, kept, seconds, pixels, strict=True):
+        speed = {SPEED.name: seen / 1e6 / spent, TIME.name: spent / count} if spent else {}
         rows += [
             replace(row, plugin=contestant.label, values={**row.values, **speed})
             for row in own.rows(evaluation)
@@ -120,8 +122,11 @@ class _Kept:
     bands: dict[str, list[Any]] = field(default_factory=dict)
     """Of each band for itself, where scenes have several."""
 
-    def keep(self, evaluation: Evaluation, trials: Mapping[str, Trial]) -> None:
+    def keep(self, evaluation: Evaluation, scene: Scene, trials: Mapping[str, Trial]) -> None:
         """Measure the trials of one scene."""
+        if isinstance(evaluation, JudgesJointly) and evaluation.has_joint_truth(scene):
+            _add(self.joint, evaluation.measure_joint(scene, trials))
+            return
         measured = {band: evaluation.measure(trial) for band, trial in trials.items()}
         for band, one in measured.items():
             if band:
@@ -139,6 +144,13 @@ class _Kept:
             for band, own in self.bands.items()
             for row in evaluation.rows(own)
         ]
+
+
+def _bands_for(stage: Stage, scene: Scene, evaluation: Evaluation) -> tuple[str, ...]:
+    """Return the bands that a stage is given: the first alone where it would answer for each."""
+    bands = tuple(scene.by_band)
+    joint = isinstance(evaluation, JudgesJointly) and evaluation.has_joint_truth(scene)
+    return bands[:1] if joint and "set" not in stage.accepts else bands
 
 
 def _add(kept: list[Any], new: Any) -> None:

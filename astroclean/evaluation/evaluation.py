@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SIMULATORS_GROUP",
     "Evaluation",
+    "JudgesJointly",
     "JudgesSets",
     "Poolable",
     "Trial",
@@ -70,6 +71,21 @@ class JudgesSets(Protocol):
 
     def measure_set(self, trials: Mapping[str, Trial]) -> Any:
         """Return what is kept of the trials of all bands; of the type that ``measure`` returns."""
+
+
+@runtime_checkable
+class JudgesJointly(Protocol):
+    """What an evaluation has beside the rest where bands of a field may have one truth for all.
+
+    There is then one result, that of the first band, and no row of a band for itself. A plugin of
+    frames is given the first band alone.
+    """
+
+    def has_joint_truth(self, scene: Scene) -> bool:
+        """Return whether that is so of a scene."""
+
+    def measure_joint(self, scene: Scene, trials: Mapping[str, Trial]) -> Any:
+        """Return what is kept of the trials of a scene; the scene is that of all bands."""
 
 
 class Evaluation(Protocol):

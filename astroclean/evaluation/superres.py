@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.image.grid import Grid
-from astroclean.errors import ConfigurationError, ContractError
+from astroclean.errors import ConfigurationError
 from astroclean.evaluation.binning import class_quantiles, log_means
 from astroclean.evaluation.evaluation import nothing_to_inject
 from astroclean.evaluation.figure import Axes, Axis, Boxes, Curve, Panel
@@ -22,10 +22,13 @@ from astroclean.evaluation.metrics.deblend import (
 )
 from astroclean.evaluation.metrics.remove import spread
 from astroclean.evaluation.metrics.superres import aperture_sums, find_peaks, moved, on_grid, rms
+from astroclean.evaluation.superres_fields import grid_of
+from astroclean.evaluation.superres_fluxes import FLUX_COLUMNS, flux_panels, flux_rows
+from astroclean.evaluation.superresolved import Superresolved, superresolved
 from astroclean.evaluation.table import Column, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,7 +43,6 @@ __all__ = ["SuperresEvaluation"]
 _LEAST_RADIUS = 1.5
 _LEAST_SCATTER = 0.1
 """Of a result, in noise of the frame, for finding peaks in it."""
-_SAME_SCALE = 0.01
 _EDGES = (WANTED_SNR, 10.0, 30.0, 100.0, np.inf)
 _NAMES = ("S/N 5-10", "S/N 10-30", "S/N 30-100", "S/N > 100")
 _SNR = (5.0, 1000.0)
@@ -91,6 +93,9 @@ class SuperresEvaluation:
     (at least 1.5 of its pixels). One beside a peak of the true image is not false, be it a clump
     of a galaxy. Fluxes are sums in a circle whose radius is the FWHM of the frame's PSF, in the
     result and in the true image alike.
+
+    Scenes of several bands with one truth for all are judged by fluxes in mJy, see
+    `superresolved`; a plugin of frames gets their first band.
     """
 
     simulator = "finer"
@@ -107,6 +112,7 @@ class SuperresEvaluation:
         Column("unsupported", "share of the pixels outside the support"),
         Column("lost", "share of the true light outside the support"),
         Column("beyond", "RMS outside the support over that inside"),
+        *FLUX_COLUMNS,
     )
 
     def present(self, scene: Scene, stage: Stage) -> Frame:
@@ -118,6 +124,14 @@ class SuperresEvaluation:
     def inject(self, frame: Frame, *, seed: int) -> Scene:  # noqa: ARG002 - nothing to inject
         """Raise: nobody knows what a real frame is on finer pixels."""
         raise nothing_to_inject(frame, "no truth for `superres`")
+
+    def has_joint_truth(self, scene: Scene) -> bool:
+        """Return whether the bands of a scene have one truth: an image on finer pixels of none."""
+        return bool(scene.bands) and scene.fine is not None
+
+    def measure_joint(self, scene: Scene, trials: Mapping[str, Trial]) -> Superresolved:
+        """Compare the one map and catalogue of several bands with the truth."""
+        return superresolved(scene, trials)
 
     def measure(self, trial: Trial) -> _Measured:
         """Compare image and sources."""
@@ -132,7 +146,7 @@ class SuperresEvaluation:
         own = on_grid(trial.frame.data, Grid.from_frame(trial.frame), grid, order=0)
         noise = scene.frame.noise("scatter")
         unit = float(np.median(noise)) * grid.step**2
-        seen = _Seen(on_grid(layer.data, _grid_of(layer, trial), grid), truth, grid, noise, unit)
+        seen = _Seen(on_grid(layer.data, grid_of(layer, trial), grid), truth, grid, noise, unit)
         return _Measured(
             rms(seen.image - truth) / unit,
             rms(own - truth) / unit,
@@ -141,10 +155,15 @@ class SuperresEvaluation:
             *_support(trial, seen),
         )
 
-    def rows(self, measured: Sequence[_Measured]) -> list[Row]:
-        """Return a row for all sources and pixels, and one for each range of S/N."""
+    def rows(self, measured: Sequence[_Measured] | Sequence[Superresolved]) -> list[Row]:
+        """Return a row for all sources and pixels, and one for each range of S/N or flux."""
         if not measured:
             return []
+        if isinstance(measured[0], Superresolved):
+            return flux_rows([one for one in measured if isinstance(one, Superresolved)])
+        return self._rows([one for one in measured if isinstance(one, _Measured)])
+
+    def _rows(self, measured: Sequence[_Measured]) -> list[Row]:
         snr, found, error = (
             np.concatenate([getattr(one, name) for one in measured])
             for name in ("snr", "found", "error")
@@ -164,10 +183,15 @@ class SuperresEvaluation:
                 rows.append(Row(name, _values(found[inside], error[inside])))
         return rows
 
-    def panels(self, measured: Sequence[_Measured]) -> list[Panel]:
-        """Return completeness and errors of fluxes by S/N."""
+    def panels(self, measured: Sequence[_Measured] | Sequence[Superresolved]) -> list[Panel]:
+        """Return completeness and errors of fluxes by S/N, or what is told by flux."""
         if not measured:
             return []
+        if isinstance(measured[0], Superresolved):
+            return flux_panels([one for one in measured if isinstance(one, Superresolved)])
+        return self._panels([one for one in measured if isinstance(one, _Measured)])
+
+    def _panels(self, measured: Sequence[_Measured]) -> list[Panel]:
         snr, found, error = (
             np.concatenate([getattr(one, name) for one in measured])
             for name in ("snr", "found", "error")
@@ -177,21 +201,6 @@ class SuperresEvaluation:
             Panel(_FLUX, (Boxes(class_quantiles(error, snr, _EDGES)),)),
         ]
         return [panel for panel in panels if panel.is_told]
-
-
-def _grid_of(layer: Layer, trial: Trial) -> Grid:
-    """Return the grid of a layer, whose place in the frame must be that which its WCS tells."""
-    grid = layer.grid
-    assert grid is not None  # stages check their layers
-    mine, own = grid.pixel_scale, Grid.from_frame(trial.frame).pixel_scale
-    if mine is not None and own is not None and abs(mine / own / grid.step - 1) > _SAME_SCALE:
-        raise ContractError(
-            "the grid of the finer image tells another size of its pixels than its WCS",
-            where=f"{trial.frame.frame_id}, stage '{trial.stage.name}'",
-            received=f"step {grid.step:g}, and {mine:g} arcsec where the frame has {own:g}",
-            remedy="This is a fault of the plugin.",
-        )
-    return grid
 
 
 def _values(found: NDArray[np.bool_], error: NDArray[np.float64]) -> dict[str, float]:

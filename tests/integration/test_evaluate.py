@@ -26,6 +26,7 @@ tiny-contaminated = tiny_scenes:contaminated
 tiny-cirrus = tiny_scenes:cirrus
 tiny-blends = tiny_scenes:blends
 tiny-stamps = tiny_scenes:stamps
+tiny-infrared = astroclean.simulate.far_infrared.scene:simulate_far_infrared
 broken = tiny_scenes:not_there
 """
 SMALL = ("--count", "1", "--shape", "100", "120")
@@ -367,3 +368,20 @@ def test_there_is_no_truth_to_add_for_deconvolution(
     write_exposure(raw, seed=5, shape=(64, 64))
     words = ("--plugins", "richardson-lucy", "--frames", str(raw))
     assert "leave out `--frames`" in evaluate("deconvolve", *words, status=2)
+
+
+def test_bands_with_one_truth_have_one_result(evaluate: Callable[..., str], tmp_path: Path) -> None:
+    figure = tmp_path / "spire.svg"
+    words = ("superres", "--plugins", "matched-filter", "--simulator", "tiny-infrared")
+    small = ("--count", "1", "--shape", "70", "70", "--set", "simulator.maps.uncovered=0")
+    rows = rows_of(evaluate(*words, *small, "--json", "--figure", str(figure)))
+    assert {plugin for plugin, _ in rows} == {"matched-filter"}
+    assert {"all", "3-6 mJy", "> 9 mJy"} <= {name for _, name in rows}
+    row = rows["matched-filter", "all"]
+    assert row["true"] > 10
+    assert row["factor"] > 0
+    assert row["speed"] == pytest.approx(70 * 70 / 1e6 / row["time"])  # of the first band alone
+    assert row["RMS"] is None
+    drawn = ET.parse(figure).iter("{http://www.w3.org/2000/svg}g")  # noqa: S314 - our own
+    titles = {group.get("aria-label") for group in drawn}
+    assert {"Completeness", "Offsets"} <= titles
