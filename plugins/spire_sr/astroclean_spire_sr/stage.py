@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -19,11 +19,12 @@ from astroclean.core.stage.kinds.superres import SuperResolver
 from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.resources import TableResource  # noqa: TC001 - read by pydantic
 from astroclean.core.stage.results import Upsampling
-from astroclean.errors import AstrocleanWarning, StageError
+from astroclean.errors import AstrocleanWarning, ConfigurationError, StageError
 from astroclean.inference.cards.beside import beside
 from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean_spire_sr.bands import (
+    COARSE,
     FINE,
     FWHM,
     PER_COARSE,
@@ -37,12 +38,16 @@ from astroclean_spire_sr.detect import detections_of
 from astroclean_spire_sr.noise import map_noise
 from astroclean_spire_sr.planes import first_guess, planes_of
 from astroclean_spire_sr.predict import predict
+from astroclean_spire_sr.talk.upsampling import talk_upsampling
+from astroclean_spire_sr.talk.weights import NAME as TALK_NAME
+from astroclean_spire_sr.talk.weights import block_side, talk_card
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from astroclean.core.image.layer import LayerSpec
     from astroclean.core.stage.needs import Identity
     from astroclean_spire_sr.predict import Prediction
 
@@ -65,8 +70,12 @@ _WIDEST = 0.45
 class SpireOptions(EngineOptions):
     """Settings of :class:`SpireSuperResolver`."""
 
+    variant: Literal["default", "talk"] = "default"
+    """``default``: all bands, with errors and support. ``talk``: the network of the talk
+    (Lauritsen et al. 2021), from 250 um alone; it tells no errors and no support, and its catalogue
+    is that of peaks above 2 mJy a beam. ``astroclean train spire-sr-talk`` makes its weights."""
     weights: str = "astroclean"
-    """Weights: ``astroclean``, or the path of a card."""
+    """Weights: ``astroclean``, or the path of a card that a training of the variant left."""
     guess: bool = True
     """Whether the network is shown a joint Richardson-Lucy estimate; without, it takes less than
     half the time."""
@@ -89,13 +98,30 @@ class SpireSuperResolver(SuperResolver):
         self, options: SpireOptions | None = None, *, identity: Identity | None = None
     ) -> None:
         super().__init__(options, identity=identity)
-        card = named_card(_CARDS, "spire-sr", self.options.weights)
+        is_talk = self.options.variant == "talk"
+        if is_talk and self.options.positions is not None:
+            raise ConfigurationError(
+                "positions: the variant 'talk' measures no fluxes at given places"
+            )
+        weights = self.options.weights
+        card = talk_card(_CARDS, weights) if is_talk else named_card(_CARDS, "spire-sr", weights)
         self._network = StageNetwork(card, self.options)
+        if not is_talk and self._network.card.name == TALK_NAME:
+            raise ConfigurationError(
+                f"weights: those of {TALK_NAME} are of the variant 'talk'; set variant = \"talk\""
+            )
+        # Pixels along a block of the variant `talk`; None: the default.
+        self._talk_side = block_side(self._network.card) if is_talk else None
         self.calibration, self._digest = beside(card, Calibration)
 
     def needs(self) -> Needs:
         """Return the WCS, and the PSF where it is told; each band has pixels of its own."""
         return Needs(frozenset({"wcs"}), wishes=frozenset({"psf"}), aligned=False)
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the map and its support; the variant `talk` tells no support."""
+        found = super().layers()
+        return found if self._talk_side is None else found[:1]
 
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine, precision and calibration."""
@@ -116,7 +142,8 @@ class SpireSuperResolver(SuperResolver):
         Returns
         -------
         Upsampling
-            mJy a beam of 7.9 arcsec on pixels of 1 arcsec, NaN where 250 um was not observed.
+            mJy a beam of 7.9 arcsec on pixels of 1 arcsec, NaN where 250 um was not observed. Of
+            the variant ``talk``: see `astroclean_spire_sr.talk.upsampling`. Of the default:
             ``uncertainty``; ``support``: share of the square of a pixel's value that is not its
             error's; ``sources``: see `astroclean_spire_sr.catalogue.COLUMNS`. Metrics ``sources``,
             ``noise 250`` (mJy a beam) and ``flux ratio``: light in the result over that of 250 um
@@ -130,23 +157,42 @@ class SpireSuperResolver(SuperResolver):
         Warns
         -----
         AstrocleanWarning
-            No noise is told.
+            No noise is told. Of the variant ``talk`` also: there are other bands, or values are
+            beyond those that it can see or tell.
         """
         frames = self._by_band(frame)
         first = frames["250"]
         grid = coarse_grid(Grid.from_frame(first))
+        if self._talk_side is not None:
+            return self._of_talk(frames, grid.with_step(1 / PER_COARSE), self._talk_side)
         maps = {name: self._map(name, one, grid) for name, one in frames.items()}
-        known = maps["250"].known
-        if not known.any():
+        self._check_known(first, maps["250"])
+        guess = first_guess(maps) if self.options.guess else None
+        found = predict(planes_of(maps, guess), self._network.engine)
+        fine = grid.with_step(1 / PER_COARSE)
+        return self._answer(first, found, maps, fine)
+
+    def _of_talk(self, frames: Mapping[str, Frame], fine: Grid, side: int) -> Upsampling:
+        """Return what the network of the talk makes of the map at 250 um."""
+        first = frames["250"]
+        band = self._map("250", first, fine, pixel=FINE)
+        self._check_known(first, band)
+        where = f"{first.frame_id}, stage '{self.name}'"
+        if len(frames) > 1:
+            warnings.warn(
+                f"{where}: the variant 'talk' uses 250 um alone; other bands change nothing",
+                AstrocleanWarning,
+                stacklevel=3,
+            )
+        return talk_upsampling(band, fine, self._network.engine, side=side, where=where)
+
+    def _check_known(self, first: Frame, band: BandMap) -> None:
+        if not band.known.any():
             raise StageError(
                 "no pixel at 250 um is known",
                 where=f"{first.frame_id}, stage '{self.name}'",
                 remedy="Are all pixels flagged, or NaN?",
             )
-        guess = first_guess(maps) if self.options.guess else None
-        found = predict(planes_of(maps, guess), self._network.engine)
-        fine = grid.with_step(1 / PER_COARSE)
-        return self._answer(first, found, maps, fine)
 
     def _answer(
         self, first: Frame, found: Prediction, maps: Mapping[str, BandMap], fine: Grid
@@ -224,8 +270,8 @@ class SpireSuperResolver(SuperResolver):
             )
         return frames
 
-    def _map(self, name: str, frame: Frame, grid: Grid) -> BandMap:
-        """Return a band in mJy a beam on the common grid."""
+    def _map(self, name: str, frame: Frame, grid: Grid, *, pixel: float = COARSE) -> BandMap:
+        """Return a band in mJy a beam on the common grid, or on one of other pixels (arcsec)."""
         where = f"{frame.frame_id}, stage '{self.name}'"
         own = Grid.from_frame(frame)
         scale = own.pixel_scale
@@ -247,7 +293,8 @@ class SpireSuperResolver(SuperResolver):
         factor = flux_unit_per_beam(frame.unit, psf, scale)
         usable = np.isfinite(frame.data) & ~frame.mask
         data = np.where(usable, frame.data * np.float32(factor), np.nan)
-        return on_grid(data, self._noise(frame, data, factor, where), own=own, grid=grid)
+        noise = self._noise(frame, data, factor, where)
+        return on_grid(data, noise, own=own, grid=grid, pixel=pixel)
 
     def _noise(
         self, frame: Frame, data: NDArray[np.floating], factor: float, where: str
