@@ -10,21 +10,17 @@ import numpy as np
 from astroclean.core.image.resampling import resampled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from astroclean.core.image.grid import Grid
 
-__all__ = ["COARSE", "FINE", "FWHM", "PER_COARSE", "BandMap", "coarse_grid", "on_grid"]
+__all__ = ["COARSE", "FINE", "PER_COARSE", "BandMap", "coarse_grid", "on_grid"]
 
 FINE = 1.0
 """Arcsec, pixels of the answer."""
 PER_COARSE = 3
 """Pixels of the answer along one of the grid that the network sees."""
 COARSE = FINE * PER_COARSE
-FWHM: Mapping[str, float] = {"250": 18.1, "350": 24.9, "500": 36.6, "24": 5.9}
-"""Arcsec, of the beams for which the networks were trained."""
 _BOX = 576.0
 """Arcsec, sides of the boxes whose medians are the zero points: those of a training sample."""
 _LEAST_KNOWN = 0.2

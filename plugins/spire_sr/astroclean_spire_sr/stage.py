@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from astroclean.core.image.frame import Frame
-from astroclean.core.image.frameset import FrameSet
 from astroclean.core.image.grid import Grid
 from astroclean.core.psf.beam import MJY_PER_BEAM, TARGET_FWHM_ARCSEC, flux_unit_per_beam
 from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.spire import BEAMS, bands_of, map_scale
 from astroclean.core.sources.catalogs import sources_of_table
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.superres import SuperResolver
@@ -26,7 +26,6 @@ from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean_spire_sr.bands import (
     COARSE,
     FINE,
-    FWHM,
     PER_COARSE,
     BandMap,
     coarse_grid,
@@ -36,7 +35,7 @@ from astroclean_spire_sr.calibration import Calibration
 from astroclean_spire_sr.catalogue import catalogue_of, forced_catalogue
 from astroclean_spire_sr.detect import detections_of
 from astroclean_spire_sr.noise import map_noise
-from astroclean_spire_sr.planes import first_guess, planes_of
+from astroclean_spire_sr.planes import BANDS, COLORS, first_guess, planes_of
 from astroclean_spire_sr.predict import predict
 from astroclean_spire_sr.talk.upsampling import talk_upsampling
 from astroclean_spire_sr.talk.weights import NAME as TALK_NAME
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from astroclean.core.image.frameset import FrameSet
     from astroclean.core.image.layer import LayerSpec
     from astroclean.core.stage.needs import Identity
     from astroclean_spire_sr.predict import Prediction
@@ -54,13 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["SpireOptions", "SpireSuperResolver"]
 
 _CARDS = Path(__file__).parent / "cards"
-_NAMES = {
-    "250": ("psw", "spire250", "250um"),
-    "350": ("pmw", "spire350", "350um"),
-    "500": ("plw", "spire500", "500um"),
-    "24": ("mips24", "24um", "mips1"),
-}
-"""Other names of bands, in small letters without blanks and signs."""
+_FIRST = ("250",)
 _LIKE = 0.12
 """By how much the FWHM of a beam may differ from that of the training's."""
 _WIDEST = 0.45
@@ -146,8 +140,8 @@ class SpireSuperResolver(SuperResolver):
             the variant ``talk``: see `astroclean_spire_sr.talk.upsampling`. Of the default:
             ``uncertainty``; ``support``: share of the square of a pixel's value that is not its
             error's; ``sources``: see `astroclean_spire_sr.catalogue.COLUMNS`. Metrics ``sources``,
-            ``noise 250`` (mJy a beam) and ``flux ratio``: light in the result over that of 250 um
-            above its zero point, through the colours of a mean galaxy.
+            ``noise 250`` (mJy a beam) and ``light ratio``: light of the result, in the colour of a
+            mean galaxy, over that at 250 um, both above their medians.
 
         Raises
         ------
@@ -171,6 +165,18 @@ class SpireSuperResolver(SuperResolver):
         found = predict(planes_of(maps, guess), self._network.engine)
         fine = grid.with_step(1 / PER_COARSE)
         return self._answer(first, found, maps, fine)
+
+    def _by_band(self, given: Frame | FrameSet) -> dict[str, Frame]:
+        where = f"stage '{self.name}'"
+        frames = bands_of(given, _FIRST if isinstance(given, Frame) else BANDS, where=where)
+        if next(iter(frames)) not in _FIRST:
+            raise StageError(
+                "the first band must be that at 250 um: the result goes to its file",
+                where=where,
+                received=", ".join(frames),
+                remedy="Put it first in `[bands]`.",
+            )
+        return frames
 
     def _of_talk(self, frames: Mapping[str, Frame], fine: Grid, side: int) -> Upsampling:
         """Return what the network of the talk makes of the map at 250 um."""
@@ -204,6 +210,7 @@ class SpireSuperResolver(SuperResolver):
         square = np.where(seen, found.image, 0) ** 2
         table, metrics = self._table(first, found, maps, fine)
         metrics["noise 250"] = float(np.median(maps["250"].noise[maps["250"].known]))
+        metrics["light ratio"] = _light_ratio(image, maps["250"])
         return Upsampling(
             image,
             Psf.gaussian(fwhm_pixels=TARGET_FWHM_ARCSEC / FINE),
@@ -238,53 +245,19 @@ class SpireSuperResolver(SuperResolver):
         table["id"] = np.asarray(given.table["id"])
         return table, {"sources": float(len(table)), "positions outside": float(outside)}
 
-    def _by_band(self, given: Any) -> dict[str, Frame]:
-        """Return the frames under the names that the network knows, 250 um first."""
-        if isinstance(given, Frame):
-            if given.psf is None and _name_of(given.detector.filter or "") != "250":
-                raise StageError(
-                    "nothing tells that this is a map at 250 um",
-                    where=f"{given.frame_id}, stage '{self.name}'",
-                    received=f"filter {given.detector.filter!r}, no PSF",
-                    remedy='Give its beam: `[psf] fwhm = "18.1 arcsec"`.',
-                )
-            return {"250": given}
-        assert isinstance(given, FrameSet)
-        frames: dict[str, Frame] = {}
-        for told in given:
-            name = _name_of(told)
-            if name is None or name in frames:
-                raise StageError(
-                    f"band '{told}' is none of 250, 350, 500 and 24 um, or is there twice",
-                    where=f"{given[told].frame_id}, stage '{self.name}'",
-                    received=", ".join(given.bands),
-                    remedy="Name the bands 250, 350, 500 and 24 in `[bands]`.",
-                )
-            frames[name] = given[told]
-        if next(iter(frames)) != "250":
-            raise StageError(
-                "the first band must be that at 250 um: the result goes to its file",
-                where=f"stage '{self.name}'",
-                received=", ".join(given.bands),
-                remedy="Put it first in `[bands]`.",
-            )
-        return frames
-
     def _map(self, name: str, frame: Frame, grid: Grid, *, pixel: float = COARSE) -> BandMap:
         """Return a band in mJy a beam on the common grid, or on one of other pixels (arcsec)."""
         where = f"{frame.frame_id}, stage '{self.name}'"
         own = Grid.from_frame(frame)
-        scale = own.pixel_scale
-        if scale is None:
-            raise StageError("the WCS has no celestial axes", where=where)
-        psf = frame.psf or Psf.gaussian(fwhm_pixels=FWHM[name] / scale)
+        scale = map_scale(frame)
+        psf = frame.psf or Psf.gaussian(fwhm_pixels=BEAMS[name] / scale)
         for told, limits, what in (
             (psf.fwhm_pixels * scale, (1 - _LIKE, 1 + _LIKE), "beam"),
             (scale, (0, _WIDEST), "pixel"),
         ):
-            if not limits[0] <= told / FWHM[name] <= limits[1]:
+            if not limits[0] <= told / BEAMS[name] <= limits[1]:
                 raise StageError(
-                    f"the {what} is not that of a map at {name} um, with its beam of {FWHM[name]} "
+                    f"the {what} is not that of a map at {name} um, with its beam of {BEAMS[name]} "
                     "arcsec",
                     where=where,
                     received=f"{told:.2f} arcsec",
@@ -314,7 +287,13 @@ class SpireSuperResolver(SuperResolver):
         return np.where(usable, told, measured)
 
 
-def _name_of(told: str) -> str | None:
-    """Return the band that a name means."""
-    plain = "".join(letter for letter in told.lower() if letter.isalnum())
-    return next((name for name, others in _NAMES.items() if plain in (name, *others)), None)
+def _light_ratio(image: NDArray[np.float32], first: BandMap) -> float:
+    """Return light of the result over that at 250 um, as if all galaxies had one colour."""
+    areas = (TARGET_FWHM_ARCSEC / FINE) ** 2, (BEAMS["250"] / COARSE) ** 2
+    after, before = (
+        float(np.sum(values - np.median(values), dtype=np.float64)) / area
+        for values, area in zip(
+            (image[np.isfinite(image)], first.data[first.known]), areas, strict=True
+        )
+    )
+    return after * COLORS["250"] / before if before > 0 else float("nan")

@@ -15,17 +15,12 @@ from astroclean.core.psf.beam import (
     flux_unit_per_beam,
 )
 from astroclean.core.psf.joint_deconvolution import joint_richardson_lucy
+from astroclean.core.psf.spire import bands_of, map_scale
 from astroclean.core.stage.kinds.superres import SuperResolver
 from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Upsampling
-from astroclean_classical.joint.bands import (
-    BANDS,
-    Color,
-    bands_of,
-    checked_scale,
-    prepared_band,
-)
+from astroclean_classical.joint.bands import Color, prepared_band
 from astroclean_classical.joint.drawing import beam_of, drawn, support_of
 from astroclean_classical.joint.peaks import (
     catalogue,
@@ -46,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JointRichardsonLucy", "JointRichardsonLucyOptions"]
 
+_BANDS = ("250", "350", "500")
 PER_COARSE = 3
 """Pixels of the result along one of those that the sky is estimated on."""
 _Positive = Annotated[float, Field(gt=0, le=100)]
@@ -98,7 +94,7 @@ class JointRichardsonLucy(SuperResolver):
 
     def check_header(self, frame: Frame) -> None:
         """Raise where unit or pixels are none that the method takes."""
-        scale = checked_scale(frame)
+        scale = map_scale(frame)
         if frame.psf is not None:
             flux_unit_per_beam(frame.unit, frame.psf, scale)
 
@@ -128,9 +124,9 @@ class JointRichardsonLucy(SuperResolver):
         UnitError
             The unit is not understood.
         """
-        options, frames = self.options, bands_of(given)
+        options, frames = self.options, bands_of(given, _BANDS, where=f"stage '{self.name}'")
         first = next(iter(frames.values()))
-        scale = checked_scale(first)
+        scale = map_scale(first)
         fine = Grid.from_frame(first).finer(max(round(scale / options.pixel), 1))
         coarse = fine.with_step(PER_COARSE)
         bands = {
@@ -175,5 +171,5 @@ class JointRichardsonLucy(SuperResolver):
         return catalogue(data, places, flux, noise=noise, error=flux_errors(flux, noise, bands))
 
     def _color(self, band: str) -> Color:
-        index = list(BANDS).index(band)
+        index = _BANDS.index(band)
         return Color(self.options.colors[index], self.options.color_scatter[index])

@@ -9,10 +9,11 @@ import numpy as np
 
 from astroclean.core.psf.beam import MJY_PER_BEAM, TARGET_FWHM_ARCSEC
 from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.spire import BEAMS
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.results import Upsampling
 from astroclean.errors import AstrocleanWarning
-from astroclean_spire_sr.bands import FINE, FWHM
+from astroclean_spire_sr.bands import FINE
 from astroclean_spire_sr.planes import COLORS
 from astroclean_spire_sr.talk.peaks import peak_catalogue
 from astroclean_spire_sr.talk.restore import talk_sky
@@ -87,7 +88,7 @@ def talk_upsampling(
 def _flux_ratio(image: NDArray[np.float32], band: BandMap) -> float:
     """Return the light of a result over what the input makes one expect."""
     # Sums of values a beam are fluxes once they are divided by the beam's pixels.
-    expected = float(np.sum(band.data[band.known], dtype=np.float64)) / FWHM["250"] ** 2
+    expected = float(np.sum(band.data[band.known], dtype=np.float64)) / BEAMS["250"] ** 2
     expected /= COLORS["250"]
     found = float(np.nansum(image, dtype=np.float64)) / TARGET_FWHM_ARCSEC**2
     return found / expected if expected else float("nan")
