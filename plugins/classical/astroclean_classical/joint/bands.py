@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.frame import Frame
 
-__all__ = ["BANDS", "Color", "band_image", "bands_of", "checked_scale"]
+__all__ = ["BANDS", "Band", "Color", "bands_of", "checked_scale", "prepared_band"]
 
 BANDS: Mapping[str, float] = {"250": 18.1, "350": 24.9, "500": 36.6}
 """Band of SPIRE in micrometers to the FWHM of its beam in arcsec, as in the simulator."""
@@ -117,7 +117,20 @@ class Color:
     """Standard deviation from galaxy to galaxy, over the mean."""
 
 
-def band_image(frame: Frame, grid: Grid, *, color: Color, background: float) -> BandImage:
+@dataclass(frozen=True, eq=False)
+class Band:
+    """A band on the common grid."""
+
+    image: BandImage
+    """Its weights hold the scatter of colors."""
+    noise_weights: NDArray[np.float32]
+    """Of noise alone."""
+    noise: float
+    """Median standard deviation of a pixel of the band's own map, mJy/beam."""
+    color: Color
+
+
+def prepared_band(frame: Frame, grid: Grid, *, color: Color, background: float) -> Band:
     """Return a band on the common grid.
 
     Parameters
@@ -133,7 +146,7 @@ def band_image(frame: Frame, grid: Grid, *, color: Color, background: float) -> 
 
     Returns
     -------
-    BandImage
+    Band
         The beam is that of the center, as it lies on the pixels of its own band.
 
     Raises
@@ -155,10 +168,12 @@ def band_image(frame: Frame, grid: Grid, *, color: Color, background: float) -> 
     noise, _ = resampled(factor * frame.noise(), ~bad, own=own, grid=grid, order=1)
     if not known.any():
         raise StageError("does not lie on the first band", where=frame.frame_id)
-    noise = np.maximum(noise, _LEAST_NOISE * np.median(noise[known]))
-    weights = np.where(known, (step / np.where(noise > 0, noise, 1)) ** 2, 0)
-    weights = scattered_weights(values, weights, scatter=color.scatter, shared=step**-2)
-    return BandImage(values, weights, _beam(frame, step), color.mean)
+    usual = float(np.median(noise[known]))
+    noise = np.where(known, np.maximum(noise, _LEAST_NOISE * usual), 1)
+    weights = np.where(known & (noise > 0), (step / np.where(noise > 0, noise, 1)) ** 2, 0)
+    scattered = scattered_weights(values, weights, scatter=color.scatter, shared=step**-2)
+    image = BandImage(values, scattered, _beam(frame, step), color.mean)
+    return Band(image, weights.astype(np.float32), usual, color)
 
 
 def _background(
