@@ -86,4 +86,4 @@ def _ratios(image: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray
     highest = maximum_filter(np.nan_to_num(image), near)
     row, column = (np.rint(peaks[name]).astype(int) for name in ("y", "x"))
     ratio: NDArray[np.floating] = highest[row, column] / flux
-    return ratio[flux >= _BRIGHT]
+    return np.asarray(ratio[flux >= _BRIGHT])
