@@ -3,9 +3,9 @@
     python benchmarks/superres_pictures.py DATA docs/how_to/figures
 
 ``DATA`` is the folder of real exposures. ``superres_field.png``: a part of a simulated field at
-250, 350 and 500 um; the truth at 450 um, `spire-sr`, `joint-richardson-lucy`. ``superres_ngc5584.png``:
-the map at 250 um, the result, and its support; the galaxy in the same, and WISE at 12 um. Prints
-what is known of the real map: light in apertures at 250 um, before, and after under its beam.
+250, 350 and 500 um; the truth at 450 um, `spire-sr`, `joint-richardson-lucy`.
+``superres_ngc5584.png``: the map at 250 um, the result, and its support; the galaxy in the same,
+and WISE at 12 um. Prints what is known of the real map: light in circles, before and after.
 """
 
 from __future__ import annotations

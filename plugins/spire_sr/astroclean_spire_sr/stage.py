@@ -13,6 +13,7 @@ from astroclean.core.image.grid import Grid
 from astroclean.core.psf.beam import MJY_PER_BEAM, TARGET_FWHM_ARCSEC, flux_unit_per_beam
 from astroclean.core.psf.psf import Psf
 from astroclean.core.psf.spire import BEAMS, bands_of, map_scale
+from astroclean.core.psf.stamp import FWHM_PER_SIGMA
 from astroclean.core.sources.catalogs import sources_of_table
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.superres import SuperResolver
@@ -140,8 +141,8 @@ class SpireSuperResolver(SuperResolver):
             the variant ``talk``: see `astroclean_spire_sr.talk.upsampling`. Of the default:
             ``uncertainty``; ``support``: share of the square of a pixel's value that is not its
             error's; ``sources``: see `astroclean_spire_sr.catalogue.COLUMNS`. Metrics ``sources``,
-            ``noise 250`` (mJy a beam) and ``light ratio``: light of the result, in the colour of a
-            mean galaxy, over that at 250 um, both above their medians.
+            ``noise 250`` (mJy a beam) and ``light ratio``: light of the result, seen by the beam of
+            250 um and in the colour of a mean galaxy, over that of the map.
 
         Raises
         ------
@@ -210,7 +211,7 @@ class SpireSuperResolver(SuperResolver):
         square = np.where(seen, found.image, 0) ** 2
         table, metrics = self._table(first, found, maps, fine)
         metrics["noise 250"] = float(np.median(maps["250"].noise[maps["250"].known]))
-        metrics["light ratio"] = _light_ratio(image, maps["250"])
+        metrics["light ratio"] = _light_ratio(found.image, maps["250"])
         return Upsampling(
             image,
             Psf.gaussian(fwhm_pixels=TARGET_FWHM_ARCSEC / FINE),
@@ -287,13 +288,21 @@ class SpireSuperResolver(SuperResolver):
         return np.where(usable, told, measured)
 
 
-def _light_ratio(image: NDArray[np.float32], first: BandMap) -> float:
-    """Return light of the result over that at 250 um, as if all galaxies had one colour."""
-    areas = (TARGET_FWHM_ARCSEC / FINE) ** 2, (BEAMS["250"] / COARSE) ** 2
-    after, before = (
-        float(np.sum(values - np.median(values), dtype=np.float64)) / area
-        for values, area in zip(
-            (image[np.isfinite(image)], first.data[first.known]), areas, strict=True
-        )
+def _light_ratio(found: NDArray[np.float32], first: BandMap) -> float:
+    """Return by how much the result, seen by the beam of 250 um, shines as that map does.
+
+    The slope of the one on the other, as if all galaxies had one colour; what noise adds to the
+    squares of the map is taken off.
+    """
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy
+
+    ny, nx = first.data.shape
+    coarse = found.reshape(ny, PER_COARSE, nx, PER_COARSE).mean(axis=(1, 3), dtype=np.float64)
+    wider = np.sqrt(BEAMS["250"] ** 2 - TARGET_FWHM_ARCSEC**2) / COARSE
+    seen = gaussian_filter(coarse, wider / FWHM_PER_SIGMA, mode="nearest")
+    seen *= COLORS["250"] * (BEAMS["250"] / TARGET_FWHM_ARCSEC) ** 2
+    light, map_ = (
+        values[first.known] - np.mean(values[first.known]) for values in (seen, first.data)
     )
-    return after * COLORS["250"] / before if before > 0 else float("nan")
+    square = float(np.sum(map_.astype(np.float64) ** 2 - first.noise[first.known] ** 2))
+    return float(np.sum(light * map_)) / square if square > 0 else float("nan")
