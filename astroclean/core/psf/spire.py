@@ -100,7 +100,7 @@ def _band_of_frame(frame: Frame, known: Collection[str], where: str) -> str:
     told = frame.detector.filter
     if frame.psf is None:
         band = band_name(str(told or ""))
-        if band in known:
+        if band is not None and band in known:
             return band
         received = f"filter {told!r}, no PSF"
     else:

@@ -137,4 +137,5 @@ def zero_point(
         ),
         indexing="ij",
     )
-    return map_coordinates(medians, places, order=1, mode="nearest").astype(np.float32)
+    level = map_coordinates(medians, places, order=1, mode="nearest")
+    return np.asarray(level, dtype=np.float32)

@@ -36,7 +36,7 @@ _LEAST_NOISE = 0.1
 
 def compressed(values: NDArray[np.floating], scale: float) -> NDArray[np.float32]:
     """Return values over a scale, in the logarithm where they are large."""
-    return np.arcsinh(values / np.float32(scale)).astype(np.float32)
+    return np.asarray(np.arcsinh(values / np.float32(scale)), dtype=np.float32)
 
 
 def first_guess(maps: Mapping[str, BandMap]) -> NDArray[np.float32]:

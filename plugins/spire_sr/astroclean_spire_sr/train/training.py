@@ -107,7 +107,8 @@ class SpireTraining(StreamTraining):
         rng = np.random.default_rng((self._recipe.seed, number))
         parts: dict[str, list[NDArray[Any]]] = {}
         for sample in self._stream.draw(number, rng.random(self._recipe.batch)):
-            place = tuple(int(v) for v in rng.integers(0, SIDE - self._recipe.window + 1, 2))
+            y, x = rng.integers(0, SIDE - self._recipe.window + 1, 2)
+            place = int(y), int(x)
             one = _windowed(sample, place, self._recipe.window, turn=int(rng.integers(8)))
             for name, values in one.items():
                 parts.setdefault(name, []).append(values)
