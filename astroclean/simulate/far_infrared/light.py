@@ -102,7 +102,8 @@ class Light:
     """Fluxes of one band on a periodic grid, between whose pixels sources may lie.
 
     A source is spread over 4 x 4 pixels by a cubic spline, whose blur is taken away again in
-    Fourier space: what a beam of four pixels or more then shows is exact.
+    Fourier space: what a beam of four pixels or more then shows is exact to two parts in a
+    thousand of its peak, and its sum to rounding.
 
     Parameters
     ----------
