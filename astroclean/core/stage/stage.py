@@ -233,19 +233,13 @@ class Stage(ABC):
         for band in frames:
             self._require(frames[band])
             scope_of(self, frames[band])
-        answers = self._answers(frames)
-        return {
-            band: self._finished(frames[band], self._applied(frames[band], answers[band]))
-            if band in answers
-            else StageResult(frames[band], outcome=Outcome.NO_WORK)
-            for band in frames
-        }
+        results = {band: StageResult(frames[band], outcome=Outcome.NO_WORK) for band in frames}
+        for band, answer in self._answers(frames).items():
+            results[band] = self._finished(frames[band], self._applied(frames[band], answer))
+        return results
 
     def _answers(self, frames: FrameSet) -> dict[str, Any]:
-        """Call the hook with a set, and check that it answers for each band.
-
-        A kind whose hook answers for some bands alone returns those.
-        """
+        """Call the hook with a set, and check that it answers for each band."""
         where = ", ".join(frames.bands)
         answers = self._called(frames.read_only(), where)
         if not isinstance(answers, dict) or set(answers) != set(frames.bands):

@@ -38,9 +38,9 @@ UNCERTAINTY, PSF, FINE_PSF = "_UNCERT", "_PSF", "_PSF_FINE"
 OF_PLANE = "ACPL"
 """Card, with the number of an image of a PSF: the plane of a cube that has it."""
 _OF_BEAM = {
-    "BMAJ": "[deg] FWHM of the beam of BUNIT, along its longer axis",
-    "BMIN": "[deg] FWHM of the beam of BUNIT, along its shorter axis",
-    "BPA": "[deg] position angle of the beam",
+    "BMAJ": "[deg] FWHM of the beam, longer axis",
+    "BMIN": "[deg] FWHM of the beam, shorter axis",
+    "BPA": "[deg] its position angle",
 }
 SIDES = "ACNY", "ACNX"
 """Cards of the size of such an image."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 NAMES = {
     "badpix": "mask",
     "interpolate": "remove",
+    "joint-richardson-lucy": "superres",
     "lacosmic": "mask",
     "matched-filter": "superres",
     "parametric": "deconvolve",

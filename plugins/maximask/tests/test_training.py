@@ -10,6 +10,7 @@ from astroclean_maximask.classes import CONTAMINANTS, EXTRA_CLASSES
 from astroclean_maximask.track.conditions import CONDITIONS, condition_of
 from astroclean_maximask.track.samples import TrackSampleMaker
 from astroclean_maximask.train.samples import SampleMaker, labels_of
+from astroclean_maximask.train.training import MaxiMaskRecipe, _loss_weights
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,3 +122,11 @@ def test_a_class_that_no_sample_has_outweighs_none() -> None:
 
     weights = class_weights(np.array([1e-3, 2e-2, 0.0, 1e-5]), power=0.75)
     assert weights[2] == weights[1] == weights.min()
+
+
+def test_fine_tuning_asks_nothing_of_layers_that_were_not_shipped() -> None:
+    usual = (1.0, 0.2, 0.2, 0.2)
+    assert _loss_weights(usual, MaxiMaskRecipe()) == usual
+    assert _loss_weights(usual, MaxiMaskRecipe(start="astroclean")) == (1.0, 0.0, 0.0, 0.0)
+    told = MaxiMaskRecipe(start="astroclean", coarse_weight=0.2)
+    assert _loss_weights(usual, told) == usual

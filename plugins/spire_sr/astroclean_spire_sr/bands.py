@@ -10,21 +10,17 @@ import numpy as np
 from astroclean.core.image.resampling import resampled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from astroclean.core.image.grid import Grid
 
-__all__ = ["COARSE", "FINE", "FWHM", "PER_COARSE", "BandMap", "coarse_grid", "on_grid"]
+__all__ = ["COARSE", "FINE", "PER_COARSE", "BandMap", "coarse_grid", "on_grid"]
 
 FINE = 1.0
 """Arcsec, pixels of the answer."""
 PER_COARSE = 3
 """Pixels of the answer along one of the grid that the network sees."""
 COARSE = FINE * PER_COARSE
-FWHM: Mapping[str, float] = {"250": 18.1, "350": 24.9, "500": 36.6, "24": 5.9}
-"""Arcsec, of the beams for which the networks were trained."""
 _BOX = 576.0
 """Arcsec, sides of the boxes whose medians are the zero points: those of a training sample."""
 _LEAST_KNOWN = 0.2
@@ -67,6 +63,7 @@ def on_grid(
     *,
     own: Grid,
     grid: Grid,
+    pixel: float = COARSE,
 ) -> BandMap:
     """Return a band on the common grid.
 
@@ -81,11 +78,13 @@ def on_grid(
         Standard deviation of each pixel.
     own, grid : Grid
         Pixels of the band, and those that are wanted, with WCS.
+    pixel : float
+        Side of the latter, arcsec.
     """
     known = np.isfinite(data) & np.isfinite(noise)
     image, inside = resampled(data, known, own=own, grid=grid)
     sigma, _ = resampled(noise, known, own=own, grid=grid, order=1)
-    image = np.where(inside, image - zero_point(image, inside), 0)
+    image = np.where(inside, image - zero_point(image, inside, pixel=pixel), 0)
     return BandMap(
         image.astype(np.float32),
         np.where(inside, sigma, np.inf).astype(np.float32),
@@ -93,7 +92,9 @@ def on_grid(
     )
 
 
-def zero_point(image: NDArray[np.floating], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+def zero_point(
+    image: NDArray[np.floating], known: NDArray[np.bool_], *, pixel: float = COARSE
+) -> NDArray[np.float32]:
     """Return what the median sky is at each pixel.
 
     Map makers leave any zero point, and cirrus lies beneath the galaxies. The median, in boxes of
@@ -105,6 +106,8 @@ def zero_point(image: NDArray[np.floating], known: NDArray[np.bool_]) -> NDArray
         On the common grid.
     known : (ny, nx) bool
         Where it counts.
+    pixel : float
+        Side of a pixel of the grid, arcsec.
 
     Returns
     -------
@@ -115,7 +118,7 @@ def zero_point(image: NDArray[np.floating], known: NDArray[np.bool_]) -> NDArray
 
     if not known.any():
         return np.zeros(image.shape, dtype=np.float32)
-    counts = [max(round(side * COARSE / _BOX), 1) for side in image.shape]
+    counts = [max(round(side * pixel / _BOX), 1) for side in image.shape]
     rows, columns = (
         np.linspace(0, side, count + 1).astype(int)
         for side, count in zip(image.shape, counts, strict=True)
@@ -134,4 +137,5 @@ def zero_point(image: NDArray[np.floating], known: NDArray[np.bool_]) -> NDArray
         ),
         indexing="ij",
     )
-    return map_coordinates(medians, places, order=1, mode="nearest").astype(np.float32)
+    level = map_coordinates(medians, places, order=1, mode="nearest")
+    return np.asarray(level, dtype=np.float32)

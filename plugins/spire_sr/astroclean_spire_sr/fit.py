@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.psf.spire import BEAMS
 from astroclean.core.psf.stamp import FWHM_PER_SIGMA
-from astroclean_spire_sr.bands import COARSE, FWHM
+from astroclean_spire_sr.bands import COARSE
 from astroclean_spire_sr.planes import COLORS
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class _Fit:
 
     def __init__(self, maps: Mapping[str, BandMap], places: Values) -> None:
         self.names = [name for name in _FAR if name in maps and maps[name].known.any()]
-        self._bands = [_seen(maps[name], places, FWHM[name]) for name in self.names]
+        self._bands = [_seen(maps[name], places, BEAMS[name]) for name in self.names]
         chosen = [_FAR.index(name) for name in self.names]
         self._colors = np.array([COLORS[name] for name in self.names])
         scatter = COLOR_COVARIANCE[np.ix_(chosen, chosen)]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.psf.joint_deconvolution import BandImage, beam_convolved, joint_richardson_lucy
-from astroclean_spire_sr.bands import COARSE, FWHM
+from astroclean.core.psf.spire import BEAMS
+from astroclean_spire_sr.bands import COARSE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,7 @@ _LEAST_NOISE = 0.1
 
 def compressed(values: NDArray[np.floating], scale: float) -> NDArray[np.float32]:
     """Return values over a scale, in the logarithm where they are large."""
-    return np.arcsinh(values / np.float32(scale)).astype(np.float32)
+    return np.asarray(np.arcsinh(values / np.float32(scale)), dtype=np.float32)
 
 
 def first_guess(maps: Mapping[str, BandMap]) -> NDArray[np.float32]:
@@ -57,7 +58,7 @@ def first_guess(maps: Mapping[str, BandMap]) -> NDArray[np.float32]:
             one = maps[name]
             sigma = np.maximum(one.noise, _LEAST_NOISE * _NOISE[name])
             weights = np.where(one.known, (COARSE / one.pixel / sigma) ** 2, 0)
-            images.append(BandImage(one.data, weights, FWHM[name] / COARSE, color))
+            images.append(BandImage(one.data, weights, BEAMS[name] / COARSE, color))
     sky = joint_richardson_lucy(images, iterations=_ITERATIONS)
     return beam_convolved(sky.flux, GUESS_FWHM / COARSE)
 

@@ -83,7 +83,7 @@ def predict(planes: NDArray[np.float32], engine: Engine) -> Prediction:
     in_threads(work, _BLOCKS.blocks((shape[0], shape[1]), whole), engine.parallel)
     log_error, logit, dx, dy, log_flux, log_flux_error = maps
     return Prediction(
-        SCALE * np.exp(np.minimum(image, LARGEST)),
+        np.float32(SCALE) * np.exp(np.minimum(image, np.float32(LARGEST))),
         np.exp(np.clip(log_error, *_LOG_ERRORS)),
         1 / (1 + np.exp(-np.clip(logit, -30, 30))),
         dx,

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from astroclean.core.image.frame import Frame
-from astroclean.core.image.frameset import FrameSet
 from astroclean.core.image.grid import Grid
 from astroclean.core.psf.beam import MJY_PER_BEAM, TARGET_FWHM_ARCSEC, flux_unit_per_beam
 from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.spire import BEAMS, bands_of, map_scale
+from astroclean.core.psf.stamp import FWHM_PER_SIGMA
 from astroclean.core.sources.catalogs import sources_of_table
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.superres import SuperResolver
 from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.resources import TableResource  # noqa: TC001 - read by pydantic
 from astroclean.core.stage.results import Upsampling
-from astroclean.errors import AstrocleanWarning, StageError
+from astroclean.errors import AstrocleanWarning, ConfigurationError, StageError
 from astroclean.inference.cards.beside import beside
 from astroclean.inference.cards.card import named_card
 from astroclean.inference.stage_network import EngineOptions, StageNetwork
 from astroclean_spire_sr.bands import (
+    COARSE,
     FINE,
-    FWHM,
     PER_COARSE,
     BandMap,
     coarse_grid,
@@ -35,27 +36,26 @@ from astroclean_spire_sr.calibration import Calibration
 from astroclean_spire_sr.catalogue import catalogue_of, forced_catalogue
 from astroclean_spire_sr.detect import detections_of
 from astroclean_spire_sr.noise import map_noise
-from astroclean_spire_sr.planes import first_guess, planes_of
+from astroclean_spire_sr.planes import BANDS, COLORS, first_guess, planes_of
 from astroclean_spire_sr.predict import predict
+from astroclean_spire_sr.talk.upsampling import talk_upsampling
+from astroclean_spire_sr.talk.weights import NAME as TALK_NAME
+from astroclean_spire_sr.talk.weights import block_side, talk_card
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from astroclean.core.image.frameset import FrameSet
+    from astroclean.core.image.layer import LayerSpec
     from astroclean.core.stage.needs import Identity
     from astroclean_spire_sr.predict import Prediction
 
 __all__ = ["SpireOptions", "SpireSuperResolver"]
 
 _CARDS = Path(__file__).parent / "cards"
-_NAMES = {
-    "250": ("psw", "spire250", "250um"),
-    "350": ("pmw", "spire350", "350um"),
-    "500": ("plw", "spire500", "500um"),
-    "24": ("mips24", "24um", "mips1"),
-}
-"""Other names of bands, in small letters without blanks and signs."""
+_FIRST = ("250",)
 _LIKE = 0.12
 """By how much the FWHM of a beam may differ from that of the training's."""
 _WIDEST = 0.45
@@ -65,8 +65,12 @@ _WIDEST = 0.45
 class SpireOptions(EngineOptions):
     """Settings of :class:`SpireSuperResolver`."""
 
+    variant: Literal["default", "talk"] = "default"
+    """``default``: all bands, with errors and support. ``talk``: the network of the talk
+    (Lauritsen et al. 2021), from 250 um alone; it tells no errors and no support, and its catalogue
+    is that of peaks above 2 mJy a beam. ``astroclean train spire-sr-talk`` makes its weights."""
     weights: str = "astroclean"
-    """Weights: ``astroclean``, or the path of a card."""
+    """Weights: ``astroclean``, or the path of a card that a training of the variant left."""
     guess: bool = True
     """Whether the network is shown a joint Richardson-Lucy estimate; without, it takes less than
     half the time."""
@@ -89,13 +93,30 @@ class SpireSuperResolver(SuperResolver):
         self, options: SpireOptions | None = None, *, identity: Identity | None = None
     ) -> None:
         super().__init__(options, identity=identity)
-        card = named_card(_CARDS, "spire-sr", self.options.weights)
+        is_talk = self.options.variant == "talk"
+        if is_talk and self.options.positions is not None:
+            raise ConfigurationError(
+                "positions: the variant 'talk' measures no fluxes at given places"
+            )
+        weights = self.options.weights
+        card = talk_card(_CARDS, weights) if is_talk else named_card(_CARDS, "spire-sr", weights)
         self._network = StageNetwork(card, self.options)
+        if not is_talk and self._network.card.name == TALK_NAME:
+            raise ConfigurationError(
+                f"weights: those of {TALK_NAME} are of the variant 'talk'; set variant = \"talk\""
+            )
+        # Pixels along a block of the variant `talk`; None: the default.
+        self._talk_side = block_side(self._network.card) if is_talk else None
         self.calibration, self._digest = beside(card, Calibration)
 
     def needs(self) -> Needs:
         """Return the WCS, and the PSF where it is told; each band has pixels of its own."""
         return Needs(frozenset({"wcs"}), wishes=frozenset({"psf"}), aligned=False)
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return the map and its support; the variant `talk` tells no support."""
+        found = super().layers()
+        return found if self._talk_side is None else found[:1]
 
     def fingerprint(self) -> dict[str, str]:
         """Return weights, engine, precision and calibration."""
@@ -116,11 +137,12 @@ class SpireSuperResolver(SuperResolver):
         Returns
         -------
         Upsampling
-            mJy a beam of 7.9 arcsec on pixels of 1 arcsec, NaN where 250 um was not observed.
+            mJy a beam of 7.9 arcsec on pixels of 1 arcsec, NaN where 250 um was not observed. Of
+            the variant ``talk``: see `astroclean_spire_sr.talk.upsampling`. Of the default:
             ``uncertainty``; ``support``: share of the square of a pixel's value that is not its
             error's; ``sources``: see `astroclean_spire_sr.catalogue.COLUMNS`. Metrics ``sources``,
-            ``noise 250`` (mJy a beam) and ``flux ratio``: light in the result over that of 250 um
-            above its zero point, through the colours of a mean galaxy.
+            ``noise 250`` (mJy a beam) and ``light ratio``: light of the result, seen by the beam of
+            250 um and in the colour of a mean galaxy, over that of the map.
 
         Raises
         ------
@@ -130,23 +152,54 @@ class SpireSuperResolver(SuperResolver):
         Warns
         -----
         AstrocleanWarning
-            No noise is told.
+            No noise is told. Of the variant ``talk`` also: there are other bands, or values are
+            beyond those that it can see or tell.
         """
         frames = self._by_band(frame)
         first = frames["250"]
         grid = coarse_grid(Grid.from_frame(first))
+        if self._talk_side is not None:
+            return self._of_talk(frames, grid.with_step(1 / PER_COARSE), self._talk_side)
         maps = {name: self._map(name, one, grid) for name, one in frames.items()}
-        known = maps["250"].known
-        if not known.any():
+        self._check_known(first, maps["250"])
+        guess = first_guess(maps) if self.options.guess else None
+        found = predict(planes_of(maps, guess), self._network.engine)
+        fine = grid.with_step(1 / PER_COARSE)
+        return self._answer(first, found, maps, fine)
+
+    def _by_band(self, given: Frame | FrameSet) -> dict[str, Frame]:
+        where = f"stage '{self.name}'"
+        frames = bands_of(given, _FIRST if isinstance(given, Frame) else BANDS, where=where)
+        if next(iter(frames)) not in _FIRST:
+            raise StageError(
+                "the first band must be that at 250 um: the result goes to its file",
+                where=where,
+                received=", ".join(frames),
+                remedy="Put it first in `[bands]`.",
+            )
+        return frames
+
+    def _of_talk(self, frames: Mapping[str, Frame], fine: Grid, side: int) -> Upsampling:
+        """Return what the network of the talk makes of the map at 250 um."""
+        first = frames["250"]
+        band = self._map("250", first, fine, pixel=FINE)
+        self._check_known(first, band)
+        where = f"{first.frame_id}, stage '{self.name}'"
+        if len(frames) > 1:
+            warnings.warn(
+                f"{where}: the variant 'talk' uses 250 um alone; other bands change nothing",
+                AstrocleanWarning,
+                stacklevel=3,
+            )
+        return talk_upsampling(band, fine, self._network.engine, side=side, where=where)
+
+    def _check_known(self, first: Frame, band: BandMap) -> None:
+        if not band.known.any():
             raise StageError(
                 "no pixel at 250 um is known",
                 where=f"{first.frame_id}, stage '{self.name}'",
                 remedy="Are all pixels flagged, or NaN?",
             )
-        guess = first_guess(maps) if self.options.guess else None
-        found = predict(planes_of(maps, guess), self._network.engine)
-        fine = grid.with_step(1 / PER_COARSE)
-        return self._answer(first, found, maps, fine)
 
     def _answer(
         self, first: Frame, found: Prediction, maps: Mapping[str, BandMap], fine: Grid
@@ -158,6 +211,7 @@ class SpireSuperResolver(SuperResolver):
         square = np.where(seen, found.image, 0) ** 2
         table, metrics = self._table(first, found, maps, fine)
         metrics["noise 250"] = float(np.median(maps["250"].noise[maps["250"].known]))
+        metrics["light ratio"] = _light_ratio(found.image, maps["250"])
         return Upsampling(
             image,
             Psf.gaussian(fwhm_pixels=TARGET_FWHM_ARCSEC / FINE),
@@ -192,53 +246,19 @@ class SpireSuperResolver(SuperResolver):
         table["id"] = np.asarray(given.table["id"])
         return table, {"sources": float(len(table)), "positions outside": float(outside)}
 
-    def _by_band(self, given: Any) -> dict[str, Frame]:
-        """Return the frames under the names that the network knows, 250 um first."""
-        if isinstance(given, Frame):
-            if given.psf is None and _name_of(given.detector.filter or "") != "250":
-                raise StageError(
-                    "nothing tells that this is a map at 250 um",
-                    where=f"{given.frame_id}, stage '{self.name}'",
-                    received=f"filter {given.detector.filter!r}, no PSF",
-                    remedy='Give its beam: `[psf] fwhm = "18.1 arcsec"`.',
-                )
-            return {"250": given}
-        assert isinstance(given, FrameSet)
-        frames: dict[str, Frame] = {}
-        for told in given:
-            name = _name_of(told)
-            if name is None or name in frames:
-                raise StageError(
-                    f"band '{told}' is none of 250, 350, 500 and 24 um, or is there twice",
-                    where=f"{given[told].frame_id}, stage '{self.name}'",
-                    received=", ".join(given.bands),
-                    remedy="Name the bands 250, 350, 500 and 24 in `[bands]`.",
-                )
-            frames[name] = given[told]
-        if next(iter(frames)) != "250":
-            raise StageError(
-                "the first band must be that at 250 um: the result goes to its file",
-                where=f"stage '{self.name}'",
-                received=", ".join(given.bands),
-                remedy="Put it first in `[bands]`.",
-            )
-        return frames
-
-    def _map(self, name: str, frame: Frame, grid: Grid) -> BandMap:
-        """Return a band in mJy a beam on the common grid."""
+    def _map(self, name: str, frame: Frame, grid: Grid, *, pixel: float = COARSE) -> BandMap:
+        """Return a band in mJy a beam on the common grid, or on one of other pixels (arcsec)."""
         where = f"{frame.frame_id}, stage '{self.name}'"
         own = Grid.from_frame(frame)
-        scale = own.pixel_scale
-        if scale is None:
-            raise StageError("the WCS has no celestial axes", where=where)
-        psf = frame.psf or Psf.gaussian(fwhm_pixels=FWHM[name] / scale)
+        scale = map_scale(frame)
+        psf = frame.psf or Psf.gaussian(fwhm_pixels=BEAMS[name] / scale)
         for told, limits, what in (
             (psf.fwhm_pixels * scale, (1 - _LIKE, 1 + _LIKE), "beam"),
             (scale, (0, _WIDEST), "pixel"),
         ):
-            if not limits[0] <= told / FWHM[name] <= limits[1]:
+            if not limits[0] <= told / BEAMS[name] <= limits[1]:
                 raise StageError(
-                    f"the {what} is not that of a map at {name} um, with its beam of {FWHM[name]} "
+                    f"the {what} is not that of a map at {name} um, with its beam of {BEAMS[name]} "
                     "arcsec",
                     where=where,
                     received=f"{told:.2f} arcsec",
@@ -247,7 +267,8 @@ class SpireSuperResolver(SuperResolver):
         factor = flux_unit_per_beam(frame.unit, psf, scale)
         usable = np.isfinite(frame.data) & ~frame.mask
         data = np.where(usable, frame.data * np.float32(factor), np.nan)
-        return on_grid(data, self._noise(frame, data, factor, where), own=own, grid=grid)
+        noise = self._noise(frame, data, factor, where)
+        return on_grid(data, noise, own=own, grid=grid, pixel=pixel)
 
     def _noise(
         self, frame: Frame, data: NDArray[np.floating], factor: float, where: str
@@ -267,7 +288,21 @@ class SpireSuperResolver(SuperResolver):
         return np.where(usable, told, measured)
 
 
-def _name_of(told: str) -> str | None:
-    """Return the band that a name means."""
-    plain = "".join(letter for letter in told.lower() if letter.isalnum())
-    return next((name for name, others in _NAMES.items() if plain in (name, *others)), None)
+def _light_ratio(found: NDArray[np.float32], first: BandMap) -> float:
+    """Return by how much the result, seen by the beam of 250 um, shines as that map does.
+
+    The slope of the one on the other, as if all galaxies had one colour; what noise adds to the
+    squares of the map is taken off.
+    """
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy
+
+    ny, nx = first.data.shape
+    coarse = found.reshape(ny, PER_COARSE, nx, PER_COARSE).mean(axis=(1, 3), dtype=np.float64)
+    wider = np.sqrt(BEAMS["250"] ** 2 - TARGET_FWHM_ARCSEC**2) / COARSE
+    seen = gaussian_filter(coarse, wider / FWHM_PER_SIGMA, mode="nearest")
+    seen *= COLORS["250"] * (BEAMS["250"] / TARGET_FWHM_ARCSEC) ** 2
+    light, map_ = (
+        values[first.known] - np.mean(values[first.known]) for values in (seen, first.data)
+    )
+    square = float(np.sum(map_.astype(np.float64) ** 2 - first.noise[first.known] ** 2))
+    return float(np.sum(light * map_)) / square if square > 0 else float("nan")

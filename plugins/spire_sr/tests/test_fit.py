@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astroclean_spire_sr.bands import COARSE, FWHM, BandMap
+from astroclean_spire_sr.bands import COARSE, BandMap
 from astroclean_spire_sr.fit import joint_fluxes
 from astroclean_spire_sr.planes import COLORS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from astroclean.core.psf.spire import BEAMS
 
 SHAPE = (120, 130)
 
@@ -25,7 +27,7 @@ def maps_with(
     rng = np.random.default_rng(seed)
     maps = {}
     for name, color in COLORS.items():
-        sigma = FWHM[name] / COARSE / 2.354820045
+        sigma = BEAMS[name] / COARSE / 2.354820045
         image = np.full(SHAPE, level)
         for px, py, flux in places:
             image += color * flux * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * sigma**2))

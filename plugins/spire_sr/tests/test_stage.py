@@ -168,7 +168,7 @@ def test_without_errors_the_noise_is_measured_and_told(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"psf": Psf.gaussian(fwhm_pixels=6.1)}, "the beam is not that of a map at 250 um"),
+        ({"psf": Psf.gaussian(fwhm_pixels=6.1)}, "nothing tells that this is a map at 250 um"),
         ({"data": np.full(SHAPE, np.nan, np.float32)}, "no pixel at 250 um"),
     ],
 )
@@ -179,9 +179,21 @@ def test_what_is_no_map_at_250_um_is_refused(
         run(scene.frames["250"].replace(**change))
 
 
-def test_bands_that_nobody_knows_are_refused(scene: Scene) -> None:
-    with pytest.raises(StageError, match="none of 250"):
+def test_a_beam_of_another_band_is_refused(scene: Scene) -> None:
+    frame = scene.frames["350"].replace(psf=Psf.gaussian(fwhm_pixels=4.4))
+    with pytest.raises(StageError, match="the beam is not that of a map at 350 um"):
+        run(scene.frames.replace(**{"350": frame}))
+
+
+def test_light_is_that_of_the_map(resolved: StageResult) -> None:
+    assert 0.6 < resolved.metrics["light ratio"] < 1.6
+
+
+def test_bands_that_nobody_knows_are_told_and_wrong_ones_refused(scene: Scene) -> None:
+    with pytest.warns(AstrocleanWarning, match="bands 850 are not used"):
         run(FrameSet({"250": scene.frames["250"], "850": scene.frames["500"]}))
+    with pytest.raises(StageError, match="two maps at 250 um"):
+        run(FrameSet({"250": scene.frames["250"], "PSW": scene.frames["250"]}))
     with pytest.raises(StageError, match="first band must be"):
         SpireSuperResolver().run_set(
             FrameSet({"350": scene.frames["350"], "250": scene.frames["250"]})

@@ -2,110 +2,30 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astroclean.core.image.frameset import FrameSet
 from astroclean.core.image.grid import Grid
 from astroclean.core.image.resampling import resampled
 from astroclean.core.psf.beam import flux_unit_per_beam
 from astroclean.core.psf.joint_deconvolution import BandImage, scattered_weights
+from astroclean.core.psf.spire import map_scale
 from astroclean.core.psf.stamp import FINER
-from astroclean.errors import AstrocleanWarning, StageError
+from astroclean.errors import StageError
 from astroclean_classical.restore.restoration import unusable_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from astroclean.core.image.frame import Frame
 
-__all__ = ["BANDS", "Color", "band_image", "bands_of", "checked_scale"]
+__all__ = ["Band", "Color", "prepared_band"]
 
-BANDS: Mapping[str, float] = {"250": 18.1, "350": 24.9, "500": 36.6}
-"""Band of SPIRE in micrometers to the FWHM of its beam in arcsec, as in the simulator."""
-_WIDTHS = (0.75, 1.25)
-"""Width of a beam over the one above, within which a frame alone is taken to be of that band."""
-_SQUARE = 0.01
 _LEAST_NOISE = 0.1
 """Of the median: no pixel counts as much as a hundred others do."""
 _LEAST_BOX = 8
-
-
-def bands_of(given: Frame | FrameSet) -> dict[str, Frame]:
-    """Return the frames by band, those alone that the method has colors for, the first first.
-
-    Parameters
-    ----------
-    given : Frame or FrameSet
-        A frame alone is taken to be of the band whose beam it has.
-
-    Raises
-    ------
-    StageError
-        The first band is none of them, or the beam of a frame alone is that of none.
-
-    Warns
-    -----
-    AstrocleanWarning
-        Of other bands.
-    """
-    if not isinstance(given, FrameSet):
-        return {_band_by_beam(given): given}
-    first, *others = given
-    if first not in BANDS:
-        raise StageError(
-            f"the first band must be one of {', '.join(BANDS)}, in micrometers",
-            received=first,
-            remedy="Name the bands so in `[bands]`, and the one of the narrowest beam first.",
-        )
-    unused = [band for band in others if band not in BANDS]
-    if unused:
-        text = f"{given[first].frame_id}: bands {', '.join(unused)} are not used"
-        warnings.warn(text, AstrocleanWarning, stacklevel=2)
-    return {band: given[band] for band in given if band in BANDS}
-
-
-def _band_by_beam(frame: Frame) -> str:
-    assert frame.psf is not None  # needed, hence checked by the base class
-    fwhm = frame.psf.fwhm_pixels * checked_scale(frame)
-    # A width between two bands is that of neither.
-    near = {band: fwhm / width for band, width in BANDS.items()}
-    band = min(near, key=lambda name: abs(np.log(near[name])))
-    if not _WIDTHS[0] <= near[band] <= _WIDTHS[1]:
-        raise StageError(
-            "the beam is that of no band that the method has a color for",
-            where=frame.frame_id,
-            received=f"FWHM {fwhm:.1f} arcsec",
-            remedy="It knows 250, 350 and 500 um of SPIRE. Give `[psf]` with the beam.",
-        )
-    return band
-
-
-def checked_scale(frame: Frame) -> float:
-    """Return the side of a pixel in arcsec, or raise StageError where it has none."""
-    from astropy.wcs.utils import proj_plane_pixel_scales  # noqa: PLC0415 - heavy
-
-    scale = Grid.from_frame(frame).pixel_scale
-    if scale is None:
-        raise StageError(
-            "the WCS of a map must be celestial",
-            where=frame.frame_id,
-            remedy="Bands are brought together by their places on the sky.",
-        )
-    sides = proj_plane_pixel_scales(frame.wcs.celestial)
-    if abs(sides[0] / sides[1] - 1) > _SQUARE:
-        raise StageError(
-            "pixels must be square",
-            where=frame.frame_id,
-            received=f"{sides[0] * 3600:.3f} x {sides[1] * 3600:.3f} arcsec",
-            remedy="Resample the map first.",
-        )
-    return scale
 
 
 @dataclass(frozen=True)
@@ -117,7 +37,20 @@ class Color:
     """Standard deviation from galaxy to galaxy, over the mean."""
 
 
-def band_image(frame: Frame, grid: Grid, *, color: Color, background: float) -> BandImage:
+@dataclass(frozen=True, eq=False)
+class Band:
+    """A band on the common grid."""
+
+    image: BandImage
+    """Its weights hold the scatter of colors."""
+    noise_weights: NDArray[np.float32]
+    """Of noise alone."""
+    noise: float
+    """Median standard deviation of a pixel of the band's own map, mJy/beam."""
+    color: Color
+
+
+def prepared_band(frame: Frame, grid: Grid, *, color: Color, background: float) -> Band:
     """Return a band on the common grid.
 
     Parameters
@@ -133,7 +66,7 @@ def band_image(frame: Frame, grid: Grid, *, color: Color, background: float) -> 
 
     Returns
     -------
-    BandImage
+    Band
         The beam is that of the center, as it lies on the pixels of its own band.
 
     Raises
@@ -144,7 +77,7 @@ def band_image(frame: Frame, grid: Grid, *, color: Color, background: float) -> 
         The unit is not understood.
     """
     assert frame.psf is not None  # needed, hence checked by the base class
-    own, scale = Grid.from_frame(frame), checked_scale(frame)
+    own, scale = Grid.from_frame(frame), map_scale(frame)
     bad = unusable_pixels(frame, "joint-richardson-lucy")
     factor = flux_unit_per_beam(frame.unit, frame.psf, scale)
     data = np.where(bad, 0, frame.data).astype(np.float64)
@@ -155,10 +88,12 @@ def band_image(frame: Frame, grid: Grid, *, color: Color, background: float) -> 
     noise, _ = resampled(factor * frame.noise(), ~bad, own=own, grid=grid, order=1)
     if not known.any():
         raise StageError("does not lie on the first band", where=frame.frame_id)
-    noise = np.maximum(noise, _LEAST_NOISE * np.median(noise[known]))
-    weights = np.where(known, (step / np.where(noise > 0, noise, 1)) ** 2, 0)
-    weights = scattered_weights(values, weights, scatter=color.scatter, shared=step**-2)
-    return BandImage(values, weights, _beam(frame, step), color.mean)
+    usual = float(np.median(noise[known]))
+    noise = np.where(known, np.maximum(noise, _LEAST_NOISE * usual), 1)
+    weights = np.where(known & (noise > 0), (step / np.where(noise > 0, noise, 1)) ** 2, 0)
+    scattered = scattered_weights(values, weights, scatter=color.scatter, shared=step**-2)
+    image = BandImage(values, scattered, _beam(frame, step), color.mean)
+    return Band(image, weights.astype(np.float32), usual, color)
 
 
 def _background(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.psf.psf import Psf
 from astroclean.core.psf.stamp import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
@@ -15,7 +16,17 @@ if TYPE_CHECKING:
 
     from astroclean.core.psf.joint_deconvolution import BandImage
 
-__all__ = ["drawn", "support_of"]
+__all__ = ["beam_of", "drawn", "support_of"]
+
+_REACH = 2.0
+"""Of a beam, in FWHM: a Gaussian is 1e-5 of its peak there."""
+
+
+def beam_of(fwhm: float) -> Psf:
+    """Return the Gaussian beam that `drawn` draws with, by values at the middles of pixels."""
+    places = np.arange(-int(np.ceil(_REACH * fwhm)), int(np.ceil(_REACH * fwhm)) + 1)
+    line = np.exp(-0.5 * (places * FWHM_PER_SIGMA / fwhm) ** 2)
+    return Psf(np.outer(line, line), computed=True)
 
 
 def drawn(

@@ -15,21 +15,33 @@ from astroclean.core.psf.beam import (
     flux_unit_per_beam,
 )
 from astroclean.core.psf.joint_deconvolution import joint_richardson_lucy
-from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.spire import bands_of, map_scale
 from astroclean.core.stage.kinds.superres import SuperResolver
 from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Upsampling
-from astroclean_classical.joint.bands import BANDS, Color, band_image, bands_of, checked_scale
-from astroclean_classical.joint.drawing import drawn, support_of
-from astroclean_classical.joint.peaks import catalogue, flux_errors, source_width, sources_in
+from astroclean_classical.joint.bands import Color, prepared_band
+from astroclean_classical.joint.drawing import beam_of, drawn, support_of
+from astroclean_classical.joint.peaks import (
+    catalogue,
+    flux_errors,
+    noise_at,
+    source_width,
+    sources_in,
+)
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from astroclean.core.image.frame import Frame
     from astroclean.core.image.frameset import FrameSet
+    from astroclean.core.psf.joint_deconvolution import JointSky
+    from astroclean.core.sources.sources import Sources
+    from astroclean_classical.joint.bands import Band
 
 __all__ = ["JointRichardsonLucy", "JointRichardsonLucyOptions"]
 
+_BANDS = ("250", "350", "500")
 PER_COARSE = 3
 """Pixels of the result along one of those that the sky is estimated on."""
 _Positive = Annotated[float, Field(gt=0, le=100)]
@@ -58,6 +70,8 @@ class JointRichardsonLucyOptions(StageOptions):
     measured and taken off; 0: a level alone."""
     flux_limit: Annotated[float, Field(gt=0, le=1e6)] = 3.0
     """Least flux of a source of the catalogue, in mJy."""
+    nsigma: Annotated[float, Field(ge=1, le=1000)] = 5.0
+    """Least flux over that of the noise, in standard deviations; blends do not count as noise."""
 
 
 class JointRichardsonLucy(SuperResolver):
@@ -80,11 +94,11 @@ class JointRichardsonLucy(SuperResolver):
 
     def check_header(self, frame: Frame) -> None:
         """Raise where unit or pixels are none that the method takes."""
-        scale = checked_scale(frame)
+        scale = map_scale(frame)
         if frame.psf is not None:
             flux_unit_per_beam(frame.unit, frame.psf, scale)
 
-    def upsample(self, given: Frame | FrameSet) -> Upsampling:  # type: ignore[override]
+    def upsample(self, given: Frame | FrameSet) -> Upsampling:
         """Return the sky at 450 um.
 
         Parameters
@@ -110,47 +124,52 @@ class JointRichardsonLucy(SuperResolver):
         UnitError
             The unit is not understood.
         """
-        options, frames = self.options, bands_of(given)
+        options, frames = self.options, bands_of(given, _BANDS, where=f"stage '{self.name}'")
         first = next(iter(frames.values()))
-        scale = checked_scale(first)
+        scale = map_scale(first)
         fine = Grid.from_frame(first).finer(max(round(scale / options.pixel), 1))
         coarse = fine.with_step(PER_COARSE)
-        images = {
-            band: band_image(frame, coarse, color=self._color(band), background=options.background)
+        bands = {
+            band: prepared_band(
+                frame, coarse, color=self._color(band), background=options.background
+            )
             for band, frame in frames.items()
         }
-        sky = joint_richardson_lucy(list(images.values()), iterations=options.iterations)
-        fwhm = options.fwhm / float(fine.pixel_scale or 1)
+        images = [band.image for band in bands.values()]
+        sky = joint_richardson_lucy(images, iterations=options.iterations)
+        pixel = float(fine.pixel_scale or 1)
+        fwhm = options.fwhm / pixel
         data = drawn(sky.flux, fwhm, shape=fine.shape, spacing=PER_COARSE)
         seen = fine.seen_by(np.isfinite(first.data))
-        places, flux = sources_in(
-            np.where(seen, data, 0),
-            sky.flux,
-            radius=fwhm,
-            spacing=PER_COARSE,
-            limit=options.flux_limit,
-        )
-        scatters = [self._color(band).scatter for band in images]
-        errors = flux_errors(flux, list(images.values()), scatters)
-        sources = catalogue(data, places, flux, errors)
+        sources = self._sources(np.where(seen, data, 0), sky, list(bands.values()), radius=fwhm)
+        width = source_width(data, sources)
         metrics = {
             "sources": float(len(sources)),
-            "bands": float(len(images)),
-            **{f"offset {band}": value for band, value in zip(images, sky.offsets, strict=True)},
+            "bands": float(len(bands)),
+            **{f"offset {band}": value for band, value in zip(bands, sky.offsets, strict=True)},
+            **({} if width is None else {"source fwhm": width * pixel}),
         }
-        width = source_width(data, sources)
-        if width is not None:
-            metrics["source fwhm"] = width * float(fine.pixel_scale or 1)
         return Upsampling(
             np.where(seen, data, np.nan).astype(np.float32),
-            Psf.gaussian(fwhm_pixels=fwhm),
+            beam_of(fwhm),
             grid=fine,
-            support=support_of(list(images.values()), shape=fine.shape, spacing=PER_COARSE),
+            support=support_of(images, shape=fine.shape, spacing=PER_COARSE),
             sources=sources.with_sky(fine.wcs),
             metrics=metrics,
             unit=MJY_PER_BEAM,
         )
 
+    def _sources(
+        self, data: NDArray[np.float32], sky: JointSky, bands: list[Band], *, radius: float
+    ) -> Sources:
+        """Return the catalogue of a map."""
+        limit = self.options.flux_limit
+        places, flux = sources_in(data, sky.flux, radius=radius, spacing=PER_COARSE, limit=limit)
+        noise = noise_at(places, bands, spacing=PER_COARSE)
+        bright = flux >= self.options.nsigma * noise
+        places, flux, noise = places[bright], flux[bright], noise[bright]
+        return catalogue(data, places, flux, noise=noise, error=flux_errors(flux, noise, bands))
+
     def _color(self, band: str) -> Color:
-        index = list(BANDS).index(band)
+        index = _BANDS.index(band)
         return Color(self.options.colors[index], self.options.color_scatter[index])

@@ -59,6 +59,10 @@ class MaxiMaskRecipe(KerasRecipe):
     the weights of the compact one."""
     weighting: float = Field(default=0.75, ge=0, le=1)
     """Power of a class's rarity in its weight: 1 is the paper's equation 15."""
+    coarse_weight: float | None = Field(default=None, ge=0)
+    """Of the loss of each answer at 1/2, 1/4 and 1/8 of the resolution. None: 0.2; 0 where the
+    training begins with weights, for shipped ones lack the layers of these answers, and what
+    untrained layers ask for would undo what the others know."""
     first: int = Field(default=64, ge=1)
     """Exposures before the first step."""
     fresh: float = Field(default=0.4, ge=0)
@@ -106,7 +110,8 @@ class MaxiMaskTraining(StreamTraining):
         model = built(self._network.build, recipe)
         if start is not None:
             begin_with(model, start)
-        losses = [pooled_cross_entropy] * len(self._network.weights)
+        self._loss_weights = _loss_weights(self._network.weights, recipe)
+        losses = [pooled_cross_entropy] * len(self._loss_weights)
         data = gather(recipe.data, folder)
         learned, held_out = makers(data, seed=recipe.seed, share=recipe.frames_share)
         kept = fixed_samples(
@@ -120,7 +125,7 @@ class MaxiMaskTraining(StreamTraining):
         fractions = labels.reshape(-1, count).mean(axis=0, dtype=np.float64)
         self._weights = class_weights(fractions, power=recipe.weighting)
         stream = stream_of(learned, folder / f"samples{data.suffix}", recipe)
-        trained = TrainedModel(model, losses, recipe, weights=self._network.weights)
+        trained = TrainedModel(model, losses, recipe, weights=self._loss_weights)
         super().__init__(trained, stream)
 
     def _labels(self, planes: NDArray[np.uint32]) -> NDArray[np.float32]:
@@ -135,8 +140,8 @@ class MaxiMaskTraining(StreamTraining):
         labels = self._labels(planes)
         weights = weight_map(labels, self._weights, doubtful(planes))[..., np.newaxis]
         target = np.concatenate([labels, weights], axis=-1)
-        losses = self._trained.learn(number, pixels, [target] * len(self._network.weights))
-        return {"loss": losses[0], "main": losses[-len(self._network.weights)]}
+        losses = self._trained.learn(number, pixels, [target] * len(self._loss_weights))
+        return {"loss": losses[0], "main": losses[-len(self._loss_weights)]}
 
     def _batch(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
         rng = np.random.default_rng((self._recipe.seed, number))
@@ -165,6 +170,14 @@ class MaxiMaskTraining(StreamTraining):
                 workers=self._recipe.workers,
             )
         return self._network.export(self._trained.average, samples, folder)
+
+
+def _loss_weights(usual: tuple[float, ...], recipe: MaxiMaskRecipe) -> tuple[float, ...]:
+    """Return the weights of the losses, that at full resolution first."""
+    coarse = recipe.coarse_weight
+    if coarse is None and recipe.start is not None:
+        coarse = 0.0
+    return usual if coarse is None else (usual[0], *[coarse] * (len(usual) - 1))
 
 
 def _scores(counts: Mapping[str, ScoreCounts]) -> dict[str, float]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from astroclean.training.trainer import Recipe
 
-__all__ = ["SpireRecipe", "SpireTrainer", "SpireTraining"]
+__all__ = ["SpireRecipe", "SpireTrainer", "SpireTraining", "oriented"]
 
 _PER = 3
 
@@ -107,7 +107,8 @@ class SpireTraining(StreamTraining):
         rng = np.random.default_rng((self._recipe.seed, number))
         parts: dict[str, list[NDArray[Any]]] = {}
         for sample in self._stream.draw(number, rng.random(self._recipe.batch)):
-            place = tuple(int(v) for v in rng.integers(0, SIDE - self._recipe.window + 1, 2))
+            y, x = rng.integers(0, SIDE - self._recipe.window + 1, 2)
+            place = int(y), int(x)
             one = _windowed(sample, place, self._recipe.window, turn=int(rng.integers(8)))
             for name, values in one.items():
                 parts.setdefault(name, []).append(values)
@@ -154,11 +155,12 @@ def _windowed(
         rows[:, 0] = last - rows[:, 0]
     if turn & 4:
         rows[:, :2] = rows[:, 1::-1]
-    turned = {name: _turned(image, turn) for name, image in targets.items()}
+    turned = {name: oriented(image, turn) for name, image in targets.items()}
     return {**turned, "targets": source_targets(rows, (side, side))}
 
 
-def _turned(image: NDArray[Any], turn: int) -> NDArray[Any]:
+def oriented(image: NDArray[Any], turn: int) -> NDArray[Any]:
+    """Return an image (..., n, n) in one of eight orientations."""
     image = image[..., ::-1] if turn & 1 else image
     image = image[..., ::-1, :] if turn & 2 else image
     return np.swapaxes(image, -1, -2) if turn & 4 else image
