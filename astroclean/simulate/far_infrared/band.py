@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import astropy.units as u
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 from astropy.wcs import WCS
+from pydantic import Field
 
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.detector import DETECTOR_KEYWORDS
@@ -17,7 +19,8 @@ from astroclean.core.psf.psf import Psf
 from astroclean.core.stage.options import Options
 from astroclean.simulate.band_grids import make_wcs
 from astroclean.simulate.draws import Range, Share, log_uniform, power_law_field, uniform
-from astroclean.simulate.far_infrared.light import Beam
+from astroclean.simulate.far_infrared.light import AnyBeam, Beam
+from astroclean.simulate.far_infrared.measured_beam import read_beam
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,8 +77,16 @@ class MapRange(Options):
     wider: Range = (1.0, 1.0)
     """FWHM of the true beam over what is told."""
     ellipticity: Range = (0.0, 0.0)
+    """Of the true beam, ``(a - b) / (a + b)``; not of one that a file shows."""
     wings: Range = (0.0, 0.0)
-    """Share of the light of the true beam in a Gaussian three times as wide."""
+    """Share of the light of the true beam in a Gaussian three times as wide; not of one that a
+    file shows."""
+    beam_files: dict[Annotated[str, Field(pattern="^(250|350|500|24)$")], Path] = Field(
+        default_factory=dict
+    )
+    """Band to a FITS file with its beam, measured or of an optical model; others are Gaussians."""
+    beam_told: Literal["file", "gaussian"] = "file"
+    """PSF of the frame of a band with such a file: that beam, or the usual Gaussian."""
     cirrus: Range = (0.0, 0.0)
     """Standard deviation of cirrus at 250 um, mJy a beam."""
     uncovered: Share = 0.0
@@ -87,7 +98,9 @@ class BandSky:
     """The true beam of a band, and its errors."""
 
     name: str
-    beam: Beam
+    beam: AnyBeam
+    told: AnyBeam
+    """What the frame has for its PSF."""
     gain: float
     shift: tuple[float, float]
     """(x, y), arcsec."""
@@ -102,14 +115,11 @@ class BandSky:
         usual, first = INSTRUMENTS[name], name == "250"
         angle, shift = uniform(rng, (0, 2 * np.pi)), uniform(rng, limits.shift)
         ratio = log_uniform(rng, limits.noise_ratio)
+        beam, told = _beams(rng, name, limits)
         return cls(
             name,
-            Beam(
-                usual.fwhm * uniform(rng, limits.wider),
-                ellipticity=uniform(rng, limits.ellipticity),
-                angle=uniform(rng, (0, np.pi)),
-                wings=uniform(rng, limits.wings),
-            ),
+            beam,
+            told,
             uniform(rng, limits.gain),
             # Positions of the truth are those of the first band.
             (0.0, 0.0) if first else (shift * np.cos(angle), shift * np.sin(angle)),
@@ -118,6 +128,23 @@ class BandSky:
             log_uniform(rng, limits.uneven),
             uniform(rng, limits.correlated),
         )
+
+
+def _beams(rng: np.random.Generator, name: str, limits: MapRange) -> tuple[AnyBeam, AnyBeam]:
+    """Return the true beam of a band, and the one that is told."""
+    usual, wider = Beam(INSTRUMENTS[name].fwhm), uniform(rng, limits.wider)
+    gaussian = Beam(
+        usual.fwhm * wider,
+        ellipticity=uniform(rng, limits.ellipticity),
+        angle=uniform(rng, (0, np.pi)),
+        wings=uniform(rng, limits.wings),
+    )
+    # A field draws the same with a file as without.
+    file = limits.beam_files.get(name)
+    if file is None:
+        return gaussian, usual
+    measured = read_beam(file, name)
+    return measured.stretched(wider), measured if limits.beam_told == "file" else usual
 
 
 def observed(
@@ -150,7 +177,7 @@ def observed(
     -------
     Frame
         In mJy a beam with its mean taken off; NaN and NO_DATA where it was not observed. PSF and
-        uncertainty are what is told: the usual beam, the noise without its errors.
+        uncertainty are what is told: the beam and the noise without their errors.
     """
     from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
 
@@ -179,7 +206,7 @@ def observed(
         uncertainty=StdDevUncertainty(noise.astype(np.float32)),
         wcs=wcs,
         meta=header,
-        psf=Psf(Beam(instrument.fwhm).stamp(step), computed=True),
+        psf=Psf(band.told.stamp(step), computed=True),
         frame_id=name,
     )
     return frame if inside.all() else frame.add_planes(~inside, MaskPlane.NO_DATA)
@@ -197,6 +224,6 @@ def cirrus(rng: np.random.Generator, shape: tuple[int, int], level: float) -> Va
     # It has no structure below a beam that counts: made on coarse pixels.
     from scipy.ndimage import zoom  # noqa: PLC0415 - optional extra
 
-    coarse = tuple(side // 12 + 2 for side in shape)
+    coarse = shape[0] // 12 + 2, shape[1] // 12 + 2
     field = zoom(power_law_field(rng, coarse, index=_CLOUDS), 12, order=3)
     return np.asarray(level * field[: shape[0], : shape[1]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -13,9 +13,29 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-__all__ = ["Beam", "Light"]
+__all__ = ["AnyBeam", "Beam", "Light"]
 
 _REACH = (-1, 0, 1, 2)
+
+
+class AnyBeam(Protocol):
+    """What sees the light of a sky: a `Beam`, or one that was measured."""
+
+    def transfer(self, u: Values, v: Values, pixel: float) -> NDArray[Any]:
+        """Return its Fourier transform (m, n), float64 or complex128, at frequencies.
+
+        Parameters
+        ----------
+        u, v : (1, n), (m, 1) float64
+            Along x and y, cycles a pixel.
+        pixel : float
+            Side of a pixel, arcsec.
+        """
+        ...
+
+    def stamp(self, pixel: float) -> Values:
+        """Return its image (side, side) on pixels of some arcsec, of peak 1."""
+        ...
 
 
 class Beam:
@@ -82,7 +102,8 @@ class Light:
     """Fluxes of one band on a periodic grid, between whose pixels sources may lie.
 
     A source is spread over 4 x 4 pixels by a cubic spline, whose blur is taken away again in
-    Fourier space: what a beam of four pixels or more then shows is exact.
+    Fourier space: what a beam of four pixels or more then shows is exact to two parts in a
+    thousand of its peak, and its sum to rounding.
 
     Parameters
     ----------
@@ -108,7 +129,8 @@ class Light:
                 places = (row + dy) % ny * nx + (column + dx) % nx
                 image += np.bincount(places, flux * along[j] * across[i], minlength=ny * nx)
         self._shape, self._pixel = shape, pixel
-        self._u, self._v = np.fft.rfftfreq(nx)[np.newaxis, :], np.fft.fftfreq(ny)[:, np.newaxis]
+        self._u: Values = np.asarray(np.fft.rfftfreq(nx), dtype=np.float64)[np.newaxis, :]
+        self._v: Values = np.asarray(np.fft.fftfreq(ny), dtype=np.float64)[:, np.newaxis]
         self._spectrum = rfft2(image.reshape(shape)) / (_spline(self._u) * _spline(self._v))
 
     def add(self, image: Values) -> None:
@@ -117,7 +139,7 @@ class Light:
 
         self._spectrum += rfft2(image)
 
-    def seen(self, beam: Beam) -> Values:
+    def seen(self, beam: AnyBeam) -> Values:
         """Return the image (ny, nx) that a beam makes, in the unit of the fluxes per beam."""
         from scipy.fft import irfft2  # noqa: PLC0415 - optional extra
 

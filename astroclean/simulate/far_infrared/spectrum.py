@@ -105,7 +105,7 @@ def band_fluxes(
     t, b = temperature[:, np.newaxis], beta[:, np.newaxis]
     spectrum = _shape(_GRID, t, b)
     # L = integral of L_nu dnu = integral of nu L_nu dln(lambda)
-    total = np.trapezoid(spectrum * _C / _GRID, np.log(_GRID), axis=1)
+    total = np.asarray(np.trapezoid(spectrum * _C / _GRID, np.log(_GRID), axis=1))
     rest = np.asarray(wavelengths) / (1 + z[:, np.newaxis])
     per_hertz = _shape(rest, t, b) / total[:, np.newaxis]
     area = 4 * np.pi * (luminosity_distance(z) * _MPC) ** 2
