@@ -103,9 +103,9 @@ def galaxy(data: Path, figures: Path) -> None:
     center = np.unravel_index(np.nanargmax(gaussian_filter(np.nan_to_num(image), 20)), image.shape)
     part = tuple(slice(int(c) - SIDE // 2, int(c) + SIDE // 2) for c in center)
     panels = [
-        gray(whole[::step, ::step], level - 2 * noise, level + 15 * noise),
-        gray(image[::step, ::step], 0, 12),
-        np.clip(support[::step, ::step], 0, 1),
+        gray(whole[::step, ::step][:SIDE, :SIDE], level - 2 * noise, level + 15 * noise),
+        gray(image[::step, ::step][:SIDE, :SIDE], 0, 12),
+        np.clip(support[::step, ::step][:SIDE, :SIDE], 0, 1),
         gray(whole[part], level - 2 * noise, float(np.nanmax(whole[part]))),
         gray(image[part], 0, float(np.nanmax(image[part]))),
         gray(wise(data, grid)[part], 0, 1),
