@@ -56,6 +56,8 @@ _FACTOR = round(INSTRUMENTS["250"].pixel / _FINE)
 
 
 def _split(told: Any) -> Any:
+    # A band alone, on a command line, is a number.
+    told = str(told) if isinstance(told, int) else told
     return [name.strip() for name in told.split(",")] if isinstance(told, str) else told
 
 
