@@ -92,14 +92,16 @@ def test_bright_galaxies_are_found_at_their_places(scene: Scene, resolved: Stage
     assert sources is not None
     assert set(COLUMNS) <= set(sources.table.colnames)
     true = scene.sources.table
-    bright = true[np.asarray(true["flux"].value) > 9]
+    every = np.asarray(true["flux"].value)
+    true_x, true_y = ((np.asarray(true[n], dtype=float) + 0.5) * 6 - 0.5 for n in ("x", "y"))
     x, y = (np.asarray(sources.table[name], dtype=float) for name in ("x", "y"))
-    for row in bright:
-        px, py = ((float(row[name]) + 0.5) * 6 - 0.5 for name in ("x", "y"))
-        near = np.hypot(x - px, y - py)
+    for index in np.flatnonzero(every > 9):
+        near = np.hypot(x - true_x[index], y - true_y[index])
         assert near.min() < 6
-        ratio = float((sources.table["flux"][near.argmin()] / row["flux"]).value)
-        assert 0.4 < ratio < 2.0
+        measured = float(sources.table["flux"][near.argmin()].value)
+        # What lies in half a beam of 250 um with it may have been taken for one galaxy.
+        around = np.hypot(true_x - true_x[index], true_y - true_y[index]) < 12
+        assert 0.4 * every[index] < measured < 1.5 * every[around].sum()
     flux, error = sources.table["flux"].value, sources.table["flux_err"].value
     assert (np.diff(flux) <= 0).all()
     assert (error > 0).all()
