@@ -9,6 +9,7 @@ import numpy as np
 
 from astroclean.core.psf.spire import BEAMS
 from astroclean.core.psf.stamp import FWHM_PER_SIGMA
+from astroclean.errors import PluginError
 from astroclean_spire_sr.bands import COARSE
 from astroclean_spire_sr.planes import COLORS
 
@@ -32,6 +33,8 @@ COLOR_COVARIANCE = np.array(
 galaxies of 3 to 15 mJy, and an error of 4 % of each band's calibration."""
 _REACH = 2.5
 """FWHM of a beam up to which two sources see each other."""
+_ACCURACY, _MOST = 1e-7, 2000
+"""Of the right side that a fit may leave; steps until it must be so."""
 _ROUNDS = 3
 """Fits, each with the colours' scatter in units of the fluxes of the one before."""
 _CONFUSION = 3.0
@@ -215,28 +218,48 @@ class _Fit:
 
     def _fluxes(self, inverse: Values, mean: Values) -> Values:
         """Return fluxes (n, bands) under a prior of some inverse covariance and mean."""
-        from scipy.sparse import block_array, diags_array  # noqa: PLC0415 - heavy
-        from scipy.sparse.linalg import splu  # noqa: PLC0415 - heavy
+        from scipy.sparse.linalg import LinearOperator, cg  # noqa: PLC0415 - heavy
 
         count, bands = mean.shape
-        levels = np.zeros((bands, count, bands))
+        levels = np.stack([band.level for band in self._bands], axis=1)
+        weights = np.array([band.weight for band in self._bands])
+        alone = inverse.copy()
         for index, band in enumerate(self._bands):
-            levels[index, :, index] = band.level
-        rows = [
+            alone[:, index, index] += band.collected
+        alone = np.linalg.inv(alone)
+
+        def applied(vector: Values) -> Values:
+            fluxes, level = vector[: count * bands].reshape(count, bands), vector[count * bands :]
+            result = np.einsum("nij,nj->ni", inverse, fluxes) + levels * level
+            for index, band in enumerate(self._bands):
+                result[:, index] += band.overlaps @ fluxes[:, index]
+            return np.concatenate([result.ravel(), weights * level + np.sum(levels * fluxes, 0)])
+
+        def nearly(vector: Values) -> Values:
+            """Return the solution if sources had no neighbours."""
+            fluxes, level = vector[: count * bands].reshape(count, bands), vector[count * bands :]
+            return np.concatenate([np.einsum("nij,nj->ni", alone, fluxes).ravel(), level / weights])
+
+        data = np.stack([band.data for band in self._bands], axis=1)
+        right = np.concatenate(
             [
-                diags_array(inverse[:, i, j]) + (self._bands[i].overlaps if i == j else 0)
-                for j in range(bands)
+                (data + np.einsum("nij,nj->ni", inverse, mean)).ravel(),
+                [band.total for band in self._bands],
             ]
-            + [levels[i]]
-            for i in range(bands)
-        ]
-        weights = diags_array([band.weight for band in self._bands])
-        rows.append([*(levels[i].T for i in range(bands)), weights])
-        shift = np.einsum("nij,nj->in", inverse, mean)
-        right = [band.data + shift[i] for i, band in enumerate(self._bands)]
-        vector = np.concatenate([*right, [band.total for band in self._bands]])
-        answer = splu(block_array(rows, format="csc")).solve(vector)
-        return np.asarray(answer[: bands * count].reshape(bands, count).T)
+        )
+        size = (right.size, right.size)
+        answer, left = cg(
+            LinearOperator(size, matvec=applied, dtype=float),
+            right,
+            rtol=_ACCURACY,
+            maxiter=_MOST,
+            M=LinearOperator(size, matvec=nearly, dtype=float),
+        )
+        if left:
+            raise PluginError(
+                "the joint fit of fluxes does not converge", received=f"{count} sources"
+            )
+        return np.asarray(answer[: count * bands].reshape(count, bands))
 
     def _covariances(self, inverse: Values) -> Values:
         """Return the covariance (n, bands, bands) of the fluxes of each source.
