@@ -38,7 +38,10 @@ _ACCURACY, _MOST = 1e-7, 2000
 _ROUNDS = 3
 """Fits, each with the colours' scatter in units of the fluxes of the one before."""
 _CONFUSION = 3.0
-"""mJy a beam, standard deviation of what galaxies below 3 mJy at 450 um add in each band."""
+"""mJy a beam, standard deviation of what galaxies below 3 mJy at 450 um add in each band: the least
+of what any list leaves."""
+_TRIMMED = 1.16
+"""Standard deviation of a Gaussian over that without a fiftieth of it on either side."""
 _USUAL = 3.0
 """mJy, flux of a source of which nothing is known, with ten times that as its error."""
 _TINY, _LEAST_SEEN = 1e-9, 1e-6
@@ -95,19 +98,47 @@ def joint_fluxes(
     JointFluxes
         NaN where no band sees a source.
     """
-    nothing = np.full(len(x), np.nan)
-    fit = _Fit(maps, np.column_stack([x, y])) if len(x) else None
+    nothing, places = np.full(len(x), np.nan), np.column_stack([x, y])
+    fit = _Fit(maps, places, {}) if len(x) else None
     if fit is None or not fit.names:
         return JointFluxes(nothing, nothing, {}, {})
     prior = _Prior(
         np.full(len(x), _USUAL) if flux is None else flux,
         np.full(len(x), 10 * _USUAL) if flux_error is None else flux_error,
     )
-    scale = prior.flux
+    result = _solved(fit, prior, prior.flux)
+    # A list of bright sources leaves more galaxies to the noise than one of all that are seen.
+    left = {
+        name: _confusion(maps[name], places, np.nan_to_num(fluxes), BEAMS[name])
+        for name, fluxes in result.bands.items()
+    }
+    return _solved(_Fit(maps, places, left), prior, np.nan_to_num(result.flux, nan=_LEAST))
+
+
+def _solved(fit: _Fit, prior: _Prior, scale: Values) -> JointFluxes:
     for _ in range(_ROUNDS):
         result = fit.solved(prior, np.maximum(scale, _LEAST))
         scale = np.nan_to_num(result.flux, nan=_LEAST)
     return result
+
+
+def _confusion(one: BandMap, places: Values, fluxes: Values, fwhm: float) -> float:
+    """Return the standard deviation, mJy a beam, of fluxes by what a list leaves in a map."""
+    sigma = fwhm / FWHM_PER_SIGMA / COARSE
+    model = np.zeros(one.data.shape)
+    row, column = (np.rint(places[:, axis]).astype(int) for axis in (1, 0))
+    inside = (row >= 0) & (column >= 0) & (row < model.shape[0]) & (column < model.shape[1])
+    np.add.at(model, (row[inside], column[inside]), fluxes[inside])
+    left = one.data - _blurred(model, sigma) * 2 * np.pi * sigma**2
+    weight = np.where(one.known, (COARSE / one.pixel / one.noise) ** 2, 0.0)
+    collected = _blurred(weight, sigma / np.sqrt(2)) * np.pi * sigma**2
+    seen = one.known & (collected > _LEAST_SEEN * collected.max())
+    flux = _blurred(weight * left, sigma)[seen] * 2 * np.pi * sigma**2 / collected[seen]
+    # Galaxies make a tail to bright fluxes, which is why this is no median of deviations.
+    low, high = np.quantile(flux, [0.02, 0.98])
+    scatter = float(np.std(flux[(flux > low) & (flux < high)])) * _TRIMMED
+    white = float(np.mean(1 / collected[seen]))
+    return max(float(np.sqrt(max(scatter**2 - white, 0.0))), _CONFUSION)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +162,11 @@ class _Seen:
     """(n, n) sums over pixels of the products of two images, with weights."""
 
 
-def _seen(one: BandMap, places: Values, fwhm: float) -> _Seen:
-    """Return what a band tells of sources at places (n, 2), x and y."""
+def _seen(one: BandMap, places: Values, fwhm: float, confusion: float) -> _Seen:
+    """Return what a band tells of sources at places (n, 2), x and y.
+
+    ``confusion`` is the standard deviation of what is not in the list, mJy a beam.
+    """
     from scipy.ndimage import map_coordinates  # noqa: PLC0415 - heavy
 
     sigma = fwhm / FWHM_PER_SIGMA / COARSE
@@ -140,7 +174,7 @@ def _seen(one: BandMap, places: Values, fwhm: float) -> _Seen:
     weight = np.where(one.known, (COARSE / one.pixel / one.noise) ** 2, 0.0)
     collected = _blurred(weight, sigma / np.sqrt(2)) * square
     # Galaxies that are not in the list are noise, too, which no depth takes away.
-    share = 1 / (1 + collected * _CONFUSION**2)
+    share = 1 / (1 + collected * confusion**2)
     weight, collected = weight * share, collected * share
     at = places.T[::-1]
     data, level, own = (
@@ -181,9 +215,14 @@ def _overlaps(places: Values, collected: Values, sigma: float) -> csc_array:
 class _Fit:
     """Fluxes of all sources in all bands, and a level of each band, are unknown."""
 
-    def __init__(self, maps: Mapping[str, BandMap], places: Values) -> None:
+    def __init__(
+        self, maps: Mapping[str, BandMap], places: Values, confusion: Mapping[str, float]
+    ) -> None:
         self.names = [name for name in _FAR if name in maps and maps[name].known.any()]
-        self._bands = [_seen(maps[name], places, BEAMS[name]) for name in self.names]
+        self._bands = [
+            _seen(maps[name], places, BEAMS[name], confusion.get(name, _CONFUSION))
+            for name in self.names
+        ]
         chosen = [_FAR.index(name) for name in self.names]
         self._colors = np.array([COLORS[name] for name in self.names])
         scatter = COLOR_COVARIANCE[np.ix_(chosen, chosen)]

@@ -13,7 +13,6 @@ from astroclean.core.image.grid import Grid
 from astroclean.core.psf.beam import MJY_PER_BEAM, TARGET_FWHM_ARCSEC, flux_unit_per_beam
 from astroclean.core.psf.psf import Psf
 from astroclean.core.psf.spire import BEAMS, bands_of, map_scale
-from astroclean.core.psf.stamp import FWHM_PER_SIGMA
 from astroclean.core.sources.catalogs import sources_of_table
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.superres import SuperResolver
@@ -36,7 +35,13 @@ from astroclean_spire_sr.calibration import Calibration
 from astroclean_spire_sr.catalogue import catalogue_of, forced_catalogue
 from astroclean_spire_sr.detect import detections_of
 from astroclean_spire_sr.noise import map_noise
-from astroclean_spire_sr.planes import BANDS, COLORS, first_guess, planes_of
+from astroclean_spire_sr.planes import BANDS, first_guess, planes_of
+from astroclean_spire_sr.plausible import (
+    check_maps,
+    light_ratios,
+    tell_of_light,
+    tell_of_noise,
+)
 from astroclean_spire_sr.predict import predict
 from astroclean_spire_sr.talk.upsampling import talk_upsampling
 from astroclean_spire_sr.talk.weights import NAME as TALK_NAME
@@ -141,19 +146,22 @@ class SpireSuperResolver(SuperResolver):
             the variant ``talk``: see `astroclean_spire_sr.talk.upsampling`. Of the default:
             ``uncertainty``; ``support``: share of the square of a pixel's value that is not its
             error's; ``sources``: see `astroclean_spire_sr.catalogue.COLUMNS`. Metrics ``sources``,
-            ``noise 250`` (mJy a beam) and ``light ratio``: light of the result, seen by the beam of
-            250 um and in the colour of a mean galaxy, over that of the map.
+            ``noise 250`` (mJy a beam) and ``light BAND``: light of the result, seen by the beam of
+            a band and in the colour of a mean galaxy, over that of its map.
 
         Raises
         ------
         StageError
-            There is no 250 um, a band is unknown, or beam or pixels are not those of SPIRE.
+            There is no 250 um, or beam, pixels or noise are not those of SPIRE.
 
         Warns
         -----
+        SuspectWarning
+            The result does not shine as the maps do, pixels are brighter than what the network was
+            shown, or errors are not the noise.
         AstrocleanWarning
-            No noise is told. Of the variant ``talk`` also: there are other bands, or values are
-            beyond those that it can see or tell.
+            No noise is told, or a band does not see the field. Of the variant ``talk`` also: there
+            are other bands, or values are beyond those that it can see or tell.
         """
         frames = self._by_band(frame)
         first = frames["250"]
@@ -161,7 +169,8 @@ class SpireSuperResolver(SuperResolver):
         if self._talk_side is not None:
             return self._of_talk(frames, grid.with_step(1 / PER_COARSE), self._talk_side)
         maps = {name: self._map(name, one, grid) for name, one in frames.items()}
-        self._check_known(first, maps["250"])
+        check_maps(maps, f"{first.frame_id}, stage '{self.name}'")
+        maps = {name: one for name, one in maps.items() if one.known.any()}
         guess = first_guess(maps) if self.options.guess else None
         found = predict(planes_of(maps, guess), self._network.engine)
         fine = grid.with_step(1 / PER_COARSE)
@@ -183,8 +192,8 @@ class SpireSuperResolver(SuperResolver):
         """Return what the network of the talk makes of the map at 250 um."""
         first = frames["250"]
         band = self._map("250", first, fine, pixel=FINE)
-        self._check_known(first, band)
         where = f"{first.frame_id}, stage '{self.name}'"
+        check_maps({"250": band}, where)
         if len(frames) > 1:
             warnings.warn(
                 f"{where}: the variant 'talk' uses 250 um alone; other bands change nothing",
@@ -192,14 +201,6 @@ class SpireSuperResolver(SuperResolver):
                 stacklevel=3,
             )
         return talk_upsampling(band, fine, self._network.engine, side=side, where=where)
-
-    def _check_known(self, first: Frame, band: BandMap) -> None:
-        if not band.known.any():
-            raise StageError(
-                "no pixel at 250 um is known",
-                where=f"{first.frame_id}, stage '{self.name}'",
-                remedy="Are all pixels flagged, or NaN?",
-            )
 
     def _answer(
         self, first: Frame, found: Prediction, maps: Mapping[str, BandMap], fine: Grid
@@ -211,7 +212,9 @@ class SpireSuperResolver(SuperResolver):
         square = np.where(seen, found.image, 0) ** 2
         table, metrics = self._table(first, found, maps, fine)
         metrics["noise 250"] = float(np.median(maps["250"].noise[maps["250"].known]))
-        metrics["light ratio"] = _light_ratio(found.image, maps["250"])
+        ratios = light_ratios(found.image, maps)
+        tell_of_light(ratios, f"{first.frame_id}, stage '{self.name}'")
+        metrics |= {f"light {name}": ratio for name, ratio in ratios.items()}
         return Upsampling(
             image,
             Psf.gaussian(fwhm_pixels=TARGET_FWHM_ARCSEC / FINE),
@@ -244,6 +247,9 @@ class SpireSuperResolver(SuperResolver):
         )
         table = forced_catalogue(x, y, maps)
         table["id"] = np.asarray(given.table["id"])
+        if outside:
+            text = f"{where}: {outside} of the positions lie outside the map, and have no row"
+            warnings.warn(text, AstrocleanWarning, stacklevel=4)
         return table, {"sources": float(len(table)), "positions outside": float(outside)}
 
     def _map(self, name: str, frame: Frame, grid: Grid, *, pixel: float = COARSE) -> BandMap:
@@ -285,24 +291,6 @@ class SpireSuperResolver(SuperResolver):
             return np.full(data.shape, measured)
         told = np.asarray(frame.uncertainty.array, dtype=np.float64) * factor
         usable = np.isfinite(told) & (told > 0)
+        if usable.any() and np.isfinite(measured):
+            tell_of_noise(float(np.median(told[usable])), measured, where)
         return np.where(usable, told, measured)
-
-
-def _light_ratio(found: NDArray[np.float32], first: BandMap) -> float:
-    """Return by how much the result, seen by the beam of 250 um, shines as that map does.
-
-    The slope of the one on the other, as if all galaxies had one colour; what noise adds to the
-    squares of the map is taken off.
-    """
-    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy
-
-    ny, nx = first.data.shape
-    coarse = found.reshape(ny, PER_COARSE, nx, PER_COARSE).mean(axis=(1, 3), dtype=np.float64)
-    wider = np.sqrt(BEAMS["250"] ** 2 - TARGET_FWHM_ARCSEC**2) / COARSE
-    seen = gaussian_filter(coarse, wider / FWHM_PER_SIGMA, mode="nearest")
-    seen *= COLORS["250"] * (BEAMS["250"] / TARGET_FWHM_ARCSEC) ** 2
-    light, map_ = (
-        values[first.known] - np.mean(values[first.known]) for values in (seen, first.data)
-    )
-    square = float(np.sum(map_.astype(np.float64) ** 2 - first.noise[first.known] ** 2))
-    return float(np.sum(light * map_)) / square if square > 0 else float("nan")
