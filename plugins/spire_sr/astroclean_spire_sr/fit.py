@@ -40,8 +40,8 @@ _ROUNDS = 3
 _CONFUSION = 3.0
 """mJy a beam, standard deviation of what galaxies below 3 mJy at 450 um add in each band: the least
 of what any list leaves."""
-_TRIMMED = 1.16
-"""Standard deviation of a Gaussian over that without a fiftieth of it on either side."""
+_TRIMMED = 1.02
+"""Standard deviation of a Gaussian over that without .002 of it on either side."""
 _USUAL = 3.0
 """mJy, flux of a source of which nothing is known, with ten times that as its error."""
 _TINY, _LEAST_SEEN = 1e-9, 1e-6
@@ -135,7 +135,7 @@ def _confusion(one: BandMap, places: Values, fluxes: Values, fwhm: float) -> flo
     seen = one.known & (collected > _LEAST_SEEN * collected.max())
     flux = _blurred(weight * left, sigma)[seen] * 2 * np.pi * sigma**2 / collected[seen]
     # Galaxies make a tail to bright fluxes, which is why this is no median of deviations.
-    low, high = np.quantile(flux, [0.02, 0.98])
+    low, high = np.quantile(flux, [0.002, 0.998])
     scatter = float(np.std(flux[(flux > low) & (flux < high)])) * _TRIMMED
     white = float(np.mean(1 / collected[seen]))
     return max(float(np.sqrt(max(scatter**2 - white, 0.0))), _CONFUSION)
