@@ -58,8 +58,8 @@ def bands_of(given: Frame | FrameSet, known: Collection[str], *, where: str) -> 
     Raises
     ------
     StageError
-        The first band is none of those known, a band is there twice, or nothing tells that of a
-        frame alone.
+        The first band is none of those known, a band is there twice, a header names another, or
+        nothing tells that of a frame alone.
 
     Warns
     -----
@@ -78,8 +78,16 @@ def bands_of(given: Frame | FrameSet, known: Collection[str], *, where: str) -> 
             )
         if name is None or name not in known:
             unused.append(told)
-        else:
-            found[name] = given[told]
+            continue
+        header = band_name(str(given[told].detector.filter or ""))
+        if header not in (None, name):
+            raise StageError(
+                f"the map that is given as {name} um says that it is at {header} um",
+                where=f"{given[told].frame_id}, {where}",
+                received=f"filter {given[told].detector.filter!r}",
+                remedy="Look at `[bands]`, or set `instrument.filter`.",
+            )
+        found[name] = given[told]
     first = band_name(given.bands[0])
     if first is None or first not in known:
         raise StageError(

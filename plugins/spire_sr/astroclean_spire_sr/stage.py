@@ -135,9 +135,9 @@ class SpireSuperResolver(SuperResolver):
         frame : Frame or FrameSet
             Bands ``250``, ``350``, ``500``, ``24`` (or ``PSW``, ``PMW``, ``PLW``, ``MIPS24``), or
             the map at 250 um alone. Flux density per beam, pixel or solid angle, with WCS. A band
-            without PSF has the Gaussian beam of its name; a frame alone, whose name nobody tells,
-            must have a PSF, or a header that names its band. Pixels that are not finite were not
-            observed. Not modified.
+            without PSF has the Gaussian beam of its header (BMAJ), or that of its name; a frame
+            alone, whose name nobody tells, must have a PSF, or a header that names its band.
+            Pixels that are not finite were not observed. Not modified.
 
         Returns
         -------
@@ -257,7 +257,9 @@ class SpireSuperResolver(SuperResolver):
         where = f"{frame.frame_id}, stage '{self.name}'"
         own = Grid.from_frame(frame)
         scale = map_scale(frame)
-        psf = frame.psf or Psf.gaussian(fwhm_pixels=BEAMS[name] / scale)
+        stated = frame.meta.get("BMAJ")
+        width = 3600 * float(stated) if isinstance(stated, (int, float)) else BEAMS[name]
+        psf = frame.psf or Psf.gaussian(fwhm_pixels=width / scale)
         for told, limits, what in (
             (psf.fwhm_pixels * scale, (1 - _LIKE, 1 + _LIKE), "beam"),
             (scale, (0, _WIDEST), "pixel"),

@@ -15,7 +15,7 @@ from astropy.table import QTable
 from astroclean.core.image.frameset import FrameSet
 from astroclean.core.psf.beam import beam_area
 from astroclean.core.psf.psf import Psf
-from astroclean.errors import AstrocleanWarning, StageError, UnitError
+from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning, UnitError
 from astroclean.simulate.far_infrared.band import MapRange
 from astroclean.simulate.far_infrared.scene import FarInfraredConfig, simulate_far_infrared
 from astroclean.testing.contracts import SuperResolverContract
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 SHAPE = (64, 70)
+SHINES = pytest.mark.filterwarnings("ignore:.*does not shine as they do")
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +186,61 @@ def test_a_beam_of_another_band_is_refused(scene: Scene) -> None:
     frame = scene.frames["350"].replace(psf=Psf.gaussian(fwhm_pixels=4.4))
     with pytest.raises(StageError, match="the beam is not that of a map at 350 um"):
         run(scene.frames.replace(**{"350": frame}))
+
+
+def test_a_map_whose_header_names_another_band_is_refused(scene: Scene) -> None:
+    with pytest.raises(StageError, match="given as 350 um says that it is at 500 um"):
+        run(scene.frames.replace(**{"350": scene.frames["500"]}))
+
+
+def test_a_header_with_another_beam_is_refused(scene: Scene) -> None:
+    frame = scene.frames["350"].replace(psf=None)
+    header = frame.meta.copy()
+    header["BMAJ"] = 36.0 / 3600
+    with pytest.raises(StageError, match="the beam is not that of a map at 350 um"):
+        run(scene.frames.replace(**{"350": frame.replace(meta=header)}))
+
+
+def test_bands_that_do_not_show_the_same_sky_are_told(scene: Scene) -> None:
+    frame = scene.frames["350"]
+    with pytest.warns(SuspectWarning, match="does not shine as they do"):
+        run(scene.frames.replace(**{"350": frame.replace(data=np.roll(frame.data, 8, axis=1))}))
+
+
+@SHINES
+def test_a_hot_pixel_is_told(scene: Scene) -> None:
+    frame = scene.frames["250"]
+    data = frame.data.copy()
+    data[30, 30] = 1e5
+    with pytest.warns(SuspectWarning, match="brighter or darker than all"):
+        run(scene.frames.replace(**{"250": frame.replace(data=data)}))
+
+
+def test_noise_that_no_map_has_is_refused(scene: Scene) -> None:
+    frame = scene.frames["250"].replace(unit=u.Unit("Jy / beam"), uncertainty=None)
+    with (
+        pytest.raises(StageError, match="is none that a map has"),
+        pytest.warns(AstrocleanWarning, match="no uncertainty"),
+    ):
+        run(scene.frames.replace(**{"250": frame}))
+
+
+@SHINES
+def test_errors_that_are_not_the_noise_are_told(scene: Scene) -> None:
+    frame = scene.frames["250"]
+    assert frame.uncertainty is not None
+    error = StdDevUncertainty(frame.uncertainty.array * 10)
+    with pytest.warns(SuspectWarning, match="the errors say"):
+        run(scene.frames.replace(**{"250": frame.replace(uncertainty=error)}))
+
+
+def test_a_band_beside_the_field_is_told_and_not_used(scene: Scene) -> None:
+    frame = scene.frames["350"]
+    data = np.full(frame.shape, np.nan, np.float32)
+    with pytest.warns(AstrocleanWarning, match="350 um sees nothing of the field"):
+        result = run(scene.frames.replace(**{"350": frame.replace(data=data)}))
+    assert result.frame.sources is not None
+    assert "flux_350" not in result.frame.sources.table.colnames
 
 
 def test_light_is_that_of_the_map(resolved: StageResult) -> None:
