@@ -280,12 +280,8 @@ class _Fit:
             return np.concatenate([np.einsum("nij,nj->ni", alone, fluxes).ravel(), level / weights])
 
         data = np.stack([band.data for band in self._bands], axis=1)
-        right = np.concatenate(
-            [
-                (data + np.einsum("nij,nj->ni", inverse, mean)).ravel(),
-                [band.total for band in self._bands],
-            ]
-        )
+        data = data + np.einsum("nij,nj->ni", inverse, mean)
+        right = np.append(data.ravel(), [band.total for band in self._bands])
         size = (right.size, right.size)
         answer, left = cg(
             LinearOperator(size, matvec=applied, dtype=float),

@@ -91,7 +91,7 @@ class Pooled(nn.Module):
     ("made", "told"),
     [
         (Pooled(), "median"),
-        (nn.Sequential(nn.PixelShuffle(2)), "PixelShuffle"),
+        (nn.Sequential(nn.PixelUnshuffle(2)), "PixelUnshuffle"),
         (nn.Sequential(nn.Conv2d(1, 1, 3, padding="same")), "padding"),
     ],
 )
