@@ -40,6 +40,7 @@ class Pyramid(nn.Module):
         self.coarse = nn.Conv2d(4, 6, 4, stride=2, padding=1, bias=False, groups=2)
         self.wide = nn.Conv2d(6, 6, 3, padding=2, dilation=2)
         self.back = nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1, output_padding=1)
+        self.shuffled = nn.Sequential(nn.Conv2d(6, 16, 1), nn.PixelShuffle(2))
         self.bends = nn.ModuleList([nn.LeakyReLU(0.2), nn.Tanh(), nn.Softplus(), nn.Sigmoid()])
         self.halved = Halved()
         self.rest = nn.Sequential(nn.Dropout(0.5), nn.Identity())
@@ -47,7 +48,8 @@ class Pyramid(nn.Module):
 
     def forward(self, image: Any, mask: Any) -> Any:
         fine = self.fine(torch.cat([image, mask], dim=1))
-        back = self.back(self.rest(self.wide(self.coarse(fine))))
+        coarse = self.coarse(fine)
+        back = self.back(self.rest(self.wide(coarse))) + self.shuffled(coarse)
         parts = [bend(back) for bend in self.bends]
         half, other = self.halved(parts[0] * parts[1])
         summed = (half - 2 * parts[2]) / (1 + torch.sigmoid(other)) + self.level
