@@ -125,9 +125,10 @@ def _solved(fit: _Fit, prior: _Prior, scale: Values) -> JointFluxes:
 def _confusion(one: BandMap, places: Values, fluxes: Values, fwhm: float) -> float:
     """Return the standard deviation, mJy a beam, of fluxes by what a list leaves in a map."""
     sigma = fwhm / FWHM_PER_SIGMA / COARSE
-    model = np.zeros(one.data.shape)
-    row, column = (np.rint(places[:, axis]).astype(int) for axis in (1, 0))
-    inside = (row >= 0) & (column >= 0) & (row < model.shape[0]) & (column < model.shape[1])
+    ny, nx = one.data.shape
+    model = np.zeros((ny, nx))
+    column, row = np.rint(places).astype(int).T
+    inside = (row >= 0) & (column >= 0) & (row < ny) & (column < nx)
     np.add.at(model, (row[inside], column[inside]), fluxes[inside])
     left = one.data - _blurred(model, sigma) * 2 * np.pi * sigma**2
     weight = np.where(one.known, (COARSE / one.pixel / one.noise) ** 2, 0.0)
@@ -279,9 +280,8 @@ class _Fit:
             fluxes, level = vector[: count * bands].reshape(count, bands), vector[count * bands :]
             return np.concatenate([np.einsum("nij,nj->ni", alone, fluxes).ravel(), level / weights])
 
-        data = np.stack([band.data for band in self._bands], axis=1)
-        data = data + np.einsum("nij,nj->ni", inverse, mean)
-        right = np.append(data.ravel(), [band.total for band in self._bands])
+        told = [band.data for band in self._bands] + np.einsum("nij,nj->in", inverse, mean)
+        right = np.append(told.T.ravel(), [band.total for band in self._bands])
         size = (right.size, right.size)
         answer, left = cg(
             LinearOperator(size, matvec=applied, dtype=float),
