@@ -263,10 +263,10 @@ class _Fit:
         count, bands = mean.shape
         levels = np.stack([band.level for band in self._bands], axis=1)
         weights = np.array([band.weight for band in self._bands])
-        alone = inverse.copy()
+        information = inverse.copy()
         for index, band in enumerate(self._bands):
-            alone[:, index, index] += band.collected
-        alone = np.linalg.inv(alone)
+            information[:, index, index] += band.collected
+        alone = np.linalg.inv(information)
 
         def applied(vector: Values) -> Values:
             fluxes, level = vector[: count * bands].reshape(count, bands), vector[count * bands :]
