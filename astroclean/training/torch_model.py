@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import Field
 
 from astroclean.errors import ConfigurationError
@@ -15,6 +16,8 @@ from astroclean.training.network import NetworkRecipe, averaging_share
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 __all__ = ["TorchRecipe", "TrainedModule", "begin_with", "built"]
 
@@ -133,6 +136,22 @@ class TrainedModule:
         self._optimizer.step()
         self._take_average(averaging_share(number))
         return {name: float(value.detach()) for name, value in losses.items()}
+
+    def tensors(self, batch: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """Return arrays as tensors where the module is."""
+        import torch  # noqa: PLC0415 - takes a second, and only training needs it
+
+        return {name: torch.from_numpy(values).to(self.device) for name, values in batch.items()}
+
+    def answers(self, *images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return what the module answers with its averaged weights, each output by itself."""
+        import torch  # noqa: PLC0415 - takes a second, and only training needs it
+
+        fed = [torch.from_numpy(np.ascontiguousarray(image)).to(self.device) for image in images]
+        with torch.inference_mode():
+            found = self.average(*fed)
+        parts = found if isinstance(found, (tuple, list)) else [found]
+        return [part.float().cpu().numpy() for part in parts]
 
     def _narrowed(self) -> Any:
         import torch  # noqa: PLC0415 - takes a second, and only training needs it

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from astroclean.inference.cards.verify import write_example
-from astroclean.inference.cards.weights import digest_of
-from astroclean.training.torch_onnx import export_torch
+from astroclean.training.torch_shipping import ship_module
 from astroclean_pconv.fill.cutouts import BATCHES, SIDE
 from astroclean_pconv.network import CompactNetwork
 
@@ -84,36 +81,26 @@ def export_network(network: Any, folder: Path, *, name: str) -> list[Path]:
     list of Path
         ONNX file, card, example.
     """
-    weights, card, stored = (
-        folder / f"{name}{suffix}" for suffix in (".onnx", ".card.toml", ".example.npz")
-    )
-    network.eval()
     compact = isinstance(network, CompactNetwork)
-    outputs = {"background": 1, "spread": 1} if compact else {"background": 1}
-    export_torch(network, weights, inputs={"image": 1, "mask": 1}, outputs=outputs)
     architecture, builder, multiple = _KINDS[compact]
-    count = sum(parameter.numel() for parameter in network.parameters())
-    text = _CARD.format(
-        name=name,
-        architecture=architecture,
-        millions=count / 1e6,
+    fields = {
+        "name": name,
+        "architecture": architecture,
         # A pixel in the middle of a hole is seen across the whole cut-out.
-        halo=SIDE // 2,
-        multiple=multiple,
-        batches=[[count, side, side] for side, count in BATCHES.items() if compact or side >= SIDE],
-        sha256=digest_of(weights),
-        size=weights.stat().st_size,
-        builder=builder,
-        spread=_SPREAD if compact else "",
+        "halo": SIDE // 2,
+        "multiple": multiple,
+        "batches": [[n, side, side] for side, n in BATCHES.items() if compact or side >= SIDE],
+        "builder": builder,
+        "spread": _SPREAD if compact else "",
+    }
+    return ship_module(
+        network,
+        folder,
+        card=_CARD,
+        fields=fields,
+        example=example_cutout(),
+        outputs={"background": 1, "spread": 1} if compact else {"background": 1},
     )
-    card.write_text(text, "utf-8")
-    inputs = example_cutout()
-    with torch.inference_mode():
-        answer = network(*(torch.from_numpy(values) for values in inputs.values()))
-    answers = answer if compact else [answer]
-    told = {name: values.numpy() for name, values in zip(outputs, answers, strict=True)}
-    write_example(stored, inputs, told)
-    return [weights, card, stored]
 
 
 def example_cutout() -> dict[str, NDArray[np.float32]]:

@@ -162,10 +162,7 @@ class PconvTraining(StreamTraining):
             simple_error,
         )
 
-        drawn = {
-            name: torch.from_numpy(values).to(self._trained.device)
-            for name, values in self._batch(number).items()
-        }
+        drawn = self._trained.tensors(self._batch(number))
         batch = Batch(**drawn, unit=torch.ones_like(drawn["known"]))
         if self._recipe.relative:
             with torch.no_grad():
@@ -207,11 +204,8 @@ class PconvTraining(StreamTraining):
     def _answer(
         self, image: NDArray[np.float32], valid: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        import torch  # noqa: PLC0415 - takes a second, and only training needs it
-
-        fed = [torch.from_numpy(part).to(self._trained.device) for part in (image, valid)]
-        with torch.inference_mode():
-            return np.asarray(_both(self._trained.average(*fed))[0].cpu().numpy())
+        told: NDArray[np.float32] = self._trained.answers(image, valid)[0]
+        return told
 
     def export(self, folder: Path) -> Sequence[Path]:
         """Write ONNX file, card and example from the averaged weights."""

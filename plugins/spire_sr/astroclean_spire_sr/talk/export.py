@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from astroclean.inference.cards.verify import write_example
-from astroclean.inference.cards.weights import digest_of
-from astroclean.training.torch_onnx import export_torch
+from astroclean.training.torch_shipping import ship_module
 from astroclean_spire_sr.talk.samples import TalkSampleMaker
 from astroclean_spire_sr.talk.scales import INPUT, TOP, scaled
 from astroclean_spire_sr.talk.sizes import COMPACT, TALK
@@ -81,36 +78,23 @@ def export_talk(module: Any, folder: Path, *, size: GeneratorSize, side: int) ->
     list of Path
         ONNX file, card, example.
     """
-    onnx, card, stored = (
-        folder / f"{NAME}{suffix}" for suffix in (".onnx", ".card.toml", ".example.npz")
-    )
-    module.eval()
-    export_torch(module, onnx, inputs={"image": 1}, outputs={"map": 1})
-    card.write_text(_card(module, onnx, size=size, side=side), "utf-8")
-    field = TalkSampleMaker(0, offset=VALIDATION)(0)["data"][:side, :side]
-    image = scaled(field.astype(np.float32))[np.newaxis, np.newaxis]
-    with torch.inference_mode():
-        answer = module(torch.from_numpy(image)).numpy()
-    write_example(stored, {"image": image}, {"map": answer})
-    return [onnx, card, stored]
-
-
-def _card(module: Any, onnx: Path, *, size: GeneratorSize, side: int) -> str:
     # Engines build an architecture without arguments: one of the two that have a name.
     builder = _BUILDERS.get(size)
     place = f"astroclean_spire_sr.talk.network:{builder}"
-    return _CARD.format(
-        name=NAME,
-        filters=size.filters,
-        widest=max(size.widths),
-        levels=size.levels,
-        millions=sum(parameter.numel() for parameter in module.parameters()) / 1e6,
-        low=INPUT[0],
-        high=INPUT[1],
-        top=TOP,
-        multiple=size.multiple,
-        side=side,
-        sha256=digest_of(onnx),
-        size=onnx.stat().st_size,
-        network="" if builder is None else f'[network]\ntorch = "{place}"\n\n',
+    fields = {
+        "name": NAME,
+        "filters": size.filters,
+        "widest": max(size.widths),
+        "levels": size.levels,
+        "low": INPUT[0],
+        "high": INPUT[1],
+        "top": TOP,
+        "multiple": size.multiple,
+        "side": side,
+        "network": "" if builder is None else f'[network]\ntorch = "{place}"\n\n',
+    }
+    field = TalkSampleMaker(0, offset=VALIDATION)(0)["data"][:side, :side]
+    image = scaled(field.astype(np.float32))[np.newaxis, np.newaxis]
+    return ship_module(
+        module, folder, card=_CARD, fields=fields, example={"image": image}, outputs={"map": 1}
     )

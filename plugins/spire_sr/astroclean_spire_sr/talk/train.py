@@ -127,10 +127,7 @@ class TalkTraining(StreamTraining):
 
         from astroclean_spire_sr.talk.losses import talk_losses  # noqa: PLC0415 - imports torch
 
-        drawn = {
-            name: torch.from_numpy(values).to(self._trained.device)
-            for name, values in self._batch(number).items()
-        }
+        drawn = self._trained.tensors(self._batch(number))
         image = drawn["image"].contiguous(memory_format=torch.channels_last)
 
         def losses(module: Any) -> Mapping[str, Any]:
@@ -165,11 +162,7 @@ class TalkTraining(StreamTraining):
         return map_scores(self._answer, self._validation, side=self._recipe.side)
 
     def _answer(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        import torch  # noqa: PLC0415 - takes a second, and only training needs it
-
-        fed = torch.from_numpy(np.ascontiguousarray(image)).to(self._trained.device)
-        with torch.inference_mode():
-            told: NDArray[np.float32] = self._trained.average(fed).float().cpu().numpy()
+        told: NDArray[np.float32] = self._trained.answers(image)[0]
         return told
 
     def export(self, folder: Path) -> Sequence[Path]:

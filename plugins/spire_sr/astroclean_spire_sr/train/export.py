@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from astroclean.inference.cards.verify import write_example
-from astroclean.inference.cards.weights import digest_of
-from astroclean.training.torch_onnx import export_torch
+from astroclean.training.torch_shipping import ship_module
 from astroclean_spire_sr.network.unet import SOURCE_CHANNELS
 from astroclean_spire_sr.planes import CHANNELS
 from astroclean_spire_sr.predict import MULTIPLE
@@ -83,7 +80,7 @@ def export_network(network: Any, folder: Path, *, name: str) -> list[Path]:
     Parameters
     ----------
     network : SpireNetwork
-        In evaluation.
+        Put into evaluation.
     folder : Path
         Where.
     name : str
@@ -94,27 +91,18 @@ def export_network(network: Any, folder: Path, *, name: str) -> list[Path]:
     list of Path
         ONNX file, card, example.
     """
-    weights, card, stored = (
-        folder / f"{name}{suffix}" for suffix in (".onnx", ".card.toml", ".example.npz")
-    )
-    network.eval()
-    outputs = {"map": 1, "log_error": 1, "sources": len(SOURCE_CHANNELS)}
-    export_torch(network, weights, inputs={"planes": CHANNELS}, outputs=outputs)
-    count = sum(parameter.numel() for parameter in network.parameters())
-    text = _CARD.format(
-        name=name,
-        millions=count / 1e6,
-        multiple=MULTIPLE,
-        channels=CHANNELS,
-        sources=", ".join(f'"{channel}"' for channel in SOURCE_CHANNELS),
-        sha256=digest_of(weights),
-        size=weights.stat().st_size,
-    )
-    card.write_text(text, "utf-8")
     field = SampleMaker(0, offset=VALIDATION)(0)["planes"][:, :_EXAMPLE, :_EXAMPLE]
-    inputs = {"planes": field[np.newaxis].astype(np.float32)}
-    with torch.inference_mode():
-        answers = network(torch.from_numpy(inputs["planes"]))
-    told = {key: values.numpy() for key, values in zip(outputs, answers, strict=True)}
-    write_example(stored, inputs, told)
-    return [weights, card, stored]
+    fields = {
+        "name": name,
+        "multiple": MULTIPLE,
+        "channels": CHANNELS,
+        "sources": ", ".join(f'"{channel}"' for channel in SOURCE_CHANNELS),
+    }
+    return ship_module(
+        network,
+        folder,
+        card=_CARD,
+        fields=fields,
+        example={"planes": field[np.newaxis].astype(np.float32)},
+        outputs={"map": 1, "log_error": 1, "sources": len(SOURCE_CHANNELS)},
+    )

@@ -31,7 +31,7 @@ class SpireRecipe(TorchRecipe):
 
     batch: int = Field(default=8, ge=1, le=256)
     """Windows in a step."""
-    steps: int = Field(default=12_000, ge=1)
+    steps: int = Field(default=9_000, ge=1)
     """Steps of the optimizer, those before an interruption included."""
     rate: float = Field(default=2e-3, gt=0)
     """Highest learning rate; it rises over the first 300 steps and falls with a cosine."""
@@ -41,7 +41,7 @@ class SpireRecipe(TorchRecipe):
     """Fields before the first step."""
     fresh: float = Field(default=0.25, ge=0)
     """New fields for each step."""
-    keep: int = Field(default=3_000, ge=1)
+    keep: int = Field(default=2_600, ge=1)
     """Fields that a step draws from; 1.4 MB each on disk."""
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that simulate."""
@@ -87,10 +87,7 @@ class SpireTraining(StreamTraining):
 
         from astroclean_spire_sr.train.losses import losses_of  # noqa: PLC0415 - imports torch
 
-        drawn = {
-            name: torch.from_numpy(values).to(self._trained.device)
-            for name, values in self._batch(number).items()
-        }
+        drawn = self._trained.tensors(self._batch(number))
         planes = drawn["planes"].contiguous(memory_format=torch.channels_last)
 
         def losses(module: Any) -> Mapping[str, Any]:
@@ -118,14 +115,7 @@ class SpireTraining(StreamTraining):
         """Score the averaged weights on fields that no step sees."""
         from astroclean_spire_sr.train.scoring import field_scores  # noqa: PLC0415
 
-        return field_scores(self._answer, self._validation)
-
-    def _answer(self, planes: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        import torch  # noqa: PLC0415 - takes a second, and only training needs it
-
-        fed = torch.from_numpy(planes).to(self._trained.device)
-        with torch.inference_mode():
-            return [part.float().cpu().numpy() for part in self._trained.average(fed)]
+        return field_scores(self._trained.answers, self._validation)
 
     def export(self, folder: Path) -> Sequence[Path]:
         """Write ONNX file, card and example from the averaged weights."""
