@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import astropy.units as u
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 from astropy.wcs import WCS
@@ -15,7 +14,9 @@ from pydantic import Field
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.detector import DETECTOR_KEYWORDS
 from astroclean.core.image.frame import Frame
+from astroclean.core.psf.beam import MJY_PER_BEAM
 from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.spire import BEAMS
 from astroclean.core.stage.options import Options
 from astroclean.simulate.band_grids import make_wcs
 from astroclean.simulate.draws import Range, Share, log_uniform, power_law_field, uniform
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-__all__ = ["INSTRUMENTS", "UNIT", "BandSky", "Instrument", "MapRange", "cirrus", "observed"]
-
-UNIT = u.Unit("mJy / beam")
+__all__ = ["INSTRUMENTS", "BandSky", "Instrument", "MapRange", "cirrus", "observed"]
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,10 @@ class Instrument:
 
 
 INSTRUMENTS = {
-    "250": Instrument(6.0, 18.1, 1.0, 1.0),
-    "350": Instrument(8.33, 24.9, 1.0, 1.05),
-    "500": Instrument(12.0, 36.6, 1.2, 1.1),
-    "24": Instrument(2.0, 5.9, 0.01, 0.0),
+    "250": Instrument(6.0, BEAMS["250"], 1.0, 1.0),
+    "350": Instrument(8.33, BEAMS["350"], 1.0, 1.05),
+    "500": Instrument(12.0, BEAMS["500"], 1.2, 1.1),
+    "24": Instrument(2.0, BEAMS["24"], 0.01, 0.0),
 }
 """SPIRE's beams and pixels (the talk, p. 2), MIPS' at 24 um; noise of deep maps of both."""
 _STRIPES = -1.5
@@ -88,7 +87,7 @@ class MapRange(Options):
     beam_told: Literal["file", "gaussian"] = "file"
     """PSF of the frame of a band with such a file: that beam, or the usual Gaussian."""
     cirrus: Range = (0.0, 0.0)
-    """Standard deviation of cirrus at 250 um, mJy a beam."""
+    """Standard deviation of cirrus at 250 um, mJy a beam; none where it is drawn below 0."""
     uncovered: Share = 0.0
     """Probability that a corner of the field was not observed."""
 
@@ -202,7 +201,7 @@ def observed(
     header[DETECTOR_KEYWORDS["filter"]] = band.name
     frame = Frame(
         image,
-        unit=UNIT,
+        unit=MJY_PER_BEAM,
         uncertainty=StdDevUncertainty(noise.astype(np.float32)),
         wcs=wcs,
         meta=header,

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator
 
 from astroclean.core.image.grid import Grid
 from astroclean.core.image.layer import Layer
+from astroclean.core.psf.beam import MJY_PER_BEAM, TARGET_FWHM_ARCSEC, TARGET_PIXEL_ARCSEC
 from astroclean.core.psf.psf import Psf
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.options import Options
@@ -17,7 +18,6 @@ from astroclean.errors import ConfigurationError
 from astroclean.simulate.draws import Range, log_uniform, uniform
 from astroclean.simulate.far_infrared.band import (
     INSTRUMENTS,
-    UNIT,
     BandSky,
     MapRange,
     cirrus,
@@ -41,11 +41,9 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-__all__ = ["TARGET_FWHM", "FarInfraredConfig", "simulate_far_infrared"]
+__all__ = ["FarInfraredConfig", "simulate_far_infrared"]
 
-TARGET_FWHM = 7.9
-"""Arcsec, of SCUBA-2 at 450 um."""
-_FINE = 1.0
+_FINE = TARGET_PIXEL_ARCSEC
 """Arcsec, pixels of the truth."""
 _MARGIN = 80
 """Arcsec around the field that are rendered: sources there shine into it."""
@@ -214,10 +212,10 @@ def _truth(sky: _Sky, first: Frame) -> Layer:
     """Return the sky at 450 um on the fine pixels of the field."""
     grid = Grid.from_frame(first).finer(_FACTOR)
     top, left = ((whole - side) // 2 for whole, side in zip(sky.shape, grid.shape, strict=True))
-    seen = sky.light(TARGET).seen(Beam(TARGET_FWHM))
+    seen = sky.light(TARGET).seen(Beam(TARGET_FWHM_ARCSEC))
     image = seen[top : top + grid.shape[0], left : left + grid.shape[1]]
-    psf = Psf.gaussian(fwhm_pixels=TARGET_FWHM / _FINE)
-    return Layer(np.maximum(image, 0).astype(np.float32), grid, UNIT, None, psf)
+    psf = Psf.gaussian(fwhm_pixels=TARGET_FWHM_ARCSEC / _FINE)
+    return Layer(np.maximum(image, 0).astype(np.float32), grid, MJY_PER_BEAM, None, psf)
 
 
 def _catalogue(sky: _Sky, first: Frame) -> Sources:

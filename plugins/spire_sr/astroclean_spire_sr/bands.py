@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.image.resampling import resampled
+from astroclean.core.psf.beam import TARGET_PIXEL_ARCSEC
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COARSE", "FINE", "PER_COARSE", "BandMap", "coarse_grid", "on_grid"]
 
-FINE = 1.0
+FINE = TARGET_PIXEL_ARCSEC
 """Arcsec, pixels of the answer."""
 PER_COARSE = 3
 """Pixels of the answer along one of the grid that the network sees."""
@@ -42,6 +43,19 @@ class BandMap:
     def known(self) -> NDArray[np.bool_]:
         """Where the band was observed."""
         return np.isfinite(self.noise)
+
+    @property
+    def weights(self) -> NDArray[np.floating]:
+        """(ny, nx) inverse variance, 0 where not known.
+
+        Pixels of the grid share what one of the band's own tells.
+        """
+        return np.where(self.known, (COARSE / self.pixel / self.noise) ** 2, 0)
+
+    @property
+    def usual_noise(self) -> float:
+        """Median of the noise, mJy a beam; where nothing is known, NaN."""
+        return float(np.median(self.noise[self.known])) if self.known.any() else float("nan")
 
 
 def coarse_grid(first: Grid) -> Grid:

@@ -75,9 +75,7 @@ def catalogue_of(
     """
     flux = np.exp(found.log_flux + found.log_flux_error**2 / 2)
     error = flux * np.sqrt(np.expm1(found.log_flux_error**2))
-    first = maps["250"]
-    noise = float(np.median(first.noise[first.known])) if first.known.any() else 1.0
-    depth = calibration.depth_of(maps, noise)
+    depth = calibration.depth_of(maps, maps["250"].usual_noise)
     reliability, completeness = found.score, np.full(len(found), np.nan)
     if depth is not None:
         logarithm = np.log(np.maximum(flux, _SMALLEST))
@@ -87,8 +85,8 @@ def catalogue_of(
         reliability = depth.reliability.at(np.log(score / (1 - score)))
         completeness = depth.completeness.at(np.log(np.maximum(flux, _SMALLEST)))
     order = np.argsort(-flux, kind="stable")
-    rows = _Rows(found.x, found.y, flux, error, reliability, completeness)
-    table = _table(_Rows(*(getattr(rows, name)[order] for name in rows.__annotations__)))
+    table = _table(_Rows(found.x, found.y, flux, error, reliability, completeness))[order]
+    table["id"] = np.sort(table["id"])
     fitted = joint_fluxes(
         maps, found.x[order], found.y[order], flux=flux[order], flux_error=error[order]
     )

@@ -131,7 +131,7 @@ def _confusion(one: BandMap, places: Values, fluxes: Values, fwhm: float) -> flo
     inside = (row >= 0) & (column >= 0) & (row < ny) & (column < nx)
     np.add.at(model, (row[inside], column[inside]), fluxes[inside])
     left = one.data - _blurred(model, sigma) * 2 * np.pi * sigma**2
-    weight = np.where(one.known, (COARSE / one.pixel / one.noise) ** 2, 0.0)
+    weight = one.weights
     collected = _blurred(weight, sigma / np.sqrt(2)) * np.pi * sigma**2
     seen = one.known & (collected > _LEAST_SEEN * collected.max())
     flux = _blurred(weight * left, sigma)[seen] * 2 * np.pi * sigma**2 / collected[seen]
@@ -172,7 +172,7 @@ def _seen(one: BandMap, places: Values, fwhm: float, confusion: float) -> _Seen:
 
     sigma = fwhm / FWHM_PER_SIGMA / COARSE
     square = np.pi * sigma**2
-    weight = np.where(one.known, (COARSE / one.pixel / one.noise) ** 2, 0.0)
+    weight = one.weights
     collected = _blurred(weight, sigma / np.sqrt(2)) * square
     # Galaxies that are not in the list are noise, too, which no depth takes away.
     share = 1 / (1 + collected * confusion**2)

@@ -76,7 +76,7 @@ def check_maps(maps: Mapping[str, BandMap], where: str) -> None:
             text = f"{where}: the map at {name} um sees nothing of the field, and is not used"
             warnings.warn(text, AstrocleanWarning, stacklevel=2)
             continue
-        noise = float(np.median(one.noise[one.known]))
+        noise = one.usual_noise
         least, most = _NOISE[name]
         if not least <= noise <= most:
             raise StageError(

@@ -77,8 +77,8 @@ class SpireOptions(EngineOptions):
     weights: str = "astroclean"
     """Weights: ``astroclean``, or the path of a card that a training of the variant left."""
     guess: bool = True
-    """Whether the network is shown a joint Richardson-Lucy estimate; without, it takes less than
-    half the time."""
+    """Whether the network is shown a joint Richardson-Lucy estimate; without, it takes a third less
+    time."""
     positions: TableResource | None = None
     """A catalogue with ``ra``, ``dec`` (degrees), or ``x``, ``y`` (pixels at 250 um): fluxes are
     measured at these places, and no others; none: sources are looked for."""
@@ -211,7 +211,7 @@ class SpireSuperResolver(SuperResolver):
         image = np.where(seen, found.image, np.nan).astype(np.float32)
         square = np.where(seen, found.image, 0) ** 2
         table, metrics = self._table(first, found, maps, fine)
-        metrics["noise 250"] = float(np.median(maps["250"].noise[maps["250"].known]))
+        metrics["noise 250"] = maps["250"].usual_noise
         ratios = light_ratios(found.image, maps)
         tell_of_light(ratios, f"{first.frame_id}, stage '{self.name}'")
         metrics |= {f"light {name}": ratio for name, ratio in ratios.items()}

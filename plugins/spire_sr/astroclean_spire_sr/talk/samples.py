@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.image.grid import Grid
-from astroclean.simulate.far_infrared.scene import simulate_far_infrared
 from astroclean_spire_sr.bands import FINE, PER_COARSE, coarse_grid, on_grid
 from astroclean_spire_sr.train.samples import SIDE as COARSE_SIDE
-from astroclean_spire_sr.train.samples import clean_sky, real_sky
+from astroclean_spire_sr.train.samples import drawn_scene, is_real
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,8 +18,6 @@ __all__ = ["SIDE", "TalkSampleMaker"]
 
 SIDE = COARSE_SIDE * PER_COARSE
 """Pixels of 1 arcsec along a field: 576."""
-_FRAME = 96
-"""Pixels of 6 arcsec."""
 
 
 class TalkSampleMaker:
@@ -56,10 +53,8 @@ class TalkSampleMaker:
             float16, mJy a beam; ``known``, bool; ``is_real``, whether it stands for real data.
         """
         number = index + self.offset
-        is_real = bool(number % 2)
-        config = (real_sky() if is_real else clean_sky()).model_copy(update={"bands": ("250",)})
-        seed = int(np.random.default_rng((self.seed, number)).integers(2**62))
-        scene = simulate_far_infrared(seed=seed, shape=(_FRAME, _FRAME), config=config)
+        rng = np.random.default_rng((self.seed, number))
+        scene = drawn_scene(rng, number, bands=("250",))
         frame = scene.bands["250"].frame
         assert scene.fine is not None  # simulated ones have both
         assert frame.uncertainty is not None
@@ -70,5 +65,5 @@ class TalkSampleMaker:
             "data": band.data.astype(np.float16),
             "truth": scene.fine.data.astype(np.float16),
             "known": band.known,
-            "is_real": np.array(is_real),
+            "is_real": np.array(is_real(number)),
         }

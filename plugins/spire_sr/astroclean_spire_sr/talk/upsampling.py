@@ -77,7 +77,7 @@ def talk_upsampling(
         sources=Sources(table, grid=fine).with_sky(fine.wcs),
         metrics={
             "sources": float(len(table)),
-            "noise 250": float(np.median(band.noise[band.known])),
+            "noise 250": band.usual_noise,
             "pixels clipped": float(sky.clipped),
             "pixels saturated": float(sky.saturated),
             "flux ratio": _flux_ratio(sky.image, band),

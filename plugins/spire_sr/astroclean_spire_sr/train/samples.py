@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from astroclean.simulate.scene import Scene
     from astroclean_spire_sr.bands import BandMap
 
-__all__ = ["SIDE", "VALIDATION", "SampleMaker", "clean_sky", "maps_of", "real_sky"]
+__all__ = [
+    "SIDE",
+    "VALIDATION",
+    "SampleMaker",
+    "clean_sky",
+    "drawn_scene",
+    "is_real",
+    "maps_of",
+    "real_sky",
+    "source_targets",
+]
 
 SIDE = 192
 """Pixels of 3 arcsec along a field: 576 arcsec."""
@@ -95,6 +105,18 @@ def maps_of(scene: Scene, bands: tuple[str, ...]) -> dict[str, BandMap]:
     return maps
 
 
+def is_real(number: int) -> bool:
+    """Return whether the field of a number has the faults of real maps: every second one."""
+    return bool(number % 2)
+
+
+def drawn_scene(rng: np.random.Generator, number: int, *, bands: tuple[str, ...]) -> Scene:
+    """Return the field of a number, clean ones and real ones in turns."""
+    config = (real_sky() if is_real(number) else clean_sky()).model_copy(update={"bands": bands})
+    seed = int(rng.integers(2**62))
+    return simulate_far_infrared(seed=seed, shape=(_FRAME, _FRAME), config=config)
+
+
 class SampleMaker:
     """Makes the field of a number: clean ones and real ones in turns.
 
@@ -113,9 +135,7 @@ class SampleMaker:
         """Return ``planes``, ``truth``, ``known`` and ``sources`` of a field."""
         number = index + self.offset
         rng = np.random.default_rng((self.seed, number))
-        config = real_sky() if number % 2 else clean_sky()
-        seed = int(rng.integers(2**62))
-        scene = simulate_far_infrared(seed=seed, shape=(_FRAME, _FRAME), config=config)
+        scene = drawn_scene(rng, number, bands=BANDS)
         share = np.cumsum([part for _, part in _SUBSETS])
         bands = _SUBSETS[int(np.searchsorted(share, rng.random() * share[-1]))][0]
         maps = maps_of(scene, bands)
