@@ -20,6 +20,7 @@ __all__ = ["main"]
 
 VERBS = {
     "run": "clean files with a pipeline",
+    "merge": "write the one report of a run that was done in shards",
     "check": "check a pipeline and its inputs without reading pixels",
     "inspect": "print what is understood of files, and where it comes from",
     "plugins": "list, show, make and diagnose plugins",
@@ -37,6 +38,8 @@ EPILOG = """\
 examples:
   astroclean run configs/pipelines/demo.toml
   astroclean run pipeline.toml raw/*.fits.fz -o cleaned/ -j 4
+  astroclean run pipeline.toml raw/ -o cleaned/ --shard 3/8
+  astroclean merge cleaned/
   astroclean check pipeline.toml raw/
   astroclean inspect raw/night1.fits
   astroclean mask explain 1049603 --as jwst

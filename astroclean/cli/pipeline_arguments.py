@@ -77,11 +77,13 @@ def pipeline_of(arguments: Namespace) -> LoadedPipeline:
 def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
     """Return what the arguments ask for."""
     from astroclean.runner.plan.inputs import shown_name  # noqa: PLC0415 - takes most of a second
+    from astroclean.runner.plan.shard import Shard  # noqa: PLC0415
     from astroclean.runner.runner import Request  # noqa: PLC0415
 
     selection = Selection(
         arguments.start, arguments.until, tuple(arguments.only), tuple(arguments.skip)
     )
+    shard = getattr(arguments, "shard", None)
     return Request(
         inputs=tuple(arguments.inputs),
         input_base=Path(),
@@ -89,5 +91,6 @@ def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
         start=arguments.start,
         jobs=arguments.jobs,
         overwrite=getattr(arguments, "overwrite", False),
+        shard=None if shard is None else Shard.parsed(shard),
         command=("astroclean", *map(shown_name, sys.argv[1:])),
     )

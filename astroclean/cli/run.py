@@ -6,8 +6,8 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
+from astroclean.cli.outcome import tell_outcome
 from astroclean.cli.pipeline_arguments import add_pipeline_arguments, pipeline_of, request_of
-from astroclean.report.model import FileStatus
 from astroclean.runner.executors import make_executor
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from astroclean.config.load import LoadedPipeline
-    from astroclean.report.model import FileRecord, RunReport
+    from astroclean.report.model import RunReport
 
 __all__ = ["add_arguments", "run"]
 
@@ -26,6 +26,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="keep finished files (the default)")
     again.add_argument("--overwrite", action="store_true", help="start anew")
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="do part I of N, 0/N to N-1/N, beside the others; `astroclean merge` ends the run",
+    )
     parser.add_argument("--dry-run", action="store_true", help="check only, as `astroclean check`")
 
 
@@ -39,7 +44,11 @@ def run(arguments: Namespace) -> int:
     report = _report(arguments, pipeline)
     if arguments.json:
         print(report.to_json())
-    _tell(report, quiet=arguments.quiet or arguments.json, verbose=arguments.verbose)
+    then = f"{report.output}/report.html"
+    if arguments.shard is not None:
+        then = f"`astroclean merge {report.output}` when all shards have ended"
+    quiet = arguments.quiet or arguments.json
+    tell_outcome(report, quiet=quiet, verbose=arguments.verbose, then=then)
     return report.exit_code
 
 
@@ -83,59 +92,3 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     finally:
         if bars:
             print(file=sys.stderr)
-
-
-def _tell(report: RunReport, *, quiet: bool, verbose: int) -> None:
-    for record in report.files:
-        if record.status == FileStatus.FAILED:
-            print(f"astroclean: failed: {record.error}", file=sys.stderr)
-            if verbose and record.traceback:
-                print(record.traceback, file=sys.stderr)
-        elif not quiet:
-            print(_line(record))
-            for note in record.notes if verbose else []:
-                print(f"    note: {note}")
-        if not quiet:
-            _warn(record)
-    if quiet:
-        return
-    for note in report.notes:
-        print(f"note: {note}")
-    counts = (f"{report.count(status)} {status}" for status in FileStatus if report.count(status))
-    print(f"{', '.join(counts)} in {report.seconds:.1f} s; {report.output}/report.html")
-    told = [
-        _counted(sum(len(record.notes) for record in report.files), "note"),
-        _counted(sum(len(r.suspect) + len(r.contradictions) for r in report.files), "warning"),
-    ]
-    if any(told):
-        print(f"{', '.join(filter(None, told))}: see report.html{'' if verbose else ' (or -v)'}")
-
-
-def _warn(record: FileRecord) -> None:
-    for word, texts in (("suspect", record.suspect), ("contradiction", record.contradictions)):
-        for text in texts:
-            print(f"    {word}: {text}")
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}" if count else ""
-
-
-def _line(record: FileRecord) -> str:
-    if record.status == FileStatus.REJECTED:
-        return f"{record.input}: rejected by {_verdicts(record)}; not processed further"
-    changed = sum(frame.pixels_changed for frame in record.frames)
-    named = list(record.outputs)[-1]  # the cleaned file is written last
-    pictures = f"{len(record.frames)} frame{'s' if len(record.frames) != 1 else ''}"
-    done = f"{record.input}: {record.status}, {pictures}, {changed} pixels changed -> {named}"
-    if record.rejected_by is not None:
-        return f"{done}; found unusable by {_verdicts(record)}"
-    return f"{done}; screened by {_verdicts(record)}" if record.screening else done
-
-
-def _verdicts(record: FileRecord) -> str:
-    return ", ".join(
-        f"{stage} (probability {probability:.2g})"
-        for stage, probability in record.screening.items()
-        if record.rejected_by in {None, stage}
-    )

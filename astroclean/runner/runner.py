@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from astroclean.errors import AstrocleanError
 from astroclean.io.scratch.folders import remove_left_behind, temporary_folder
 from astroclean.report.environment import versions
-from astroclean.report.history import with_earlier
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
 from astroclean.runner.dispatch import Dispatcher
 from astroclean.runner.executors import checked_executor, make_executor
-from astroclean.runner.output.claims import earlier_report, with_pictures
 from astroclean.runner.output.folder import OutputFolder
 from astroclean.runner.output.records import faulted
+from astroclean.runner.output.run_files import write_run_files
+from astroclean.runner.output.shards import ShardRecord, forget_shard
 from astroclean.runner.plan.places import absolute_address
 from astroclean.runner.plan.preflight import Planner, Preflight, Request
 from astroclean.runner.plan.units import Unit, make_units
@@ -70,7 +70,7 @@ class Runner:
     ) -> None:
         self.pipeline = pipeline
         self.request = request
-        self.folder = OutputFolder(output)
+        self.folder = OutputFolder(output, shard=request.shard)
         # An executor may have a length, and be empty.
         self.executor = (
             make_executor(request.jobs) if executor is None else checked_executor(executor)
@@ -104,7 +104,7 @@ class Runner:
 
     def _begin(self) -> None:
         """Begin a run of its own name: what is remembered for an earlier one is forgotten."""
-        self.folder = OutputFolder(self.folder.path)
+        self.folder = self.folder.again()
 
     def _planner(self) -> Planner:
         return Planner(self.pipeline, self.request, self.folder, self.executor)
@@ -126,8 +126,10 @@ class Runner:
         self._begin()
         remove_left_behind()
         self.executor.prepare()
-        with ends_like_interrupt(), self.folder.locked(), self._closing:
+        with ends_like_interrupt(), self.folder.locked() as notes, self._closing:
+            forget_shard(self.folder)
             preflight = self._planner().preflight(simulated_into=self.folder.path)
+            preflight.notes += notes
             records = {record.input: record for record in preflight.failed}
             interrupted = False
             try:
@@ -140,7 +142,7 @@ class Runner:
             report = self._report(preflight, records, interrupted)
             report.started = started.isoformat(timespec="seconds")
             report.seconds = time.perf_counter() - clock
-            self._write(report)
+            self._write(report, preflight)
         return report
 
     def _processed(self, preflight: Preflight, already: int) -> Generator[FileRecord]:
@@ -212,18 +214,26 @@ class Runner:
             files=files,
         )
 
-    def _write(self, report: RunReport) -> None:
-        """Write record and page of the folder; where there is no room, the run has failed."""
-        joined = with_earlier(report, earlier_report(self.folder), is_there=self.folder.is_there)
+    def _write(self, report: RunReport, preflight: Preflight) -> None:
+        """Write record and page of the folder; a shard leaves what `merge` makes them of."""
+        shard = self.request.shard
+        if shard is None:
+            page = self.pipeline.config.products.report
+            write_run_files(report, self.folder, page=page)
+            return
+        record = ShardRecord(
+            index=shard.index,
+            count=shard.count,
+            inputs=preflight.inputs,
+            selected=list(self.request.stages),
+            start=self.request.start,
+            stages=preflight.stages,
+            report=report,
+        )
         try:
-            self.folder.write_text("run.json", joined.to_json())
-            if self.pipeline.config.products.report:
-                from astroclean.report.html import render_report  # noqa: PLC0415 - Jinja2 on use
-
-                page = render_report(with_pictures(joined, self.folder))
-                self.folder.write_text("report.html", page)
+            record.save(self.folder)
         except (AstrocleanError, MemoryError) as error:
-            report.notes.append(f"the run is not on record: {error or 'not enough memory'}")
+            report.notes.append(f"the shard is not on record: {error or 'not enough memory'}")
             report.exit_code = report.exit_code or ExitCode.SOME_FAILED
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import tempfile
@@ -173,3 +174,17 @@ def test_what_a_killed_process_left_is_removed(
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
         ["astroclean-link", "astroclean-shared", held.name, "victim"]
     )
+
+
+def test_folder_for_temporary_files_that_refuses_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(scratch, "_own", {})
+    held = scratch.temporary_folder()
+    scratch.remove_left_behind()
+    assert [held] == list(tmp_path.iterdir())

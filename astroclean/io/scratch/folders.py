@@ -53,7 +53,11 @@ def adopt_folder(folder: Path) -> None:
 def _made() -> Path:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        handle = _locked(folder)
+        try:
+            handle = _locked(folder)
+        except OSError:
+            # A file system without `flock`: nobody can take it for one that was left behind.
+            return folder
         # Another process may have taken it for one that was left behind.
         if handle is not None and os.fstat(handle).st_nlink:
             _held.append(handle)
@@ -63,15 +67,22 @@ def _made() -> Path:
 
 
 def _locked(folder: Path) -> int | None:
-    """Return a handle that holds a folder as long as its process lives, or None."""
-    handle = None
+    """Return a handle that holds a folder as long as its process lives; None if another has it.
+
+    Raises
+    ------
+    OSError
+        It is gone, or cannot be locked at all.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        if handle is not None:
-            os.close(handle)
+    except BlockingIOError:
+        os.close(handle)
         return None
+    except OSError:
+        os.close(handle)
+        raise
     return handle
 
 
@@ -82,11 +93,14 @@ def _remove(folder: Path, process: int) -> None:
 
 def remove_left_behind() -> None:
     """Remove the folders of processes that were killed: ours, and held by nobody."""
-    with contextlib.suppress(OSError):
-        for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-            if not _is_ours(folder):
-                continue
-            handle = _locked(folder)
+    try:
+        folders = list(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"))
+    except OSError:
+        return
+    for folder in folders:
+        # One that is gone meanwhile, or lies where nothing can be locked, is left alone.
+        with contextlib.suppress(OSError):
+            handle = _locked(folder) if _is_ours(folder) else None
             if handle is not None:
                 shutil.rmtree(folder, ignore_errors=True)
                 os.close(handle)

@@ -14,11 +14,11 @@ from astroclean.runner.output.outputs import possible_outputs
 from astroclean.runner.plan.inputs import remedy_for_twins
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from astroclean.report.model import FileRecord, RunReport
     from astroclean.runner.output.folder import OutputFolder
-    from astroclean.runner.plan.plan import FilePlan
+    from astroclean.runner.plan.listing import Listed
 
 __all__ = ["Claims", "check_run_files", "check_simulated", "earlier_report", "with_pictures"]
 
@@ -127,39 +127,44 @@ class Claims:
     notes: list[str] = field(default_factory=list)
     """What is replaced since ``overwrite`` says so."""
 
-    def problems(self, plans: Sequence[FilePlan], inputs: Sequence[str]) -> dict[str, str]:
+    def problems(
+        self, files: Sequence[Listed], own: Sequence[Listed], failed: Iterable[str]
+    ) -> dict[str, str]:
         """Return the inputs that cannot be processed, with the reason.
 
         Parameters
         ----------
-        plans : sequence of FilePlan
-            What is to be done.
-        inputs : sequence of str
-            All inputs of the run, those that failed among them.
+        files : sequence of Listed
+            All inputs of the run, those of other shards among them.
+        own : sequence of Listed
+            Those that are to be processed here.
+        failed : iterable of str
+            Further inputs, of which nothing is written.
 
         Returns
         -------
         dict of str to str
             Input to what is wrong.
         """
+        inputs = [file.source for file in files] + list(failed)
         taken = {os.path.realpath(parse_address(text).path) for text in inputs}
         written: dict[str, list[str]] = {}
-        for plan in plans:
-            for name in possible_outputs(plan):
-                written.setdefault(name, []).append(plan.input)
+        for file in files:
+            for name in possible_outputs(file):
+                written.setdefault(name, []).append(file.input)
         before = self._written_before()
         found = {}
-        for plan in plans:
-            names = possible_outputs(plan)
+        for file in own:
+            names = possible_outputs(file)
             problem = (
                 _unusable(names)
                 or self._of_an_input(names, taken)
-                or _of_a_twin(plan, names, written)
-                or self._of_another(plan, names, before)
-                or self._of_a_user(plan, names)
+                or _of_a_twin(file, names, written)
+                or self._of_another(file, names, before)
+                or self._of_a_user(file, names)
             )
             if problem:
-                found[plan.input] = f"{plan.input}: {problem}"
+                found[file.input] = f"{file.input}: {problem}"
         return found
 
     def _written_before(self) -> dict[str, FileRecord]:
@@ -176,28 +181,28 @@ class Claims:
         return None
 
     def _of_another(
-        self, plan: FilePlan, names: Sequence[str], before: dict[str, FileRecord]
+        self, file: Listed, names: Sequence[str], before: dict[str, FileRecord]
     ) -> str | None:
         """Tell where a name holds the result of another input."""
-        own = self.folder.record(plan.base)
+        own = self.folder.record(file.base)
         on_record = {**before, **dict.fromkeys(own.outputs if own else (), own)}
         for name in names:
             record = on_record.get(name)
-            if record is None or is_of(record, plan) or not self.folder.is_there(name):
+            if record is None or is_of(record, file) or not self.folder.is_there(name):
                 continue
             if self.overwrite:
-                self.notes.append(f"{plan.input}: {name} replaces that of {record.input}")
+                self.notes.append(f"{file.input}: {name} replaces that of {record.input}")
                 return None
             return (
                 f"{name} in the output folder is the result of {record.input}. "
-                f"{remedy_for_twins(plan.input, record.source or record.input)} "
+                f"{remedy_for_twins(file.input, record.source or record.input)} "
                 "With --overwrite the other is replaced."
             )
         return None
 
-    def _of_a_user(self, plan: FilePlan, names: Sequence[str]) -> str | None:
+    def _of_a_user(self, file: Listed, names: Sequence[str]) -> str | None:
         for name in names:
-            if not self.overwrite and self.folder.is_foreign(name, plan.base):
+            if not self.overwrite and self.folder.is_foreign(name, file.base):
                 return (
                     f"{self.folder.path / name} exists and was not written by astroclean. "
                     "Move it away, or run with --overwrite."
@@ -205,14 +210,16 @@ class Claims:
         return None
 
 
-def is_of(record: FileRecord, plan: FilePlan) -> bool:
-    """Return whether a record tells of the input of a plan: the same place, or the same content."""
+def is_of(record: FileRecord, file: Listed) -> bool:
+    """Return whether a record tells of an input: the same place, or the same content."""
     if not record.input:
         return True
     # The same text is another file from another working directory.
-    same = record.source == plan.source if record.source else record.input == plan.input
-    is_copy = bool(record.content) and record.content == plan.content
-    return same or (is_copy and _hdu(record.source) == _hdu(plan.source))
+    if record.source == file.source if record.source else record.input == file.input:
+        return True
+    # Reads the file: only where something else of its name is there.
+    is_copy = bool(record.content) and _hdu(record.source) == _hdu(file.source)
+    return is_copy and record.content == file.content
 
 
 def _hdu(source: str) -> str:
@@ -234,12 +241,12 @@ def _unusable(names: Sequence[str]) -> str | None:
     return None
 
 
-def _of_a_twin(plan: FilePlan, names: Sequence[str], written: dict[str, list[str]]) -> str | None:
+def _of_a_twin(file: Listed, names: Sequence[str], written: dict[str, list[str]]) -> str | None:
     for name in names:
-        others = [text for text in written[name] if text != plan.input]
+        others = [text for text in written[name] if text != file.input]
         if others:
             return (
                 f"its outputs would have the same names as those of {', '.join(others)}. "
-                f"{remedy_for_twins(plan.input, others[0])}"
+                f"{remedy_for_twins(file.input, others[0])}"
             )
     return None

@@ -8,7 +8,6 @@ not to remove.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -27,9 +26,12 @@ from astroclean.io.resources import file_digest
 from astroclean.io.scratch.arrays import open_regular
 from astroclean.io.scratch.atomic import atomic_text
 from astroclean.report.model import FileRecord
+from astroclean.runner.output.lock import folder_lock, lock_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from astroclean.runner.plan.shard import Shard
 
 __all__ = ["OutputFolder"]
 
@@ -45,13 +47,20 @@ class OutputFolder:
         The folder; made when missing.
     run : str, optional
         Name of the run, which no other has; by default a new one. Jobs carry it to their workers.
+    shard : Shard, optional
+        Which shard of a run writes; by default a whole run does.
     """
 
-    def __init__(self, path: Path, *, run: str | None = None) -> None:
+    def __init__(self, path: Path, *, run: str | None = None, shard: Shard | None = None) -> None:
         self.path = path
         self.run = run or uuid.uuid4().hex
+        self.shard = shard
         self._own = path / ".astroclean"
-        self._scratches = self._own / "scratch"
+        self.shards = self._own / "shards"
+        """What shards leave for `astroclean merge`, and their locks."""
+        self._all_scratch = self._own / "scratch"
+        # What other shards have begun is theirs.
+        self._scratches = self._all_scratch / shard.file_stem if shard else self._all_scratch
         self.scratch = self._scratches / self.run
         """Unfinished files of this run, and of no other: a worker of one that was killed may live
         for a moment longer. It is there only while the run lasts."""
@@ -61,11 +70,21 @@ class OutputFolder:
 
     def absolute(self) -> OutputFolder:
         """Return the folder of the same run by its absolute path, for jobs."""
-        return OutputFolder(Path(os.path.abspath(self.path)), run=self.run)  # noqa: PTH100
+        path = Path(os.path.abspath(self.path))  # noqa: PTH100 - links keep their names
+        return OutputFolder(path, run=self.run, shard=self.shard)
+
+    def again(self) -> OutputFolder:
+        """Return the same folder for a run of another name."""
+        return OutputFolder(self.path, shard=self.shard)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for one run.
+    def locked(self) -> Iterator[list[str]]:
+        """Hold the folder for one run: a whole one alone, a shard beside other shards.
+
+        Yields
+        ------
+        list of str
+            What is to be said of the lock.
 
         Raises
         ------
@@ -75,34 +94,20 @@ class OutputFolder:
         try:
             self._own.mkdir(parents=True, exist_ok=True)
             self.refuse_links()
-            handle = os.open(
-                self._own / "lock",
-                os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
-                0o666,
-            )
+            self.shards.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(
                 f"output folder cannot be used: {error.strerror}",
                 where=str(self.path),
                 remedy="Name another with -o.",
             ) from error
-        try:
-            # The kernel lets go of the lock when the process dies, however it dies.
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(handle)
-            raise OutputError(
-                "another run is writing here",
-                where=str(self.path),
-                remedy="Wait for it, or name another folder with -o.",
-            ) from error
-        try:
-            self._prepare()
-            yield
-        finally:
-            # A worker that was killed has left its unfinished file.
-            shutil.rmtree(self._scratches, ignore_errors=True)
-            os.close(handle)
+        with folder_lock(self._own, self.shard) as notes:
+            try:
+                self._prepare()
+                yield notes
+            finally:
+                # A worker that was killed has left its unfinished file.
+                shutil.rmtree(self._scratches, ignore_errors=True)
 
     def refuse_links(self) -> None:
         """Refuse a folder whose own parts lead elsewhere, which would be emptied or filled.
@@ -112,33 +117,37 @@ class OutputFolder:
         OutputError
             A part is a symbolic link, or the lock is no file.
         """
-        for part in (self._own, self._records, self._scratches, self.stages, self._own / "lock"):
+        locks = lock_files(self._own, self.shard)
+        folders = (self._own, self._records, self._all_scratch, self.stages, self.shards)
+        for part in (*folders, self._scratches, *locks):
             if part.is_symlink():
                 raise OutputError(
                     "a part of the output folder is a symbolic link, and astroclean follows none",
                     where=str(part),
                     remedy="Remove the link, or name another folder with -o.",
                 )
-        kind = kind_of_special(self._own / "lock")
-        if kind is not None:
-            raise OutputError(
-                f"the lock of the output folder is {kind}, not a regular file",
-                where=str(self._own / "lock"),
-                remedy="Remove it, or name another folder with -o.",
-            )
+        for lock in locks:
+            kind = kind_of_special(lock)
+            if kind is not None:
+                raise OutputError(
+                    f"the lock of the output folder is {kind}, not a regular file",
+                    where=str(lock),
+                    remedy="Remove it, or name another folder with -o.",
+                )
 
     def _prepare(self) -> None:
         try:
             # Whatever is there is of a run that was killed: this one has the lock.
             shutil.rmtree(self._scratches, ignore_errors=True)
-            for folder in (self._scratches, self._records, self.stages):
+            for folder in (self._all_scratch, self._scratches, self._records, self.stages):
                 folder.mkdir(exist_ok=True)
             # What workers hand to one another is of nobody else.
-            self._scratches.chmod(0o700)
+            self._all_scratch.chmod(0o700)
             self.scratch.mkdir(mode=0o700)
             self.refuse_links()
-            for unfinished in self.stages.glob(".unfinished-*"):
-                unfinished.unlink()
+            if self.shard is None:
+                for unfinished in self.stages.glob(".unfinished-*"):
+                    unfinished.unlink()
             probe = self.scratch / "probe"
             probe.write_bytes(b"astroclean")
             probe.unlink()

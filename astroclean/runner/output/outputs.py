@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.layer import Layer
     from astroclean.io.frames.read import Exposure
+    from astroclean.runner.plan.listing import Listed
     from astroclean.runner.plan.plan import FilePlan
     from astroclean.runner.work.state import FrameWork
 
@@ -37,17 +38,17 @@ __all__ = [
 ]
 
 
-def main_output(plan: FilePlan) -> str:
+def main_output(plan: FilePlan | Listed) -> str:
     """Return the name of the file that every run of a plan writes."""
-    products = plan.pipeline.config.products
+    products = plan.products
     if not products.science:
         return product_name(plan.path, "flags", split_name(plan.path)[1], products.name)
     return clean_name(plan.path, products.name)
 
 
-def possible_outputs(plan: FilePlan) -> tuple[str, ...]:
-    """Return the names of all files that a run of a plan may write."""
-    products = plan.pipeline.config.products
+def possible_outputs(plan: FilePlan | Listed) -> tuple[str, ...]:
+    """Return the names of all files that a run of a plan, or of a listed input, may write."""
+    products = plan.products
     kept = {"sources": (".ecsv", ".fits"), "regions": (".reg",), "stamps": (".fits",)}
     told = [
         _product(plan, "stamps" if word == "stamps" else "sources", suffix)
@@ -62,8 +63,8 @@ def possible_outputs(plan: FilePlan) -> tuple[str, ...]:
     return (*told, main_output(plan))
 
 
-def _product(plan: FilePlan, product: str, suffix: str) -> str:
-    return product_name(plan.path, product, suffix, plan.pipeline.config.products.name)
+def _product(plan: FilePlan | Listed, product: str, suffix: str) -> str:
+    return product_name(plan.path, product, suffix, plan.products.name)
 
 
 def write_outputs(

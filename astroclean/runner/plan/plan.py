@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.config.load import LoadedPipeline
+    from astroclean.config.schema import ProductsConfig
     from astroclean.core.stage.stage import Stage
 
 __all__ = [
@@ -97,9 +98,14 @@ class FilePlan:
             object.__setattr__(self, "source", absolute_address(self.input))
 
     @property
+    def products(self) -> ProductsConfig:
+        """What is written of it."""
+        return self.pipeline.config.products
+
+    @property
     def base(self) -> str:
         """What the names of its outputs begin with."""
-        return base_name(self.path, self.pipeline.config.products.name)
+        return base_name(self.path, self.products.name)
 
     @property
     def path(self) -> Path:

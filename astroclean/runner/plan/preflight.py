@@ -12,9 +12,10 @@ from astroclean.report.model import FileRecord, FileStatus
 from astroclean.runner.calls import OfRun
 from astroclean.runner.output.claims import Claims, check_run_files, check_simulated, earlier_report
 from astroclean.runner.output.records import failed_record
-from astroclean.runner.plan.build import StageSpec, build_stages
+from astroclean.runner.plan.build import StageSpec, built_stages, digest_of_content
 from astroclean.runner.plan.faults import OF_A_HEADER, OF_THE_RUN, raise_joined
 from astroclean.runner.plan.inputs import InputSet, find_inputs
+from astroclean.runner.plan.listing import Listed, Listing
 from astroclean.runner.plan.needs import check_extras, check_kept
 from astroclean.runner.plan.places import absolute_pipeline
 from astroclean.runner.plan.plan import FilePlan, PlanRequest, plan_file
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.config.load import LoadedPipeline
-    from astroclean.core.stage.stage import Stage
     from astroclean.runner.executors import Executor
     from astroclean.runner.output.folder import OutputFolder
+    from astroclean.runner.plan.build import BuiltStage
+    from astroclean.runner.plan.shard import Shard
 
 __all__ = ["Planner", "Preflight", "Request"]
 
@@ -46,6 +48,8 @@ class Request:
     jobs: int = 1
     """Worker processes; with 0, files are processed in this one."""
     overwrite: bool = False
+    shard: Shard | None = None
+    """Which part of the inputs is processed; all of them where it is None."""
     command: tuple[str, ...] = ()
     """As typed, for the record."""
 
@@ -57,6 +61,10 @@ class Preflight:
     plans: list[FilePlan] = field(default_factory=list)
     failed: list[FileRecord] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    inputs: str = ""
+    """Digest of the names of all inputs, those of other shards among them."""
+    stages: dict[str, str] = field(default_factory=dict)
+    """Name of each stage to a digest of its version, options and files."""
 
 
 @dataclass(frozen=True)
@@ -85,21 +93,40 @@ class Planner:
         ------
         As :meth:`astroclean.runner.runner.Runner.check`.
         """
-        begin_run(self.folder.run)
-        if not self.request.overwrite:
-            check_run_files(self.folder, report=self.pipeline.config.products.report)
-        self._check_stages()
-        found = self._inputs(simulated_into)
-        preflight = Preflight(notes=[*self.pipeline.notes, *found.notes])
-        preflight.failed = [
-            FileRecord(input=name, status=FileStatus.FAILED, error=reason)
-            for name, reason in found.failed.items()
-        ]
-        preflight.plans = self._planned(found.files, preflight)
-        self._set_claimed_apart(preflight, [*found.files, *found.failed])
+        preflight, files = self._listed(simulated_into)
+        preflight.plans = self._planned(files, preflight)
         self._set_widowed_apart(preflight)
         make_units(preflight.plans, self.pipeline.config.bands)
         return preflight
+
+    def _listed(self, simulated_into: Path) -> tuple[Preflight, list[str]]:
+        """Return what is known without opening an input, and the inputs that are left."""
+        begin_run(self.folder.run)
+        if not self.request.overwrite:
+            check_run_files(self.folder, report=self.pipeline.config.products.report)
+        stages = self._checked_stages()
+        found = self._inputs(simulated_into)
+        config = self.pipeline.config
+        listing = Listing(found.files, list(found.failed), config.bands, self.request.shard)
+        preflight = Preflight(notes=[*self.pipeline.notes, *found.notes], inputs=listing.digest)
+        if self.request.shard is not None:
+            preflight.stages = {b.stage.name: digest_of_content(b.identity) for b in stages}
+        preflight.failed = [
+            FileRecord(input=name, status=FileStatus.FAILED, error=reason)
+            for name, reason in found.failed.items()
+            if listing.is_own(name)
+        ]
+        tables = tuple(sorted({name for built in stages for name in built.stage.tables}))
+        files = [Listed(text, config.products, tables) for text in found.files]
+        own = [file for file in files if listing.is_own(file.input)]
+        claims = Claims(self.folder, earlier_report(self.folder), self.request.overwrite)
+        problems = claims.problems(files, own, found.failed)
+        preflight.failed += [
+            failed_record(name, AstrocleanError(problem.removesuffix(".")))
+            for name, problem in problems.items()
+        ]
+        preflight.notes += claims.notes
+        return preflight, [file.input for file in own if file.input not in problems]
 
     def _planned(self, files: Sequence[str], preflight: Preflight) -> list[FilePlan]:
         """Return the plans of the files that can be processed; tell the others as failed."""
@@ -123,19 +150,20 @@ class Planner:
         ]
         return [plans[index] for index in sorted(plans)]
 
-    def _check_stages(self) -> None:
-        """Refuse plugins and options that cannot work, whatever the input."""
+    def _checked_stages(self) -> list[BuiltStage]:
+        """Refuse plugins and options that cannot work, whatever the input; return what runs."""
         config, faults = self.pipeline.config, list[Exception]()
-        stages: list[Stage] = []
+        stages: list[BuiltStage] = []
         for one in config.stage:
             spec = StageSpec(one.name, one.plugin, one.options)
             try:
-                stages += build_stages([spec], base=self.pipeline.base, stem=None)
+                stages += built_stages([spec], base=self.pipeline.base, stem=None)
             except AstrocleanError as error:
                 faults.append(error)
         raise_joined(faults)
-        check_kept(stages, config)
+        check_kept([built.stage for built in stages], config)
         check_extras(config)
+        return [built for built in stages if built.stage.name in self.request.stages]
 
     def _inputs(self, simulated_into: Path) -> InputSet:
         config, name = self.pipeline.config.input, self.pipeline.config.products.name
@@ -148,20 +176,10 @@ class Planner:
             path = simulated_into / f"simulated_{config.simulate.kind}.fits"
             if not self.request.overwrite and simulated_into == self.folder.path:
                 check_simulated(self.folder, path.name)
-            write_exposure(path, seed=config.simulate.seed)
+            if self.request.shard is None or self.request.shard.index == 0:  # the only unit
+                write_exposure(path, seed=config.simulate.seed)
             return InputSet([str(path)])
         return find_inputs(config.files, base=self.pipeline.base, name=name)
-
-    def _set_claimed_apart(self, preflight: Preflight, inputs: Sequence[str]) -> None:
-        """Never overwrite an input, nor what others wrote or another input gave."""
-        claims = Claims(self.folder, earlier_report(self.folder), self.request.overwrite)
-        problems = claims.problems(preflight.plans, inputs)
-        preflight.failed += [
-            failed_record(name, AstrocleanError(problem.removesuffix(".")))
-            for name, problem in problems.items()
-        ]
-        preflight.plans = [plan for plan in preflight.plans if plan.input not in problems]
-        preflight.notes += claims.notes
 
     def _set_widowed_apart(self, preflight: Preflight) -> None:
         """Leave out the files whose field lacks a band because another input failed."""

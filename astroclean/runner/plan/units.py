@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from astroclean.io.frames.grouping import FrameSlot
     from astroclean.io.frames.read import Exposure
+    from astroclean.runner.plan.listing import Listed
     from astroclean.runner.plan.plan import FilePlan
 
-__all__ = ["Unit", "grouped", "lost_fields", "make_units"]
+__all__ = ["Unit", "field_name", "grouped", "lost_fields", "make_units"]
 
 _File = TypeVar("_File")
 
@@ -207,14 +208,14 @@ def grouped(
 
 
 def lost_fields(
-    plans: Sequence[FilePlan], bands: Mapping[str, str], failed: Sequence[str]
+    plans: Sequence[FilePlan | Listed], bands: Mapping[str, str], failed: Sequence[str]
 ) -> dict[str, str]:
     """Return the files whose field lacks a band because another input failed.
 
     Parameters
     ----------
-    plans : sequence of FilePlan
-        Plans of the files that can be processed.
+    plans : sequence of FilePlan or Listed
+        The files that can be processed.
     bands : mapping of str to str
         As for :func:`make_units`.
     failed : sequence of str
@@ -236,6 +237,25 @@ def lost_fields(
         for name, match in found.items()
         if match is not None and match[1] in lost
     }
+
+
+def field_name(name: str, bands: Mapping[str, str]) -> str | None:
+    """Return what a file name has in common with those of the other bands of its field.
+
+    Parameters
+    ----------
+    name : str
+        Of a file, without its folder.
+    bands : mapping of str to str
+        As for :func:`make_units`.
+
+    Returns
+    -------
+    str or None
+        None where bands are no files, or it fits none.
+    """
+    match = _band_of(name, bands)
+    return None if match is None else match[1]
 
 
 def _band_of(name: str, bands: Mapping[str, str]) -> tuple[str, str] | None:

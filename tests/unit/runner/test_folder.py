@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from astroclean.errors import OutputError
 from astroclean.report.model import FileRecord, FileStatus
 from astroclean.runner.output.folder import OutputFolder
+from astroclean.runner.plan.shard import Shard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +56,101 @@ def test_second_holder_is_refused(folder: OutputFolder) -> None:
             check=False,
         )
         assert "another run" in other.stderr
+    with folder.locked():
+        pass
+
+
+def without_kernel_locks(monkeypatch: pytest.MonkeyPatch, number: int = errno.ENOLCK) -> None:
+    def refuse(handle: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    monkeypatch.setattr("astroclean.runner.output.lock._PATIENCE", 0.2)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_files_take_the_place_of_refused_locks(
+    folder: OutputFolder, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    without_kernel_locks(monkeypatch, number)
+    with folder.locked() as notes:
+        assert os.strerror(number) in notes[0]
+        second = OutputFolder(folder.path)
+        with pytest.raises(OutputError, match="another run") as raised, second.locked():
+            pass
+        assert f"process {os.getpid()} on " in str(raised.value)
+        assert "remove" in str(raised.value)
+    with folder.locked():
+        pass
+    assert not list(folder.path.rglob("*.soft"))
+
+
+def test_other_faults_of_a_lock_are_no_other_run(
+    folder: OutputFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_kernel_locks(monkeypatch, errno.EIO)
+    with pytest.raises(OutputError, match="cannot be used: Input/output"), folder.locked():
+        pass
+
+
+def test_shards_share_a_folder_that_refuses_locks(
+    folder: OutputFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_kernel_locks(monkeypatch)
+    one, two = (OutputFolder(folder.path, shard=Shard(i, 2)) for i in (0, 1))
+    with one.locked(), two.locked():
+        with pytest.raises(OutputError, match="shard 0/2"), one.again().locked():
+            pass
+        with pytest.raises(OutputError, match="shards of one"), folder.locked():
+            pass
+    with folder.locked(), pytest.raises(OutputError, match="a whole one"), one.locked():
+        pass
+    with two.locked():
+        pass
+
+
+def test_soft_lock_holds_off_runs_that_have_the_kernels(
+    folder: OutputFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astroclean.runner.output.lock._PATIENCE", 0.2)
+    with monkeypatch.context() as patch:
+        without_kernel_locks(patch)
+        holding = OutputFolder(folder.path, shard=Shard(1, 2)).locked()
+        holding.__enter__()
+    for other in (folder, OutputFolder(folder.path, shard=Shard(1, 2))):
+        with pytest.raises(OutputError), other.locked():
+            pass
+    with OutputFolder(folder.path, shard=Shard(0, 2)).locked():
+        pass
+    holding.__exit__(None, None, None)
+    with folder.locked():
+        pass
+
+
+@pytest.mark.parametrize("host", ["here", "elsewhere"])
+def test_soft_lock_of_a_killed_run(
+    folder: OutputFolder, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    without_kernel_locks(monkeypatch)
+    code = (
+        "import errno, fcntl, os, signal, sys; from pathlib import Path\n"
+        "from astroclean.runner.output.folder import OutputFolder\n"
+        "def refuse(*_): raise OSError(errno.ENOLCK, 'no locks')\n"
+        "fcntl.flock = refuse\n"
+        "with OutputFolder(Path(sys.argv[1])).locked(): os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder.path)], check=False)
+    (left,) = folder.path.rglob("*.soft")
+    if host == "here":
+        with folder.locked():
+            pass
+        return
+    process, name, *rest = left.read_text("utf-8").split("\n")
+    left.write_text("\n".join([process, f"not-{name}", *rest]), "utf-8")
+    with pytest.raises(OutputError, match=f"{process} on not-{name}") as raised, folder.locked():
+        pass
+    assert f"remove {left}" in str(raised.value)
+    left.unlink()
     with folder.locked():
         pass
 
