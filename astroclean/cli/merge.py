@@ -30,6 +30,5 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(report.to_json())
     quiet = arguments.quiet or arguments.json
-    then = f"{report.output}/report.html"
-    tell_outcome(report, quiet=quiet, verbose=arguments.verbose, then=then)
+    tell_outcome(report, quiet=quiet, verbose=arguments.verbose)
     return report.exit_code

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["tell_outcome"]
 
 
-def tell_outcome(report: RunReport, *, quiet: bool, verbose: int, then: str) -> None:
+def tell_outcome(report: RunReport, *, quiet: bool, verbose: int, is_shard: bool = False) -> None:
     """Print what a run did, and what failed on the standard error.
 
     Parameters
@@ -24,8 +24,8 @@ def tell_outcome(report: RunReport, *, quiet: bool, verbose: int, then: str) -> 
         Whether to print what failed alone.
     verbose : int
         From 1 on with notes and tracebacks.
-    then : str
-        Where to look next.
+    is_shard : bool
+        Whether it has no page of its own, because `merge` writes it.
     """
     for record in report.files:
         if record.status == FileStatus.FAILED:
@@ -43,13 +43,16 @@ def tell_outcome(report: RunReport, *, quiet: bool, verbose: int, then: str) -> 
     for note in report.notes:
         print(f"note: {note}")
     counts = (f"{report.count(status)} {status}" for status in FileStatus if report.count(status))
-    print(f"{', '.join(counts)} in {report.seconds:.1f} s; {then}")
+    page = f"{report.output}/report.html"
+    then = f"`astroclean merge {report.output}` when all shards have ended" if is_shard else page
+    print(f"{', '.join(counts) or 'nothing to do'} in {report.seconds:.1f} s; {then}")
     told = [
         _counted(sum(len(record.notes) for record in report.files), "note"),
         _counted(sum(len(r.suspect) + len(r.contradictions) for r in report.files), "warning"),
     ]
     if any(told):
-        print(f"{', '.join(filter(None, told))}: see report.html{'' if verbose else ' (or -v)'}")
+        see = "-v prints them" if is_shard else f"see report.html{'' if verbose else ' (or -v)'}"
+        print(f"{', '.join(filter(None, told))}: {see}")
 
 
 def _warn(record: FileRecord) -> None:

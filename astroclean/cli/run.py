@@ -44,11 +44,9 @@ def run(arguments: Namespace) -> int:
     report = _report(arguments, pipeline)
     if arguments.json:
         print(report.to_json())
-    then = f"{report.output}/report.html"
-    if arguments.shard is not None:
-        then = f"`astroclean merge {report.output}` when all shards have ended"
     quiet = arguments.quiet or arguments.json
-    tell_outcome(report, quiet=quiet, verbose=arguments.verbose, then=then)
+    is_shard = arguments.shard is not None
+    tell_outcome(report, quiet=quiet, verbose=arguments.verbose, is_shard=is_shard)
     return report.exit_code
 
 

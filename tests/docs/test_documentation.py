@@ -6,6 +6,7 @@ Blocks of a page are taken in order, in one temporary folder and one namespace:
 - ``console``: each ``$ command`` is run, the lines below it are its output, ``...`` is anything;
   a command ends with 0 unless ``$ echo $?`` shows another status;
 - ``toml``: a first line ``# name.toml`` writes the file, others are validated as part of one;
+- ``bash``: a script; its first line but for ``#!`` is ``# name``, and it is written;
 - a comment ``<!-- setup ... -->`` is Python that readers do not see.
 """
 
@@ -36,7 +37,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$|^<!-- (setup)\n(.*?)^-->$", re.MULTILINE | re.DOTALL)
-FILE_NAME = re.compile(r"# ([\w./-]+\.\w+)\n")
+FILE_NAME = re.compile(r"(?:#!.*\n)?# ([\w./-]+\.\w+)\n")
 NOT_RUN = (
     "python -m pip",
     "python -m pytest",
@@ -83,7 +84,7 @@ class Reader:
         """Do one block."""
         printed, self.printed = self.printed, None
         file = FILE_NAME.match(content)
-        if file and language in {"toml", "python"}:
+        if file and language in {"toml", "python", "bash"}:
             path = self.folder / file[1]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
