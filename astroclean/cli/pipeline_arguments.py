@@ -91,6 +91,7 @@ def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
         start=arguments.start,
         jobs=arguments.jobs,
         overwrite=getattr(arguments, "overwrite", False),
+        verify=getattr(arguments, "verify", False),
         shard=None if shard is None else Shard.parsed(shard),
         command=("astroclean", *map(shown_name, sys.argv[1:])),
     )

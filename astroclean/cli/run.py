@@ -27,6 +27,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     again.add_argument("--resume", action="store_true", help="keep finished files (the default)")
     again.add_argument("--overwrite", action="store_true", help="start anew")
     parser.add_argument(
+        "--verify", action="store_true", help="hash what size and time say is unchanged, too"
+    )
+    parser.add_argument(
         "--shard",
         metavar="I/N",
         help="do part I of N, 0/N to N-1/N, beside the others; `astroclean merge` ends the run",

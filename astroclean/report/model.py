@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = [
     "ExitCode",
     "FileRecord",
+    "FileStamp",
     "FileStatus",
     "FrameRecord",
     "Histogram",
     "Preview",
     "RunReport",
     "RunSummary",
+    "Seen",
     "Spectrum",
     "StageRecord",
 ]
@@ -138,6 +140,28 @@ class FrameRecord(_Record):
     previews: list[Preview] = Field(default_factory=list)
 
 
+class FileStamp(_Record):
+    """What the system tells of a file without a byte of it being read."""
+
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    inode: int
+    seen_ns: int
+    """When it was looked at, before it was read."""
+
+
+class Seen(_Record):
+    """By what a result is known to be up to date though nothing is read."""
+
+    basis: str
+    """Digest of all that the resume key depends on beside the input."""
+    input: FileStamp | None = None
+    outputs: dict[str, FileStamp] = Field(default_factory=dict)
+    wrong_sums: list[str] = Field(default_factory=list)
+    """What was said of DATASUM when the input was hashed."""
+
+
 class FileRecord(_Record):
     """One input."""
 
@@ -171,6 +195,19 @@ class FileRecord(_Record):
     rejected_by: str | None = None
     seconds: float = 0.0
     frames: list[FrameRecord] = Field(default_factory=list)
+    seen: Seen | None = None
+    """Not in ``run.json``."""
+
+    def bare(self) -> FileRecord:
+        """Return the record without pictures, which are large."""
+        none: dict[str, Any] = {"previews": [], "histogram": None, "spectrum": None}
+        frames = [frame.model_copy(update=none) for frame in self.frames]
+        return self.model_copy(update={"frames": frames})
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether any frame has."""
+        return any(f.previews or f.histogram or f.spectrum for f in self.frames)
 
 
 class RunSummary(_Record):
@@ -223,5 +260,5 @@ class RunReport(_Record):
     def to_json(self) -> str:
         """Return ``run.json``: everything but the pictures."""
         frames = {"__all__": {"previews", "histogram", "spectrum"}}
-        hidden = {"files": {"__all__": {"frames": frames}}}
+        hidden: dict[str, Any] = {"files": {"__all__": {"frames": frames, "seen": True}}}
         return self.model_dump_json(indent=2, exclude=hidden)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError
 from astroclean.report.html import MAX_PICTURES
 from astroclean.runner.calls import OfRun
-from astroclean.runner.output.records import failed_records, faulted
+from astroclean.runner.output.records import failed_records, failed_unit, faulted
+from astroclean.runner.work.whole import work_through
 from astroclean.runner.work.work import Job, PartDone, assemble, process
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from astroclean.runner.executors import Executor
     from astroclean.runner.output.folder import OutputFolder
     from astroclean.runner.plan.units import Unit
+    from astroclean.runner.work.whole import Task
 
 __all__ = ["Dispatcher"]
 
@@ -70,6 +72,30 @@ class Dispatcher:
         ]
         for index, outcome in self._calls(assemble, joined):
             yield _records(joined[index][0].unit, outcome)
+
+    def unopened(self, tasks: Sequence[Task]) -> Generator[list[FileRecord]]:
+        """Work units through that nobody has opened yet, each in one call.
+
+        Parameters
+        ----------
+        tasks : sequence of Task
+            Not fewer than there are workers: no unit is shared among them. As if all had as many
+            frames as the one that is planned, some are told to draw pictures.
+
+        Yields
+        ------
+        list of FileRecord
+            The records of one unit, as it ends.
+        """
+        frames = next((t.unit.fields * len(t.unit.plans) for t in tasks if t.unit is not None), 1)
+        pictured = MAX_PICTURES // max(frames, 1) + 1 if self.pictures else 0
+        told = [replace(task, pictures=number < pictured) for number, task in enumerate(tasks)]
+        for index, outcome in self._calls(work_through, told):
+            if isinstance(outcome, list):
+                yield outcome
+                continue
+            names = [file.input for file in tasks[index].files]
+            yield failed_unit(names, dict.fromkeys(names, outcome))
 
     def _calls(
         self, function: Callable[[Any], Any], items: Sequence[Any]

@@ -18,20 +18,20 @@ from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
 from astroclean.runner.dispatch import Dispatcher
 from astroclean.runner.executors import checked_executor, make_executor
 from astroclean.runner.output.folder import OutputFolder
-from astroclean.runner.output.records import faulted
 from astroclean.runner.output.run_files import write_run_files
 from astroclean.runner.output.shards import ShardRecord, forget_shard
 from astroclean.runner.plan.places import absolute_address
 from astroclean.runner.plan.preflight import Planner, Preflight, Request
-from astroclean.runner.plan.units import Unit, make_units
 from astroclean.runner.signals import ends_like_interrupt
-from astroclean.runner.work.saved import is_saved
+from astroclean.runner.work.resume import SMALL, unchanged_records
+from astroclean.runner.work.whole import Task, resumed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from astroclean.config.load import LoadedPipeline
     from astroclean.runner.executors import Executor
+    from astroclean.runner.plan.course import Course
 
 __all__ = ["Preflight", "Request", "Runner"]
 
@@ -128,69 +128,78 @@ class Runner:
         self.executor.prepare()
         with ends_like_interrupt(), self.folder.locked() as notes, self._closing:
             forget_shard(self.folder)
-            preflight = self._planner().preflight(simulated_into=self.folder.path)
+            planner = self._planner()
+            preflight = planner.listed(simulated_into=self.folder.path)
             preflight.notes += notes
-            records = {record.input: record for record in preflight.failed}
+            records: dict[str, FileRecord] = {}
             interrupted = False
             try:
-                with contextlib.closing(self._processed(preflight, len(records))) as processed:
+                with contextlib.closing(self._processed(planner, preflight)) as processed:
                     for record in processed:
                         records[record.input] = record
             except KeyboardInterrupt:
                 interrupted = True
                 preflight.notes.append("interrupted; files that are not listed were not processed")
+            records = {record.input: record for record in preflight.failed} | records
             report = self._report(preflight, records, interrupted)
             report.started = started.isoformat(timespec="seconds")
             report.seconds = time.perf_counter() - clock
             self._write(report, preflight)
         return report
 
-    def _processed(self, preflight: Preflight, already: int) -> Generator[FileRecord]:
-        """Yield the record of each file, as it ends."""
-        units = make_units(preflight.plans, self.pipeline.config.bands)
-        total = already + sum(len(unit.plans) for unit in units)
-        done = already
+    def _processed(self, planner: Planner, preflight: Preflight) -> Generator[FileRecord]:
+        """Yield the record of each file, as it ends; those that are planned in vain are told."""
+        total = len(preflight.failed) + sum(map(len, preflight.units))
+        done = len(preflight.failed)
         self.progress(done, total)
-        todo = []
-        for unit in units:
-            try:
-                finished = self._finished(unit)
-            except (AstrocleanError, MemoryError, OSError) as error:
-                finished = faulted(unit, error)
-            if finished is None:
-                todo.append(unit)
+        course = planner.course(preflight)
+        left = []
+        for files in preflight.units:
+            known = None
+            if course.trusts_stamps:
+                known = unchanged_records(files, self.folder, course.basis, largest=SMALL)
+            if known is None:
+                left.append(files)
                 continue
-            yield from finished
-            done += len(finished)
-            self.progress(done, total)
+            yield from known
+            done += len(known)
+        preflight.units = left
+        with contextlib.closing(self._units_done(planner, course, preflight)) as finished:
+            for records in finished:
+                yield from records
+                done += len(records)
+                self.progress(done, total)
+
+    def _units_done(
+        self, planner: Planner, course: Course, preflight: Preflight
+    ) -> Generator[list[FileRecord]]:
+        """Yield the records of each unit that is left, as it ends."""
         dispatcher = Dispatcher(
             self.executor,
             self.folder.absolute(),
             start=self.request.start,
             pictures=self.pipeline.config.products.report,
         )
-        with contextlib.closing(dispatcher.records(todo)) as finished_units:
-            for records in finished_units:
-                yield from records
-                done += len(records)
-                self.progress(done, total)
-
-    def _finished(self, unit: Unit) -> list[FileRecord] | None:
-        found = [self.folder.finished(plan.base, unit.key) for plan in unit.plans]
-        kept = self.pipeline.config.run.keep_stages
-        if (
-            self.request.overwrite
-            or any(record is None for record in found)
-            or (kept and not is_saved(unit, self.folder))
-        ):
-            for plan in unit.plans:
-                self.folder.reopen(plan.base)
-            return None
-        records = [record for record in found if record is not None]
-        for record, plan in zip(records, unit.plans, strict=True):
-            record.status = FileStatus.UP_TO_DATE
-            record.input, record.source = plan.input, plan.source
-        return records
+        failed = len(preflight.failed)
+        if len(preflight.units) < self.executor.workers:
+            # Their frames are shared among the workers, so all must be known before.
+            files = [file for unit in preflight.units for file in unit]
+            units = planner.planned(files, course, preflight)
+            yield preflight.failed[failed:]
+            resumed_units = [(unit, resumed(unit, course)) for unit in units]
+            yield from (records for _, records in resumed_units if records is not None)
+            todo = [unit for unit, records in resumed_units if records is None]
+            yield from dispatcher.records(todo)
+            return
+        number, unit = planner.first_planned(course, preflight)
+        yield preflight.failed[failed:]
+        if unit is not None:
+            yield from dispatcher.unopened(
+                [
+                    Task(preflight.units[number - 1], course, unit=unit),
+                    *(Task(files, course) for files in preflight.units[number:]),
+                ]
+            )
 
     def _report(
         self, preflight: Preflight, records: dict[str, FileRecord], interrupted: bool
@@ -219,7 +228,7 @@ class Runner:
         shard = self.request.shard
         if shard is None:
             page = self.pipeline.config.products.report
-            write_run_files(report, self.folder, page=page)
+            write_run_files(report, self.folder, preflight.earlier, page=page)
             return
         record = ShardRecord(
             index=shard.index,

@@ -53,11 +53,14 @@ def with_pictures(report: RunReport, folder: OutputFolder) -> RunReport:
         for index, file in enumerate(report.files)
         if file.base and file.frames and not any(frame.previews for frame in file.frames)
     ]
-    files = list(report.files)
-    for _, index in sorted(bare)[:MAX_PICTURES]:
-        kept = folder.record(files[index].base)
-        if kept is not None and kept.key and kept.key == files[index].key:
+    files, drawn = list(report.files), 0
+    for _, index in sorted(bare):
+        kept = folder.with_pictures(files[index])
+        if kept is not None:
             files[index] = files[index].model_copy(update={"frames": kept.frames})
+            drawn += 1
+        if drawn == MAX_PICTURES:
+            break
     return report.model_copy(update={"files": files})
 
 

@@ -15,6 +15,7 @@ from astroclean.io.products.write import OutputPlan, write_clean, write_mask
 from astroclean.io.resources import file_digest
 from astroclean.io.scratch.atomic import atomic_file
 from astroclean.report.model import LayerRecord
+from astroclean.runner.output.stamps import stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.layer import Layer
     from astroclean.io.frames.read import Exposure
+    from astroclean.report.model import FileStamp
     from astroclean.runner.plan.listing import Listed
     from astroclean.runner.plan.plan import FilePlan
     from astroclean.runner.work.state import FrameWork
@@ -69,7 +71,7 @@ def _product(plan: FilePlan | Listed, product: str, suffix: str) -> str:
 
 def write_outputs(
     plan: FilePlan, exposure: Exposure, works: Sequence[FrameWork], *, folder: Path, scratch: Path
-) -> dict[str, str]:
+) -> dict[str, tuple[str, FileStamp | None]]:
     """Write all files of one input; on failure none of them is left.
 
     Parameters
@@ -85,22 +87,23 @@ def write_outputs(
 
     Returns
     -------
-    dict of str to str
-        File name to SHA-256.
+    dict of str to (str, FileStamp)
+        File name to SHA-256, and to what the system said of it before it was hashed.
 
     Raises
     ------
     FitsWriteError
         A file could not be written.
     """
-    written: dict[str, str] = {}
+    written: dict[str, tuple[str, FileStamp | None]] = {}
 
     def opened(name: str) -> AbstractContextManager[BinaryIO]:
         return atomic_file(folder / name, scratch=scratch)
 
     try:
         for name in _written_files(plan, exposure, works, opened):
-            written[name] = file_digest(folder / name)
+            stamp = stamp_of(folder / name)
+            written[name] = (file_digest(folder / name), stamp)
     except BaseException:
         for name in written:
             (folder / name).unlink(missing_ok=True)

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError
 from astroclean.io.fits.address import parse_address
-from astroclean.report.model import FileRecord, FileStatus
+from astroclean.report.model import FileRecord, FileStatus, Seen
 from astroclean.runner.output.outputs import possible_outputs
 from astroclean.runner.plan.places import absolute_address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from astroclean.io.frames.read import Exposure
+    from astroclean.report.model import FileStamp
     from astroclean.runner.plan.plan import FilePlan
     from astroclean.runner.plan.units import Unit
     from astroclean.runner.work.remarks import Remarks
@@ -23,9 +24,11 @@ __all__ = [
     "begun_record",
     "failed_record",
     "failed_records",
+    "failed_unit",
     "faulted",
     "record_of",
     "rejected_records",
+    "seen_of",
     "suspect_record",
 ]
 
@@ -40,6 +43,16 @@ def record_of(plan: FilePlan, status: FileStatus, **known: Any) -> FileRecord:
         status=status,
         instrument=plan.instrument,
         **known,
+    )
+
+
+def seen_of(plan: FilePlan, outputs: Mapping[str, FileStamp]) -> Seen:
+    """Return by what the result of a plan is known to be up to date though nothing is read."""
+    return Seen(
+        basis=plan.basis,
+        input=plan.stamp,
+        outputs=dict(outputs),
+        wrong_sums=list(plan.wrong_sums),
     )
 
 
@@ -112,6 +125,21 @@ def failed_record(name: str, error: Any) -> FileRecord:
         text = f"{name}: {text}"
     seconds = getattr(error, "seconds", 0.0)  # which the executor counted
     return FileRecord(input=name, status=FileStatus.FAILED, error=text, seconds=seconds)
+
+
+def failed_unit(names: Sequence[str], faults: Mapping[str, Any]) -> list[FileRecord]:
+    """Return the records of the inputs of a unit of which some cannot be planned.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Its inputs.
+    faults : mapping of str to Exception
+        Input to what is wrong with it, of one of them at least.
+    """
+    first = next(iter(faults))
+    partner = AstrocleanError(f"the other band of its field failed: {first}")
+    return [failed_record(name, faults.get(name, partner)) for name in names]
 
 
 def _as_typed(text: str, name: str, source: str) -> str:

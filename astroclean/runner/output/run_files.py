@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from astroclean.errors import AstrocleanError
 from astroclean.report.history import with_earlier
 from astroclean.report.model import ExitCode
-from astroclean.runner.output.claims import earlier_report, with_pictures
+from astroclean.runner.output.claims import with_pictures
 
 if TYPE_CHECKING:
     from astroclean.report.model import RunReport
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["write_run_files"]
 
 
-def write_run_files(report: RunReport, folder: OutputFolder, *, page: bool) -> None:
+def write_run_files(
+    report: RunReport, folder: OutputFolder, earlier: RunReport | None, *, page: bool
+) -> None:
     """Write record and page of a folder; where there is no room, the run has failed.
 
     Parameters
@@ -25,11 +27,13 @@ def write_run_files(report: RunReport, folder: OutputFolder, *, page: bool) -> N
         The run that has ended; where it cannot be put on record, that is noted in it.
     folder : OutputFolder
         Held by the caller.
+    earlier : RunReport or None
+        What earlier runs left in the folder.
     page : bool
         Whether ``report.html`` is written.
     """
     try:
-        joined = with_earlier(report, earlier_report(folder), is_there=folder.is_there)
+        joined = with_earlier(report, earlier, is_there=folder.is_there)
         folder.write_text("run.json", joined.to_json())
         if page:
             from astroclean.report.html import render_report  # noqa: PLC0415 - Jinja2 on use

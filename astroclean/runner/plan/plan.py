@@ -15,6 +15,7 @@ from astroclean.io.fits.checksums import digest_and_sums
 from astroclean.io.frames.read import Exposure, ReadSettings, open_exposure
 from astroclean.io.products.names import base_name, split_name
 from astroclean.io.resources import file_digest
+from astroclean.runner.output.stamps import is_unchanged, stamp_of
 from astroclean.runner.plan.build import StageSpec, built_stages, digest_of_content
 from astroclean.runner.plan.chunks import ChunkPlan, plan_chunks
 from astroclean.runner.plan.needs import check_headers, check_needs
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from astroclean.config.load import LoadedPipeline
     from astroclean.config.schema import ProductsConfig
     from astroclean.core.stage.stage import Stage
+    from astroclean.report.model import FileRecord, FileStamp
 
 __all__ = [
     "FilePlan",
@@ -48,6 +50,10 @@ class PlanRequest:
     """Workers that share the memory of a machine."""
     source: str = ""
     """The input with its absolute path; by default that of the process that asks."""
+    basis: str = ""
+    """Digest of what the keys of all files depend on beside the files."""
+    known: FileRecord | None = None
+    """What is on record of the input; it is not hashed where it certainly has not changed."""
 
     def __post_init__(self) -> None:
         """Make the path absolute before the request goes to a worker."""
@@ -91,6 +97,10 @@ class FilePlan:
     """Names of the stages that take the bands of a sky together."""
     source: str = ""
     """Where the input lies: its absolute path, with the HDU; by default that of this process."""
+    stamp: FileStamp | None = None
+    """What the system said of the input before it was hashed."""
+    basis: str = ""
+    """As in the request."""
 
     def __post_init__(self) -> None:
         """Make the path absolute before the plan goes to a worker."""
@@ -167,7 +177,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
     told = config.instrument
     settings = ReadSettings(told.name, told.overrides(), config.run.reject)
     path = parse_address(request.source).path
-    stem, version = split_name(path)[0], _version(path)
+    stem, version, stamp = split_name(path)[0], _version(path), stamp_of(path)
     with open_exposure(request.source, settings) as exposure:
         specs = _specs(exposure, request)
         built = built_stages(specs, base=request.pipeline.base, stem=stem)
@@ -178,7 +188,8 @@ def plan_file(request: PlanRequest) -> FilePlan:
         limit = config.run.memory_bytes and config.run.memory_bytes // request.sharing
         chunks = plan_chunks(exposure, stages, config, limit=limit, psf=psf)
         psf_digest = _psf_digest(psf)
-        content, wrong_sums = digest_and_sums(exposure.source)
+        known = _known(request, path)
+        content, wrong_sums = known or digest_and_sums(exposure.source)
         identities = [one.identity for one in built]
         shapes = tuple(slot.science.shape[-2:] for slot in exposure.slots)
         key, prefix_keys = _keys(request, exposure, identities, (content, psf_digest))
@@ -202,7 +213,25 @@ def plan_file(request: PlanRequest) -> FilePlan:
         shapes=shapes,
         joint=tuple(stage.name for stage in stages if "set" in stage.accepts),
         source=request.source,
+        # Where it was not hashed, the stamp of then is what is known of its content.
+        stamp=_stamp_on_record(request) if known else stamp,
+        basis=request.basis,
     )
+
+
+def _known(request: PlanRequest, path: Path) -> tuple[str, list[str]] | None:
+    """Return digest and wrong sums of an input as they are on record, where they still hold."""
+    record = request.known
+    if record is None or record.seen is None or record.source != request.source:
+        return None
+    if not record.content or not is_unchanged(record.seen.input, path):
+        return None
+    return record.content, record.seen.wrong_sums
+
+
+def _stamp_on_record(request: PlanRequest) -> FileStamp | None:
+    seen = None if request.known is None else request.known.seen
+    return None if seen is None else seen.input
 
 
 def _specs(exposure: Exposure, request: PlanRequest) -> tuple[StageSpec, ...]:

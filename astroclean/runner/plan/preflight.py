@@ -11,21 +11,24 @@ from astroclean.errors import AstrocleanError
 from astroclean.report.model import FileRecord, FileStatus
 from astroclean.runner.calls import OfRun
 from astroclean.runner.output.claims import Claims, check_run_files, check_simulated, earlier_report
-from astroclean.runner.output.records import failed_record
+from astroclean.runner.output.records import failed_record, failed_unit
+from astroclean.runner.plan.basis import basis_of
 from astroclean.runner.plan.build import StageSpec, built_stages, digest_of_content
+from astroclean.runner.plan.course import Course, plan_request
 from astroclean.runner.plan.faults import OF_A_HEADER, OF_THE_RUN, raise_joined
 from astroclean.runner.plan.inputs import InputSet, find_inputs
 from astroclean.runner.plan.listing import Listed, Listing
 from astroclean.runner.plan.needs import check_extras, check_kept
 from astroclean.runner.plan.places import absolute_pipeline
-from astroclean.runner.plan.plan import FilePlan, PlanRequest, plan_file
-from astroclean.runner.plan.units import lost_fields, make_units
+from astroclean.runner.plan.plan import FilePlan, plan_file
+from astroclean.runner.plan.units import Unit, grouped, lost_fields, make_units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from astroclean.config.load import LoadedPipeline
+    from astroclean.report.model import RunReport
     from astroclean.runner.executors import Executor
     from astroclean.runner.output.folder import OutputFolder
     from astroclean.runner.plan.build import BuiltStage
@@ -48,6 +51,8 @@ class Request:
     jobs: int = 1
     """Worker processes; with 0, files are processed in this one."""
     overwrite: bool = False
+    verify: bool = False
+    """Whether all is hashed that size, time and inode say is unchanged."""
     shard: Shard | None = None
     """Which part of the inputs is processed; all of them where it is None."""
     command: tuple[str, ...] = ()
@@ -65,6 +70,12 @@ class Preflight:
     """Digest of the names of all inputs, those of other shards among them."""
     stages: dict[str, str] = field(default_factory=dict)
     """Name of each stage to a digest of its version, options and files."""
+    units: list[tuple[Listed, ...]] = field(default_factory=list)
+    """What is to be processed, before any of it is opened: the files of each unit."""
+    basis: str = ""
+    """Digest of what the keys of all files depend on beside the files."""
+    earlier: RunReport | None = None
+    """What earlier runs left in the folder."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ class Planner:
     executor: Executor
 
     def preflight(self, *, simulated_into: Path) -> Preflight:
-        """Check everything that can be checked without reading pixels.
+        """Check everything that can be checked without reading pixels: plan every file.
 
         Parameters
         ----------
@@ -93,22 +104,40 @@ class Planner:
         ------
         As :meth:`astroclean.runner.runner.Runner.check`.
         """
-        preflight, files = self._listed(simulated_into)
-        preflight.plans = self._planned(files, preflight)
-        self._set_widowed_apart(preflight)
-        make_units(preflight.plans, self.pipeline.config.bands)
+        preflight = self.listed(simulated_into=simulated_into)
+        files = [file for unit in preflight.units for file in unit]
+        units = self.planned(files, self.course(preflight), preflight)
+        preflight.plans = [plan for unit in units for plan in unit.plans]
         return preflight
 
-    def _listed(self, simulated_into: Path) -> tuple[Preflight, list[str]]:
-        """Return what is known without opening an input, and the inputs that are left."""
+    def listed(self, *, simulated_into: Path) -> Preflight:
+        """Check everything that can be checked without opening an input.
+
+        Parameters
+        ----------
+        simulated_into : Path
+            As for :meth:`preflight`.
+
+        Returns
+        -------
+        Preflight
+            Units to process, records of the inputs that cannot be.
+
+        Raises
+        ------
+        ConfigurationError, PluginError, NoInputError, OutputError
+            The pipeline cannot work, nothing matched, or the folder is somebody else's.
+        """
         begin_run(self.folder.run)
+        config = self.pipeline.config
         if not self.request.overwrite:
-            check_run_files(self.folder, report=self.pipeline.config.products.report)
+            check_run_files(self.folder, report=config.products.report)
         stages = self._checked_stages()
         found = self._inputs(simulated_into)
-        config = self.pipeline.config
         listing = Listing(found.files, list(found.failed), config.bands, self.request.shard)
         preflight = Preflight(notes=[*self.pipeline.notes, *found.notes], inputs=listing.digest)
+        preflight.earlier = earlier_report(self.folder)
+        preflight.basis = basis_of(self.pipeline, stages)
         if self.request.shard is not None:
             preflight.stages = {b.stage.name: digest_of_content(b.identity) for b in stages}
         preflight.failed = [
@@ -118,37 +147,135 @@ class Planner:
         ]
         tables = tuple(sorted({name for built in stages for name in built.stage.tables}))
         files = [Listed(text, config.products, tables) for text in found.files]
+        own = self._unclaimed(files, listing, preflight, list(found.failed))
+        names = [file.path.name for file in own]
+        by_file = any(not text.startswith("[") for text in config.bands.values())
+        preflight.units = (
+            [tuple(one.values()) for one in grouped(own, names, config.bands)]
+            if by_file
+            else [(file,) for file in own]
+        )
+        return preflight
+
+    def _unclaimed(
+        self,
+        files: Sequence[Listed],
+        listing: Listing,
+        preflight: Preflight,
+        failed: Sequence[str],
+    ) -> list[Listed]:
+        """Return own files; those that would overwrite what is not theirs are told as failed.
+
+        So are those whose field lacks a band because another input failed.
+        """
         own = [file for file in files if listing.is_own(file.input)]
-        claims = Claims(self.folder, earlier_report(self.folder), self.request.overwrite)
-        problems = claims.problems(files, own, found.failed)
+        claims = Claims(self.folder, preflight.earlier, self.request.overwrite)
+        problems = claims.problems(files, own, failed)
+        preflight.notes += claims.notes
+        lost = [*(name for name in failed if listing.is_own(name)), *problems]
+        left = [file for file in own if file.input not in problems]
+        problems |= lost_fields(left, self.pipeline.config.bands, lost)
         preflight.failed += [
             failed_record(name, AstrocleanError(problem.removesuffix(".")))
             for name, problem in problems.items()
         ]
-        preflight.notes += claims.notes
-        return preflight, [file.input for file in own if file.input not in problems]
+        return [file for file in left if file.input not in problems]
 
-    def _planned(self, files: Sequence[str], preflight: Preflight) -> list[FilePlan]:
-        """Return the plans of the files that can be processed; tell the others as failed."""
-        pipeline, sharing = absolute_pipeline(self.pipeline), self.executor.workers_of_host
-        requests = [PlanRequest(f, pipeline, self.request.stages, sharing) for f in files]
+    def course(self, preflight: Preflight) -> Course:
+        """Return what is the same for all units of the run."""
+        request = self.request
+        return Course(
+            absolute_pipeline(self.pipeline),
+            request.stages,
+            self.folder.absolute(),
+            sharing=self.executor.workers_of_host,
+            basis=preflight.basis,
+            start=request.start,
+            verify=request.verify,
+            overwrite=request.overwrite,
+        )
+
+    def planned(self, files: Sequence[Listed], course: Course, preflight: Preflight) -> list[Unit]:
+        """Return the units of files that can be processed; tell the others as failed.
+
+        Parameters
+        ----------
+        files : sequence of Listed
+            All files of the units in question.
+        course : Course
+            Of the run.
+        preflight : Preflight
+            Gets the records of those that failed.
+
+        Raises
+        ------
+        As :meth:`astroclean.runner.runner.Runner.check`.
+        """
+        plans, faults = self._plans(files, course)
+        of_run = {i: e for i, e in faults.items() if isinstance(e, OF_THE_RUN)}
+        # What the pipeline needs of a file and others have is a matter of that file alone.
+        of_files = {i: e for i, e in of_run.items() if plans and isinstance(e, OF_A_HEADER)}
+        raise_joined([error for i, error in of_run.items() if i not in of_files])
+        failed = [failed_record(files[i].input, error) for i, error in faults.items()]
+        good = [plans[index] for index in sorted(plans)]
+        bands = self.pipeline.config.bands
+        widowed = lost_fields(good, bands, [record.input for record in failed])
+        failed += [failed_record(name, AstrocleanError(why)) for name, why in widowed.items()]
+        preflight.failed += failed
+        return make_units([plan for plan in good if plan.input not in widowed], bands)
+
+    def first_planned(self, course: Course, preflight: Preflight) -> tuple[int, Unit | None]:
+        """Plan units in order until one can be processed: a pipeline that cannot work ends here.
+
+        Parameters
+        ----------
+        course : Course
+            Of the run.
+        preflight : Preflight
+            Gets the records of the files before it, which failed.
+
+        Returns
+        -------
+        (int, Unit or None)
+            How many units were looked at, and the last, planned; None where none was.
+
+        Raises
+        ------
+        As :meth:`astroclean.runner.runner.Runner.check`.
+        """
+        needs: list[tuple[tuple[Listed, ...], dict[str, Exception]]] = []
+        for number, files in enumerate(preflight.units, 1):
+            plans, faults = self._plans(files, course)
+            named = {files[index].input: error for index, error in faults.items()}
+            of_run = [error for error in named.values() if isinstance(error, OF_THE_RUN)]
+            raise_joined([error for error in of_run if not isinstance(error, OF_A_HEADER)])
+            if of_run:  # a matter of these files, if others have what the pipeline needs
+                needs.append((files, named))
+            elif faults:
+                preflight.failed += failed_unit([file.input for file in files], named)
+            else:
+                for other, why in needs:
+                    preflight.failed += failed_unit([file.input for file in other], why)
+                ordered = [plans[index] for index in range(len(files))]
+                return number, make_units(ordered, self.pipeline.config.bands)[0]
+        errors = [error for _, named in needs for error in named.values()]
+        raise_joined([error for error in errors if isinstance(error, OF_THE_RUN)])
+        return len(preflight.units), None
+
+    def _plans(
+        self, files: Sequence[Listed], course: Course
+    ) -> tuple[dict[int, FilePlan], dict[int, Exception]]:
+        """Return the plans of files, and what is wrong with the others, by their indices."""
         plans, faults = dict[int, FilePlan](), dict[int, Exception]()
+        requests = [plan_request(file, course) for file in files]
         calls = self.executor.map(OfRun(self.folder.run, plan_file), requests)
         with contextlib.closing(calls):
             for index, outcome in calls:
                 if isinstance(outcome, FilePlan):
                     plans[index] = outcome
-                elif isinstance(outcome, OF_THE_RUN):
-                    faults[index] = outcome
                 else:
-                    preflight.failed.append(failed_record(requests[index].input, outcome))
-        # What the pipeline needs of a file and others have is a matter of that file alone.
-        of_files = {i: e for i, e in faults.items() if plans and isinstance(e, OF_A_HEADER)}
-        raise_joined([error for i, error in faults.items() if i not in of_files])
-        preflight.failed += [
-            failed_record(requests[i].input, error) for i, error in of_files.items()
-        ]
-        return [plans[index] for index in sorted(plans)]
+                    faults[index] = outcome
+        return plans, faults
 
     def _checked_stages(self) -> list[BuiltStage]:
         """Refuse plugins and options that cannot work, whatever the input; return what runs."""
@@ -180,12 +307,3 @@ class Planner:
                 write_exposure(path, seed=config.simulate.seed)
             return InputSet([str(path)])
         return find_inputs(config.files, base=self.pipeline.base, name=name)
-
-    def _set_widowed_apart(self, preflight: Preflight) -> None:
-        """Leave out the files whose field lacks a band because another input failed."""
-        failed = [record.input for record in preflight.failed]
-        widowed = lost_fields(preflight.plans, self.pipeline.config.bands, failed)
-        preflight.failed += [
-            failed_record(name, AstrocleanError(why)) for name, why in widowed.items()
-        ]
-        preflight.plans = [plan for plan in preflight.plans if plan.input not in widowed]

@@ -18,6 +18,7 @@ from astroclean.runner.output.records import (
     faulted,
     record_of,
     rejected_records,
+    seen_of,
     suspect_record,
 )
 from astroclean.runner.plan.build import build_stages
@@ -253,12 +254,14 @@ def _finished(
             continue
         folder.begin(plan.base, begun_record(plan))
         try:
-            digests = write_outputs(plan, exposure, own, folder=folder.path, scratch=folder.scratch)
+            written = write_outputs(plan, exposure, own, folder=folder.path, scratch=folder.scratch)
         except BaseException:
             folder.forget(plan.base)
             raise
         record = _done_record(job.unit, plan, own, remarks)
-        record.outputs, record.contradictions = digests, contradictions
+        record.outputs = {name: digest for name, (digest, _) in written.items()}
+        record.seen = seen_of(plan, {name: stamp for name, (_, stamp) in written.items() if stamp})
+        record.contradictions = contradictions
         record.skipped_hdus = dict(exposure.grouping.skipped)
         record.seconds = time.perf_counter() - started
         removed = folder.finish(plan.base, record)

@@ -1,0 +1,86 @@
+"""Whether a file is what it was, by what the system tells of it: size, time, inode."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from astroclean.core.run_cache import file_version
+from astroclean.io.resources import file_digest
+from astroclean.report.model import FileStamp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["is_unchanged", "stamp_if_same", "stamp_of"]
+
+_FINE = 20_000_000  # ns: a few ticks of the kernel, in which a time of change does not advance
+_COARSE = 2_000_000_000  # ns: file systems that keep seconds, or (FAT) every second one
+_SECOND = 1_000_000_000
+
+
+def stamp_of(path: Path) -> FileStamp | None:
+    """Return the stamp of a file as it is now; it is to be taken before the file is read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    FileStamp or None
+        None where there is none.
+    """
+    seen = time.time_ns()
+    try:
+        size, mtime, inode = file_version(path)
+    except (OSError, ValueError):
+        return None
+    return FileStamp(size=size, mtime_ns=mtime, inode=inode, seen_ns=seen)
+
+
+def is_unchanged(stamp: FileStamp | None, path: Path) -> bool:
+    """Return whether a file is certainly what it was when it was stamped.
+
+    One that had been changed within the resolution of its time of change, before it was stamped,
+    may have been changed again without showing it: of that nothing is certain. Nor is anything
+    of one with a time in the future.
+
+    Parameters
+    ----------
+    stamp : FileStamp or None
+        As it was.
+    path : Path
+        The file.
+    """
+    if stamp is None:
+        return False
+    resolution = _FINE if stamp.mtime_ns % _SECOND else _COARSE
+    if stamp.mtime_ns + resolution >= stamp.seen_ns:
+        return False
+    try:
+        return file_version(path) == (stamp.size, stamp.mtime_ns, stamp.inode)
+    except (OSError, ValueError):
+        return False
+
+
+def stamp_if_same(path: Path, digest: str, *, largest: int | None = None) -> FileStamp | None:
+    """Return the stamp of a file whose bytes have a digest, which are read; None where not.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    digest : str
+        SHA-256 that it should have.
+    largest : int, optional
+        Bytes up to which it is read; nothing is said of a larger one.
+    """
+    stamp = stamp_of(path)
+    if stamp is None or (largest is not None and stamp.size > largest):
+        return None
+    try:
+        return stamp if file_digest(path) == digest else None
+    except OSError:
+        return None
