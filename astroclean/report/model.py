@@ -141,14 +141,17 @@ class FrameRecord(_Record):
 
 
 class FileStamp(_Record):
-    """What the system tells of a file without a byte of it being read."""
+    """What the system or a store tells of a file without a byte of it being read."""
 
     size: int
     """Bytes."""
     mtime_ns: int
     inode: int
+    """0 for what lies in a store."""
     seen_ns: int
     """When it was looked at, before it was read."""
+    etag: str = ""
+    """By which a store tells versions of an object apart; empty for files."""
 
 
 class Seen(_Record):

@@ -20,6 +20,7 @@ from astroclean.runner.executors import checked_executor, make_executor
 from astroclean.runner.output.folder import OutputFolder
 from astroclean.runner.output.run_files import write_run_files
 from astroclean.runner.output.shards import ShardRecord, forget_shard
+from astroclean.runner.plan.at_hand import forget_input
 from astroclean.runner.plan.places import absolute_address
 from astroclean.runner.plan.preflight import Planner, Preflight, Request
 from astroclean.runner.signals import ends_like_interrupt
@@ -106,8 +107,8 @@ class Runner:
         """Begin a run of its own name: what is remembered for an earlier one is forgotten."""
         self.folder = self.folder.again()
 
-    def _planner(self) -> Planner:
-        return Planner(self.pipeline, self.request, self.folder, self.executor)
+    def _planner(self, staging: Path | None = None) -> Planner:
+        return Planner(self.pipeline, self.request, self.folder, self.executor, staging)
 
     def run(self) -> RunReport:
         """Process everything that is not up to date and write report and record.
@@ -128,7 +129,8 @@ class Runner:
         self.executor.prepare()
         with ends_like_interrupt(), self.folder.locked() as notes, self._closing:
             forget_shard(self.folder)
-            planner = self._planner()
+            staging = self.folder.absolute().scratch / "inputs"
+            planner = self._planner(staging)
             preflight = planner.listed(simulated_into=self.folder.path)
             preflight.notes += notes
             records: dict[str, FileRecord] = {}
@@ -137,6 +139,7 @@ class Runner:
                 with contextlib.closing(self._processed(planner, preflight)) as processed:
                     for record in processed:
                         records[record.input] = record
+                        forget_input(record.source or record.input, staging)
             except KeyboardInterrupt:
                 interrupted = True
                 preflight.notes.append("interrupted; files that are not listed were not processed")

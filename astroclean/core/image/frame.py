@@ -261,7 +261,8 @@ class Frame(CCDData):
         Parameters
         ----------
         source : str or Path
-            A file with an optional address: ``raw.fits``, ``raw.fits[2]``, ``raw.fits[SCI,1]``.
+            A file with an optional address: ``raw.fits``, ``raw.fits[2]``, ``raw.fits[SCI,1]``;
+            or a URL, such as ``s3://bucket/raw.fits``.
         **settings
             ``instrument`` (name or ``"auto"``), ``plane`` (index in a cube), and values that
             override the header, such as ``unit="adu"`` or ``gain=1.9``.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from astroclean.core.regular import is_there
 from astroclean.errors import HduNotFoundError
+from astroclean.io.remote.urls import UrlPath, is_url
 
 __all__ = ["Address", "hdu_label", "parse_address"]
 
@@ -19,6 +20,7 @@ class Address:
     """A file and, where told, one of its HDUs."""
 
     path: Path
+    """A `UrlPath` where it is a URL."""
     index: int | None = None
     name: str | None = None
     version: int | None = None
@@ -47,8 +49,8 @@ def parse_address(text: str | Path) -> Address:
     Parameters
     ----------
     text : str or Path
-        ``file``, ``file[index]``, ``file[NAME]`` or ``file[NAME,version]``. A file whose own
-        name ends in brackets is taken as it is when it exists.
+        ``file``, ``file[index]``, ``file[NAME]`` or ``file[NAME,version]``; a URL likewise. A file
+        whose own name ends in brackets is taken as it is when it exists.
 
     Returns
     -------
@@ -60,11 +62,12 @@ def parse_address(text: str | Path) -> Address:
     HduNotFoundError
         What follows the name is no version.
     """
-    path = Path(text)
+    kind = UrlPath if is_url(text) else Path
+    path = kind(text)
     match = _PATTERN.match(str(text))
-    if match is None or is_there(path):
+    if match is None or (kind is Path and is_there(path)):
         return Address(path)
-    file, hdu = Path(match["path"]), match["hdu"].strip()
+    file, hdu = kind(match["path"]), match["hdu"].strip()
     if re.fullmatch(r"\d+", hdu):
         return Address(file, index=int(hdu))
     name, comma, version = hdu.partition(",")

@@ -84,7 +84,7 @@ def digest_and_sums(source: FitsSource) -> tuple[str, list[str]]:
         Hexadecimal digest; one text for all HDUs with a wrong sum, or none.
     """
     if not source.is_plain:
-        return file_digest(source.path), wrong_sums(source)
+        return file_digest(source.local), wrong_sums(source)
     digest = hashlib.sha256()
     found = {info: _Sum() for info in source.hdus if _told(source, info) is not None}
     for info, part in _stored_parts(source):
@@ -100,7 +100,7 @@ def _stored_parts(source: FitsSource) -> Iterator[tuple[HduInfo | None, bytes]]:
     for hdu in source.hdus:
         ends += [(hdu.data_start, None), (hdu.end, hdu)]
     place = 0
-    with open_regular(source.path) as stream:
+    with open_regular(source.local) as stream:
         for end, info in [*ends, (None, None)]:  # what follows the last HDU
             while end is None or place < end:
                 part = stream.read(_CHUNK if end is None else min(_CHUNK, end - place))

@@ -45,8 +45,8 @@ class FitsSource:
 
     Parameters
     ----------
-    path : Path
-        File.
+    path, local : Path
+        The file as the user knows it, and, where there is one, a copy that is read in its place.
 
     Raises
     ------
@@ -54,9 +54,9 @@ class FitsSource:
         The file cannot be read, is not FITS, or is truncated.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, local: Path | None = None) -> None:
         self.path = path
-        self._plain = path
+        self.local = self._plain = local or path
         self.is_plain = False
         """Whether the bytes of the HDUs are those of the file: it is not packed."""
         self.notes: list[str] = []
@@ -95,7 +95,7 @@ class FitsSource:
     def _open_raw(self) -> BinaryIO:
         packer = None
         try:
-            stream = self._stack.enter_context(open_regular(self.path))
+            stream = self._stack.enter_context(open_regular(self.local))
             packer = packer_of(stream)
             self.is_plain = packer is None
             if packer is None:
@@ -103,7 +103,7 @@ class FitsSource:
                 return stream
             with packer.unpacked(stream) as plain:
                 raw, scratch = unpacked_stream(plain, str(self.path), self._stack, self.notes)
-            self._plain = scratch or self.path
+            self._plain = scratch or self.local
         except (OSError, *PACKING_ERRORS) as error:
             damage = f"damaged {packer.name} data" if packer else str(error)
             reason = getattr(error, "strerror", None) or damage  # the system's, where it has one

@@ -31,6 +31,7 @@ from astroclean.io.frames.quality import MASK_SETTINGS
 from astroclean.io.header.asinh import linear_values, sampled_rows
 from astroclean.io.header.cards import values_by_keyword
 from astroclean.io.header.understood import Headers
+from astroclean.io.remote.staging import local_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Exposure", "ReadSettings", "open_exposure", "read_frame"]
 
 Window = tuple[slice, slice]
+Source = "str | Path | fits.HDUList"
 
 _UNCERTAINTIES = {
     "error": StdDevUncertainty,
@@ -153,12 +155,9 @@ class Exposure:
         mosaic = self.frame(replace(slot, color=None))
         color = slot.color.of(mosaic.replace(wcs=None))
         wcs = slot.color.wcs_of(mosaic.wcs)
-        frame: Frame = color.replace(
-            wcs=wcs, frame_id=self.frame_id(slot), meta=_coarser(mosaic.meta)
-        )
-        if window is None:
-            return frame
-        part: Frame = frame[window]
+        name, meta = self.frame_id(slot), _coarser(mosaic.meta)
+        frame: Frame = color.replace(wcs=wcs, frame_id=name, meta=meta)
+        part: Frame = frame if window is None else frame[window]
         return part
 
     def header_frame(self, slot: FrameSlot) -> Frame:
@@ -180,8 +179,7 @@ class Exposure:
         UnitError
             The unit is not told.
         """
-        understood = self._headers.of(slot)
-        known = set(_UNCERTAINTIES) & set(slot.companions)
+        understood, known = self._headers.of(slot), set(_UNCERTAINTIES) & set(slot.companions)
         return Frame(
             np.zeros((1, 1), dtype=np.float32),
             unit=understood.unit,
@@ -296,16 +294,18 @@ def _instrument_of(source: FitsSource, settings: ReadSettings) -> Instrument:
 
 @contextlib.contextmanager
 def open_exposure(
-    source: str | Path | fits.HDUList, settings: ReadSettings | None = None
+    source: Source, settings: ReadSettings | None = None, *, local: Path | None = None
 ) -> Iterator[Exposure]:
     """Open a file (or HDUs in memory) as an exposure.
 
     Parameters
     ----------
     source : str, Path or HDUList
-        File with an optional HDU address, or HDUs.
+        File or URL with an optional HDU address, or HDUs.
     settings : ReadSettings, optional
         How to read.
+    local : Path, optional
+        Copy of a URL; by default it is fetched for as long as the context lasts.
 
     Yields
     ------
@@ -318,12 +318,12 @@ def open_exposure(
             yield Exposure(opened, Address(opened.path), settings)
         return
     address = parse_address(source)
-    with FitsSource(address.path) as opened:
+    with local_file(local or address.path) as file, FitsSource(address.path, local=file) as opened:
         yield Exposure(opened, address, settings)
 
 
 def read_frame(
-    source: str | Path | fits.HDUList,
+    source: Source,
     *,
     instrument: str = "auto",
     plane: int | None = None,

@@ -12,7 +12,9 @@ from astroclean.report.model import FileStamp
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["is_unchanged", "stamp_if_same", "stamp_of"]
+    from astroclean.io.remote.store import RemoteVersion
+
+__all__ = ["is_same_object", "is_unchanged", "stamp_if_same", "stamp_of", "stamp_of_object"]
 
 _FINE = 20_000_000  # ns: a few ticks of the kernel, in which a time of change does not advance
 _COARSE = 2_000_000_000  # ns: file systems that keep seconds, or (FAT) every second one
@@ -84,3 +86,33 @@ def stamp_if_same(path: Path, digest: str, *, largest: int | None = None) -> Fil
         return stamp if file_digest(path) == digest else None
     except OSError:
         return None
+
+
+def stamp_of_object(version: RemoteVersion) -> FileStamp:
+    """Return the stamp of an object in a store, of a version that was just told."""
+    return FileStamp(
+        size=version.size,
+        mtime_ns=version.modified_ns,
+        inode=0,
+        seen_ns=time.time_ns(),
+        etag=version.etag,
+    )
+
+
+def is_same_object(stamp: FileStamp | None, version: RemoteVersion | None) -> bool:
+    """Return whether an object is certainly what it was when it was stamped.
+
+    Parameters
+    ----------
+    stamp : FileStamp or None
+        As it was.
+    version : RemoteVersion or None
+        What the store tells now. Without ETag, a time of change counts as for files, in seconds.
+    """
+    if stamp is None or version is None:
+        return False
+    told = (version.size, version.modified_ns, version.etag)
+    if told != (stamp.size, stamp.mtime_ns, stamp.etag):
+        return False
+    is_settled = stamp.mtime_ns > 0 and stamp.mtime_ns + _COARSE < stamp.seen_ns
+    return bool(stamp.etag) or is_settled

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from astroclean.runner.plan.plan import PlanRequest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from astroclean.config.load import LoadedPipeline
     from astroclean.runner.output.folder import OutputFolder
     from astroclean.runner.plan.listing import Listed
@@ -30,6 +32,8 @@ class Course:
     """What the keys of all files depend on beside the files."""
     start: str | None = None
     """``--from``."""
+    staging: Path | None = None
+    """Where inputs that are URLs stay until they are done; with None until they are planned."""
     verify: bool = False
     overwrite: bool = False
 
@@ -49,4 +53,5 @@ def plan_request(file: Listed, course: Course) -> PlanRequest:
         file.source,
         course.basis,
         None if course.verify else course.folder.record(file.base),
+        course.staging,
     )

@@ -14,9 +14,13 @@ from astroclean.errors import NoInputError
 from astroclean.io.fits.address import parse_address
 from astroclean.io.products.names import CLEAN, FITS_SUFFIXES, base_name, is_output_name, split_name
 from astroclean.io.products.origin import is_written_by_astroclean
+from astroclean.io.remote.urls import is_url
+from astroclean.runner.plan.remote_inputs import ask_for_versions, expanded_url, is_remote_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from astroclean.io.remote.store import RemoteVersion
 
 __all__ = ["InputSet", "find_inputs", "remedy_for_twins", "shown_name"]
 
@@ -36,6 +40,8 @@ class InputSet:
     missing: set[str] = field(default_factory=set)
     """Those of the failed that do not exist."""
     notes: list[str] = field(default_factory=list)
+    versions: dict[str, RemoteVersion] = field(default_factory=dict)
+    """Of the inputs that are URLs."""
 
 
 def find_inputs(
@@ -46,7 +52,7 @@ def find_inputs(
     Parameters
     ----------
     given : sequence of str
-        Files with an optional ``[HDU]``, folders, globs, or ``@list.txt`` with one a line.
+        Files or URLs with an optional ``[HDU]``, folders, globs, or ``@list.txt`` with one a line.
     base : Path
         Folder to which relative inputs refer.
     twins : bool
@@ -69,9 +75,11 @@ def find_inputs(
     found = InputSet()
     seen: set[tuple[Path, str]] = set()
     for text in _listed(given, base, found):
-        for path, was_named in _expanded(text, base, found):
+        expanded = expanded_url(text, found) if is_url(text) else _expanded(text, base, found)
+        for path, was_named in expanded:
             address = parse_address(path)
-            key = (resolved(address.path), str(path)[len(str(address.path)) :])
+            place = address.path if is_url(address.path) else resolved(address.path)
+            key = (place, str(path)[len(str(address.path)) :])
             if key in seen:
                 continue
             seen.add(key)
@@ -84,15 +92,22 @@ def find_inputs(
                 found.notes.append(f"{address.path}: written by astroclean, skipped")
                 continue
             found.files.append(str(path))
+    ask_for_versions(found)
     if not twins:
         _set_apart_twins(found, name)
     if not found.files and found.missing == set(found.failed):
         raise NoInputError(
             "no input matched",
             received=", ".join(map(shown_name, given)) or "no input at all",
-            remedy="; ".join(found.notes) or "Give FITS files, folders, globs or @list.txt.",
+            remedy="; ".join([*found.notes, *_of_stores(found)])
+            or "Give FITS files, folders, globs or @list.txt.",
         )
     return found
+
+
+def _of_stores(found: InputSet) -> list[str]:
+    """Return what stores and servers have answered."""
+    return [problem for name, problem in found.failed.items() if is_url(name)]
 
 
 def _unusable(path: Path, file: Path) -> str | None:
@@ -101,6 +116,8 @@ def _unusable(path: Path, file: Path) -> str | None:
         return "the name is not UTF-8 text. Rename it."
     if len(os.fsencode(split_name(file)[0])) > _LONGEST_STEM:
         return f"the name has more than {_LONGEST_STEM} bytes, its outputs need more. Rename it."
+    if is_url(file):
+        return None
     kind = kind_of_special(file)
     if kind is not None:
         return f"is {kind}, not a regular file. Give a regular file."
@@ -173,7 +190,9 @@ def _fits_in(folder: Path, found: InputSet) -> list[Path]:
 
 def _is_own_output(path: Path, name: str) -> bool:
     # Only files with such a name are opened: a folder may hold thousands.
-    return is_output_name(path, name) and is_written_by_astroclean(path)
+    if not is_output_name(path, name):
+        return False
+    return is_remote_output(path) if is_url(path) else is_written_by_astroclean(path)
 
 
 def remedy_for_twins(one: str, other: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from astroclean.errors import AstrocleanError
 from astroclean.io.fits.address import parse_address
 from astroclean.io.products.names import base_name
+from astroclean.io.remote.urls import is_url
 from astroclean.io.resources import file_digest
 from astroclean.runner.plan.places import absolute_address
 from astroclean.runner.plan.units import field_name
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.config.schema import ProductsConfig
+    from astroclean.io.remote.store import RemoteVersion
     from astroclean.runner.plan.shard import Shard
 
 __all__ = ["Listed", "Listing"]
@@ -32,10 +34,12 @@ class Listed:
     products: ProductsConfig
     tables: tuple[str, ...] = ()
     """Names of the tables that the stages give."""
+    version: RemoteVersion | None = None
+    """Of an input that is a URL, when the run began."""
 
     @cached_property
     def source(self) -> str:
-        """Its absolute path, with the HDU."""
+        """Its absolute path or URL, with the HDU."""
         return absolute_address(self.input)
 
     @cached_property
@@ -50,9 +54,9 @@ class Listed:
 
     @cached_property
     def content(self) -> str:
-        """SHA-256 of the file, which is read for it; empty where it cannot be."""
+        """SHA-256 of the file, which is read for it; empty where it cannot be, or is a URL."""
         try:
-            return file_digest(self.path)
+            return "" if is_url(self.path) else file_digest(self.path)
         except OSError:
             return ""
 

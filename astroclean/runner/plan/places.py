@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.core.configs import is_name
 from astroclean.io.fits.address import parse_address
+from astroclean.io.remote.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +23,10 @@ _TABLES = ("dq", "mask_as")
 
 
 def absolute_address(text: str) -> str:
-    """Return an input with its absolute path, by which it is known from one run to the next."""
+    """Return an input with its absolute path or URL, by which the next run knows it."""
     address = parse_address(text)
+    if is_url(address.path):
+        return str(address)
     hdu = str(address).removeprefix(str(address.path))
     return _absolute(address.path) + hdu
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean import __version__
 from astroclean.core.flags.conventions import load_convention
-from astroclean.core.run_cache import file_version
 from astroclean.errors import FitsReadError, PsfError
 from astroclean.io.fits.address import parse_address
-from astroclean.io.fits.checksums import digest_and_sums
+from astroclean.io.fits.checksums import digest_and_sums, wrong_sums
 from astroclean.io.frames.read import Exposure, ReadSettings, open_exposure
 from astroclean.io.products.names import base_name, split_name
 from astroclean.io.resources import file_digest
-from astroclean.runner.output.stamps import is_unchanged, stamp_of
+from astroclean.runner.plan.at_hand import at_hand
 from astroclean.runner.plan.build import StageSpec, built_stages, digest_of_content
 from astroclean.runner.plan.chunks import ChunkPlan, plan_chunks
 from astroclean.runner.plan.needs import check_headers, check_needs
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from astroclean.config.schema import ProductsConfig
     from astroclean.core.stage.stage import Stage
     from astroclean.report.model import FileRecord, FileStamp
+    from astroclean.runner.plan.at_hand import AtHand
 
 __all__ = [
     "FilePlan",
@@ -54,6 +54,8 @@ class PlanRequest:
     """Digest of what the keys of all files depend on beside the files."""
     known: FileRecord | None = None
     """What is on record of the input; it is not hashed where it certainly has not changed."""
+    staging: Path | None = None
+    """Where an input that is a URL stays once it is fetched; nowhere by default."""
 
     def __post_init__(self) -> None:
         """Make the path absolute before the request goes to a worker."""
@@ -96,11 +98,12 @@ class FilePlan:
     joint: tuple[str, ...] = ()
     """Names of the stages that take the bands of a sky together."""
     source: str = ""
-    """Where the input lies: its absolute path, with the HDU; by default that of this process."""
+    """Where the input lies: absolute path or URL, with the HDU; by default that of this process."""
     stamp: FileStamp | None = None
     """What the system said of the input before it was hashed."""
     basis: str = ""
     """As in the request."""
+    staging: Path | None = None
 
     def __post_init__(self) -> None:
         """Make the path absolute before the plan goes to a worker."""
@@ -119,7 +122,7 @@ class FilePlan:
 
     @property
     def path(self) -> Path:
-        """The input file."""
+        """The input file, or its URL."""
         return parse_address(self.source).path
 
     @property
@@ -141,9 +144,11 @@ class FilePlan:
         FitsReadError
             It is not what it was: its key would tell of another content.
         """
-        with open_exposure(self.source, self.settings) as exposure:
-            changed = self.version not in (None, _version(self.path))
-            if changed and file_digest(self.path) != self.content:
+        with (
+            at_hand(self.path, self.staging) as hand,
+            open_exposure(self.source, self.settings, local=hand.local) as exposure,
+        ):
+            if not hand.is_still(self.version, self.content):
                 raise FitsReadError(
                     "was changed while the run lasted",
                     where=self.input,
@@ -177,8 +182,11 @@ def plan_file(request: PlanRequest) -> FilePlan:
     told = config.instrument
     settings = ReadSettings(told.name, told.overrides(), config.run.reject)
     path = parse_address(request.source).path
-    stem, version, stamp = split_name(path)[0], _version(path), stamp_of(path)
-    with open_exposure(request.source, settings) as exposure:
+    stem = split_name(path)[0]
+    with (
+        at_hand(path, request.staging) as hand,
+        open_exposure(request.source, settings, local=hand.local) as exposure,
+    ):
         specs = _specs(exposure, request)
         built = built_stages(specs, base=request.pipeline.base, stem=stem)
         stages = [one.stage for one in built]
@@ -188,8 +196,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         limit = config.run.memory_bytes and config.run.memory_bytes // request.sharing
         chunks = plan_chunks(exposure, stages, config, limit=limit, psf=psf)
         psf_digest = _psf_digest(psf)
-        known = _known(request, path)
-        content, wrong_sums = known or digest_and_sums(exposure.source)
+        content, sums, stamp = _content(request, hand, exposure)
         identities = [one.identity for one in built]
         shapes = tuple(slot.science.shape[-2:] for slot in exposure.slots)
         key, prefix_keys = _keys(request, exposure, identities, (content, psf_digest))
@@ -205,33 +212,31 @@ def plan_file(request: PlanRequest) -> FilePlan:
         chunks=chunks,
         prefix_keys=prefix_keys,
         contradictions=contradictions,
-        wrong_sums=tuple(wrong_sums),
+        wrong_sums=tuple(sums),
         content=content,
         psf_digest=psf_digest,
-        version=version,
+        version=hand.version,
         tables=tuple(sorted({name for stage in stages for name in stage.tables})),
         shapes=shapes,
         joint=tuple(stage.name for stage in stages if "set" in stage.accepts),
         source=request.source,
-        # Where it was not hashed, the stamp of then is what is known of its content.
-        stamp=_stamp_on_record(request) if known else stamp,
+        stamp=stamp,
         basis=request.basis,
+        staging=request.staging,
     )
 
 
-def _known(request: PlanRequest, path: Path) -> tuple[str, list[str]] | None:
-    """Return digest and wrong sums of an input as they are on record, where they still hold."""
-    record = request.known
-    if record is None or record.seen is None or record.source != request.source:
-        return None
-    if not record.content or not is_unchanged(record.seen.input, path):
-        return None
-    return record.content, record.seen.wrong_sums
-
-
-def _stamp_on_record(request: PlanRequest) -> FileStamp | None:
-    seen = None if request.known is None else request.known.seen
-    return None if seen is None else seen.input
+def _content(
+    request: PlanRequest, hand: AtHand, exposure: Exposure
+) -> tuple[str, list[str], FileStamp | None]:
+    """Return digest and wrong sums of an input, and by which stamp they are known again."""
+    known = request.known
+    if known is not None and known.seen is not None and hand.holds(known, request.source):
+        # It is not hashed, so the stamp of then is what is known of its content.
+        return known.content, known.seen.wrong_sums, known.seen.input
+    if hand.digest:  # hashed as it was fetched
+        return hand.digest, wrong_sums(exposure.source), hand.stamp
+    return *digest_and_sums(exposure.source), hand.stamp
 
 
 def _specs(exposure: Exposure, request: PlanRequest) -> tuple[StageSpec, ...]:
@@ -330,11 +335,3 @@ def _conventions(exposure: Exposure) -> list[Any]:
 def _psf_digest(source: PsfSource | None) -> str:
     path = None if source is None else source.path
     return file_digest(path) if path is not None and path.is_file() else ""
-
-
-def _version(path: Path) -> tuple[int, int] | None:
-    """Return size and time of a file; None where there is none, which opening it tells."""
-    try:
-        return file_version(path)[:2]
-    except OSError:
-        return None

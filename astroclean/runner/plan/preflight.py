@@ -86,6 +86,8 @@ class Planner:
     request: Request
     folder: OutputFolder
     executor: Executor
+    staging: Path | None = None
+    """Where inputs that are URLs stay until they are done; with None until they are planned."""
 
     def preflight(self, *, simulated_into: Path) -> Preflight:
         """Check everything that can be checked without reading pixels: plan every file.
@@ -146,7 +148,8 @@ class Planner:
             if listing.is_own(name)
         ]
         tables = tuple(sorted({name for built in stages for name in built.stage.tables}))
-        files = [Listed(text, config.products, tables) for text in found.files]
+        versions = found.versions
+        files = [Listed(t, config.products, tables, versions.get(t)) for t in found.files]
         own = self._unclaimed(files, listing, preflight, list(found.failed))
         names = [file.path.name for file in own]
         by_file = any(not text.startswith("[") for text in config.bands.values())
@@ -191,6 +194,7 @@ class Planner:
             sharing=self.executor.workers_of_host,
             basis=preflight.basis,
             start=request.start,
+            staging=self.staging,
             verify=request.verify,
             overwrite=request.overwrite,
         )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from astroclean.io.remote.urls import is_url
 from astroclean.report.model import FileRecord, FileStatus, Seen
 from astroclean.runner.output.records import seen_of
-from astroclean.runner.output.stamps import is_unchanged, stamp_if_same
+from astroclean.runner.output.stamps import is_same_object, is_unchanged, stamp_if_same
 from astroclean.runner.work.saved import is_saved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from astroclean.report.model import FileStamp
     from astroclean.runner.output.folder import OutputFolder
     from astroclean.runner.plan.listing import Listed
     from astroclean.runner.plan.units import Unit
@@ -70,7 +72,9 @@ def _seen_again(
     if seen is None or seen.basis != basis or not record.key or record.source != file.source:
         return None
     stamp = seen.input
-    if not is_unchanged(stamp, file.path):
+    if is_url(file.path):
+        stamp = stamp if is_same_object(stamp, file.version) else None
+    elif not is_unchanged(stamp, file.path):
         stamp = stamp_if_same(file.path, record.content, largest=largest)
     outputs = folder.intact_outputs(record, verify=False, largest=largest) if stamp else {}
     return seen.model_copy(update={"input": stamp, "outputs": outputs}) if outputs else None
@@ -125,4 +129,9 @@ def _is_worth_it(record: FileRecord, seen: Seen) -> bool:
     if old is None or old.basis != seen.basis:
         return True
     pairs = [(old.input, seen.input), *((old.outputs.get(n), s) for n, s in seen.outputs.items())]
-    return any(new is not None and new != before and new.size > SMALL for before, new in pairs)
+    return any(new is not None and new != before and _is_dear(new) for before, new in pairs)
+
+
+def _is_dear(stamp: FileStamp) -> bool:
+    """Return whether the next run should be spared to read it: it is large, or in a store."""
+    return stamp.size > SMALL or not stamp.inode

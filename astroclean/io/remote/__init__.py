@@ -1,0 +1,1 @@
+"""Inputs and outputs that lie in object stores and on web servers."""

@@ -1,0 +1,106 @@
+"""`at_hand`: an input as a file of this machine, with what tells whether it is still the same."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from astroclean.core.run_cache import file_version
+from astroclean.io.fits.address import parse_address
+from astroclean.io.remote.staging import forget_staged, staged
+from astroclean.io.remote.urls import is_url
+from astroclean.io.resources import file_digest
+from astroclean.io.scratch.folders import temporary_folder
+from astroclean.runner.output.stamps import is_unchanged, stamp_of, stamp_of_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from astroclean.report.model import FileRecord, FileStamp
+
+__all__ = ["AtHand", "at_hand", "forget_input"]
+
+
+@dataclass(frozen=True)
+class AtHand:
+    """An input on this machine."""
+
+    path: Path
+    """As it is known to the user: a path or a URL."""
+    local: Path
+    """Where its bytes are."""
+    stamp: FileStamp | None
+    """What was told of it before it was read."""
+    version: tuple[int, int] | None = None
+    """Size and time of change of a file."""
+    digest: str = ""
+    """SHA-256 of what was fetched; empty for a file, which is not read for it."""
+
+    def is_still(self, version: tuple[int, int] | None, content: str) -> bool:
+        """Return whether it is what was planned.
+
+        Parameters
+        ----------
+        version : (int, int) or None
+            Size and time of change when it was hashed.
+        content : str
+            SHA-256 of then.
+        """
+        if self.digest:
+            return self.digest == content
+        return version in (None, _version(self.local)) or file_digest(self.local) == content
+
+    def holds(self, record: FileRecord | None, source: str) -> bool:
+        """Return whether a file need not be hashed, since it is what is on record of an input."""
+        if self.digest or record is None or record.seen is None or record.source != source:
+            return False
+        return bool(record.content) and is_unchanged(record.seen.input, self.path)
+
+
+@contextlib.contextmanager
+def at_hand(path: Path, staging: Path | None) -> Iterator[AtHand]:
+    """Have an input on this machine.
+
+    Parameters
+    ----------
+    path : Path
+        The input, without its HDU: a file, or a URL, which is fetched.
+    staging : Path or None
+        Where what was fetched stays for further calls; with None it goes with the context.
+
+    Yields
+    ------
+    AtHand
+        The input.
+
+    Raises
+    ------
+    FitsReadError, ConfigurationError
+        It cannot be fetched.
+    """
+    if not is_url(path):
+        yield AtHand(path, path, stamp_of(path), _version(path))
+        return
+    with contextlib.ExitStack() as stack:
+        if staging is None:
+            temporary = tempfile.TemporaryDirectory(dir=temporary_folder())
+            staging = Path(stack.enter_context(temporary))
+        copy = staged(path, staging)
+        yield AtHand(path, copy.path, stamp_of_object(copy.version), digest=copy.digest)
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Return size and time of a file; None where there is none, which opening it tells."""
+    try:
+        return file_version(path)[:2]
+    except OSError:
+        return None
+
+
+def forget_input(source: str, staging: Path) -> None:
+    """Remove what was fetched of an input that is done; a file is left alone."""
+    if is_url(source):
+        forget_staged(parse_address(source).path, staging)
