@@ -17,7 +17,7 @@ from astroclean.report.environment import versions
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
 from astroclean.runner.dispatch import Dispatcher
 from astroclean.runner.executors import checked_executor, make_executor
-from astroclean.runner.output.folder import OutputFolder
+from astroclean.runner.output.folder import OutputFolder, refuse_url
 from astroclean.runner.output.run_files import write_run_files
 from astroclean.runner.output.shards import ShardRecord, forget_shard
 from astroclean.runner.plan.at_hand import forget_input
@@ -71,6 +71,7 @@ class Runner:
     ) -> None:
         self.pipeline = pipeline
         self.request = request
+        refuse_url(output)
         self.folder = OutputFolder(output, shard=request.shard)
         # An executor may have a length, and be empty.
         self.executor = (

@@ -132,7 +132,8 @@ class Store:
                 raise _UnsteadyError(f"{size} bytes came of {before.size}, or it was changed")
             return before
 
-        return _tried(url, transfer)
+        version: RemoteVersion = _tried(url, transfer)
+        return version
 
 
 def store_of(url: str | Path) -> Store:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from astroclean.core.regular import kind_of_special
 from astroclean.errors import OutputError
+from astroclean.io.remote.urls import SCHEMES
 from astroclean.io.scratch.arrays import open_regular
 from astroclean.io.scratch.atomic import atomic_text
 from astroclean.runner.output.file_records import FileRecords
@@ -26,7 +27,24 @@ if TYPE_CHECKING:
 
     from astroclean.runner.plan.shard import Shard
 
-__all__ = ["OutputFolder"]
+__all__ = ["OutputFolder", "refuse_url"]
+
+
+def refuse_url(output: Path) -> None:
+    """Refuse a URL as output folder: a path of that name would be made here.
+
+    Raises
+    ------
+    OutputError
+        It was one; a path has lost one of its slashes.
+    """
+    scheme, colon, _ = output.parts[0].partition(":") if output.parts else ("", "", "")
+    if colon and scheme.lower() in SCHEMES:
+        raise OutputError(
+            "outputs are written to a folder of a file system, not to a URL",
+            where=f"{output.parts[0]}//{'/'.join(output.parts[1:])}".rpartition("@")[2],
+            remedy="Name a folder with -o, and copy it when the run has ended.",
+        )
 
 
 class OutputFolder(FileRecords):

@@ -7,13 +7,13 @@ import functools
 import http.server
 import threading
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 BUCKET = "sky"
 
@@ -61,8 +61,8 @@ class S3:
         self.client = boto3.client(
             "s3",
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
-            aws_access_key_id="user-of-tests",
-            aws_secret_access_key="secret-of-tests",
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
             region_name="us-east-1",
         )
         self.client.create_bucket(Bucket=BUCKET)
@@ -75,6 +75,11 @@ class S3:
     def put_folder(self, prefix: str, folder: Path) -> None:
         for file in sorted(folder.glob("*.fits")):
             self.put(f"{prefix}/{file.name}", file)
+
+    def empty(self) -> None:
+        for key in self.keys():
+            self.client.delete_object(Bucket=BUCKET, Key=key)
+        self.counted.forget()
 
     def get(self, key: str) -> bytes:
         content: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
