@@ -12,7 +12,7 @@ import errno
 import os
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,8 @@ class RemoteVersion:
     """As the store gives it; empty where it gives none, or one that does not mean bytes."""
     modified_ns: int = 0
     """Time of the last change; 0 where it is not told."""
+    seen_ns: int = field(default=0, compare=False)
+    """When the store was asked, before the bytes were; 0 where they were not."""
 
 
 class Store:
@@ -124,13 +126,14 @@ class Store:
         """
 
         def transfer() -> RemoteVersion:
+            seen = time.time_ns()
             before = _version(self._system.info(url))
             self._system.get_file(url, str(path))
             # A store gives large objects in pieces: they must be of one version.
             size, after = path.stat().st_size, _version(self._system.info(url))
             if after != before or before.size not in {-1, size}:
                 raise _UnsteadyError(f"{size} bytes came of {before.size}, or it was changed")
-            return before
+            return replace(before, seen_ns=seen)
 
         version: RemoteVersion = _tried(url, transfer)
         return version

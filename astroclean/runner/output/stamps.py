@@ -89,12 +89,12 @@ def stamp_if_same(path: Path, digest: str, *, largest: int | None = None) -> Fil
 
 
 def stamp_of_object(version: RemoteVersion) -> FileStamp:
-    """Return the stamp of an object in a store, of a version that was just told."""
+    """Return the stamp of an object in a store, of the version that was fetched."""
     return FileStamp(
         size=version.size,
         mtime_ns=version.modified_ns,
         inode=0,
-        seen_ns=time.time_ns(),
+        seen_ns=version.seen_ns,
         etag=version.etag,
     )
 
