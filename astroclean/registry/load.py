@@ -21,20 +21,22 @@ from astroclean.errors import (
 from astroclean.registry.discover import KINDS_GROUP, PluginEntry, list_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from astroclean.core.stage.stage import Stage
 
 __all__ = ["find_plugin", "load_stage", "load_stage_class", "make_stage"]
 
 
-def find_plugin(name: str) -> PluginEntry:
+def find_plugin(name: str, entries: Sequence[PluginEntry] | None = None) -> PluginEntry:
     """Return the entry of a usable plugin.
 
     Parameters
     ----------
     name : str
         What users type.
+    entries : sequence of PluginEntry, optional
+        All that are installed, where they have been listed already.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def find_plugin(name: str) -> PluginEntry:
     PluginNotFoundError, PluginClashError, PluginLoadError
         Not installed; offered twice; wrong manifest.
     """
-    entries = list_plugins()
+    entries = list_plugins() if entries is None else entries
     matching = [entry for entry in entries if entry.name == name]
     if not matching:
         raise PluginNotFoundError(
