@@ -13,6 +13,7 @@ import numpy as np
 from astroclean.core.regular import open_regular, user_path
 from astroclean.core.stage.resources import IN_MEMORY, ImageHdu, Resource
 from astroclean.errors import FitsReadError
+from astroclean.io.frames.stored import found_files, stored_frames
 from astroclean.io.products.catalog_check import check_catalogue
 
 if TYPE_CHECKING:
@@ -82,9 +83,22 @@ def load_resource(resource: Resource, *, base: Path, stem: str | None = None) ->
     """
     if resource.path == IN_MEMORY or resource.content is not None:
         return resource
-    path = base / user_path(resource.path.replace("{stem}", stem or "{stem}"))
+    texts = [path.replace("{stem}", stem or "{stem}") for path in resource.paths]
+    if resource.format == "frames":
+        files = [file for text in texts for file in found_files(text, base=base)]
+        digests = {file: _digest(file) for file in dict.fromkeys(files)}
+        content: Any = stored_frames(tuple(digests))
+        named = "\n".join(f"{digest} {file.name}" for file, digest in digests.items())
+        digest = hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest()
+        return replace(resource, content=content, digest=digest)
+    path = base / user_path(texts[0])
+    digest = _digest(path)
+    return replace(resource, content=_READERS[resource.format](path), digest=digest)
+
+
+def _digest(path: Path) -> str:
     try:
-        digest = file_digest(path)
+        return file_digest(path)
     except OSError as error:
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
         raise FitsReadError(
@@ -92,8 +106,6 @@ def load_resource(resource: Resource, *, base: Path, stem: str | None = None) ->
             where=str(path),
             remedy="Check the option's path.",
         ) from error
-    content = _READERS[resource.format](path)
-    return replace(resource, path=str(resource.path), content=content, digest=digest)
 
 
 def _read_images(path: Path) -> tuple[ImageHdu, ...]:
