@@ -74,7 +74,7 @@ class Rewriting:
         meta : Header
             Of the frame that was read: it tells which card told a value of the detector.
         """
-        cards = {UNIT_KEYWORD: (self.unit.to_string(), "unit of the pixel values")}
+        cards: dict[str, Any] = {UNIT_KEYWORD: (self.unit.to_string(), "unit of the pixel values")}
         for name, value in self.detector.items():
             origin = _origin_of(meta, DETECTOR_KEYWORDS[name])
             keyword = origin.removeprefix(_FROM_HEADER)

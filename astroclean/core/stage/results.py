@@ -142,7 +142,7 @@ class Calibration(Answer):
     unit: Any
     """astropy unit of data and uncertainty."""
     uncertainty: NDArray[Any] | None = None
-    """Standard deviation; None: not known, also where it was of the raw frame."""
+    """Standard deviation; None only where the raw frame has none."""
     flags: NDArray[Any] | None = None
     """uint32 bits to add, only planes that the stage declares in ``sets``."""
     window: tuple[slice, slice] | None = None

@@ -58,6 +58,12 @@ class Calibrator(Stage):
                 where=f"{frame.frame_id}, stage '{self.name}'",
                 remedy="Put it before the stages of kind `deblend`.",
             )
+        if frame.uncertainty is not None and answer.uncertainty is None:
+            raise ContractError(
+                "a calibration must say what became of the uncertainty that the frame had",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                remedy=FAULT,
+            )
         window = self._window(frame, answer)
         rewriting = Rewriting(window, answer.unit, answer.cards, answer.detector)
         left = rewriting.applied(frame.replace(chunk=None))
@@ -96,6 +102,18 @@ class Calibrator(Stage):
                 remedy=FAULT,
             )
         rows, columns = (slice(start, stop) for start, stop, _ in steps)
+        wcs = frame.wcs
+        looks_up = any(
+            getattr(wcs, name, None) is not None
+            for name in ("cpdis1", "cpdis2", "det2im1", "det2im2")
+        )
+        if looks_up and (rows.start or columns.start):
+            raise StageError(
+                "the WCS looks up a distortion by pixel, which would be that of other pixels in a "
+                "trimmed image",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                remedy="Do not trim this frame.",
+            )
         return rows, columns
 
     def _flags(self, left: Frame, answer: Calibration) -> NDArray[np.uint32]:
