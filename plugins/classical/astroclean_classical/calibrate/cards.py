@@ -33,7 +33,9 @@ def cards_of(
     meta = raw.frame.meta
     cards: dict[str, Any] = {key: None for key in _OF_THE_RAW_FORM if key in meta}
     if parse_section(meta.get("DATASEC", "")) != raw.sections.trim:
-        cards |= {key: None for key in _ON_THE_CHIP if key in meta and nx * ny != raw.frame.data.size}
+        cards |= {
+            key: None for key in _ON_THE_CHIP if key in meta and nx * ny != raw.frame.data.size
+        }
     cards["DATASEC"] = (f"[1:{nx},1:{ny}]", "pixels with data")
     cards |= level_cards(raw)
     for keyword, master, what in (

@@ -34,7 +34,15 @@ _CAMERA_CARDS = (
     *("INSTRUME", "DETECTOR", "CCDNAME", "CCDID", "CHIPID", "SERIALNO", "READOUTM", "OFFSET"),
 )
 _PLAIN_NAMES = frozenset({"", "SCI", "PRIMARY"})
-TEMPERATURE_CARDS = ("CCD-TEMP", "CCDTEMP", "CCD_TEMP", "DETTEMP", "DET-TEMP", "CAMTEMP", "CAM-TEMP")
+TEMPERATURE_CARDS = (
+    "CCD-TEMP",
+    "CCDTEMP",
+    "CCD_TEMP",
+    "DETTEMP",
+    "DET-TEMP",
+    "CAMTEMP",
+    "CAM-TEMP",
+)
 _SAME_EXPOSURE = 0.005
 _SAME_GAIN = 0.02
 
@@ -106,8 +114,7 @@ def _by_exposure(
         return same, faults
     if not wanted.scales:
         why = (
-            f"exposure {{:g}} s, not {needed:g} s, and it is scaled only where `bias` is given, "
-            "too"
+            f"exposure {{:g}} s, not {needed:g} s, and it is scaled only where `bias` is given, too"
         )
         return [], {**faults, **{name: [why.format(time)] for name, time in times.items()}}
     nearest = min(abs(time - needed) for time in times.values())
