@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from astropy.io import fits
+
 from astroclean.core.image.sections import parse_section
+from astroclean_classical.calibrate.selection import (
+    CAMERA_CARDS,
+    HDU_CARD,
+    TEMPERATURE_CARDS,
+    hdu_of,
+)
 
 if TYPE_CHECKING:
-    from astroclean_classical.calibrate.masters import Master
-    from astroclean_classical.calibrate.raw import RawFrame
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["cards_of", "level_cards"]
+    from astroclean_classical.calibrate.masters import Master
+    from astroclean_classical.calibrate.parts import Part
+    from astroclean_classical.calibrate.raw import RawFrame
+    from astroclean_classical.calibrate.sorting import Group
+
+__all__ = ["cards_of", "level_cards", "master_header"]
 
 _OF_THE_RAW_FORM = ("BIASSEC", "TRIMSEC", "DATASEC", "AMPSEC", "BLANK")
+_KEPT = ("ORIGIN", "TELESCOP", *CAMERA_CARDS, "CCDSUM", "BINNING", "XBINNING", "YBINNING")
+_KEPT_BINNING = ("CCDBIN1", "CCDBIN2", *TEMPERATURE_CARDS)
 _ON_THE_CHIP = ("CCDSEC", "DETSEC")
 """They tell where ``DATASEC`` lies on the chip; of other pixels they say nothing."""
 
@@ -64,3 +79,40 @@ def level_cards(raw: RawFrame) -> dict[str, Any]:
 def _short(name: str) -> str:
     """Return a name that fits a card, in ASCII."""
     return name.encode("ascii", "replace").decode("ascii")[-60:]
+
+
+def master_header(group: Group, parts: Sequence[Part], used: Mapping[str, str]) -> fits.Header:
+    """Return the header of a master, from which a stage knows what it is for.
+
+    Parameters
+    ----------
+    group : Group
+        What the frames have in common.
+    parts : sequence of Part
+        The frames, in order.
+    used : mapping of str to str
+        Card to the name of the master that was taken off.
+    """
+    meta, header = parts[0].meta, fits.Header()
+    for keyword in (*_KEPT, *_KEPT_BINNING):
+        if keyword in meta:
+            header[keyword] = meta[keyword]
+    header["IMAGETYP"] = (group.type.upper(), "master frame")
+    times = [part.exposure for part in parts if part.exposure is not None]
+    if group.type != "bias" and times:
+        header["EXPTIME"] = (float(np.mean(times)), "[s] exposure time, mean of the frames")
+    if group.filter:
+        header["FILTER"] = group.filter
+    header["GAIN"] = (group.setup.gain, "[electron/adu] gain of the frames")
+    header[HDU_CARD] = (hdu_of(meta), "HDU of the raw files that it is for")
+    for keyword, value in parts[0].cards.items():
+        header[keyword] = value
+    for keyword, name in used.items():
+        header[keyword] = (name, "taken off each frame")
+    if group.type == "flat":
+        level = float(np.mean([part.level for part in parts]))
+        header["FLATLEV"] = (round(level, 3), "mean level of the frames, now 1")
+    header["NCOMBINE"] = (len(parts), "frames that were combined")
+    for number, part in enumerate(parts[:999], start=1):
+        header[f"IMCMB{number:03d}"] = _short(part.name)
+    return header

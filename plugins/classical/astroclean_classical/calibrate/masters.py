@@ -57,6 +57,15 @@ class Master:
         values = self.ccd.data[self.usable]
         return float(values.mean()) if values.size else float("nan")
 
+    def mean_above(self, part: float) -> float:
+        """Return the mean of the usable pixels that are not below a part of the mean.
+
+        Dead pixels and columns of a flat would make all others brighter.
+        """
+        values = self.ccd.data[self.usable]
+        above = values[values >= part * self.mean]
+        return float(above.mean()) if above.size else float("nan")
+
 
 def prepared(stored: StoredFrame, raw: RawFrame) -> Master:
     """Return a master for a frame: one of raw shape is levelled and trimmed as the frame is."""

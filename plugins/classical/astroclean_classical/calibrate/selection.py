@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from astroclean.core.stage.resources import StoredFrame
 
 __all__ = [
+    "CAMERA_CARDS",
     "HDU_CARD",
     "TEMPERATURE_CARDS",
     "Wanted",
@@ -30,9 +31,10 @@ __all__ = [
 HDU_CARD = "ACRAWHDU"
 """Card of a master: EXTNAME and EXTVER of the raw HDUs that it is for."""
 
-_CAMERA_CARDS = (
+CAMERA_CARDS = (
     *("INSTRUME", "DETECTOR", "CCDNAME", "CCDID", "CHIPID", "SERIALNO", "READOUTM", "OFFSET"),
 )
+"""Cards that tell camera, chip and how it is read."""
 _PLAIN_NAMES = frozenset({"", "SCI", "PRIMARY"})
 TEMPERATURE_CARDS = (
     "CCD-TEMP",
@@ -195,7 +197,7 @@ def _hdu_fault(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
 
 def camera_of(meta: Mapping[str, Any]) -> dict[str, str]:
     """Return the cards that tell camera, chip and how it is read."""
-    return {key: str(meta[key]).strip() for key in _CAMERA_CARDS if str(meta.get(key, "")).strip()}
+    return {key: str(meta[key]).strip() for key in CAMERA_CARDS if str(meta.get(key, "")).strip()}
 
 
 def binning_of(meta: Mapping[str, Any]) -> str | None:

@@ -18,6 +18,7 @@ from astroclean.core.stage.resources import FrameResource  # noqa: TC001 - read 
 from astroclean.core.stage.results import Calibration
 from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
 from astroclean_classical.calibrate.cards import cards_of
+from astroclean_classical.calibrate.making import Bench
 from astroclean_classical.calibrate.masters import (
     Master,
     check_bias,
@@ -38,10 +39,14 @@ from astroclean_classical.calibrate.steps import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from astropy.nddata import CCDData
     from numpy.typing import NDArray
 
     from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.masters import LeftOut, MadeMaster
+    from astroclean.core.stage.resources import StoredFrame
 
 __all__ = ["Ccdproc", "CcdprocOptions"]
 
@@ -77,6 +82,9 @@ class CcdprocOptions(StageOptions):
     trusted: bool = False
     """Whether flats and darks that do not tell that a bias was taken off them are taken as if."""
 
+    least_frames: Annotated[int, Field(ge=2, le=1000)] = 3
+    """Frames that a master is made of, at least: of fewer, cosmic rays are not found."""
+
     @field_validator("overscan", "trim")
     @classmethod
     def _is_section(cls, value: str) -> str:
@@ -93,6 +101,7 @@ class Ccdproc(Calibrator):
     """
 
     sets = MaskPlane.SATURATED | MaskPlane.BAD_PIXEL
+    makes_masters = True
     Options = CcdprocOptions
 
     def check_header(self, frame: Frame) -> None:
@@ -130,14 +139,15 @@ class Ccdproc(Calibrator):
         check_overscan(raw)
         bias, dark, flat = self._masters(raw)
         self._check_level(raw, bias, dark)
-        metrics = _told(raw, bias, flat)
+        metrics = _told(raw, bias)
         ccd = self._without_additions(raw, bias, dark, metrics)
         if flat is not None:
-            mean = flat.mean
-            least = self.options.min_value * mean
+            mean = flat.mean_above(self.options.min_value)
             told = flat.ccd.copy()
             told.mask = ~flat.usable
+            least = self.options.min_value * mean
             ccd = corrected_for_flat(ccd, told, mean=mean, least=least)
+            metrics["flat mean"] = mean
         ccd = in_electrons(ccd, gain=raw.gain)
         flags = self._planes(raw, [m for m in (bias, dark, flat) if m is not None], flat)
         metrics["sky"] = self._sky(raw, ccd, flags)
@@ -151,6 +161,31 @@ class Ccdproc(Calibrator):
             cards=cards_of(raw, bias=bias, dark=dark, flat=flat),
             metrics=metrics,
         )
+
+    def make(
+        self, frames: Sequence[StoredFrame], *, memory: float
+    ) -> Iterator[MadeMaster | LeftOut]:
+        """Yield masters of raw frames: bias, dark without it, flat without both.
+
+        Parameters
+        ----------
+        frames : sequence of StoredFrame
+            Sorted by type, camera, HDU, binning, gain, exposure time and filter.
+        memory : float
+            Bytes that may be held while frames are combined.
+
+        Yields
+        ------
+        MadeMaster or LeftOut
+            By `ccdproc.combine`: clipped means, with the standard error of the mean.
+        """
+        bench = Bench(
+            self.raw_frame,
+            memory,
+            least=self.options.least_frames,
+            temperature=self.options.temperature_difference,
+        )
+        yield from bench.masters(frames, where=f"stage '{self.name}'")
 
     def raw_frame(self, frame: Frame) -> RawFrame:
         """Return a frame with its sections and detector; also of frames to make masters of."""
@@ -261,7 +296,8 @@ class Ccdproc(Calibrator):
         for master in masters:
             flags[~master.usable] |= np.uint32(MaskPlane.BAD_PIXEL)
         if flat is not None:
-            low = ~(flat.ccd.data >= self.options.min_value * flat.mean)
+            least = self.options.min_value
+            low = ~(flat.ccd.data >= least * flat.mean_above(least))
             flags[low] |= np.uint32(MaskPlane.BAD_PIXEL)
         return flags
 
@@ -285,13 +321,11 @@ def _less(ccd: CCDData, master: Master) -> CCDData:
     return light
 
 
-def _told(raw: RawFrame, bias: Master | None, flat: Master | None) -> dict[str, float]:
+def _told(raw: RawFrame, bias: Master | None) -> dict[str, float]:
     """Return the numbers of the steps."""
     told = {}
     if raw.is_levelled:
         told |= {"overscan level": raw.level, "overscan scatter": raw.scatter}
     if bias is not None:
         told["bias level"] = bias.level
-    if flat is not None:
-        told["flat mean"] = flat.mean
     return told
