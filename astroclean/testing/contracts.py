@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from astroclean.core.stage.stage import Stage
 
 __all__ = [
+    "CalibratorContract",
     "DeblenderContract",
     "DeconvolverContract",
     "MaskerContract",
@@ -245,6 +246,43 @@ class SourceRemoverContract(StageContract):
         if ours is not None and theirs is not None:
             touched = (ours != theirs) & ~(np.isnan(ours) & np.isnan(theirs))
             assert after.where(reason)[touched].all()
+
+
+class CalibratorContract(StageContract):
+    """A calibrate stage makes another image of the frame, of which no flag is lost."""
+
+    kind = "calibrate"
+
+    def test_changes_only_what_its_kind_may(self, stage: Stage, frame: Frame) -> None:
+        """Identity and flags survive; unit, values and shape may be other ones."""
+        result = stage.run(frame)
+        assert result.frame.frame_id == frame.frame_id
+        self.changes_allowed(frame, result)
+
+    def changes_allowed(self, before: Frame, result: StageResult) -> None:
+        """Flags of the pixels that are left stay; new ones are declared; the unit is told."""
+        after, rewriting = result.frame, result.rewriting
+        assert rewriting is not None
+        assert after.shape == rewriting.shape
+        assert after.unit == rewriting.unit
+        kept = before.flags[rewriting.window]
+        assert not np.any(kept & ~after.flags)
+        added = int(np.bitwise_or.reduce(after.flags & ~kept, axis=None))
+        sets = load_stage(self.plugin, **self.options).provides().planes | MaskPlane.NO_DATA
+        assert added & ~int(sets) == 0
+        assert after.uncertainty is None or after.uncertainty.array.shape == after.shape
+
+    def test_wcs_follows_the_pixels(self, stage: Stage, frame: Frame) -> None:
+        """A pixel that is left lies on the sky where it lay."""
+        result = stage.run(frame)
+        if frame.wcs is None:
+            return
+        assert result.rewriting is not None
+        assert result.frame.wcs is not None
+        y, x = result.rewriting.origin
+        theirs = frame.wcs.pixel_to_world_values(x + 2.0, y + 3.0)
+        ours = result.frame.wcs.pixel_to_world_values(2.0, 3.0)
+        assert np.allclose(ours, theirs, rtol=0, atol=1e-9)
 
 
 class DeblenderContract(StageContract):

@@ -27,7 +27,8 @@ from astroclean_classical.calibrate.masters import (
     in_unit_of,
     prepared,
 )
-from astroclean_classical.calibrate.raw import RawFrame, check_overscan, middle, refuse_calibrated
+from astroclean_classical.calibrate.plausible import checked_sky
+from astroclean_classical.calibrate.raw import RawFrame, check_overscan, refuse_calibrated
 from astroclean_classical.calibrate.sections import sections_of
 from astroclean_classical.calibrate.selection import Wanted, chosen_master, is_same_exposure
 from astroclean_classical.calibrate.steps import (
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Ccdproc", "CcdprocOptions"]
 
-_BELOW_ZERO = 0.5
-"""Of the noise of a pixel: how far the median of a frame may lie below zero."""
 _FAR_SCALED = 5.0
 """Exposure time of a frame over that of a dark, from which it is doubtful."""
 
@@ -150,7 +149,7 @@ class Ccdproc(Calibrator):
             metrics["flat mean"] = mean
         ccd = in_electrons(ccd, gain=raw.gain)
         flags = self._planes(raw, [m for m in (bias, dark, flat) if m is not None], flat)
-        metrics["sky"] = self._sky(raw, ccd, flags)
+        metrics["sky"] = checked_sky(raw, ccd, flags)
         return Calibration(
             ccd.data,
             u.electron,
@@ -300,19 +299,6 @@ class Ccdproc(Calibrator):
             low = ~(flat.ccd.data >= least * flat.mean_above(least))
             flags[low] |= np.uint32(MaskPlane.BAD_PIXEL)
         return flags
-
-    def _sky(self, raw: RawFrame, ccd: CCDData, flags: NDArray[np.uint32]) -> float:
-        """Return the median; tell where it lies below zero."""
-        good = (flags == 0) & raw.frame.usable[raw.sections.trim]
-        sky, noise = middle(ccd.data[good]), middle(ccd.uncertainty.array[good])
-        if sky < -_BELOW_ZERO * noise:
-            warnings.warn(
-                f"{raw.where}: the sky is {sky:.4g} electrons, below zero by more than noise "
-                f"({noise:.3g}) makes it: too much was taken off. Are these the right masters?",
-                SuspectWarning,
-                stacklevel=2,
-            )
-        return sky
 
 
 def _less(ccd: CCDData, master: Master) -> CCDData:
