@@ -1,4 +1,4 @@
-"""`ccdproc`: against ccdproc called by hand, against truth, and with everything that can be wrong."""
+"""`ccdproc`: against ccdproc called by hand, truth, and with everything that can be wrong."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import astropy.units as u
 import ccdproc
 import numpy as np
 import pytest
+from astroclean_classical.calibrate.sections import sections_of
+from astroclean_classical.calibrate.steps import levelled
 from astropy.nddata import CCDData
 from astropy.stats import mad_std
 from hypothesis import given, settings
@@ -21,8 +23,6 @@ from astroclean.errors import AstrocleanWarning, ConfigurationError, StageError,
 from astroclean.registry.load import load_stage
 from astroclean.simulate.raw_night import GAIN, PRESCAN, READ_NOISE, SATURATION, RawNight
 from astroclean.testing.contracts import CalibratorContract
-from astroclean_classical.calibrate.sections import sections_of
-from astroclean_classical.calibrate.steps import levelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +106,7 @@ def test_flags_survive_and_saturation_is_told_by_raw_values(night: Any) -> None:
     full = night.chip.saturated(hdu)
     assert full.sum() > 5
     assert np.array_equal(frame.where(MaskPlane.SATURATED), full)
-    assert frame.data[full].max() < SATURATION * GAIN  # the level tells nothing any more
+    assert np.ptp(frame.data[full]) > 0.01 * SATURATION  # no level tells them any more
     assert frame.detector.saturation is None
     assert frame.detector.gain == 1
     assert not frame.where(MaskPlane.OVERSCAN).any()
@@ -205,7 +205,7 @@ def test_nothing_takes_the_level_off(night: Any) -> None:
 
 
 def test_an_overscan_among_exposed_pixels_is_refused(night: Any) -> None:
-    bright = night.chip.light(1, "R", exposure=3000.0)
+    bright = night.chip.light(1, "R", exposure=1400.0)
     night.stage().run(night.frame(bright))
     with pytest.raises(StageError, match="as bright and as noisy"):
         night.stage(overscan="[120:135,1:120]", trim="[9:119,1:120]", flat=None, bias=None).run(
@@ -229,8 +229,11 @@ def test_rows_without_light_are_suspect(night: Any) -> None:
 
 def test_a_sky_below_zero_is_suspect(night: Any) -> None:
     dark = night.master("dark_300s")
-    dark = dark.replace(data=dark.data + 90)
-    with pytest.warns(SuspectWarning, match="below zero"):
+    dark = dark.replace(data=dark.data * 20)
+    with (
+        pytest.warns(SuspectWarning, match="below zero"),
+        pytest.warns(SuspectWarning, match="part of the level"),
+    ):
         night.stage(dark=dark, flat=None).run(Frame.read(night.raw / "field_B.fits"))
 
 

@@ -46,6 +46,16 @@ class Calibrator(Stage):
     makes_masters: ClassVar[bool] = False
     """Whether it has `make`."""
 
+    def __init_subclass__(cls) -> None:
+        """Refuse a scope of its own: rows that are cut off are none of a chunk's."""
+        super().__init_subclass__()
+        if "scope" in vars(cls):
+            raise ContractError(
+                "a calibrate stage gets the whole frame, of which rows may go",
+                where=f"{cls.__module__}.{cls.__qualname__}",
+                remedy="Leave out `scope`.",
+            )
+
     @abstractmethod
     def calibrate(self, frame: Frame) -> Calibration:
         """Return the calibrated image."""

@@ -13,6 +13,7 @@ import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.detector import DETECTOR_KEYWORDS
 from astroclean.core.image.frame import Frame
 from astroclean.core.stage.masters import LeftOut, MadeMaster
 from astroclean.errors import AstrocleanError
@@ -89,7 +90,7 @@ class Bench:
             for number, stored in enumerate(group.frames):
                 path = Path(folder) / f"{number}.fits"
                 try:
-                    raw = self.raw_frame(stored.read())
+                    raw = self.raw_frame(_read(stored))
                     is_flat = group.type == "flat"
                     parts.append(written_part(raw, path, is_flat=is_flat, bias=bias, dark=dark))
                 except AstrocleanError as error:
@@ -119,6 +120,20 @@ class Bench:
             dark = near[0].taken_off if near else None
             notes += [] if near else ["no dark without bias: none was taken off"]
         return bias, dark, tuple(notes)
+
+
+def _read(stored: StoredFrame) -> Frame:
+    """Return a raw frame with the saturation level of its header.
+
+    The reader does not believe a level that most pixels have; of a flat that is overexposed it is
+    right.
+    """
+    frame, level = stored.read(), stored.header.detector.saturation
+    if level is None or frame.detector.saturation is not None:
+        return frame
+    meta = frame.meta.copy()
+    meta[DETECTOR_KEYWORDS["saturation"]] = level
+    return frame.replace(meta=meta)
 
 
 def _mean_of(parts: Sequence[Part], *, memory: float) -> Combined:

@@ -61,8 +61,8 @@ def checked_sky(raw: RawFrame, ccd: CCDData, flags: NDArray[np.uint32]) -> float
     if dark:
         warnings.warn(
             f"{raw.where}: the outermost {' and '.join(dark)} of what is left, "
-            f"{raw.sections.trim_text}, hold no sky ({sky:.4g} electrons elsewhere). Give the option "
-            "`trim` without them.",
+            f"{raw.sections.trim_text}, hold no sky ({sky:.4g} electrons elsewhere). Give the "
+            "option `trim` without them.",
             SuspectWarning,
             stacklevel=2,
         )

@@ -131,11 +131,13 @@ def check_overscan(raw: RawFrame) -> None:
     SuspectWarning
         (A warning) It is noisier than the read noise.
     """
+    from astropy.stats import mad_std  # noqa: PLC0415 - heavy
+
     if not raw.is_levelled or raw.scatter <= _NOISY * raw.noise:
         return
     beside = _beside(raw)
     level = middle(beside)
-    spread = float(np.nanstd(beside)) if beside.size else 0.0
+    spread = float(mad_std(beside, ignore_nan=True)) if beside.size else 0.0
     assert raw.sections.overscan is not None
     text = (
         f"overscan {section_text(*raw.sections.overscan)} has a level of {raw.level:.6g} and a "
