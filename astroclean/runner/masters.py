@@ -88,6 +88,9 @@ def make_masters(request: MasterRequest) -> Iterator[tuple[Path, MadeMaster] | L
     _check_folder(request)
     frames: list[StoredFrame] = []
     yield from (LeftOut(name, why) for name, why in found.failed.items())
+    for note in found.notes:
+        name, _, why = note.rpartition(": ")
+        yield LeftOut(name, why)
     for file in found.files:
         try:
             frames += _frames(file, request)

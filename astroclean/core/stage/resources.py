@@ -262,8 +262,7 @@ class FrameResource(Resource):
 def _in_memory(given: Sequence[Any]) -> tuple[StoredFrame, ...]:
     from astroclean.core.image.convert import as_frame  # noqa: PLC0415 - Frame needs astropy
 
-    frames = [as_frame(image) for image in given]
-    return tuple(
-        StoredFrame(frame.frame_id, frame[:1, :1], frame.shape, lambda frame=frame: frame)
-        for frame in frames
-    )
+    def stored(frame: Frame) -> StoredFrame:
+        return StoredFrame(frame.frame_id, frame[:1, :1], frame.shape, lambda: frame)
+
+    return tuple(stored(as_frame(image)) for image in given)

@@ -441,3 +441,29 @@ class TestCcdproc(CalibratorContract):
     @pytest.fixture
     def frame(self, night: Any) -> Frame:
         return night.frame(RawNight(8, (80, 90)).light(1, "R"))
+
+
+def test_frames_that_calibrate_others_are_refused(night: Any) -> None:
+    for hdu in (night.chip.bias(1), night.chip.dark(1), night.chip.flat(1, "R")):
+        with pytest.raises(StageError, match="no exposure of the sky"):
+            night.stage().run(night.frame(hdu))
+
+
+def test_a_master_that_may_be_of_another_chip_is_suspect(night: Any) -> None:
+    raw = _with(Frame.read(night.raw / "field_R.fits"), EXTNAME="CCD2")
+    stage = night.stage(bias=_with(night.master("bias"), ACRAWHDU=None), dark=None, flat=None)
+    with pytest.raises(StageError, match=r"is for HDU \[SCI,1\], not \[CCD2,1\]"):
+        stage.run(raw)
+    nameless = _with(night.master("bias"), ACRAWHDU=None, EXTNAME=None)
+    night.stage(bias=nameless, dark=None, flat=None).run(raw)  # CCDNAME tells it
+    untold = _with(nameless, CCDNAME=None)
+    with pytest.warns(SuspectWarning, match="of this chip"):
+        night.stage(bias=untold, dark=None, flat=None).run(raw)
+
+
+def test_counts_are_data_numbers_too(night: Any) -> None:
+    hdu = night.chip.light(1, "R")
+    plain = night.stage().run(night.frame(hdu)).frame
+    counts = night.stage().run(night.frame(hdu, BUNIT="count")).frame
+    assert counts.unit == u.electron
+    assert np.array_equal(counts.data, plain.data)

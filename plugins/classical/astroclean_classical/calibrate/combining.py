@@ -115,6 +115,7 @@ def _at_least(scatter: float) -> Callable[..., NDArray[np.float64]]:
     from astropy.stats import mad_std  # noqa: PLC0415 - heavy
 
     def deviation(data: Any, axis: int | None = None) -> NDArray[np.float64]:
-        return np.maximum(mad_std(data, axis=axis, ignore_nan=True), scatter)
+        own: NDArray[np.float64] = mad_std(data, axis=axis, ignore_nan=True)
+        return np.maximum(own, scatter)
 
     return deviation

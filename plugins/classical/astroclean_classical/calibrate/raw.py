@@ -12,7 +12,7 @@ import numpy as np
 
 from astroclean.core.image.sections import section_text
 from astroclean.errors import StageError, SuspectWarning
-from astroclean_classical.calibrate.header import done_to
+from astroclean_classical.calibrate.header import done_to, frame_type, type_card
 from astroclean_classical.calibrate.sections import Sections, refuse_amplifiers
 from astroclean_classical.calibrate.steps import as_ccd, levelled, overscan_error
 
@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.frame import Frame
 
-__all__ = ["DATA_NUMBERS", "RawFrame", "check_overscan", "middle", "refuse_calibrated"]
+__all__ = [
+    "DATA_NUMBERS",
+    "RawFrame",
+    "check_overscan",
+    "middle",
+    "refuse_calibrated",
+    "refuse_others",
+]
 
 DATA_NUMBERS = (u.adu, u.count)
 _ROUNDING = 12**-0.5
@@ -75,7 +82,8 @@ class RawFrame:
     @property
     def _overscan(self) -> NDArray[np.float32]:
         assert self.sections.overscan is not None
-        return self.frame.data[self.sections.overscan]
+        pixels: NDArray[np.float32] = self.frame.data[self.sections.overscan]
+        return pixels
 
     @property
     def level_error(self) -> float:
@@ -119,6 +127,24 @@ def refuse_calibrated(frame: Frame, where: str) -> None:
             remedy="Give the raw frame, or `--set instrument.unit=adu` where the header errs.",
         )
     refuse_amplifiers(frame.meta, where)
+
+
+def refuse_others(frame: Frame, where: str) -> None:
+    """Raise where a frame was made to calibrate others; its header alone counts.
+
+    Raises
+    ------
+    StageError
+        Its card says bias, dark or flat.
+    """
+    kind, card = frame_type(frame.meta), type_card(frame.meta)
+    if card is not None and kind in {"bias", "dark", "flat"}:
+        raise StageError(
+            "is no exposure of the sky",
+            where=where,
+            received=f"{card[0]} = '{card[1]}'",
+            remedy="Make masters of such frames: `astroclean calibrate make`.",
+        )
 
 
 def check_overscan(raw: RawFrame) -> None:
@@ -165,4 +191,5 @@ def _beside(raw: RawFrame) -> NDArray[np.float32]:
     axis = raw.sections.axis
     first = raw.sections.overscan[axis].start < raw.sections.trim[axis].start
     strip = slice(0, _STRIP) if first else slice(-_STRIP, None)
-    return data[:, strip] if axis == 1 else data[strip]
+    beside: NDArray[np.float32] = data[:, strip] if axis == 1 else data[strip]
+    return beside

@@ -25,6 +25,7 @@ __all__ = [
     "chosen_master",
     "hdu_of",
     "is_same_exposure",
+    "tells_its_chip",
     "temperature_of",
 ]
 
@@ -35,7 +36,8 @@ CAMERA_CARDS = (
     *("INSTRUME", "DETECTOR", "CCDNAME", "CCDID", "CHIPID", "SERIALNO", "READOUTM", "OFFSET"),
 )
 """Cards that tell camera, chip and how it is read."""
-_PLAIN_NAMES = frozenset({"", "SCI", "PRIMARY"})
+_CHIP_CARDS = ("DETECTOR", "CCDNAME", "CCDID", "CHIPID")
+_NO_NAMES = frozenset({"", "PRIMARY"})
 TEMPERATURE_CARDS = (
     "CCD-TEMP",
     "CCDTEMP",
@@ -154,14 +156,16 @@ def _setting_faults(master: StoredFrame, wanted: Wanted) -> list[str]:
     if same_unit and ours.gain and theirs.gain and not _close(ours.gain, theirs.gain):
         faults.append(f"gain {theirs.gain:g}, not {ours.gain:g}")
     if wanted.type == "flat" and ours.filter and theirs.filter:
-        one, other = theirs.filter.strip(), ours.filter.strip()
-        faults += [] if one == other else [f"filter '{one}', not '{other}'"]
+        of, needed = theirs.filter.strip(), ours.filter.strip()
+        faults += [] if of == needed else [f"filter '{of}', not '{needed}'"]
     if wanted.type == "dark":
         if not theirs.exposure:
             faults.append("tells no exposure time")
-        one, other = temperature_of(master.header.meta), temperature_of(wanted.frame.meta)
-        if None not in (one, other) and abs(one - other) > wanted.temperature:  # type: ignore[operator]
-            faults.append(f"temperature {one:g}, not {other:g}")
+        of_dark, of_frame = (temperature_of(f.meta) for f in (master.header, wanted.frame))
+        if of_dark is None or of_frame is None:
+            return faults
+        if abs(of_dark - of_frame) > wanted.temperature:
+            faults.append(f"temperature {of_dark:g}, not {of_frame:g}")
     return faults
 
 
@@ -186,13 +190,31 @@ def hdu_of(meta: Mapping[str, Any]) -> str:
 
 
 def _hdu_fault(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    meant = str(theirs.get(HDU_CARD, "")).strip()
-    if not meant:
-        # A master of another program: names that tell nothing are no reason against it.
-        meant = hdu_of(theirs)
-        if {meant.rpartition(",")[0], hdu_of(ours).rpartition(",")[0]} & (_PLAIN_NAMES - {"SCI"}):
-            return []
-    return [] if meant == hdu_of(ours) else [f"is for HDU [{meant}], not [{hdu_of(ours)}]"]
+    meant, needed = _meant_hdu(theirs), hdu_of(ours)
+    if meant == needed or _is_nameless(meant, theirs) or _is_nameless(needed, ours):
+        return []
+    return [f"is for HDU [{meant}], not [{needed}]"]
+
+
+def _meant_hdu(meta: Mapping[str, Any]) -> str:
+    return str(meta.get(HDU_CARD, "")).strip() or hdu_of(meta)
+
+
+def _is_nameless(hdu: str, meta: Mapping[str, Any]) -> bool:
+    """Whether an HDU has no name that would tell one from another, as in files of one image."""
+    return HDU_CARD not in meta and hdu.rpartition(",")[0] in _NO_NAMES
+
+
+def tells_its_chip(master: StoredFrame, frame: Frame) -> bool:
+    """Whether it is told that a master is of the HDU, or chip, of a frame.
+
+    Files of one image need not tell it: frame and master then have no other.
+    """
+    ours, theirs = frame.meta, master.header.meta
+    if hdu_of(ours) == _meant_hdu(theirs) or hdu_of(ours).removeprefix("PRIMARY") == ",1":
+        return True
+    chips = camera_of(ours).keys() & camera_of(theirs).keys() & set(_CHIP_CARDS)
+    return bool(chips)
 
 
 def camera_of(meta: Mapping[str, Any]) -> dict[str, str]:

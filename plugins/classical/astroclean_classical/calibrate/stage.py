@@ -28,9 +28,19 @@ from astroclean_classical.calibrate.masters import (
     prepared,
 )
 from astroclean_classical.calibrate.plausible import checked_sky
-from astroclean_classical.calibrate.raw import RawFrame, check_overscan, refuse_calibrated
+from astroclean_classical.calibrate.raw import (
+    RawFrame,
+    check_overscan,
+    refuse_calibrated,
+    refuse_others,
+)
 from astroclean_classical.calibrate.sections import sections_of
-from astroclean_classical.calibrate.selection import Wanted, chosen_master, is_same_exposure
+from astroclean_classical.calibrate.selection import (
+    Wanted,
+    chosen_master,
+    is_same_exposure,
+    tells_its_chip,
+)
 from astroclean_classical.calibrate.steps import (
     corrected_for_flat,
     deviation,
@@ -107,6 +117,7 @@ class Ccdproc(Calibrator):
         """Raise where the header tells that the frame is not raw, or lacks what is needed."""
         where = f"{frame.frame_id}, stage '{self.name}'"
         refuse_calibrated(frame, where)
+        refuse_others(frame, where)
         detector = frame.detector
         detector.require("gain", frame=frame, stage=self.name)
         detector.require("read_noise", frame=frame, stage=self.name)
@@ -226,7 +237,11 @@ class Ccdproc(Calibrator):
             scales=self.options.bias is not None,
             temperature=self.options.temperature_difference,
         )
-        return prepared(chosen_master(given.frames, wanted, where=raw.where), raw)
+        chosen = chosen_master(given.frames, wanted, where=raw.where)
+        if not tells_its_chip(chosen, raw.frame):
+            text = f"{raw.where}: '{chosen.name}' does not tell that it is of this chip."
+            warnings.warn(text, SuspectWarning, stacklevel=2)
+        return prepared(chosen, raw)
 
     def _check_level(self, raw: RawFrame, bias: Master | None, dark: Master | None) -> None:
         if raw.is_levelled or bias is not None or dark is not None:
