@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from astroclean.config.explain import explain
+from astroclean.config.optional import without_missing
 from astroclean.config.schema import PSF_SOURCES, SECTIONS, PipelineConfig
 from astroclean.core.configs import config_folders, find_config, is_name, read_toml, toml_value
 from astroclean.core.suggest import did_you_mean
@@ -101,7 +102,8 @@ def load_pipeline(
         raise ConfigurationError(problems, where=where) from error
     if problems:
         raise ConfigurationError(problems, where=where)
-    return LoadedPipeline(config, base, origins, tuple(notes))
+    config, left_out = without_missing(config, where)
+    return LoadedPipeline(config, base, origins, (*notes, *left_out))
 
 
 def _base_of(pipeline: str, path: Path) -> Path:
