@@ -108,7 +108,7 @@ class Background:
 
 
 def _spline(centers: tuple[NDArray[np.float64], ...], mesh: NDArray[np.float64]) -> Any:
-    from scipy.interpolate import RectBivariateSpline  # noqa: PLC0415 - optional extra
+    from scipy.interpolate import RectBivariateSpline  # noqa: PLC0415 - slow to import
 
     axes = list(centers)
     for axis in (0, 1):
@@ -218,7 +218,7 @@ def _cell_statistics(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return sky, noise and share of good pixels of each row of pixels; NaN are not good."""
     from astropy.stats import SigmaClip  # noqa: PLC0415 - heavy
-    from photutils.background import (  # noqa: PLC0415 - optional extra
+    from photutils.background import (  # noqa: PLC0415 - slow to import
         SExtractorBackground,
         StdBackgroundRMS,
     )
@@ -238,8 +238,8 @@ def _smooth(
     mesh: NDArray[np.float64], good: NDArray[np.bool_], filter_size: int
 ) -> NDArray[np.float64]:
     """Fill cells that are not good from those near them, and filter."""
-    from photutils.utils import ShepardIDWInterpolator  # noqa: PLC0415 - optional extra
-    from scipy.ndimage import median_filter  # noqa: PLC0415 - optional extra
+    from photutils.utils import ShepardIDWInterpolator  # noqa: PLC0415 - slow to import
+    from scipy.ndimage import median_filter  # noqa: PLC0415 - slow to import
 
     filled = np.where(good, mesh, 0.0)
     if good.any() and not good.all():
