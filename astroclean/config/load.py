@@ -39,6 +39,8 @@ class LoadedPipeline:
     origins: Mapping[str, str] = field(default_factory=dict)
     """``table.key`` or ``stage.key`` to the layer that set it."""
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Names of the optional stages whose plugin is not installed."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def load_pipeline(
     if problems:
         raise ConfigurationError(problems, where=where)
     config, left_out = without_missing(config, where)
-    return LoadedPipeline(config, base, origins, (*notes, *left_out))
+    told = (*notes, *left_out.values())
+    return LoadedPipeline(config, base, origins, told, left_out=tuple(left_out))
 
 
 def _base_of(pipeline: str, path: Path) -> Path:

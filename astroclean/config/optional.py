@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["without_missing"]
 
 
-def without_missing(config: PipelineConfig, where: str) -> tuple[PipelineConfig, tuple[str, ...]]:
+def without_missing(config: PipelineConfig, where: str) -> tuple[PipelineConfig, dict[str, str]]:
     """Leave out the optional stages whose plugin no installed distribution offers.
 
     One that is installed and broken, or without its engine, stays, and is an error of the run.
@@ -30,8 +30,8 @@ def without_missing(config: PipelineConfig, where: str) -> tuple[PipelineConfig,
     -------
     PipelineConfig
         The stages that run.
-    tuple of str
-        A note for each stage that was left out.
+    dict of str to str
+        Name of each stage that was left out, to a note.
 
     Raises
     ------
@@ -39,12 +39,13 @@ def without_missing(config: PipelineConfig, where: str) -> tuple[PipelineConfig,
         No stage would be left.
     """
     if not any(stage.optional for stage in config.stage):
-        return config, ()
+        return config, {}
     installed = {entry.name for entry in list_plugins()}
     missing = [s for s in config.stage if s.optional and s.plugin not in installed]
-    notes = tuple(_note(stage) for stage in missing)
+    notes = {stage.name: _note(stage) for stage in missing}
     if len(missing) == len(config.stage):
-        raise ConfigurationError([f"no stage is left: {note}" for note in notes], where=where)
+        problems = [f"no stage is left: {note}" for note in notes.values()]
+        raise ConfigurationError(problems, where=where)
     kept = tuple(stage for stage in config.stage if stage not in missing)
     return config.model_copy(update={"stage": kept}), notes
 

@@ -81,6 +81,17 @@ def test_a_file_is_done_again_when_its_optional_plugin_has_come(
 
 
 @pytest.mark.usefixtures("bare")
+def test_what_is_left_out_may_be_skipped_and_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_exposure(tmp_path / "raw.fits", seed=1, shape=(64, 64))
+    words = ["check", "demo", str(tmp_path / "raw.fits"), "--skip", "maximask", "--skip", "sep"]
+    assert main([*words, "--set", "maxitrack.threads=1"]) == 0
+    assert "saturation -> badpix -> lacosmic -> interpolate\n" in capsys.readouterr().out
+    assert main([*words, "--skip", "maximsk"]) == 2
+
+
+@pytest.mark.usefixtures("bare")
 def test_a_pipeline_of_which_nothing_is_left_is_refused() -> None:
     stages = [{"plugin": "maximask", "optional": True}]
     with pytest.raises(ConfigurationError, match=r"no stage is left: .*'maximask'"):
