@@ -91,7 +91,7 @@ def _absent(installed: list[str]) -> list[str]:
     return [
         owner
         for owner, offers in known_distributions().items()
-        if not set(offers["plugins"]) & set(installed)
+        if set(offers["plugins"]).isdisjoint(installed)
     ]
 
 
