@@ -23,7 +23,7 @@ from astroclean.core.stage.kinds.screen import Screener
 from astroclean.core.stage.kinds.superres import SuperResolver
 from astroclean.core.stage.needs import Needs, Provides
 from astroclean.core.stage.options import StageOptions
-from astroclean.core.stage.resources import ImageResource, TableResource
+from astroclean.core.stage.resources import ImageResource, RegionResource, TableResource
 from astroclean.core.stage.results import (
     Deconvolution,
     Mask,
@@ -62,6 +62,7 @@ __all__ = [
     "PlaneChoice",
     "Provides",
     "Psf",
+    "RegionResource",
     "Removal",
     "Scope",
     "Score",
