@@ -15,6 +15,7 @@ import numpy as np
 from astropy.io import fits
 
 import astroclean
+from astroclean.config.load import load_pipeline
 from astroclean.core.flags.conventions import load_convention
 from astroclean.errors import AstrocleanError, FrameError
 from astroclean.io.frames.read import ReadSettings, open_exposure
@@ -55,9 +56,7 @@ class Cleaned:
     record: FileRecord
 
 
-def cleaned(
-    model: Any, pipeline: str | Mapping[str, Any], *, settings: Sequence[str], instrument: str
-) -> Cleaned:
+def cleaned(model: Any, pipeline: str | Mapping[str, Any], *, settings: Sequence[str]) -> Cleaned:
     """Run a pipeline on a data model.
 
     Parameters
@@ -67,9 +66,7 @@ def cleaned(
     pipeline : str or mapping
         As for :func:`astroclean.run`.
     settings : sequence of str
-        ``stage.key=value``.
-    instrument : str
-        Name or path of an instrument file, or ``auto``.
+        ``stage.key=value``, or ``table.key=value``.
 
     Returns
     -------
@@ -92,6 +89,9 @@ def cleaned(
             remedy="Run the step after the fit of ramps.",
         )
     # Not "astroclean-": a run clears away folders of that name that no run of it made.
+    config = load_pipeline(pipeline, settings=settings).config
+    told = config.instrument
+    reading = ReadSettings(told.name, told.overrides(), config.run.reject)
     with tempfile.TemporaryDirectory(prefix="stpipe-") as folder:
         written = _written(model, Path(folder))
         report = astroclean.run(
@@ -99,13 +99,13 @@ def cleaned(
             written,
             output=Path(folder) / "out",
             jobs=0,
-            settings=[*settings, f'instrument.name="{instrument}"', *_FOR_THE_MODEL],
+            settings=[*settings, *_FOR_THE_MODEL],
         )
         (record,) = report.files
         if record.error is not None:
             raise AstrocleanError(record.error.rstrip("."), where=str(model.meta.filename))
         result = Path(folder) / "out" / f"{written.stem}_clean.fits"
-        return _compared(written, result, record, instrument)
+        return _compared(written, result, record, reading)
 
 
 def _written(model: Any, folder: Path) -> Path:
@@ -118,20 +118,18 @@ def _written(model: Any, folder: Path) -> Path:
     return path
 
 
-def _compared(before: Path, after: Path, record: FileRecord, instrument: str) -> Cleaned:
+def _compared(before: Path, after: Path, record: FileRecord, reading: ReadSettings) -> Cleaned:
     data, changed = _changed(before, after, "SCI")
     assert data is not None
     err, err_changed = _changed(before, after, "ERR")
-    old, new = (_flags(path, instrument, data.shape) for path in (before, after))
+    old, new = (_flags(path, reading, data.shape) for path in (before, after))
     convention, gained = load_convention("jwst"), new & ~old
     return Cleaned(
         data=data,
         changed=changed,
         err=err,
         err_changed=err_changed,
-        dq=convention.from_planes(gained.reshape(-1, data.shape[-1]))
-        .reshape(data.shape)
-        .astype(np.uint32),
+        dq=convention.from_planes(gained, reject=reading.reject_bits).astype(np.uint32),
         untold=convention.untranslated(gained),
         record=record,
     )
@@ -149,8 +147,8 @@ def _changed(
     return now, ~same
 
 
-def _flags(path: Path, instrument: str, shape: tuple[int, ...]) -> NDArray[np.uint32]:
-    with open_exposure(path, ReadSettings(instrument)) as exposure:
+def _flags(path: Path, reading: ReadSettings, shape: tuple[int, ...]) -> NDArray[np.uint32]:
+    with open_exposure(path, reading) as exposure:
         planes = [exposure.frame(slot).flags for slot in exposure.slots]
     flags: NDArray[np.uint32] = np.stack(planes).reshape(shape)
     return flags

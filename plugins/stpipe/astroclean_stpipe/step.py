@@ -36,7 +36,7 @@ class AstrocleanStep(Step):  # type: ignore[misc] # stpipe has no types
     pipeline = string(default=None) # Pipeline of astroclean: path of a TOML file, or a bundled name
     stage = string(default=None) # Or one stage, by the name of its plugin, such as lacosmic
     options = force_list(default=list()) # key=value for the stage; for a pipeline, stage.key=value
-    instrument = string(default="auto") # Instrument file of astroclean, by name or path
+    instrument = string(default=None) # Instrument file of astroclean, by name or path
     output_ext = string(default=".fits") # Type of output files
     """
 
@@ -67,7 +67,7 @@ class AstrocleanStep(Step):  # type: ignore[misc] # stpipe has no types
                 f"the step takes images of JWST, not {type(model).__name__}: the DQ values of "
                 "other observatories are others"
             )
-        found = cleaned(model, pipeline, settings=settings, instrument=self.instrument)
+        found = cleaned(model, pipeline, settings=settings)
         result = model.copy()
         _fill_in(result, found)
         self._tell(found)
@@ -84,6 +84,8 @@ class AstrocleanStep(Step):  # type: ignore[misc] # stpipe has no types
                 "give one of `pipeline` and `stage`: strun astroclean FILE --stage lacosmic"
             )
         options = tuple(str(option).strip() for option in self.options)
+        if self.instrument is not None:
+            options += (f'instrument.name="{self.instrument}"',)
         if self.pipeline is not None:
             return str(self.pipeline), options
         asked = {"schema": 1, "stage": [{"plugin": str(self.stage)}]}

@@ -147,6 +147,14 @@ def test_a_model_without_err_and_dq_gets_the_dq_alone(hit: tuple[Any, np.ndarray
     assert result.err is None
 
 
+def test_an_instrument_is_named(hit: tuple[Any, np.ndarray]) -> None:
+    model, where = hit
+    result = AstrocleanStep.call(model, **LACOSMIC, instrument="jwst-niriss")
+    assert (result.dq[where] & JUMP_DET).all()
+    with pytest.raises(AstrocleanError, match="jwst-nirkam"):
+        AstrocleanStep.call(model, **LACOSMIC, instrument="jwst-nirkam")
+
+
 def test_what_is_asked_wrongly_is_told(image: np.ndarray) -> None:
     model = model_of(image)
     for asked in ({}, {"pipeline": "demo", "stage": "lacosmic"}):
