@@ -79,15 +79,15 @@ def _ds9(shown: ShownFile) -> list[str]:
             words += ["-mask", "color", "red", "-mask", "mark", "nonzero"]
             words += ["-mask", "transparency", "70", "-mask", "load", shown.at(frame.flags)]
             words += ["-mask", "close"]  # its dialog, which hides the image
+        # Regions are of this frame; texts of a thousand sources hide it.
+        words += [word for path in shown.regions for word in ("-regions", "load", str(path))]
+        words += ["-regions", "showtext", "no"]
     beside = [frame.flags for frame in shown.frames if frame.flags is not None]
     for hdu in (*beside, *shown.layers):
         words += ["-frame", "new", shown.at(hdu), "-scale", "mode", "zscale"]
     # Layers may have other pixels.
     system = "wcs" if shown.layers else "image"
     words += ["-tile", "yes", "-lock", "frame", system, "-frame", "first", "-zoom", "to", "fit"]
-    words += ["-regions", "showtext", "no"]
-    for path in shown.regions:
-        words += ["-regions", "load", "all", str(path)]
     # DS9 saves in `physical` coordinates unless it is told otherwise.
     if shown.save_on_sky:
         return [*words, "-regions", "system", "wcs", "-regions", "sky", "icrs"]

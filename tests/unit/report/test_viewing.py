@@ -80,7 +80,7 @@ def test_ds9_gets_science_flags_and_regions(
     assert ["load", flags] in options(words, "-mask")
     assert ["new", flags] in options(words, "-frame")
     assert not any("BACKGROUND" in word for word in words)
-    loaded = [given[2] for given in options(words, "-regions") if given[:2] == ["load", "all"]]
+    loaded = [given[1] for given in options(words, "-regions") if given[0] == "load"]
     assert loaded == [str(cleaned.with_name("x_sources.reg")), "x.reg"]
     # What is saved then can be read by `badpix`: DS9's own default cannot.
     assert options(words, "-regions")[-1] == ["system", "image"]
