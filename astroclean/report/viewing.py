@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -242,10 +240,9 @@ def start(command: Sequence[str], *, wait: bool = False) -> int | None:
         It cannot be started.
     """
     program = shutil.which(command[0]) or command[0]
-    own = {} if sys.platform == "win32" else {"start_new_session": not wait}
     try:
         process = subprocess.Popen(  # noqa: S603 - the user asked for this program
-            [program, *command[1:]], stdin=subprocess.DEVNULL, env=dict(os.environ), **own
+            [program, *command[1:]], stdin=subprocess.DEVNULL, start_new_session=not wait
         )
     except OSError as error:
         raise OutputError(f"cannot be started: {error.strerror}", where=program) from error

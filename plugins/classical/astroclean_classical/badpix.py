@@ -137,7 +137,7 @@ class BadPixels(Masker):
     def _is_searched(self) -> bool:
         told = self.options.statistics
         if told is not None:
-            return told
+            return bool(told)
         return self.options.map is None and self.options.regions is None
 
     def find(self, frame: Frame) -> Mask:

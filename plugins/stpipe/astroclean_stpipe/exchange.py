@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 
-import astroclean
 from astroclean.config.load import load_pipeline
 from astroclean.core.flags.conventions import load_convention
 from astroclean.errors import AstrocleanError, FrameError
 from astroclean.io.frames.read import ReadSettings, open_exposure
+from astroclean.runner.api import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,13 +88,13 @@ def cleaned(model: Any, pipeline: str | Mapping[str, Any], *, settings: Sequence
             received=f"{type(model).__name__} with {data.ndim} axes",
             remedy="Run the step after the fit of ramps.",
         )
-    # Not "astroclean-": a run clears away folders of that name that no run of it made.
     config = load_pipeline(pipeline, settings=settings).config
     told = config.instrument
     reading = ReadSettings(told.name, told.overrides(), config.run.reject)
+    # Not "astroclean-": a run clears away folders of that name that no run of it made.
     with tempfile.TemporaryDirectory(prefix="stpipe-") as folder:
         written = _written(model, Path(folder))
-        report = astroclean.run(
+        report = run(
             pipeline,
             written,
             output=Path(folder) / "out",
@@ -105,6 +105,8 @@ def cleaned(model: Any, pipeline: str | Mapping[str, Any], *, settings: Sequence
         if record.error is not None:
             raise AstrocleanError(record.error.rstrip("."), where=str(model.meta.filename))
         result = Path(folder) / "out" / f"{written.stem}_clean.fits"
+        # An exposure that a screening stage rejected may have no output: it stays as it is.
+        result = written if record.rejected_by and not result.is_file() else result
         return _compared(written, result, record, reading)
 
 

@@ -6,7 +6,8 @@ import logging
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,6 @@ from astropy.io import fits
 
 from astroclean.errors import AstrocleanError, ConfigurationError
 from astroclean.simulate.exposure import simulate_exposure
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytest.importorskip("stpipe", reason="needs stpipe (astroclean-stpipe)")
 datamodels = pytest.importorskip(
@@ -145,6 +143,40 @@ def test_a_model_without_err_and_dq_gets_the_dq_alone(hit: tuple[Any, np.ndarray
     result = AstrocleanStep.call(bare, stage="lacosmic", options=options)
     assert (result.dq[where] & JUMP_DET).all()
     assert result.err is None
+
+
+def test_an_exposure_that_is_rejected_comes_back_as_it_was(
+    hit: tuple[Any, np.ndarray], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "screen.toml"
+    path.write_text(
+        'schema = 1\n[run]\non_reject = "skip"\n[[stage]]\nplugin = "maxitrack"\n'
+        'options = { threshold = 1.0 }\n[[stage]]\nplugin = "lacosmic"\n'
+    )
+    model, _ = hit
+    result = AstrocleanStep.call(model, pipeline=str(path), configure_log=False)
+    assert result.meta.cal_step.astroclean == "SKIPPED"
+    assert np.array_equal(result.data, model.data)
+    assert np.array_equal(result.dq, model.dq)
+    assert "unusable, says stage 'maxitrack'" in caplog.text
+
+
+def test_real_stars_of_jwst_stay(tmp_path: Path) -> None:
+    """Undersampled ones, with spikes: what is flagged is told, and no pixel changes."""
+    folder = Path(os.environ.get("ASTROCLEAN_TEST_DATA", tmp_path / "none"))
+    path = folder / "jwst_nircam_f090w_stars_a.fits.gz"
+    if not path.is_file():
+        pytest.skip("no real data; set ASTROCLEAN_TEST_DATA")
+    with fits.open(path) as hdus:
+        star = next(np.array(h.data) for h in hdus if h.data is not None and h.data.ndim == 2)
+    sky = 1.4826 * np.median(np.abs(star - np.median(star)))
+    model = model_of(star)
+    model.err[:] = np.hypot(sky, 0.01 * np.abs(star)).astype(np.float32)
+    model.meta.instrument.filter = "F090W"
+    result = AstrocleanStep.call(model, stage="lacosmic")
+    assert np.array_equal(result.data, model.data)
+    bright = star > star.max() / 4
+    assert not (result.dq[bright] & JUMP_DET).any(), "the core of a star is no hit"
 
 
 def test_an_instrument_is_named(hit: tuple[Any, np.ndarray]) -> None:
