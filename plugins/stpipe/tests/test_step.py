@@ -151,7 +151,7 @@ def test_an_exposure_that_is_rejected_comes_back_as_it_was(
     path = tmp_path / "screen.toml"
     path.write_text(
         'schema = 1\n[run]\non_reject = "skip"\n[[stage]]\nplugin = "maxitrack"\n'
-        'options = { threshold = 1.0 }\n[[stage]]\nplugin = "lacosmic"\n'
+        'options = { threshold = 0.0 }\n[[stage]]\nplugin = "lacosmic"\n'
     )
     model, _ = hit
     result = AstrocleanStep.call(model, pipeline=str(path), configure_log=False)
