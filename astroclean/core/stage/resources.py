@@ -196,7 +196,7 @@ class RegionResource(Resource):
         ------
         StageError
             The path holds ``{stem}`` and no input is known, or regions cannot lie on this frame:
-            see :func:`astroclean.core.flags.drawn.drawn_pixels`.
+            see `drawn_pixels`.
         """
         if self.content is None:
             raise StageError(
