@@ -24,7 +24,7 @@ from astroclean.core.stage.kinds.screen import Screener
 from astroclean.core.stage.kinds.superres import SuperResolver
 from astroclean.core.stage.needs import Needs, Provides
 from astroclean.core.stage.options import StageOptions
-from astroclean.core.stage.resources import ImageResource, TableResource
+from astroclean.core.stage.resources import ImageResource, RegionResource, TableResource
 from astroclean.core.stage.results import (
     Calibration,
     Deconvolution,
@@ -66,6 +66,7 @@ __all__ = [
     "PlaneChoice",
     "Provides",
     "Psf",
+    "RegionResource",
     "Removal",
     "Scope",
     "Score",
