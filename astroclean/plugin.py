@@ -25,7 +25,13 @@ from astroclean.core.stage.kinds.superres import SuperResolver
 from astroclean.core.stage.masters import LeftOut, MadeMaster
 from astroclean.core.stage.needs import Needs, Provides
 from astroclean.core.stage.options import StageOptions
-from astroclean.core.stage.resources import FrameResource, ImageResource, StoredFrame, TableResource
+from astroclean.core.stage.resources import (
+    FrameResource,
+    ImageResource,
+    RegionResource,
+    StoredFrame,
+    TableResource,
+)
 from astroclean.core.stage.results import (
     Calibration,
     Deconvolution,
@@ -70,6 +76,7 @@ __all__ = [
     "PlaneChoice",
     "Provides",
     "Psf",
+    "RegionResource",
     "Removal",
     "Scope",
     "Score",
