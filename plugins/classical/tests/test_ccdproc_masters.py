@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.stats import mad_std
 
+from astroclean.cli.main import main
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.frame import Frame
 from astroclean.errors import ConfigurationError, NoInputError, OutputError
@@ -222,3 +223,20 @@ def test_types_of_frames_are_understood(text: str, kind: str | None) -> None:
 def test_every_word_of_the_table_is_its_type() -> None:
     for kind, words in IMAGE_TYPES.items():
         assert {frame_type({"IMAGETYP": word}) for word in words} == {kind}
+
+
+def test_the_verb_tells_what_it_made_and_ends_with_what_it_means(
+    night: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["calibrate", "make", str(night.raw / "bias*.fits"), "-o", str(tmp_path / "masters")]
+    assert main(words) == 0
+    assert "bias.fits: of 7 frames: bias_1.fits[0]" in capsys.readouterr().out
+    assert main(words) != 0
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*words, "--overwrite", "--set", "overscan=none"]) == 0
+    assert Frame.read(tmp_path / "masters" / "bias.fits").data.mean() > 900
+    fields = str(night.raw / "field*.fits")
+    assert main(["calibrate", "make", fields, "-o", str(tmp_path / "none")]) == 1
+    assert "no master was made" in capsys.readouterr().out
+    missing = str(tmp_path / "nothing*.fits")
+    assert main(["calibrate", "make", missing, "-o", str(tmp_path / "none")]) == 4

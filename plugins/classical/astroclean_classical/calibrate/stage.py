@@ -324,7 +324,7 @@ def _less(ccd: CCDData, master: Master) -> CCDData:
 
 def _told(raw: RawFrame, bias: Master | None) -> dict[str, float]:
     """Return the numbers of the steps."""
-    told = {}
+    told: dict[str, float] = {}
     if raw.is_levelled:
         told |= {"overscan level": raw.level, "overscan scatter": raw.scatter}
     if bias is not None:
