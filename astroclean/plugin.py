@@ -15,6 +15,7 @@ from astroclean.core.psf.psf import Psf
 from astroclean.core.run_cache import cached_for_run
 from astroclean.core.sources.shares import model_image, with_shares
 from astroclean.core.sources.sources import Sources, SourceStamp
+from astroclean.core.stage.kinds.calibrate import Calibrator
 from astroclean.core.stage.kinds.deblend import MODEL, SEGMENTATION, Deblender
 from astroclean.core.stage.kinds.deconvolve import Deconvolver
 from astroclean.core.stage.kinds.mask import Masker
@@ -23,8 +24,9 @@ from astroclean.core.stage.kinds.screen import Screener
 from astroclean.core.stage.kinds.superres import SuperResolver
 from astroclean.core.stage.needs import Needs, Provides
 from astroclean.core.stage.options import StageOptions
-from astroclean.core.stage.resources import ImageResource, TableResource
+from astroclean.core.stage.resources import ImageResource, RegionResource, TableResource
 from astroclean.core.stage.results import (
+    Calibration,
     Deconvolution,
     Mask,
     Outcome,
@@ -45,6 +47,8 @@ __all__ = [
     "WHOLE",
     "AstrocleanError",
     "AstrocleanWarning",
+    "Calibration",
+    "Calibrator",
     "Deblender",
     "Deconvolution",
     "Deconvolver",
@@ -62,6 +66,7 @@ __all__ = [
     "PlaneChoice",
     "Provides",
     "Psf",
+    "RegionResource",
     "Removal",
     "Scope",
     "Score",

@@ -22,6 +22,7 @@ VERBS = {
     "run": "clean files with a pipeline",
     "check": "check a pipeline and its inputs without reading pixels",
     "inspect": "print what is understood of files, and where it comes from",
+    "view": "show a file with its flags and regions in DS9, jdaviz or ginga",
     "plugins": "list, show, make and diagnose plugins",
     "mask": "explain mask values",
     "simulate": "simulate frames with their truth",

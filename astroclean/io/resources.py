@@ -78,7 +78,8 @@ def load_resource(resource: Resource, *, base: Path, stem: str | None = None) ->
     Raises
     ------
     FitsReadError
-        The file does not exist or cannot be read in its format.
+        The file does not exist or cannot be read in its format. One for each input, of a type that
+        a file may lack, is read as nothing where it does not exist.
     """
     if resource.path == IN_MEMORY or resource.content is not None:
         return resource
@@ -87,6 +88,8 @@ def load_resource(resource: Resource, *, base: Path, stem: str | None = None) ->
         digest = file_digest(path)
     except OSError as error:
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        if missing and resource.is_per_file and resource.absent is not None:
+            return replace(resource, content=resource.absent)
         raise FitsReadError(
             "no such file" if missing else f"cannot be read: {error.strerror}",
             where=str(path),
@@ -154,4 +157,14 @@ def with_known_units(table: Table) -> Table:
     return table
 
 
-_READERS: dict[str, Callable[[Path], Any]] = {"image": _read_images, "table": read_table}
+def _read_drawn(path: Path) -> tuple[Any, ...]:
+    from astroclean.io.products.regions import read_shapes  # noqa: PLC0415 - rarely needed
+
+    return read_shapes(path)
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    "image": _read_images,
+    "table": read_table,
+    "regions": _read_drawn,
+}

@@ -82,6 +82,7 @@ def write_plugin(name: str, *, kind: str, parent: Path) -> Path:
 
 def _contract(kind: str) -> str:
     return {
+        "calibrate": "CalibratorContract",
         "screen": "ScreenerContract",
         "mask": "MaskerContract",
         "remove": "SourceRemoverContract",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from pydantic_core import core_schema
 
+from astroclean.core.flags.drawn import DrawnPixels, drawn_pixels
 from astroclean.core.stage.scope import chunk_of
 from astroclean.errors import StageError
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.frame import Frame
 
-__all__ = ["ImageHdu", "ImageResource", "Resource", "TableResource"]
+__all__ = ["ImageHdu", "ImageResource", "RegionResource", "Resource", "TableResource"]
 
 IN_MEMORY = "<memory>"
 
@@ -40,6 +42,8 @@ class Resource:
 
     format: ClassVar[str]
     """How `astroclean.io.resources` reads it."""
+    absent: ClassVar[Any] = None
+    """Content where the path holds ``{stem}`` and an input has no such file; None: an error."""
 
     @property
     def is_per_file(self) -> bool:
@@ -157,3 +161,50 @@ class TableResource(Resource):
     def table(self) -> Table:
         """The catalogue, once read."""
         return self.content
+
+
+class RegionResource(Resource):
+    """A DS9 region file: what a person has drawn on frames.
+
+    With ``{stem}`` in its path an input without such a file is one on which nothing was drawn.
+    """
+
+    format = "regions"
+    absent: ClassVar[Any] = ()
+
+    @classmethod
+    def _accept(cls, value: Any) -> Any:
+        shapes = tuple(value) if isinstance(value, Iterable) else (value,)
+        if not shapes or not all(hasattr(s, "meta") and hasattr(s, "visual") for s in shapes):
+            raise ValueError(f"expected a path or regions, received {type(value).__name__}")
+        return shapes
+
+    def drawn_on(self, frame: Frame) -> DrawnPixels:
+        """Return the pixels of a frame in what was drawn.
+
+        Parameters
+        ----------
+        frame : Frame
+            Or a part of a larger one, whose pixels are those of the larger frame.
+
+        Returns
+        -------
+        DrawnPixels
+            Without a pixel where the input has no file, which its notes tell.
+
+        Raises
+        ------
+        StageError
+            The path holds ``{stem}`` and no input is known, or regions cannot lie on this frame:
+            see `drawn_pixels`.
+        """
+        if self.content is None:
+            raise StageError(
+                f"which file '{self.path}' is meant is not known",
+                where=frame.frame_id,
+                remedy="`{stem}` stands for the input of a run; from Python give the path.",
+            )
+        if not self.content:
+            nothing = np.zeros(frame.shape, dtype=bool)
+            return DrawnPixels(nothing, 0, (f"there is no '{self.path}': nothing was drawn",))
+        return drawn_pixels(self.content, frame, named=self.path)

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from astroclean.core.image.frame import Frame
     from astroclean.core.image.grid import Grid
     from astroclean.core.image.layer import Layer
+    from astroclean.core.image.rewriting import Rewriting
     from astroclean.core.psf.psf import Psf
     from astroclean.core.sources.sources import Sources
 
 __all__ = [
     "Answer",
+    "Calibration",
     "Deconvolution",
     "Mask",
     "Outcome",
@@ -128,6 +130,31 @@ class Upsampling(Answer):
     """astropy unit of data and uncertainty; None: that of the frame, of a set its first band's."""
 
 
+@dataclass(frozen=True, eq=False)
+class Calibration(Answer):
+    """Answer of a `Calibrator`: the image that the raw one becomes.
+
+    Arrays lie on the pixels that are left of the frame.
+    """
+
+    data: NDArray[Any]
+    """float32 values, in ``unit``."""
+    unit: Any
+    """astropy unit of data and uncertainty."""
+    uncertainty: NDArray[Any] | None = None
+    """Standard deviation; None only where the raw frame has none."""
+    flags: NDArray[Any] | None = None
+    """uint32 bits to add, only planes that the stage declares in ``sets``."""
+    window: tuple[slice, slice] | None = None
+    """Rows and columns that are left of the frame; None: all."""
+    detector: Mapping[str, float | None] = field(default_factory=dict)
+    """Field of `Detector` to what it is of the new image, such as ``gain`` 1 of one in electrons;
+    None: not known. Others stay."""
+    cards: Mapping[str, Any] = field(default_factory=dict)
+    """Header cards that are other ones afterwards: keyword to value or to (value, comment), or to
+    None where it is to go. Unit, WCS and those of ``detector`` follow by themselves."""
+
+
 class Outcome(enum.StrEnum):
     """How a stage ended."""
 
@@ -153,6 +180,8 @@ class StageResult:
     """What the stage flagged and replaced; nothing where the result is a layer of its own."""
     tables: Mapping[str, QTable] = field(default_factory=dict)
     """Tables by name. Of a chunk, its own rows, in pixels of the larger frame."""
+    rewriting: Rewriting | None = None
+    """Of a stage that makes another science image of it; later stages are compared with that."""
 
     @property
     def products(self) -> dict[str, Any]:

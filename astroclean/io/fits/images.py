@@ -35,6 +35,7 @@ __all__ = [
     "copied_hdu",
     "own_primary",
     "patched_hdu",
+    "whole_hdu",
     "write_image",
 ]
 
@@ -128,6 +129,50 @@ def copied_hdu(source: FitsSource, info: HduInfo, target: BinaryIO) -> None:
 
 def _extended(cards: list[bytes]) -> list[bytes]:
     return replaced(cards, card("EXTEND", True, "HDUs follow"))
+
+
+def whole_hdu(
+    source: FitsSource,
+    info: HduInfo,
+    planes: Sequence[NDArray[Any]],
+    header: fits.Header,
+    target: BinaryIO,
+) -> None:
+    """Write an image in place of one of the input, compressed and summed as that is.
+
+    Parameters
+    ----------
+    source : FitsSource
+        The input, open.
+    info : HduInfo
+        The HDU that it takes the place of.
+    planes : sequence of (ny, nx) array
+        One for an image, all planes of a cube.
+    header : Header
+        All cards but those of type and size.
+    target : BinaryIO
+        Where to write.
+    """
+    header = header.copy()
+    for keyword in _SUMS:
+        header.remove(keyword, ignore_missing=True)
+    summed = source.is_summed(info.index)
+    shape = (*info.shape[:-_PLANE], *planes[0].shape)
+    if info.is_compressed:
+        form = PackedForm(shape, np.dtype(planes[0].dtype), header, info.name or None)
+        write_packed(form, _rows(planes), target, summed=summed)
+        return
+    data = np.stack(planes).reshape(shape)
+    is_primary = info.index == 0
+    made = (
+        fits.PrimaryHDU(data, header)
+        if is_primary
+        else new_image(info.name, data, header, packed=False)
+    )
+    cards, content = split_hdu(encode_hdu(made, primary=is_primary))
+    with scratch_stream() as stored:
+        stored.write(content)
+        write_data(cards, stored, target, summed=summed)
 
 
 def patched_hdu(

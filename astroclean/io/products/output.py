@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from astroclean.core.image.layer import Layer
+    from astroclean.core.image.rewriting import Rewriting
     from astroclean.io.frames.grouping import FrameSlot
 
 __all__ = ["FrameOutput"]
@@ -25,7 +26,8 @@ class FrameOutput:
     data: Image
     """(ny, nx) float32."""
     changed: Image
-    """(ny, nx) bool, pixels whose value differs from the input's."""
+    """(ny, nx) bool, pixels whose value differs from the input's; where the image was rewritten,
+    from the values that it was rewritten to."""
     flags: Image
     """(ny, nx) uint32."""
     uncertainty: Image | None = None
@@ -38,3 +40,7 @@ class FrameOutput:
     """EXTNAME to layer."""
     result: str | None = None
     """Layer that the last stages left in place of a science image, ``DECONV`` or ``SUPERRES``."""
+    rewriting: Rewriting | None = None
+    """How the science image became another one, of which all pixels are written."""
+    meta: Any = None
+    """Header of the frame as it was read, where it was rewritten."""

@@ -18,12 +18,14 @@ from astroclean.io.fits.images import (
     copied_hdu,
     own_primary,
     patched_hdu,
+    whole_hdu,
     write_image,
 )
 from astroclean.io.frames.quality import MASK_KEYWORD
 from astroclean.io.header.wcs_cards import wcs_cards_of
 from astroclean.io.products.layers import NewImage, layer_images, layer_names
 from astroclean.io.products.names import OWNER_KEYWORD, WRITER_KEYWORD
+from astroclean.io.products.rewritten import moved_header, rewriting_of, whole_images
 from astroclean.io.scratch.atomic import atomic_file
 from astroclean.io.scratch.rowstore import RowStore
 
@@ -81,6 +83,7 @@ def write_clean(
     by_science = _by_science(outputs)
     if plan.science:
         patches = _patches(by_science, plan)
+        anew = _anew(source, by_science, plan)
         renewed = {
             (group[0].slot.science.label, name)
             for group in by_science.values()
@@ -90,7 +93,10 @@ def write_clean(
             patch = patches.get(info.index)
             if (info.belongs_to, info.name) in renewed:
                 continue  # of an earlier run; its flags are among the new ones
-            if patch is None:
+            if info.index in anew:
+                image = anew[info.index]
+                whole_hdu(source, info, image.planes, image.header, target)
+            elif patch is None:
                 copied_hdu(source, info, target)
             else:
                 patched_hdu(source, info, *patch, target)
@@ -127,11 +133,12 @@ def _patches(by_science: dict[int, list[FrameOutput]], plan: OutputPlan) -> dict
     """Return HDU index to (values by plane, changed pixels by plane, history cards)."""
     patches: dict[int, Patch] = {}
     for index, group in by_science.items():
+        if rewriting_of(group) is not None:
+            continue
         history = _history(group)
-        values, changed = [o.data for o in group], [o.changed for o in group]
-        replaces = plan.replace and all(_replaces(o) for o in group)
+        values, changed = _science_values(group, plan), [o.changed for o in group]
+        replaces = _all_replace(group, plan)
         if replaces:
-            values = [_result(o).data for o in group]
             changed = [_mapped(o.changed, np.ones_like) for o in group]
         if replaces or any(c.any() for c in changed):
             patches[index] = values, changed, history
@@ -145,6 +152,28 @@ def _patches(by_science: dict[int, list[FrameOutput]], plan: OutputPlan) -> dict
                 (),
             )
     return patches
+
+
+def _anew(
+    source: FitsSource, by_science: dict[int, list[FrameOutput]], plan: OutputPlan
+) -> dict[int, NewImage]:
+    """Return HDU index to what is written in its place, of images that a stage rewrote."""
+    images: dict[int, NewImage] = {}
+    for index, group in by_science.items():
+        values = {index: _science_values(group, plan)}
+        role, info = _stored_uncertainty(group[0])
+        if info is not None:
+            values[info.index] = [_mapped(o.uncertainty, _TO_STORED[role]) for o in group]
+        images |= whole_images(source, group, values, _history(group))
+    return images
+
+
+def _science_values(group: Sequence[FrameOutput], plan: OutputPlan) -> list[Any]:
+    return [_result(o).data if _all_replace(group, plan) else o.data for o in group]
+
+
+def _all_replace(group: Sequence[FrameOutput], plan: OutputPlan) -> bool:
+    return plan.replace and all(_replaces(o) for o in group)
 
 
 def _mapped(image: Any, convert: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
@@ -212,7 +241,8 @@ def _common_cards(source: FitsSource, output: FrameOutput, *, lookups: bool) -> 
     header["EXTVER"] = (output.slot.ordinal, "number of the science HDU, from 1")
     header[OWNER_KEYWORD] = (science.label, "science HDU that this belongs to")
     header[WRITER_KEYWORD] = (__version__, "version of astroclean")
-    header.extend(wcs_cards_of(source.header(science.index), lookups=lookups), strip=False)
+    cards = wcs_cards_of(source.header(science.index), lookups=lookups)
+    header.extend(moved_header(cards, output), strip=False)
     return header
 
 
@@ -251,7 +281,7 @@ def write_mask(
         header = _common_cards(source, group[0], lookups=False)
         header[MASK_KEYWORD] = (convention.name, "convention of the values")
         planes = [_mapped(o.flags, translated) for o in group]
-        shape = group[0].slot.science.shape
+        shape = (*group[0].slot.science.shape[:-2], *planes[0].shape)
         write_image("MASK", planes, header, target, shape=shape, packed=False)
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.image.frame import Frame
+    from astroclean.core.image.rewriting import Rewriting
     from astroclean.core.sources.sources import Sources
     from astroclean.core.stage.stage import Stage
     from astroclean.io.frames.grouping import FrameSlot
@@ -100,6 +101,9 @@ class FinishedFrame:
     """Sources of the chunks, where there are several."""
     wcs: Any = None
     """Of the frame: that of its first chunk, which begins with its first row."""
+    rewriting: Rewriting | None = None
+    meta: Any = None
+    """Header as it was read, of a frame that was rewritten."""
 
     def add(self, before: Frame, state: FrameState, own: slice) -> None:
         """Add a chunk.
@@ -114,6 +118,10 @@ class FinishedFrame:
             Rows of both that are the chunk's own.
         """
         after = state.science or state.frame
+        read, before = before, state.begun or before
+        if state.rewriting is not None:
+            self.shape, self.rewriting, self.meta = before.shape, state.rewriting, read.meta
+            read = read.replace(chunk=None)[state.rewriting.window]
         self.wcs = after.wcs if self.common is None else self.wcs
         flags = after.flags
         if state.frame.flags.shape == flags.shape:
@@ -135,7 +143,7 @@ class FinishedFrame:
         self.account += state.account
         self.changed += int(np.count_nonzero(rows["changed"]))
         self.flagged += int(np.count_nonzero(rows["flags"]))
-        _count(self.before, before.flags[own])
+        _count(self.before, read.flags[own])
         _count(self.after, rows["flags"])
         if self.joined is not None and state.sources is not None:
             self.joined.add(state.frame, state.sources, own, given=state.given)
@@ -173,6 +181,8 @@ class FinishedFrame:
             history=common.history,
             layers=layers,
             result=common.branch,
+            rewriting=self.rewriting,
+            meta=self.meta,
         )
         if common.sources_of is not None:
             label = self.slot.label_of(common.sources_of)

@@ -148,6 +148,8 @@ def _advanced(
     branches = stage.branch is not None and stage.branch in result.layers
     branch = stage.branch if branches else state.branch
     given = None if state.branch is None else state.layers[state.branch]
+    if result.rewriting is not None:
+        state = _rewritten(state, result, stage)
     is_new = result.frame.sources is not None and result.frame.sources is not state.frame.sources
     return replace(
         state,
@@ -160,6 +162,21 @@ def _advanced(
         layers=joined_layers(state.layers, placed_layers(result.layers, given)),
         account=state.account + said,
     )
+
+
+def _rewritten(state: FrameState, result: StageResult, stage: Stage) -> FrameState:
+    """Return the state with another science image, where nothing was found on the old one."""
+    found = [*state.layers, *(n for tables in state.account.tables.values() for n in tables)]
+    if found:
+        raise StageError(
+            f"gives other pixels than those that {', '.join(found)} of earlier stages lie on",
+            where=f"{state.frame.frame_id}, stage '{stage.name}'",
+            remedy="Put it before the stages that give them; masks without layers may come before.",
+        )
+    assert result.rewriting is not None
+    earlier = state.rewriting
+    whole = result.rewriting if earlier is None else earlier.then(result.rewriting)
+    return replace(state, rewriting=whole, begun=result.frame)
 
 
 def psfs_of(result: StageResult) -> dict[str, Psf | None]:

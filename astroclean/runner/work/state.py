@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.frame import Frame
     from astroclean.core.image.layer import Layer
+    from astroclean.core.image.rewriting import Rewriting
     from astroclean.core.psf.psf import Psf
     from astroclean.core.sources.sources import Sources
     from astroclean.core.stage.results import Score
@@ -135,6 +136,10 @@ class FrameState:
     layers: Mapping[str, Layer] = field(default_factory=dict)
     """By name in capitals. Their PSFs have places in pixels of the whole frame."""
     account: Account = field(default_factory=Account)
+    rewriting: Rewriting | None = None
+    """How the science image became another one than that of the file."""
+    begun: Frame | None = None
+    """The science image that it became: later stages are compared with it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from astroclean.core.image.history import HistoryEntry
+from astroclean.core.image.rewriting import Rewriting
 from astroclean.core.stage.change import Change
 from astroclean.core.stage.metrics import Total
 from astroclean.core.stage.results import Score
+from astroclean.core.stage.scope import Chunk
 from astroclean.errors import AstrocleanError, FitsReadError
 from astroclean.io.scratch.arrays import read_arrays, write_arrays
 from astroclean.io.scratch.atomic import atomic_file
@@ -106,7 +108,29 @@ def _packed(state: FrameState, packer: Packer) -> dict[str, Any]:
         "sources_of": state.sources_of,
         "layers": [[name, packer.layer(layer)] for name, layer in state.layers.items()],
         "account": _packed_account(state.account, packer),
+        "rewriting": _packed_rewriting(state),
+        "begun": None if state.begun is None else _packed_frame(state.begun, packer),
     }
+
+
+def _packed_rewriting(state: FrameState) -> Any:
+    rewriting = state.rewriting
+    if rewriting is None:
+        return None
+    return {
+        "window": [[part.start, part.stop] for part in rewriting.window],
+        "unit": rewriting.unit.to_string(),
+        "cards": {k: list(v) if isinstance(v, tuple) else v for k, v in rewriting.cards.items()},
+        "detector": dict(rewriting.detector),
+    }
+
+
+def _rewriting(kept: Any, before: Frame) -> Rewriting | None:
+    if kept is None:
+        return None
+    rows, columns = (slice(*map(int, part)) for part in kept["window"])
+    cards = {k: tuple(v) if isinstance(v, list) else v for k, v in kept["cards"].items()}
+    return Rewriting((rows, columns), _unit(kept["unit"], before), cards, dict(kept["detector"]))
 
 
 def _packed_account(account: Account, packer: Packer) -> dict[str, Any]:
@@ -166,6 +190,9 @@ def _packed_frame(frame: Frame, packer: Packer, *, with_wcs: bool = False) -> di
 
 def _unpacked(kept: Any, arrays: Any, before: Frame) -> FrameState:
     unpacker = Unpacker(arrays, lambda text: _unit(text, before))
+    rewriting = _rewriting(kept["rewriting"], before)
+    if rewriting is not None:
+        before = _rewritten(before, rewriting)
     science = kept["science"]
     branch = kept["branch"]
     frame = _unpacked_frame(kept["frame"], unpacker, before)
@@ -180,7 +207,15 @@ def _unpacked(kept: Any, arrays: Any, before: Frame) -> FrameState:
         sources_of=kept["sources_of"],
         layers={str(name): unpacker.layer(layer) for name, layer in kept["layers"]},
         account=_account(kept["account"], unpacker),
+        rewriting=rewriting,
+        begun=None if rewriting is None else _unpacked_frame(kept["begun"], unpacker, before),
     )
+
+
+def _rewritten(before: Frame, rewriting: Rewriting) -> Frame:
+    """Return the frame that was read on the pixels that were left of it, as its stage gave it."""
+    left = rewriting.applied(before.replace(chunk=None))
+    return left.replace(chunk=Chunk((0, 0), left.shape))
 
 
 def _unpacked_frame(kept: Any, unpacker: Unpacker, before: Frame) -> Frame:

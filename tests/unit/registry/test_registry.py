@@ -90,8 +90,16 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     importlib.invalidate_caches()
 
 
-def test_the_six_kinds_are_found() -> None:
-    assert set(kind_names()) >= {"screen", "mask", "remove", "deblend", "deconvolve", "superres"}
+def test_the_seven_kinds_are_found() -> None:
+    assert set(kind_names()) >= {
+        "calibrate",
+        "screen",
+        "mask",
+        "remove",
+        "deblend",
+        "deconvolve",
+        "superres",
+    }
 
 
 def test_installed_plugin_is_listed_and_loads(site: Site) -> None:

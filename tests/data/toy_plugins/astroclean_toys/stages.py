@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from astropy.table import QTable
-from astropy.units import beam, mJy, pix, second
+from astropy.units import beam, electron, mJy, pix, second
 from pydantic import Field
 
 from astroclean.core.flags.planes import MaskPlane
@@ -24,6 +24,7 @@ from astroclean.core.psf.psf import Psf
 from astroclean.core.run_cache import cached_for_run
 from astroclean.core.sources.shares import with_shares
 from astroclean.core.sources.sources import Sources, SourceStamp
+from astroclean.core.stage.kinds.calibrate import Calibrator
 from astroclean.core.stage.kinds.deblend import MODEL, Deblender
 from astroclean.core.stage.kinds.deconvolve import Deconvolver
 from astroclean.core.stage.kinds.mask import Masker
@@ -34,6 +35,7 @@ from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.resources import ImageResource  # noqa: TC001 - read by pydantic
 from astroclean.core.stage.results import (
+    Calibration,
     Deconvolution,
     Mask,
     Removal,
@@ -450,6 +452,34 @@ class Finer(SuperResolver):
         support = np.ones(finer.shape, np.float32)
         deviation = np.full(finer.shape, 3, np.float32)
         return Upsampling(finer, Psf.gaussian(fwhm_pixels=3.0), deviation, support=support)
+
+
+class RawOptions(StageOptions):
+    """Settings of :class:`Raw`."""
+
+    border: Annotated[int, Field(ge=0)] = 3
+    """Rows and columns that are cut off at the beginning, in pixels."""
+
+
+class Raw(Calibrator):
+    """Takes 100 off, and makes electrons of what is left, two of each data number."""
+
+    sets = MaskPlane.BAD_PIXEL
+    Options = RawOptions
+
+    def calibrate(self, frame: Frame) -> Calibration:
+        """Return the pixels inside the border; what was below 92 is bad."""
+        inside = (slice(self.options.border, None),) * 2
+        values = frame.data[inside] - 100
+        return Calibration(
+            2 * values,
+            electron,
+            np.full(values.shape, 5.0, np.float32),
+            (values < -8) * np.uint32(MaskPlane.BAD_PIXEL),
+            inside,
+            detector={"gain": 1.0, "saturation": None},
+            cards={"BIASSEC": None, "OVERSCAN": (100.0, "taken off")},
+        )
 
 
 class Blend(SuperResolver):

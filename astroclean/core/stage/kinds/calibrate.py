@@ -1,0 +1,131 @@
+"""Kind `calibrate`: what did the sky send, without what the camera added to it?"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from astropy.nddata import StdDevUncertainty
+
+from astroclean.core.flags.planes import NO_PLANE, MaskPlane, count_planes
+from astroclean.core.image.rewriting import Rewriting
+from astroclean.core.stage.change import sample_step, sky_of
+from astroclean.core.stage.hooks import FAULT
+from astroclean.core.stage.needs import Provides
+from astroclean.core.stage.results import Calibration, StageResult
+from astroclean.core.stage.scope import Chunk
+from astroclean.core.stage.stage import Stage
+from astroclean.errors import ContractError, StageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean.core.image.frame import Frame
+
+__all__ = ["Calibrator"]
+
+
+class Calibrator(Stage):
+    """Makes an image of the sky of a raw one: other values, perhaps another unit, fewer pixels.
+
+    Its result is written in place of the science image, whose header follows. Flags that were set
+    stay; later stages and the report compare with the result, not with the raw frame.
+    """
+
+    kind = "calibrate"
+    takes_colors = False
+    answers = Calibration
+    sets: ClassVar[MaskPlane] = NO_PLANE
+    """Every plane that the stage may set."""
+
+    @abstractmethod
+    def calibrate(self, frame: Frame) -> Calibration:
+        """Return the calibrated image."""
+
+    def provides(self) -> Provides:
+        """Return the planes that later stages find."""
+        return Provides(planes=self.sets)
+
+    def _ask(self, frame: Any) -> Calibration:
+        return self.calibrate(frame)
+
+    def _apply(self, frame: Frame, answer: Calibration) -> StageResult:
+        if frame.sources is not None:
+            raise StageError(
+                "sources that were found on the raw frame are not those of the calibrated one",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                remedy="Put it before the stages of kind `deblend`.",
+            )
+        if frame.uncertainty is not None and answer.uncertainty is None:
+            raise ContractError(
+                "a calibration must say what became of the uncertainty that the frame had",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                remedy=FAULT,
+            )
+        window = self._window(frame, answer)
+        rewriting = Rewriting(window, answer.unit, answer.cards, answer.detector)
+        left = rewriting.applied(frame.replace(chunk=None))
+        data = self._checked(left, "data", answer.data).astype(np.float32, copy=False)
+        deviation = answer.uncertainty
+        if deviation is not None:
+            deviation = self._checked(left, "uncertainty", deviation).astype(np.float32, copy=False)
+        step = sample_step(data.shape)
+        result = left.replace(
+            data=data,
+            uncertainty=None if deviation is None else StdDevUncertainty(deviation),
+            flags=left.flags | self._flags(left, answer),
+            chunk=Chunk((0, 0), left.shape, sky=sky_of(data[::step, ::step])),
+        )
+        trimmed = frame.data.size - data.size
+        metrics = {"pixels trimmed": float(trimmed), **answer.metrics}
+        return StageResult(
+            result, self._layers(result, answer.layers), metrics, rewriting=rewriting
+        )
+
+    def _finished(self, before: Frame, result: StageResult) -> StageResult:
+        assert result.rewriting is not None
+        # No pixel is replaced where all are other ones: what counts is what was flagged.
+        seen = result.rewriting.applied(before.replace(chunk=None)).replace(data=result.frame.data)
+        return replace(super()._finished(seen, result), rewriting=result.rewriting)
+
+    def _window(self, frame: Frame, answer: Calibration) -> tuple[slice, slice]:
+        if answer.window is None:
+            return slice(0, frame.shape[0]), slice(0, frame.shape[1])
+        steps = [part.indices(n) for part, n in zip(answer.window, frame.shape, strict=True)]
+        if any(step != 1 or stop <= start for start, stop, step in steps):
+            raise ContractError(
+                "the window of a calibration must hold pixels of the frame, without gaps",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                received=f"{answer.window} of {frame.shape} pixels",
+                remedy=FAULT,
+            )
+        rows, columns = (slice(start, stop) for start, stop, _ in steps)
+        wcs = frame.wcs
+        looks_up = any(
+            getattr(wcs, name, None) is not None
+            for name in ("cpdis1", "cpdis2", "det2im1", "det2im2")
+        )
+        if looks_up and (rows.start or columns.start):
+            raise StageError(
+                "the WCS looks up a distortion by pixel, which would be that of other pixels in a "
+                "trimmed image",
+                where=f"{frame.frame_id}, stage '{self.name}'",
+                remedy="Do not trim this frame.",
+            )
+        return rows, columns
+
+    def _flags(self, left: Frame, answer: Calibration) -> NDArray[np.uint32]:
+        if answer.flags is None:
+            return np.zeros(left.shape, dtype=np.uint32)
+        added = self._checked(left, "flags", answer.flags, kinds="uib").astype(np.uint32)
+        undeclared = added & ~np.uint32(self.sets)
+        if undeclared.any():
+            raise ContractError(
+                "a calibrate stage may only set the planes that it declares in `sets`",
+                where=f"{left.frame_id}, stage '{self.name}'",
+                received=", ".join(count_planes(undeclared)) or "reserved bits",
+                remedy=FAULT,
+            )
+        return added
