@@ -23,7 +23,8 @@ def bounds() -> set[tuple[str, str]]:
     found = set()
     for file in (path for path in files if path.parent.name != "template"):
         project = tomllib.loads(file.read_text("utf-8"))["project"]
-        for names in (project["dependencies"], *project["optional-dependencies"].values()):
+        extras = project.get("optional-dependencies", {})
+        for names in (project.get("dependencies", []), *extras.values()):
             for needed in map(Requirement, names):
                 lower = [each.version for each in needed.specifier if each.operator == ">="]
                 if lower and not needed.name.startswith("astroclean"):
