@@ -23,6 +23,7 @@ VERBS = {
     "run": "clean files with a pipeline",
     "check": "check a pipeline and its inputs without reading pixels",
     "inspect": "print what is understood of files, and where it comes from",
+    "calibrate": "make master bias, darks and flats of raw frames",
     "view": "show a file with its flags and regions in DS9, jdaviz or ginga",
     "plugins": "list, show, make and diagnose plugins",
     "mask": "explain mask values",

@@ -15,6 +15,8 @@ from astroclean.core.stage.scope import chunk_of
 from astroclean.errors import StageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from astropy.table import Table
     from numpy.typing import NDArray
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -22,7 +24,15 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.frame import Frame
 
-__all__ = ["ImageHdu", "ImageResource", "RegionResource", "Resource", "TableResource"]
+__all__ = [
+    "FrameResource",
+    "ImageHdu",
+    "ImageResource",
+    "RegionResource",
+    "Resource",
+    "StoredFrame",
+    "TableResource",
+]
 
 IN_MEMORY = "<memory>"
 
@@ -46,9 +56,14 @@ class Resource:
     """Content where the path holds ``{stem}`` and an input has no such file; None: an error."""
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """All paths that name it."""
+        return (self.path,)
+
+    @property
     def is_per_file(self) -> bool:
         """Whether each input file has its own."""
-        return "{stem}" in self.path
+        return any("{stem}" in path for path in self.paths)
 
     @classmethod
     def _validate(cls, value: Any) -> Self:
@@ -70,8 +85,13 @@ class Resource:
     ) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             cls._validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda r: r.path),
+            serialization=core_schema.plain_serializer_function_ser_schema(cls._plain),
         )
+
+    @classmethod
+    def _plain(cls, resource: Any) -> str | list[str]:
+        """Return what a pipeline says for it."""
+        return str(resource.path)
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -161,6 +181,96 @@ class TableResource(Resource):
     def table(self) -> Table:
         """The catalogue, once read."""
         return self.content
+
+
+@dataclass(frozen=True, eq=False)
+class StoredFrame:
+    """A frame of a file, whose pixels are read when they are asked for."""
+
+    file: str
+    """Name of the file, without folder."""
+    header: Frame
+    """A single pixel with unit, detector and ``meta`` of the frame."""
+    shape: tuple[int, int]
+    pixels: Callable[[], Frame]
+    """Reads it."""
+
+    @property
+    def name(self) -> str:
+        """File and HDU, as in messages."""
+        return self.header.frame_id
+
+    def read(self) -> Frame:
+        """Return the frame.
+
+        Raises
+        ------
+        FitsReadError
+            It cannot be read, or the file was changed since the run began.
+        """
+        return self.pixels()
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResource(Resource):
+    """Frames of FITS files, such as master flats: one path, a list of paths, or globs.
+
+    They have unit, uncertainty, flags and header, as frames that are cleaned; pixels are read when
+    a stage asks for them, so that a worker holds those that it uses.
+    """
+
+    more: tuple[str, ...] = ()
+    """Further paths."""
+
+    format = "frames"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All paths that name it."""
+        return (self.path, *self.more)
+
+    @property
+    def frames(self) -> tuple[StoredFrame, ...]:
+        """All frames of all files, in order of the files' names, once read."""
+        return self.content or ()
+
+    @classmethod
+    def _validate(cls, value: Any) -> Self:
+        several = isinstance(value, (list, tuple)) and len(value) > 0
+        if several and all(isinstance(path, (str, Path)) for path in value):
+            if not all(str(path).strip() for path in value):
+                raise ValueError("a path must not be empty")
+            return cls(str(value[0]), more=tuple(map(str, value[1:])))
+        return super()._validate(value)
+
+    @classmethod
+    def _accept(cls, value: Any) -> Any:
+        given = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not given or not all(hasattr(frame, "meta") for frame in given):
+            raise ValueError(
+                f"expected a path, paths, or frames with headers, received {type(value).__name__}"
+            )
+        return _in_memory(given)
+
+    @classmethod
+    def _plain(cls, resource: Any) -> str | list[str]:
+        return list(resource.paths) if resource.more else resource.path
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        path = {"type": "string", "format": "path"}
+        return {"anyOf": [path, {"type": "array", "items": path, "minItems": 1}]}
+
+
+def _in_memory(given: Sequence[Any]) -> tuple[StoredFrame, ...]:
+    from astroclean.core.image.convert import as_frame  # noqa: PLC0415 - Frame needs astropy
+
+    def stored(frame: Frame) -> StoredFrame:
+        return StoredFrame(frame.frame_id, frame[:1, :1], frame.shape, lambda: frame)
+
+    return tuple(stored(as_frame(image)) for image in given)
 
 
 class RegionResource(Resource):
