@@ -136,7 +136,10 @@ def aperture_sums(
     """
     if not len(places):
         return np.empty(0)
-    from photutils.aperture import CircularAperture  # noqa: PLC0415 - slow to import
+    from photutils.aperture import (  # noqa: PLC0415 - slow to import
+        CircularAperture,
+        aperture_photometry,
+    )
 
-    sums, _ = CircularAperture(places, radius).do_photometry(image)
-    return np.asarray(sums, dtype=np.float64)
+    table = aperture_photometry(image, CircularAperture(places, radius))
+    return np.asarray(table["aperture_sum"], dtype=np.float64)
