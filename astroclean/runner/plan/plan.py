@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.config.load import LoadedPipeline
-    from astroclean.config.schema import ProductsConfig
+    from astroclean.config.schema import PipelineConfig, ProductsConfig
     from astroclean.core.stage.stage import Stage
     from astroclean.report.model import FileRecord, FileStamp
 
@@ -174,8 +174,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         The pipeline cannot work: a matter of the whole run.
     """
     config = request.pipeline.config
-    told = config.instrument
-    settings = ReadSettings(told.name, told.overrides(), config.run.reject)
+    settings = _read_settings(config)
     path = parse_address(request.source).path
     stem, version, stamp = split_name(path)[0], _version(path), stamp_of(path)
     with open_exposure(request.source, settings) as exposure:
@@ -185,11 +184,9 @@ def plan_file(request: PlanRequest) -> FilePlan:
         psf = _checked_psf(request, exposure, stages, stem)
         contradictions = tuple(exposure.contradictions)
         instrument = exposure.instrument.name
-        limit = config.run.memory_bytes and config.run.memory_bytes // request.sharing
-        chunks = plan_chunks(exposure, stages, config, limit=limit, psf=psf)
+        chunks = plan_chunks(exposure, stages, config, limit=_memory(request), psf=psf)
         psf_digest = _psf_digest(psf)
-        known = _known(request, path)
-        content, wrong_sums = known or digest_and_sums(exposure.source)
+        content, wrong_sums, stamp = _content(request, exposure, stamp)
         identities = [one.identity for one in built]
         shapes = tuple(slot.science.shape[-2:] for slot in exposure.slots)
         key, prefix_keys = _keys(request, exposure, identities, (content, psf_digest))
@@ -213,25 +210,34 @@ def plan_file(request: PlanRequest) -> FilePlan:
         shapes=shapes,
         joint=tuple(stage.name for stage in stages if "set" in stage.accepts),
         source=request.source,
-        # Where it was not hashed, the stamp of then is what is known of its content.
-        stamp=_stamp_on_record(request) if known else stamp,
+        stamp=stamp,
         basis=request.basis,
     )
 
 
-def _known(request: PlanRequest, path: Path) -> tuple[str, list[str]] | None:
-    """Return digest and wrong sums of an input as they are on record, where they still hold."""
-    record = request.known
-    if record is None or record.seen is None or record.source != request.source:
-        return None
-    if not record.content or not is_unchanged(record.seen.input, path):
-        return None
-    return record.content, record.seen.wrong_sums
+def _read_settings(config: PipelineConfig) -> ReadSettings:
+    told = config.instrument
+    return ReadSettings(told.name, told.overrides(), config.run.reject)
 
 
-def _stamp_on_record(request: PlanRequest) -> FileStamp | None:
-    seen = None if request.known is None else request.known.seen
-    return None if seen is None else seen.input
+def _memory(request: PlanRequest) -> int | None:
+    """Return the bytes that a worker may take."""
+    limit = request.pipeline.config.run.memory_bytes
+    return limit and limit // request.sharing
+
+
+def _content(
+    request: PlanRequest, exposure: Exposure, stamp: FileStamp | None
+) -> tuple[str, list[str], FileStamp | None]:
+    """Return digest and wrong sums of an input, and the stamp that goes with them.
+
+    Where they are on record and still hold, it is not read.
+    """
+    record, path = request.known, parse_address(request.source).path
+    seen = None if record is None or record.source != request.source else record.seen
+    if record and seen and record.content and is_unchanged(seen.input, path):
+        return record.content, seen.wrong_sums, seen.input
+    return *digest_and_sums(exposure.source), stamp
 
 
 def _specs(exposure: Exposure, request: PlanRequest) -> tuple[StageSpec, ...]:
