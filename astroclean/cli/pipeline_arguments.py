@@ -80,9 +80,8 @@ def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
     from astroclean.runner.plan.shard import Shard  # noqa: PLC0415
     from astroclean.runner.runner import Request  # noqa: PLC0415
 
-    selection = Selection(
-        arguments.start, arguments.until, tuple(arguments.only), tuple(arguments.skip)
-    )
+    skipped = tuple(name for name in arguments.skip if name not in pipeline.left_out)
+    selection = Selection(arguments.start, arguments.until, tuple(arguments.only), skipped)
     shard = getattr(arguments, "shard", None)
     return Request(
         inputs=tuple(arguments.inputs),

@@ -52,7 +52,7 @@ def test_snakemake_runs_the_rule(cli: CommandLine, tmp_path: Path) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=240,
+        timeout=500,
     )
 
     assert done.returncode == 0, done.stdout

@@ -43,10 +43,11 @@ if TYPE_CHECKING:
     from astroclean.core.psf.psf import Psf
     from astroclean.io.header.header_values import Resolved
 
+    Source = str | Path | fits.HDUList
+
 __all__ = ["Exposure", "ReadSettings", "open_exposure", "read_frame"]
 
 Window = tuple[slice, slice]
-Source = "str | Path | fits.HDUList"
 
 _UNCERTAINTIES = {
     "error": StdDevUncertainty,

@@ -84,8 +84,9 @@ def is_plain_name(name: str) -> bool:
 
 
 def _expanded(path: Path, template: str) -> str:
-    # `..` has no name of its own; what lies above the root has none at all.
-    parent = Path(os.path.abspath(path)).parent.name  # noqa: PTH100 - links keep their names
+    # Links keep their names. `..` has none of its own, what lies above the root has none at all.
+    wanted = "{parent}" in template
+    parent = Path(os.path.abspath(path)).parent.name if wanted else ""  # noqa: PTH100 - as above
     return template.format(stem=split_name(path)[0], parent=parent)
 
 

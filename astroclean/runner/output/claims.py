@@ -14,7 +14,8 @@ from astroclean.runner.output.outputs import possible_outputs
 from astroclean.runner.plan.inputs import remedy_for_twins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from astroclean.report.model import FileRecord, RunReport
     from astroclean.runner.output.folder import OutputFolder
@@ -156,15 +157,18 @@ class Claims:
             for name in possible_outputs(file):
                 written.setdefault(name, []).append(file.input)
         before = self._written_before()
+        target = os.path.realpath(self.folder.path)
         found = {}
         for file in own:
             names = possible_outputs(file)
+            there = [name for name in names if self.folder.is_there(name)]
+            record = self.folder.record(file.base)
             problem = (
                 _unusable(names)
-                or self._of_an_input(names, taken)
+                or _of_an_input(names, self.folder.path, target, taken)
                 or _of_a_twin(file, names, written)
-                or self._of_another(file, names, before)
-                or self._of_a_user(file, names)
+                or self._of_another(file, there, record, before)
+                or self._of_a_user(there, record)
             )
             if problem:
                 found[file.input] = f"{file.input}: {problem}"
@@ -174,24 +178,17 @@ class Claims:
         files = self.earlier.files if self.earlier else []
         return {name: record for record in files for name in record.outputs}
 
-    def _of_an_input(self, names: Sequence[str], taken: set[str]) -> str | None:
-        for name in names:
-            if os.path.realpath(self.folder.path / name) in taken:
-                doomed = self.folder.path / name
-                return (
-                    f"its output would overwrite the input {doomed}. Name another folder with -o."
-                )
-        return None
-
     def _of_another(
-        self, file: Listed, names: Sequence[str], before: dict[str, FileRecord]
+        self,
+        file: Listed,
+        there: Sequence[str],
+        own: FileRecord | None,
+        before: Mapping[str, FileRecord],
     ) -> str | None:
         """Tell where a name holds the result of another input."""
-        own = self.folder.record(file.base)
-        on_record = {**before, **dict.fromkeys(own.outputs if own else (), own)}
-        for name in names:
-            record = on_record.get(name)
-            if record is None or is_of(record, file) or not self.folder.is_there(name):
+        for name in there:
+            record = own if own is not None and name in own.outputs else before.get(name)
+            if record is None or is_of(record, file):
                 continue
             if self.overwrite:
                 self.notes.append(f"{file.input}: {name} replaces that of {record.input}")
@@ -203,14 +200,25 @@ class Claims:
             )
         return None
 
-    def _of_a_user(self, file: Listed, names: Sequence[str]) -> str | None:
-        for name in names:
-            if not self.overwrite and self.folder.is_foreign(name, file.base):
+    def _of_a_user(self, there: Sequence[str], own: FileRecord | None) -> str | None:
+        for name in there:
+            if not self.overwrite and self.folder.is_foreign(name, own):
                 return (
                     f"{self.folder.path / name} exists and was not written by astroclean. "
                     "Move it away, or run with --overwrite."
                 )
         return None
+
+
+def _of_an_input(names: Sequence[str], folder: Path, target: str, taken: set[str]) -> str | None:
+    """Tell where a name is that of an input; ``target`` is the folder without links."""
+    for name in names:
+        doomed = f"{target}/{name}"  # as text: of many files, most of the time would go here
+        is_link = os.path.islink(doomed)  # noqa: PTH114
+        if doomed in taken or (is_link and os.path.realpath(doomed) in taken):
+            there = folder / name
+            return f"its output would overwrite the input {there}. Name another folder with -o."
+    return None
 
 
 def is_of(record: FileRecord, file: Listed) -> bool:

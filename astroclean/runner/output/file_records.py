@@ -219,21 +219,20 @@ class FileRecords:
         except (OSError, ValueError):
             return False
 
-    def is_foreign(self, name: str, base: str) -> bool:
+    def is_foreign(self, name: str, record: FileRecord | None) -> bool:
         """Return whether something of this name is there that astroclean did not write.
 
         Parameters
         ----------
         name : str
             Of an output.
-        base : str
-            What the names of the outputs of its input begin with.
+        record : FileRecord or None
+            What is on record of its input.
         """
         if not self.is_there(name):
             return False
         if not self._is_regular(name):
             return True  # astroclean writes no links, folders or pipes
-        record = self.record(base)
         if record is not None and name in record.outputs:
             return False
         return not is_written_by_astroclean(self.path / name)

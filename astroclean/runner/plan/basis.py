@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from astroclean import __version__
 from astroclean.core.configs import is_name, list_configs
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["basis_of"]
 
 _CATEGORIES = ("instruments", "conventions")
-_NOT_OF_THE_KEY = {
+_NOT_OF_THE_KEY: dict[str, Any] = {
     "description": True,
     "input": True,
     "run": {"max_memory", "keep_stages"},

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from astroclean.core.run_cache import cached_for_run
 from astroclean.errors import ConfigurationError, FitsReadError, StageError
 from astroclean.io.resources import load_resources
+from astroclean.registry.discover import list_plugins
 from astroclean.registry.load import find_plugin, load_stage_class, make_stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from astroclean.core.stage.stage import Stage
+    from astroclean.registry.discover import PluginEntry
 
 __all__ = ["BuiltStage", "StageSpec", "build_stages", "built_stages", "digest_of_content"]
 
@@ -149,10 +151,16 @@ def _frozen(options: Mapping[str, Any]) -> str:
     return json.dumps(options, sort_keys=True, default=str)
 
 
+@cached_for_run(maxsize=1)
+def _plugins() -> tuple[PluginEntry, ...]:
+    """List the plugins once a worker and run: it reads the metadata of all that is installed."""
+    return list_plugins()
+
+
 @cached_for_run(maxsize=64)
 def _shared(name: str, plugin: str, options: str, base: str) -> BuiltStage:
     """Build a stage once a worker and run: its files are read once, not once a frame."""
-    entry = find_plugin(plugin)
+    entry = find_plugin(plugin, _plugins())
     stage = make_stage(load_stage_class(entry), entry, json.loads(options), name=name)
     loaded = load_resources(stage.options, base=Path(base))
     return BuiltStage(type(stage)(loaded, identity=stage.identity))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.config.load import LoadedPipeline
-    from astroclean.config.schema import ProductsConfig
+    from astroclean.config.schema import PipelineConfig, ProductsConfig
     from astroclean.core.stage.stage import Stage
     from astroclean.report.model import FileRecord, FileStamp
     from astroclean.runner.plan.at_hand import AtHand
@@ -179,8 +179,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         The pipeline cannot work: a matter of the whole run.
     """
     config = request.pipeline.config
-    told = config.instrument
-    settings = ReadSettings(told.name, told.overrides(), config.run.reject)
+    settings = _read_settings(config)
     path = parse_address(request.source).path
     stem = split_name(path)[0]
     with (
@@ -193,8 +192,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         psf = _checked_psf(request, exposure, stages, stem)
         contradictions = tuple(exposure.contradictions)
         instrument = exposure.instrument.name
-        limit = config.run.memory_bytes and config.run.memory_bytes // request.sharing
-        chunks = plan_chunks(exposure, stages, config, limit=limit, psf=psf)
+        chunks = plan_chunks(exposure, stages, config, limit=_memory(request), psf=psf)
         psf_digest = _psf_digest(psf)
         content, sums, stamp = _content(request, hand, exposure)
         identities = [one.identity for one in built]
@@ -224,6 +222,17 @@ def plan_file(request: PlanRequest) -> FilePlan:
         basis=request.basis,
         staging=request.staging,
     )
+
+
+def _read_settings(config: PipelineConfig) -> ReadSettings:
+    told = config.instrument
+    return ReadSettings(told.name, told.overrides(), config.run.reject)
+
+
+def _memory(request: PlanRequest) -> int | None:
+    """Return the bytes that a worker may take."""
+    limit = request.pipeline.config.run.memory_bytes
+    return limit and limit // request.sharing
 
 
 def _content(

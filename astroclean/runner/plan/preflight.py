@@ -18,7 +18,7 @@ from astroclean.runner.plan.course import Course, plan_request
 from astroclean.runner.plan.faults import OF_A_HEADER, OF_THE_RUN, raise_joined
 from astroclean.runner.plan.inputs import InputSet, find_inputs
 from astroclean.runner.plan.listing import Listed, Listing
-from astroclean.runner.plan.needs import check_extras, check_kept
+from astroclean.runner.plan.needs import check_kept
 from astroclean.runner.plan.places import absolute_pipeline
 from astroclean.runner.plan.plan import FilePlan, plan_file
 from astroclean.runner.plan.units import Unit, grouped, lost_fields, make_units
@@ -293,7 +293,6 @@ class Planner:
                 faults.append(error)
         raise_joined(faults)
         check_kept([built.stage for built in stages], config)
-        check_extras(config)
         return [built for built in stages if built.stage.name in self.request.stages]
 
     def _inputs(self, simulated_into: Path) -> InputSet:

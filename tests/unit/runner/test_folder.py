@@ -221,22 +221,22 @@ def test_damaged_record_is_no_record(folder: OutputFolder, text: str) -> None:
 
 def test_whose_file_it_is(folder: OutputFolder) -> None:
     with folder.locked():
-        assert not folder.is_foreign("x_clean.fits", "x")
+        assert not folder.is_foreign("x_clean.fits", folder.record("x"))
         (folder.path / "x_clean.fits").write_bytes(b"a letter")
-        assert folder.is_foreign("x_clean.fits", "x")
+        assert folder.is_foreign("x_clean.fits", folder.record("x"))
         image = fits.PrimaryHDU(np.ones((2, 2)))
         image.writeto(folder.path / "y_clean.fits")
-        assert folder.is_foreign("y_clean.fits", "y")
+        assert folder.is_foreign("y_clean.fits", folder.record("y"))
         # Begun, done or done before: astroclean's own, whatever the header says.
         folder.begin("x", begun("x_clean.fits"))
-        assert not folder.is_foreign("x_clean.fits", "x")
+        assert not folder.is_foreign("x_clean.fits", folder.record("x"))
         folder.finish("y", record(folder, "y_clean.fits", b"?"))
         folder.reopen("y")
-        assert not folder.is_foreign("y_clean.fits", "y")
+        assert not folder.is_foreign("y_clean.fits", folder.record("y"))
         folder.forget("y")
         image.header["ACVERS"] = "0"
         image.writeto(folder.path / "y_clean.fits", overwrite=True)
-        assert not folder.is_foreign("y_clean.fits", "y")
+        assert not folder.is_foreign("y_clean.fits", folder.record("y"))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
