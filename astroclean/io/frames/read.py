@@ -255,8 +255,7 @@ class Exposure:
         return self.masks.notes(self.slots if slots is None else slots)
 
     def _psf(self, slot: FrameSlot) -> Psf | None:
-        hdu = slot.companions.get("psf")
-        fine = slot.companions.get("fine_psf")
+        hdu, fine = slot.companions.get("psf"), slot.companions.get("fine_psf")
         return None if hdu is None else written_psf(self.source, hdu, fine, plane=slot.plane)
 
     def _uncertainty(self, slot: FrameSlot, window: Window | None) -> Any:
