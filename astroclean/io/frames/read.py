@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from astropy.io import fits
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from astroclean.core.psf.psf import Psf
     from astroclean.io.header.header_values import Resolved
 
-    Source = str | Path | fits.HDUList
+    Source: TypeAlias = str | Path | fits.HDUList
 
 __all__ = ["Exposure", "ReadSettings", "open_exposure", "read_frame"]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from astroclean.core.run_cache import file_version
 from astroclean.io.fits.address import parse_address
+from astroclean.io.frames.read import open_exposure
 from astroclean.io.remote.staging import forget_staged, staged
 from astroclean.io.remote.urls import is_url
 from astroclean.io.resources import file_digest
@@ -19,9 +20,10 @@ from astroclean.runner.output.stamps import is_unchanged, stamp_of, stamp_of_obj
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from astroclean.io.frames.read import Exposure, ReadSettings
     from astroclean.report.model import FileRecord, FileStamp
 
-__all__ = ["AtHand", "at_hand", "forget_input"]
+__all__ = ["AtHand", "at_hand", "exposure_at_hand", "forget_input"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,33 @@ def at_hand(path: Path, staging: Path | None) -> Iterator[AtHand]:
             staging = Path(stack.enter_context(temporary))
         copy = staged(path, staging)
         yield AtHand(path, copy.path, stamp_of_object(copy.version), digest=copy.digest)
+
+
+@contextlib.contextmanager
+def exposure_at_hand(
+    source: str, settings: ReadSettings, staging: Path | None
+) -> Iterator[tuple[AtHand, Exposure]]:
+    """Open an input, wherever it is.
+
+    Parameters
+    ----------
+    source : str
+        Absolute path or URL, with the HDU.
+    settings : ReadSettings
+        How it is read.
+    staging : Path or None
+        As for :func:`at_hand`.
+
+    Yields
+    ------
+    (AtHand, Exposure)
+        Closed on leaving the context.
+    """
+    with (
+        at_hand(parse_address(source).path, staging) as hand,
+        open_exposure(source, settings, local=hand.local) as exposure,
+    ):
+        yield hand, exposure
 
 
 def _version(path: Path) -> tuple[int, int] | None:

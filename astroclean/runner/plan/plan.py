@@ -11,10 +11,10 @@ from astroclean.core.flags.conventions import load_convention
 from astroclean.errors import FitsReadError, PsfError
 from astroclean.io.fits.address import parse_address
 from astroclean.io.fits.checksums import digest_and_sums, wrong_sums
-from astroclean.io.frames.read import Exposure, ReadSettings, open_exposure
+from astroclean.io.frames.read import Exposure, ReadSettings
 from astroclean.io.products.names import base_name, split_name
 from astroclean.io.resources import file_digest
-from astroclean.runner.plan.at_hand import at_hand
+from astroclean.runner.plan.at_hand import exposure_at_hand
 from astroclean.runner.plan.build import StageSpec, built_stages, digest_of_content
 from astroclean.runner.plan.chunks import ChunkPlan, plan_chunks
 from astroclean.runner.plan.needs import check_headers, check_needs
@@ -144,10 +144,7 @@ class FilePlan:
         FitsReadError
             It is not what it was: its key would tell of another content.
         """
-        with (
-            at_hand(self.path, self.staging) as hand,
-            open_exposure(self.source, self.settings, local=hand.local) as exposure,
-        ):
+        with exposure_at_hand(self.source, self.settings, self.staging) as (hand, exposure):
             if not hand.is_still(self.version, self.content):
                 raise FitsReadError(
                     "was changed while the run lasted",
@@ -179,13 +176,8 @@ def plan_file(request: PlanRequest) -> FilePlan:
         The pipeline cannot work: a matter of the whole run.
     """
     config = request.pipeline.config
-    settings = _read_settings(config)
-    path = parse_address(request.source).path
-    stem = split_name(path)[0]
-    with (
-        at_hand(path, request.staging) as hand,
-        open_exposure(request.source, settings, local=hand.local) as exposure,
-    ):
+    settings, stem = _read_settings(config), split_name(parse_address(request.source).path)[0]
+    with exposure_at_hand(request.source, settings, request.staging) as (hand, exposure):
         specs = _specs(exposure, request)
         built = built_stages(specs, base=request.pipeline.base, stem=stem)
         stages = [one.stage for one in built]
