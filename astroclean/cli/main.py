@@ -53,6 +53,7 @@ EXTRAS = {
     "jinja2": "report",
     "PIL": "report",
     "regions": "regions",
+    "distributed": "dask",
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "torch": "torch",

@@ -39,6 +39,14 @@ class LoadedPipeline:
     """``table.key`` or ``stage.key`` to the layer that set it."""
     notes: tuple[str, ...] = ()
 
+    @property
+    def scheduler(self) -> str | None:
+        """Address or file of the scheduler that makes the calls; None for this machine."""
+        named = self.config.run.scheduler
+        if named == "local":
+            return None
+        return named if "://" in named else str(self.base.absolute() / named)
+
 
 @dataclass(frozen=True)
 class _Setting:

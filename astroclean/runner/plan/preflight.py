@@ -103,7 +103,10 @@ class Planner:
 
     def _planned(self, files: Sequence[str], preflight: Preflight) -> list[FilePlan]:
         """Return the plans of the files that can be processed; tell the others as failed."""
-        pipeline, sharing = absolute_pipeline(self.pipeline), self.executor.workers_of_host
+        pipeline = absolute_pipeline(self.pipeline)
+        # Only where it matters: an executor may hold its workers to the number that it tells.
+        limit = self.pipeline.config.run.max_memory
+        sharing = 1 if limit is None else self.executor.workers_of_host
         requests = [PlanRequest(f, pipeline, self.request.stages, sharing) for f in files]
         plans, faults = dict[int, FilePlan](), dict[int, Exception]()
         calls = self.executor.map(OfRun(self.folder.run, plan_file), requests)

@@ -1,0 +1,290 @@
+"""The workers that make the calls of one `map`: who joins, who is refused, who was lost."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from astroclean.errors import ExecutorError
+from astroclean.runner.executors.dask.calls import admit, end
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from astroclean.runner.executors.dask.cluster import Cluster, SeenWorker
+
+__all__ = ["Call", "Crew", "Member", "no_worker", "refusals"]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Call:
+    """A call that was given to a worker."""
+
+    index: int
+    """Of its item."""
+    number: int
+    """By which the worker knows it: an item may be called on again."""
+    member: Member
+    future: Any
+    is_alone: bool
+    """Whether its item is a suspect, and its worker has no other."""
+    started: float = field(default_factory=time.monotonic)
+
+
+@dataclass(eq=False)
+class Member:
+    """A worker that was asked to join."""
+
+    address: str
+    host: str
+    joining: Any
+    """Future of its comparison with this process; None when it was found to be the same."""
+    calls: dict[str, Call] = field(default_factory=dict)
+    """That it was given, oldest first, by key."""
+    is_leaving: bool = False
+    """Whether it makes no more than it has begun."""
+
+    @property
+    def has_suspect(self) -> bool:
+        """Whether its call is of a suspect."""
+        return any(call.is_alone for call in self.calls.values())
+
+
+class Crew:
+    """Workers of a scheduler in one session, and what they were given.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Scheduler.
+    session : str
+        Name that no other has.
+    most_on_host : int or None
+        Workers of one machine that may have calls, as its memory was shared by them.
+    tell : callable
+        Called, from another thread, with each future that has ended.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        session: str,
+        *,
+        most_on_host: int | None,
+        tell: Callable[[Any], None],
+    ) -> None:
+        self.members: dict[str, Member] = {}
+        self._cluster = cluster
+        self._session = session
+        self._most_on_host = most_on_host
+        self._tell = tell
+        self._here = _installation()
+        self._joining: dict[str, Member] = {}
+        self._refused: dict[str, str] = {}
+        self._count = 0
+        self._idle_since = time.monotonic()
+        self._has_warned = False
+
+    def ready(self) -> Iterator[Member]:
+        """Yield the workers that make calls."""
+        return (m for m in list(self.members.values()) if m.joining is None and not m.is_leaving)
+
+    def look(self) -> tuple[list[Call], list[Call]]:
+        """Ask the scheduler who is there.
+
+        Returns
+        -------
+        (list of Call, list of Call)
+            Calls whose worker is gone, and calls that their worker will not begin, as it takes
+            none for now.
+
+        Raises
+        ------
+        ExecutorError
+            The scheduler was lost.
+        """
+        seen = self._cluster.workers()
+        lost, left = [], []
+        for member in list(self.members.values()):
+            if member.address not in seen:
+                lost += self.leave(member)
+            elif member.joining is None and not seen[member.address].is_running:
+                left += self._withdrawn(member)
+            elif member.is_leaving and not member.calls:
+                self.leave(member)  # it may join again
+        self._refused = {a: why for a, why in self._refused.items() if a in seen}
+        for worker in seen.values():
+            if worker.address not in self.members and worker.address not in self._refused:
+                self._ask(worker)
+        return lost, left
+
+    def _ask(self, worker: SeenWorker) -> None:
+        """Let a worker compare itself, if it may have calls at all."""
+        unfit = refusals([worker]).get(worker.address)
+        if unfit is not None:
+            self._refuse(worker.address, unfit)
+        elif worker.is_running and self._has_room(worker.host):
+            joining = self._submitted(worker.address, admit, self._session, self._here)
+            member = Member(worker.address, worker.host, joining)
+            self.members[worker.address] = self._joining[joining.key] = member
+
+    def _has_room(self, host: str) -> bool:
+        there = sum(member.host == host for member in self.members.values())
+        return self._most_on_host is None or there < self._most_on_host
+
+    def joined(self, future: Any) -> bool:
+        """Take the answer of a worker that was asked to join; return whether it was one."""
+        member = self._joining.pop(future.key, None)
+        if member is None:
+            return False
+        if future.status == "cancelled":
+            raise self._cluster.lost()
+        problem = _problem(future)
+        future.release()
+        member.joining = None
+        if problem is not None:
+            del self.members[member.address]
+            if problem != _DIED:
+                self._refuse(member.address, problem)
+        return True
+
+    def _refuse(self, address: str, why: str) -> None:
+        self._refused[address] = why
+        _LOGGER.warning("%s: worker %s gets no call: it %s", self._cluster.name, address, why)
+
+    def give(self, member: Member, function: Callable[..., Any], index: int, call: bytes) -> Call:
+        """Give a call to a worker; whether it is alone is for the caller to tell."""
+        number = self._count
+        future = self._submitted(member.address, function, self._session, number, call)
+        given = Call(index, number, member, future, is_alone=False)
+        member.calls[future.key] = given
+        return given
+
+    def _submitted(self, address: str, function: Callable[..., Any], *values: Any) -> Any:
+        key = f"astroclean-{self._session}-{self._count}"
+        self._count += 1
+        future = self._cluster.client.submit(
+            function,
+            *values,
+            key=key,
+            pure=False,
+            retries=0,
+            workers=[address],
+            allow_other_workers=False,
+        )
+        future.add_done_callback(self._tell)
+        return future
+
+    def leave(self, member: Member) -> list[Call]:
+        """Forget a worker; return the calls that it had."""
+        self.members.pop(member.address, None)
+        if member.joining is not None:
+            del self._joining[member.joining.key]
+            member.joining.release()
+        return _released(member, member.calls.copy())
+
+    def _withdrawn(self, member: Member) -> list[Call]:
+        """Take the calls from a worker that it has not begun."""
+        if member.is_leaving:
+            return []
+        member.is_leaving = True
+        under_way = self.ended([member])
+        unbegun = {key: call for key, call in member.calls.items() if call not in under_way}
+        return _released(member, unbegun)
+
+    def ended(self, members: Collection[Member]) -> list[Call]:
+        """Let no call begin any more on some workers; return the calls that are under way."""
+        if not members:
+            return []
+        told = self._cluster.client.run(
+            end, self._session, workers=[m.address for m in members], on_error="ignore"
+        )
+        return [
+            call
+            for member in members
+            for call in member.calls.values()
+            if call.number in told.get(member.address, ())
+        ]
+
+    def wait_for_workers(self, patience: float) -> None:
+        """Raise where for so many seconds there was no worker that makes calls.
+
+        Parameters
+        ----------
+        patience : float
+            Seconds.
+
+        Raises
+        ------
+        ExecutorError
+            With what is wrong with the workers that there are.
+        """
+        now = time.monotonic()
+        if next(self.ready(), None) is not None:
+            self._idle_since, self._has_warned = now, False
+            return
+        if now - self._idle_since > patience:
+            raise no_worker(self._cluster, patience, self._refused)
+        if not self._has_warned and now - self._idle_since > _LONG:
+            self._has_warned = True
+            told = "%s: no worker makes calls; waiting %.0f s for one"
+            _LOGGER.warning(told, self._cluster.name, patience)
+
+
+def _installation() -> dict[str, str]:
+    from astroclean.runner.executors.installation import (  # noqa: PLC0415 - takes half a second
+        installation,
+    )
+
+    return installation()
+
+
+_LONG = 3.0  # seconds without a worker, of which is told
+_DIED = "died"
+
+
+def refusals(workers: Iterable[SeenWorker]) -> dict[str, str]:
+    """Return the workers that cannot have calls whatever they have installed, with the reason."""
+    return {
+        worker.address: f"has {worker.threads} threads; start it with --nthreads 1"
+        for worker in workers
+        if worker.threads != 1
+    }
+
+
+def no_worker(cluster: Cluster, patience: float, refused: dict[str, str]) -> ExecutorError:
+    """Return the error of a scheduler without workers of use."""
+    told = "; ".join(f"worker {address} {why}" for address, why in sorted(refused.items()))
+    return ExecutorError(
+        f"no worker could be used for {patience:.0f} s" + (f": {told}" if told else ""),
+        where=f"scheduler {cluster.name}",
+        remedy="Start workers with `dask worker SCHEDULER --nthreads 1`, in the same environment; "
+        "then run again: what is finished is kept.",
+    )
+
+
+def _problem(future: Any) -> str | None:
+    """Return why a worker that was asked to join does not; None where it does."""
+    from distributed.scheduler import KilledWorker, NoValidWorkerError  # noqa: PLC0415 - an extra
+
+    if future.status == "error":
+        error = future.exception()
+        if isinstance(error, (KilledWorker, NoValidWorkerError)):
+            return _DIED
+        return f"cannot be compared with this process: {type(error).__name__}: {error}"
+    try:
+        differing = future.result(timeout=_LONG)
+    except TimeoutError:  # it died when it had answered
+        return _DIED
+    return f"has {', '.join(differing)}" if differing else None
+
+
+def _released(member: Member, calls: dict[str, Call]) -> list[Call]:
+    for key, call in calls.items():
+        del member.calls[key]
+        call.future.release()
+    return list(calls.values())

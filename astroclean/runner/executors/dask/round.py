@@ -1,0 +1,231 @@
+"""One `map` on a cluster: which worker gets which item, and whose fault a death was."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+import queue
+import time
+import uuid
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from astroclean.runner.executors.dask.calls import make_call
+from astroclean.runner.executors.dask.crew import Call, Crew, Member
+from astroclean.runner.executors.executor import WorkerDied
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from astroclean.runner.executors.dask.cluster import Cluster
+
+__all__ = ["Round"]
+
+_LOGGER = logging.getLogger(__name__)
+_LOOK = 1.0  # seconds between looks at the workers
+_WORKERS_A_LOOK = 200  # of more workers, looks are farther between: each tells of all of them
+_AHEAD = 2  # calls that a worker has: one that it makes, one so that it need not wait
+_FETCHED = 5.0  # seconds; a result is small
+
+
+class Round:
+    """The calls of one `map`.
+
+    Each item is given to one worker that was compared with this process. When that dies, the items
+    that it had are suspects: each is called on again alone on another worker, one at a time on a
+    machine, while the others go on. One that ends its worker again is the cause.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Scheduler.
+    function : callable
+        Of one item.
+    items : sequence
+        What it is called on.
+    most_on_host : int or None
+        Workers of one machine that may have calls.
+    patience : float
+        Seconds to wait where there is no worker.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        *,
+        most_on_host: int | None,
+        patience: float,
+    ) -> None:
+        self._cluster = cluster
+        self._function = function
+        self._items = items
+        self._patience = patience
+        self._ended = queue.SimpleQueue[Any]()
+        self._crew = Crew(
+            cluster, uuid.uuid4().hex, most_on_host=most_on_host, tell=self._ended.put
+        )
+        self._fresh = iter(range(len(items)))
+        self._unbegun = len(items)
+        self._again = deque[int]()
+        self._suspects = deque[int]()
+        self._calls: dict[str, Call] = {}
+        self._next_look = 0.0
+
+    def outcomes(self) -> Iterator[tuple[int, Any]]:
+        """Yield (index of the item, result or exception).
+
+        Raises
+        ------
+        ExecutorError
+            The scheduler was lost, or there is no worker.
+        """
+        left = len(self._items)
+        while left:
+            for outcome in self._look():
+                yield outcome
+                left -= 1
+            self._give()
+            for future in self._some_ended():
+                for outcome in self._taken(future):
+                    yield outcome
+                    left -= 1
+
+    def close(self) -> None:
+        """Let no call begin any more, and wait for those that are under way."""
+        if self._cluster.client.status != "running":
+            return  # nobody can be told any more, and the workers end with their scheduler
+        waiting = self._crew.ended([m for m in self._crew.members.values() if m.calls])
+        if waiting:
+            told = "%s: waiting for %d calls that workers have begun; they cannot be stopped"
+            _LOGGER.warning(told, self._cluster.name, len(waiting))
+        while waiting:
+            present = self._cluster.workers()
+            waiting = [c for c in waiting if not c.future.done() and c.member.address in present]
+            time.sleep(min(_LOOK, 0.05 * len(waiting)))
+
+    def release(self) -> None:
+        """Let the scheduler forget what it was asked for."""
+        for member in list(self._crew.members.values()):
+            self._crew.leave(member)
+
+    # What happens at the workers
+
+    def _look(self) -> list[tuple[int, Any]]:
+        """See to the workers that are new, gone, or take nothing; return what is known by that."""
+        if time.monotonic() < self._next_look:
+            return []
+        lost, unbegun = self._crew.look()
+        for call in unbegun:
+            self._calls.pop(call.future.key, None)
+            (self._suspects if call.is_alone else self._again).append(call.index)
+        seconds = _LOOK * max(1.0, len(self._crew.members) / _WORKERS_A_LOOK)
+        self._next_look = time.monotonic() + seconds
+        self._crew.wait_for_workers(self._patience)
+        return self._died(lost)
+
+    def _died(self, calls: list[Call]) -> list[tuple[int, Any]]:
+        """Make suspects of calls whose worker died; return those that were suspects."""
+        causes = []
+        for call in calls:
+            self._calls.pop(call.future.key, None)
+            if call.is_alone:
+                causes.append((call.index, _death(call)))
+            else:
+                self._suspects.append(call.index)
+        return causes
+
+    def _some_ended(self) -> list[Any]:
+        """Wait until calls have ended, or it is time for a look."""
+        ended = list[Any]()
+        with contextlib.suppress(queue.Empty):
+            ended.append(self._ended.get(timeout=max(0.01, self._next_look - time.monotonic())))
+            while True:
+                ended.append(self._ended.get_nowait())
+        return ended
+
+    def _taken(self, future: Any) -> list[tuple[int, Any]]:
+        """Return what came of a call that has ended: its outcome, or that its worker died."""
+        if self._crew.joined(future):
+            return []
+        call = self._calls.get(future.key)
+        if call is None:  # its worker was lost, or it was taken back
+            return []
+        if future.status == "cancelled":
+            raise self._cluster.lost()
+        answer = self._answer(call)
+        if answer is _AGAIN:
+            return []
+        if answer is None:  # another process has the address of the one that was compared
+            return self._died(self._crew.leave(call.member))
+        del self._calls[future.key], call.member.calls[future.key]
+        future.release()
+        return [(call.index, answer)]
+
+    def _answer(self, call: Call) -> Any:
+        """Return the outcome of a call; None where its worker died, _AGAIN where it is not told."""
+        from distributed.scheduler import KilledWorker, NoValidWorkerError  # noqa: PLC0415
+
+        future = call.future
+        if future.status == "error":
+            error = future.exception()
+            return None if isinstance(error, (KilledWorker, NoValidWorkerError)) else error
+        if future.status == "finished":
+            try:
+                answer = future.result(timeout=_FETCHED)
+            except TimeoutError:
+                self._next_look = 0.0  # its worker may be gone, and the result with it
+            else:
+                return None if answer is None else pickle.loads(answer)  # noqa: S301 - our workers
+        future.add_done_callback(self._ended.put)
+        return _AGAIN
+
+    # Who gets what
+
+    def _give(self) -> None:
+        """Give calls to the workers that have room."""
+        hosts = {call.member.host for call in self._calls.values() if call.is_alone}
+        for member in self._crew.ready():
+            if self._suspects and not member.calls and member.host not in hosts:
+                hosts.add(member.host)
+                self._submit(member, self._suspects.popleft(), is_alone=True)
+            while not member.has_suspect and len(member.calls) < self._room():
+                index = self._next_index()
+                if index is None:
+                    return
+                self._submit(member, index)
+
+    def _room(self) -> int:
+        """Return how many calls a worker has; one where it is soon to be shared who gets the rest.
+
+        A worker that is to have a suspect must first be idle.
+        """
+        few = self._unbegun <= _AHEAD * len(self._crew.members)
+        return 1 if few or self._suspects else _AHEAD
+
+    def _next_index(self) -> int | None:
+        if self._again:
+            return self._again.popleft()
+        index = next(self._fresh, None)
+        self._unbegun -= index is not None
+        return index
+
+    def _submit(self, member: Member, index: int, *, is_alone: bool = False) -> None:
+        call = pickle.dumps((self._function, self._items[index]), pickle.HIGHEST_PROTOCOL)
+        given = self._crew.give(member, make_call, index, call)
+        given.is_alone = is_alone
+        self._calls[given.future.key] = given
+
+
+_AGAIN = object()
+
+
+def _death(call: Call) -> WorkerDied:
+    died = WorkerDied(
+        f"two workers died that worked on it, the last {call.member.address}; out of memory (of the "
+        "machine, or of `--memory-limit`), or a crash in a library"
+    )
+    died.seconds = time.monotonic() - call.started
+    return died
