@@ -158,27 +158,27 @@ class Round:
         answer = self._answer(call)
         if answer is _AGAIN:
             return []
-        if answer is None:  # another process has the address of the one that was compared
+        if answer is _DIED:  # or another process has the address of the one that was compared
             return self._died(self._crew.leave(call.member))
         del self._calls[future.key], call.member.calls[future.key]
         future.release()
         return [(call.index, answer)]
 
     def _answer(self, call: Call) -> Any:
-        """Return the outcome of a call; None where its worker died, _AGAIN where it is not told."""
+        """Return the outcome of a call, _DIED, or _AGAIN where it is not known yet."""
         from distributed.scheduler import KilledWorker, NoValidWorkerError  # noqa: PLC0415
 
         future = call.future
         if future.status == "error":
             error = future.exception()
-            return None if isinstance(error, (KilledWorker, NoValidWorkerError)) else error
+            return _DIED if isinstance(error, (KilledWorker, NoValidWorkerError)) else error
         if future.status == "finished":
             try:
                 answer = future.result(timeout=_FETCHED)
             except TimeoutError:
                 self._next_look = 0.0  # its worker may be gone, and the result with it
             else:
-                return None if answer is None else pickle.loads(answer)  # noqa: S301 - our workers
+                return _DIED if answer is None else pickle.loads(answer)  # noqa: S301 - our workers
         future.add_done_callback(self._ended.put)
         return _AGAIN
 
@@ -220,6 +220,7 @@ class Round:
 
 
 _AGAIN = object()
+_DIED = object()
 
 
 def _death(call: Call) -> WorkerDied:
