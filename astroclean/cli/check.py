@@ -46,9 +46,7 @@ def check(arguments: Namespace) -> int:
     """
     pipeline = pipeline_of(arguments)
     request = request_of(arguments, pipeline)
-    made = make_executor(
-        arguments.jobs, fork=arguments.is_program, scheduler=pipeline.scheduler
-    )
+    made = make_executor(arguments.jobs, fork=arguments.is_program, scheduler=pipeline.scheduler)
     with contextlib.closing(made) as executor:
         preflight = Runner(pipeline, request, output=arguments.output, executor=executor).check()
     if arguments.json:

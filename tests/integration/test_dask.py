@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shutil
 import signal
@@ -174,9 +173,8 @@ def test_workers_that_differ_get_no_call(
 
 def test_none_that_fits_is_an_error_that_names_all(start: Callable[..., ToyCluster]) -> None:
     cluster = start(("--nthreads", 3, "--no-nanny"))
-    with executor_of(cluster, patience=8) as executor:
-        with pytest.raises(ExecutorError) as caught:
-            executor.workers  # noqa: B018 - it asks the scheduler
+    with executor_of(cluster, patience=8) as executor, pytest.raises(ExecutorError) as caught:
+        executor.workers  # noqa: B018 - it asks the scheduler
     assert str(cluster.file) in str(caught.value)
     assert "has 3 threads; start it with --nthreads 1" in str(caught.value)
 
@@ -218,24 +216,113 @@ def test_a_paused_worker_gives_back_what_it_has_not_begun(
     cluster: ToyCluster,
 ) -> None:
     """One that is short of memory begins nothing, perhaps for ever."""
+
+    def set_status(name: str, dask_worker: Any) -> None:  # goes to the worker as code
+        from distributed.core import Status
+
+        dask_worker.status = Status[name]
+
     with executor_of(cluster, 2) as executor:
         outcomes = executor.map(time.sleep, [0.4] * 16)
         done = dict([next(outcomes)])
         client = executor._connected().client
         one = next(iter(executor._connected().workers()))
-        client.run(_set_status, "paused", workers=[one])
+        client.run(set_status, "paused", workers=[one])
         try:
             done |= dict(outcomes)
         finally:
-            client.run(_set_status, "running", workers=[one])
+            client.run(set_status, "running", workers=[one])
         assert done == dict.fromkeys(range(16))
         wait_for(lambda: executor.workers == 2)
 
 
-def _set_status(name: str, dask_worker: Any) -> None:
-    from distributed.core import Status
+def test_an_interrupt_waits_for_calls_that_have_begun(
+    cluster: ToyCluster, cli: CommandLine, tmp_path: Path
+) -> None:
+    for number in range(8):
+        write_fits(tmp_path / f"x{number}.fits", sky(number))
+    pipeline = write_pipeline(tmp_path / "p.toml", "toy-bright: delay = 1", report=True)
+    out = tmp_path / "out"
+    words = ("run", pipeline, tmp_path, "-o", "out", "--scheduler", cluster.file)
+    with cli.start(*words, start_new_session=True) as process:
+        wait_for(lambda: len(list(out.glob("*_clean.fits"))) >= 1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "waiting for" in err
+    there = digests(out)
+    assert 1 <= len(there) < 8
+    assert report_of(out)["exit_code"] == 130
+    assert unfinished(out) == []
+    # The workers are free again, and write no more.
+    assert cli(*words).status == 0
+    assert there.items() < digests(out).items()
 
-    dask_worker.status = Status[name]
+
+TARGETS = ("worker", "scheduler", "client", "nanny")
+KILLS = int(os.environ.get("ASTROCLEAN_DASK_KILLS", len(TARGETS)))
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(
+    start: Callable[..., ToyCluster], cli: CommandLine, tmp_path: Path
+) -> None:
+    """Whoever is killed, nothing is lost, and the same command goes on to the same bytes."""
+    write_batch(tmp_path / "raw")
+    pipeline = write_pipeline(tmp_path / "p.toml", "toy-bright: delay = 0.3", "toy-fill")
+    assert cli("run", pipeline, "raw", "-o", "whole", "-j", 2).status == 0
+    rng = np.random.default_rng(22)
+    out, cluster = tmp_path / "out", start(TWO)
+    for turn in range(KILLS):
+        target = TARGETS[turn % len(TARGETS)]
+        words = ["run", pipeline, "raw", "-o", "out", "--overwrite"]
+        code, err = killed_at_random(
+            cli, [*words, "--scheduler", cluster.file], cluster, rng, target
+        )
+        told = f"turn {turn}: {target} killed, {code}: {err}"
+        assert "Traceback" not in err, told
+        # Without its scheduler a run ends, if it has not ended before.
+        allowed = {"client": {0, -signal.SIGKILL}, "scheduler": {0, 1}}.get(target, {0})
+        assert code in allowed, told
+        if code == 1:
+            assert "connection to the scheduler of Dask was lost" in err, told
+        if target == "scheduler":
+            cluster = start(TWO)
+        if code == 0:
+            assert unfinished(out) == [], told
+        assert cli("run", pipeline, "raw", "-o", "out", "--scheduler", cluster.file).status == 0
+        assert digests(out) == digests(tmp_path / "whole"), told
+        assert unfinished(out) == [], told
+
+
+def killed_at_random(
+    cli: CommandLine, words: list[Any], cluster: ToyCluster, rng: np.random.Generator, target: str
+) -> tuple[int | None, str]:
+    """Kill something while a run goes on; return the status of the run, and what it wrote."""
+    scratch, before = cli.folder / "out" / ".astroclean" / "scratch", time.time_ns()
+
+    def has_begun() -> bool:
+        try:  # what a killed run left is older
+            return scratch.stat().st_ctime_ns > before
+        except OSError:
+            return False
+
+    with cli.start(*words, start_new_session=True) as process:
+        wait_for(lambda: has_begun() or process.poll() is not None)
+        time.sleep(rng.uniform(0, 4))
+        victims = {
+            "client": [process.pid],
+            "scheduler": [cluster.processes[0].pid],
+            "nanny": [cluster.processes[-1].pid],
+            "worker": cluster.worker_processes(),
+        }[target]
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(rng.choice(victims)), signal.SIGKILL)
+        if target == "nanny":  # with it both of its workers end, and nobody starts others
+            cluster.start_worker(*TWO)
+        _, err = process.communicate(timeout=120)
+    return process.returncode, err
 
 
 def free_port() -> int:

@@ -1,6 +1,6 @@
 """What is called on a worker of Dask: it is compared, it makes calls, it makes none any more.
 
-The calls of one `map` are a *session*. A worker makes a call only while the session is open in its
+The calls of a run are a *session*. A worker makes a call only while the session is open in its
 process: after it was compared with the process that runs, and until that takes the session back. So
 a process that was started again under the address of a dead one makes none unseen, whatever the
 scheduler sends it, and none begins after an interrupt.
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["admit", "end", "make_call"]
 
 _lock = threading.Lock()
-_open: set[str] = set()
+_open: dict[str, None] = {}
+_MOST_OPEN = 1000
 _under_way: set[tuple[str, int]] = set()
 _worker: list[str] = []
 """The worker of this process."""
@@ -41,12 +42,12 @@ def admit(session: str, here: Mapping[str, str]) -> list[str]:
     list of str
         What differs, or why else it makes no calls; empty where the session is open.
     """
+    from distributed import get_worker  # noqa: PLC0415 - calls need nothing of Dask
+
     from astroclean.runner.executors.installation import (  # noqa: PLC0415 - not on the scheduler
         differences,
         installation,
     )
-
-    from distributed import get_worker  # noqa: PLC0415 - calls need nothing of Dask
 
     differing = differences(here, installation())
     with _lock:
@@ -56,7 +57,9 @@ def admit(session: str, here: Mapping[str, str]) -> list[str]:
         differing.append(f"it shares its process with worker {first}")
     if not differing:
         with _lock:
-            _open.add(session)
+            _open[session] = None
+            while len(_open) > _MOST_OPEN:  # of runs that were killed
+                del _open[next(iter(_open))]
     return differing
 
 
@@ -102,7 +105,7 @@ def end(session: str) -> list[int]:
         Calls of it that are under way.
     """
     with _lock:
-        _open.discard(session)
+        _open.pop(session, None)
         return [number for its, number in _under_way if its == session]
 
 

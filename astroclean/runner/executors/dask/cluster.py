@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +62,14 @@ class Cluster:
             for address, worker in told.items()
         }
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the connection stands."""
+        return bool(self.client.status == "running")
+
     def check(self) -> None:
         """Raise an ExecutorError where the scheduler was lost."""
-        if self.client.status != "running":
+        if not self.is_there:
             raise self.lost()
 
     def lost(self) -> ExecutorError:
@@ -76,8 +82,15 @@ class Cluster:
 
     def close(self) -> None:
         """End the connection; the scheduler forgets what it was asked for."""
-        with contextlib.suppress(OSError, TimeoutError):
-            self.client.close()
+        logger = logging.getLogger("distributed.client")
+        level = logger.level
+        if not self.is_there:  # it would tell once more, with a traceback
+            logger.setLevel(logging.CRITICAL)
+        try:
+            with contextlib.suppress(OSError, TimeoutError):
+                self.client.close()
+        finally:
+            logger.setLevel(level)
 
 
 def connected(scheduler: str | Path, patience: float) -> Cluster:

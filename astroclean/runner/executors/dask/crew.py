@@ -1,9 +1,11 @@
-"""The workers that make the calls of one `map`: who joins, who is refused, who was lost."""
+"""The workers that make the calls of a run: who joins, who is refused, who was lost."""
 
 from __future__ import annotations
 
 import logging
+import queue
 import time
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -61,33 +63,21 @@ class Crew:
     ----------
     cluster : Cluster
         Scheduler.
-    session : str
-        Name that no other has.
-    most_on_host : int or None
-        Workers of one machine that may have calls, as its memory was shared by them.
-    tell : callable
-        Called, from another thread, with each future that has ended.
     """
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        session: str,
-        *,
-        most_on_host: int | None,
-        tell: Callable[[Any], None],
-    ) -> None:
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
         self.members: dict[str, Member] = {}
-        self._cluster = cluster
-        self._session = session
-        self._most_on_host = most_on_host
-        self._tell = tell
+        self.ended = queue.SimpleQueue[Any]()
+        """Futures that have ended, those of workers that were asked to join among them."""
+        self.most_on_host: int | None = None
+        """Workers of one machine that may have calls, where its memory was shared by them."""
+        self._session = uuid.uuid4().hex
         self._here = _installation()
         self._joining: dict[str, Member] = {}
         self._refused: dict[str, str] = {}
         self._count = 0
-        self._idle_since = time.monotonic()
-        self._has_warned = False
+        self.begin_round()
 
     def ready(self) -> Iterator[Member]:
         """Yield the workers that make calls."""
@@ -107,7 +97,7 @@ class Crew:
         ExecutorError
             The scheduler was lost.
         """
-        seen = self._cluster.workers()
+        seen = self.cluster.workers()
         lost, left = [], []
         for member in list(self.members.values()):
             if member.address not in seen:
@@ -134,7 +124,7 @@ class Crew:
 
     def _has_room(self, host: str) -> bool:
         there = sum(member.host == host for member in self.members.values())
-        return self._most_on_host is None or there < self._most_on_host
+        return self.most_on_host is None or there < self.most_on_host
 
     def joined(self, future: Any) -> bool:
         """Take the answer of a worker that was asked to join; return whether it was one."""
@@ -142,7 +132,7 @@ class Crew:
         if member is None:
             return False
         if future.status == "cancelled":
-            raise self._cluster.lost()
+            raise self.cluster.lost()
         problem = _problem(future)
         future.release()
         member.joining = None
@@ -154,7 +144,7 @@ class Crew:
 
     def _refuse(self, address: str, why: str) -> None:
         self._refused[address] = why
-        _LOGGER.warning("%s: worker %s gets no call: it %s", self._cluster.name, address, why)
+        _LOGGER.warning("%s: worker %s gets no call: it %s", self.cluster.name, address, why)
 
     def give(self, member: Member, function: Callable[..., Any], index: int, call: bytes) -> Call:
         """Give a call to a worker; whether it is alone is for the caller to tell."""
@@ -167,7 +157,7 @@ class Crew:
     def _submitted(self, address: str, function: Callable[..., Any], *values: Any) -> Any:
         key = f"astroclean-{self._session}-{self._count}"
         self._count += 1
-        future = self._cluster.client.submit(
+        future = self.cluster.client.submit(
             function,
             *values,
             key=key,
@@ -176,7 +166,7 @@ class Crew:
             workers=[address],
             allow_other_workers=False,
         )
-        future.add_done_callback(self._tell)
+        future.add_done_callback(self.ended.put)
         return future
 
     def leave(self, member: Member) -> list[Call]:
@@ -192,15 +182,15 @@ class Crew:
         if member.is_leaving:
             return []
         member.is_leaving = True
-        under_way = self.ended([member])
+        under_way = self.end_session([member])
         unbegun = {key: call for key, call in member.calls.items() if call not in under_way}
         return _released(member, unbegun)
 
-    def ended(self, members: Collection[Member]) -> list[Call]:
+    def end_session(self, members: Collection[Member]) -> list[Call]:
         """Let no call begin any more on some workers; return the calls that are under way."""
         if not members:
             return []
-        told = self._cluster.client.run(
+        told = self.cluster.client.run(
             end, self._session, workers=[m.address for m in members], on_error="ignore"
         )
         return [
@@ -209,6 +199,10 @@ class Crew:
             for call in member.calls.values()
             if call.number in told.get(member.address, ())
         ]
+
+    def begin_round(self) -> None:
+        """Begin to count the time without a worker."""
+        self._idle_since, self._has_warned = time.monotonic(), False
 
     def wait_for_workers(self, patience: float) -> None:
         """Raise where for so many seconds there was no worker that makes calls.
@@ -225,14 +219,14 @@ class Crew:
         """
         now = time.monotonic()
         if next(self.ready(), None) is not None:
-            self._idle_since, self._has_warned = now, False
+            self.begin_round()
             return
         if now - self._idle_since > patience:
-            raise no_worker(self._cluster, patience, self._refused)
+            raise no_worker(self.cluster, patience, self._refused)
         if not self._has_warned and now - self._idle_since > _LONG:
             self._has_warned = True
             told = "%s: no worker makes calls; waiting %.0f s for one"
-            _LOGGER.warning(told, self._cluster.name, patience)
+            _LOGGER.warning(told, self.cluster.name, patience)
 
 
 def _installation() -> dict[str, str]:

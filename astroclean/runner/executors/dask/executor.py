@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import ExecutorError
 from astroclean.runner.executors.dask.cluster import Cluster, connected
-from astroclean.runner.executors.dask.crew import no_worker, refusals
+from astroclean.runner.executors.dask.crew import Crew, no_worker, refusals
 from astroclean.runner.executors.dask.round import Round
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class DaskExecutor:
         self._cluster: Cluster | None = None
         self._most_on_host: int | None = None
         self._known = Counter[str]()
+        self._crew: Crew | None = None
 
     @property
     def workers(self) -> int:
@@ -65,7 +66,10 @@ class DaskExecutor:
         return self._most_on_host
 
     def prepare(self) -> None:
-        """Do nothing: the workers live already."""
+        """Forget what was known of the scheduler and its workers: they are compared again."""
+        self._crew, self._most_on_host = None, None
+        if self._is_own and self._cluster is not None and not self._cluster.is_there:
+            self.close()
 
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Any]
@@ -79,32 +83,30 @@ class DaskExecutor:
         """
         if not len(items):
             return
-        cluster = self._connected()
-        calls = Round(
-            cluster, function, items, most_on_host=self._most_on_host, patience=self._patience
-        )
+        # Another `map` at the same time has workers of its own session.
+        crew, self._crew = self._crew or Crew(self._connected()), None
+        crew.most_on_host = self._most_on_host
+        calls = Round(crew, function, items, patience=self._patience)
         try:
             yield from calls.outcomes()
         except BaseException:
             with contextlib.suppress(ExecutorError, OSError):  # the scheduler is gone, too
                 calls.close()
-            raise
-        finally:
             calls.release()
+            raise
+        self._crew = crew
 
     def close(self) -> None:
         """End the connection to the scheduler; a client of the caller stays."""
         if self._cluster is not None and self._is_own:
             self._cluster.close()
-        self._cluster = None
+        self._cluster = self._crew = None
 
     @property
     def _is_own(self) -> bool:
         return not hasattr(self._scheduler, "scheduler_info")
 
     def _connected(self) -> Cluster:
-        if self._cluster is not None and self._is_own and self._cluster.client.status != "running":
-            self.close()  # lost, and not forgotten: the next run may find it again
         if self._cluster is None:
             self._cluster = (
                 connected(self._scheduler, self._patience)

@@ -7,18 +7,17 @@ import logging
 import pickle
 import queue
 import time
-import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from astroclean.runner.executors.dask.calls import make_call
-from astroclean.runner.executors.dask.crew import Call, Crew, Member
+from astroclean.runner.executors.dask.crew import Call
 from astroclean.runner.executors.executor import WorkerDied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from astroclean.runner.executors.dask.cluster import Cluster
+    from astroclean.runner.executors.dask.crew import Crew, Member
 
 __all__ = ["Round"]
 
@@ -38,41 +37,35 @@ class Round:
 
     Parameters
     ----------
-    cluster : Cluster
-        Scheduler.
+    crew : Crew
+        Workers, none of which has a call.
     function : callable
         Of one item.
     items : sequence
         What it is called on.
-    most_on_host : int or None
-        Workers of one machine that may have calls.
     patience : float
         Seconds to wait where there is no worker.
     """
 
     def __init__(
         self,
-        cluster: Cluster,
+        crew: Crew,
         function: Callable[[Any], Any],
         items: Sequence[Any],
         *,
-        most_on_host: int | None,
         patience: float,
     ) -> None:
-        self._cluster = cluster
+        self._crew = crew
         self._function = function
         self._items = items
         self._patience = patience
-        self._ended = queue.SimpleQueue[Any]()
-        self._crew = Crew(
-            cluster, uuid.uuid4().hex, most_on_host=most_on_host, tell=self._ended.put
-        )
         self._fresh = iter(range(len(items)))
         self._unbegun = len(items)
         self._again = deque[int]()
         self._suspects = deque[int]()
         self._calls: dict[str, Call] = {}
         self._next_look = 0.0
+        crew.begin_round()
 
     def outcomes(self) -> Iterator[tuple[int, Any]]:
         """Yield (index of the item, result or exception).
@@ -95,14 +88,14 @@ class Round:
 
     def close(self) -> None:
         """Let no call begin any more, and wait for those that are under way."""
-        if self._cluster.client.status != "running":
+        if not self._crew.cluster.is_there:
             return  # nobody can be told any more, and the workers end with their scheduler
-        waiting = self._crew.ended([m for m in self._crew.members.values() if m.calls])
+        waiting = self._crew.end_session([m for m in self._crew.members.values() if m.calls])
         if waiting:
             told = "%s: waiting for %d calls that workers have begun; they cannot be stopped"
-            _LOGGER.warning(told, self._cluster.name, len(waiting))
+            _LOGGER.warning(told, self._crew.cluster.name, len(waiting))
         while waiting:
-            present = self._cluster.workers()
+            present = self._crew.cluster.workers()
             waiting = [c for c in waiting if not c.future.done() and c.member.address in present]
             time.sleep(min(_LOOK, 0.05 * len(waiting)))
 
@@ -141,9 +134,11 @@ class Round:
         """Wait until calls have ended, or it is time for a look."""
         ended = list[Any]()
         with contextlib.suppress(queue.Empty):
-            ended.append(self._ended.get(timeout=max(0.01, self._next_look - time.monotonic())))
+            ended.append(
+                self._crew.ended.get(timeout=max(0.01, self._next_look - time.monotonic()))
+            )
             while True:
-                ended.append(self._ended.get_nowait())
+                ended.append(self._crew.ended.get_nowait())
         return ended
 
     def _taken(self, future: Any) -> list[tuple[int, Any]]:
@@ -154,7 +149,7 @@ class Round:
         if call is None:  # its worker was lost, or it was taken back
             return []
         if future.status == "cancelled":
-            raise self._cluster.lost()
+            raise self._crew.cluster.lost()
         answer = self._answer(call)
         if answer is _AGAIN:
             return []
@@ -179,7 +174,7 @@ class Round:
                 self._next_look = 0.0  # its worker may be gone, and the result with it
             else:
                 return _DIED if answer is None else pickle.loads(answer)  # noqa: S301 - our workers
-        future.add_done_callback(self._ended.put)
+        future.add_done_callback(self._crew.ended.put)
         return _AGAIN
 
     # Who gets what
