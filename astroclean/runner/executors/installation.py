@@ -1,4 +1,4 @@
-"""What results depend on besides inputs and options: versions and code, to be the same elsewhere."""
+"""What results depend on besides inputs and options: versions and code, the same everywhere."""
 
 from __future__ import annotations
 

@@ -11,13 +11,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from astroclean.runner.executors.dask.calls import make_call
-from astroclean.runner.executors.dask.crew import Call
 from astroclean.runner.executors.executor import WorkerDied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from astroclean.runner.executors.dask.crew import Crew, Member
+    from astroclean.runner.executors.dask.crew import Call, Crew, Member
 
 __all__ = ["Round"]
 
@@ -220,8 +219,8 @@ _DIED = object()
 
 def _death(call: Call) -> WorkerDied:
     died = WorkerDied(
-        f"two workers died that worked on it, the last {call.member.address}; out of memory (of the "
-        "machine, or of `--memory-limit`), or a crash in a library"
+        f"two workers died that worked on it, the last {call.member.address}; out of memory (of "
+        "the machine, or of `--memory-limit`), or a crash in a library"
     )
     died.seconds = time.monotonic() - call.started
     return died
