@@ -21,6 +21,8 @@ __all__ = ["differences", "installation"]
 _ENGINES = ("openvino", "onnxruntime", "onnx", "torch", "keras", "tensorflow", "tensorflow-cpu")
 _TEXTS = (".py", ".toml", ".json")
 """Code, manifests, cards of networks with the digests of their weights, calibrations."""
+_ELSEWHERE = {"_configs", "_template"}
+"""What a wheel has within the package, and a source tree beside it."""
 _DIGITS = 12
 _at_first: dict[str, str] = {}
 
@@ -80,7 +82,8 @@ def _engines() -> dict[str, str]:
 def _files_of(package: str) -> Iterable[Path]:
     spec = importlib.util.find_spec(package)
     for folder in [] if spec is None else spec.submodule_search_locations or []:
-        yield from sorted(p for p in Path(folder).rglob("*") if p.suffix in _TEXTS)
+        texts = (path for path in Path(folder).rglob("*") if path.suffix in _TEXTS)
+        yield from sorted(path for path in texts if not _ELSEWHERE & set(path.parts))
 
 
 def _digest(paths: Iterable[Path]) -> str:

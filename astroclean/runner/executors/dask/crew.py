@@ -182,23 +182,27 @@ class Crew:
         if member.is_leaving:
             return []
         member.is_leaving = True
-        under_way = self.end_session([member])
-        unbegun = {key: call for key, call in member.calls.items() if call not in under_way}
+        under_way = self.end_session([member.address])
+        unbegun = {k: call for k, call in member.calls.items() if call.number not in under_way}
         return _released(member, unbegun)
 
-    def end_session(self, members: Collection[Member]) -> list[Call]:
-        """Let no call begin any more on some workers; return the calls that are under way."""
-        if not members:
-            return []
-        told = self.cluster.client.run(
-            end, self._session, workers=[m.address for m in members], on_error="ignore"
-        )
-        return [
-            call
-            for member in members
-            for call in member.calls.values()
-            if call.number in told.get(member.address, ())
-        ]
+    def end_session(self, addresses: Collection[str]) -> set[int]:
+        """Let no call begin any more on some workers.
+
+        Parameters
+        ----------
+        addresses : collection of str
+            Of the workers; those that are gone are none.
+
+        Returns
+        -------
+        set of int
+            Numbers of the calls that are under way there.
+        """
+        if not addresses:
+            return set()
+        told = self.cluster.client.run(end, self._session, workers=[*addresses], on_error="ignore")
+        return {number for numbers in told.values() for number in numbers}
 
     def begin_round(self) -> None:
         """Begin to count the time without a worker."""

@@ -90,9 +90,11 @@ class DaskExecutor:
         try:
             yield from calls.outcomes()
         except BaseException:
-            with contextlib.suppress(ExecutorError, OSError):  # the scheduler is gone, too
-                calls.close()
-            calls.release()
+            try:
+                with contextlib.suppress(ExecutorError, OSError):  # the scheduler is gone, too
+                    calls.close()
+            finally:  # also after a second interrupt
+                calls.release()
             raise
         self._crew = crew
 

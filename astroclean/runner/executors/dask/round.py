@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Round"]
 
 _LOGGER = logging.getLogger(__name__)
+_GLANCE = 0.2  # seconds
 _LOOK = 1.0  # seconds between looks at the workers
 _WORKERS_A_LOOK = 200  # of more workers, looks are farther between: each tells of all of them
 _AHEAD = 2  # calls that a worker has: one that it makes, one so that it need not wait
@@ -89,14 +90,15 @@ class Round:
         """Let no call begin any more, and wait for those that are under way."""
         if not self._crew.cluster.is_there:
             return  # nobody can be told any more, and the workers end with their scheduler
-        waiting = self._crew.end_session([m for m in self._crew.members.values() if m.calls])
-        if waiting:
-            told = "%s: waiting for %d calls that workers have begun; they cannot be stopped"
-            _LOGGER.warning(told, self._crew.cluster.name, len(waiting))
-        while waiting:
-            present = self._crew.cluster.workers()
-            waiting = [c for c in waiting if not c.future.done() and c.member.address in present]
-            time.sleep(min(_LOOK, 0.05 * len(waiting)))
+        asked = set(self._crew.members)
+        has_told = False
+        # All of them: where a call was given when the interrupt came may not be on record.
+        while under_way := self._crew.end_session(asked & self._crew.cluster.workers().keys()):
+            if not has_told:
+                has_told = True
+                told = "%s: waiting for %d calls that workers have begun; they cannot be stopped"
+                _LOGGER.warning(told, self._crew.cluster.name, len(under_way))
+            time.sleep(_GLANCE)
 
     def release(self) -> None:
         """Let the scheduler forget what it was asked for."""
@@ -188,7 +190,7 @@ class Round:
             while not member.has_suspect and len(member.calls) < self._room():
                 index = self._next_index()
                 if index is None:
-                    return
+                    break
                 self._submit(member, index)
 
     def _room(self) -> int:

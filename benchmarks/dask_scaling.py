@@ -1,0 +1,231 @@
+"""What a run on Dask costs beside the work itself. Runs on demand; Linux only.
+
+    python benchmarks/dask_scaling.py sizes
+    python benchmarks/dask_scaling.py stubs --workers 64 --seconds 2 --items 1280
+    python benchmarks/dask_scaling.py frames FRAME --count 6
+
+``sizes``: bytes of what is sent for a file, and seconds of the process that runs.
+
+``stubs``: a real scheduler and client, and worker processes whose stages are stubs that sleep: how
+many items a second, and seconds of client and scheduler for each. Asleep, 64 workers hardly need a
+processor, so that one machine shows what the two would do with 64 machines.
+
+``frames``: the same frames on one and on two workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import pickle
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from machine import told_machine
+from many_frames import make_frames
+
+import astroclean
+from astroclean.runner.executors import DaskExecutor, SerialExecutor
+from astroclean.simulate.exposure import write_exposure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PIPELINE = {"schema": 1, "stage": [{"plugin": "lacosmic"}, {"plugin": "interpolate"}]}
+
+
+def used(process: int) -> float:
+    """Return the seconds of the processor that a process has used."""
+    numbers = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(numbers[11]) + int(numbers[12])) / _TICKS
+
+
+@contextlib.contextmanager
+def scheduler(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Give a scheduler: its file, and its process."""
+    path = folder / "scheduler.json"
+    words = ["--port", "0", "--no-dashboard", "--no-show", "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "dask", "scheduler", *words, "--scheduler-file", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as made:  # noqa: S603
+        try:
+            while not path.exists():
+                time.sleep(0.1)
+            yield path, made.pid
+        finally:
+            made.kill()
+
+
+def work(path: Path) -> None:
+    """Be a worker of one thread."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    from distributed import Worker  # noqa: PLC0415 - in the process of the worker
+
+    async def serve() -> None:
+        async with Worker(scheduler_file=str(path), nthreads=1, host="127.0.0.1") as worker:
+            await worker.finished()
+
+    with contextlib.suppress(OSError), open(os.devnull, "w") as nothing:  # noqa: PTH123
+        os.dup2(nothing.fileno(), 2)
+        asyncio.run(serve())
+
+
+@contextlib.contextmanager
+def workers(path: Path, count: int) -> Iterator[list[int]]:
+    """Give worker processes, forked from this one, so that they need not import anything."""
+    import distributed  # noqa: F401, PLC0415
+
+    import astroclean.runner.executors.installation  # noqa: PLC0415 - for all of them
+    import astroclean.runner.work.work  # noqa: F401, PLC0415
+
+    context = multiprocessing.get_context("fork")
+    made = [context.Process(target=work, args=(path,), daemon=True) for _ in range(count)]
+    for process in made:
+        process.start()
+    try:
+        yield [int(process.pid or 0) for process in made]
+    finally:
+        for process in made:
+            process.kill()
+
+
+def stub(item: tuple[float, bytes]) -> bytes:
+    """Be as long as a file, and send as much for it."""
+    seconds, sent = item
+    time.sleep(seconds)
+    return sent
+
+
+def stubs(arguments: argparse.Namespace) -> None:
+    """Measure client and scheduler with workers that sleep."""
+    items = [(arguments.seconds, os.urandom(arguments.bytes))] * arguments.items
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        scheduler(Path(temporary)) as (path, process),
+        workers(path, arguments.workers),
+        contextlib.closing(DaskExecutor(path)) as executor,
+    ):
+        while executor.workers < arguments.workers:
+            time.sleep(0.5)
+        # All are compared before: that is once a run.
+        list(executor.map(stub, [(2.0, b"")] * (2 * arguments.workers)))
+        began = time.perf_counter(), time.process_time(), used(process)
+        count = sum(1 for _ in executor.map(stub, items))
+        wall, client, at_scheduler = (
+            now - then
+            for now, then in zip(
+                (time.perf_counter(), time.process_time(), used(process)), began, strict=True
+            )
+        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    ideal = arguments.seconds * count / arguments.workers
+    print(
+        f"{arguments.workers} workers, {count} items of {arguments.seconds} s and "
+        f"{arguments.bytes} bytes:\n"
+        f"{wall:.1f} s (ideal {ideal:.1f} s), {count / wall:.1f} a second; "
+        f"client {1e3 * client / count:.2f} ms an item, scheduler {1e3 * at_scheduler / count:.2f} "
+        f"ms; peak of the client {peak:.0f} MiB; load {os.getloadavg()[0]:.1f}"
+    )
+
+
+class Recording(SerialExecutor):
+    """Tells what a run sends."""
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any]
+    ) -> Generator[tuple[int, Any]]:
+        """Make the calls, and add up bytes."""
+        sent, received, began = 0, 0, time.process_time()
+        for index, outcome in super().map(function, items):
+            sent += len(pickle.dumps((function, items[index])))
+            received += len(pickle.dumps(outcome))
+            yield index, outcome
+        if items:
+            name = getattr(function, "function", function).__name__
+            print(
+                f"{name}: {len(items)} items, {sent / len(items):.0f} bytes sent and "
+                f"{received / len(items):.0f} received each; "
+                f"{1e3 * (time.process_time() - began) / len(items):.0f} ms each with the work"
+            )
+
+
+def sizes(arguments: argparse.Namespace) -> None:
+    """Tell the bytes of a run over small simulated frames."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "raw").mkdir()
+        for seed in range(arguments.count):
+            write_exposure(folder / "raw" / f"night{seed}.fits", seed=seed, shape=(128, 128))
+        for report in (False, True):
+            config = {**_PIPELINE, "products": {"report": report}}
+            print("with report" if report else "without report")
+            out = folder / f"out{report}"
+            astroclean.run(config, folder / "raw", output=out, executor=Recording())
+            print(f"run.json: {(out / 'run.json').stat().st_size / arguments.count:.0f} bytes each")
+            records = [p.stat().st_size for p in (out / ".astroclean" / "records").iterdir()]
+            print(f"records: {sum(records) / len(records):.0f} bytes each")
+
+
+def frames(arguments: argparse.Namespace) -> None:
+    """Compare one worker with two, in turns."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "raw").mkdir()
+        make_frames(arguments.frame, folder / "raw", arguments.count)
+        for turn in range(arguments.turns):
+            for count in (1, 2):
+                with scheduler(folder) as (path, process), workers(path, count) as processes:
+                    _timed(path, process, processes, folder / "raw", folder / f"{turn}-{count}")
+                path.unlink()
+
+
+def _timed(path: Path, process: int, processes: list[int], raw: Path, out: Path) -> None:
+    with contextlib.closing(DaskExecutor(path)) as executor:
+        while executor.workers < len(processes):
+            time.sleep(0.2)
+        began = time.perf_counter(), time.process_time()
+        report = astroclean.run(_PIPELINE, raw, output=out, executor=executor)
+        assert report.exit_code == 0
+        wall, client = time.perf_counter() - began[0], time.process_time() - began[1]
+        working = sum(map(used, processes))
+    print(
+        f"{len(processes)} workers, {len(report.files)} frames: {wall:.1f} s; of the processor "
+        f"workers {working:.1f} s, client {client:.1f} s, scheduler {used(process):.1f} s; "
+        f"load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    verbs = parser.add_subparsers(required=True)
+    one = verbs.add_parser("sizes")
+    one.add_argument("--count", type=int, default=20)
+    one.set_defaults(run=sizes)
+    one = verbs.add_parser("stubs")
+    one.add_argument("--workers", type=int, default=64)
+    one.add_argument("--items", type=int, default=1280)
+    one.add_argument("--seconds", type=float, default=2.0)
+    one.add_argument("--bytes", type=int, default=10_000)
+    one.set_defaults(run=stubs)
+    one = verbs.add_parser("frames")
+    one.add_argument("frame", type=Path)
+    one.add_argument("--count", type=int, default=6)
+    one.add_argument("--turns", type=int, default=1)
+    one.set_defaults(run=frames)
+    arguments = parser.parse_args()
+    print(told_machine("numpy", "astropy", "distributed"))
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()
