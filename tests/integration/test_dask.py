@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
 pytestmark = pytest.mark.usefixtures("toys")
 TWO = ("--nworkers", 2)
+PATIENCE = 300  # seconds, on a machine that others use
 # Without a nanny a worker that dies stays away.
 ONE_BARE = ("--no-nanny",)
 
@@ -72,7 +73,7 @@ def executor_of(cluster: ToyCluster, workers: int = 0, **settings: Any) -> Itera
     """Give an executor, when a number of workers is there."""
     with contextlib.closing(DaskExecutor(cluster.file, **settings)) as executor:
         if workers:
-            wait_for(lambda: executor.workers == workers)
+            wait_for(lambda: executor.workers == workers, seconds=PATIENCE)
         yield executor
 
 
@@ -208,7 +209,7 @@ def test_a_lost_worker_costs_nothing(start: Callable[..., ToyCluster], tmp_path:
         assert done == dict.fromkeys(range(12))
         # Nobody is left when the other ends, too.
         cluster.processes[2].kill()
-        wait_for(lambda: not executor._connected().workers())
+        wait_for(lambda: not executor._connected().workers(), seconds=PATIENCE)
         executor._patience = 4.0
         with pytest.raises(ExecutorError, match="no worker could be used for 4 s"):
             list(executor.map(abs, [1]))
@@ -235,7 +236,7 @@ def test_a_paused_worker_gives_back_what_it_has_not_begun(
         finally:
             client.run(set_status, "running", workers=[one])
         assert done == dict.fromkeys(range(16))
-        wait_for(lambda: executor.workers == 2)
+        wait_for(lambda: executor.workers == 2, seconds=PATIENCE)
 
 
 @pytest.mark.slow
@@ -248,9 +249,9 @@ def test_an_interrupt_waits_for_calls_that_have_begun(
     out = tmp_path / "out"
     words = ("run", pipeline, tmp_path, "-o", "out", "--scheduler", cluster.file)
     with cli.start(*words, start_new_session=True) as process:
-        wait_for(lambda: len(list(out.glob("*_clean.fits"))) >= 1)
+        wait_for(lambda: len(list(out.glob("*_clean.fits"))) >= 1, seconds=PATIENCE)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "waiting for" in err
@@ -268,6 +269,7 @@ KILLS = int(os.environ.get("ASTROCLEAN_DASK_KILLS", len(TARGETS)))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_killed_at_random_moments(
     start: Callable[..., ToyCluster], cli: CommandLine, tmp_path: Path
 ) -> None:
@@ -303,7 +305,7 @@ def killed_at_random(
     """Kill something while a run goes on; return the status of the run, and what it wrote."""
     begun = words[words.index("-o") + 1] / ".astroclean" / "scratch"
     with cli.start(*words, start_new_session=True) as process:
-        wait_for(lambda: begun.exists() or process.poll() is not None)
+        wait_for(lambda: begun.exists() or process.poll() is not None, seconds=PATIENCE)
         time.sleep(rng.uniform(0, 4))
         victims = {
             "client": [process.pid],
@@ -315,7 +317,7 @@ def killed_at_random(
             os.kill(int(rng.choice(victims)), signal.SIGKILL)
         if target == "nanny":  # with it both of its workers end, and nobody starts others
             cluster.start_worker(*TWO)
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=PATIENCE)
     return process.returncode, err
 
 

@@ -128,12 +128,19 @@ class Crew:
 
     def joined(self, future: Any) -> bool:
         """Take the answer of a worker that was asked to join; return whether it was one."""
-        member = self._joining.pop(future.key, None)
+        member = self._joining.get(future.key)
         if member is None:
             return False
         if future.status == "cancelled":
             raise self.cluster.lost()
-        problem = _problem(future)
+        try:
+            problem = _problem(future)
+        except (
+            TimeoutError
+        ):  # the machine is busy, or the worker is gone, which the next look tells
+            future.add_done_callback(self.ended.put)
+            return True
+        del self._joining[future.key]
         future.release()
         member.joining = None
         if problem is not None:
@@ -209,7 +216,9 @@ class Crew:
         self._idle_since, self._has_warned = time.monotonic(), False
 
     def wait_for_workers(self, patience: float) -> None:
-        """Raise where for so many seconds there was no worker that makes calls.
+        """Raise where for so many seconds there was no worker that could make calls.
+
+        One that has not answered yet may have a task of someone else.
 
         Parameters
         ----------
@@ -225,12 +234,14 @@ class Crew:
         if next(self.ready(), None) is not None:
             self.begin_round()
             return
-        if now - self._idle_since > patience:
+        if not self.members and now - self._idle_since > patience:
             raise no_worker(self.cluster, patience, self._refused)
         if not self._has_warned and now - self._idle_since > _LONG:
             self._has_warned = True
-            told = "%s: no worker makes calls; waiting %.0f s for one"
-            _LOGGER.warning(told, self.cluster.name, patience)
+            told = "%s: no worker makes calls; %d were asked, and the run waits for them"
+            if not self.members:
+                told = f"%s: no worker makes calls, and %d were asked; waiting {patience:.0f} s"
+            _LOGGER.warning(told, self.cluster.name, len(self.members))
 
 
 def _installation() -> dict[str, str]:
@@ -266,7 +277,13 @@ def no_worker(cluster: Cluster, patience: float, refused: dict[str, str]) -> Exe
 
 
 def _problem(future: Any) -> str | None:
-    """Return why a worker that was asked to join does not; None where it does."""
+    """Return why a worker that was asked to join does not; None where it does.
+
+    Raises
+    ------
+    TimeoutError
+        Its answer does not come.
+    """
     from distributed.scheduler import KilledWorker, NoValidWorkerError  # noqa: PLC0415 - an extra
 
     if future.status == "error":
@@ -274,10 +291,7 @@ def _problem(future: Any) -> str | None:
         if isinstance(error, (KilledWorker, NoValidWorkerError)):
             return _DIED
         return f"cannot be compared with this process: {type(error).__name__}: {error}"
-    try:
-        differing = future.result(timeout=_LONG)
-    except TimeoutError:  # it died when it had answered
-        return _DIED
+    differing = future.result(timeout=_LONG)
     return f"has {', '.join(differing)}" if differing else None
 
 
