@@ -33,12 +33,18 @@ from machine import told_machine
 from many_frames import make_frames
 
 import astroclean
-from astroclean.runner.executors import DaskExecutor, SerialExecutor
+from astroclean.runner.executors import DaskExecutor, SerialExecutor, installation
 from astroclean.simulate.exposure import write_exposure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
+# What 64 machines would do at the same time is left out.
+os.environ |= {
+    "OMP_NUM_THREADS": "1",
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+}
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PIPELINE = {"schema": 1, "stage": [{"plugin": "lacosmic"}, {"plugin": "interpolate"}]}
 
@@ -64,9 +70,9 @@ def scheduler(folder: Path) -> Iterator[tuple[Path, int]]:
             made.kill()
 
 
-def work(path: Path) -> None:
-    """Be a worker of one thread."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+def work(path: Path, found: dict[str, str]) -> None:
+    """Be a worker of one thread, which knows what it would find when it is compared."""
+    installation.installation = lambda: found
     from distributed import Worker  # noqa: PLC0415 - in the process of the worker
 
     async def serve() -> None:
@@ -83,11 +89,11 @@ def workers(path: Path, count: int) -> Iterator[list[int]]:
     """Give worker processes, forked from this one, so that they need not import anything."""
     import distributed  # noqa: F401, PLC0415
 
-    import astroclean.runner.executors.installation  # noqa: PLC0415 - for all of them
-    import astroclean.runner.work.work  # noqa: F401, PLC0415
+    import astroclean.runner.work.work  # noqa: F401, PLC0415 - for all of them
 
     context = multiprocessing.get_context("fork")
-    made = [context.Process(target=work, args=(path,), daemon=True) for _ in range(count)]
+    found = installation.installation()
+    made = [context.Process(target=work, args=(path, found), daemon=True) for _ in range(count)]
     for process in made:
         process.start()
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import json
 import logging
@@ -13,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from astroclean.errors import ExecutorError, PluginLoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["Cluster", "SeenWorker", "connected"]
+__all__ = ["Cluster", "Ended", "SeenWorker", "connected"]
 
 _GLANCE = 0.2  # seconds
 
@@ -29,6 +31,31 @@ class SeenWorker:
     threads: int
     is_running: bool
     """Whether it takes calls: one that is short of memory or about to end does not."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What came of a task."""
+
+    key: str
+    answer: Any = None
+    error: BaseException | None = None
+    """Of Dask or of unpickling; what our functions raise is part of their answer."""
+
+    @property
+    def has_died(self) -> bool:
+        """Whether the worker is gone, as the scheduler says."""
+        from distributed.scheduler import KilledWorker, NoValidWorkerError  # noqa: PLC0415
+
+        return isinstance(self.error, (KilledWorker, NoValidWorkerError))
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the scheduler knows of it no more."""
+        return isinstance(self.error, _CANCELLED)
+
+
+_CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
 
 
 @dataclass(frozen=True)
@@ -61,6 +88,40 @@ class Cluster:
             )
             for address, worker in told.items()
         }
+
+    def submit(
+        self, address: str, key: str, call: tuple[Any, ...], tell: Callable[..., Any]
+    ) -> Any:
+        """Give a task to one worker.
+
+        Parameters
+        ----------
+        address : str
+            Of the worker.
+        key : str
+            That no other task has.
+        call : tuple
+            Function and arguments.
+        tell : callable
+            Called with an :class:`Ended`, from another thread, when the answer is here.
+
+        Returns
+        -------
+        distributed.Future
+            To be released.
+        """
+        where = {"workers": [address], "allow_other_workers": False}
+        future = self.client.submit(*call, key=key, pure=False, retries=0, **where)
+
+        async def follow() -> None:
+            # In the loop of the client many answers are fetched at a time.
+            try:
+                tell(Ended(key, await future.result()))
+            except (Exception, *_CANCELLED) as error:  # noqa: BLE001 - whatever Dask raises
+                tell(Ended(key, error=error))
+
+        self.client.loop.add_callback(follow)
+        return future
 
     @property
     def is_there(self) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import ExecutorError
 from astroclean.runner.executors.dask.calls import admit, end
+from astroclean.runner.executors.dask.cluster import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -68,8 +69,8 @@ class Crew:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.members: dict[str, Member] = {}
-        self.ended = queue.SimpleQueue[Any]()
-        """Futures that have ended, those of workers that were asked to join among them."""
+        self.ended = queue.SimpleQueue[Ended]()
+        """What has ended, answers of workers that were asked to join among it."""
         self.most_on_host: int | None = None
         """Workers of one machine that may have calls, where its memory was shared by them."""
         self._session = uuid.uuid4().hex
@@ -126,27 +127,19 @@ class Crew:
         there = sum(member.host == host for member in self.members.values())
         return self.most_on_host is None or there < self.most_on_host
 
-    def joined(self, future: Any) -> bool:
+    def joined(self, ended: Ended) -> bool:
         """Take the answer of a worker that was asked to join; return whether it was one."""
-        member = self._joining.get(future.key)
+        member = self._joining.pop(ended.key, None)
         if member is None:
             return False
-        if future.status == "cancelled":
+        if ended.is_forgotten:
             raise self.cluster.lost()
-        try:
-            problem = _problem(future)
-        except (
-            TimeoutError
-        ):  # the machine is busy, or the worker is gone, which the next look tells
-            future.add_done_callback(self.ended.put)
-            return True
-        del self._joining[future.key]
-        future.release()
+        member.joining.release()
         member.joining = None
-        if problem is not None:
+        if ended.error or ended.answer:
             del self.members[member.address]
-            if problem != _DIED:
-                self._refuse(member.address, problem)
+            if not ended.has_died:
+                self._refuse(member.address, _problem(ended))
         return True
 
     def _refuse(self, address: str, why: str) -> None:
@@ -164,17 +157,7 @@ class Crew:
     def _submitted(self, address: str, function: Callable[..., Any], *values: Any) -> Any:
         key = f"astroclean-{self._session}-{self._count}"
         self._count += 1
-        future = self.cluster.client.submit(
-            function,
-            *values,
-            key=key,
-            pure=False,
-            retries=0,
-            workers=[address],
-            allow_other_workers=False,
-        )
-        future.add_done_callback(self.ended.put)
-        return future
+        return self.cluster.submit(address, key, (function, *values), self.ended.put)
 
     def leave(self, member: Member) -> list[Call]:
         """Forget a worker; return the calls that it had."""
@@ -253,7 +236,6 @@ def _installation() -> dict[str, str]:
 
 
 _LONG = 3.0  # seconds without a worker, of which is told
-_DIED = "died"
 
 
 def refusals(workers: Iterable[SeenWorker]) -> dict[str, str]:
@@ -276,23 +258,12 @@ def no_worker(cluster: Cluster, patience: float, refused: dict[str, str]) -> Exe
     )
 
 
-def _problem(future: Any) -> str | None:
-    """Return why a worker that was asked to join does not; None where it does.
-
-    Raises
-    ------
-    TimeoutError
-        Its answer does not come.
-    """
-    from distributed.scheduler import KilledWorker, NoValidWorkerError  # noqa: PLC0415 - an extra
-
-    if future.status == "error":
-        error = future.exception()
-        if isinstance(error, (KilledWorker, NoValidWorkerError)):
-            return _DIED
-        return f"cannot be compared with this process: {type(error).__name__}: {error}"
-    differing = future.result(timeout=_LONG)
-    return f"has {', '.join(differing)}" if differing else None
+def _problem(ended: Ended) -> str:
+    """Return why a worker that was asked to join gets no call."""
+    if ended.error is not None:
+        kind = type(ended.error).__name__
+        return f"cannot be compared with this process: {kind}: {ended.error}"
+    return f"has {', '.join(ended.answer)}"
 
 
 def _released(member: Member, calls: dict[str, Call]) -> list[Call]:

@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from astroclean.runner.executors.dask.calls import make_call
+from astroclean.runner.executors.dask.cluster import Ended
 from astroclean.runner.executors.executor import WorkerDied
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ _GLANCE = 0.2  # seconds
 _LOOK = 1.0  # seconds between looks at the workers
 _WORKERS_A_LOOK = 200  # of more workers, looks are farther between: each tells of all of them
 _AHEAD = 2  # calls that a worker has: one that it makes, one so that it need not wait
-_FETCHED = 5.0  # seconds; a result is small
 
 
 class Round:
@@ -81,8 +81,8 @@ class Round:
                 yield outcome
                 left -= 1
             self._give()
-            for future in self._some_ended():
-                for outcome in self._taken(future):
+            for ended in self._some_ended():
+                for outcome in self._taken(ended):
                     yield outcome
                     left -= 1
 
@@ -131,52 +131,32 @@ class Round:
                 self._suspects.append(call.index)
         return causes
 
-    def _some_ended(self) -> list[Any]:
+    def _some_ended(self) -> list[Ended]:
         """Wait until calls have ended, or it is time for a look."""
-        ended = list[Any]()
+        ended = list[Ended]()
+        left = max(0.01, self._next_look - time.monotonic())
         with contextlib.suppress(queue.Empty):
-            ended.append(
-                self._crew.ended.get(timeout=max(0.01, self._next_look - time.monotonic()))
-            )
+            ended.append(self._crew.ended.get(timeout=left))
             while True:
                 ended.append(self._crew.ended.get_nowait())
         return ended
 
-    def _taken(self, future: Any) -> list[tuple[int, Any]]:
+    def _taken(self, ended: Ended) -> list[tuple[int, Any]]:
         """Return what came of a call that has ended: its outcome, or that its worker died."""
-        if self._crew.joined(future):
+        if self._crew.joined(ended):
             return []
-        call = self._calls.get(future.key)
+        call = self._calls.get(ended.key)
         if call is None:  # its worker was lost, or it was taken back
             return []
-        if future.status == "cancelled":
+        if ended.is_forgotten:
             raise self._crew.cluster.lost()
-        answer = self._answer(call)
-        if answer is _AGAIN:
-            return []
-        if answer is _DIED:  # or another process has the address of the one that was compared
+        if ended.has_died or (ended.error is None and ended.answer is None):
+            # In the second case another process has the address of the one that was compared.
             return self._died(self._crew.leave(call.member))
-        del self._calls[future.key], call.member.calls[future.key]
-        future.release()
+        del self._calls[ended.key], call.member.calls[ended.key]
+        call.future.release()
+        answer = ended.error or pickle.loads(ended.answer)  # noqa: S301 - of our workers
         return [(call.index, answer)]
-
-    def _answer(self, call: Call) -> Any:
-        """Return the outcome of a call, _DIED, or _AGAIN where it is not known yet."""
-        from distributed.scheduler import KilledWorker, NoValidWorkerError  # noqa: PLC0415
-
-        future = call.future
-        if future.status == "error":
-            error = future.exception()
-            return _DIED if isinstance(error, (KilledWorker, NoValidWorkerError)) else error
-        if future.status == "finished":
-            try:
-                answer = future.result(timeout=_FETCHED)
-            except TimeoutError:
-                self._next_look = 0.0  # its worker may be gone, and the result with it
-            else:
-                return _DIED if answer is None else pickle.loads(answer)  # noqa: S301 - our workers
-        future.add_done_callback(self._crew.ended.put)
-        return _AGAIN
 
     # Who gets what
 
@@ -213,10 +193,6 @@ class Round:
         given = self._crew.give(member, make_call, index, call)
         given.is_alone = is_alone
         self._calls[given.future.key] = given
-
-
-_AGAIN = object()
-_DIED = object()
 
 
 def _death(call: Call) -> WorkerDied:
