@@ -1,14 +1,17 @@
 """What a run on Dask costs beside the work itself. Runs on demand; Linux only.
 
     python benchmarks/dask_scaling.py sizes
-    python benchmarks/dask_scaling.py stubs --workers 64 --seconds 2 --items 1280
+    python benchmarks/dask_scaling.py stubs --workers 8 --seconds 0.1 --items 640
+    python benchmarks/dask_scaling.py simulated --workers 64 --seconds 10 --items 6400
     python benchmarks/dask_scaling.py frames FRAME --count 6
 
 ``sizes``: bytes of what is sent for a file, and seconds of the process that runs.
 
 ``stubs``: a real scheduler and client, and worker processes whose stages are stubs that sleep: how
-many items a second, and seconds of client and scheduler for each. Asleep, 64 workers hardly need a
-processor, so that one machine shows what the two would do with 64 machines.
+many items a second, and seconds of client and scheduler for each.
+
+``simulated``: a cluster on paper, with stages that are stubs and the costs that were measured: an
+event for each time that client, scheduler, disk or a worker is free, two calls with each worker.
 
 ``frames``: the same frames on one and on two workers.
 """
@@ -18,6 +21,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import heapq
 import multiprocessing
 import os
 import pickle
@@ -45,6 +49,7 @@ os.environ |= {
     "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
     "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
 }
+_AHEAD = 2  # calls with each worker
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PIPELINE = {"schema": 1, "stage": [{"plugin": "lacosmic"}, {"plugin": "interpolate"}]}
 
@@ -142,6 +147,59 @@ def stubs(arguments: argparse.Namespace) -> None:
     )
 
 
+class Queue:
+    """What serves one call after the other: client, scheduler, disk; in seconds of a clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.free_at, self.busy = seconds, 0.0, 0.0
+
+    def served(self, now: float) -> float:
+        """Return when a call that comes now is served."""
+        self.free_at = max(now, self.free_at) + self.seconds
+        self.busy += self.seconds
+        return self.free_at
+
+
+def simulated(arguments: argparse.Namespace) -> None:
+    """Compare a simulated cluster with the arithmetic."""
+    client, at_scheduler = Queue(arguments.client / 2e3), Queue(arguments.scheduler / 2e3)
+    disk = Queue(arguments.megabytes / arguments.disk)
+    waiting, is_idle = [0] * arguments.workers, [True] * arguments.workers
+    events = [(0.0, "room", worker) for worker in range(arguments.workers) for _ in range(_AHEAD)]
+    given, now = 0, 0.0
+    while events:  # in the order of time, so that who comes first is served first
+        now, what, worker = heapq.heappop(events)
+        if what == "room" and given < arguments.items:
+            given += 1
+            heapq.heappush(events, (client.served(now), "given", worker))
+        elif what == "given":
+            heapq.heappush(events, (at_scheduler.served(now), "there", worker))
+        elif what == "there":
+            waiting[worker] += 1
+        elif what == "worked":
+            is_idle[worker] = True
+            heapq.heappush(events, (at_scheduler.served(now), "back", worker))
+        elif what == "back":
+            heapq.heappush(events, (client.served(now), "room", worker))
+        if waiting[worker] and is_idle[worker]:
+            waiting[worker] -= 1
+            is_idle[worker] = False
+            heapq.heappush(events, (disk.served(now) + arguments.seconds, "worked", worker))
+    each = {
+        "workers": (arguments.seconds + disk.seconds) / arguments.workers,
+        "client": 2 * client.seconds,
+        "scheduler": 2 * at_scheduler.seconds,
+        "disk": disk.seconds,
+    }
+    fullest = max(each, key=lambda name: each[name])
+    print(
+        f"{arguments.workers} workers, {arguments.items} calls of {arguments.seconds} s: "
+        f"{now:.0f} s; on paper {arguments.items * each[fullest]:.0f} s, full are the {fullest}; "
+        f"busy: client {client.busy / now:.0%}, scheduler {at_scheduler.busy / now:.0%}, "
+        f"disk {disk.busy / now:.0%}"
+    )
+
+
 class Recording(SerialExecutor):
     """Tells what a run sends."""
 
@@ -218,11 +276,20 @@ def main() -> None:
     one.add_argument("--count", type=int, default=20)
     one.set_defaults(run=sizes)
     one = verbs.add_parser("stubs")
-    one.add_argument("--workers", type=int, default=64)
-    one.add_argument("--items", type=int, default=1280)
-    one.add_argument("--seconds", type=float, default=2.0)
+    one.add_argument("--workers", type=int, default=8)
+    one.add_argument("--items", type=int, default=640)
+    one.add_argument("--seconds", type=float, default=0.1)
     one.add_argument("--bytes", type=int, default=10_000)
     one.set_defaults(run=stubs)
+    one = verbs.add_parser("simulated")
+    one.add_argument("--workers", type=int, default=64)
+    one.add_argument("--items", type=int, default=6400)
+    one.add_argument("--seconds", type=float, default=10.0)
+    one.add_argument("--client", type=float, default=3.5, help="milliseconds a call")
+    one.add_argument("--scheduler", type=float, default=2.0, help="milliseconds a call")
+    one.add_argument("--megabytes", type=float, default=50.0, help="of the disk, a call")
+    one.add_argument("--disk", type=float, default=1000.0, help="megabytes a second")
+    one.set_defaults(run=simulated)
     one = verbs.add_parser("frames")
     one.add_argument("frame", type=Path)
     one.add_argument("--count", type=int, default=6)
