@@ -63,7 +63,7 @@ follow_moves()
 register_files(
     {
         "read_frame": _on_use("astroclean.io.frames.read", "read_frame"),
-        "write_frame": _on_use("astroclean.io.products.write", "write_frame"),
+        "write_frame": _on_use("astroclean.io.products.frame_file", "write_frame"),
         "read_psf": _on_use("astroclean.io.frames.psf", "read_psf"),
         "read_sources": _on_use("astroclean.io.products.source_files", "read_sources"),
     }

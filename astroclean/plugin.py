@@ -22,9 +22,16 @@ from astroclean.core.stage.kinds.mask import Masker
 from astroclean.core.stage.kinds.remove import SourceRemover
 from astroclean.core.stage.kinds.screen import Screener
 from astroclean.core.stage.kinds.superres import SuperResolver
+from astroclean.core.stage.masters import LeftOut, MadeMaster
 from astroclean.core.stage.needs import Needs, Provides
 from astroclean.core.stage.options import StageOptions
-from astroclean.core.stage.resources import ImageResource, TableResource
+from astroclean.core.stage.resources import (
+    FrameResource,
+    ImageResource,
+    RegionResource,
+    StoredFrame,
+    TableResource,
+)
 from astroclean.core.stage.results import (
     Calibration,
     Deconvolution,
@@ -53,11 +60,14 @@ __all__ = [
     "Deconvolution",
     "Deconvolver",
     "Frame",
+    "FrameResource",
     "FrameSet",
     "Grid",
     "ImageResource",
     "Layer",
     "LayerSpec",
+    "LeftOut",
+    "MadeMaster",
     "Mask",
     "MaskPlane",
     "Masker",
@@ -66,6 +76,7 @@ __all__ = [
     "PlaneChoice",
     "Provides",
     "Psf",
+    "RegionResource",
     "Removal",
     "Scope",
     "Score",
@@ -78,6 +89,7 @@ __all__ = [
     "StageError",
     "StageOptions",
     "StageResult",
+    "StoredFrame",
     "SuperResolver",
     "Survey",
     "SuspectWarning",

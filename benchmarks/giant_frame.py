@@ -4,12 +4,14 @@
 
 Writes a simulated frame band by band, takes it through ``lacosmic -> interpolate`` (or the stages
 of ``--stages``), and prints the peak memory of that process as Linux counted it. With ``--packed``
-the frame is tile-compressed.
+the frame is tile-compressed. With ``--jobs 1 2`` it is taken through by so many workers, to which
+its chunks go; the hashes of what is written are told.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import subprocess
 import sys
 import tempfile
@@ -88,6 +90,7 @@ def main() -> None:
     parser.add_argument("--max-memory", default="2GB")
     parser.add_argument("--stages", default="lacosmic,interpolate")
     parser.add_argument("--set", action="append", default=[], help="as for `astroclean run`")
+    parser.add_argument("--jobs", type=int, nargs="*", default=[0], help="workers of each run")
     parser.add_argument("--packed", action="store_true", help="tile-compressed input and output")
     arguments = parser.parse_args()
     height = arguments.height or arguments.side
@@ -97,19 +100,29 @@ def main() -> None:
         frame = pack(frame) if arguments.packed else frame
         stages = "".join(f'[[stage]]\nplugin = "{name}"\n' for name in arguments.stages.split(","))
         pipeline.write_text(f"schema = 1\n{stages}{PRODUCTS}")
-        words = ["run", str(pipeline), str(frame), "-o", str(Path(folder) / "out")]
-        words += ["--max-memory", arguments.max_memory, "-j", "0"]
+        words = ["run", str(pipeline), str(frame), "--max-memory", arguments.max_memory]
         words += [word for setting in arguments.set for word in ("--set", setting)]
-        start = time.perf_counter()
-        command = [sys.executable, "-c", RUN_AND_TELL, *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-        seconds = time.perf_counter() - start
-        peak = int(done.stdout.split()[-1]) * 1024 / 1e9
+        told = [measured(words, Path(folder) / f"out{jobs}", jobs) for jobs in arguments.jobs]
     pixels = arguments.side * height / 1e6
     print(told_machine("numpy", "astropy", "scipy", "astroscrappy"))
     print(f"{arguments.stages}{', tile-compressed' if arguments.packed else ''}")
-    print(f"{pixels:.0f} Mpix in {seconds:.0f} s: {pixels / seconds:.2f} Mpix/s")
-    print(f"peak memory {peak:.2f} GB, limit {arguments.max_memory}")
+    print(f"{pixels:.0f} Mpix, limit {arguments.max_memory}")
+    for jobs, (seconds, peak, digest) in zip(arguments.jobs, told, strict=True):
+        print(
+            f"-j {jobs}: {seconds:.0f} s, {pixels / seconds:.2f} Mpix/s, "
+            f"peak memory of this process {peak:.2f} GB, output {digest[:16]}"
+        )
+
+
+def measured(words: list[str], out: Path, jobs: int) -> tuple[float, float, str]:
+    """Run a pipeline; return seconds, peak memory in GB, and the hash of the cleaned file."""
+    start = time.perf_counter()
+    command = [sys.executable, "-c", RUN_AND_TELL, *words, "-o", str(out), "-j", str(jobs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    seconds = time.perf_counter() - start
+    with next(out.glob("*_clean.*")).open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return seconds, int(done.stdout.split()[-1]) * 1024 / 1e9, digest
 
 
 if __name__ == "__main__":

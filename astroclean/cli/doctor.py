@@ -6,12 +6,14 @@ import json
 import os
 import platform
 import sys
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from astroclean import __version__
+from astroclean.cli.versions import version_of
 from astroclean.core.configs import config_folders, list_configs
 from astroclean.errors import AstrocleanError
+from astroclean.inference.engines.engine import list_engines
+from astroclean.registry.distributions import known_distributions
 from astroclean.registry.doctor import diagnose
 
 if TYPE_CHECKING:
@@ -21,12 +23,14 @@ __all__ = ["add_arguments", "run"]
 
 _PROBLEM = 3
 
+_LIBRARIES = (
+    *("numpy", "astropy", "scipy", "photutils"),
+    *("pydantic", "stevedore", "jinja2", "pillow"),
+)
 _OPTIONAL = {
-    "jinja2": "report.html (extra `report`)",
-    "pillow": "pictures in report.html (extra `report`)",
-    "photutils": "psf.estimate (extra `psf`)",
-    "scipy": "point spread functions (extra `psf`)",
+    "galsim": "simulate, evaluate and the stage `parametric` (extra `evaluate`)",
     "regions": "DS9 regions (extra `regions`)",
+    "shtab": "completion by the shell (extra `completion`)",
 }
 
 
@@ -39,18 +43,21 @@ def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
     findings = diagnose()
     problems = [problem for _, problem in findings if problem]
+    problems += [f"{n} is not installed; install astroclean anew" for n in _lacking()]
     problems += _config_problems()
-    optional = {name: _version(name) for name in _OPTIONAL}
+    optional = {name: version_of(name) for name in _OPTIONAL}
     facts = {
         "astroclean": __version__,
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
-        "libraries": {n: _version(n) for n in ("numpy", "astropy", "pydantic", "stevedore")},
+        "libraries": {name: version_of(name) for name in _LIBRARIES},
         "optional": optional,
+        "engines": [name for name, problem in list_engines().items() if problem is None],
         "configurations": [str(folder) for folder in config_folders()],
         "instruments": sorted(list_configs("instruments")),
         "pipelines": sorted(list_configs("pipelines")),
         "plugins": [f"{entry.kind}: {entry.name}" for entry, _ in findings],
+        "not installed": _absent([entry.name for entry, _ in findings]),
         "problems": problems,
     }
     if arguments.json:
@@ -74,11 +81,18 @@ def _print(name: str, value: object) -> None:
     print(f"{name:<15} {value}")
 
 
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
+def _lacking() -> list[str]:
+    """Return the libraries that every run may need and that are not there."""
+    return [name for name in _LIBRARIES if version_of(name) is None]
+
+
+def _absent(installed: list[str]) -> list[str]:
+    """Return astroclean's own distributions of which no plugin is installed."""
+    return [
+        owner
+        for owner, offers in known_distributions().items()
+        if set(offers["plugins"]).isdisjoint(installed)
+    ]
 
 
 def _config_problems() -> list[str]:

@@ -9,11 +9,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from astroclean import __version__
+from astroclean.cli.completion import PrintCompletion
+from astroclean.cli.versions import PrintVersions
 from astroclean.errors import AstrocleanError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from types import ModuleType
 
 __all__ = ["main"]
@@ -22,6 +23,8 @@ VERBS = {
     "run": "clean files with a pipeline",
     "check": "check a pipeline and its inputs without reading pixels",
     "inspect": "print what is understood of files, and where it comes from",
+    "calibrate": "make master bias, darks and flats of raw frames",
+    "view": "show a file with its flags and regions in DS9, jdaviz or ginga",
     "plugins": "list, show, make and diagnose plugins",
     "mask": "explain mask values",
     "simulate": "simulate frames with their truth",
@@ -48,13 +51,10 @@ weights missing, 4 no input matched, 130 interrupted
 EXTRAS = {
     "galsim": "evaluate",
     "skimage": "evaluate",
-    "photutils": "psf",
-    "scipy": "psf",
-    "jinja2": "report",
-    "PIL": "report",
     "regions": "regions",
     "distributed": "dask",
-    "onnxruntime": "onnx",
+    "shtab": "completion",
+    "onnxruntime": "engine",
     "openvino": "openvino",
     "torch": "torch",
     "onnx": "keras",
@@ -67,17 +67,25 @@ BROKEN_PIPE = 141
 INTERRUPTED = 130
 
 
-def _parser(verb: str | None) -> tuple[argparse.ArgumentParser, ModuleType | None]:
-    """Return the parser; only the verb in question adds its arguments, and only it is imported."""
+def _parser(wanted: Collection[str]) -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
+    """Return parser and modules; only verbs in question add their arguments and are imported."""
     parser = argparse.ArgumentParser(
         prog="astroclean",
         description="Clean astronomical images with composable plugins.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"astroclean {__version__}")
+    parser.add_argument(
+        "--version", action=PrintVersions, help="print the versions of astroclean and its plugins"
+    )
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        build=lambda: _parser(VERBS)[0],
+        help="print a script that makes the shell complete verbs, flags and files",
+    )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    module = None
+    modules = {}
     for name, summary in VERBS.items():
         own = verbs.add_parser(
             name,
@@ -85,10 +93,10 @@ def _parser(verb: str | None) -> tuple[argparse.ArgumentParser, ModuleType | Non
             description=summary[0].upper() + summary[1:] + ".",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        if name == verb:
-            module = importlib.import_module(f"astroclean.cli.{name}")
-            module.add_arguments(own)
-    return parser, module
+        if name in wanted:
+            modules[name] = importlib.import_module(f"astroclean.cli.{name}")
+            modules[name].add_arguments(own)
+    return parser, modules
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,15 +113,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    verb = next((word for word in words if word in VERBS), None)
+    verb = next(([word] for word in words if word in VERBS), [])
     try:
-        parser, module = _parser(verb)
+        parser, modules = _parser(verb)
         arguments = parser.parse_args(words)
         arguments.is_program = argv is None  # nothing has been computed in this process
         _set_up_logging(getattr(arguments, "verbose", 0), getattr(arguments, "quiet", False))
-        if module is None:  # parse_args has ended the process for an unknown verb
+        if arguments.verb not in modules:  # parse_args has ended the process for an unknown verb
             parser.error(f"unknown verb {arguments.verb}")
-        status = int(module.run(arguments))
+        status = int(modules[arguments.verb].run(arguments))
         sys.stdout.flush()
     except AstrocleanError as error:
         print(_told(error), file=sys.stderr)
@@ -122,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         extra = EXTRAS.get(str(error.name).partition(".")[0])
         if extra is None:
             raise
-        hint = f"Install it: pip install 'astroclean[{extra}]'."
+        hint = f"Install it: python -m pip install 'astroclean[{extra}]'."
         print(f"astroclean: error: this needs the package {error.name}. {hint}", file=sys.stderr)
         return MISSING
     except KeyboardInterrupt:

@@ -95,9 +95,8 @@ def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
     from astroclean.runner.plan.inputs import shown_name  # noqa: PLC0415 - takes most of a second
     from astroclean.runner.runner import Request  # noqa: PLC0415
 
-    selection = Selection(
-        arguments.start, arguments.until, tuple(arguments.only), tuple(arguments.skip)
-    )
+    skipped = tuple(name for name in arguments.skip if name not in pipeline.left_out)
+    selection = Selection(arguments.start, arguments.until, tuple(arguments.only), skipped)
     return Request(
         inputs=tuple(arguments.inputs),
         input_base=Path(),

@@ -112,7 +112,7 @@ def _simulate(simulator: Simulator, kind: str, seed: int, shape: tuple[int, int]
         raise PluginLoadError(
             f"needs a package that is not installed: {error.name}",
             where=f"simulator '{kind}'",
-            remedy="pip install 'astroclean[psf,galsim]'.",
+            remedy="pip install 'astroclean[evaluate]'.",
         ) from error
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from astroclean.config.explain import explain
+from astroclean.config.optional import without_missing
 from astroclean.config.schema import PSF_SOURCES, SECTIONS, PipelineConfig
 from astroclean.core.configs import config_folders, find_config, is_name, read_toml, toml_value
 from astroclean.core.suggest import did_you_mean
@@ -38,6 +39,8 @@ class LoadedPipeline:
     origins: Mapping[str, str] = field(default_factory=dict)
     """``table.key`` or ``stage.key`` to the layer that set it."""
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Names of the optional stages whose plugin is not installed."""
 
     @property
     def scheduler(self) -> str | None:
@@ -109,7 +112,9 @@ def load_pipeline(
         raise ConfigurationError(problems, where=where) from error
     if problems:
         raise ConfigurationError(problems, where=where)
-    return LoadedPipeline(config, base, origins, tuple(notes))
+    config, left_out = without_missing(config, where)
+    told = (*notes, *left_out.values())
+    return LoadedPipeline(config, base, origins, told, left_out=tuple(left_out))
 
 
 def _base_of(pipeline: str, path: Path) -> Path:

@@ -215,6 +215,9 @@ class StageConfig(_Table):
     """Name in reports and on the command line; the plugin's by default."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the plugin; ``astroclean schema options NAME`` shows them."""
+    optional: bool = False
+    """Whether the pipeline runs without this stage, and says so, where its plugin is not
+    installed; by default that is an error."""
 
     @model_validator(mode="before")
     @classmethod

@@ -243,7 +243,7 @@ def _shapes(
 def _images(trial: Trial, found: Sources) -> dict[int, SourceStamp] | None:
     if found.stamps or found.segmentation is None:
         return found.images(trial.band if trial.band in found.bands else None) or None
-    from scipy.ndimage import find_objects  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import find_objects  # noqa: PLC0415 - slow to import
 
     level = trial.result.products.get("BACKGROUND")
     if level is None:

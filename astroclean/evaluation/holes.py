@@ -111,7 +111,7 @@ def _known(scene: Scene) -> NDArray[np.bool_]:
 
 
 def _connected(holes: NDArray[np.bool_]) -> NDArray[np.int32]:
-    from scipy.ndimage import label  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import label  # noqa: PLC0415 - slow to import
 
     return np.asarray(label(holes, _TOUCHING)[0], dtype=np.int32)
 

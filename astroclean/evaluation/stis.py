@@ -99,7 +99,7 @@ def difference_truth(
     ConfigurationError
         An exposure has no uncertainty.
     """
-    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - slow to import
 
     deviations = [deviation_of(f.uncertainty) for f in (frame, other)]
     if deviations[0] is None or deviations[1] is None:

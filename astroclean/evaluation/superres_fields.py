@@ -144,7 +144,7 @@ def field_beside(scene: Scene, trial: Trial, layer: Layer) -> Field:
 
 def _judged(trial: Trial, grid: Grid, pixel: float) -> NDArray[np.bool_]:
     """Return the pixels of the truth that are away from borders and from what is not covered."""
-    from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - slow to import
 
     covered = np.pad(trial.frame.usable, 1)
     apart = distance_transform_edt(covered)[1:-1, 1:-1] - 0.5  # to the edge of the nearest pixel
@@ -227,7 +227,7 @@ def _millijansky(sources: Sources, name: str, *, where: str) -> Values:
 
 
 def _peaks(layer: Layer, field: Field) -> Catalogue:
-    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - slow to import
 
     width = 2.0  # pixels of the truth
     if layer.psf is not None:

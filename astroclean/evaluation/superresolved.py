@@ -197,7 +197,7 @@ def _mean(values: Values) -> Values:
 
 def _stack(field: Field, found: Catalogue, true: Values, flux: Values) -> Stack:
     """Return the bright isolated true sources that were found, as the result shows them."""
-    from scipy.spatial import cKDTree  # noqa: PLC0415 - optional extra
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - slow to import
 
     mine, theirs = match_brightest(found.places, true, flux, radius=RADII[-1])
     bright = (flux[theirs] >= _STACKED) & field.holds(true[theirs])

@@ -102,7 +102,7 @@ def blurred(image: NDArray[Any], fwhm: float) -> NDArray[np.float64]:
     fwhm : float
         Pixels; by Fourier transform, so that less than a pixel is exact, too.
     """
-    from scipy.ndimage import fourier_gaussian  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import fourier_gaussian  # noqa: PLC0415 - slow to import
 
     known = np.isfinite(image)
     parts = []

@@ -13,6 +13,7 @@ import numpy as np
 from astroclean.core.regular import open_regular, user_path
 from astroclean.core.stage.resources import IN_MEMORY, ImageHdu, Resource
 from astroclean.errors import FitsReadError
+from astroclean.io.frames.stored import found_files, stored_frames
 from astroclean.io.products.catalog_check import check_catalogue
 
 if TYPE_CHECKING:
@@ -78,22 +79,40 @@ def load_resource(resource: Resource, *, base: Path, stem: str | None = None) ->
     Raises
     ------
     FitsReadError
-        The file does not exist or cannot be read in its format.
+        The file does not exist or cannot be read in its format. One for each input, of a type that
+        a file may lack, is read as nothing where it does not exist.
     """
     if resource.path == IN_MEMORY or resource.content is not None:
         return resource
-    path = base / user_path(resource.path.replace("{stem}", stem or "{stem}"))
+    texts = [path.replace("{stem}", stem or "{stem}") for path in resource.paths]
+    if resource.format == "frames":
+        files = [file for text in texts for file in found_files(text, base=base)]
+        digests = {file: _digest(file) for file in dict.fromkeys(files)}
+        content: Any = stored_frames(tuple(digests))
+        named = "\n".join(f"{digest} {file.name}" for file, digest in digests.items())
+        digest = hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest()
+        return replace(resource, content=content, digest=digest)
+    path = base / user_path(texts[0])
+    may_lack = resource.is_per_file and resource.absent is not None
+    digest = _digest(path, may_lack=may_lack)
+    if not digest:
+        return replace(resource, content=resource.absent)
+    return replace(resource, content=_READERS[resource.format](path), digest=digest)
+
+
+def _digest(path: Path, *, may_lack: bool = False) -> str:
+    """Return the digest of a file; nothing of one that does not exist and need not."""
     try:
-        digest = file_digest(path)
+        return file_digest(path)
     except OSError as error:
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        if missing and may_lack:
+            return ""
         raise FitsReadError(
             "no such file" if missing else f"cannot be read: {error.strerror}",
             where=str(path),
             remedy="Check the option's path.",
         ) from error
-    content = _READERS[resource.format](path)
-    return replace(resource, path=str(resource.path), content=content, digest=digest)
 
 
 def _read_images(path: Path) -> tuple[ImageHdu, ...]:
@@ -154,4 +173,14 @@ def with_known_units(table: Table) -> Table:
     return table
 
 
-_READERS: dict[str, Callable[[Path], Any]] = {"image": _read_images, "table": read_table}
+def _read_drawn(path: Path) -> tuple[Any, ...]:
+    from astroclean.io.products.regions import read_shapes  # noqa: PLC0415 - rarely needed
+
+    return read_shapes(path)
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    "image": _read_images,
+    "table": read_table,
+    "regions": _read_drawn,
+}

@@ -19,9 +19,10 @@ from astroclean.errors import (
     PluginNotFoundError,
 )
 from astroclean.registry.discover import KINDS_GROUP, PluginEntry, list_plugins
+from astroclean.registry.distributions import how_to_get, known_distributions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from astroclean.core.stage.stage import Stage
 
@@ -49,16 +50,21 @@ def find_plugin(name: str) -> PluginEntry:
     entries = list_plugins()
     matching = [entry for entry in entries if entry.name == name]
     if not matching:
-        raise PluginNotFoundError(
-            f"no plugin '{name}' is installed",
-            remedy=f"{did_you_mean(name, [e.name for e in entries])} "
-            "`astroclean plugins list` shows all.",
-        )
+        raise _not_found(name, entries)
     if len(matching) > 1:
         raise PluginClashError(str(matching[0].problem))
     if matching[0].problem is not None:
         raise PluginLoadError(matching[0].problem)
     return matching[0]
+
+
+def _not_found(name: str, entries: Sequence[PluginEntry]) -> PluginNotFoundError:
+    remedy = how_to_get(name)
+    if remedy is None:
+        known = {entry.name for entry in entries}
+        known.update(*(offers["plugins"] for offers in known_distributions().values()))
+        remedy = f"{did_you_mean(name, known)} `astroclean plugins list` shows all installed ones."
+    return PluginNotFoundError(f"no plugin '{name}' is installed", remedy=remedy)
 
 
 def load_stage_class(entry: PluginEntry) -> type[Stage]:

@@ -1,19 +1,28 @@
-"""Share units among processes: whole files, or their frames where there are few files."""
+"""Share units among processes: whole files, or their frames or chunks where there are few files."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError
 from astroclean.report.html import MAX_PICTURES
 from astroclean.runner.calls import OfRun
 from astroclean.runner.output.records import failed_records, faulted
-from astroclean.runner.work.work import Job, PartDone, assemble, process
+from astroclean.runner.work.handed import PartDone
+from astroclean.runner.work.spread import (
+    Advance,
+    ChunkCall,
+    PassReady,
+    advance,
+    do_chunk,
+    is_spread,
+)
+from astroclean.runner.work.work import Job, assemble, process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from astroclean.report.model import FileRecord
     from astroclean.runner.executors import Executor
@@ -50,7 +59,13 @@ class Dispatcher:
         list of FileRecord
             The records of one unit, as it ends.
         """
-        wholes = self._wholes(units)
+        wholes, spread = list[Job](), list[Job]()
+        for whole in self._wholes(units):
+            few = len(units) < self.executor.workers
+            is_apart = few and is_spread(whole, workers=self.executor.workers)
+            (spread if is_apart else wholes).append(whole)
+        for whole in spread:
+            yield self._in_chunks(whole)
         jobs = [job for whole in wholes for job in self._shared(whole, len(units))]
         parts: dict[str, list[tuple[int, PartDone]]] = {}
         broken: set[str] = set()
@@ -71,9 +86,47 @@ class Dispatcher:
         for index, outcome in self._calls(assemble, joined):
             yield _records(joined[index][0].unit, outcome)
 
+    def _in_chunks(self, whole: Job) -> list[FileRecord]:
+        """Process a unit chunk by chunk, each wherever a worker is free."""
+        whole = replace(whole, unit=self._with_more_chunks(whole.unit))
+        parts = []
+        for number in whole.fields:
+            works = self._field_in_chunks(replace(whole, fields=(number,), is_whole=False))
+            if not isinstance(works, PartDone):
+                return _records(whole.unit, works)
+            parts.append(works)
+        (outcome,) = (outcome for _, outcome in self._calls(assemble, [(whole, parts)]))
+        return _records(whole.unit, outcome)
+
+    def _field_in_chunks(self, job: Job) -> Any:
+        """Return the works of a field as a `PartDone`, or what stopped it."""
+        call = Advance(job)
+        while True:
+            ((_, ready),) = self._calls(advance, [call])
+            if not isinstance(ready, PassReady):
+                return ready
+            chunks = [ChunkCall(job, ready, number) for number in range(ready.chunks)]
+            done: dict[int, PartDone] = {}
+            with contextlib.closing(self._calls(do_chunk, chunks)) as outcomes:
+                for number, outcome in outcomes:
+                    if not isinstance(outcome, PartDone):
+                        return outcome
+                    done[number] = outcome
+            call = Advance(job, ready, tuple(done[number] for number in sorted(done)))
+
+    def _with_more_chunks(self, unit: Unit) -> Unit:
+        workers = self.executor.workers
+        plans = [
+            plan
+            if plan.chunks is None
+            else replace(plan, chunks=plan.chunks.shared(plan.shapes[0][0], workers))
+            for plan in unit.plans
+        ]
+        return replace(unit, plans=tuple(plans))
+
     def _calls(
         self, function: Callable[[Any], Any], items: Sequence[Any]
-    ) -> Iterator[tuple[int, Any]]:
+    ) -> Generator[tuple[int, Any]]:
         """Yield what the executor does; no call is under way any more when this is left."""
         with contextlib.closing(self.executor.map(OfRun(self.folder.run, function), items)) as done:
             yield from done

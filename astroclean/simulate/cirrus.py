@@ -193,7 +193,7 @@ def _padded(shape: tuple[int, int]) -> tuple[int, int]:
 def _through(
     psf: PsfModel, cloud: NDArray[np.float64], shape: tuple[int, int]
 ) -> NDArray[np.float64]:
-    from scipy.signal import fftconvolve  # noqa: PLC0415 - optional extra
+    from scipy.signal import fftconvolve  # noqa: PLC0415 - slow to import
 
     seen = fftconvolve(cloud, psf.stamp(half=_BOX), mode="same")
     return np.asarray(seen[_BOX : _BOX + shape[0], _BOX : _BOX + shape[1]])
@@ -218,7 +218,7 @@ def mapping_noise(
     (ny, nx) float64
         A new array.
     """
-    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import
 
     white = rng.standard_normal(shape)
     smooth = gaussian_filter(white, width, mode="wrap")

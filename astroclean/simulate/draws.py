@@ -61,7 +61,7 @@ def power_law_field(
     (ny, nx) float64
         The field; it does not wrap around at the edges.
     """
-    from scipy.fft import irfft2, next_fast_len, rfft2  # noqa: PLC0415 - optional extra
+    from scipy.fft import irfft2, next_fast_len, rfft2  # noqa: PLC0415 - slow to import
 
     # A field made by FFT is periodic, which no sky is: make a larger one and cut.
     ny, nx = (next_fast_len(int(1.5 * side) + 2, real=True) for side in shape)

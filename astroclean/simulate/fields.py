@@ -159,7 +159,7 @@ def _render_galaxies(
     limits: GalaxyRange,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lay all galaxies on half pixels and convolve them at once."""
-    from scipy.signal import fftconvolve  # noqa: PLC0415 - optional extra
+    from scipy.signal import fftconvolve  # noqa: PLC0415 - slow to import
 
     ny, nx = (FINE * (side + 2 * _MARGIN) for side in shape)
     sharp, radii = np.zeros((ny, nx)), np.zeros(len(galaxies))

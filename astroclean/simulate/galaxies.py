@@ -143,7 +143,7 @@ def galaxy_stamp(
         Light within the stamp.
     """
     import galsim  # noqa: PLC0415 - optional extra
-    from scipy.signal import fftconvolve  # noqa: PLC0415 - optional extra
+    from scipy.signal import fftconvolve  # noqa: PLC0415 - slow to import
 
     y, x = offset
     # Cusps have Fourier transforms without end; a third of a pixel is as fine as matters here.

@@ -128,7 +128,7 @@ class Morphology:
         (side, side) float64
             Sum 1: light beyond the image is put back in proportion.
         """
-        from scipy.ndimage import affine_transform  # noqa: PLC0415 - optional extra
+        from scipy.ndimage import affine_transform  # noqa: PLC0415 - slow to import
 
         level = int(np.clip(np.floor(np.log2(_RADIUS / radius)), 0, len(self.images) - 1))
         image = self.images[level]

@@ -153,7 +153,7 @@ def _still(rng: np.random.Generator, fwhm: float, config: GuidingConfig) -> NDAr
 
 
 def _blurred(psf: NDArray[np.float64], path: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.signal import fftconvolve  # noqa: PLC0415 - optional extra
+    from scipy.signal import fftconvolve  # noqa: PLC0415 - slow to import
 
     edges = np.arange(psf.shape[0] + 1) - psf.shape[0] / 2
     kernel, _, _ = np.histogram2d(path[0], path[1], bins=(edges, edges))
@@ -170,7 +170,7 @@ def _light(
     density: float,
 ) -> tuple[NDArray[np.float64], int]:
     """Return stars and galaxies in electrons, and the number of stars within the frame."""
-    from scipy.signal import fftconvolve  # noqa: PLC0415 - optional extra
+    from scipy.signal import fftconvolve  # noqa: PLC0415 - slow to import
 
     sides = np.array(shape) + 2 * _MARGIN
     count = rng.poisson(density * sides.prod() / _PER)

@@ -68,7 +68,7 @@ def draw_lookalikes(
     (ny, nx) float64
         Electrons.
     """
-    from scipy.signal import fftconvolve  # noqa: PLC0415 - optional extra
+    from scipy.signal import fftconvolve  # noqa: PLC0415 - slow to import
 
     limits = limits or LookalikeRange()
     sharp = np.zeros(shape)

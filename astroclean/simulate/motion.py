@@ -37,7 +37,7 @@ def _along(rng: np.random.Generator, along: NDArray[np.float64], across: float) 
 
 
 def _walk(rng: np.random.Generator) -> Path:
-    from scipy.signal import lfilter  # noqa: PLC0415 - optional extra
+    from scipy.signal import lfilter  # noqa: PLC0415 - slow to import
 
     # Guiding pulls back: a walk with a memory of a fraction of the exposure.
     memory = uniform(rng, (0.98, 0.9995))

@@ -72,7 +72,7 @@ class PsfModel:
 
     @functools.cached_property
     def _integrated(self) -> NDArray[np.float64]:
-        from scipy.ndimage import uniform_filter  # noqa: PLC0415 - optional extra
+        from scipy.ndimage import uniform_filter  # noqa: PLC0415 - slow to import
 
         pixel = uniform_filter(self.fine, OVERSAMPLING, mode="constant")
         return np.asarray(pixel * OVERSAMPLING**2)
@@ -124,7 +124,7 @@ class PsfModel:
         (2 half + 1, 2 half + 1) float64
             Sum 1, as of :meth:`stamp`.
         """
-        from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
+        from scipy.ndimage import map_coordinates  # noqa: PLC0415 - slow to import
 
         steps = np.arange(-half, half + 1)
         places = [_SIDE // 2 + OVERSAMPLING * (steps - shift) for shift in offset]
@@ -134,7 +134,7 @@ class PsfModel:
     @functools.cached_property
     def psf(self) -> Psf:
         """The PSF as a frame carries it, known between pixels."""
-        from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
+        from scipy.ndimage import map_coordinates  # noqa: PLC0415 - slow to import
 
         steps = np.arange(-PSF_HALF * FINER, PSF_HALF * FINER + 1) / FINER
         places = _SIDE // 2 + OVERSAMPLING * steps
@@ -156,7 +156,7 @@ class PsfModel:
         (2 half + 1, 2 half + 1) float64
             Sum 1, not integrated over pixels.
         """
-        from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
+        from scipy.ndimage import map_coordinates  # noqa: PLC0415 - slow to import
 
         key = (per_pixel, half)
         if key not in self._kernels:
@@ -187,7 +187,7 @@ class PsfModel:
 
     def convolved(self, kernel: NDArray[np.float64], *, kind: str) -> PsfModel:
         """Return this PSF convolved with a kernel on the same fine pixels."""
-        from scipy.signal import fftconvolve  # noqa: PLC0415 - optional extra
+        from scipy.signal import fftconvolve  # noqa: PLC0415 - slow to import
 
         blurred = np.clip(fftconvolve(self.fine, kernel, mode="same"), 0, None)
         return PsfModel(kind, blurred / blurred.sum())
@@ -313,7 +313,7 @@ def _aperture(width: float, entry: int) -> PsfModel:
 
 
 def _optical(fwhm: float, *, entry: int, angle: float) -> NDArray[np.float64]:
-    from scipy.ndimage import affine_transform  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import affine_transform  # noqa: PLC0415 - slow to import
 
     # The nearest narrower pattern of the library, widened and turned.
     width = max((w for w in _OPTICAL_WIDTHS if w <= fwhm), default=_OPTICAL_WIDTHS[0])

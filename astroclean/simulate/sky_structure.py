@@ -134,7 +134,7 @@ def draw_readout(
         edge = int(rng.integers(shape[1] // 8, shape[1]))
         offsets[:, edge:] += log_uniform(rng, limits.step) * rng.choice((-1, 1))
     if rng.random() < 0.6:  # noqa: PLR2004 - most frames, a little
-        from scipy.ndimage import gaussian_filter1d  # noqa: PLC0415 - optional extra
+        from scipy.ndimage import gaussian_filter1d  # noqa: PLC0415 - slow to import
 
         rows = rng.standard_normal(shape[0])
         if rng.random() < 0.5:  # noqa: PLR2004 - slow drifts and hum as well as jumps

@@ -135,7 +135,7 @@ def _noise(
     field = rng.standard_normal(shape)
     if correlation[1] <= 0:
         return field
-    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import
 
     width = uniform(rng, correlation) / FWHM_PER_SIGMA
     point = np.zeros(shape)

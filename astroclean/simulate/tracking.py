@@ -147,7 +147,7 @@ def _error(
 
 
 def _together(kernels: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    from scipy.signal import fftconvolve  # noqa: PLC0415 - optional extra
+    from scipy.signal import fftconvolve  # noqa: PLC0415 - slow to import
 
     first, *rest = kernels
     for kernel in rest:

@@ -15,7 +15,6 @@ import numpy as np
 
 from astroclean.core.parallel import in_threads
 from astroclean.core.stage.scope import Survey, chunk_of
-from astroclean.errors import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +108,7 @@ class Background:
 
 
 def _spline(centers: tuple[NDArray[np.float64], ...], mesh: NDArray[np.float64]) -> Any:
-    from scipy.interpolate import RectBivariateSpline  # noqa: PLC0415 - optional extra
+    from scipy.interpolate import RectBivariateSpline  # noqa: PLC0415 - slow to import
 
     axes = list(centers)
     for axis in (0, 1):
@@ -131,15 +130,9 @@ class MeshGatherer:
         Of the whole frame.
     threads : int
         Rows of cells that are measured at a time.
-
-    Raises
-    ------
-    PluginError
-        photutils or scipy is not installed.
     """
 
     def __init__(self, settings: MeshSettings, shape: tuple[int, int], *, threads: int = 1) -> None:
-        _require_libraries()
         self._settings = settings
         self._shape = shape
         self._measured_rows, self._measured_columns = (_in_cells(side, settings) for side in shape)
@@ -225,7 +218,7 @@ def _cell_statistics(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return sky, noise and share of good pixels of each row of pixels; NaN are not good."""
     from astropy.stats import SigmaClip  # noqa: PLC0415 - heavy
-    from photutils.background import (  # noqa: PLC0415 - optional extra
+    from photutils.background import (  # noqa: PLC0415 - slow to import
         SExtractorBackground,
         StdBackgroundRMS,
     )
@@ -245,8 +238,8 @@ def _smooth(
     mesh: NDArray[np.float64], good: NDArray[np.bool_], filter_size: int
 ) -> NDArray[np.float64]:
     """Fill cells that are not good from those near them, and filter."""
-    from photutils.utils import ShepardIDWInterpolator  # noqa: PLC0415 - optional extra
-    from scipy.ndimage import median_filter  # noqa: PLC0415 - optional extra
+    from photutils.utils import ShepardIDWInterpolator  # noqa: PLC0415 - slow to import
+    from scipy.ndimage import median_filter  # noqa: PLC0415 - slow to import
 
     filled = np.where(good, mesh, 0.0)
     if good.any() and not good.all():
@@ -284,7 +277,6 @@ class BackgroundSurvey(Survey):
     def __init__(
         self, settings: MeshSettings, valid: Callable[[Frame], NDArray[np.bool_]] | None = None
     ) -> None:
-        _require_libraries()
         self._settings = settings
         self._gatherer: MeshGatherer | None = None
         self._valid = valid or _usable
@@ -304,14 +296,3 @@ class BackgroundSurvey(Survey):
 def _usable(frame: Frame) -> NDArray[np.bool_]:
     usable: NDArray[np.bool_] = frame.usable
     return usable
-
-
-def _require_libraries() -> None:
-    import importlib.util  # noqa: PLC0415 - for this alone
-
-    missing = [name for name in ("photutils", "scipy") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise PluginError(
-            f"a background mesh needs {', '.join(missing)}",
-            remedy="`pip install 'astroclean[psf]'` brings them.",
-        )

@@ -10,6 +10,7 @@ from astroclean.core.configs import read_toml
 from astroclean.core.sources.points import load_point, point_names
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError
+from astroclean.registry.distributions import how_to_get
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,10 +114,13 @@ def find_trainer(name: str) -> Trainer:
     Raises
     ------
     ConfigurationError
-        The plugin has none.
+        The plugin has none, or is not installed.
     PluginLoadError
         It cannot be imported.
     """
+    remedy = how_to_get(name, "trainers")
+    if remedy is not None and name not in trainer_names():
+        raise ConfigurationError(f"no trainer '{name}' is installed. {remedy}")
     made: Trainer = load_point(TRAINERS_GROUP, name, "no trainer for plugin")()
     return made
 

@@ -92,8 +92,9 @@ def test_importing_astroclean_imports_no_library() -> None:
     assert not {"astropy", "numpy", "pydantic", *HEAVY} & modules
 
 
-def test_help_imports_no_library() -> None:
-    code = "from astroclean.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_and_version_import_no_library(flag: str) -> None:
+    code = f"from astroclean.cli.main import main\ntry: main(['{flag}'])\nexcept SystemExit: pass"
     modules = _imported_by(code)
     assert "astroclean.cli.main" in modules
     assert not {"astropy", "numpy", "pydantic", *HEAVY} & modules

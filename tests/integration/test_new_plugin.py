@@ -75,6 +75,7 @@ def test_generated_plugins_are_used_from_a_pipeline(site: Path, tmp_path: Path) 
         "schema = 1\n"
         '[psf]\nfwhm = "1.2 arcsec"\n'
         '[[stage]]\nplugin = "third-screen"\n'
+        '[[stage]]\nplugin = "third-calibrate"\noptions = { level = 100 }\n'
         '[[stage]]\nplugin = "third-mask"\noptions = { nsigma = 100 }\n'
         '[[stage]]\nplugin = "third-remove"\n'
         '[[stage]]\nplugin = "third-deblend"\n'
@@ -84,9 +85,10 @@ def test_generated_plugins_are_used_from_a_pipeline(site: Path, tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "astroclean_out" / "run.json").read_text())
     stages = record["files"][0]["frames"][0]["stages"]
-    assert [s["kind"] for s in stages] == ["screen", "mask", "remove", "deblend", "deconvolve"]
-    assert stages[1]["metrics"]["pixels HOT_PIXEL"] > 0
-    replaced = stages[2]["metrics"]["pixels replaced"]
+    kinds = ["screen", "calibrate", "mask", "remove", "deblend", "deconvolve"]
+    assert [s["kind"] for s in stages] == kinds
+    assert stages[2]["metrics"]["pixels HOT_PIXEL"] > 0
+    replaced = stages[3]["metrics"]["pixels replaced"]
     assert replaced == record["files"][0]["frames"][0]["pixels_changed"] > 0
 
 
@@ -111,6 +113,7 @@ class {name}(_Plain):
 """
 HOOKS = {
     "screen": "score",
+    "calibrate": "calibrate",
     "mask": "find",
     "remove": "remove",
     "deblend": "separate",
@@ -131,6 +134,8 @@ def layered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         module, name = entry[1].split(":")
         source = made / f"{module.replace('.', '/')}.py"
         text = source.read_text("utf-8") + LAYERED.format(name=name, hook=hook)
+        if kind == "calibrate":  # gets the whole frame
+            text = text.replace("def scope(", "def _scope(")
         source.write_text(text, "utf-8")
         shutil.copytree(made / module.split(".")[0], folder / module.split(".")[0])
         info = folder / f"layered_{kind}-1.dist-info"
@@ -159,6 +164,10 @@ def test_a_layer_of_a_third_party_is_written_whole_and_in_chunks(
         if more and kind == "superres":
             assert done.returncode != 0
             assert "has a grid of its own" in done.stderr
+            return
+        if more and kind == "calibrate":
+            assert done.returncode != 0
+            assert "whole" in done.stderr
             return
         assert done.returncode == 0, done.stderr
         results.append(fits.getdata(tmp_path / name / "raw_clean.fits", "TWICE"))

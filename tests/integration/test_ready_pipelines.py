@@ -14,7 +14,9 @@ from scipy.ndimage import binary_erosion
 import astroclean
 from astroclean.config.load import load_pipeline
 from astroclean.core.configs import list_configs
+from astroclean.runner.masters import MasterRequest, make_masters
 from astroclean.simulate.exposure import simulate_exposure, write_exposure
+from astroclean.simulate.raw_night import write_night
 from astroclean.testing.frames import synthetic_frame
 
 if TYPE_CHECKING:
@@ -26,7 +28,9 @@ SATURATED = int(astroclean.MaskPlane.SATURATED)
 
 def test_every_ready_pipeline_is_valid_and_has_a_description() -> None:
     names = list_configs("pipelines")
-    assert {"demo", "ccd", "deblend", "masks", "hst", "sharpen", "far-infrared"} <= set(names)
+    assert {"demo", "ccd", "deblend", "masks", "hst", "sharpen", "far-infrared", "raw-ccd"} <= set(
+        names
+    )
     for name in names:
         assert load_pipeline(name, environment={}).config.description
 
@@ -56,6 +60,50 @@ def test_ccd_pipeline_fills_what_is_wrong(ccd: Path, tmp_path: Path) -> None:
     assert np.median(after) < 0.05 * np.median(before)
     untouched = (flags & int(astroclean.MaskPlane.INTERPOLATED)) == 0
     assert np.array_equal(cleaned[untouched], truth.data[untouched].astype(float))
+
+
+def test_raw_ccd_pipeline_gives_the_sky_in_electrons(tmp_path: Path) -> None:
+    (chip,) = write_night(tmp_path / "raw", seed=7, shape=(150, 170), count=5)
+    list(make_masters(MasterRequest([str(tmp_path / "raw")], tmp_path / "masters")))
+    pipeline = tmp_path / "raw-ccd.toml"
+    pipeline.write_bytes(list_configs("pipelines")["raw-ccd"].read_bytes())
+    fields = [tmp_path / "raw" / f"field_{name}.fits" for name in "RB"]
+    report = astroclean.run(pipeline, fields, output=tmp_path / "out", jobs=0)
+    assert [(file.status, file.suspect) for file in report.files] == [("done", [])] * 2
+    for name in "RB":
+        with _clean(tmp_path / "out", f"field_{name}_clean.fits") as hdus:
+            image, flags = hdus[0].data.astype(float), hdus["FLAGS"].data
+            pulls = (image - chip.sky(name)) / hdus["UNCERT"].data
+            assert hdus[0].header["BUNIT"] == "electron"
+            assert hdus[0].header["CRPIX1"] == 85
+            assert hdus[0].header["FLATCOR"] == f"flat_{name}.fits[SCI,1]"
+        planes = SATURATED | int(astroclean.MaskPlane.INTERPOLATED)
+        good = (flags & planes) == 0
+        assert good.mean() > 0.98
+        assert 1.4826 * np.median(np.abs(pulls[good])) == pytest.approx(1, abs=0.05)
+        filled = (flags[:, chip.bad_column] & int(astroclean.MaskPlane.INTERPOLATED)) != 0
+        assert filled.mean() > 0.9
+        full = chip.saturated(chip.light(1, name))
+        assert (flags[full] & SATURATED).all()
+    sources = Table.read(tmp_path / "out" / "field_R_sources.ecsv")
+    assert len(sources) > 20
+    again = astroclean.run(pipeline, fields, output=tmp_path / "out", jobs=0)
+    assert [file.status for file in again.files] == ["up to date"] * 2
+    with fits.open(tmp_path / "masters" / "flat_R.fits", mode="update") as hdus:
+        hdus[1].header["NOTE"] = "another content"
+    again = astroclean.run(pipeline, fields, output=tmp_path / "out", jobs=0)
+    assert [file.status for file in again.files] == ["done"] * 2
+
+
+@pytest.mark.parametrize("name", ["kpno09m_a671_r_1200s.fits.fz", "kpno_m51_b.fits.gz"])
+def test_raw_ccd_pipeline_refuses_calibrated_frames(
+    name: str, real_data: Path, tmp_path: Path
+) -> None:
+    pipeline = {"schema": 1, "stage": [{"plugin": "saturation"}, {"plugin": "ccdproc"}]}
+    report = astroclean.run(pipeline, real_data / name, output=tmp_path / "out", jobs=0)
+    assert report.exit_code == 1
+    assert "was calibrated before" in str(report.files[0].error)
+    assert not list((tmp_path / "out").glob("*.f*ts*"))
 
 
 def test_masks_pipeline_leaves_science_bytes_alone(ccd: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def resampled(
     known : (my, mx) bool
         Where the pixels around are known, all four; at a border those that there are.
     """
-    from scipy.ndimage import (  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import (  # noqa: PLC0415 - slow to import
         distance_transform_edt,
         map_coordinates,
         spline_filter,

@@ -167,7 +167,7 @@ class _Peaks(Survey):
         self._rows, self._top = self._rows[kept - self._top :].copy(), kept
 
     def _search_until(self, stop: int) -> None:
-        from photutils.detection import find_peaks  # noqa: PLC0415 - optional extra
+        from photutils.detection import find_peaks  # noqa: PLC0415 - slow to import
 
         if self._noise > 0 and stop > self._done:
             with warnings.catch_warnings():

@@ -120,7 +120,7 @@ def beam_convolved(flux: NDArray[np.floating], fwhm: float) -> NDArray[np.float3
     (ny, nx) float32
         mJy/beam: a pixel alone has its flux as its peak. A new array.
     """
-    from scipy.fft import irfft2, next_fast_len, rfft2  # noqa: PLC0415 - optional extra
+    from scipy.fft import irfft2, next_fast_len, rfft2  # noqa: PLC0415 - slow to import
 
     ny, nx = (next_fast_len(int(n + np.ceil(2 * _ROOM * fwhm)), real=True) for n in flux.shape)
     image = rfft2(np.asarray(flux, dtype=np.float32), s=(ny, nx))
@@ -178,7 +178,7 @@ def _check(bands: Sequence[BandImage], iterations: int) -> None:
 
 def _transfer(beam: float | NDArray[np.floating], shape: tuple[int, int]) -> NDArray[np.complex64]:
     """Return the transform of a beam of peak 1 about the first pixel."""
-    from scipy.fft import rfft2  # noqa: PLC0415 - optional extra
+    from scipy.fft import rfft2  # noqa: PLC0415 - slow to import
 
     kernel = np.zeros(shape, dtype=np.float32)
     if isinstance(beam, np.ndarray):
@@ -200,7 +200,7 @@ class _Problem:
     """Images with room around them, and what does not change between iterations."""
 
     def __init__(self, bands: Sequence[BandImage]) -> None:
-        from scipy.fft import next_fast_len  # noqa: PLC0415 - optional extra
+        from scipy.fft import next_fast_len  # noqa: PLC0415 - slow to import
 
         widest = max(_width(band.beam) for band in bands)
         self._room = int(np.ceil(_ROOM * widest))
@@ -264,7 +264,7 @@ class _Problem:
         self, estimate: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[float]]:
         """Return the next estimate, whereto the data pull this one, and its zero points."""
-        from scipy.fft import irfft2, rfft2  # noqa: PLC0415 - optional extra
+        from scipy.fft import irfft2, rfft2  # noqa: PLC0415 - slow to import
 
         spectrum = rfft2(estimate)
         wanted, images, offsets = np.zeros_like(estimate), [], []
@@ -285,7 +285,7 @@ class _Problem:
         self, images: list[NDArray[np.float32]], beams: list[NDArray[np.complex64]]
     ) -> NDArray[np.float32]:
         """Return weighted images correlated with their beams, over all of them."""
-        from scipy.fft import irfft2, rfft2  # noqa: PLC0415 - optional extra
+        from scipy.fft import irfft2, rfft2  # noqa: PLC0415 - slow to import
 
         spectrum = sum(
             rfft2(image) * beam.conj() for image, beam in zip(images, beams, strict=True)

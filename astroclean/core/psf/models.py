@@ -35,7 +35,7 @@ def fine_gaussian(fwhm_pixels: float) -> NDArray[np.float64]:
     """
     if not (np.isfinite(fwhm_pixels) and fwhm_pixels >= 0.5):  # noqa: PLR2004
         raise PsfError("FWHM must be at least 0.5 pixels", received=fwhm_pixels)
-    from scipy.special import erf  # noqa: PLC0415 - optional extra
+    from scipy.special import erf  # noqa: PLC0415 - slow to import
 
     sigma = fwhm_pixels / FWHM_PER_SIGMA
     half = int(np.ceil(5 * sigma))

@@ -166,7 +166,7 @@ def _pedestal(stamp: NDArray[np.float64]) -> float:
 
 def _require_one_peak(stamp: NDArray[np.float64], where: str | None) -> None:
     """Raise where light above half maximum lies apart from the peak: noise, or another star."""
-    from scipy.ndimage import label  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import label  # noqa: PLC0415 - slow to import
 
     py, px = np.unravel_index(int(np.argmax(stamp)), stamp.shape)
     bright = stamp >= stamp[py, px] / 2

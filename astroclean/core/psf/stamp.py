@@ -66,7 +66,7 @@ _REACH = 12
 
 def half_maximum_width(stamp: NDArray[np.float64]) -> float:
     """Return the diameter, in pixels, of the circle with the area above half maximum."""
-    from scipy.ndimage import zoom  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import zoom  # noqa: PLC0415 - slow to import
 
     factor = 5
     lit = stamp >= stamp.max() / 2
@@ -86,7 +86,7 @@ def core_centroid(array: NDArray[np.float64]) -> tuple[float, float]:
     A centroid of the pixels above half maximum alone is drawn to the pixel grid by a fifth of a
     pixel; the window, as wide as the core, has no edge that could do so.
     """
-    from scipy.ndimage import center_of_mass, label  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import center_of_mass, label  # noqa: PLC0415 - slow to import
 
     labels, _ = label(array >= array.max() / 2)
     core = labels == labels.flat[int(np.argmax(array))]
@@ -120,7 +120,7 @@ def centred_stamp(image: NDArray[np.float64], center: tuple[float, float]) -> ND
     (k, k) float64
         The largest square about the source that the image covers; k is odd.
     """
-    from scipy.ndimage import shift  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import shift  # noqa: PLC0415 - slow to import
 
     row, column = (round(place) for place in center)
     half = min(row, column, image.shape[0] - 1 - row, image.shape[1] - 1 - column)
@@ -146,7 +146,7 @@ def finer_stamp(stamp: NDArray[np.float64], factor: int = FINER) -> NDArray[np.f
     (factor (ky - 1) + 1, factor (kx - 1) + 1) float64
         Brightness per pixel of the stamp, at finer places.
     """
-    from scipy.signal import resample  # noqa: PLC0415 - optional extra
+    from scipy.signal import resample  # noqa: PLC0415 - slow to import
 
     fine = stamp
     for axis in (0, 1):
@@ -178,7 +178,7 @@ def sampled_stamp(
         Integrals over the frame's pixels, each a `FINER`-th of a pixel from the next, about the
         source; k is odd. Every `FINER`-th is a pixel of the stamp.
     """
-    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - slow to import
 
     y0, x0 = center
     reach = min(y0, x0, image.shape[0] - 1 - y0, image.shape[1] - 1 - x0)

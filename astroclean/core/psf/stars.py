@@ -57,7 +57,7 @@ def mended_cutout(
 
 def measured_star(cutout: NDArray[np.float64]) -> Star | None:
     """Subtract the background of the rim, and measure; None where that fails."""
-    from photutils.centroids import centroid_2dg  # noqa: PLC0415 - optional extra
+    from photutils.centroids import centroid_2dg  # noqa: PLC0415 - slow to import
 
     half = cutout.shape[0] // 2
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
@@ -112,7 +112,7 @@ def stamp_size(fwhm: float) -> int:
 
 def stacked_stars(stars: list[Star]) -> NDArray[np.float64]:
     """Return the median of the stars, centered and scaled to the same flux."""
-    from scipy.ndimage import shift  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import shift  # noqa: PLC0415 - slow to import
 
     half = stars[0].cutout.shape[0] // 2
     centered = []

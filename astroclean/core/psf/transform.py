@@ -21,7 +21,7 @@ _ROOM = 1.5
 
 def _count(side: int, samples: int, room: float) -> int:
     """Return the samples of the transform of stamps of a side."""
-    from scipy.fft import next_fast_len  # noqa: PLC0415 - optional extra
+    from scipy.fft import next_fast_len  # noqa: PLC0415 - slow to import
 
     return int(next_fast_len(int(np.ceil(room * side)) * samples, real=True))
 
@@ -47,7 +47,7 @@ def psf_transform(
     (m, m // 2 + 1) complex64
         For a PSF in the middle of the first pixel; 1 at frequency 0.
     """
-    from scipy.fft import rfft2  # noqa: PLC0415 - optional extra
+    from scipy.fft import rfft2  # noqa: PLC0415 - slow to import
 
     count, step = _count(side, samples, room), FINER // samples
     # The same samples whatever the side of the stamps: the middle is one of them.
@@ -112,7 +112,7 @@ def convolved(
     (n, side, side) float32
         Light within the stamps.
     """
-    from scipy.fft import rfft2  # noqa: PLC0415 - optional extra
+    from scipy.fft import rfft2  # noqa: PLC0415 - slow to import
 
     count, given = transform.shape[0], images.shape[-1]
     room = np.zeros((len(images), count, count), dtype=np.float32)
@@ -146,7 +146,7 @@ def sampled_images(
     (n, side, side) float32
         Light within the stamps.
     """
-    from scipy.fft import irfft2  # noqa: PLC0415 - optional extra
+    from scipy.fft import irfft2  # noqa: PLC0415 - slow to import
 
     count = spectra.shape[-2]
     places = samples * (np.asarray(offsets, dtype=np.float64) + side // 2)

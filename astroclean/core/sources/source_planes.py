@@ -124,7 +124,7 @@ def _rows_of(sources: Sources) -> NDArray[np.int32]:
 
 def _with_holes(labels: NDArray[np.int32], rejects: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Return labels that also cover the rejected pixels beside a source and within its box."""
-    from scipy.ndimage import (  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import (  # noqa: PLC0415 - slow to import
         binary_dilation,
         distance_transform_edt,
         find_objects,

@@ -9,7 +9,7 @@ import numpy as np
 
 from astroclean.core.files import file_function
 from astroclean.core.image.arrays import add_box, overlap, read_only
-from astroclean.errors import FrameError, PluginError
+from astroclean.errors import FrameError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,8 +174,6 @@ class Sources:
         ------
         FrameError
             There is no segmentation.
-        PluginError
-            photutils is not installed.
         """
         if self.segmentation is None:
             raise FrameError(
@@ -183,13 +181,8 @@ class Sources:
                 remedy="Their deblender gives none; of files that a run wrote, read it with "
                 '`Sources.read(..., segmentation="x_clean.fits")`.',
             )
-        try:
-            from photutils.segmentation import SegmentationImage  # noqa: PLC0415 - optional extra
-        except ImportError as error:
-            raise PluginError(
-                "a segmentation image needs photutils, which is not installed",
-                remedy="`pip install 'astroclean[psf]'` brings it.",
-            ) from error
+        from photutils.segmentation import SegmentationImage  # noqa: PLC0415 - slow to import
+
         return SegmentationImage(np.array(self.segmentation, dtype=np.int32))
 
     def on_grid(self, grid: Grid) -> Sources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from pydantic_core import core_schema
 
+from astroclean.core.flags.drawn import DrawnPixels, drawn_pixels
 from astroclean.core.stage.scope import chunk_of
 from astroclean.errors import StageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from astropy.table import Table
     from numpy.typing import NDArray
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -20,7 +24,15 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.frame import Frame
 
-__all__ = ["ImageHdu", "ImageResource", "Resource", "TableResource"]
+__all__ = [
+    "FrameResource",
+    "ImageHdu",
+    "ImageResource",
+    "RegionResource",
+    "Resource",
+    "StoredFrame",
+    "TableResource",
+]
 
 IN_MEMORY = "<memory>"
 
@@ -40,11 +52,18 @@ class Resource:
 
     format: ClassVar[str]
     """How `astroclean.io.resources` reads it."""
+    absent: ClassVar[Any] = None
+    """Content where the path holds ``{stem}`` and an input has no such file; None: an error."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All paths that name it."""
+        return (self.path,)
 
     @property
     def is_per_file(self) -> bool:
         """Whether each input file has its own."""
-        return "{stem}" in self.path
+        return any("{stem}" in path for path in self.paths)
 
     @classmethod
     def _validate(cls, value: Any) -> Self:
@@ -66,8 +85,13 @@ class Resource:
     ) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             cls._validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda r: r.path),
+            serialization=core_schema.plain_serializer_function_ser_schema(cls._plain),
         )
+
+    @classmethod
+    def _plain(cls, resource: Any) -> str | list[str]:
+        """Return what a pipeline says for it."""
+        return str(resource.path)
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -157,3 +181,140 @@ class TableResource(Resource):
     def table(self) -> Table:
         """The catalogue, once read."""
         return self.content
+
+
+@dataclass(frozen=True, eq=False)
+class StoredFrame:
+    """A frame of a file, whose pixels are read when they are asked for."""
+
+    file: str
+    """Name of the file, without folder."""
+    header: Frame
+    """A single pixel with unit, detector and ``meta`` of the frame."""
+    shape: tuple[int, int]
+    pixels: Callable[[], Frame]
+    """Reads it."""
+
+    @property
+    def name(self) -> str:
+        """File and HDU, as in messages."""
+        return self.header.frame_id
+
+    def read(self) -> Frame:
+        """Return the frame.
+
+        Raises
+        ------
+        FitsReadError
+            It cannot be read, or the file was changed since the run began.
+        """
+        return self.pixels()
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResource(Resource):
+    """Frames of FITS files, such as master flats: one path, a list of paths, or globs.
+
+    They have unit, uncertainty, flags and header, as frames that are cleaned; pixels are read when
+    a stage asks for them, so that a worker holds those that it uses.
+    """
+
+    more: tuple[str, ...] = ()
+    """Further paths."""
+
+    format = "frames"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All paths that name it."""
+        return (self.path, *self.more)
+
+    @property
+    def frames(self) -> tuple[StoredFrame, ...]:
+        """All frames of all files, in order of the files' names, once read."""
+        return self.content or ()
+
+    @classmethod
+    def _validate(cls, value: Any) -> Self:
+        several = isinstance(value, (list, tuple)) and len(value) > 0
+        if several and all(isinstance(path, (str, Path)) for path in value):
+            if not all(str(path).strip() for path in value):
+                raise ValueError("a path must not be empty")
+            return cls(str(value[0]), more=tuple(map(str, value[1:])))
+        return super()._validate(value)
+
+    @classmethod
+    def _accept(cls, value: Any) -> Any:
+        given = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not given or not all(hasattr(frame, "meta") for frame in given):
+            raise ValueError(
+                f"expected a path, paths, or frames with headers, received {type(value).__name__}"
+            )
+        return _in_memory(given)
+
+    @classmethod
+    def _plain(cls, resource: Any) -> str | list[str]:
+        return list(resource.paths) if resource.more else resource.path
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        path = {"type": "string", "format": "path"}
+        return {"anyOf": [path, {"type": "array", "items": path, "minItems": 1}]}
+
+
+def _in_memory(given: Sequence[Any]) -> tuple[StoredFrame, ...]:
+    from astroclean.core.image.convert import as_frame  # noqa: PLC0415 - Frame needs astropy
+
+    def stored(frame: Frame) -> StoredFrame:
+        return StoredFrame(frame.frame_id, frame[:1, :1], frame.shape, lambda: frame)
+
+    return tuple(stored(as_frame(image)) for image in given)
+
+
+class RegionResource(Resource):
+    """A DS9 region file: what a person has drawn on frames.
+
+    With ``{stem}`` in its path an input without such a file is one on which nothing was drawn.
+    """
+
+    format = "regions"
+    absent: ClassVar[Any] = ()
+
+    @classmethod
+    def _accept(cls, value: Any) -> Any:
+        shapes = tuple(value) if isinstance(value, Iterable) else (value,)
+        if not shapes or not all(hasattr(s, "meta") and hasattr(s, "visual") for s in shapes):
+            raise ValueError(f"expected a path or regions, received {type(value).__name__}")
+        return shapes
+
+    def drawn_on(self, frame: Frame) -> DrawnPixels:
+        """Return the pixels of a frame in what was drawn.
+
+        Parameters
+        ----------
+        frame : Frame
+            Or a part of a larger one, whose pixels are those of the larger frame.
+
+        Returns
+        -------
+        DrawnPixels
+            Without a pixel where the input has no file, which its notes tell.
+
+        Raises
+        ------
+        StageError
+            The path holds ``{stem}`` and no input is known, or regions cannot lie on this frame:
+            see `drawn_pixels`.
+        """
+        if self.content is None:
+            raise StageError(
+                f"which file '{self.path}' is meant is not known",
+                where=frame.frame_id,
+                remedy="`{stem}` stands for the input of a run; from Python give the path.",
+            )
+        if not self.content:
+            nothing = np.zeros(frame.shape, dtype=bool)
+            return DrawnPixels(nothing, 0, (f"there is no '{self.path}': nothing was drawn",))
+        return drawn_pixels(self.content, frame, named=self.path)

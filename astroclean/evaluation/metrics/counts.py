@@ -44,7 +44,7 @@ def match_brightest(
     """
     if not len(found) or not len(true):
         return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
-    from scipy.spatial import cKDTree  # noqa: PLC0415 - optional extra
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - slow to import
 
     near = cKDTree(found).sparse_distance_matrix(cKDTree(true), radius, output_type="ndarray")
     order = np.lexsort((near["i"], near["v"], near["j"], -np.asarray(flux, float)[near["j"]]))

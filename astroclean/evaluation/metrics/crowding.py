@@ -45,7 +45,7 @@ def unrecognized_blends(catalogues: Catalogues, wanted: NDArray[np.bool_]) -> ND
     (n,) bool
         Of each entry.
     """
-    from scipy.spatial import cKDTree  # noqa: PLC0415 - optional extra
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - slow to import
 
     found, true = catalogues.pairs
     hidden = wanted.copy()
@@ -79,7 +79,7 @@ def duplicate_pairs(catalogues: Catalogues, *, apart: float) -> NDArray[np.intp]
     (k, 2) int
         Rows of the catalogue.
     """
-    from scipy.spatial import cKDTree  # noqa: PLC0415 - optional extra
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - slow to import
 
     if not len(catalogues.found) or not len(catalogues.true):
         return np.empty((0, 2), dtype=np.intp)

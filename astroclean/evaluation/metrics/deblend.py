@@ -90,7 +90,7 @@ def match_positions(
     nothing = np.empty(0, dtype=np.intp)
     if not len(found) or not len(true) or radius <= 0:
         return nothing, nothing
-    from scipy.sparse import csr_array  # noqa: PLC0415 - optional extra
+    from scipy.sparse import csr_array  # noqa: PLC0415 - slow to import
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching  # noqa: PLC0415 - same
     from scipy.spatial import cKDTree  # noqa: PLC0415 - same
 

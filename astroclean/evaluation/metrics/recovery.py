@@ -87,7 +87,7 @@ def spurious_groups(
     int
         Pixels that touch, at corners too, are one group.
     """
-    from scipy.ndimage import label  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import label  # noqa: PLC0415 - slow to import
 
     excess = np.asarray(image, dtype=np.float64) - truth
     with np.errstate(invalid="ignore"):

@@ -90,7 +90,7 @@ def local_scatter(image: NDArray[Any], *, box: int = 32) -> NDArray[np.float64]:
     (ny, nx) float64
         Positive; 1 in an image without scatter, NaN without a finite pixel in the box.
     """
-    from scipy.ndimage import uniform_filter  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import uniform_filter  # noqa: PLC0415 - slow to import
 
     known = np.isfinite(image)
     # About the middle of the image, or the squares of a high level would drown the scatter.
@@ -174,7 +174,7 @@ def power_spectrum_change(
 
 def ks_distance(first: Any, second: Any) -> float:
     """Return the Kolmogorov-Smirnov distance of two samples: ``max |F1 - F2|``, 0 to 1."""
-    from scipy.stats import ks_2samp  # noqa: PLC0415 - optional extra
+    from scipy.stats import ks_2samp  # noqa: PLC0415 - slow to import
 
     a, b = _finite(first), _finite(second)
     if not a.size or not b.size:
@@ -189,7 +189,7 @@ def wasserstein_distance(first: Any, second: Any) -> float:
 
     The integral of ``|F1 - F2|``: how far values must be moved on average.
     """
-    from scipy.stats import wasserstein_distance as of_samples  # noqa: PLC0415 - optional extra
+    from scipy.stats import wasserstein_distance as of_samples  # noqa: PLC0415 - slow to import
 
     a, b = _finite(first), _finite(second)
     return float(of_samples(a, b)) if a.size and b.size else float("nan")

@@ -58,7 +58,7 @@ def on_grid(
     values = np.asarray(image, dtype=np.float64)
     if (grid.shape, grid.origin, grid.step) == (target.shape, target.origin, target.step):
         return values
-    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - slow to import
 
     axes = []
     for axis in (0, 1):
@@ -94,7 +94,7 @@ def find_peaks(image: NDArray[np.float64], *, fwhm: float, noise: float) -> NDAr
         Least scatter to believe: an image without any has peaks in its rounding errors.
     """
     from astropy.stats import mad_std  # noqa: PLC0415 - heavy
-    from photutils.centroids import centroid_quadratic  # noqa: PLC0415 - optional extra
+    from photutils.centroids import centroid_quadratic  # noqa: PLC0415 - slow to import
     from photutils.detection import find_peaks as of_image  # noqa: PLC0415 - same
 
     known = np.isfinite(image)
@@ -136,7 +136,10 @@ def aperture_sums(
     """
     if not len(places):
         return np.empty(0)
-    from photutils.aperture import CircularAperture  # noqa: PLC0415 - optional extra
+    from photutils.aperture import (  # noqa: PLC0415 - slow to import
+        CircularAperture,
+        aperture_photometry,
+    )
 
-    sums, _ = CircularAperture(places, radius).do_photometry(image)
-    return np.asarray(sums, dtype=np.float64)
+    table = aperture_photometry(image, CircularAperture(places, radius))
+    return np.asarray(table["aperture_sum"], dtype=np.float64)

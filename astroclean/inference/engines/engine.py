@@ -36,7 +36,7 @@ __all__ = [
 AUTO_ORDER = ("openvino", "onnxruntime", "torch", "keras")
 """Order in which ``auto`` takes what is installed; engines of third parties only by name."""
 ENGINES_GROUP = "astroclean.engines"
-_INSTALL = "`pip install 'astroclean[openvino]'` brings the fastest on most CPUs."
+_INSTALL = "`python -m pip install 'astroclean[engine]'` brings one."
 
 
 class EngineError(PluginError):

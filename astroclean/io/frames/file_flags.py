@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.image.sections import parse_section
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,11 +69,12 @@ def _pixels(slot: FrameSlot, window: Window | None) -> tuple[NDArray[np.intp], N
 
 
 def _outside_section(section: Any, y: NDArray[np.intp], x: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return the pixels outside an IRAF section ``[x1:x2,y1:y2]`` (from 1, ends included)."""
-    numbers = re.fullmatch(r"\s*\[(\d+):(\d+),(\d+):(\d+)\]\s*", re.sub(r"\s", "", str(section)))
-    if numbers is None:
+    """Return the pixels outside a section; none where the card tells none."""
+    section = parse_section(section)
+    if section is None:
         return np.zeros((len(y), len(x)), dtype=bool)
-    x1, x2, y1, y2 = (int(n) for n in numbers.groups())
-    rows, columns = (y < y1 - 1) | (y >= y2), (x < x1 - 1) | (x >= x2)
+    inside_y, inside_x = section
+    rows = (y < inside_y.start) | (y >= inside_y.stop)
+    columns = (x < inside_x.start) | (x >= inside_x.stop)
     outside: NDArray[np.bool_] = rows[:, np.newaxis] | columns
     return outside

@@ -1,7 +1,11 @@
-"""Read DS9 region files as catalogues."""
+"""Read DS9 region files: as catalogues, or as shapes that a person has drawn.
+
+What products write of sources is in `astroclean.io.products.shapes`.
+"""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -17,10 +21,14 @@ if TYPE_CHECKING:
 
     from astropy.table import QTable
 
-__all__ = ["read_regions"]
+__all__ = ["read_regions", "read_shapes"]
 
 _LARGEST = 256 << 20  # bytes
 _REMEDY = "Points, circles, ellipses, boxes and annuli are understood, on the sky or in pixels."
+_AREAS = "Circles, ellipses, boxes, annuli, polygons and points are understood."
+_SAVING = "In DS9 save them in coordinates `image`, or of the sky (`icrs`, `fk5`)."
+_COMPOSITE = re.compile(r"^[^#]*\|\|", re.MULTILINE)
+"""Of a line: shapes joined by ``||``. The package ``regions`` reads the first of them alone."""
 _DRAWING = (
     "DS9 .* is (invalid|unsupported) and will be ignored",
     "Found duplicate metadata",
@@ -51,15 +59,9 @@ def read_regions(path: Path) -> QTable:
         The package ``regions`` is not installed, the file cannot be read in full, has no regions,
         mixes sky and pixels, excludes regions, or has one without a centre or that is a label.
     """
-    try:
-        from regions import SkyRegion  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise FitsReadError(
-            "DS9 regions need the package regions",
-            where=str(path),
-            remedy="pip install 'astroclean[regions]'.",
-        ) from error
-    found = _parsed(path)
+    found = _parsed(path, remedy=_REMEDY)
+    from regions import SkyRegion  # noqa: PLC0415 - optional
+
     _refuse_shapes(found, path)
     on_sky = sum(isinstance(region, SkyRegion) for region in found)
     if 0 < on_sky < len(found):
@@ -72,25 +74,75 @@ def read_regions(path: Path) -> QTable:
     return _sky_table(found) if on_sky else _pixel_table(found)
 
 
-def _parsed(path: Path) -> Sequence[Any]:
-    from astropy.utils.exceptions import AstropyUserWarning  # noqa: PLC0415 - heavy
-    from regions import Regions  # noqa: PLC0415 - optional
+def read_shapes(path: Path) -> tuple[Any, ...]:
+    """Read a DS9 region file as shapes with an area, and points.
 
+    Parameters
+    ----------
+    path : Path
+        A text file of regions, on the sky or in pixels, or some of each. Excluded ones (a leading
+        minus) are among them. Labels are left out: they mark nothing.
+
+    Returns
+    -------
+    tuple of regions.Region
+        In the order of the file. Pixels count from 0; ``meta`` has ``include``, ``text``, ``tag``.
+
+    Raises
+    ------
+    FitsReadError
+        The package ``regions`` is not installed, the file cannot be read in full, has nothing but
+        labels or excluded regions, or has one without an area.
+    """
+    remedy = f"{_AREAS} {_SAVING}"
+    drawn = [region for region in _parsed(path, remedy=remedy) if _shape(region) != "text"]
+    lines = Counter(_shape(r) for r in drawn if _shape(r) == "line")
+    if lines:
+        raise FitsReadError(
+            "has regions without an area",
+            where=str(path),
+            received=f"{lines['line']} line",
+            remedy=f"{_AREAS} A box or a polygon is as wide as you draw it.",
+        )
+    if not any(region.meta.get("include", True) for region in drawn):
+        what = "only excluded regions" if drawn else "no region but labels"
+        raise FitsReadError(f"has {what}, which mark nothing", where=str(path), remedy=_AREAS)
+    return tuple(drawn)
+
+
+def _parsed(path: Path, *, remedy: str) -> Sequence[Any]:
+    from astropy.utils.exceptions import AstropyUserWarning  # noqa: PLC0415 - heavy
+
+    try:
+        from regions import Regions  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise FitsReadError(
+            "DS9 regions need the package regions",
+            where=str(path),
+            remedy="pip install 'astroclean[regions]'.",
+        ) from error
+    text = read_text(path, limit=_LARGEST)
+    if _COMPOSITE.search(text):
+        raise FitsReadError(
+            "has composite regions (joined by `||`), of which only the first shape would be read",
+            where=str(path),
+            remedy="In DS9 dissolve them (Region > Composite Region > Dissolve), and save again.",
+        )
     with warnings.catch_warnings():
-        # The package warns of a region that it skips; a source would be missing unseen.
+        # The package warns of a region that it skips; one would be missing unseen.
         warnings.filterwarnings("error", category=AstropyUserWarning)
         for harmless in _DRAWING:
             warnings.filterwarnings("ignore", message=harmless)
         try:
-            found: list[Any] = list(Regions.parse(read_text(path, limit=_LARGEST), format="ds9"))
+            found: list[Any] = list(Regions.parse(text, format="ds9"))
         except Exception as error:  # the package raises many types
             raise FitsReadError(
                 f"cannot be read as DS9 regions: {str(error).rstrip('.')}",
                 where=str(path),
-                remedy=_REMEDY,
+                remedy=remedy,
             ) from error
     if not found:
-        raise FitsReadError("has no region", where=str(path), remedy=_REMEDY)
+        raise FitsReadError("has no region", where=str(path), remedy=remedy)
     return found
 
 

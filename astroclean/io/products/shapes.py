@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.flags.drawn import SOURCE_TAG
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -144,7 +146,7 @@ def region_lines(sources: Sources, label: str) -> Iterator[str]:
             center, (a, b, angle) = "{:.8f},{:.8f}".format(*places[row]), ellipses[row]
             shape = f"ellipse({center},{a:.5f}{mark},{b:.5f}{mark},{angle:.4f})"
             look = "" if color is None else f" color={color}"
-            text = f"text={{{label} {table['id'][row]}}}"
+            text = f"text={{{label} {table['id'][row]}}} tag={{{SOURCE_TAG}}}"
             yield f"{shape if is_wide[row] else f'point({center})'} # {text}{look}"
 
 

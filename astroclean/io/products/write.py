@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -11,9 +10,6 @@ from astropy.io import fits
 
 from astroclean import __version__
 from astroclean.core.flags.planes import plane_cards
-from astroclean.core.image.uncertainty import deviation_of
-from astroclean.errors import FitsWriteError
-from astroclean.io.fits.encode import encode_hdu, new_image
 from astroclean.io.fits.images import (
     copied_hdu,
     own_primary,
@@ -26,7 +22,6 @@ from astroclean.io.header.wcs_cards import wcs_cards_of
 from astroclean.io.products.layers import NewImage, layer_images, layer_names
 from astroclean.io.products.names import OWNER_KEYWORD, WRITER_KEYWORD
 from astroclean.io.products.rewritten import moved_header, rewriting_of, whole_images
-from astroclean.io.scratch.atomic import atomic_file
 from astroclean.io.scratch.rowstore import RowStore
 
 if TYPE_CHECKING:
@@ -36,13 +31,12 @@ if TYPE_CHECKING:
 
     from astroclean.core.flags.conventions import Convention
     from astroclean.core.flags.planes import MaskPlane
-    from astroclean.core.image.frame import Frame
     from astroclean.core.image.layer import Layer
     from astroclean.io.fits.hdu_info import HduInfo
     from astroclean.io.fits.source import FitsSource
     from astroclean.io.products.output import FrameOutput
 
-__all__ = ["OutputPlan", "write_clean", "write_frame", "write_mask"]
+__all__ = ["OutputPlan", "write_clean", "write_mask"]
 
 _TO_STORED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "error": lambda deviation: deviation,
@@ -283,41 +277,3 @@ def write_mask(
         planes = [_mapped(o.flags, translated) for o in group]
         shape = (*group[0].slot.science.shape[:-2], *planes[0].shape)
         write_image("MASK", planes, header, target, shape=shape, packed=False)
-
-
-def write_frame(frame: Frame, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write one frame alone; see :meth:`astroclean.Frame.write`."""
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise FitsWriteError("exists", where=str(path), remedy="Pass overwrite=True.")
-    header = frame.meta.copy() if isinstance(frame.meta, fits.Header) else fits.Header(frame.meta)
-    for keyword in ("BSCALE", "BZERO", "BLANK", "EXTNAME", "EXTVER", "CHECKSUM", "DATASUM"):
-        header.remove(keyword, ignore_missing=True)
-    header["BUNIT"] = frame.unit.to_string()
-    if frame.wcs is not None:
-        # Written in one form: CD beside PC, as a mixture would have, is against the standard.
-        for keyword in wcs_cards_of(header, lookups=True):
-            header.remove(keyword, ignore_missing=True, remove_all=True)
-        header.extend(frame.wcs.to_header(relax=True), useblanks=False)
-    header.remove(WRITER_KEYWORD, ignore_missing=True)
-    cards = fits.Header()
-    cards["EXTVER"] = 1
-    cards[OWNER_KEYWORD] = ("SCI,1", "science HDU that this belongs to")
-    cards[WRITER_KEYWORD] = (__version__, "version of astroclean")
-    for entry in frame.history:
-        for line in entry.cards():
-            header.add_history(line)
-    packed = path.suffix.lower() == ".fz"
-    flags_header = cards.copy()
-    flags_header.extend(plane_cards(), strip=False)
-    hdus = [
-        new_image("SCI", frame.data, header, packed=packed),
-        new_image("FLAGS", frame.flags, flags_header, packed=packed),
-    ]
-    deviation = deviation_of(frame.uncertainty)
-    if deviation is not None:
-        hdus.append(new_image("UNCERT", deviation, cards, packed=packed))
-    with atomic_file(path) as target:
-        target.write(own_primary())
-        for hdu in hdus:
-            target.write(encode_hdu(hdu))

@@ -8,7 +8,7 @@ what the pass before it left on scratch disk.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from astroclean.core.stage.scope import Chunk, chunk_of, scope_of
@@ -32,6 +32,10 @@ BASE_BYTES = 250_000_000
 """What Python and the libraries take before the first pixel: measured 110 MB with lacosmic, and
 with the engine of maximask, which is not counted, 210 MB. The process that waits for a single
 worker takes 105 MB more, most of which the two share."""
+_CHUNKS_OF_WORKER = 2
+"""That each worker gets at the least: they do not all take the same time."""
+_HALOS = 4
+"""The least rows of a chunk, in halos."""
 _HIGHEST_TILE = 512
 """Rows, as many as are written at a time."""
 
@@ -46,6 +50,23 @@ class Pass:
     """Rows of a chunk, without halo."""
     halo: int
     """Rows above and below that its stages together can look at."""
+    step: int = 1
+    """Of which ``rows`` is a multiple."""
+
+    def shared(self, height: int, workers: int) -> Pass:
+        """Return the pass with so many chunks that all workers have one, where that is worth it.
+
+        Parameters
+        ----------
+        height : int
+            Rows of the frame.
+        workers : int
+            That work on it.
+        """
+        # A halo is read and worked on twice: chunks of less than some halos would cost more.
+        wanted = max(-(-height // (_CHUNKS_OF_WORKER * workers)), _HALOS * self.halo)
+        rows = -(-wanted // self.step) * self.step
+        return replace(self, rows=min(self.rows, max(rows, self.step)))
 
     def chunks(self, height: int) -> Iterator[tuple[slice, slice]]:
         """Yield (rows to read, the chunk's own rows within them)."""
@@ -60,6 +81,14 @@ class ChunkPlan:
     """How a frame is cut, pass by pass."""
 
     passes: tuple[Pass, ...]
+    is_exact: bool = True
+    """Whether all that is written is the same however a frame is cut; catalogues need not be."""
+
+    def shared(self, height: int, workers: int) -> ChunkPlan:
+        """Return the plan with chunks for so many workers, where that changes no byte."""
+        if not self.is_exact:
+            return self
+        return replace(self, passes=tuple(one.shared(height, workers) for one in self.passes))
 
     def described(self, height: int) -> str:
         """Return how a frame of so many rows is cut, in words."""
@@ -131,7 +160,8 @@ def plan_chunks(
     cut = _Cut(corner, limit, where, bands)
     for group in _groups(stages, corner, config):
         cut.add(group)
-    return ChunkPlan(tuple(cut.passes))
+    finds = any("sources" in stage.provides().fields for stage in stages)
+    return ChunkPlan(tuple(cut.passes), is_exact=not finds)
 
 
 @dataclass
@@ -158,7 +188,7 @@ class _Cut:
         cost = _Cost(shape, halo, step, _not_given_back(group), self.lost)
         rows = cost.rows_within(self.limit)
         if rows:
-            self.passes.append(Pass(len(group), rows, halo))
+            self.passes.append(Pass(len(group), rows, halo, step))
             self.lost += cost.lost_in(rows)
         elif len(group) > 1:
             for stage in group:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.suggest import did_you_mean
-from astroclean.errors import ConfigurationError, NeedError, PluginError
+from astroclean.errors import ConfigurationError, NeedError
 from astroclean.runner.work.finish import RESIDUAL
 from astroclean.runner.work.remarks import Remarks
 from astroclean.runner.work.stages import faults_named
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from astroclean.io.frames.read import Exposure
     from astroclean.runner.plan.psf_source import PsfSource
 
-__all__ = ["check_extras", "check_headers", "check_kept", "check_needs"]
+__all__ = ["check_headers", "check_kept", "check_needs"]
 
 
 def check_needs(stages: Sequence[Stage], exposure: Exposure, config: PipelineConfig) -> None:
@@ -180,29 +179,3 @@ def _remedy(missing: Sequence[str]) -> str:
     if "psf" in missing:
         return 'Give `[psf]` with `file`, `fwhm = "0.9 arcsec"` or `estimate = true`.'
     return "Put a stage that provides it before; `astroclean plugins list` shows which do."
-
-
-def check_extras(config: PipelineConfig) -> None:
-    """Refuse products whose libraries are not installed, rather than fail when all is done.
-
-    Parameters
-    ----------
-    config : PipelineConfig
-        The pipeline.
-
-    Raises
-    ------
-    PluginError
-        A library is missing; the message names the extra that brings it.
-    """
-    wanted = {
-        "report": (config.products.report, ("jinja2", "PIL"), "products.report=false"),
-        "psf": (config.psf is not None, ("scipy", "photutils"), "no [psf]"),
-    }
-    for extra, (is_wanted, modules, otherwise) in wanted.items():
-        lacking = [name for name in modules if importlib.util.find_spec(name) is None]
-        if is_wanted and lacking:
-            raise PluginError(
-                f"the pipeline needs {', '.join(lacking)}",
-                remedy=f"pip install 'astroclean[{extra}]', or run with {otherwise}.",
-            )

@@ -15,7 +15,7 @@ from astroclean.runner.output.records import failed_record
 from astroclean.runner.plan.build import StageSpec, build_stages
 from astroclean.runner.plan.faults import OF_A_HEADER, OF_THE_RUN, raise_joined
 from astroclean.runner.plan.inputs import InputSet, find_inputs
-from astroclean.runner.plan.needs import check_extras, check_kept
+from astroclean.runner.plan.needs import check_kept
 from astroclean.runner.plan.places import absolute_pipeline
 from astroclean.runner.plan.plan import FilePlan, PlanRequest, plan_file
 from astroclean.runner.plan.units import lost_fields, make_units
@@ -138,7 +138,6 @@ class Planner:
                 faults.append(error)
         raise_joined(faults)
         check_kept(stages, config)
-        check_extras(config)
 
     def _inputs(self, simulated_into: Path) -> InputSet:
         config, name = self.pipeline.config.input, self.pipeline.config.products.name

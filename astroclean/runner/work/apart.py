@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from astroclean.core.stage.results import Score
     from astroclean.core.stage.stage import Stage
     from astroclean.runner.plan.plan import FilePlan
-    from astroclean.runner.work.field import Origin, Save
+    from astroclean.runner.work.field import Save
+    from astroclean.runner.work.field_frames import Origin
     from astroclean.runner.work.state import FrameState, FrameWork
 
 __all__ = ["BandsApart"]

@@ -12,12 +12,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from astroclean.core.stage.change import sample_step, sky_of
-from astroclean.core.stage.scope import Chunk, measure, scope_of
-from astroclean.io.scratch.rowstore import row_blocks
+from astroclean.core.stage.scope import measure, scope_of
 from astroclean.runner.plan.chunks import Pass
+from astroclean.runner.work.field_frames import FieldFrames
 from astroclean.runner.work.finish import FinishedFrame
 from astroclean.runner.work.joined_sources import JoinedSources
 from astroclean.runner.work.remarks import Remarks
@@ -27,39 +24,36 @@ from astroclean.runner.work.states import load_states, save_states
 from astroclean.runner.work.statestore import HeldState, Images, StateStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from astroclean.core.image.frame import Frame
     from astroclean.core.stage.results import Score
     from astroclean.core.stage.scope import Survey
     from astroclean.core.stage.stage import Stage
-    from astroclean.io.frames.grouping import FrameSlot
-    from astroclean.io.frames.read import Exposure
     from astroclean.runner.plan.plan import FilePlan
     from astroclean.runner.plan.psf_source import PsfSource
+    from astroclean.runner.work.field_frames import Origin
     from astroclean.runner.work.state import FrameState, FrameWork
     from astroclean.runner.work.statestore import Store, Target
 
     Save = Callable[[str, Mapping[str, FrameState]], None]
     """Called before each stage with its name and the states, to keep them."""
 
-__all__ = ["Field", "Origin"]
+__all__ = ["Field", "Progress"]
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where the pixels of a frame come from."""
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """How far a field in chunks has come, for another process; its pixels lie on scratch disk."""
 
-    exposure: Exposure
-    """Open."""
-    slot: FrameSlot
-    psf: PsfSource | None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(ny, nx) in pixels of the HDU; one color of a mosaic has fewer."""
-        return self.slot.science.shape[-2], self.slot.science.shape[-1]
+    stores: Mapping[str, Store]
+    skies: Mapping[str, tuple[float, float] | None]
+    surveys: Mapping[str, Account]
+    psfs: Mapping[str, PsfSource | None]
+    """Band to where its PSF comes from, measured where it is to be."""
+    measured: Mapping[str, Mapping[str, Any]]
+    """Band and stage to what its survey found, for the pass that comes."""
 
 
 class Field:
@@ -76,14 +70,12 @@ class Field:
     """
 
     def __init__(self, origins: Mapping[str, Origin], plan: FilePlan, folder: Path) -> None:
-        self.origins = dict(origins)
+        self.frames = FieldFrames(origins, is_cut=plan.chunks is not None)
         self._folder = folder
         self._keep = frozenset(plan.pipeline.config.products.keep)
         self._plan = plan.chunks
         self._passes = list(plan.chunks.passes if plan.chunks is not None else ())
         self._stores: dict[str, Store] = {band: HeldState() for band in origins}
-        self._read: dict[str, Frame] = {}
-        self._skies: dict[str, tuple[float, float] | None] = {}
         self._aside: Path | None = None
         self._surveys = dict.fromkeys(origins, Account())
         """What was said, and the time that was taken, while frames were surveyed."""
@@ -93,17 +85,11 @@ class Field:
         """What screening stages answered so far, band by band."""
         if self._plan is not None:
             return [store.account.scores for store in self._stores.values()]
-        return [state.account.scores for state in self._states(self.before()).values()]
+        return [state.account.scores for state in self._states(self.frames.before()).values()]
 
     def before(self) -> dict[str, Frame]:
         """Return the frames as they are in the file, where they fit into memory."""
-        if not self._read:
-            for band, origin in self.origins.items():
-                frame = origin.exposure.frame(origin.slot)
-                step = sample_step(frame.shape)
-                self._skies[band] = sky_of(frame.data[::step, ::step])
-                self._read[band] = self._part(band, frame, shape=frame.shape)
-        return self._read
+        return self.frames.before()
 
     def begin_with(self, states: Mapping[str, FrameState]) -> None:
         """Take up frames where an earlier run left them."""
@@ -114,8 +100,9 @@ class Field:
         if self._plan is None:
             path = self._folder / "aside.npz"
             self._folder.mkdir(parents=True, exist_ok=True)
-            save_states(path, self._states(self.before()), scratch=self._folder)
-            self._read, self._stores, self._aside = {}, {}, path
+            save_states(path, self._states(self.frames.before()), scratch=self._folder)
+            self._stores, self._aside = {}, path
+            self.frames.forget()
 
     def through(self, stages: Sequence[Stage], save: Save | None = None) -> None:
         """Take the frames through some stages; they stay where the next pass finds them."""
@@ -146,13 +133,70 @@ class Field:
         *earlier, (rows, last) = self._grouped(stages) or [(self._one_chunk(0), [])]
         for chunk_rows, group in earlier:
             self._pass_on(chunk_rows, group, save)
-        ends = {band: self._new_end(band) for band in self.origins}
+        ends = {band: self._new_end(band) for band in self.frames.origins}
         self._take(rows, last, ends, save)
+        return self.works(ends, all_stages, pictures=pictures)
+
+    def works(
+        self, ends: Mapping[str, FinishedFrame], all_stages: Sequence[Stage], *, pictures: bool
+    ) -> list[FrameWork]:
+        """Return what is left of each band whose frame is whole again."""
         works = []
         for band, end in ends.items():
             end.account += self._surveys[band]
             works.append(end.work(all_stages, pictures=pictures, note=self._note(end)))
         return works
+
+    # The next four are the same loop with each chunk in a process of its own: `work/spread.py`.
+
+    def go_on(self, progress: Progress) -> None:
+        """Take up the field where another process left it."""
+        self._stores, self.frames.skies = dict(progress.stores), dict(progress.skies)
+        self._surveys = dict(progress.surveys)
+        for band, psf in progress.psfs.items():
+            self.frames.origins[band] = replace(self.frames.origins[band], psf=psf)
+
+    def progress(self, rows: Pass, stages: Sequence[Stage]) -> Progress:
+        """Survey the frames for a pass, and return what its chunks need to know."""
+        self.frames.measure_sky()
+        measured = self._surveyed(rows, stages)
+        psfs = {band: origin.psf for band, origin in self.frames.origins.items()}
+        return Progress(self._stores, self.frames.skies, self._surveys, psfs, measured)
+
+    def chunk_after(
+        self, chunk: tuple[slice, slice], stages: Sequence[Stage], progress: Progress
+    ) -> dict[str, FrameState]:
+        """Return one chunk after the stages of a pass, band by band."""
+        return self._after(self.frames.chunk(*chunk, progress.measured), stages)
+
+    def gather(
+        self,
+        chunks: Iterable[tuple[tuple[slice, slice], Callable[[], Mapping[str, FrameState]]]],
+        *,
+        last: bool,
+    ) -> Mapping[str, FinishedFrame] | None:
+        """Put the chunks of a pass together, in order of their rows.
+
+        Each comes with what gives it after the stages, so that one is in memory at a time. Those of
+        the last pass are returned, band by band; others stay where the next pass finds them.
+        """
+        ends = {band: self._new_end(band) for band in self.frames.origins} if last else {}
+        stores = {} if last else {band: self._new_store(band) for band in self.frames.origins}
+        for chunk, load in chunks:
+            self._put(chunk, load, ends or stores)
+        if not last:
+            self._stores = dict(stores)
+        return ends or None
+
+    def _put(
+        self,
+        chunk: tuple[slice, slice],
+        load: Callable[[], Mapping[str, FrameState]],
+        targets: Mapping[str, Target],
+    ) -> None:
+        before, after = self.frames.chunk(*chunk, {}), load()
+        for band, target in targets.items():
+            target.add(before[band], after[band], chunk[1])
 
     def _grouped(self, stages: Sequence[Stage]) -> list[tuple[Pass, list[Stage]]]:
         """Return the passes in which stages are taken, each with its stages."""
@@ -172,14 +216,14 @@ class Field:
     def _new_store(self, band: str) -> HeldState | StateStore:
         if self._plan is None:
             return HeldState()
-        shape, before = self.origins[band].shape, self._stores[band]
+        shape, before = self.frames.origins[band].shape, self._stores[band]
         return StateStore(shape, self._new_folder(band), self._keep, before)
 
     def _new_end(self, band: str) -> FinishedFrame:
-        origin = self.origins[band]
+        origin = self.frames.origins[band]
         folder = None if self._plan is None else self._new_folder(band)
         before = self._stores.get(band, HeldState())
-        shape = origin.shape if folder is not None else self.before()[band].shape
+        shape = origin.shape if folder is not None else self.frames.before()[band].shape
         images = Images(shape, folder)
         joined = None
         if folder is not None:
@@ -194,7 +238,7 @@ class Field:
 
     def _pass_on(self, rows: Pass, stages: Sequence[Stage], save: Save | None) -> None:
         """Take the frames through a pass; they stay where the next one finds them."""
-        stores = {band: self._new_store(band) for band in self.origins}
+        stores = {band: self._new_store(band) for band in self.frames.origins}
         self._take(rows, stages, stores, save)
         self._stores = dict(stores)
 
@@ -211,7 +255,7 @@ class Field:
         read.
         """
         if self._plan is not None:
-            self._measure_sky()
+            self.frames.measure_sky()
         measured = self._surveyed(rows, stages)
         for seen, own in self._chunks(rows):
             self._take_chunk((seen, own), stages, measured, targets, save)
@@ -224,52 +268,22 @@ class Field:
         targets: Mapping[str, Target],
         save: Save | None,
     ) -> None:
-        before = self._chunk(*chunk, measured)
-        sources = {band: origin.psf for band, origin in self.origins.items()}
-        after = run_stages(self._states(before), stages, psf_sources=sources, save=save)
+        before = self.frames.chunk(*chunk, measured)
+        after = self._after(before, stages, save)
         for band, target in targets.items():
             target.add(before[band], after[band], chunk[1])
+
+    def _after(
+        self, before: Mapping[str, Frame], stages: Sequence[Stage], save: Save | None = None
+    ) -> dict[str, FrameState]:
+        sources = {band: origin.psf for band, origin in self.frames.origins.items()}
+        return run_stages(self._states(before), stages, psf_sources=sources, save=save)
 
     def _chunks(self, rows: Pass) -> Iterator[tuple[slice, slice]]:
         if self._plan is None:
             yield slice(None), slice(None)
         else:
-            yield from rows.chunks(next(iter(self.origins.values())).shape[0])
-
-    def _chunk(
-        self, seen: slice, own: slice, measured: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, Frame]:
-        """Return rows of the frames as they are in the file; ``own`` are those that are wanted."""
-        if self._plan is None:
-            return self.before()
-        return {band: self._rows(band, seen, own, measured.get(band)) for band in self.origins}
-
-    def _rows(
-        self, band: str, seen: slice, own: slice, measured: Mapping[str, Any] | None = None
-    ) -> Frame:
-        origin = self.origins[band]
-        frame = origin.exposure.frame(origin.slot, (seen, slice(0, origin.shape[1])))
-        return self._part(band, frame, origin=(seen.start, 0), own=own, measured=measured or {})
-
-    def _part(self, band: str, frame: Frame, **where: Any) -> Frame:
-        """Return a frame that knows where in its larger one it lies, and the sky there."""
-        place = {"origin": (0, 0), "shape": self.origins[band].shape, **where}
-        chunk = Chunk(sky=self._skies[band], **place)
-        return frame.replace(chunk=chunk)
-
-    def _measure_sky(self) -> None:
-        """Measure level and noise of frames that are read by rows, before the first stage."""
-        for band, origin in self.origins.items():
-            if band in self._skies:
-                continue
-            step = sample_step(origin.shape)
-            rows = [
-                origin.exposure.frame(origin.slot, (block, slice(0, origin.shape[1])))
-                .data[::step, ::step]
-                .copy()  # or all the rows would stay in memory
-                for block in row_blocks(origin.shape, multiple=step)
-            ]
-            self._skies[band] = sky_of(np.concatenate(rows))
+            yield from rows.chunks(self.frames.height)
 
     def _states(self, before: Mapping[str, Frame]) -> dict[str, FrameState]:
         """Return the states of rows as they are in the file."""
@@ -287,7 +301,7 @@ class Field:
         if self._plan is None or not stages:
             return {}
         stage, found = stages[0], dict[str, dict[str, Any]]()
-        for band, origin in self.origins.items():
+        for band, origin in self.frames.origins.items():
             row = self._state_of(band, slice(0, 1), slice(0, 1)).frame
             frame_id, stars = row.frame_id, None
             if stage.needs().uses_psf and origin.psf is not None and row.psf is None:
@@ -298,7 +312,7 @@ class Field:
             with faults_named(stage, frame_id, remarks):
                 if stars is not None and origin.psf is not None:
                     known = origin.psf.estimated(self._measured(band, rows, stars))
-                    self.origins[band] = replace(origin, psf=known)
+                    self.frames.origins[band] = replace(origin, psf=known)
                 if survey is not None:
                     found[band] = {stage.name: self._measured(band, rows, survey, stage)}
             seconds = {stage.name: time.perf_counter() - start}
@@ -313,14 +327,14 @@ class Field:
             for seen, own in self._chunks(rows):
                 state = self._state_of(band, seen, own)
                 if needs_psf:
-                    state = with_psf(state, self.origins[band].psf)
+                    state = with_psf(state, self.frames.origins[band].psf)
                 yield state.frame, own
                 del state  # before the next is read
 
         return measure(survey, frames)
 
     def _state_of(self, band: str, seen: slice, own: slice) -> FrameState:
-        return self._stores[band].state(self._rows(band, seen, own))
+        return self._stores[band].state(self.frames.rows(band, seen, own))
 
     def _note(self, end: FinishedFrame) -> str:
         """Return how a frame was cut, in words; nothing where it was one chunk."""

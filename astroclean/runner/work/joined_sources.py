@@ -150,7 +150,7 @@ class JoinedSources:
         self, places: NDArray[np.float64], ends: int, is_taken: NDArray[np.bool_]
     ) -> dict[int, int]:
         """Return position to label of what the chunk before saw, too; decide who has it."""
-        from scipy.spatial import cKDTree  # noqa: PLC0415 - optional extra
+        from scipy.spatial import cKDTree  # noqa: PLC0415 - slow to import
 
         before = self._before
         if before is None or not len(before.places) or not len(places):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import pickle
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -22,14 +20,15 @@ from astroclean.runner.output.records import (
 )
 from astroclean.runner.plan.build import build_stages
 from astroclean.runner.work.apart import BandsApart
-from astroclean.runner.work.field import Field, Origin
+from astroclean.runner.work.field import Field
+from astroclean.runner.work.field_frames import Origin
+from astroclean.runner.work.handed import PartDone, hand_over
 from astroclean.runner.work.remarks import Remarks
 from astroclean.runner.work.saved import saved_state, saver
 from astroclean.runner.work.stages import faults_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from astroclean.core.stage.results import Score
     from astroclean.core.stage.stage import Stage
@@ -40,7 +39,15 @@ if TYPE_CHECKING:
     from astroclean.runner.plan.units import Unit
     from astroclean.runner.work.state import FrameWork
 
-__all__ = ["Job", "PartDone", "assemble", "process"]
+__all__ = [
+    "Job",
+    "assemble",
+    "field_of",
+    "guarded",
+    "opened_unit",
+    "process",
+    "stages_of",
+]
 
 Works = "list[list[FrameWork]]"
 
@@ -58,16 +65,6 @@ class Job:
     """``--from``: the stage before which the saved state is taken up."""
 
 
-@dataclass(frozen=True)
-class PartDone:
-    """Some fields of a unit are through the stages; their works lie in a file."""
-
-    works: Path
-    digest: str
-    """SHA-256 of that file: what is read again is what was written, whoever owns the folder."""
-    seconds: float
-
-
 def process(job: Job) -> list[FileRecord] | PartDone:
     """Run the stages on the fields of a job; write the files where it holds the whole unit.
 
@@ -81,15 +78,15 @@ def process(job: Job) -> list[FileRecord] | PartDone:
     list of FileRecord, or PartDone
         One record a file of the unit; failures are records too.
     """
-    done: list[FileRecord] | PartDone = _guarded(job, _process)
+    done: list[FileRecord] | PartDone = guarded(job, _process)
     return done
 
 
 def _process(job: Job) -> list[FileRecord] | PartDone:
     started = time.perf_counter()
-    with _opened(job.unit) as exposures:
-        stages = _stages(job.unit)
-        fields = [_field(job, exposures, number) for number in job.fields]
+    with opened_unit(job.unit) as exposures:
+        stages = stages_of(job.unit)
+        fields = [field_of(job, exposures, number) for number in job.fields]
         screeners = _screeners(job, stages)
         rejected = _screened(job, fields, stages[:screeners])
         if rejected is not None:
@@ -100,10 +97,7 @@ def _process(job: Job) -> list[FileRecord] | PartDone:
         ]
         seconds = time.perf_counter() - started
         if not job.is_whole:
-            path = job.folder.scratch / f"{uuid.uuid4().hex}.works"
-            content = pickle.dumps(works, protocol=pickle.HIGHEST_PROTOCOL)
-            path.write_bytes(content)
-            return PartDone(path, hashlib.sha256(content).hexdigest(), seconds)
+            return hand_over(works, job.folder.scratch, seconds=seconds)
         return _finished(job, exposures, works, started)
 
 
@@ -124,31 +118,19 @@ def assemble(job_and_parts: tuple[Job, Sequence[PartDone]]) -> list[FileRecord] 
 
     def joined(_: Job) -> list[FileRecord]:
         started = time.perf_counter() - sum(part.seconds for part in parts)
-        works = [field for part in parts for field in _works_in(part)]
-        with _opened(job.unit) as exposures:
+        works = [field for part in parts for field in part.value()]
+        with opened_unit(job.unit) as exposures:
             records = _finished(job, exposures, works, started)
         for part in parts:
-            part.works.unlink()
+            part.remove()
         return records
 
-    done: list[FileRecord] | PartDone = _guarded(job, joined)
+    done: list[FileRecord] | PartDone = guarded(job, joined)
     return done
 
 
-def _works_in(part: PartDone) -> list[list[FrameWork]]:
-    """Return the works that a worker of this run left.
-
-    They are pickled, which is safe here alone: the digest came from that worker through a pipe,
-    and the bytes are compared with it before anything is made of them.
-    """
-    content = part.works.read_bytes()
-    if hashlib.sha256(content).hexdigest() != part.digest:
-        raise FitsReadError("was changed while the run lasted", where=str(part.works))
-    works: list[list[FrameWork]] = pickle.loads(content)  # noqa: S301 - see above
-    return works
-
-
-def _guarded(job: Job, function: Callable[[Job], Any]) -> Any:
+def guarded(job: Job, function: Callable[[Job], Any]) -> Any:
+    """Call a function of a job; what stops it becomes records of its files."""
     started = time.perf_counter()
     try:
         return function(job)
@@ -157,17 +139,19 @@ def _guarded(job: Job, function: Callable[[Job], Any]) -> Any:
 
 
 @contextlib.contextmanager
-def _opened(unit: Unit) -> Iterator[list[Exposure]]:
+def opened_unit(unit: Unit) -> Iterator[list[Exposure]]:
+    """Open the files of a unit, as they were planned."""
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(plan.opened()) for plan in unit.plans]
 
 
-def _stages(unit: Unit) -> list[Stage]:
+def stages_of(unit: Unit) -> list[Stage]:
+    """Return the stages that a unit goes through."""
     plan = unit.plans[0]
     return build_stages(plan.specs, base=plan.pipeline.base, stem=plan.stem)
 
 
-def _field(job: Job, exposures: Sequence[Exposure], number: int) -> Field | BandsApart:
+def field_of(job: Job, exposures: Sequence[Exposure], number: int) -> Field | BandsApart:
     """Return one frame, or one set of bands, as it is before the first stage."""
     members = job.unit.members(exposures, number)
     plans = {band: job.unit.plans[index] for band, (index, _) in members.items()}
@@ -242,7 +226,7 @@ def _finished(
     folder = job.folder
     records = []
     for index, (plan, exposure) in enumerate(zip(job.unit.plans, exposures, strict=True)):
-        own = _linked(_works_of(job.unit, index, works), _stages(job.unit))
+        own = _linked(_works_of(job.unit, index, works), stages_of(job.unit))
         if len(own) != len(exposure.slots):
             raise FitsReadError(
                 "some science HDUs belong to no band", where=plan.input, received=len(own)

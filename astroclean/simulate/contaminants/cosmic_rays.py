@@ -280,7 +280,7 @@ def rims_of_hits(planes: NDArray[np.uint32]) -> NDArray[np.bool_]:
     (..., ny, nx) bool
         Neighbors of COSMIC_RAY that are not COSMIC_RAY themselves.
     """
-    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - slow to import
 
     hits = (planes & np.uint32(MaskPlane.COSMIC_RAY)) != 0
     beside = np.ones((1,) * (hits.ndim - 2) + (3, 3))

@@ -123,7 +123,7 @@ def _trail(
 
 def _wobble(rng: np.random.Generator, count: int, jitter: float) -> NDArray[np.float64]:
     """Return displacements that vary smoothly over some tens of pixels."""
-    from scipy.ndimage import gaussian_filter1d  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import gaussian_filter1d  # noqa: PLC0415 - slow to import
 
     smooth = gaussian_filter1d(rng.standard_normal(count), 8.0)
     return np.asarray(smooth * jitter / max(smooth.std(), 1e-9))

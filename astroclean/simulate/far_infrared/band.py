@@ -178,7 +178,7 @@ def observed(
         In mJy a beam with its mean taken off; NaN and NO_DATA where it was not observed. PSF and
         uncertainty are what is told: the beam and the noise without their errors.
     """
-    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - slow to import
 
     instrument = INSTRUMENTS[band.name]
     step = instrument.pixel
@@ -221,7 +221,7 @@ def _coverage(rng: np.random.Generator, shape: tuple[int, int], uneven: float) -
 def cirrus(rng: np.random.Generator, shape: tuple[int, int], level: float) -> Values:
     """Return cirrus at 250 um (ny, nx), mJy a beam, of a mean of 0."""
     # It has no structure below a beam that counts: made on coarse pixels.
-    from scipy.ndimage import zoom  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import zoom  # noqa: PLC0415 - slow to import
 
     coarse = shape[0] // 12 + 2, shape[1] // 12 + 2
     field = zoom(power_law_field(rng, coarse, index=_CLOUDS), 12, order=3)

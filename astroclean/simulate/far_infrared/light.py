@@ -118,7 +118,7 @@ class Light:
     def __init__(
         self, x: Values, y: Values, flux: Values, *, shape: tuple[int, int], pixel: float
     ) -> None:
-        from scipy.fft import rfft2  # noqa: PLC0415 - optional extra
+        from scipy.fft import rfft2  # noqa: PLC0415 - slow to import
 
         ny, nx = shape
         image = np.zeros(ny * nx)
@@ -135,13 +135,13 @@ class Light:
 
     def add(self, image: Values) -> None:
         """Add extended light, flux a pixel."""
-        from scipy.fft import rfft2  # noqa: PLC0415 - optional extra
+        from scipy.fft import rfft2  # noqa: PLC0415 - slow to import
 
         self._spectrum += rfft2(image)
 
     def seen(self, beam: AnyBeam) -> Values:
         """Return the image (ny, nx) that a beam makes, in the unit of the fluxes per beam."""
-        from scipy.fft import irfft2  # noqa: PLC0415 - optional extra
+        from scipy.fft import irfft2  # noqa: PLC0415 - slow to import
 
         transfer = beam.transfer(self._u, self._v, self._pixel)
         return np.asarray(irfft2(self._spectrum * transfer, s=self._shape))

@@ -47,7 +47,7 @@ class MeasuredBeam:
     """
 
     def __init__(self, image: Values, pixel: float) -> None:
-        from scipy.ndimage import map_coordinates, spline_filter  # noqa: PLC0415 - optional extra
+        from scipy.ndimage import map_coordinates, spline_filter  # noqa: PLC0415 - slow to import
 
         array = np.asarray(image, dtype=np.float64)
         if array.ndim != _PLANE or array.size == 0 or not np.isfinite(array).all():
@@ -100,7 +100,7 @@ class MeasuredBeam:
 
         The largest square about the middle that the image covers.
         """
-        from scipy.ndimage import map_coordinates  # noqa: PLC0415 - optional extra
+        from scipy.ndimage import map_coordinates  # noqa: PLC0415 - slow to import
 
         step = pixel / self.pixel
         reach = min(

@@ -163,7 +163,7 @@ def _check(bands: tuple[str, ...]) -> None:
 
 
 def _draw_sky(rng: np.random.Generator, inner: tuple[int, int], config: FarInfraredConfig) -> _Sky:
-    from scipy.fft import next_fast_len  # noqa: PLC0415 - optional extra
+    from scipy.fft import next_fast_len  # noqa: PLC0415 - slow to import
 
     # An even margin on both sides keeps the middle of the field where it is.
     ny, nx = (

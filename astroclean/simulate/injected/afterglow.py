@@ -57,7 +57,7 @@ def draw_afterglow(
 
 def _smeared(glow: NDArray[np.float64], length: float, *, backwards: bool) -> NDArray[np.float64]:
     """Return an image with exponential tails along columns."""
-    from scipy.signal import lfilter  # noqa: PLC0415 - optional extra
+    from scipy.signal import lfilter  # noqa: PLC0415 - slow to import
 
     keep = np.exp(-1 / length)
     turned = glow[::-1] if backwards else glow

@@ -52,7 +52,7 @@ def draw_crosstalk(
     coupling = max(log_uniform(rng, (3e-4, 6e-3)), uniform(rng, (3, 6)) * noise / well)
     layer *= coupling * sign
     if rng.random() < 0.3:  # noqa: PLR2004 - an amplifier that is slow: a tail in the row
-        from scipy.signal import lfilter  # noqa: PLC0415 - optional extra
+        from scipy.signal import lfilter  # noqa: PLC0415 - slow to import
 
         keep = uniform(rng, (0.2, 0.7))
         layer = np.asarray(lfilter([1 - keep], [1, -keep], layer, axis=1))

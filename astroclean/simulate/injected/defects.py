@@ -106,7 +106,7 @@ def _sorted(
     rng: np.random.Generator, found: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Return a map by kinds of groups; most single pixels are left out, where there are many."""
-    from scipy.ndimage import find_objects, label  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import find_objects, label  # noqa: PLC0415 - slow to import
 
     labels, count = label(found, np.ones((3, 3)))
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
@@ -163,7 +163,7 @@ def hot_charge(
     (ny, nx) float64
         Electrons, with photon-like noise.
     """
-    from scipy.ndimage import label  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import label  # noqa: PLC0415 - slow to import
 
     labels, count = label(where, np.ones((3, 3)))
     if alike:
@@ -199,7 +199,7 @@ def dead_level(
     (ny, nx) float64
         Electrons; one share for all groups of a frame, or one for each.
     """
-    from scipy.ndimage import label  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import label  # noqa: PLC0415 - slow to import
 
     labels, count = label(where, np.ones((3, 3)))
     shares = rng.choice([0.0, 0.0, 1.0], count + 1) * rng.uniform(0.05, 0.6, count + 1)

@@ -167,7 +167,7 @@ def _spread(image: NDArray[np.float64]) -> float:
 
 def _odd_pixels(image: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return dark pixels, and bright ones with less beside them, on a line, than any star has."""
-    from scipy.ndimage import median_filter  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import median_filter  # noqa: PLC0415 - slow to import
 
     over = image - median_filter(image, 7)
     padded = np.pad(over, 1, mode="reflect")
@@ -201,7 +201,7 @@ def draw_frame(rng: np.random.Generator, shape: tuple[int, int], data: Path) -> 
         Measured electrons, turned over at random; ``ignored`` has contaminants of its own. Bright
         objects are those of the smoothed frame, since the light without noise is not known.
     """
-    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import
 
     have = available(data)
     files = sorted({frame.file for frame in have})

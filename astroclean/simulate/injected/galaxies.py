@@ -164,7 +164,7 @@ def _add_elliptical(
 
 def _blurred(stamp: NDArray[np.float64], optics: Optics) -> NDArray[np.float64]:
     """Return a stamp as seen through the air; spirals and arcs are no profiles of GalSim."""
-    from scipy.signal import fftconvolve  # noqa: PLC0415 - optional extra
+    from scipy.signal import fftconvolve  # noqa: PLC0415 - slow to import
 
     kernel = optics.drawn(int(np.ceil(3 * optics.fwhm)) + 2)
     return np.asarray(np.clip(fftconvolve(stamp, kernel / kernel.sum(), mode="same"), 0, None))

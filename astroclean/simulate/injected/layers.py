@@ -48,7 +48,7 @@ class Layers:
 
 def beneath(ground: Ground) -> NDArray[np.float64]:
     """Return the electrons over the sky, without the noise of a measured frame."""
-    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import
 
     image = gaussian_filter(ground.image, 1.0) if ground.counted else ground.image
     return np.asarray(np.maximum(image - ground.sky, 0))

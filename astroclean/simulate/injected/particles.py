@@ -172,7 +172,7 @@ def _spread(
     strength: float,
 ) -> NDArray[np.float64]:
     """Return the charge of a track in pixels, diffused by its depth."""
-    from scipy.special import ndtr  # noqa: PLC0415 - optional extra
+    from scipy.special import ndtr  # noqa: PLC0415 - slow to import
 
     low, high = _ENERGIES
     collisions = rng.poisson(_COLLISIONS, y.size)

@@ -150,7 +150,7 @@ def _smooth_step(value: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _profile(fwhm: float, ring: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the profile across a path, 1 at its greatest: a star's, or that of a blurred ring."""
-    from scipy.ndimage import gaussian_filter1d  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import gaussian_filter1d  # noqa: PLC0415 - slow to import
 
     step = 0.1
     reach = ring / 2 + 8 * fwhm
@@ -169,7 +169,7 @@ def _brightness(
     rng: np.random.Generator, along: NDArray[np.float64], kind: str, fwhm: float
 ) -> NDArray[np.float64]:
     """Return the light along the path, 1 where steady."""
-    from scipy.ndimage import gaussian_filter1d  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import gaussian_filter1d  # noqa: PLC0415 - slow to import
 
     phase = uniform(rng, (0, 1))
     light = np.ones(along.size)

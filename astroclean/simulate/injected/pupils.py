@@ -98,8 +98,8 @@ def diffraction(
         Pattern of the pupil with vanes less that without, where positive; within the pattern of
         the transform, else 0.
     """
-    from scipy.fft import fft2, fftshift  # noqa: PLC0415 - optional extra
-    from scipy.ndimage import gaussian_filter, map_coordinates  # noqa: PLC0415 - optional extra
+    from scipy.fft import fft2, fftshift  # noqa: PLC0415 - slow to import
+    from scipy.ndimage import gaussian_filter, map_coordinates  # noqa: PLC0415 - slow to import
 
     patterns = []
     for vanes in (True, False):

@@ -97,7 +97,7 @@ def _resampled(
     counted: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return a stack: noise of photons and readout, correlated by the kernel of resampling."""
-    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import
 
     noise = counted - expected + rng.normal(0, ground.chip.read_noise, ground.shape)
     smooth = gaussian_filter(noise, ground.correlation)

@@ -37,7 +37,7 @@ def draw_reflections(
     (ny, nx) float64
         In units of the noise of the sky.
     """
-    from scipy.ndimage import gaussian_filter, zoom  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import gaussian_filter, zoom  # noqa: PLC0415 - slow to import
 
     light = np.zeros(shape)
     star = rng.uniform(-0.3, 1.3, 2) * shape

@@ -138,7 +138,7 @@ def _impossible(ground: Ground) -> frozenset[str]:
 
 
 def _ignored(ground: Ground, layers: Layers, planes: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - slow to import
 
     hits = (planes & np.uint32(MaskPlane.COSMIC_RAY)) != 0
     ignored = binary_dilation(hits, np.ones((3, 3))) & ~hits

@@ -81,7 +81,7 @@ def _bloomed(
     held: NDArray[np.float64], surplus: NDArray[np.float64], wells: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return wells after surplus went to the four neighbors, again and again; the rest is lost."""
-    from scipy.ndimage import convolve  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import convolve  # noqa: PLC0415 - slow to import
 
     cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]]) / 4
     after, moving = held.copy(), np.minimum(surplus, 20 * wells)

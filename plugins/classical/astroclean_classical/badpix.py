@@ -1,20 +1,25 @@
-"""`badpix`: bad pixels and lines from a map, or from the statistics of the frame."""
+"""`badpix`: bad pixels and lines from a map, a drawing, or the statistics of the frame."""
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from astroclean.core.flags.bitflags import BitFlags, bits_convention
-from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.flags.planes import MaskPlane, parse_planes
 from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.needs import Provides
 from astroclean.core.stage.options import StageOptions
-from astroclean.core.stage.resources import ImageResource  # noqa: TC001 - read by pydantic
+from astroclean.core.stage.resources import (  # noqa: TC001 - read by pydantic
+    ImageResource,
+    RegionResource,
+)
 from astroclean.core.stage.results import Mask
 from astroclean.core.stage.scope import WHOLE, Scope
-from astroclean.errors import StageError
+from astroclean.errors import AstrocleanWarning, PlaneError, StageError
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.flanks import beside_saturated
 
@@ -36,6 +41,36 @@ _BRIGHT = 50
 # Of the side of the frame: a hot line of this length is one, whatever star lies on it.
 _LONG = 0.5
 
+_MEASURED = (
+    MaskPlane.BAD_PIXEL
+    | MaskPlane.HOT_PIXEL
+    | MaskPlane.DEAD_PIXEL
+    | MaskPlane.HOT_LINE
+    | MaskPlane.DEAD_LINE
+)
+# What a person may see in a frame; the others tell what stages did, or what holds no value.
+_DRAWABLE = (
+    _MEASURED
+    | MaskPlane.union(
+        plane
+        for plane in MaskPlane
+        if plane.bit <= MaskPlane.SUSPECT.bit or plane.bit >= MaskPlane.USER_0.bit
+    )
+    & ~MaskPlane.NO_DATA
+)
+
+
+def _drawable(name: str) -> str:
+    try:
+        plane = parse_planes(name)
+    except PlaneError as error:
+        # pydantic collects ValueErrors into one report.
+        raise ValueError(str(error)) from error
+    if plane not in _DRAWABLE or plane.bit_count() != 1:
+        known = ", ".join(str(p.name) for p in MaskPlane if p in _DRAWABLE)
+        raise ValueError(f"name one of {known}")
+    return str(plane.name)
+
 
 class BadPixelsOptions(StageOptions):
     """Settings of :class:`BadPixels`."""
@@ -47,8 +82,14 @@ class BadPixelsOptions(StageOptions):
     ``"1,4096"`` or ``"~4096"`` (all but this); none: every value but 0."""
     good_bits: BitFlags | None = None
     """Or, bits of the map that are not bad, while all others are."""
+    regions: RegionResource | None = None
+    """DS9 region file of what a person has drawn: pixels whose centres lie in a region are bad,
+    those in an excluded region (a leading minus) are not. With ``{stem}`` in the path, an input
+    without such a file is noted, and nothing is drawn on it."""
+    regions_plane: Annotated[str, AfterValidator(_drawable)] = "BAD_PIXEL"
+    """Plane, by name or alias, of pixels in regions."""
     statistics: bool | None = None
-    """Whether the frame itself is searched; none: only without a map."""
+    """Whether the frame itself is searched; none: only without a map and regions."""
     hot_sigma: Annotated[float, Field(gt=0, le=1000)] = 8.0
     """Height of a hot pixel over its surroundings, in standard deviations of the noise."""
     dead_sigma: Annotated[float, Field(gt=0, le=1000)] = 8.0
@@ -75,27 +116,29 @@ class BadPixelsOptions(StageOptions):
 
 
 class BadPixels(Masker):
-    """Flags bad pixels: BAD_PIXEL from a map; hot and dead pixels and lines from statistics.
+    """Flags bad pixels: BAD_PIXEL from a map; what is drawn; hot and dead ones from statistics.
 
     One frame cannot tell a hot pixel from a cosmic ray of one pixel; a map from darks can.
     """
 
-    sets = (
-        MaskPlane.BAD_PIXEL
-        | MaskPlane.HOT_PIXEL
-        | MaskPlane.DEAD_PIXEL
-        | MaskPlane.HOT_LINE
-        | MaskPlane.DEAD_LINE
-    )
+    sets = _DRAWABLE
     Options = BadPixelsOptions
 
+    def provides(self) -> Provides:
+        """Return the planes of map and statistics, and that of regions where there are any."""
+        if self.options.regions is None:
+            return Provides(planes=_MEASURED)
+        return Provides(planes=_MEASURED | parse_planes(self.options.regions_plane))
+
     def scope(self, frame: Frame) -> Scope:  # noqa: ARG002 - the same for every frame
-        """Return a pixel for a map alone; all of the frame where its statistics are searched."""
+        """Return a pixel for map and regions alone; all of the frame where that is searched."""
         return WHOLE if self._is_searched() else Scope(0)
 
     def _is_searched(self) -> bool:
         told = self.options.statistics
-        return self.options.map is None if told is None else told
+        if told is not None:
+            return bool(told)
+        return self.options.map is None and self.options.regions is None
 
     def find(self, frame: Frame) -> Mask:
         """Return the bad pixels.
@@ -108,25 +151,40 @@ class BadPixels(Masker):
         Returns
         -------
         Mask
-            Metrics ``hot lines`` and ``dead lines`` count pieces of lines.
+            Metrics ``hot lines`` and ``dead lines`` count pieces of lines, ``regions`` those that
+            mark pixels of the frame.
 
         Raises
         ------
         StageError
-            The map does not fit the frame, or holds fractions where bits are asked for.
+            The map does not fit the frame, or holds fractions where bits are asked for; regions
+            cannot lie on the frame.
         """
         flags = np.zeros(frame.shape, dtype=np.uint32)
         metrics: dict[str, float] = {}
         if self.options.map is not None:
             bad_in_map = self._bad_in(self.options.map.image_for(frame), frame)
             flags[bad_in_map] |= np.uint32(MaskPlane.BAD_PIXEL)
+        if self.options.regions is not None:
+            metrics |= self._drawn(self.options.regions, frame, flags)
         if self._is_searched():
             bad = ~frame.usable | (flags != 0)
             if not bad.all():
-                metrics = self._search(nearest_filled(frame.data, bad), bad, flags)
+                metrics |= self._search(nearest_filled(frame.data, bad), bad, flags)
                 pixels = np.uint32(MaskPlane.HOT_PIXEL | MaskPlane.DEAD_PIXEL)
                 flags[beside_saturated(frame)] &= ~pixels
         return Mask(flags, metrics=metrics)
+
+    def _drawn(
+        self, regions: RegionResource, frame: Frame, flags: NDArray[np.uint32]
+    ) -> dict[str, float]:
+        """Add what a person has drawn to ``flags``, which is this stage's own array."""
+        drawn = regions.drawn_on(frame)
+        for note in drawn.notes:
+            text = f"{frame.frame_id}, stage '{self.name}': {note}"
+            warnings.warn(text, AstrocleanWarning, stacklevel=3)
+        flags[drawn.where] |= np.uint32(parse_planes(self.options.regions_plane))
+        return {"regions": float(drawn.count)}
 
     def _bad_in(self, image: NDArray[Any], frame: Frame) -> NDArray[np.bool_]:
         """Return the bad pixels of a map."""

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
+
+from astroclean.core.image.frame import Frame
+from astroclean.core.stage.masters import LeftOut
+from astroclean.registry.load import load_stage
+from astroclean.runner.masters import MasterRequest, make_masters
+from astroclean.simulate.raw_night import write_night
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.stage import Stage
+    from astroclean.simulate.raw_night import RawNight
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -84,3 +93,61 @@ def fingerprint() -> Callable[[Frame], str]:
         return digest.hexdigest()
 
     return digest_of
+
+
+@dataclass(frozen=True)
+class Night:
+    """A simulated night of raw frames, its masters, and its truth."""
+
+    raw: Path
+    masters: Path
+    chip: RawNight
+
+    def stage(self, **options: Any) -> Stage:
+        """Return the stage with all masters, but for the options that are given."""
+        files = {
+            "bias": str(self.masters / "bias.fits"),
+            "dark": str(self.masters / "dark*.fits"),
+            "flat": str(self.masters / "flat*.fits"),
+        }
+        return load_stage("ccdproc", **{**files, **options})
+
+    def master(self, name: str) -> Frame:
+        """Return a master."""
+        return Frame.read(self.masters / f"{name}.fits")
+
+    @staticmethod
+    def frame(hdu: fits.ImageHDU, **cards: Any) -> Frame:
+        """Return a raw frame of a simulated HDU, with other cards; None takes one out."""
+        header = hdu.header.copy()
+        for keyword in ("XTENSION", "PCOUNT", "GCOUNT", "EXTNAME", "BSCALE", "BZERO"):
+            header.remove(keyword, ignore_missing=True)
+        for keyword, value in cards.items():
+            card = keyword.replace("_", "-")
+            if value is None:
+                header.remove(card, ignore_missing=True)
+            else:
+                header[card] = value
+        return Frame.read(fits.HDUList([fits.PrimaryHDU(hdu.data, header)]))
+
+    @staticmethod
+    def make(
+        raw: Path, output: Path, settings: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+        """Make masters; return parts by name of the file, and what was left out and why."""
+        made, left = {}, {}
+        for one in make_masters(MasterRequest([str(raw)], output, settings=settings or {})):
+            if isinstance(one, LeftOut):
+                left[one.name] = one.why
+            else:
+                made[one[0].name] = one[1].parts
+        return made, left
+
+
+@pytest.fixture(scope="session")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """Return a simulated night of one chip, with masters of seven frames each."""
+    folder = tmp_path_factory.mktemp("night")
+    (chip,) = write_night(folder / "raw", seed=5, shape=(120, 140))
+    Night.make(folder / "raw", folder / "masters")
+    return Night(folder / "raw", folder / "masters", chip)

@@ -174,6 +174,7 @@ def test_contradictions_are_told_alike_in_bands(scene: tuple[np.ndarray, ...], u
     assert not whole.frame.where("CR")[:40].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_pure_noise_gives_no_more_than_astroscrappy_with_the_true_noise(seed: int) -> None:
     generator = np.random.default_rng(seed)

@@ -85,6 +85,7 @@ def found(frame: Frame, truth: np.ndarray, **options: object) -> tuple[float, fl
     return float(mask[truth].mean()), float(mask[away].mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("peak", "length", "least"), [(1.0, np.inf, 0.7), (2.0, 250.0, 0.8), (30.0, 150.0, 0.95)]
 )
@@ -94,6 +95,7 @@ def test_trails_are_found_down_to_the_noise(peak: float, length: float, least: f
     assert scores[:, 1].max() < 0.02
 
 
+@pytest.mark.slow
 def test_fields_without_trails_stay_clean() -> None:
     for seed in range(5):
         result = run(Frame(field(seed + 100), unit="adu"))
@@ -101,6 +103,7 @@ def test_fields_without_trails_stay_clean() -> None:
         assert result.metrics["trails"] == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(angle=st.floats(2, 88), x=st.floats(120, 220), y=st.floats(110, 190))
 def test_place_angle_and_width_are_measured(angle: float, x: float, y: float) -> None:
@@ -130,6 +133,7 @@ def test_only_the_length_of_the_trail_is_flagged() -> None:
     assert found(Frame(field(4) + light, unit="adu"), truth)[1] < 0.005
 
 
+@pytest.mark.slow
 def test_bad_columns_and_rows_are_left_unless_asked_for() -> None:
     image = field(5)
     image[:, 200] += 100
@@ -177,6 +181,7 @@ def test_rejected_pixels_are_not_read() -> None:
     assert (masks[0] & np.uint32(MaskPlane.TRAIL)).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [2.0**-30, 2.0**20])
 def test_unit_and_level_do_not_matter(scale: float) -> None:
     frame, _ = scene(1, 4.0)
@@ -186,6 +191,7 @@ def test_unit_and_level_do_not_matter(scale: float) -> None:
     assert np.mean(scaled != plain) < 1e-3
 
 
+@pytest.mark.slow
 def test_real_trail_is_found(real_data: Callable[[str], Path]) -> None:
     frame = Frame.read(real_data("ystar_saao_trail.fits"), unit="adu")
     result = run(frame)
@@ -199,6 +205,7 @@ def test_real_trail_is_found(real_data: Callable[[str], Path]) -> None:
     assert mask.sum() < 319 * 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -96,7 +96,7 @@ def detections_of(
     Detections
         By rows of the frame.
     """
-    from scipy.ndimage import binary_dilation, maximum_filter  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import binary_dilation, maximum_filter  # noqa: PLC0415 - slow to import
 
     centre = maps[0]
     near = binary_dilation(usable, np.ones((3, 3), dtype=bool))
@@ -130,7 +130,7 @@ def _chance(logit: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _lonely(found: Detections, fwhm: float) -> NDArray[np.bool_]:
     """Leave out the less probable of two peaks that point to the same place."""
-    from scipy.spatial import cKDTree  # noqa: PLC0415 - optional extra
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - slow to import
 
     kept = np.ones(len(found), dtype=bool)
     if len(found) < 2:  # noqa: PLR2004 - a pair

@@ -73,7 +73,7 @@ def unexplained(
         Groups of at least 20 pixels above 5 times the noise, of whose light models have less than
         half.
     """
-    from scipy.ndimage import label  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import label  # noqa: PLC0415 - slow to import
 
     # A bright core that is drawn to a few per cent is explained, and is no new light.
     left = (light - model > _LEFT * noise) & (model < _EXPLAINED * light)

@@ -43,7 +43,7 @@ def features(
     (6, ny, nx) float32
         See `CHANNELS`.
     """
-    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import
 
     seen = np.where(usable, light, 0).astype(np.float32)
     valid = usable.astype(np.float32)
@@ -74,7 +74,7 @@ def _contrast(seen: NDArray[np.float32], valid: NDArray[np.float32]) -> NDArray[
 
 def _sum_near(image: NDArray[np.floating]) -> NDArray[np.floating]:
     # Not scipy's uniform_filter: its running sums depend on where a chunk begins.
-    from scipy.ndimage import correlate1d  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import correlate1d  # noqa: PLC0415 - slow to import
 
     ones = np.ones(_NEAR)
     return np.asarray(

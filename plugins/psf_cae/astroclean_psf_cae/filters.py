@@ -135,7 +135,7 @@ def filtered(
     list of (..., s, s) float32
         One for each transfer function.
     """
-    from scipy.fft import irfft2, rfft2  # noqa: PLC0415 - optional extra
+    from scipy.fft import irfft2, rfft2  # noqa: PLC0415 - slow to import
 
     count, (ny, nx) = transfers[0].shape[-2], images.shape[-2:]
     spectra = rfft2(np.asarray(images, dtype=np.float32), s=(count, count))

@@ -193,7 +193,7 @@ def _shear_slopes(
 
 
 def _sampled(spectra: NDArray[np.complex64], side: int, samples: int = 1) -> NDArray[np.float32]:
-    from scipy.fft import irfft2  # noqa: PLC0415 - optional extra
+    from scipy.fft import irfft2  # noqa: PLC0415 - slow to import
 
     count, end = spectra.shape[-2], samples * side
     images = irfft2(spectra, s=(count, count))[..., :end:samples, :end:samples]

@@ -94,6 +94,7 @@ def test_many_hdus_are_one_remark(tmp_path: Path) -> None:
     assert text.startswith("DATASUM of [SCI0,1], [SCI1,1], [SCI2,1] and 6 more is not")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [0, 2])
 def test_a_run_tells_and_does_not_fail(jobs: int, tmp_path: Path) -> None:
     path = tmp_path / "a.fits"

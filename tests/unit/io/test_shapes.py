@@ -76,7 +76,7 @@ def test_in_pixels_they_count_from_one() -> None:
     text = written(("[SCI,1]", Sources(table)))
     assert text.splitlines()[1:3] == [
         "image",
-        "ellipse(11.00000000,45.00000000,6.00000,3.00000,30.0000) # text={[SCI,1] 1}",
+        "ellipse(11.00000000,45.00000000,6.00000,3.00000,30.0000) # text={[SCI,1] 1} tag={source}",
     ]
     ellipse, point = parsed(text)
     assert (ellipse.center.x, ellipse.center.y, ellipse.width, ellipse.height) == (10, 44, 12, 6)
@@ -120,7 +120,7 @@ def test_on_the_sky_without_a_wcs_they_are_points() -> None:
     table["ra"], table["dec"] = [10.0] * u.deg, [-3.0] * u.deg
     assert written(("[0]", Sources(table))).splitlines()[1:] == [
         "icrs",
-        "point(10.00000000,-3.00000000) # text={[0] 1}",
+        "point(10.00000000,-3.00000000) # text={[0] 1} tag={source}",
     ]
 
 

@@ -203,6 +203,7 @@ def test_every_plugin_of_the_repository_declares_what_its_class_does() -> None:
         assert set(stage.needs().fields) <= set(entry.manifest.needs)
 
 
+@pytest.mark.slow
 def test_command_line_lives_with_a_plugin_that_kills(site: Site) -> None:
     site.install("killer", code="import os; raise SystemExit(42)")
     environment = {

@@ -237,6 +237,7 @@ def test_defects_of_real_maps_are_sorted_by_their_form() -> None:
         assert found.pixels.mean() < 1e-3
 
 
+@pytest.mark.slow
 @needs_data
 def test_half_of_the_skies_are_real_frames_that_no_training_sees() -> None:
     assert DATA is not None

@@ -20,9 +20,13 @@ from astroclean.core.stage.stage import Stage
 from astroclean.errors import ContractError, StageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
     from astroclean.core.image.frame import Frame
+    from astroclean.core.stage.masters import LeftOut, MadeMaster
+    from astroclean.core.stage.resources import StoredFrame
 
 __all__ = ["Calibrator"]
 
@@ -39,10 +43,44 @@ class Calibrator(Stage):
     answers = Calibration
     sets: ClassVar[MaskPlane] = NO_PLANE
     """Every plane that the stage may set."""
+    makes_masters: ClassVar[bool] = False
+    """Whether it has `make`."""
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a scope of its own: rows that are cut off are none of a chunk's."""
+        super().__init_subclass__()
+        if "scope" in vars(cls):
+            raise ContractError(
+                "a calibrate stage gets the whole frame, of which rows may go",
+                where=f"{cls.__module__}.{cls.__qualname__}",
+                remedy="Leave out `scope`.",
+            )
 
     @abstractmethod
     def calibrate(self, frame: Frame) -> Calibration:
         """Return the calibrated image."""
+
+    def make(
+        self,
+        frames: Sequence[StoredFrame],  # noqa: ARG002 - a calibrator may need no masters
+        *,
+        memory: float,  # noqa: ARG002
+    ) -> Iterator[MadeMaster | LeftOut]:
+        """Yield the masters that can be made of raw frames, and the frames that were left out.
+
+        Parameters
+        ----------
+        frames : sequence of StoredFrame
+            Of any type: the stage sorts them.
+        memory : float
+            Bytes that may be held while frames are combined.
+
+        Raises
+        ------
+        StageError
+            This stage makes none.
+        """
+        raise StageError("makes no masters", where=f"stage '{self.name}'")
 
     def provides(self) -> Provides:
         """Return the planes that later stages find."""

@@ -55,7 +55,7 @@ def average_star(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _autocorrelation(light: NDArray[np.floating]) -> NDArray[np.float64]:
-    from scipy import fft  # noqa: PLC0415 - optional extra
+    from scipy import fft  # noqa: PLC0415 - slow to import
 
     # Half of the light is sky: its level must not correlate with itself.
     light = light - np.median(light)
@@ -88,7 +88,7 @@ def around_peaks(pixels: NDArray[np.float32], reach: int) -> NDArray[np.float64]
     (2 reach + 1, 2 reach + 1) float64
         About 1 in the middle, or 0 everywhere where no peak is found. New.
     """
-    from scipy.ndimage import maximum_filter, uniform_filter  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import maximum_filter, uniform_filter  # noqa: PLC0415 - slow to import
 
     side = 2 * reach + 1
     smooth = uniform_filter(pixels, 3)

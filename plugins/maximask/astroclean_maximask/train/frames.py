@@ -204,7 +204,7 @@ def observed_truth(
     (ny, nx) uint32
         Planes that the network knows, and SUSPECT where it is doubtful which they are.
     """
-    from scipy.ndimage import median_filter  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import median_filter  # noqa: PLC0415 - slow to import
 
     planes = frame.flags & _TOLD
     doubtful = ((frame.flags & _UNKNOWN) != 0) & (planes == 0)
@@ -229,7 +229,7 @@ def _sharp(values: NDArray[np.float32], *, noise: float) -> NDArray[np.bool_]:
 
     The core of a star does so only where its FWHM is below 2.5 pixels.
     """
-    from scipy.ndimage import binary_dilation, convolve  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import binary_dilation, convolve  # noqa: PLC0415 - slow to import
 
     around = convolve(values, _NEIGHBORS.astype(np.float32), mode="nearest")
     light = np.maximum(around, 0)

@@ -71,7 +71,7 @@ def hits_of(dark: Frame, others: Sequence[Frame]) -> list[Hit]:
     list of Hit
         From the bottom up.
     """
-    from scipy.ndimage import find_objects, label  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import find_objects, label  # noqa: PLC0415 - slow to import
 
     usable = _usable(dark)
     sky = BackgroundSigma(box=_BOX)

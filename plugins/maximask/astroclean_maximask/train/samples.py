@@ -278,7 +278,7 @@ def doubtful(planes: NDArray[np.uint32]) -> NDArray[np.bool_]:
 
 def _resampled(data: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
     """Return pixels whose noise is correlated as that of a stack."""
-    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import
 
     return np.asarray(gaussian_filter(data, rng.uniform(*_SMOOTHING)), dtype=np.float32)
 

@@ -66,7 +66,7 @@ def is_hidden_in(scene: DrawnScene) -> NDArray[np.bool_]:
 
 def _hidden(scene: DrawnScene) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which sources nobody could tell from another, and which have such in them."""
-    from scipy.spatial import cKDTree  # noqa: PLC0415 - optional extra
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - slow to import
 
     count, side = len(scene.x), scene.data.shape[0]
     width = scene.width

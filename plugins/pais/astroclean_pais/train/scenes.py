@@ -216,7 +216,7 @@ def _exposed(
     rng: np.random.Generator, clean: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Add photon noise, correlated in some scenes, and what is left of the sky."""
-    from scipy.ndimage import gaussian_filter, zoom  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import gaussian_filter, zoom  # noqa: PLC0415 - slow to import
 
     electrons = log_uniform(rng, (4.0, 200.0))
     noise = np.sqrt(1 + np.maximum(clean, 0) / electrons)
@@ -236,7 +236,7 @@ def _usable(
     rng: np.random.Generator, clean: NDArray[np.float64], width: float
 ) -> NDArray[np.bool_]:
     """Draw pixels that are saturated or masked."""
-    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - slow to import
 
     bad = np.zeros(clean.shape, dtype=bool)
     if rng.random() < 0.3:  # noqa: PLR2004 - a share

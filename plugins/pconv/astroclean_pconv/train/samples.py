@@ -310,7 +310,7 @@ def windowed(
     dict of str to (side, side) array
         Pixels of holes that touch the border are neither valid nor to be filled.
     """
-    from scipy.ndimage import label  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import label  # noqa: PLC0415 - slow to import
 
     first = (SIDE - side) // 2
     middle = slice(first, first + side)

@@ -223,7 +223,7 @@ def _prepared(
     images: Any, psfs: Any, usable: Any, room: int
 ) -> tuple[NDArray[np.complex128], _Spread, tuple[int, int]]:
     """Return transforms of images without holes, their PSFs, and the shape of an image."""
-    from scipy.fft import next_fast_len, rfft2  # noqa: PLC0415 - optional extra
+    from scipy.fft import next_fast_len, rfft2  # noqa: PLC0415 - slow to import
 
     values = np.asarray(images, dtype=np.float64)
     if values.ndim != 3 or not values.size:  # noqa: PLR2004 - n, ny, nx
@@ -263,7 +263,7 @@ def _checked(psfs: Any) -> NDArray[np.float64]:
 
 
 def _transfers(stamps: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.complex128]:
-    from scipy.fft import rfft2  # noqa: PLC0415 - optional extra
+    from scipy.fft import rfft2  # noqa: PLC0415 - slow to import
 
     count, ky, kx = stamps.shape
     room = np.zeros((count, *shape))
@@ -288,7 +288,7 @@ def _continued(
     values: NDArray[np.float64], good: NDArray[np.bool_], spread: _Spread
 ) -> NDArray[np.float64]:
     """Return images on the larger grid, with what is not known filled from what is around."""
-    from scipy.fft import irfft2, rfft2  # noqa: PLC0415 - optional extra
+    from scipy.fft import irfft2, rfft2  # noqa: PLC0415 - slow to import
 
     count, ny, nx = values.shape
     known = np.zeros((count, *spread.shape), dtype=bool)
@@ -304,6 +304,6 @@ def _continued(
 def _cut(
     transform: NDArray[np.complex128], wide: tuple[int, int], shape: tuple[int, int]
 ) -> NDArray[np.float64]:
-    from scipy.fft import irfft2  # noqa: PLC0415 - optional extra
+    from scipy.fft import irfft2  # noqa: PLC0415 - slow to import
 
     return np.asarray(irfft2(transform, s=wide)[:, : shape[0], : shape[1]])

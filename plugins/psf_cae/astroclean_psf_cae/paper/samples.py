@@ -159,7 +159,7 @@ def _target(side: int) -> NDArray[np.complex64]:
 
 def _transform(model: PsfModel, count: int) -> NDArray[np.complex64]:
     """Return what `psf_transform` does, of a PSF that is used once: drawn on half pixels alone."""
-    from scipy.fft import rfft2  # noqa: PLC0415 - optional extra
+    from scipy.fft import rfft2  # noqa: PLC0415 - slow to import
 
     half = count // 2 - 1
     kernel = np.zeros((count, count))

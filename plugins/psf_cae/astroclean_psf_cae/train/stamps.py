@@ -139,7 +139,7 @@ def _lights(rng: np.random.Generator, width: float, library: GalaxyLibrary) -> I
 
 def _exposed(rng: np.random.Generator, clean: Images) -> tuple[Images, Images]:
     """Return noisy data and what is told of the variance, with pixels that are lost."""
-    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import
 
     electrons = log_uniform(rng, (4.0, 1000.0))
     variance = 1 + np.maximum(clean, 0) / electrons
@@ -172,7 +172,7 @@ def _lose(rng: np.random.Generator, stamp: Images, weight: Images) -> None:
 
 def _mistaken(rng: np.random.Generator, fine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a PSF as it is known: its width and its shape are off by a per cent or two."""
-    from scipy.ndimage import affine_transform  # noqa: PLC0415 - optional extra
+    from scipy.ndimage import affine_transform  # noqa: PLC0415 - slow to import
 
     g1, g2 = rng.normal(0, 0.008, 2)
     matrix = np.exp(rng.normal(0, 0.012)) * np.array([[1 + g1, g2], [g2, 1 - g1]])

@@ -1,0 +1,1 @@
+"""astroclean as a step of the pipelines of JWST: `strun astroclean FILE`."""
