@@ -257,7 +257,7 @@ def _timed(path: Path, process: int, processes: list[int], raw: Path, out: Path)
             time.sleep(0.2)
         began = time.perf_counter(), time.process_time()
         report = astroclean.run(_PIPELINE, raw, output=out, executor=executor)
-        assert report.exit_code == 0
+        assert report.exit_code == 0, [file.error for file in report.files]
         wall, client = time.perf_counter() - began[0], time.process_time() - began[1]
         working = sum(map(used, processes))
     print(
