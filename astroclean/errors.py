@@ -14,6 +14,7 @@ __all__ = [
     "ConfigurationError",
     "ContractError",
     "ConventionError",
+    "ExecutorError",
     "FitsReadError",
     "FitsWriteError",
     "FrameError",
@@ -223,3 +224,7 @@ class OutputError(AstrocleanError):
     """The output folder cannot be used."""
 
     exit_code = 2
+
+
+class ExecutorError(AstrocleanError):
+    """What makes the calls of a run can make none, or no more; what is finished is kept."""

@@ -46,7 +46,8 @@ def check(arguments: Namespace) -> int:
     """
     pipeline = pipeline_of(arguments)
     request = request_of(arguments, pipeline)
-    with contextlib.closing(make_executor(arguments.jobs, fork=arguments.is_program)) as executor:
+    made = make_executor(arguments.jobs, fork=arguments.is_program, scheduler=pipeline.scheduler)
+    with contextlib.closing(made) as executor:
         preflight = Runner(pipeline, request, output=arguments.output, executor=executor).check()
     if arguments.json:
         print(json.dumps(_as_json(preflight), indent=2))

@@ -55,6 +55,7 @@ EXTRAS = {
     "galsim": "evaluate",
     "skimage": "evaluate",
     "regions": "regions",
+    "distributed": "dask",
     "shtab": "completion",
     "onnxruntime": "engine",
     "openvino": "openvino",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +52,11 @@ def add_pipeline_arguments(parser: ArgumentParser) -> None:
         metavar="SIZE",
         help="memory for the run, such as 2GB; larger frames are processed by windows",
     )
+    parser.add_argument(
+        "--scheduler",
+        metavar="WHERE",
+        help="address or file of a Dask scheduler, in place of -j; local: this machine",
+    )
     parser.add_argument("--from", dest="start", metavar="STAGE", help="begin with saved results")
     parser.add_argument("--until", metavar="STAGE", help="end with this stage")
     parser.add_argument("--only", action="append", default=[], metavar="STAGE", help="no others")
@@ -66,11 +73,20 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
+def _from_here(scheduler: str) -> str:
+    """Return a scheduler; the path of a file is told from the working directory, not the TOML."""
+    if "://" in scheduler or not scheduler.endswith(".json"):
+        return scheduler  # the schema tells what is wrong with others
+    return os.path.abspath(scheduler)  # noqa: PTH100 - links keep their names
+
+
 def pipeline_of(arguments: Namespace) -> LoadedPipeline:
     """Return the pipeline that the arguments name."""
     settings = list(arguments.settings)
     if arguments.max_memory is not None:
         settings.append(f'run.max_memory="{arguments.max_memory}"')
+    if arguments.scheduler is not None:
+        settings.append(f"run.scheduler={json.dumps(_from_here(arguments.scheduler))}")
     return load_pipeline(arguments.config, settings=settings)
 
 

@@ -54,7 +54,9 @@ def run(arguments: Namespace) -> int:
 
 
 def _report(arguments: Namespace, pipeline: LoadedPipeline) -> RunReport:
-    executor = make_executor(arguments.jobs, fork=arguments.is_program)
+    executor = make_executor(
+        arguments.jobs, fork=arguments.is_program, scheduler=pipeline.scheduler
+    )
     with contextlib.closing(executor):
         executor.prepare()
         # Takes most of a second, as it does in a worker that is not forked, which does it now too.

@@ -42,6 +42,14 @@ class LoadedPipeline:
     left_out: tuple[str, ...] = ()
     """Names of the optional stages whose plugin is not installed."""
 
+    @property
+    def scheduler(self) -> str | None:
+        """Address or file of the scheduler that makes the calls; None for this machine."""
+        named = self.config.run.scheduler
+        if named == "local":
+            return None
+        return named if "://" in named else str(self.base.absolute() / named)
+
 
 @dataclass(frozen=True)
 class _Setting:

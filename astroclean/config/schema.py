@@ -105,6 +105,10 @@ class RunConfig(_Table):
     """Memory that the run may take, such as ``"2 GB"``; larger frames are processed by windows."""
     keep_stages: bool = False
     """Save each stage's frames, so that ``--from`` can start in the middle."""
+    scheduler: str = "local"
+    """Where files are processed: on this machine (``local``, with ``-j``), or by the workers of a
+    Dask scheduler, named by its address, such as ``"tcp://host:8786"``, or by its scheduler file
+    (``.json``), relative to the pipeline file."""
 
     @field_validator("reject_bits")
     @classmethod
@@ -116,6 +120,15 @@ class RunConfig(_Table):
     def _size(cls, text: str | None) -> str | None:
         if text is not None and _MEMORY.fullmatch(text) is None:
             raise ValueError('a size is a number with MB, MiB, GB or GiB, such as "2 GB"')
+        return text
+
+    @field_validator("scheduler")
+    @classmethod
+    def _named(cls, text: str) -> str:
+        if text != "local" and "://" not in text and not text.endswith(".json"):
+            raise ValueError(
+                '"local", an address such as "tcp://host:8786", or a scheduler file (.json)'
+            )
         return text
 
     @property

@@ -75,7 +75,9 @@ class Runner:
         self.folder = OutputFolder(output, shard=request.shard)
         # An executor may have a length, and be empty.
         self.executor = (
-            make_executor(request.jobs) if executor is None else checked_executor(executor)
+            make_executor(request.jobs, scheduler=pipeline.scheduler)
+            if executor is None
+            else checked_executor(executor)
         )
         # Whoever made it closes it.
         self._closing: contextlib.AbstractContextManager[object] = (

@@ -255,7 +255,12 @@ def test_memory_is_shared_by_the_workers_of_a_machine_and_frames_by_all(
     tmp_path: Path, toys: Path
 ) -> None:
     write_fits(tmp_path / "a.fits", sky(1), sky(2), sky(3))
-    config = {"schema": 1, "stage": [{"plugin": "toy-bright"}], "products": {"report": False}}
+    config: dict[str, Any] = {
+        "schema": 1,
+        "stage": [{"plugin": "toy-bright"}],
+        "products": {"report": False},
+        "run": {"max_memory": "1 GB"},
+    }
     cluster = Cluster()
     report = astroclean.run(config, tmp_path, output=tmp_path / "out", executor=cluster)
     assert report.exit_code == 0

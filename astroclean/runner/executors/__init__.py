@@ -5,11 +5,13 @@ contract of :class:`Executor`, which `astroclean.testing.executors` tests.
 """
 
 from astroclean.runner.executors.choice import make_executor
+from astroclean.runner.executors.dask.executor import DaskExecutor
 from astroclean.runner.executors.executor import Executor, WorkerDied, called, checked_executor
 from astroclean.runner.executors.processes import ProcessExecutor
 from astroclean.runner.executors.serial import SerialExecutor
 
 __all__ = [
+    "DaskExecutor",
     "Executor",
     "ProcessExecutor",
     "SerialExecutor",

@@ -83,6 +83,11 @@ class Executor(Protocol):
             Index of an item with its result, the exception that its call raised (``Exception`` or
             ``SystemExit``; with how long it took as attribute ``seconds``), or a
             :class:`WorkerDied`. Each index comes once, in whatever order calls end.
+
+        Raises
+        ------
+        ExecutorError
+            No call can be made any more, of whatever item; the run ends with it.
         """
 
     def close(self) -> None:

@@ -187,11 +187,13 @@ class Planner:
     def course(self, preflight: Preflight) -> Course:
         """Return what is the same for all units of the run."""
         request = self.request
+        # Only where it matters: an executor may hold its workers to the number that it tells.
+        limit = self.pipeline.config.run.max_memory
         return Course(
             absolute_pipeline(self.pipeline),
             request.stages,
             self.folder.absolute(),
-            sharing=self.executor.workers_of_host,
+            sharing=1 if limit is None else self.executor.workers_of_host,
             basis=preflight.basis,
             start=request.start,
             staging=self.staging,

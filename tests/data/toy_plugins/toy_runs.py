@@ -186,9 +186,9 @@ def statuses(folder: Path) -> dict[str, str]:
     return {Path(f["input"]).name: f["status"] for f in report_of(folder)["files"]}
 
 
-def wait_for(holds: Callable[[], bool]) -> None:
+def wait_for(holds: Callable[[], bool], *, seconds: float = 60) -> None:
     """Wait until something is so."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.02)

@@ -58,7 +58,7 @@ def test_wrong_items_are_told_and_not_the_list() -> None:
 
 def test_far_spelling_lists_what_there_is() -> None:
     (told,) = lines(run={"zzz": 1})
-    assert "Known: keep_stages, max_memory, on_reject, on_suspect, reject_bits." in told
+    assert "Known: keep_stages, max_memory, on_reject, on_suspect, reject_bits, scheduler." in told
 
 
 def test_each_problem_has_its_line() -> None:

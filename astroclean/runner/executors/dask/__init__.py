@@ -1,0 +1,1 @@
+"""Calls on the workers of a Dask cluster. Nothing of Dask is imported before it is used."""
