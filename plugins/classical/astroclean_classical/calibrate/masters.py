@@ -11,6 +11,7 @@ import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
+from astroclean_classical.calibrate.filters import filter_of
 from astroclean_classical.calibrate.header import done_to
 from astroclean_classical.calibrate.raw import DATA_NUMBERS, middle
 from astroclean_classical.calibrate.steps import as_ccd, levelled
@@ -27,6 +28,8 @@ _STILL_THERE = 0.5
 """Of the level of the camera: a master above still has it."""
 _DOUBTFUL = 0.1
 _NOISES = 5.0
+_BRIGHT = 90.0
+"""Percentile of a flat that is its level, or above."""
 _NORMAL = (0.5, 2.0)
 """Means of flats that are called normalised."""
 
@@ -57,13 +60,20 @@ class Master:
         values = self.ccd.data[self.usable]
         return float(values.mean()) if values.size else float("nan")
 
-    def mean_above(self, part: float) -> float:
-        """Return the mean of the usable pixels that are not below a part of the mean.
+    def mean_within(self, least: float, most: float) -> float:
+        """Return the mean of the usable pixels from one part of it to another.
 
-        Dead pixels and columns of a flat would make all others brighter.
+        Dead pixels and columns of a flat would make all others brighter, one pixel that a lamp of
+        its own lights all others fainter.
         """
         values = self.ccd.data[self.usable]
-        above = values[values >= part * self.mean]
+        if not values.size:
+            return float("nan")
+        # Of many dark pixels, such as those beyond the circle of a camera, the median is no level.
+        bright = np.percentile(values, _BRIGHT)
+        usual = middle(values[values >= least * bright])
+        values = values[values <= most * usual]
+        above = values[values >= least * values.mean()] if values.size else values
         return float(above.mean()) if above.size else float("nan")
 
 
@@ -82,8 +92,7 @@ def prepared(stored: StoredFrame, raw: RawFrame) -> Master:
         text = f"{raw.where}: '{stored.name}' tells no uncertainty; its noise is not counted."
         warnings.warn(text, AstrocleanWarning, stacklevel=2)
     usable = usable & np.isfinite(ccd.data)
-    detector = frame.detector
-    return Master(stored.name, ccd, usable, done, detector.exposure, detector.filter)
+    return Master(stored.name, ccd, usable, done, frame.detector.exposure, filter_of(frame))
 
 
 def in_unit_of(raw: RawFrame, master: Master) -> Master:
@@ -166,7 +175,7 @@ def check_flat(master: Master, raw: RawFrame, *, is_trusted: bool) -> None:
         raise StageError(
             f"'{master.name}' has no positive mean", where=raw.where, received=f"{master.mean:g}"
         )
-    ours, theirs = raw.frame.detector.filter, master.filter
+    ours, theirs = filter_of(raw.frame), master.filter
     if not ours or not theirs:
         whose = "the frame" if not ours else f"'{master.name}'"
         text = f"{raw.where}: {whose} tells no filter; that '{master.name}' is of it is not known."

@@ -13,8 +13,9 @@ import numpy as np
 from astroclean.core.image.sections import section_text
 from astroclean.errors import StageError, SuspectWarning
 from astroclean_classical.calibrate.header import done_to, frame_type, type_card
+from astroclean_classical.calibrate.overscan import odd_lines, overscan_error, scatter_of
 from astroclean_classical.calibrate.sections import Sections, refuse_amplifiers
-from astroclean_classical.calibrate.steps import as_ccd, levelled, overscan_error
+from astroclean_classical.calibrate.steps import as_ccd, levelled
 
 if TYPE_CHECKING:
     from astropy.nddata import CCDData
@@ -72,12 +73,28 @@ class RawFrame:
     @cached_property
     def scatter(self) -> float:
         """Standard deviation of the pixels of the overscan from one to the next."""
-        from astropy.stats import sigma_clipped_stats  # noqa: PLC0415 - heavy
+        return scatter_of(self._overscan if self.sections.axis == 1 else self._overscan.T)
 
-        pixels = self._overscan if self.sections.axis == 1 else self._overscan.T
-        steps = np.diff(pixels, axis=1 if pixels.shape[1] > 1 else 0)
-        finite = steps[np.isfinite(steps)]
-        return float(sigma_clipped_stats(finite, sigma=4)[2] / np.sqrt(2)) if finite.size else 0.0
+    @cached_property
+    def odd(self) -> NDArray[np.bool_]:
+        """Which lines of what is left have an overscan that cannot be believed; (ny,) or (nx,)."""
+        assert self.sections.overscan is not None
+        side = 1 - self.sections.axis
+        left, along = self.sections.trim[side], self.sections.overscan[side]
+        lines = odd_lines(self.frame.data.astype(np.float64), self.sections)
+        return lines[left.start - along.start : left.stop - along.start]
+
+    @property
+    def odd_text(self) -> str:
+        """What is to be said of these lines."""
+        name = "rows" if self.sections.axis == 1 else "columns"
+        count = int(self.odd.sum())
+        first = self.sections.trim[1 - self.sections.axis].start + int(np.argmax(self.odd)) + 1
+        return (
+            f"the overscan of {count} of {self.odd.size} {name}, the first at {first} of the raw "
+            "frame, lies far off that of its neighbours and is not believed (the charge of a star, "
+            "a cosmic ray?); theirs is taken"
+        )
 
     @property
     def _overscan(self) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import StageError
+from astroclean_classical.calibrate.filters import filter_of
 from astroclean_classical.calibrate.header import frame_type, type_card
 
 if TYPE_CHECKING:
@@ -155,9 +156,10 @@ def _setting_faults(master: StoredFrame, wanted: Wanted) -> list[str]:
     same_unit = master.header.unit == wanted.frame.unit
     if same_unit and ours.gain and theirs.gain and not _close(ours.gain, theirs.gain):
         faults.append(f"gain {theirs.gain:g}, not {ours.gain:g}")
-    if wanted.type == "flat" and ours.filter and theirs.filter:
-        of, needed = theirs.filter.strip(), ours.filter.strip()
-        faults += [] if of == needed else [f"filter '{of}', not '{needed}'"]
+    if wanted.type == "flat":
+        of, needed = filter_of(master.header), filter_of(wanted.frame)
+        if of and needed and of != needed:
+            faults.append(f"filter '{of}', not '{needed}'")
     if wanted.type == "dark":
         if not theirs.exposure:
             faults.append("tells no exposure time")

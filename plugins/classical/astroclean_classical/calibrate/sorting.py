@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from astroclean.core.stage.masters import LeftOut
 from astroclean.errors import AstrocleanError
+from astroclean_classical.calibrate.filters import filter_of
 from astroclean_classical.calibrate.header import frame_type, type_card
 from astroclean_classical.calibrate.raw import refuse_calibrated
 from astroclean_classical.calibrate.selection import (
@@ -100,7 +101,7 @@ def sorted_frames(
             left.append(LeftOut(frame.name, why))
             continue
         kind = str(frame_type(frame.header.meta))
-        name = (frame.header.detector.filter or "").strip() if kind == "flat" else ""
+        name = filter_of(frame.header) or "" if kind == "flat" else ""
         kinds[kind, _setup_of(frame), name].append(frame)
     groups = []
     for kind, setup, name in sorted(kinds, key=lambda key: (_ORDER.index(key[0]), *key[1:])):

@@ -16,7 +16,7 @@ from astroclean.core.stage.kinds.calibrate import Calibrator
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.resources import FrameResource  # noqa: TC001 - read by pydantic
 from astroclean.core.stage.results import Calibration
-from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
+from astroclean.errors import StageError, SuspectWarning
 from astroclean_classical.calibrate.cards import cards_of
 from astroclean_classical.calibrate.making import Bench
 from astroclean_classical.calibrate.masters import (
@@ -26,6 +26,13 @@ from astroclean_classical.calibrate.masters import (
     check_flat,
     in_unit_of,
     prepared,
+)
+from astroclean_classical.calibrate.planes import (
+    PLANES,
+    lost_pixels,
+    planes_of_flat,
+    planes_of_masters,
+    planes_of_raw,
 )
 from astroclean_classical.calibrate.plausible import checked_sky
 from astroclean_classical.calibrate.raw import (
@@ -86,6 +93,8 @@ class CcdprocOptions(StageOptions):
     min_value: Annotated[float, Field(ge=0.001, lt=1)] = 0.05
     """Lowest value of a flat, as a part of its mean; lower ones are taken for it, and flagged
     BAD_PIXEL."""
+    max_value: Annotated[float, Field(gt=1, le=1000)] = 5.0
+    """Highest value of a flat, as a multiple of its mean; higher ones are flagged BAD_PIXEL."""
     temperature_difference: Annotated[float, Field(ge=0, le=1000)] = 5.0
     """Largest difference of temperature between frame and dark, in K, where both tell it."""
     trusted: bool = False
@@ -106,10 +115,12 @@ class Ccdproc(Calibrator):
     """Overscan, trim, bias, dark, flat and gain by the functions of ccdproc, in this order.
 
     Planes that it sets: SATURATED where a raw value reaches the level of the detector, which is
-    not known afterwards; BAD_PIXEL where a master is not usable or a flat below ``min_value``.
+    not known afterwards; BAD_PIXEL where a master is not usable or a flat not from ``min_value`` to
+    ``max_value``; NO_DATA where a value lies so far below the level of the camera that it was not
+    read; SUSPECT in rows that have the level of their neighbours.
     """
 
-    sets = MaskPlane.SATURATED | MaskPlane.BAD_PIXEL
+    sets = PLANES
     makes_masters = True
     Options = CcdprocOptions
 
@@ -150,16 +161,20 @@ class Ccdproc(Calibrator):
         bias, dark, flat = self._masters(raw)
         self._check_level(raw, bias, dark)
         metrics = _told(raw, bias)
-        ccd = self._without_additions(raw, bias, dark, metrics)
+        level = raw.levelled()
+        masters = [master for master in (bias, dark, flat) if master is not None]
+        flags = planes_of_masters(masters, planes_of_raw(raw))
+        flags[_lost(raw, level, bias, dark)] |= np.uint32(MaskPlane.NO_DATA)
+        ccd = self._without_additions(raw, level, bias, dark, metrics)
         if flat is not None:
-            mean = flat.mean_above(self.options.min_value)
+            mean = flat.mean_within(self.options.min_value, self.options.max_value)
+            least, most = self.options.min_value * mean, self.options.max_value * mean
             told = flat.ccd.copy()
             told.mask = ~flat.usable
-            least = self.options.min_value * mean
             ccd = corrected_for_flat(ccd, told, mean=mean, least=least)
+            flags = planes_of_flat(flat, flags, least=least, most=most)
             metrics["flat mean"] = mean
         ccd = in_electrons(ccd, gain=raw.gain)
-        flags = self._planes(raw, [m for m in (bias, dark, flat) if m is not None], flat)
         metrics["sky"] = checked_sky(raw, ccd, flags)
         return Calibration(
             ccd.data,
@@ -254,10 +269,14 @@ class Ccdproc(Calibrator):
         )
 
     def _without_additions(
-        self, raw: RawFrame, bias: Master | None, dark: Master | None, metrics: dict[str, float]
+        self,
+        raw: RawFrame,
+        ccd: CCDData,
+        bias: Master | None,
+        dark: Master | None,
+        metrics: dict[str, float],
     ) -> CCDData:
-        """Return the image without level, bias and dark, with its uncertainty; adds a metric."""
-        ccd = raw.levelled()
+        """Return the image without bias and dark, with its uncertainty; adds a metric."""
         factor = 1.0 if dark is None else self._dark_factor(raw, dark)
         if ccd.uncertainty is None:
             # The level of the camera has no noise of photons. Where the overscan does not take it
@@ -292,28 +311,17 @@ class Ccdproc(Calibrator):
             warnings.warn(text, SuspectWarning, stacklevel=2)
         return factor
 
-    def _planes(
-        self, raw: RawFrame, masters: list[Master], flat: Master | None
-    ) -> NDArray[np.uint32]:
-        """Return the planes of what raw values and masters tell of pixels."""
-        level = raw.frame.detector.saturation
-        flags = np.zeros(raw.sections.trimmed, dtype=np.uint32)
-        if level is not None:
-            full = raw.frame.data[raw.sections.trim] >= level
-            flags[full] |= np.uint32(MaskPlane.SATURATED)
-        elif not raw.frame.where(MaskPlane.SATURATED).any():
-            text = (
-                f"{raw.where}: no saturation level is known and no pixel is flagged; afterwards "
-                "saturated pixels cannot be told. Give `--set instrument.saturation=...`."
-            )
-            warnings.warn(text, AstrocleanWarning, stacklevel=2)
-        for master in masters:
-            flags[~master.usable] |= np.uint32(MaskPlane.BAD_PIXEL)
-        if flat is not None:
-            least = self.options.min_value
-            low = ~(flat.ccd.data >= least * flat.mean_above(least))
-            flags[low] |= np.uint32(MaskPlane.BAD_PIXEL)
-        return flags
+
+def _lost(
+    raw: RawFrame, ccd: CCDData, bias: Master | None, dark: Master | None
+) -> NDArray[np.bool_]:
+    """Return the pixels that were not read."""
+    held = bias if bias is not None else (None if raw.is_levelled else dark)
+    light, error = ccd if held is None else _less(ccd, held), raw.level_error
+    if held is not None and held.ccd.uncertainty is not None:
+        error = np.hypot(error, held.ccd.uncertainty.array)
+    level = raw.level if raw.is_levelled or held is None else held.level
+    return lost_pixels(raw, light.data, level=level, error=error)
 
 
 def _less(ccd: CCDData, master: Master) -> CCDData:

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from astroclean.core.image.uncertainty import deviation_of
+from astroclean_classical.calibrate.overscan import mended_overscan, odd_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,13 +26,9 @@ __all__ = [
     "deviation",
     "in_electrons",
     "levelled",
-    "overscan_error",
     "without_bias",
     "without_dark",
 ]
-
-# The variance of a median of Gaussian values over that of their mean.
-_MEDIAN_VARIANCE = np.pi / 2
 
 
 def as_ccd(frame: Frame, unit: Any = None) -> CCDData:
@@ -49,6 +46,8 @@ def as_ccd(frame: Frame, unit: Any = None) -> CCDData:
 
 def levelled(ccd: CCDData, sections: Sections, *, degree: int | None) -> CCDData:
     """Return a raw image without the level of its overscan, trimmed.
+
+    Lines whose overscan cannot be believed (`odd_lines`) have the level of their neighbours.
 
     Parameters
     ----------
@@ -72,7 +71,10 @@ def levelled(ccd: CCDData, sections: Sections, *, degree: int | None) -> CCDData
         # Rows without overscan are cut off first: ccdproc takes one level a row.
         part = (along, slice(None)) if sections.axis == 1 else (slice(None), along)
         cut: CCDData = ccd[part]
+        odd = odd_lines(ccd.data, sections)
         overscan: CCDData = ccd[sections.overscan]
+        if odd.any():
+            overscan = CCDData(mended_overscan(ccd.data, sections, odd), unit=ccd.unit)
         ccd = subtract_overscan(
             cut,
             overscan=overscan,
@@ -93,28 +95,6 @@ def _model(degree: int | None) -> Any:
     from astropy.modeling.models import Chebyshev1D  # noqa: PLC0415 - heavy
 
     return None if degree is None else Chebyshev1D(degree)
-
-
-def overscan_error(scatter: float, sections: Sections, *, degree: int | None) -> float:
-    """Return the standard error of the level that the overscan told of a row.
-
-    ccdproc does not count it. It is the same for all pixels of a row, which makes stripes.
-
-    Parameters
-    ----------
-    scatter : float
-        Standard deviation of the pixels of the overscan.
-    sections : Sections
-        Of the frame.
-    degree : int or None
-        As for :func:`levelled`.
-    """
-    assert sections.overscan is not None
-    sides = [part.stop - part.start for part in sections.overscan]
-    across, along = (sides[1], sides[0]) if sections.axis == 1 else sides
-    share = 1.0 if degree is None else (degree + 1) / along
-    median = _MEDIAN_VARIANCE if across > 2 else 1.0  # noqa: PLR2004 - of two it is the mean
-    return float(scatter * np.sqrt(median * share / across))
 
 
 def deviation(ccd: CCDData, *, gain: float, read_noise: float, more: float) -> NDArray[np.float64]:
