@@ -74,10 +74,12 @@ def combined(paths: Sequence[Path], *, scatter: float, memory: float) -> Combine
         The standard error is the scatter with n - 1 over the root of n. ccdproc's own has n, and is
         a tenth too small for 5 images.
     """
+    from astropy.utils.exceptions import AstropyUserWarning  # noqa: PLC0415 - heavy
     from ccdproc import combine  # noqa: PLC0415 - heavy
 
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # pixels that no image has
+        warnings.filterwarnings("ignore", "Input data contains invalid", AstropyUserWarning)
         mean = combine(
             [str(path) for path in paths],
             method="average",

@@ -19,6 +19,7 @@ __all__ = [
     "IMAGE_TYPES",
     "TYPE_CARDS",
     "done_to",
+    "doubts_of",
     "frame_type",
     "type_card",
 ]
@@ -69,6 +70,13 @@ _NOT_DONE = frozenset(
 )
 _NUMBERS = frozenset({"GAINCOR"})
 """Cards whose number tells that it was done; of others it is a size, or a switch at 0."""
+_COUNTS = ("NCOMBINE", "NUMCOMB", "STACKCNT")
+_IN_WORDS = re.compile(
+    r"\b(?:bias|zero|overscan|dark|flat)\w*\b.{0,30}\b(?:subtracted|corrected|divided|removed|applied)"
+    r"|\b(?:subtracted|corrected|divided|removed|applied)\b.{0,30}\b(?:bias|zero|overscan|dark|flat)",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(r"\b(?:not|no|un\w+|without|none)\b", re.IGNORECASE)
 _OWN = re.compile(r"^astroclean \S+")
 
 
@@ -138,6 +146,30 @@ def done_to(meta: Mapping[str, Any]) -> dict[str, str]:
     if own is not None:
         done["astroclean"] = f"HISTORY '{own}'"
     return done
+
+
+def doubts_of(meta: Mapping[str, Any]) -> list[str]:
+    """Return what makes it doubtful that a frame is one raw exposure, though no card denies it.
+
+    Parameters
+    ----------
+    meta : mapping
+        Header.
+
+    Returns
+    -------
+    list of str
+        A number of combined frames above 1; the first words of HISTORY that tell of a calibration.
+    """
+    counts = [key for key in _COUNTS if isinstance(meta.get(key), int) and meta[key] > 1]
+    doubts = [
+        f"{key} = {meta[key]}: a mean or sum of so many has another noise than one frame"
+        for key in counts[:1]
+    ]
+    history = [str(line) for line in meta.get("HISTORY", ())] if "HISTORY" in meta else []
+    told = (line for line in history if _IN_WORDS.search(line) and not _DENIED.search(line))
+    line = next(told, None)
+    return doubts if line is None else [*doubts, f"HISTORY '{line[:60]}': was it calibrated?"]
 
 
 def _tells(keyword: str, value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -86,11 +87,16 @@ class Bench:
         """Return the master of a group, and the frames that were left out of it."""
         bias, dark, notes = self._needed(group)
         parts, left = [], []
+        copies: dict[bytes, str] = {}
         with tempfile.TemporaryDirectory(dir=temporary_folder()) as folder:
             for number, stored in enumerate(group.frames):
                 path = Path(folder) / f"{number}.fits"
                 try:
                     raw = self.raw_frame(_read(stored))
+                    first = copies.setdefault(_digest(raw.frame), stored.name)
+                    if first != stored.name:
+                        left.append(LeftOut(stored.name, f"has the same pixels as {first}"))
+                        continue
                     is_flat = group.type == "flat"
                     parts.append(written_part(raw, path, is_flat=is_flat, bias=bias, dark=dark))
                 except AstrocleanError as error:
@@ -103,6 +109,7 @@ class Bench:
             mean = _mean_of(parts, memory=self.memory)
         masters = {"ZEROCOR": bias, "DARKCOR": dark}
         used = {card: master for card, master in masters.items() if master is not None}
+        notes += tuple(note for part in parts for note in part.notes)
         return _finished(group, parts, mean, used, notes), left
 
     def _needed(self, group: Group) -> tuple[TakenOff | None, TakenOff | None, tuple[str, ...]]:
@@ -134,6 +141,11 @@ def _read(stored: StoredFrame) -> Frame:
     meta = frame.meta.copy()
     meta[DETECTOR_KEYWORDS["saturation"]] = level
     return frame.replace(meta=meta)
+
+
+def _digest(frame: Frame) -> bytes:
+    """Return what frames of the same pixels share: a copy tells nothing of the noise."""
+    return hashlib.sha256(np.ascontiguousarray(frame.data)).digest()
 
 
 def _mean_of(parts: Sequence[Part], *, memory: float) -> Combined:

@@ -156,7 +156,7 @@ def check_dark(master: Master, raw: RawFrame, bias: Master | None) -> None:
         raise StageError(
             "nothing takes the level of the camera off the frame",
             where=raw.where,
-            received=f"no overscan, no bias, and of the dark {', '.join(master.done.values())}",
+            received=f"no overscan, no bias, and of the dark {', '.join(dict.fromkeys(master.done.values()))}",
             remedy="Give `bias` or `overscan`, or a dark that still holds the level.",
         )
 
@@ -203,6 +203,8 @@ def _refuse_level(master: Master, raw: RawFrame, taken: float, why: str) -> None
             received=text,
             remedy="Give a master that was made as the frame is treated.",
         )
+    if "bias" in master.done:
+        return  # its header tells that the level is off: a long dark has so much current
     warnings.warn(
         f"{raw.where}: {text}: is a part of the level still in it?", SuspectWarning, stacklevel=3
     )

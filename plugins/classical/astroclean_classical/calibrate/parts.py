@@ -12,6 +12,7 @@ from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.stage.masters import LeftOut
 from astroclean.errors import StageError
 from astroclean_classical.calibrate.cards import level_cards
+from astroclean_classical.calibrate.planes import lost_pixels
 from astroclean_classical.calibrate.raw import check_overscan, middle
 from astroclean_classical.calibrate.selection import is_same_exposure
 from astroclean_classical.calibrate.steps import without_bias, without_dark
@@ -76,6 +77,7 @@ class Part:
     unit: Any
     cards: Mapping[str, Any] = field(default_factory=dict)
     """Of level and trim."""
+    notes: tuple[str, ...] = ()
 
 
 def written_part(
@@ -111,10 +113,12 @@ def written_part(
         ccd = without_bias(ccd, bias.bare)
     elif is_flat and not raw.is_levelled:
         raise StageError("neither bias nor overscan take the level of the camera off a flat")
+    lost = _lost(raw, ccd, bias)
     if dark is not None:
         ccd = without_dark(ccd, dark.bare, factor=dark.factor(exposure))
     full = _full(raw)
     usable = raw.frame.usable[raw.sections.trim] & ~full & np.isfinite(ccd.data)
+    usable &= ~lost
     level = middle(ccd.data[usable])
     if is_flat:
         check_overscan(raw)
@@ -133,7 +137,23 @@ def written_part(
         meta=raw.frame.meta,
         unit=raw.frame.unit,
         cards=level_cards(raw),
+        notes=_notes(raw),
     )
+
+
+def _lost(raw: RawFrame, ccd: CCDData, bias: TakenOff | None) -> NDArray[np.bool_]:
+    """Return the pixels that were not read; of a frame that still has its level, none is known."""
+    if not raw.is_levelled and bias is None:
+        return np.zeros(ccd.data.shape, dtype=bool)
+    level = raw.level if raw.is_levelled or bias is None else middle(bias.ccd.data)
+    error = 0.0 if bias is None else bias.ccd.uncertainty.array
+    return lost_pixels(raw, ccd.data, level=level, error=np.hypot(raw.level_error, error))
+
+
+def _notes(raw: RawFrame) -> tuple[str, ...]:
+    if not raw.is_levelled or not raw.odd.any():
+        return ()
+    return (f"{raw.frame.frame_id}: {raw.odd_text}",)
 
 
 def _thinned(image: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -11,8 +11,8 @@ import astropy.units as u
 import numpy as np
 
 from astroclean.core.image.sections import section_text
-from astroclean.errors import StageError, SuspectWarning
-from astroclean_classical.calibrate.header import done_to, frame_type, type_card
+from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
+from astroclean_classical.calibrate.header import done_to, doubts_of, frame_type, type_card
 from astroclean_classical.calibrate.overscan import odd_lines, overscan_error, scatter_of
 from astroclean_classical.calibrate.sections import Sections, refuse_amplifiers
 from astroclean_classical.calibrate.steps import as_ccd, levelled
@@ -30,6 +30,8 @@ __all__ = [
     "middle",
     "refuse_calibrated",
     "refuse_others",
+    "require_read_noise",
+    "tell_doubts",
 ]
 
 DATA_NUMBERS = (u.adu, u.count)
@@ -120,6 +122,25 @@ def middle(values: NDArray[np.floating]) -> float:
     return float(np.median(finite)) if finite.size else float("nan")
 
 
+def require_read_noise(frame: Frame, stage: str) -> float:
+    """Return the read noise, in electrons, as `Detector.require` does.
+
+    Raises
+    ------
+    StageError
+        It is not told; 0 is how headers have it that do not know it.
+    """
+    value = frame.detector.require("read_noise", frame=frame, stage=stage)
+    if value > 0:
+        return value
+    raise StageError(
+        "read noise is needed, and no camera reads without",
+        where=f"{frame.frame_id}, stage '{stage}'",
+        received=f"{value:g}",
+        remedy="Give it: `--set instrument.read_noise=...`.",
+    )
+
+
 def refuse_calibrated(frame: Frame, where: str) -> None:
     """Raise where a frame is not raw, or not of one amplifier; its header alone counts.
 
@@ -133,7 +154,7 @@ def refuse_calibrated(frame: Frame, where: str) -> None:
         raise StageError(
             "was calibrated before",
             where=where,
-            received=", ".join(done.values()),
+            received=", ".join(dict.fromkeys(done.values())),
             remedy="Give the raw frame; or leave this stage out, as in the pipeline `ccd`.",
         )
     if frame.unit not in DATA_NUMBERS:
@@ -162,6 +183,24 @@ def refuse_others(frame: Frame, where: str) -> None:
             received=f"{card[0]} = '{card[1]}'",
             remedy="Make masters of such frames: `astroclean calibrate make`.",
         )
+
+
+def tell_doubts(frame: Frame, where: str) -> None:
+    """Tell what of a header makes it doubtful that the frame is one raw exposure of the sky.
+
+    Raises
+    ------
+    SuspectWarning
+        (A warning) It is a mean of several, or words of HISTORY tell of a calibration.
+    AstrocleanWarning
+        (A warning) The word for its type is not known.
+    """
+    for doubt in doubts_of(frame.meta):
+        warnings.warn(f"{where}: {doubt}", SuspectWarning, stacklevel=2)
+    card = type_card(frame.meta)
+    if card is not None and frame_type(frame.meta) is None:
+        text = f"{where}: {card[0]} = '{card[1]}' is not known; taken for an exposure of the sky"
+        warnings.warn(text, AstrocleanWarning, stacklevel=2)
 
 
 def check_overscan(raw: RawFrame) -> None:

@@ -22,6 +22,12 @@ _OVERSCAN_CARDS = ("BIASSEC",)
 _TRIM_CARDS = ("TRIMSEC", "DATASEC")
 # Sections of one amplifier of several: DECam (BIASSECA), NOAO (BSEC11), LBT, Keck, WIYN.
 _OF_AMPLIFIERS = re.compile(r"(?:BIASSEC|DATASEC|TRIMSEC|AMPSEC|DETSEC)[A-H1-8]|[BADCT]SEC\d\d")
+# Values of which each amplifier has its own, with the number or letter of one, or without.
+_AMPLIFIER_VALUE = re.compile(
+    r"(BIASSEC|GAIN|EGAIN|CCDGAIN|RDNOISE|READNOIS|READNSE)([A-H1-8]?)"
+    r"|ESO DET OUT(\d+) (CONAD|GAIN|RON)"
+)
+_SEVERAL_NUMBERS = re.compile(r"\s*[(\[]?\s*[-+]?\.?\d[\d.eE+-]*(?:\s*[,; ]\s*[-+]?\.?\d.*)")
 _COUNTS = ("NAMPS", "NUMAMP", "NUMAMPS", "NAMPLIFS")
 
 
@@ -65,13 +71,40 @@ def refuse_amplifiers(meta: Mapping[str, Any], where: str) -> None:
     cards = sorted(key for key in map(str, meta) if _OF_AMPLIFIERS.fullmatch(key))
     parts = {re.sub(r".*?(\d+|[A-H])$", r"\1", card) for card in cards}
     counts = [f"{key} = {meta[key]}" for key in _COUNTS if _more_than_one(meta.get(key))]
-    if len(parts) > 1 or (counts and not cards):
+    differing = _differing_values(meta)
+    if len(parts) > 1 or (counts and not cards) or differing:
         raise StageError(
             "was read by several amplifiers, each with an overscan and a gain of its own",
             where=where,
-            received=", ".join([*counts, *cards][:6]),
+            received=", ".join([*counts, *differing, *cards][:6]),
             remedy="Split it into one HDU an amplifier first.",
         )
+
+
+def _differing_values(meta: Mapping[str, Any]) -> list[str]:
+    """Return the cards of values that differ among amplifiers: GAIN = '1.6,1.7', or GAIN2."""
+    values: dict[str, dict[str, str]] = {}
+    for key in map(str, meta):
+        found = _AMPLIFIER_VALUE.fullmatch(key)
+        if found is None:
+            continue
+        text = re.sub(r"\s", "", str(meta[key])) if found[1] == "BIASSEC" else str(meta[key])
+        if not text.strip():
+            continue
+        if found[1] != "BIASSEC" and _SEVERAL_NUMBERS.fullmatch(text):
+            return [f"{key} = '{text}'"]
+        values.setdefault(found[1] or found[4], {})[key] = text
+    for told in values.values():
+        if len({_number_or_text(text) for text in told.values()}) > 1:
+            return [f"{key} = '{text}'" for key, text in told.items()]
+    return []
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return round(float(text), 6)
+    except ValueError:
+        return text.strip()
 
 
 def _more_than_one(value: Any) -> bool:
@@ -124,7 +157,8 @@ def _section(
         keyword, text = next(((card, value) for card, value in told if value), ("", ""))
         if not text:
             return None
-    section = parse_section(text)
+    ny, nx = frame.shape
+    section = parse_section(_in_full(text, ny, nx))
     if section is None:
         raise StageError(
             f"{keyword} is no section [x1:x2,y1:y2]",
@@ -132,7 +166,6 @@ def _section(
             received=text,
             remedy=f"Give the option `{option}`, or 'none'.",
         )
-    ny, nx = frame.shape
     if section[0].stop > ny or section[1].stop > nx:
         raise StageError(
             f"{keyword} does not lie in the frame of {nx} x {ny} pixels",
@@ -141,6 +174,15 @@ def _section(
             remedy=f"Is the frame raw, and of this camera? Give the option `{option}`, or 'none'.",
         )
     return section
+
+
+def _in_full(text: str, ny: int, nx: int) -> str:
+    """Return a section with what IRAF means by ``*``: all columns or rows."""
+    columns, comma, rows = text.strip().strip("[]").partition(",")
+    if not comma or "*" not in text:
+        return text
+    full = (f"1:{n}" if part.strip() == "*" else part for part, n in ((columns, nx), (rows, ny)))
+    return f"[{','.join(full)}]"
 
 
 def _check_pair(sections: Sections, where: str) -> None:

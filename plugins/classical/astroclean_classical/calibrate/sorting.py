@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from astroclean.core.stage.masters import LeftOut
 from astroclean.errors import AstrocleanError
 from astroclean_classical.calibrate.filters import filter_of
-from astroclean_classical.calibrate.header import frame_type, type_card
+from astroclean_classical.calibrate.header import doubts_of, frame_type, type_card
 from astroclean_classical.calibrate.raw import refuse_calibrated
 from astroclean_classical.calibrate.selection import (
     binning_of,
@@ -124,13 +124,15 @@ def _unfit(frame: StoredFrame, where: str) -> str | None:
         refuse_calibrated(frame.header, where)
     except AstrocleanError as error:
         return f"{error.problem} ({error.received})"
-    return _untold(frame, kind)
+    doubts = doubts_of(meta)
+    return doubts[0] if doubts else _untold(frame, kind)
 
 
 def _untold(frame: StoredFrame, kind: str | None) -> str | None:
     """Return what a header does not tell, or tells wrongly for its type."""
     detector = frame.header.detector
-    unknown = [name for name in ("gain", "read_noise") if getattr(detector, name) is None]
+    # 0 is how headers have it that do not know it.
+    unknown = [name for name in ("gain", "read_noise") if not getattr(detector, name)]
     if unknown:
         words = " and ".join(name.replace("_", " ") for name in unknown)
         options = " ".join(f"--set instrument.{name}=..." for name in unknown)

@@ -40,6 +40,8 @@ from astroclean_classical.calibrate.raw import (
     check_overscan,
     refuse_calibrated,
     refuse_others,
+    require_read_noise,
+    tell_doubts,
 )
 from astroclean_classical.calibrate.sections import sections_of
 from astroclean_classical.calibrate.selection import (
@@ -131,7 +133,7 @@ class Ccdproc(Calibrator):
         refuse_others(frame, where)
         detector = frame.detector
         detector.require("gain", frame=frame, stage=self.name)
-        detector.require("read_noise", frame=frame, stage=self.name)
+        require_read_noise(frame, self.name)
         if self.options.dark is not None:
             detector.require("exposure", frame=frame, stage=self.name)
 
@@ -157,6 +159,7 @@ class Ccdproc(Calibrator):
         """
         self.check_header(frame)
         raw = self.raw_frame(frame)
+        tell_doubts(frame, raw.where)
         check_overscan(raw)
         bias, dark, flat = self._masters(raw)
         self._check_level(raw, bias, dark)
@@ -221,7 +224,7 @@ class Ccdproc(Calibrator):
             sections_of(frame, overscan=options.overscan, trim=options.trim, where=where),
             options.overscan_degree,
             detector.require("gain", frame=frame, stage=self.name),
-            detector.require("read_noise", frame=frame, stage=self.name),
+            require_read_noise(frame, self.name),
             where,
         )
 
