@@ -17,7 +17,8 @@ def known_distributions() -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict
-        Distribution to ``plugins``, the names that users type, and ``trainers``, where it has some.
+        Distribution to ``plugins``, the names that users type, and ``trainers``; ``masters`` are
+        the plugins that make masters, where it has some.
     """
     return read_toml(config_folders()[-1] / "distributions.toml")
 

@@ -16,6 +16,7 @@ from astroclean.io.frames.stored import stored_frames
 from astroclean.io.products.frame_file import write_frames
 from astroclean.io.products.names import FITS_SUFFIXES
 from astroclean.registry.discover import list_plugins
+from astroclean.registry.distributions import how_to_get, known_distributions
 from astroclean.registry.load import find_plugin, load_stage_class, make_stage
 from astroclean.runner.plan.inputs import find_inputs
 
@@ -147,8 +148,12 @@ def _only_maker() -> str:
     ]
     if len(makers) == 1:
         return makers[0]
-    told = ", ".join(makers) or "none"
-    raise ConfigurationError([f"plugins that make masters: {told}; name one with --plugin"])
+    if makers:
+        told = ", ".join(makers)
+        raise ConfigurationError([f"plugins that make masters: {told}; name one with --plugin"])
+    known = [n for offers in known_distributions().values() for n in offers.get("masters", ())]
+    hints = [f"'{name}' makes masters. {how_to_get(name)}" for name in known]
+    raise ConfigurationError([" ".join(["no plugin that makes masters is installed.", *hints])])
 
 
 def _makes_masters(stage_class: type[Stage]) -> bool:

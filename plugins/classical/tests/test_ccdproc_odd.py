@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +12,23 @@ import pytest
 from astroclean_classical.calibrate.filters import filter_of
 from astroclean_classical.calibrate.overscan import odd_lines
 from astroclean_classical.calibrate.sections import Sections
+from astropy.io import fits
 
+from astroclean.cli.main import main
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.frame import Frame
-from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
-from astroclean.simulate.raw_night import PRESCAN
+from astroclean.core.stage.masters import LeftOut
+from astroclean.errors import (
+    AstrocleanWarning,
+    ConfigurationError,
+    PluginLoadError,
+    StageError,
+    SuspectWarning,
+)
+from astroclean.registry.doctor import diagnose
+from astroclean.registry.load import load_stage
+from astroclean.runner.masters import MasterRequest, make_masters
+from astroclean.simulate.raw_night import PRESCAN, write_night
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +65,6 @@ def test_all_wheels_make_the_filter(tmp_path: Path, cards: dict[str, Any], name:
 
 
 def _read(folder: Path, **cards: Any) -> Frame:
-    from astropy.io import fits
-
     hdu = fits.PrimaryHDU(np.ones((20, 20), dtype=np.int16))
     hdu.header.update(cards)
     hdu.writeto(folder / "one.fits")
@@ -71,6 +83,23 @@ def _raw(seed: int, *, width: int = 20, sky: float = 250.0) -> np.ndarray:
     exposed = rng.poisson(sky * 1.6, (100, 120)) / 1.6
     image = np.hstack([exposed, np.zeros((100, width))]) + rng.normal(1000, 4, (100, 120 + width))
     return np.round(image)
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"GAIN": "1.6 e-/ADU"},
+        {"GAIN1": 1.6},
+        {"BIASSEC1": "[151:172, 1:120]"},
+        {"BIASSEC": "[151:172,*]"},
+        {"BIASSEC": "[151:172, *]", "TRIMSEC": "[9:148,*]"},
+    ],
+)
+def test_headers_of_one_amplifier_are_understood(night: Any, cards: dict[str, Any]) -> None:
+    hdu = night.chip.light(1, "R")
+    assert hdu.header["BIASSEC"] == "[151:172,1:120]"
+    plain = night.stage().run(night.frame(hdu)).frame
+    assert np.array_equal(night.stage().run(night.frame(hdu, **cards)).frame.data, plain.data)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -164,3 +193,136 @@ def test_a_flat_far_above_its_mean_is_bad(night: Any) -> None:
     data[52, 60] = 4.0
     loose = night.stage(flat=flat.replace(data=data), max_value=3.0).run(raw)
     assert loose.frame.where(MaskPlane.BAD_PIXEL)[50:53, 60].all()
+
+
+@pytest.mark.parametrize(
+    ("cards", "match"),
+    [
+        ({"NCOMBINE": 5}, "NCOMBINE = 5: a mean or sum"),
+        ({"HISTORY": "Bias frame subtracted with zero.fits"}, "was it calibrated"),
+        ({"HISTORY": "divided by the master flat"}, "was it calibrated"),
+    ],
+)
+def test_doubtful_headers_are_suspect(night: Any, cards: dict[str, Any], match: str) -> None:
+    with pytest.warns(SuspectWarning, match=match):
+        night.stage().run(night.frame(night.chip.light(1, "R"), **cards))
+
+
+def test_an_unknown_word_for_the_type_is_told(night: Any) -> None:
+    with pytest.warns(AstrocleanWarning, match="IMAGETYP = 'arc' is not known"):
+        night.stage().run(night.frame(night.chip.light(1, "R"), IMAGETYP="arc"))
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"NCOMBINE": 1},
+        {"HISTORY": "bias not subtracted"},
+        {"HISTORY": "flat lamp off; reduced by nobody"},
+        {"IMAGETYP": "Light Frame"},
+    ],
+)
+def test_plain_headers_are_not_doubted(night: Any, cards: dict[str, Any]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AstrocleanWarning)
+        night.stage().run(night.frame(night.chip.light(1, "R"), **cards))
+
+
+def test_a_card_is_named_once(night: Any) -> None:
+    frame = night.frame(night.chip.light(1, "R"), CALSTAT="BDF")
+    with pytest.raises(StageError) as told:
+        night.stage().run(frame)
+    assert str(told.value).count("CALSTAT") == 1
+
+
+def _night_of(raw: Path, output: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    made, left = {}, {}
+    for one in make_masters(MasterRequest([str(raw)], output)):
+        if isinstance(one, LeftOut):
+            left[one.name] = one.why
+        else:
+            made[one[0].name] = one[1]
+    return made, left
+
+
+def _few(raw: Path, pattern: str) -> list[Path]:
+    """Write a small night, and leave the frames of that name alone."""
+    write_night(raw, seed=4, shape=(60, 70), count=4)
+    for path in raw.glob("*.fits"):
+        if not path.match(pattern):
+            path.unlink()
+    return sorted(raw.glob("*.fits"))
+
+
+def test_copies_are_left_out_of_masters(tmp_path: Path) -> None:
+    first, *others = _few(tmp_path / "raw", "bias*.fits")
+    shutil.copy(first, tmp_path / "raw" / "bias_9.fits")
+    made, left = _night_of(tmp_path / "raw", tmp_path / "masters")
+    assert left == {"bias_9.fits[0]": "has the same pixels as bias_1.fits[0]"}
+    assert len(made["bias.fits"].parts) == 1 + len(others)
+    for path in others:
+        shutil.copy(first, path)
+    made, left = _night_of(tmp_path / "raw", tmp_path / "none")
+    assert not made
+    assert len(left) == 5
+
+
+def test_masters_tell_of_odd_rows_and_leave_out_lost_pixels(tmp_path: Path) -> None:
+    for path in _few(tmp_path / "raw", "*bias*.fits"):
+        with fits.open(path, mode="update") as hdus:
+            x1, x2 = hdus[0].header["BIASSEC"].strip("[]").split(",")[0].split(":")
+            hdus[0].data[20, PRESCAN + 20] = 0
+            if path.name.endswith("_2.fits"):
+                hdus[0].data[30, int(x1) - 1 : int(x2)] += 3000
+    made, _ = _night_of(tmp_path / "raw", tmp_path / "masters")
+    (note,) = made["bias.fits"].notes
+    assert note.startswith("bias_2.fits[0]: the overscan of 1 of 60 rows, the first at 31")
+    frame = Frame.read(tmp_path / "masters" / "bias.fits")
+    assert frame.where(MaskPlane.BAD_PIXEL).sum() == 1
+    assert frame.where(MaskPlane.BAD_PIXEL)[20, 20]
+    assert np.median(frame.data[30]) == pytest.approx(np.nanmedian(frame.data), abs=8)
+
+
+@pytest.mark.parametrize(
+    ("cards", "why"),
+    [({"RDNOISE": 0.0}, "read noise not told"), ({"NCOMBINE": 5}, "NCOMBINE = 5")],
+)
+def test_raw_frames_of_masters_are_doubted(tmp_path: Path, cards: dict[str, Any], why: str) -> None:
+    first, *_ = _few(tmp_path / "raw", "bias*.fits")
+    with fits.open(first, mode="update") as hdus:
+        hdus[0].header.update(cards)
+    _, left = _night_of(tmp_path / "raw", tmp_path / "masters")
+    assert left["bias_1.fits[0]"].startswith(why)
+
+
+def test_pixels_without_a_number_are_no_warning_of_a_library(tmp_path: Path) -> None:
+    for path in _few(tmp_path / "raw", "bias*.fits"):
+        with fits.open(path) as hdus:
+            data, header = hdus[0].data.astype(np.float32), hdus[0].header
+        data[10, PRESCAN + 10] = np.nan
+        fits.PrimaryHDU(data, header).writeto(path, overwrite=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made, _ = _night_of(tmp_path / "raw", tmp_path / "masters")
+    assert made["bias.fits"].frames[0].where(MaskPlane.BAD_PIXEL).sum() == 1
+
+
+def test_a_missing_ccdproc_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ccdproc", None)
+    monkeypatch.delitem(sys.modules, "astroclean_classical.calibrate")
+    with pytest.raises(PluginLoadError, match="pip install ccdproc"):
+        load_stage("ccdproc")
+    problems = {entry.name: problem for entry, problem in diagnose()}
+    assert "package ccdproc is not installed" in str(problems["ccdproc"])
+    assert main(["calibrate", "make", str(tmp_path), "-o", str(tmp_path / "out")]) != 0
+    assert "pip install ccdproc" in capsys.readouterr().err
+
+
+def test_without_a_plugin_its_distribution_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("astroclean.runner.masters.list_plugins", lambda _kind: [])
+    with pytest.raises(ConfigurationError, match="pip install astroclean-classical"):
+        list(make_masters(MasterRequest([str(tmp_path)], tmp_path / "out")))

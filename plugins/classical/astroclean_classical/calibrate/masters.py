@@ -153,10 +153,11 @@ def check_dark(master: Master, raw: RawFrame, bias: Master | None) -> None:
     if raw.is_levelled or bias is not None:
         _refuse_level(master, raw, taken, "overscan or bias take it off the frame, too")
     elif "bias" in master.done or "overscan" in master.done:
+        done = ", ".join(dict.fromkeys(master.done.values()))
         raise StageError(
             "nothing takes the level of the camera off the frame",
             where=raw.where,
-            received=f"no overscan, no bias, and of the dark {', '.join(dict.fromkeys(master.done.values()))}",
+            received=f"no overscan, no bias, and of the dark {done}",
             remedy="Give `bias` or `overscan`, or a dark that still holds the level.",
         )
 
