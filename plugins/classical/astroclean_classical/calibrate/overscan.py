@@ -21,6 +21,8 @@ _WINDOW = 51
 """Lines of the running median: half as many may be odd in a row."""
 _NEAR = 5
 """Believed lines whose median is the level beside odd ones."""
+_ALIKE = 0.5
+"""Part of a step by which that of the exposed pixels may differ."""
 _BLIND = 3.0
 """Standard deviations of the exposed pixels of a line, below which they tell nothing of a step."""
 
@@ -96,7 +98,9 @@ def odd_lines(data: NDArray[np.floating], sections: Sections) -> NDArray[np.bool
     odd[told] = np.abs(steps) > least
     _believe_drift(levels, odd, least)
     if odd.any():
-        odd[odd] = ~_is_of_camera(levels, _medians(exposed), odd)
+        # Not the median: the halo of a star whose charge trails must not look like a step.
+        dark = np.percentile(exposed, 25, axis=1).astype(np.float64)
+        odd[odd] = ~_is_of_camera(levels, dark, odd)
     return odd
 
 
@@ -133,12 +137,13 @@ def _lines(
     axis = sections.axis
     along, across = sections.overscan[1 - axis], sections.overscan[axis]
     lines = data if axis == 1 else data.T
-    return lines[along, across], lines[along, sections.trim[axis]]
+    strip = lines[along, across].astype(np.float64)
+    return strip, lines[along, sections.trim[axis]]
 
 
 def _medians(lines: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the median of each line, as ccdproc takes it; NaN where a pixel is none."""
-    return np.median(np.asarray(lines, dtype=np.float64), axis=1)
+    return np.asarray(np.median(lines, axis=1), dtype=np.float64)
 
 
 def _smooth(values: NDArray[np.float64], odd: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -184,5 +189,5 @@ def _is_of_camera(
     steps = (levels - _smooth(levels, odd))[odd]
     beside = exposed - _smooth(exposed, odd)
     least = _BLIND * float(mad_std(beside[~odd], ignore_nan=True))
-    seen: NDArray[np.bool_] = np.abs(beside[odd] - steps) < np.abs(beside[odd])
+    seen: NDArray[np.bool_] = np.abs(beside[odd] - steps) < _ALIKE * np.abs(steps)
     return seen & (np.abs(steps) > least)

@@ -83,7 +83,7 @@ class RawFrame:
         assert self.sections.overscan is not None
         side = 1 - self.sections.axis
         left, along = self.sections.trim[side], self.sections.overscan[side]
-        lines = odd_lines(self.frame.data.astype(np.float64), self.sections)
+        lines = odd_lines(self.frame.data, self.sections)
         return lines[left.start - along.start : left.stop - along.start]
 
     @property
