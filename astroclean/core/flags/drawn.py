@@ -199,13 +199,23 @@ def _moved(shape: Any, y: int, x: int) -> Any:
 
 
 def _box_of(shape: Any, size: tuple[int, int]) -> tuple[slice, slice]:
+    from regions import PointPixelRegion  # noqa: PLC0415 - optional, and heavy
+
     try:
         box = shape.bounding_box
         sides = (box.iymin, box.iymax), (box.ixmin, box.ixmax)
     except (ValueError, OverflowError):  # no finite place: behind the sky that the frame sees
         sides = (0, 0), (0, 0)
+    if isinstance(shape, PointPixelRegion):  # its box is empty on the border of two pixels
+        sides = tuple((n, n + 1) for n in _pixel_of(shape))
     y, x = (slice(max(a, 0), min(b, n)) for (a, b), n in zip(sides, size, strict=True))
     return y, x
+
+
+def _pixel_of(point: Any) -> tuple[int, int]:
+    """Return (y, x) of the pixel that a point marks."""
+    at = point.center
+    return int(np.floor(at.y + 0.5)), int(np.floor(at.x + 0.5))
 
 
 def _refuse_off(placed: Sequence[_Placed], frame: Frame, named: str) -> None:
@@ -251,7 +261,7 @@ def _inside(shape: Any, rows: slice, columns: slice) -> Iterator[tuple[slice, ND
         part = slice(start, min(start + step, rows.stop))
         y, x = np.mgrid[part, columns]
         if isinstance(shape, PointPixelRegion):
-            at = shape.center
-            yield part, (y == np.floor(at.y + 0.5)) & (x == np.floor(at.x + 0.5))
+            row, column = _pixel_of(shape)
+            yield part, (y == row) & (x == column)
         else:
             yield part, np.asarray(included.contains(PixCoord(x, y)), dtype=bool)
