@@ -207,7 +207,8 @@ def _box_of(shape: Any, size: tuple[int, int]) -> tuple[slice, slice]:
     except (ValueError, OverflowError):  # no finite place: behind the sky that the frame sees
         sides = (0, 0), (0, 0)
     if isinstance(shape, PointPixelRegion):  # its box is empty on the border of two pixels
-        sides = tuple((n, n + 1) for n in _pixel_of(shape))
+        row, column = _pixel_of(shape)
+        sides = (row, row + 1), (column, column + 1)
     y, x = (slice(max(a, 0), min(b, n)) for (a, b), n in zip(sides, size, strict=True))
     return y, x
 
