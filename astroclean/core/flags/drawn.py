@@ -171,7 +171,11 @@ def _placed(shape: Any, frame: Frame, named: str) -> _Placed:
                 where=frame.frame_id,
                 remedy="Save them in coordinates `image`.",
             )
-        pixels = _moved(shape.to_pixel(frame.wcs.celestial), *chunk.origin)
+        try:
+            pixels = _moved(shape.to_pixel(frame.wcs.celestial), *chunk.origin)
+        except ValueError:  # regions from 0.13 on, of a place that the projection does not show
+            nowhere = slice(0, 0), slice(0, 0)
+            return _Placed(shape, bool(shape.meta.get("include", True)), True, nowhere)
     elif _COLOR.search(frame.frame_id):
         raise StageError(
             f"regions of '{named}' are in pixels of the mosaic, and the frame is one color of it",
