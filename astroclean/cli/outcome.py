@@ -71,7 +71,10 @@ def _line(record: FileRecord) -> str:
     changed = sum(frame.pixels_changed for frame in record.frames)
     named = list(record.outputs)[-1]  # the cleaned file is written last
     pictures = f"{len(record.frames)} frame{'s' if len(record.frames) != 1 else ''}"
-    done = f"{record.input}: {record.status}, {pictures}, {changed} pixels changed -> {named}"
+    first = "calibrated, then " if any(f.is_calibrated for f in record.frames) else ""
+    done = (
+        f"{record.input}: {record.status}, {pictures}, {first}{changed} pixels changed -> {named}"
+    )
     if record.rejected_by is not None:
         return f"{done}; found unusable by {_verdicts(record)}"
     return f"{done}; screened by {_verdicts(record)}" if record.screening else done

@@ -122,6 +122,9 @@ class FrameRecord(_Record):
     shape: tuple[int, int]
     unit: str
     pixels_changed: int = 0
+    is_calibrated: bool = False
+    """Whether a stage made another science image of it first: `pixels_changed` and what is told of
+    before count from there."""
     pixels_flagged: int = 0
     """Pixels with any flag after the run."""
     flagged_before: dict[str, int] = Field(default_factory=dict)

@@ -109,6 +109,12 @@ def test_only_a_plugin_that_is_not_installed_is_left_out(monkeypatch: pytest.Mon
     )
 
 
+def test_a_mistyped_name_of_an_optional_stage_is_no_missing_plugin() -> None:
+    stages = [{"plugin": "saturation"}, {"plugin": "lacosmik", "optional": True}]
+    with pytest.raises(ConfigurationError, match="Did you mean 'lacosmic'"):
+        load_pipeline({"schema": 1, "stage": stages}, environment={})
+
+
 @pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(
     ("words", "status", "told"),

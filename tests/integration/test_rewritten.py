@@ -68,6 +68,7 @@ def test_the_science_image_is_the_calibrated_one(tmp_path: Path) -> None:
     assert report.files[0].frames[0].shape == (21, 29)
     assert report.files[0].frames[0].unit == "electron"
     assert report.files[0].frames[0].pixels_changed == 0
+    assert report.files[0].frames[0].is_calibrated
 
 
 def test_the_header_is_that_of_the_new_image(tmp_path: Path, fitsverify: Any) -> None:

@@ -171,7 +171,11 @@ def _placed(shape: Any, frame: Frame, named: str) -> _Placed:
                 where=frame.frame_id,
                 remedy="Save them in coordinates `image`.",
             )
-        pixels = _moved(shape.to_pixel(frame.wcs.celestial), *chunk.origin)
+        try:
+            pixels = _moved(shape.to_pixel(frame.wcs.celestial), *chunk.origin)
+        except ValueError:  # regions from 0.13 on, of a place that the projection does not show
+            nowhere = slice(0, 0), slice(0, 0)
+            return _Placed(shape, bool(shape.meta.get("include", True)), True, nowhere)
     elif _COLOR.search(frame.frame_id):
         raise StageError(
             f"regions of '{named}' are in pixels of the mosaic, and the frame is one color of it",
@@ -199,13 +203,24 @@ def _moved(shape: Any, y: int, x: int) -> Any:
 
 
 def _box_of(shape: Any, size: tuple[int, int]) -> tuple[slice, slice]:
+    from regions import PointPixelRegion  # noqa: PLC0415 - optional, and heavy
+
     try:
         box = shape.bounding_box
         sides = (box.iymin, box.iymax), (box.ixmin, box.ixmax)
     except (ValueError, OverflowError):  # no finite place: behind the sky that the frame sees
         sides = (0, 0), (0, 0)
+    if isinstance(shape, PointPixelRegion):  # its box is empty on the border of two pixels
+        row, column = _pixel_of(shape)
+        sides = (row, row + 1), (column, column + 1)
     y, x = (slice(max(a, 0), min(b, n)) for (a, b), n in zip(sides, size, strict=True))
     return y, x
+
+
+def _pixel_of(point: Any) -> tuple[int, int]:
+    """Return (y, x) of the pixel that a point marks."""
+    at = point.center
+    return int(np.floor(at.y + 0.5)), int(np.floor(at.x + 0.5))
 
 
 def _refuse_off(placed: Sequence[_Placed], frame: Frame, named: str) -> None:
@@ -251,7 +266,7 @@ def _inside(shape: Any, rows: slice, columns: slice) -> Iterator[tuple[slice, ND
         part = slice(start, min(start + step, rows.stop))
         y, x = np.mgrid[part, columns]
         if isinstance(shape, PointPixelRegion):
-            at = shape.center
-            yield part, (y == np.floor(at.y + 0.5)) & (x == np.floor(at.x + 0.5))
+            row, column = _pixel_of(shape)
+            yield part, (y == row) & (x == column)
         else:
             yield part, np.asarray(included.contains(PixCoord(x, y)), dtype=bool)

@@ -99,8 +99,9 @@ def match_positions(
     # Each entry has a partner of its own that stands for none, so that a matching is always whole.
     # One is added to every cost, because a sparse matrix takes a cost of zero for no edge.
     costs = np.concatenate([1 + (near["v"] / radius) ** 2, np.full(count, _UNMATCHED)])
-    rows = np.concatenate([near["i"], alone])
-    columns = np.concatenate([near["j"], len(true) + alone])
+    # SciPy before 1.15 keeps indices of 64 bits, which its matching does not take.
+    rows = np.concatenate([near["i"], alone]).astype(np.int32)
+    columns = np.concatenate([near["j"], len(true) + alone]).astype(np.int32)
     graph = csr_array((costs, (rows, columns)), shape=(count, len(true) + count))
     first, second = min_weight_full_bipartite_matching(graph)
     first, second = first[second < len(true)], second[second < len(true)]

@@ -242,6 +242,7 @@ class FinishedFrame:
             shape=self.shape,
             unit=common.unit,
             pixels_changed=self.changed,
+            is_calibrated=self.rewriting is not None,
             pixels_flagged=self.flagged,
             flagged_before=_in_order(self.before),
             flagged_after=_in_order(self.after),

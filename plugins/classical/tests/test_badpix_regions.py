@@ -93,6 +93,8 @@ def test_a_box_marks_the_pixels_whose_centres_lie_in_it(
 def test_shapes_count_from_one_as_ds9_does(tmp_path: Path) -> None:
     rows, columns = np.indices(SHAPE)
     assert np.argwhere(drawn("image\npoint(11,21)", tmp_path)).tolist() == [[20, 10]]
+    # On the border of two pixels it marks one of them, as elsewhere.
+    assert np.argwhere(drawn("image\npoint(11.5,21)", tmp_path)).tolist() == [[20, 11]]
     circle = (columns - 10) ** 2 + (rows - 20) ** 2 < 3.5**2
     assert np.array_equal(drawn("image\ncircle(11,21,3.5)", tmp_path), circle)
     ring = circle & ((columns - 10) ** 2 + (rows - 20) ** 2 >= 1.5**2)

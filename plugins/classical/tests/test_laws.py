@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     "badpix": "mask",
+    "ccdproc": "calibrate",
     "interpolate": "remove",
     "joint-richardson-lucy": "superres",
     "lacosmic": "mask",

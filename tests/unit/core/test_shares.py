@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from astroclean.core.image.frame import Frame
 from astroclean.core.sources.shares import LIT, model_image, with_shares
 from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.core.stage.scope import Chunk
-from astroclean.errors import FrameError, PluginError
+from astroclean.errors import FrameError
 
 SHAPE = (24, 20)
 SETTINGS = settings(deadline=None, max_examples=80)
@@ -229,12 +228,6 @@ class TestSegmentationImage:
         empty = Sources(QTable({"id": [], "x": [], "y": []}), np.zeros((2, 3), np.int32))
         assert empty.segmentation_image().n_labels == 0
 
-    def test_without_a_segmentation_or_photutils_it_says_so(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_without_a_segmentation_it_says_so(self) -> None:
         with pytest.raises(FrameError, match=r"no segmentation.*Sources\.read"):
             sources_of([]).segmentation_image()
-        monkeypatch.setitem(sys.modules, "photutils.segmentation", None)
-        sources = Sources(QTable({"id": [], "x": [], "y": []}), np.zeros((2, 3), np.int32))
-        with pytest.raises(PluginError, match=r"photutils.*astroclean\[psf\]"):
-            sources.segmentation_image()
