@@ -145,7 +145,7 @@ def _read(stored: StoredFrame) -> Frame:
 
 def _digest(frame: Frame) -> bytes:
     """Return what frames of the same pixels share: a copy tells nothing of the noise."""
-    return hashlib.sha256(np.ascontiguousarray(frame.data)).digest()
+    return hashlib.sha256(frame.data.tobytes()).digest()
 
 
 def _mean_of(parts: Sequence[Part], *, memory: float) -> Combined:

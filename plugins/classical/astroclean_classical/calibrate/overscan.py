@@ -152,7 +152,8 @@ def _smooth(values: NDArray[np.float64], odd: NDArray[np.bool_]) -> NDArray[np.f
 
     believed = np.flatnonzero(np.isfinite(values) & ~odd)
     near = median_filter(values[believed], size=2 * _NEAR + 1, mode="reflect")
-    return np.interp(np.arange(values.size), believed, near)
+    drawn: NDArray[np.float64] = np.interp(np.arange(values.size), believed, near)
+    return drawn
 
 
 def _believe_drift(levels: NDArray[np.float64], odd: NDArray[np.bool_], least: float) -> None:

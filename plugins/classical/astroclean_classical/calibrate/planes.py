@@ -91,4 +91,5 @@ def planes_of_flat(
 ) -> NDArray[np.uint32]:
     """Return flags with BAD_PIXEL where a flat is too low or too high, in its unit. New array."""
     odd = ~((flat.ccd.data >= least) & (flat.ccd.data <= most))
-    return flags | odd * np.uint32(MaskPlane.BAD_PIXEL)
+    bad: NDArray[np.uint32] = flags | odd * np.uint32(MaskPlane.BAD_PIXEL)
+    return bad
