@@ -83,7 +83,7 @@ def test_the_core_brings_classical_plugins_and_networks_bring_those_with_an_engi
     brought = {need.name for need in needs(ROOT, "networks")} & set(NAMES)
     assert brought == with_engine | {"astroclean", "astroclean-classical"}
     folders = {NAMES[name] for name in brought - {"astroclean"}}
-    for file in ("run.txt", "test.txt"):
+    for file in ("run.txt", "packages.txt"):
         words = (ROOT / "requirements" / file).read_text("utf-8").split()
         assert {f"./plugins/{folder.name}" for folder in folders} <= set(words)
 
