@@ -10,6 +10,11 @@ export UV_PYTHON_DOWNLOADS=never
 # Workers of pytest share the cores; threads of their own would only wait for each other.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
+# Where pip is told of an index that uv does not know, uv may reach none: nothing can be had then.
+index_is_reached() {
+    echo packaging | uv pip compile -q --no-header - >/dev/null
+}
+
 # Print "version path" of each released Python >= 3.11 of the path and of pyenv, newest first.
 # Each is asked, since pyenv's shims on the path fail for versions that it has but does not use.
 pythons_here() {
