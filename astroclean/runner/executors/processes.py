@@ -13,7 +13,7 @@ from astroclean.runner.executors.executor import WorkerDied, called
 from astroclean.runner.executors.workers import start_pool, submitted, terminate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 
 __all__ = ["ProcessExecutor"]
 
@@ -79,7 +79,7 @@ class ProcessExecutor:
         done: set[int] = set()
         queue = list(reversed(items))
         running: dict[Future[Any], tuple[int, Any]] = {}
-        with self._shared_pool() as pool:
+        with self._shared_pool() as pool, _unlocked(running):
             while queue or running:
                 while queue and len(running) < self._most_in_flight:
                     index, item = queue.pop()
@@ -155,11 +155,30 @@ def _alone(pool: ProcessPoolExecutor, function: Callable[[Any], Any], item: Any)
         future = submitted(pool, called, function, item)
     except _NO_PROCESS as error:
         return _not_started(error)
-    wait([future])
+    with _unlocked((future,)):
+        wait([future])
     outcome = _outcome(future)
     if isinstance(outcome, WorkerDied):
         outcome.seconds = time.perf_counter() - started
     return outcome
+
+
+@contextlib.contextmanager
+def _unlocked(futures: Collection[Future[Any]]) -> Iterator[None]:
+    """Leave no future locked by an interrupt.
+
+    `wait` locks one after the other. An exception between two of them, which is where a signal may
+    come, leaves those locked; the thread of the pool would wait for them for ever, and this process
+    for that thread.
+    """
+    try:
+        yield
+    except BaseException:
+        for future in futures:
+            condition: Any = vars(future)["_condition"]
+            while condition._is_owned():  # noqa: SLF001 - by this thread; nothing public tells it
+                condition.release()
+        raise
 
 
 def _not_started(error: BaseException) -> WorkerDied:
