@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing.forkserver
 import os
 import tempfile
 import time
@@ -40,9 +41,16 @@ def server() -> Iterator[S3]:
 
 
 @pytest.fixture
-def s3(toys: Path, server: S3) -> S3:
+def s3(toys: Path, server: S3) -> Iterator[S3]:
     server.empty()
-    return server
+    _stop_processes()  # they have the environment of whoever started their server
+    yield server
+    _stop_processes()
+
+
+def _stop_processes() -> None:
+    """End the server of worker processes, so that the next one is born of this environment."""
+    vars(multiprocessing.forkserver)["_forkserver"]._stop()
 
 
 @pytest.fixture
