@@ -5,9 +5,18 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["parse_section", "section_text"]
+__all__ = ["parse_section", "section_numbers", "section_text"]
 
 _SECTION = re.compile(r"\[(\d+):(\d+),(\d+):(\d+)\]")
+
+
+def section_numbers(text: Any) -> tuple[int, int, int, int] | None:
+    """Return (x1, x2, y1, y2) as a text has them; None where it is no section."""
+    numbers = _SECTION.fullmatch(re.sub(r"\s", "", str(text)))
+    if numbers is None:
+        return None
+    x1, x2, y1, y2 = (int(n) for n in numbers.groups())
+    return x1, x2, y1, y2
 
 
 def parse_section(text: Any) -> tuple[slice, slice] | None:
@@ -24,10 +33,10 @@ def parse_section(text: Any) -> tuple[slice, slice] | None:
         Rows and columns, from 0, without step; None where the text is no such section: with a
         step, turned round, or from 0.
     """
-    numbers = _SECTION.fullmatch(re.sub(r"\s", "", str(text)))
+    numbers = section_numbers(text)
     if numbers is None:
         return None
-    x1, x2, y1, y2 = (int(n) for n in numbers.groups())
+    x1, x2, y1, y2 = numbers
     if not (1 <= x1 <= x2 and 1 <= y1 <= y2):
         return None
     return slice(y1 - 1, y2), slice(x1 - 1, x2)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from astroclean.core.flags.planes import MaskPlane, count_planes
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FAULT", "call_hook"]
+    from numpy.typing import NDArray
+
+__all__ = ["FAULT", "call_hook", "refuse_undeclared"]
 
 FAULT = "This is a fault of the plugin."
 
@@ -51,3 +56,30 @@ def call_hook(ask: Callable[[Any], Any], given: Any, *, where: str) -> Any:
             received="products",
             remedy=FAULT,
         ) from error
+
+
+def refuse_undeclared(flags: NDArray[np.uint32], sets: MaskPlane, *, kind: str, where: str) -> None:
+    """Raise where flags that a hook adds are not among the planes that its stage declares.
+
+    Parameters
+    ----------
+    flags : (ny, nx) uint32
+        Bits to add.
+    sets : MaskPlane
+        What the stage declares.
+    kind, where : str
+        Kind of the stage; frame and stage, for the message.
+
+    Raises
+    ------
+    ContractError
+        There are others.
+    """
+    undeclared = flags & ~np.uint32(sets)
+    if undeclared.any():
+        raise ContractError(
+            f"a {kind} stage may only set the planes that it declares in `sets`",
+            where=where,
+            received=", ".join(count_planes(undeclared)) or "reserved bits",
+            remedy=FAULT,
+        )

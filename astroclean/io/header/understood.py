@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import astropy.units as u
 import numpy as np
 
 from astroclean.core.image.detector import DETECTOR_KEYWORDS
+from astroclean.core.image.sections import section_numbers
 from astroclean.core.image.text_unit import is_understood
 from astroclean.io.header.asinh import ASINH_KEYWORDS, sampled_rows, softening_of
 from astroclean.io.header.header_values import Remarked, Resolved
@@ -211,7 +211,7 @@ def _section_fault(  # noqa: PLR0911 - one reason a return
     text: str, shape: tuple[int, ...], header: Header
 ) -> str | None:
     ny, nx = shape[-2:]
-    limits = _section(text)
+    limits = section_numbers(text)
     if limits is None:
         return "is no section [x1:x2,y1:y2]"
     x1, x2, y1, y2 = limits
@@ -222,20 +222,12 @@ def _section_fault(  # noqa: PLR0911 - one reason a return
     for card in ("TRIM", "TRIMIM"):
         if str(header.get(card, "")).strip():
             return f"is left from before the frame was trimmed, as {card} tells"
-    bias = _section(str(header.get("BIASSEC", "")))
+    bias = section_numbers(header.get("BIASSEC", ""))
     if bias is not None and (bias[1] > nx or bias[3] > ny):
         return f"is left from before the frame was trimmed: BIASSEC {header['BIASSEC']} is outside"
     if (x2 - x1 + 1) * (y2 - y1 + 1) < _LEAST_INSIDE * nx * ny:
         return f"would leave less than half of the frame of {nx} x {ny} pixels"
     return None
-
-
-def _section(text: str) -> tuple[int, int, int, int] | None:
-    found = re.fullmatch(r"\[(\d+):(\d+),(\d+):(\d+)\]", re.sub(r"\s", "", text))
-    if found is None:
-        return None
-    x1, x2, y1, y2 = (int(n) for n in found.groups())
-    return x1, x2, y1, y2
 
 
 def _check_depth(result: Understood, own: Header) -> None:

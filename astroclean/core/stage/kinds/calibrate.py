@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
-from astroclean.core.flags.planes import NO_PLANE, MaskPlane, count_planes
+from astroclean.core.flags.planes import NO_PLANE, MaskPlane
 from astroclean.core.image.rewriting import Rewriting
 from astroclean.core.stage.change import sample_step, sky_of
-from astroclean.core.stage.hooks import FAULT
+from astroclean.core.stage.hooks import FAULT, refuse_undeclared
 from astroclean.core.stage.needs import Provides
 from astroclean.core.stage.results import Calibration, StageResult
 from astroclean.core.stage.scope import Chunk
@@ -158,12 +158,7 @@ class Calibrator(Stage):
         if answer.flags is None:
             return np.zeros(left.shape, dtype=np.uint32)
         added = self._checked(left, "flags", answer.flags, kinds="uib").astype(np.uint32)
-        undeclared = added & ~np.uint32(self.sets)
-        if undeclared.any():
-            raise ContractError(
-                "a calibrate stage may only set the planes that it declares in `sets`",
-                where=f"{left.frame_id}, stage '{self.name}'",
-                received=", ".join(count_planes(undeclared)) or "reserved bits",
-                remedy=FAULT,
-            )
+        refuse_undeclared(
+            added, self.sets, kind=self.kind, where=f"{left.frame_id}, stage '{self.name}'"
+        )
         return added

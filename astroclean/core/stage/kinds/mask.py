@@ -9,12 +9,12 @@ import numpy as np
 
 from astroclean.core.flags.planes import NO_PLANE, MaskPlane, count_planes, parse_planes
 from astroclean.core.image.layer import LayerSpec
+from astroclean.core.stage.hooks import refuse_undeclared
 from astroclean.core.stage.metrics import Share, Total
 from astroclean.core.stage.needs import Provides
 from astroclean.core.stage.results import Mask, Outcome, StageResult
 from astroclean.core.stage.scope import chunk_of
 from astroclean.core.stage.stage import Stage
-from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
     from astroclean.core.image.frame import Frame
@@ -57,14 +57,9 @@ class Masker(Stage):
         flags = self._checked(frame, "flags", answer.flags, kinds="uib").astype(
             np.uint32, copy=False
         )
-        undeclared = flags & ~np.uint32(self.sets)
-        if undeclared.any():
-            raise ContractError(
-                "a mask stage may only set the planes that it declares in `sets`",
-                where=f"{frame.frame_id}, stage '{self.name}'",
-                received=", ".join(count_planes(undeclared)) or "reserved bits",
-                remedy="This is a fault of the plugin.",
-            )
+        refuse_undeclared(
+            flags, self.sets, kind=self.kind, where=f"{frame.frame_id}, stage '{self.name}'"
+        )
         own = flags[chunk_of(frame).own]
         counts = count_planes(own)
         metrics: dict[str, float] = {f"pixels {name}": Total(n) for name, n in counts.items()}
