@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -64,6 +65,21 @@ def workers_of(process: int) -> list[int]:
     return found
 
 
+def send(number: signal.Signals, process: int, *, session: int) -> None:
+    """Send a signal to a process of a session, never to one that has its number by now."""
+    try:
+        held = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        if process in processes_of(session):
+            signal.pidfd_send_signal(held, number)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(held)
+
+
 def ended_at_random(
     cli: CommandLine, words: tuple[Any, ...], out: Path, rng: np.random.Generator
 ) -> tuple[int | None, signal.Signals, str, str]:
@@ -83,16 +99,19 @@ def ended_at_random(
         time.sleep(rng.uniform(0, 2.5))
         workers = workers_of(process.pid)
         if target == "worker" and workers:
-            with_signal = [int(rng.choice(workers))]
+            send(number, int(rng.choice(workers)), session=process.pid)
+        elif target == "group":
+            for one in processes_of(process.pid):
+                send(number, one, session=process.pid)
         else:
-            target = "parent" if target == "worker" else target
-            with_signal = [process.pid] if target == "parent" else processes_of(process.pid)
-        for one in with_signal:
-            try:
-                os.kill(one, number)
-            except ProcessLookupError:
-                continue
-        _, err = process.communicate(timeout=120)
+            target = "parent"
+            process.send_signal(number)  # to nobody when it has ended
+        try:
+            _, err = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            for one in processes_of(process.pid):
+                send(signal.SIGKILL, one, session=process.pid)
+            pytest.fail(f"{number.name} to {target}: the run did not end")
         wait_for(lambda: not processes_of(process.pid))
     return process.returncode, number, target, err
 

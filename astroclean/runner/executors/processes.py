@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
 from astroclean.runner.executors.executor import WorkerDied, called
-from astroclean.runner.executors.workers import start_pool, submitted, terminate
+from astroclean.runner.executors.workers import shut_down, start_pool, submitted, terminate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Sequence
@@ -131,13 +131,13 @@ class ProcessExecutor:
         except BaseException:
             terminate(pool)
             raise
-        pool.shutdown()
+        shut_down(pool)
 
     def close(self) -> None:
         """End the workers."""
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            shut_down(pool)
 
     def _start(self) -> None:
         if self._pool is None:

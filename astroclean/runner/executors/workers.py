@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-__all__ = ["start_pool", "submitted", "terminate"]
+__all__ = ["shut_down", "start_pool", "submitted", "terminate"]
 
 _LOGGER = "astroclean"
 _LONGEST_FOLDER = 70  # bytes; of a socket 107 on Linux and 103 on others are possible
@@ -88,6 +88,18 @@ def submitted(pool: ProcessPoolExecutor, *call: Any) -> Future[Any]:
         # Of threads: those of a library for linear algebra stand by, and mind being forked.
         warnings.simplefilter("ignore", DeprecationWarning)
         return pool.submit(*call)
+
+
+def shut_down(pool: ProcessPoolExecutor) -> None:
+    """End workers when their items are done, and at once if that is interrupted."""
+    try:
+        pool.shutdown()
+    except BaseException:
+        # Python 3.11 takes a thread for ended when an interrupt comes while it is joined. It would
+        # not wait for that of the pool at its own end, but close the queue in which that thread
+        # asks the workers to end, and then wait for them for ever.
+        terminate(pool)
+        raise
 
 
 def terminate(pool: ProcessPoolExecutor) -> None:

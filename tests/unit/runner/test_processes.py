@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import Future
 
@@ -30,3 +32,33 @@ def _interrupted(futures: list[Future[int]]) -> None:
     with _unlocked(futures):
         vars(futures[0])["_condition"].acquire()
         raise KeyboardInterrupt
+
+
+_INTERRUPTED_AT_ITS_END = """
+import signal, time
+from astroclean.runner.executors.processes import ProcessExecutor
+from astroclean.runner.executors.workers import submitted
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+if __name__ == "__main__":
+    executor = ProcessExecutor(1)
+    assert list(executor.map(abs, [-1])) == [(0, 1)]
+    submitted(executor._pool, time.sleep, 1)
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    executor.close()
+"""
+
+
+def test_an_interrupt_while_workers_are_waited_for_ends_the_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED_AT_ITS_END],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "KeyboardInterrupt" in done.stderr
+    assert done.returncode != 0
