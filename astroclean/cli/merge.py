@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astroclean.cli.outcome import tell_outcome
+from astroclean.io.remote.urls import path_or_url
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -15,7 +15,9 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("output", type=Path, metavar="OUT", help="output folder of all shards")
+    parser.add_argument(
+        "output", type=path_or_url, metavar="OUT", help="output folder of all shards, or its URL"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-v", "--verbose", action="count", default=0, help="say more")

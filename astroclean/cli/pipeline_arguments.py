@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from astroclean.config.load import LoadedPipeline, load_pipeline
 from astroclean.config.schema import DEFAULT_OUTPUT
+from astroclean.io.remote.urls import path_or_url
 from astroclean.runner.plan.selection import Selection
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ def add_pipeline_arguments(parser: ArgumentParser) -> None:
         help="file, file[HDU], folder, glob or @list.txt; by default the pipeline's own",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="output folder"
+        "-o",
+        "--output",
+        type=path_or_url,
+        default=DEFAULT_OUTPUT,
+        metavar="DIR",
+        help="output folder, or one of a store: s3://bucket/folder",
     )
     parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help=_JOBS)
     parser.add_argument(

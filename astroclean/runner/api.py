@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from astroclean.config.load import load_pipeline
 from astroclean.config.schema import DEFAULT_OUTPUT
 from astroclean.errors import ConfigurationError
+from astroclean.io.remote.urls import path_or_url
 from astroclean.runner.plan.selection import Selection
 from astroclean.runner.runner import Request, Runner
 
@@ -40,7 +41,7 @@ def run(
         Files with an optional HDU, folders, globs, ``@list.txt``; by default those of the
         pipeline's ``[input]``.
     output : str or Path
-        Output folder.
+        Output folder, or the URL of one in an object store.
     jobs : int, optional
         Number of worker processes, by default 1; the result does not depend on it. With 0, files
         are processed in this process: for a debugger, at the price that a crash in a library ends
@@ -74,4 +75,4 @@ def run(
         jobs=1 if jobs is None else jobs,
         overwrite=overwrite,
     )
-    return Runner(loaded, request, output=Path(output), executor=executor).run()
+    return Runner(loaded, request, output=path_or_url(output), executor=executor).run()

@@ -154,7 +154,8 @@ class Dispatcher:
         self, function: Callable[[Any], Any], items: Sequence[Any]
     ) -> Generator[tuple[int, Any]]:
         """Yield what the executor does; no call is under way any more when this is left."""
-        with contextlib.closing(self.executor.map(OfRun(self.folder.run, function), items)) as done:
+        call = OfRun(self.folder.run, function, self.folder.shared_mark)
+        with contextlib.closing(self.executor.map(call, items)) as done:
             yield from done
 
     def _wholes(self, units: Sequence[Unit]) -> list[Job]:

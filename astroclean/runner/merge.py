@@ -8,7 +8,12 @@ from astroclean.errors import ConfigurationError
 from astroclean.runner.output.claims import check_run_files, earlier_report
 from astroclean.runner.output.folder import OutputFolder
 from astroclean.runner.output.run_files import write_run_files
-from astroclean.runner.output.shards import complete_shards, joined_shards, mark_merged
+from astroclean.runner.output.shards import (
+    SHARDS,
+    complete_shards,
+    joined_shards,
+    mark_merged,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +31,7 @@ def merge(output: Path) -> RunReport:
     Parameters
     ----------
     output : Path
-        The output folder that the shards share.
+        The output folder that the shards share, or its URL.
 
     Returns
     -------
@@ -41,14 +46,15 @@ def merge(output: Path) -> RunReport:
         Shards are running, or ``run.json`` is not astroclean's.
     """
     folder = OutputFolder(output)
-    if not folder.shards.is_dir():
+    if not folder.depot.names(SHARDS):
         raise ConfigurationError(
             f"{output}: there is nothing to merge: no shard has been run into this folder. "
             "`astroclean run ... --shard I/N` runs one"
         )
     with folder.locked() as notes:
+        folder.gather_records()
         records = complete_shards(folder)
-        report = joined_shards(records, output)
+        report = joined_shards(records, folder.path)
         report.notes += notes
         page = bool(report.config["products"]["report"])
         check_run_files(folder, report=page)

@@ -17,7 +17,7 @@ from astroclean.report.environment import versions
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
 from astroclean.runner.dispatch import Dispatcher
 from astroclean.runner.executors import checked_executor, make_executor
-from astroclean.runner.output.folder import OutputFolder, refuse_url
+from astroclean.runner.output.folder import OutputFolder
 from astroclean.runner.output.run_files import write_run_files
 from astroclean.runner.output.shards import ShardRecord, forget_shard
 from astroclean.runner.plan.at_hand import forget_input
@@ -46,8 +46,8 @@ class Runner:
         Validated pipeline.
     request : Request
         Inputs, stages, number of processes.
-    output : Path
-        Output folder.
+    output : Path or UrlPath
+        Output folder; one in a store by its URL.
     progress : callable, optional
         Called with (finished, total) inputs.
     executor : Executor, optional
@@ -71,7 +71,6 @@ class Runner:
     ) -> None:
         self.pipeline = pipeline
         self.request = request
-        refuse_url(output)
         self.folder = OutputFolder(output, shard=request.shard)
         # An executor may have a length, and be empty.
         self.executor = (
@@ -104,7 +103,10 @@ class Runner:
         self.folder.refuse_links()
         temporary = tempfile.TemporaryDirectory(dir=temporary_folder())
         with self._closing, temporary as scratch:
-            return self._planner().preflight(simulated_into=Path(scratch))
+            try:
+                return self._planner().preflight(simulated_into=Path(scratch))
+            finally:
+                self.folder.let_go()
 
     def _begin(self) -> None:
         """Begin a run of its own name: what is remembered for an earlier one is forgotten."""

@@ -284,7 +284,7 @@ def _breaks(times: int, content: bytes) -> Any:
 def test_a_lost_connection_is_tried_again_and_then_fails_its_file_alone(
     web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    monkeypatch.setattr("astroclean.io.remote.store._PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("astroclean.io.remote.failures._PAUSES", (0.0, 0.0))
     file = write_fits(web.folder / "x.fits", sky(1))
     write_fits(web.folder / "y.fits", sky(2))
     web.answers["/x.fits"] = _breaks(times, file.read_bytes())

@@ -1,14 +1,13 @@
 """Object stores and web servers through fsspec: what is there, in which version, and its bytes.
 
-fsspec and its file systems are imported when the first URL is met. Their errors, of a different
-type for each store, become ours here. Credentials are their own business: they read them from the
-environment or from profiles.
+fsspec and its file systems are imported when the first URL is met. Credentials are their own
+business: they read them from the environment or from profiles.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
+import functools
 import os
 import re
 import time
@@ -19,24 +18,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from astroclean.core.run_cache import cached_for_run
-from astroclean.errors import AstrocleanError, ConfigurationError, FitsReadError
-from astroclean.io.remote.urls import SCHEMES, check_url, is_web, shown_url
+from astroclean.errors import ConfigurationError
+from astroclean.io.remote.failures import UnsteadyError, is_missing, tried
+from astroclean.io.remote.urls import SCHEMES, check_url, is_web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["ATTEMPTS", "RemoteVersion", "Store", "store_of"]
+__all__ = ["RemoteVersion", "Store", "store_of"]
 
-ATTEMPTS = 3
-"""How often a transfer is tried that a lost connection or a busy server has ended."""
-_PAUSES = (0.5, 2.0)  # seconds
 _SILENCE = 60.0  # seconds without a byte after which a connection counts as lost
-_FORBIDDEN = (401, 403)
-_MISSING = (404, 410)
-_BUSY = (408, 425, 429)
-_SERVER = 500
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_AT_A_TIME = 256  # small objects
 
 
 @dataclass(frozen=True)
@@ -84,17 +77,30 @@ class Store:
 
     def info(self, url: str) -> dict[str, Any]:
         """Return what the store tells of an object, or of a folder (``type``)."""
-        told: dict[str, Any] = _tried(url, lambda: self._system.info(url))
+        told: dict[str, Any] = tried(url, lambda: self._system.info(url))
         return told
 
     def listed(self, url: str) -> list[tuple[str, RemoteVersion]]:
         """Return the objects directly below a folder, sorted, with their versions."""
-        found = _tried(url, lambda: self._system.ls(url, detail=True))
+        found = tried(url, lambda: self._system.ls(url, detail=True))
         return self._files(found)
+
+    def listed_if_there(self, url: str) -> list[tuple[str, RemoteVersion]]:
+        """Return what :meth:`listed` does; nothing where there is no such folder."""
+
+        def asked() -> Any:
+            try:
+                return self._system.ls(url, detail=True)
+            except Exception as error:
+                if is_missing(error):
+                    return []
+                raise
+
+        return self._files(tried(url, asked))
 
     def globbed(self, pattern: str) -> list[tuple[str, RemoteVersion]]:
         """Return the objects that match a pattern, sorted, with their versions."""
-        found = _tried(pattern, lambda: self._system.glob(pattern, detail=True))
+        found = tried(pattern, lambda: self._system.glob(pattern, detail=True))
         return self._files(found.values())
 
     def _files(self, found: Any) -> list[tuple[str, RemoteVersion]]:
@@ -132,11 +138,108 @@ class Store:
             # A store gives large objects in pieces: they must be of one version.
             size, after = path.stat().st_size, _version(self._system.info(url))
             if after != before or before.size not in {-1, size}:
-                raise _UnsteadyError(f"{size} bytes came of {before.size}, or it was changed")
+                raise UnsteadyError(f"{size} bytes came of {before.size}, or it was changed")
             return replace(before, seen_ns=seen)
 
-        version: RemoteVersion = _tried(url, transfer)
+        version: RemoteVersion = tried(url, transfer)
         return version
+
+    def put(self, path: Path, url: str) -> RemoteVersion:
+        """Put a file into the store: the object is there whole, or as it was before.
+
+        Parameters
+        ----------
+        path : Path
+            File to read.
+        url : str
+            The object; one that is there is replaced.
+
+        Returns
+        -------
+        RemoteVersion
+            Of the object.
+
+        Raises
+        ------
+        FitsWriteError
+            It may not be written, or the connection was lost each time.
+        """
+
+        def transfer() -> RemoteVersion:
+            seen = time.time_ns()
+            self._system.put_file(str(path), url)
+            there, size = _version(self._system.info(url)), path.stat().st_size
+            if there.size not in {-1, size}:
+                raise UnsteadyError(f"{there.size} bytes are there of {size}")
+            return replace(there, seen_ns=seen)
+
+        version: RemoteVersion = tried(url, transfer, writes=True)
+        return version
+
+    def write(self, url: str, content: bytes) -> None:
+        """Put a small object; raises as :meth:`put`."""
+        tried(url, lambda: self._system.pipe_file(url, content), writes=True)
+
+    def remove(self, url: str) -> None:
+        """Remove an object; nothing happens where there is none. Raises as :meth:`put`."""
+
+        def removal() -> None:
+            try:
+                self._system.rm_file(url)
+            except Exception as error:
+                if not is_missing(error):
+                    raise
+
+        tried(url, removal, writes=True)
+
+    def found(self, url: str) -> RemoteVersion | None:
+        """Return the version of an object, or None where there is none."""
+
+        def asked() -> RemoteVersion | None:
+            try:
+                info = self._system.info(url)
+            except Exception as error:
+                if is_missing(error):
+                    return None
+                raise
+            return _version(info) if info.get("type") == "file" else None
+
+        version: RemoteVersion | None = tried(url, asked)
+        return version
+
+    def read(self, url: str, limit: int) -> bytes | None:
+        """Return the beginning of an object, or None where there is none.
+
+        Parameters
+        ----------
+        url : str
+            The object.
+        limit : int
+            The most bytes that are fetched.
+        """
+
+        def transfer() -> bytes | None:
+            try:
+                content: bytes = self._system.cat_file(url, start=0, end=limit)
+            except Exception as error:
+                if is_missing(error):
+                    return None
+                if self._system.info(url)["size"] == 0:  # no range is in it
+                    return b""
+                raise
+            return content
+
+        told: bytes | None = tried(url, transfer)
+        return told
+
+    def read_all(self, urls: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield (URL, bytes) of small objects; several are fetched at a time."""
+        for start in range(0, len(urls), _AT_A_TIME):
+            part = list(urls[start : start + _AT_A_TIME])
+            told = tried(part[0], functools.partial(self._system.cat, part))
+            # Of a list of one, the bytes alone come.
+            named = {part[0]: told} if isinstance(told, bytes) else told
+            yield from ((self._url(name), content) for name, content in named.items())
 
 
 def store_of(url: str | Path) -> Store:
@@ -162,7 +265,8 @@ def _settings(scheme: str) -> dict[str, Any]:
     # Listings of an earlier run would hide that something was changed.
     settings: dict[str, Any] = {"use_listings_cache": False}
     if scheme == "s3":  # botocore's tries would multiply with those of s3fs
-        return settings | {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
+        told = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
+        return settings | told | {"max_concurrency": 2}  # parts of 50 MB in memory, a worker
     if not is_web(f"{scheme}://"):
         return settings
     import aiohttp  # noqa: PLC0415 - as fsspec
@@ -196,83 +300,3 @@ def _nanoseconds(told: Any) -> int:
             aware = told if told.tzinfo else told.replace(tzinfo=UTC)
             return int(aware.timestamp() * 1_000_000) * 1000
     return 0
-
-
-class _UnsteadyError(Exception):
-    """What came is not what was told."""
-
-
-def _tried(url: str, work: Callable[[], Any]) -> Any:
-    """Do something that a lost connection may end, and may end well the next time."""
-    for pause in (*_PAUSES, None):
-        try:
-            return work()
-        except Exception as error:  # each file system has errors of its own
-            cause = _cause(error)
-            is_ours = isinstance(cause, OSError) and cause.errno in _NO_ROOM
-            if is_ours or isinstance(cause, AstrocleanError):
-                raise
-            if pause is None or not _may_pass(cause):
-                raise _translated(url, cause, tries=ATTEMPTS) from error
-            time.sleep(pause)
-    raise AssertionError
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return what is behind an error: fsspec calls all that goes wrong on the web missing files."""
-    while isinstance(error, FileNotFoundError) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _status(error: BaseException) -> int | None:
-    """Return the status that a server has answered with, where an error tells it."""
-    for one in _chain(error):
-        response = getattr(one, "response", None)
-        told = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
-        status = getattr(one, "status", None) or told.get("HTTPStatusCode")
-        if isinstance(status, int):
-            return status
-    return None
-
-
-def _may_pass(error: BaseException) -> bool:
-    status = _status(error)
-    if status is not None:
-        return status >= _SERVER or status in _BUSY
-    if isinstance(error, (FileNotFoundError, PermissionError, NotImplementedError, ValueError)):
-        return False
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return not names & {"NoCredentialsError", "PartialCredentialsError", "InvalidURL"}
-
-
-def _translated(url: str, error: BaseException, *, tries: int) -> AstrocleanError:
-    where, status = shown_url(url), _status(error)
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if isinstance(error, FileNotFoundError) or status in _MISSING:
-        return FitsReadError("there is no such object or bucket", where=where, remedy="Check it.")
-    credentials = any("Credential" in name for name in names)
-    if isinstance(error, PermissionError) or status in _FORBIDDEN or credentials:
-        return FitsReadError(
-            "there are no credentials" if credentials else "may not be read: no permission",
-            where=where,
-            remedy="Set credentials in the environment or a profile, as fsspec and the "
-            f"{SCHEMES[urlsplit(url).scheme.lower()]} package read them.",
-        )
-    problem = f"cannot be fetched: {_told(error)}"
-    if _may_pass(error):
-        problem = f"cannot be fetched, tried {tries} times: {_told(error)}"
-    return FitsReadError(problem, where=where, remedy="Check the connection, and run again.")
-
-
-def _told(error: BaseException) -> str:
-    """Return what an error says, without queries: where a redirect leads may be signed."""
-    text = re.sub(r"\?[^\s'\"<>)]+", "?...", str(error)).strip()
-    text = re.sub(r"://[^/\s@]+@", "://", text)
-    return f"{type(error).__name__.removeprefix('_')}: {text}" if text else type(error).__name__

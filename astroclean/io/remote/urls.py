@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from astroclean.errors import ConfigurationError
 
-__all__ = ["SCHEMES", "UrlPath", "check_url", "is_url", "is_web", "shown_url"]
+__all__ = ["SCHEMES", "UrlPath", "check_url", "is_url", "is_web", "path_or_url", "shown_url"]
 
 SCHEMES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 """Scheme to the package that fsspec needs for it."""
@@ -24,6 +24,18 @@ _SECRET = re.compile(
 def is_url(name: str | Path) -> bool:
     """Return whether a name is a URL (``s3://...``) and not the path of a file."""
     return isinstance(name, UrlPath) or bool(_URL.match(str(name)))
+
+
+def path_or_url(name: str | Path) -> Path:
+    """Return the name of a folder or file as a path, or as a `UrlPath` where it is a URL.
+
+    A path that was made of a URL has lost a slash and gets it back: no folder is meant by ``s3:/``.
+    """
+    text = str(name)
+    scheme, slash, rest = text.partition(":/")
+    if isinstance(name, UrlPath) or not slash or scheme.lower() not in SCHEMES:
+        return name if isinstance(name, Path) else Path(name)
+    return UrlPath(f"{scheme}://{rest.strip('/')}")
 
 
 def is_web(url: str | Path) -> bool:

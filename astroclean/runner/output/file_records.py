@@ -7,27 +7,24 @@ of a record stay in the folder.
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from astroclean.io.products.names import is_plain_name
-from astroclean.io.products.origin import is_written_by_astroclean
-from astroclean.io.resources import file_digest
-from astroclean.io.scratch.arrays import open_regular
-from astroclean.io.scratch.atomic import atomic_text
 from astroclean.report.model import FileRecord
-from astroclean.runner.output.stamps import is_unchanged, stamp_if_same
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from astroclean.report.model import FileStamp, Seen
+    from astroclean.runner.output.depot import Depot
 
-__all__ = ["FileRecords"]
+__all__ = ["RECORDS", "FileRecords"]
 
+RECORDS = ".astroclean/records"
+"""Folder of the records."""
+_RECORD = ".json"
 _PICTURES = ".pictures.json"
 _LARGEST_RECORD = 1 << 28  # bytes; pictures of some dozens of frames are in it
 
@@ -37,25 +34,16 @@ class FileRecords:
 
     Parameters
     ----------
-    path : Path
-        The output folder.
-    records : Path
-        Folder of the records.
-    scratch : Path
-        For unfinished files, on the same disk.
+    depot : Depot
+        Where the output folder is kept.
     """
 
-    def __init__(self, path: Path, records: Path, scratch: Path) -> None:
-        self.path = path
-        self.scratch = scratch
-        """Unfinished files of this run, and of no other: a worker of one that was killed may live
-        for a moment longer. It is there only while the run lasts."""
-        self._records = records
+    def __init__(self, depot: Depot) -> None:
+        self.depot = depot
 
-    def _record_path(self, base: str) -> Path:
-        # Names hold any character and may be long; the digest keeps this one safe.
-        digest = hashlib.sha256(base.encode("utf-8", "surrogateescape")).hexdigest()[:24]
-        return self._records / f"{digest}.json"
+    def gather_records(self, bases: Iterable[str] | None = None) -> None:
+        """Prepare to be asked for the records of files, all of them by default."""
+        self.depot.gather(None if bases is None else [_record_name(base) for base in bases])
 
     def finish(self, base: str, record: FileRecord) -> list[str]:
         """Remember that a file is finished; written last, so that a record means outputs.
@@ -78,24 +66,23 @@ class FileRecords:
         before = self.record(base)
         removed = []
         for name, digest in (before.outputs if before else {}).items():
-            if name in record.outputs or not self._is_regular(name):
+            if name in record.outputs or not self.depot.is_regular(name):
                 continue
             # One without digest was begun; whoever began it made sure that it is no user's.
-            if digest in {"", file_digest(self.path / name)}:
-                (self.path / name).unlink(missing_ok=True)
+            if not digest or self.depot.stamp(name, digest, None, verify=True, largest=None):
+                self.depot.remove(name)
                 removed.append(name)
         self._save(base, record)
         return removed
 
     def _save(self, base: str, record: FileRecord) -> None:
-        path = self._record_path(base)
-        pictures = path.with_suffix(_PICTURES)
+        pictures = _record_name(base, _PICTURES)
         if record.has_pictures:
             # Apart: of a hundred thousand records, a page shows the pictures of some.
-            atomic_text(pictures, record.model_dump_json(), scratch=self.scratch)
+            self.depot.write(pictures, record.model_dump_json())
         elif record.key:
-            pictures.unlink(missing_ok=True)
-        atomic_text(path, record.bare().model_dump_json(), scratch=self.scratch)
+            self.depot.remove(pictures)
+        self.depot.write(_record_name(base), record.bare().model_dump_json())
 
     def begin(self, base: str, record: FileRecord) -> None:
         """Remember that outputs are about to be written: what lies there is astroclean's own.
@@ -130,26 +117,24 @@ class FileRecords:
             What tells that it is.
         """
         told = record.model_copy(update={"seen": seen}).model_dump_json()
-        atomic_text(self._record_path(base), told, scratch=self.scratch)
+        self.depot.write(_record_name(base), told)
 
     def forget(self, base: str) -> None:
         """Forget that anything was written for a file."""
-        path = self._record_path(base)
-        path.unlink(missing_ok=True)
-        path.with_suffix(_PICTURES).unlink(missing_ok=True)
+        for ending in (_RECORD, _PICTURES):
+            self.depot.remove(_record_name(base, ending))
 
     def record(self, base: str) -> FileRecord | None:
         """Return what is on record of a file, or None: a damaged record is none.
 
         So is one that names files outside of the folder: they would be read and removed.
         """
-        return _read_record(self._record_path(base))
+        return self._read(_record_name(base))
 
     def with_pictures(self, record: FileRecord) -> FileRecord | None:
         """Return a finished file's record with its pictures, or None where none are kept."""
-        path = self._record_path(record.base)
-        for place in (path.with_suffix(_PICTURES), path):
-            kept = _read_record(place)
+        for ending in (_PICTURES, _RECORD):
+            kept = self._read(_record_name(record.base, ending))
             if kept and kept.has_pictures and kept.key and kept.key == record.key:
                 return kept
         return None
@@ -195,12 +180,8 @@ class FileRecords:
         """
         stamps = {}
         for name, digest in record.outputs.items():
-            path = self.path / name
-            stamp = record.seen.outputs.get(name) if record.seen else None
-            if not self._is_regular(name):
-                return {}
-            if verify or stamp is None or not is_unchanged(stamp, path):
-                stamp = stamp_if_same(path, digest, largest=largest)
+            known = record.seen.outputs.get(name) if record.seen else None
+            stamp = self.depot.stamp(name, digest, known, verify=verify, largest=largest)
             if stamp is None:
                 return {}
             stamps[name] = stamp
@@ -208,16 +189,7 @@ class FileRecords:
 
     def is_there(self, name: str) -> bool:
         """Return whether anything of this name is in the folder, a dangling link among it."""
-        try:
-            return os.path.lexists(self.path / name)
-        except ValueError:  # NUL
-            return False
-
-    def _is_regular(self, name: str) -> bool:
-        try:
-            return stat.S_ISREG((self.path / name).lstat().st_mode)
-        except (OSError, ValueError):
-            return False
+        return self.depot.is_there(name)
 
     def is_foreign(self, name: str, record: FileRecord | None) -> bool:
         """Return whether something of this name is there that astroclean did not write.
@@ -231,17 +203,24 @@ class FileRecords:
         """
         if not self.is_there(name):
             return False
-        if not self._is_regular(name):
+        if not self.depot.is_regular(name):
             return True  # astroclean writes no links, folders or pipes
         if record is not None and name in record.outputs:
             return False
-        return not is_written_by_astroclean(self.path / name)
+        return not self.depot.is_own(name)
+
+    def _read(self, name: str) -> FileRecord | None:
+        content = self.depot.read(name, _LARGEST_RECORD)
+        if content is None:
+            return None
+        try:
+            record = FileRecord.model_validate_json(content)
+        except (ValidationError, UnicodeDecodeError):
+            return None
+        return record if all(map(is_plain_name, record.outputs)) else None
 
 
-def _read_record(path: Path) -> FileRecord | None:
-    try:
-        with open_regular(path) as stream:
-            record = FileRecord.model_validate_json(stream.read(_LARGEST_RECORD))
-    except (OSError, ValidationError, UnicodeDecodeError):
-        return None
-    return record if all(map(is_plain_name, record.outputs)) else None
+def _record_name(base: str, ending: str = _RECORD) -> str:
+    # Names hold any character and may be long; the digest keeps this one safe.
+    digest = hashlib.sha256(base.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    return f"{RECORDS}/{digest}{ending}"

@@ -1,5 +1,7 @@
 """The output folder: one run at a time, records of what is finished, scratch on the same disk.
 
+One that lies in a store has a local folder beside it, as long as the run lasts: all is made there.
+
 A folder may have been prepared by someone else. So what lies in ``.astroclean`` is read as data,
 names of a record stay in the folder, and no symbolic link is followed: not to read, not to write,
 not to remove.
@@ -16,35 +18,22 @@ from typing import TYPE_CHECKING
 
 from astroclean.core.regular import kind_of_special
 from astroclean.errors import OutputError
-from astroclean.io.remote.urls import SCHEMES
-from astroclean.io.scratch.arrays import open_regular
-from astroclean.io.scratch.atomic import atomic_text
-from astroclean.runner.output.file_records import FileRecords
+from astroclean.io.remote.urls import check_url, is_url, is_web, path_or_url
+from astroclean.io.scratch.folders import temporary_folder
+from astroclean.runner.output.depot import FolderDepot
+from astroclean.runner.output.file_records import RECORDS, FileRecords
 from astroclean.runner.output.lock import folder_lock, lock_files
+from astroclean.runner.output.shards import SHARDS
+from astroclean.runner.output.store_depot import StoreDepot
+from astroclean.runner.output.store_lock import store_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from astroclean.runner.output.depot import Depot
     from astroclean.runner.plan.shard import Shard
 
-__all__ = ["OutputFolder", "refuse_url"]
-
-
-def refuse_url(output: Path) -> None:
-    """Refuse a URL as output folder: a path of that name would be made here.
-
-    Raises
-    ------
-    OutputError
-        It was one; a path has lost one of its slashes.
-    """
-    scheme, colon, _ = output.parts[0].partition(":") if output.parts else ("", "", "")
-    if colon and scheme.lower() in SCHEMES:
-        raise OutputError(
-            "outputs are written to a folder of a file system, not to a URL",
-            where=f"{output.parts[0]}//{'/'.join(output.parts[1:])}".rpartition("@")[2],
-            remedy="Name a folder with -o, and copy it when the run has ended.",
-        )
+__all__ = ["OutputFolder"]
 
 
 class OutputFolder(FileRecords):
@@ -52,29 +41,68 @@ class OutputFolder(FileRecords):
 
     Parameters
     ----------
-    path : Path
-        The folder; made when missing.
+    path : Path or UrlPath
+        The folder; made when missing. Outputs for a store are made in a folder of a file system, in
+        that for temporary files.
     run : str, optional
         Name of the run, which no other has; by default a new one. Jobs carry it to their workers.
     shard : Shard, optional
         Which shard of a run writes; by default a whole run does.
+    local : Path, optional
+        Where outputs for a store are made; by default in the temporary folder of this process.
+
+    Raises
+    ------
+    OutputError
+        The URL is that of a web server.
+    ConfigurationError
+        The URL holds a secret, or is none that can be used.
     """
 
-    def __init__(self, path: Path, *, run: str | None = None, shard: Shard | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        run: str | None = None,
+        shard: Shard | None = None,
+        local: Path | None = None,
+    ) -> None:
+        self.path = path_or_url(path)
         self.run = run or uuid.uuid4().hex
         self.shard = shard
-        self._own = path / ".astroclean"
-        self.shards = self._own / "shards"
-        """What shards leave for `astroclean merge`, and their locks."""
+        self.is_remote = is_url(self.path)
+        """Whether it lies in a store."""
+        if self.is_remote:
+            _check_store(self.path)
+        self.local = self.path if not self.is_remote else local or temporary_folder() / self.run
+        """The folder itself, or the one in which outputs for a store are made."""
+        self._own = self.local / ".astroclean"
+        self._shards = self.local / SHARDS
+        self._records = self.local / RECORDS
         self._all_scratch = self._own / "scratch"
         # What other shards have begun is theirs.
         self._scratches = self._all_scratch / shard.file_stem if shard else self._all_scratch
-        super().__init__(path, self._own / "records", self._scratches / self.run)
+        self.scratch = self._scratches / self.run
+        """Unfinished files of this run, and of no other: a worker of one that was killed may live
+        for a moment longer. It is there only while the run lasts."""
         self.stages = self._own / "stages"
         """Frames saved between stages."""
+        super().__init__(self._depot())
+
+    @property
+    def shared_mark(self) -> Path | None:
+        """A file by which workers see that outputs for a store are made in a folder they share."""
+        return self.scratch / "shared" if self.is_remote else None
+
+    def _depot(self) -> Depot:
+        if self.is_remote:
+            return StoreDepot(str(self.path), self.local)
+        return FolderDepot(self.path, self.scratch)
 
     def absolute(self) -> OutputFolder:
         """Return the folder of the same run by its absolute path, for jobs."""
+        if self.is_remote:
+            return OutputFolder(self.path, run=self.run, shard=self.shard, local=self.local)
         path = Path(os.path.abspath(self.path))  # noqa: PTH100 - links keep their names
         return OutputFolder(path, run=self.run, shard=self.shard)
 
@@ -99,20 +127,33 @@ class OutputFolder(FileRecords):
         try:
             self._own.mkdir(parents=True, exist_ok=True)
             self.refuse_links()
-            self.shards.mkdir(exist_ok=True)
+            self._shards.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(
                 f"output folder cannot be used: {error.strerror}",
-                where=str(self.path),
+                where=str(self.local),
                 remedy="Name another with -o.",
             ) from error
-        with folder_lock(self._own, self.shard) as notes:
-            try:
-                self._prepare()
-                yield notes
-            finally:
-                # A worker that was killed has left its unfinished file.
-                shutil.rmtree(self._scratches, ignore_errors=True)
+        try:
+            with self._held() as notes:
+                try:
+                    self._prepare()
+                    yield notes
+                finally:
+                    # A worker that was killed has left its unfinished file.
+                    shutil.rmtree(self._scratches, ignore_errors=True)
+        finally:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Remove the local folder of outputs that lie in a store; nothing else is removed."""
+        if self.is_remote:
+            shutil.rmtree(self.local, ignore_errors=True)
+
+    def _held(self) -> contextlib.AbstractContextManager[list[str]]:
+        if self.is_remote:
+            return store_lock(str(self.path), self.shard, self.run)
+        return folder_lock(self._own, self.shard)
 
     def refuse_links(self) -> None:
         """Refuse a folder whose own parts lead elsewhere, which would be emptied or filled.
@@ -123,7 +164,7 @@ class OutputFolder(FileRecords):
             A part is a symbolic link, or the lock is no file.
         """
         locks = lock_files(self._own, self.shard)
-        folders = (self._own, self._records, self._all_scratch, self.stages, self.shards)
+        folders = (self._own, self._records, self._all_scratch, self.stages, self._shards)
         for part in (*folders, self._scratches, *locks):
             if part.is_symlink():
                 raise OutputError(
@@ -156,20 +197,19 @@ class OutputFolder(FileRecords):
             probe = self.scratch / "probe"
             probe.write_bytes(b"astroclean")
             probe.unlink()
+            if self.shared_mark is not None:
+                self.shared_mark.touch()
         except OSError as error:
             raise OutputError(
                 f"output folder cannot be written: {error.strerror}",
-                where=str(self.path),
+                where=str(self.local),
                 remedy="Name another with -o, or make room.",
             ) from error
 
     def read_text(self, name: str, limit: int) -> str | None:
         """Return the beginning of a text file of the folder, or None where there is none."""
-        try:
-            with open_regular(self.path / name) as stream:
-                return stream.read(limit).decode("utf-8", "replace")
-        except OSError:
-            return None
+        content = self.depot.read(name, limit)
+        return None if content is None else content.decode("utf-8", "replace")
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the run itself.
@@ -179,4 +219,15 @@ class OutputFolder(FileRecords):
         FitsWriteError
             It cannot be written.
         """
-        atomic_text(self.path / name, text, scratch=self.scratch)
+        self.depot.write(name, text)
+
+
+def _check_store(url: Path) -> None:
+    """Refuse a URL that no output can be put to."""
+    check_url(str(url))
+    if is_web(url):
+        raise OutputError(
+            "a web server takes no outputs",
+            where=str(url),
+            remedy="Name a folder, or one of an object store such as s3://bucket/folder.",
+        )

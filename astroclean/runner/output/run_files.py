@@ -33,6 +33,7 @@ def write_run_files(
         Whether ``report.html`` is written.
     """
     try:
+        folder.depot.refresh()
         joined = with_earlier(report, earlier, is_there=folder.is_there)
         folder.write_text("run.json", joined.to_json())
         if page:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from astroclean.errors import ConfigurationError
-from astroclean.io.scratch.arrays import open_regular
-from astroclean.io.scratch.atomic import atomic_text
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
 from astroclean.runner.plan.shard import Shard
 
@@ -19,8 +17,17 @@ if TYPE_CHECKING:
 
     from astroclean.runner.output.folder import OutputFolder
 
-__all__ = ["ShardRecord", "complete_shards", "forget_shard", "joined_shards", "mark_merged"]
+__all__ = [
+    "SHARDS",
+    "ShardRecord",
+    "complete_shards",
+    "forget_shard",
+    "joined_shards",
+    "mark_merged",
+]
 
+SHARDS = ".astroclean/shards"
+"""Folder of what shards leave."""
 _LARGEST = 1 << 29  # bytes
 _NAME = re.compile(r"([0-9]{1,9})-of-([0-9]{1,9})(\.merged)?\.json")
 _MERGED = ".merged.json"
@@ -67,18 +74,18 @@ class ShardRecord(BaseModel):
         """
         bare = self.model_dump_json(exclude={"report"})
         text = f'{bare[:-1]},"report":{self.report.to_json()}}}'
-        atomic_text(_path(folder, self.shard), text, scratch=folder.scratch)
+        folder.depot.write(_name(self.shard), text)
 
 
-def _path(folder: OutputFolder, shard: Shard, ending: str = ".json") -> Path:
-    return folder.shards / f"{shard.file_stem}{ending}"
+def _name(shard: Shard, ending: str = ".json") -> str:
+    return f"{SHARDS}/{shard.file_stem}{ending}"
 
 
 def forget_shard(folder: OutputFolder) -> None:
     """Forget how the shard that a folder is open for has ended: it begins again."""
     if folder.shard is not None:
         for ending in (".json", _MERGED):
-            _path(folder, folder.shard, ending).unlink(missing_ok=True)
+            folder.depot.remove(_name(folder.shard, ending))
 
 
 def complete_shards(folder: OutputFolder) -> list[ShardRecord]:
@@ -104,11 +111,11 @@ def complete_shards(folder: OutputFolder) -> list[ShardRecord]:
     """
     new, merged = list[ShardRecord](), list[ShardRecord]()
     problems: list[str] = []
-    for path in sorted(folder.shards.iterdir()) if folder.shards.is_dir() else []:
-        match = _NAME.fullmatch(path.name)
+    for name in folder.depot.names(SHARDS):
+        match = _NAME.fullmatch(name)
         if match is None:
             continue
-        record = _read(path)
+        record = _read(folder, name)
         if record is None:
             problems.append(f"the record of shard {match[1]}/{match[2]} is damaged: run it again")
         else:
@@ -117,6 +124,8 @@ def complete_shards(folder: OutputFolder) -> list[ShardRecord]:
     if first is None:
         told = problems or ["there is nothing to merge: no shard has ended here"]
         raise ConfigurationError(told, where=str(folder.path))
+    again = {record.index for record in new}
+    merged = [record for record in merged if record.index not in again]
     same = [*new, *(record for record in merged if not _differences(first, record))]
     problems += [_differing(first, record) for record in new if _differences(first, record)]
     problems += _missing(first, same)
@@ -128,11 +137,11 @@ def complete_shards(folder: OutputFolder) -> list[ShardRecord]:
     return sorted(same, key=lambda record: record.index)
 
 
-def _read(path: Path) -> ShardRecord | None:
+def _read(folder: OutputFolder, name: str) -> ShardRecord | None:
+    content = folder.depot.read(f"{SHARDS}/{name}", _LARGEST)
     try:
-        with open_regular(path) as stream:
-            return ShardRecord.model_validate_json(stream.read(_LARGEST))
-    except (OSError, ValidationError):
+        return None if content is None else ShardRecord.model_validate_json(content)
+    except ValidationError:
         return None
 
 
@@ -235,14 +244,16 @@ def mark_merged(records: Iterable[ShardRecord], folder: OutputFolder) -> None:
 
     They stay: where one of them is run again, it is merged with the others.
     """
+    depot = folder.depot
     for record in records:
-        path = _path(folder, record.shard)
-        if path.exists():
-            path.replace(_path(folder, record.shard, _MERGED))
-    own = {_path(folder, record.shard, _MERGED).name for record in records}
-    for path in folder.shards.iterdir():
-        if _NAME.fullmatch(path.name) and path.name not in own:
-            path.unlink()
+        content = depot.read(_name(record.shard), _LARGEST)
+        if content is not None:
+            depot.write(_name(record.shard, _MERGED), content.decode("utf-8"))
+            depot.remove(_name(record.shard))
+    own = {_name(record.shard, _MERGED) for record in records}
+    for name in depot.names(SHARDS):
+        if _NAME.fullmatch(name) and f"{SHARDS}/{name}" not in own:
+            depot.remove(f"{SHARDS}/{name}")
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:

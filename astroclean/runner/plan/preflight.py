@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from astroclean.core.run_cache import begin_run
-from astroclean.errors import AstrocleanError
+from astroclean.errors import AstrocleanError, ConfigurationError
 from astroclean.report.model import FileRecord, FileStatus
 from astroclean.runner.calls import OfRun
 from astroclean.runner.output.claims import Claims, check_run_files, check_simulated, earlier_report
@@ -132,6 +132,7 @@ class Planner:
         """
         begin_run(self.folder.run)
         config = self.pipeline.config
+        self._check_store()
         if not self.request.overwrite:
             check_run_files(self.folder, report=config.products.report)
         stages = self._checked_stages()
@@ -160,6 +161,17 @@ class Planner:
         )
         return preflight
 
+    def _check_store(self) -> None:
+        """Refuse what is kept beside the results as files, where those go to a store."""
+        config, problems = self.pipeline.config, list[str]()
+        if self.folder.is_remote and (config.run.keep_stages or self.request.start is not None):
+            problems.append("saved stages (`run.keep_stages`, `--from`) are large files")
+        if self.folder.is_remote and config.input.simulate and not self.request.inputs:
+            problems.append("a simulated input is written beside its result")
+        if problems:
+            told = f"{' and '.join(problems)}: name a folder of a file system with -o"
+            raise ConfigurationError(told, where=str(self.folder.path))
+
     def _unclaimed(
         self,
         files: Sequence[Listed],
@@ -172,6 +184,7 @@ class Planner:
         So are those whose field lacks a band because another input failed.
         """
         own = [file for file in files if listing.is_own(file.input)]
+        self.folder.gather_records(file.base for file in own)
         claims = Claims(self.folder, preflight.earlier, self.request.overwrite)
         problems = claims.problems(files, own, failed)
         preflight.notes += claims.notes

@@ -238,10 +238,12 @@ def _finished(
             continue
         folder.begin(plan.base, begun_record(plan))
         try:
-            written = write_outputs(plan, exposure, own, folder=folder.path, scratch=folder.scratch)
+            made = write_outputs(plan, exposure, own, folder=folder.local, scratch=folder.scratch)
         except BaseException:
             folder.forget(plan.base)
             raise
+        # Where this fails in the middle, what was begun stays on record: it is astroclean's own.
+        written = folder.depot.deliver(made)
         record = _done_record(job.unit, plan, own, remarks)
         record.outputs = {name: digest for name, (digest, _) in written.items()}
         record.seen = seen_of(plan, {name: stamp for name, (_, stamp) in written.items() if stamp})
