@@ -24,7 +24,7 @@ import astroclean
 from astroclean.errors import ConfigurationError, OutputError
 from astroclean.io.scratch.atomic import atomic_file
 from astroclean.report.model import RunReport
-from astroclean.runner.output import file_records as records_module
+from astroclean.runner.output import depot as depot_module
 from astroclean.runner.output import folder as folder_module
 from astroclean.runner.output import outputs as outputs_module
 from astroclean.runner.output import stamps as stamps_module
@@ -520,13 +520,14 @@ def test_a_full_disk_costs_one_file(
     with full_disk_for(monkeypatch, outputs_module, "file_digest", "b_clean"):
         assert [str(f.status) for f in run(tmp_path, out).files] == wanted
     for place in ("atomic_text", "open_regular"):
-        with full_disk_for(monkeypatch, records_module, place, record_of_b):
+        with full_disk_for(monkeypatch, depot_module, place, record_of_b):
             report = run(tmp_path, out, overwrite=True)
         told = [str(f.status) for f in report.files]
         assert told == wanted or place == "open_regular", place
         assert "No space" in str(report.files[1].error) or told == ["done"] * 3
     assert run(tmp_path, out).exit_code == 0
-    # An output that cannot be compared is made again.
+    # An output that cannot be compared is made again. Its time is no longer the one on record.
+    os.utime(out / "b_clean.fits", (1e9, 1e9))
     with full_disk_for(monkeypatch, stamps_module, "file_digest", "b_clean"):
         assert [str(f.status) for f in run(tmp_path, out).files] == [
             "up to date",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing.forkserver
 import os
 import tempfile
 import time
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from stores import BUCKET, S3, Web, s3_server, web_server
+from stores import BUCKET, S3, Web, web_server
 from toy_runs import digests, report_of, sky, statuses, unfinished, write_batch, write_fits
 
 import astroclean
@@ -29,28 +28,6 @@ CONFIG: dict[str, Any] = {
     "stage": [{"plugin": "toy-bright"}, {"plugin": "toy-fill"}, {"plugin": "toy-peaks"}],
     "products": {"report": True},
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3]:
-    """One server: workers come from a process that has the environment of the first test."""
-    with s3_server() as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        yield server
-
-
-@pytest.fixture
-def s3(toys: Path, server: S3) -> Iterator[S3]:
-    server.empty()
-    _stop_processes()  # they have the environment of whoever started their server
-    yield server
-    _stop_processes()
-
-
-def _stop_processes() -> None:
-    """End the server of worker processes, so that the next one is born of this environment."""
-    vars(multiprocessing.forkserver)["_forkserver"]._stop()
 
 
 @pytest.fixture

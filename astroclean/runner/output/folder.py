@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astroclean.core.regular import kind_of_special
+from astroclean.core.run_cache import begin_run
 from astroclean.errors import OutputError
 from astroclean.io.remote.urls import check_url, is_url, is_web, path_or_url
 from astroclean.io.scratch.folders import temporary_folder
@@ -124,6 +125,7 @@ class OutputFolder(FileRecords):
         OutputError
             It cannot be made or written, or another run holds it.
         """
+        begin_run(self.run)  # connections of an earlier one may have had other credentials
         try:
             self._own.mkdir(parents=True, exist_ok=True)
             self.refuse_links()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import http.server
+import multiprocessing.forkserver
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -28,11 +30,20 @@ class Counted:
     def forget(self) -> None:
         self.requests: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
+        self.order: list[str] = []
+        self.refused: dict[str, str] = {}
+        """Beginning of a request, such as ``PUT out/x``, to the status that answers it."""
 
     def __call__(self, environ: Any, start_response: Any) -> Iterator[bytes]:
         name = environ["PATH_INFO"].removeprefix(f"/{BUCKET}/")
         method = environ["REQUEST_METHOD"]
-        self.requests[f"{method} {name}"] += 1
+        request = f"{method} {name}"
+        self.requests[request] += 1
+        self.order.append(request)
+        for start, status in self.refused.items():
+            if request.startswith(start):
+                start_response(status, [("Content-Length", "0")])
+                return
         for part in self.application(environ, start_response):
             if method == "GET":
                 self.sent[name] += len(part)
@@ -81,6 +92,12 @@ class S3:
             self.client.delete_object(Bucket=BUCKET, Key=key)
         self.counted.forget()
 
+    def digests(self, prefix: str) -> dict[str, str]:
+        """Return each data file directly below a prefix with its digest."""
+        names = [key.removeprefix(f"{prefix}/") for key in self.keys(f"{prefix}/")]
+        files = [n for n in names if "/" not in n and not n.endswith((".json", ".html"))]
+        return {n: hashlib.sha256(self.get(f"{prefix}/{n}")).hexdigest() for n in files}
+
     def get(self, key: str) -> bytes:
         content: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         return content
@@ -100,6 +117,28 @@ def s3_server() -> Iterator[S3]:
     counted = Counted(server.DomainDispatcherApplication(server.create_backend_app))
     with _served(make_server("127.0.0.1", 0, counted, threaded=True)) as port:
         yield S3(counted, port)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3]:
+    """One server: workers come from a process that has the environment of the first test."""
+    with s3_server() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
+def s3(toys: Path, server: S3) -> Iterator[S3]:
+    server.empty()
+    _stop_processes()  # they have the environment of whoever started their server
+    yield server
+    _stop_processes()
+
+
+def _stop_processes() -> None:
+    """End the server of worker processes, so that the next one is born of this environment."""
+    vars(multiprocessing.forkserver)["_forkserver"]._stop()
 
 
 @contextlib.contextmanager
