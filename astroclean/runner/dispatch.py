@@ -48,6 +48,15 @@ class Dispatcher:
     start: str | None = None
     pictures: bool = True
 
+    def is_shared(self, unit: Unit, units: int) -> bool:
+        """Return whether workers share frames or chunks of a unit, where there are so many."""
+        (whole,) = self._wholes([unit])
+        return self._is_spread(whole, units) or len(self._shared(whole, units)) > 1
+
+    def _is_spread(self, whole: Job, units: int) -> bool:
+        few = units < self.executor.workers
+        return few and is_spread(whole, workers=self.executor.workers)
+
     def records(self, units: Sequence[Unit]) -> Generator[list[FileRecord]]:
         """Process units.
 
@@ -63,9 +72,7 @@ class Dispatcher:
         """
         wholes, spread = list[Job](), list[Job]()
         for whole in self._wholes(units):
-            few = len(units) < self.executor.workers
-            is_apart = few and is_spread(whole, workers=self.executor.workers)
-            (spread if is_apart else wholes).append(whole)
+            (spread if self._is_spread(whole, len(units)) else wholes).append(whole)
         for whole in spread:
             yield self._in_chunks(whole)
         jobs = [job for whole in wholes for job in self._shared(whole, len(units))]
@@ -88,21 +95,21 @@ class Dispatcher:
         for index, outcome in self._calls(assemble, joined):
             yield _records(joined[index][0].unit, outcome)
 
-    def unopened(self, tasks: Sequence[Task]) -> Generator[list[FileRecord]]:
+    def unopened(self, tasks: Sequence[Task], *, frames: int) -> Generator[list[FileRecord]]:
         """Work units through that nobody has opened yet, each in one call.
 
         Parameters
         ----------
         tasks : sequence of Task
-            Not fewer than there are workers: no unit is shared among them. As if all had as many
-            frames as the one that is planned, some are told to draw pictures.
+            No unit is shared among workers.
+        frames : int
+            Of the first. As if all had as many, some are told to draw pictures.
 
         Yields
         ------
         list of FileRecord
             The records of one unit, as it ends.
         """
-        frames = next((t.unit.fields * len(t.unit.plans) for t in tasks if t.unit is not None), 1)
         pictured = MAX_PICTURES // max(frames, 1) + 1 if self.pictures else 0
         told = [replace(task, pictures=number < pictured) for number, task in enumerate(tasks)]
         for index, outcome in self._calls(work_through, told):

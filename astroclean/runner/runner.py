@@ -188,26 +188,37 @@ class Runner:
             start=self.request.start,
             pictures=self.pipeline.config.products.report,
         )
-        failed = len(preflight.failed)
         if len(preflight.units) < self.executor.workers:
-            # Their frames are shared among the workers, so all must be known before.
-            files = [file for unit in preflight.units for file in unit]
-            units = planner.planned(files, course, preflight)
-            yield preflight.failed[failed:]
-            resumed_units = [(unit, resumed(unit, course)) for unit in units]
-            yield from (records for _, records in resumed_units if records is not None)
-            todo = [unit for unit, records in resumed_units if records is None]
-            yield from dispatcher.records(todo)
+            yield from self._few_done(planner, course, preflight, dispatcher)
             return
+        failed = len(preflight.failed)
         number, unit = planner.first_planned(course, preflight)
         yield preflight.failed[failed:]
         if unit is not None:
-            yield from dispatcher.unopened(
-                [
-                    Task(preflight.units[number - 1], course, unit=unit),
-                    *(Task(files, course) for files in preflight.units[number:]),
-                ]
-            )
+            tasks = [Task(files, course) for files in preflight.units[number - 1 :]]
+            yield from dispatcher.unopened(tasks, frames=unit.fields * len(unit.plans))
+
+    def _few_done(
+        self, planner: Planner, course: Course, preflight: Preflight, dispatcher: Dispatcher
+    ) -> Generator[list[FileRecord]]:
+        """Yield the records of units that are fewer than workers, who may share their frames."""
+        failed = len(preflight.failed)
+        files = [file for unit in preflight.units for file in unit]
+        units = planner.planned(files, course, preflight, headers_only=True)
+        yield preflight.failed[failed:]
+        good = {plan.input for unit in units for plan in unit.plans}
+        left = [files for files in preflight.units if {file.input for file in files} <= good]
+        if not any(dispatcher.is_shared(unit, len(units)) for unit in units):
+            tasks = [Task(files, course) for files in left]
+            yield from dispatcher.unopened(tasks, frames=max((u.fields for u in units), default=1))
+            return
+        # Workers must know what they share: all is planned, and read, before.
+        failed = len(preflight.failed)
+        units = planner.planned([file for unit in left for file in unit], course, preflight)
+        yield preflight.failed[failed:]
+        resumed_units = [(unit, resumed(unit, course)) for unit in units]
+        yield from (records for _, records in resumed_units if records is not None)
+        yield from dispatcher.records([u for u, records in resumed_units if records is None])
 
     def _report(
         self, preflight: Preflight, records: dict[str, FileRecord], interrupted: bool

@@ -7,13 +7,13 @@ brought round.
 from __future__ import annotations
 
 import hashlib
+import io
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 from astropy.io import fits
 
 from astroclean.core.regular import open_regular
-from astroclean.io.resources import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,7 +69,7 @@ def wrong_sums(source: FitsSource) -> list[str]:
     return _of_wrong(source, found)
 
 
-def digest_and_sums(source: FitsSource) -> tuple[str, list[str]]:
+def digest_and_sums(source: FitsSource, content: bytes | None = None) -> tuple[str, list[str]]:
     """Return the SHA-256 of a file, and what :func:`wrong_sums` does, from one reading.
 
     Parameters
@@ -77,37 +77,39 @@ def digest_and_sums(source: FitsSource) -> tuple[str, list[str]]:
     source : FitsSource
         Open file. Of a packed one, the packed bytes are hashed, and the sums are those of the
         unpacked copy.
+    content : bytes, optional
+        The bytes of the file, where they have been read.
 
     Returns
     -------
     (str, list of str)
         Hexadecimal digest; one text for all HDUs with a wrong sum, or none.
     """
-    if not source.is_plain:
-        return file_digest(source.local), wrong_sums(source)
     digest = hashlib.sha256()
-    found = {info: _Sum() for info in source.hdus if _told(source, info) is not None}
-    for info, part in _stored_parts(source):
-        digest.update(part)
-        if info in found:
-            found[info].write(part)
+    with open_regular(source.local) if content is None else io.BytesIO(content) as stored:
+        if not source.is_plain:
+            return hashlib.file_digest(stored, "sha256").hexdigest(), wrong_sums(source)
+        found = {info: _Sum() for info in source.hdus if _told(source, info) is not None}
+        for info, part in _stored_parts(source, stored):
+            digest.update(part)
+            if info in found:
+                found[info].write(part)
     return digest.hexdigest(), _of_wrong(source, found)
 
 
-def _stored_parts(source: FitsSource) -> Iterator[tuple[HduInfo | None, bytes]]:
+def _stored_parts(source: FitsSource, stored: BinaryIO) -> Iterator[tuple[HduInfo | None, bytes]]:
     """Yield every byte of a plain file in order: data with their HDU, all else without."""
     ends: list[tuple[int | None, HduInfo | None]] = []
     for hdu in source.hdus:
         ends += [(hdu.data_start, None), (hdu.end, hdu)]
     place = 0
-    with open_regular(source.local) as stream:
-        for end, info in [*ends, (None, None)]:  # what follows the last HDU
-            while end is None or place < end:
-                part = stream.read(_CHUNK if end is None else min(_CHUNK, end - place))
-                if not part:
-                    break
-                place += len(part)
-                yield info, part
+    for end, info in [*ends, (None, None)]:  # what follows the last HDU
+        while end is None or place < end:
+            part = stored.read(_CHUNK if end is None else min(_CHUNK, end - place))
+            if not part:
+                break
+            place += len(part)
+            yield info, part
 
 
 def _of_wrong(source: FitsSource, sums: Mapping[HduInfo, _Sum]) -> list[str]:

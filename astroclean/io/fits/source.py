@@ -46,7 +46,8 @@ class FitsSource:
     Parameters
     ----------
     path, local : Path
-        The file as the user knows it, and, where there is one, a copy that is read in its place.
+        The file as the user knows it, and, where there is one, a copy that is read in its place:
+        a file, or the bytes.
 
     Raises
     ------
@@ -54,9 +55,10 @@ class FitsSource:
         The file cannot be read, is not FITS, or is truncated.
     """
 
-    def __init__(self, path: Path, *, local: Path | None = None) -> None:
+    def __init__(self, path: Path, *, local: Path | bytes | None = None) -> None:
         self.path = path
-        self.local = self._plain = local or path
+        self._content = local if isinstance(local, bytes) else None
+        self.local = self._plain = local if isinstance(local, Path) else path
         self.is_plain = False
         """Whether the bytes of the HDUs are those of the file: it is not packed."""
         self.notes: list[str] = []
@@ -80,7 +82,7 @@ class FitsSource:
         """Return a source over HDUs in memory."""
         buffer = io.BytesIO()
         hdus.writeto(buffer, output_verify="silentfix")
-        return _MemorySource(buffer.getvalue())
+        return cls(Path("<HDUList>"), local=buffer.getvalue())
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +97,9 @@ class FitsSource:
     def _open_raw(self) -> BinaryIO:
         packer = None
         try:
-            stream = self._stack.enter_context(open_regular(self.local))
+            held = self._content
+            stream = open_regular(self.local) if held is None else io.BytesIO(held)
+            self._stack.enter_context(stream)
             packer = packer_of(stream)
             self.is_plain = packer is None
             if packer is None:
@@ -114,8 +118,9 @@ class FitsSource:
         return raw
 
     def _opened(self, *, unpack: bool, scaled: bool = False) -> fits.HDUList:
-        # A view of its own for each: two HDULists over one buffer would share its position.
-        stream = io.BytesIO(self._raw.getbuffer()) if isinstance(self._raw, io.BytesIO) else None
+        # A stream of its own for each: two HDULists over one would share its position.
+        # Nobody writes to the bytes, so they are not copied.
+        stream = io.BytesIO(self._raw.getvalue()) if isinstance(self._raw, io.BytesIO) else None
         return fits.open(
             self._plain if stream is None else stream,
             disable_image_compression=not unpack,
@@ -303,15 +308,6 @@ class FitsSource:
                 return
             target.write(part)
             left -= len(part)
-
-
-class _MemorySource(FitsSource):
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        super().__init__(Path("<HDUList>"))
-
-    def _open_raw(self) -> BinaryIO:
-        return io.BytesIO(self._content)
 
 
 _COMMENTARY = {"", "COMMENT", "HISTORY"}

@@ -294,7 +294,7 @@ def _instrument_of(source: FitsSource, settings: ReadSettings) -> Instrument:
 
 @contextlib.contextmanager
 def open_exposure(
-    source: Source, settings: ReadSettings | None = None, *, local: Path | None = None
+    source: Source, settings: ReadSettings | None = None, *, local: Path | bytes | None = None
 ) -> Iterator[Exposure]:
     """Open a file (or HDUs in memory) as an exposure.
 
@@ -304,22 +304,22 @@ def open_exposure(
         File or URL with an optional HDU address, or HDUs.
     settings : ReadSettings, optional
         How to read.
-    local : Path, optional
-        Copy of a URL; by default it is fetched for as long as the context lasts.
+    local : Path or bytes, optional
+        A copy; by default a URL is fetched for as long as the context lasts.
 
     Yields
     ------
     Exposure
         Closed on leaving the context.
     """
-    settings = settings or ReadSettings()
     if isinstance(source, fits.HDUList):
         with FitsSource.from_hdulist(source) as opened:
-            yield Exposure(opened, Address(opened.path), settings)
+            yield Exposure(opened, Address(opened.path), settings or ReadSettings())
         return
     address = parse_address(source)
-    with local_file(local or address.path) as file, FitsSource(address.path, local=file) as opened:
-        yield Exposure(opened, address, settings)
+    here = local_file(address.path) if local is None else contextlib.nullcontext(local)
+    with here as file, FitsSource(address.path, local=file) as opened:
+        yield Exposure(opened, address, settings or ReadSettings())
 
 
 def read_frame(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astroclean.core.regular import open_regular
 from astroclean.core.run_cache import file_version
 from astroclean.io.fits.address import parse_address
 from astroclean.io.frames.read import open_exposure
@@ -23,7 +26,69 @@ if TYPE_CHECKING:
     from astroclean.io.frames.read import Exposure, ReadSettings
     from astroclean.report.model import FileRecord, FileStamp
 
-__all__ = ["AtHand", "at_hand", "exposure_at_hand", "forget_input"]
+__all__ = ["AtHand", "at_hand", "exposure_at_hand", "forget_input", "held", "reading_once"]
+
+
+_HELD = 256 << 20
+"""Bytes of files that are held in memory at a time."""
+_SHARE = 16
+"""Part of the memory limit that they may take, beside the pixels."""
+
+
+@dataclass
+class _Held:
+    """Files that have been read, for as long as a unit is worked through."""
+
+    limit: int
+    contents: dict[Path, bytes] = field(default_factory=dict)
+
+
+_held: ContextVar[_Held | None] = ContextVar("_held", default=None)
+
+
+@contextlib.contextmanager
+def reading_once(memory: int | None) -> Iterator[None]:
+    """Let files be read once, whole, while the context lasts: hash, pixels and copy are of these.
+
+    Files that are too large for it are read part by part, as often as they are asked for.
+
+    Parameters
+    ----------
+    memory : int or None
+        Bytes that this worker may take.
+    """
+    if _held.get() is not None:
+        yield
+        return
+    limit = _HELD if memory is None else min(_HELD, memory // _SHARE)
+    token = _held.set(_Held(limit))
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
+def held(path: Path) -> bytes | None:
+    """Return the bytes of a file that is read once; None where it is not, or cannot be.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+    holding = _held.get()
+    if holding is None:
+        return None
+    if path not in holding.contents:
+        try:
+            with open_regular(path) as stream:
+                room = holding.limit - sum(map(len, holding.contents.values()))
+                if not 0 < os.fstat(stream.fileno()).st_size <= room:
+                    return None
+                holding.contents[path] = stream.read()
+        except (OSError, MemoryError):
+            return None  # whoever opens it tells why
+    return holding.contents[path]
 
 
 @dataclass(frozen=True)
@@ -40,6 +105,8 @@ class AtHand:
     """Size and time of change of a file."""
     digest: str = ""
     """SHA-256 of what was fetched; empty for a file, which is not read for it."""
+    content: bytes | None = None
+    """The bytes of a file that is read once; None where it is read part by part."""
 
     def is_still(self, version: tuple[int, int] | None, content: str) -> bool:
         """Return whether it is what was planned.
@@ -63,7 +130,7 @@ class AtHand:
 
 
 @contextlib.contextmanager
-def at_hand(path: Path, staging: Path | None) -> Iterator[AtHand]:
+def at_hand(path: Path, staging: Path | None, *, whole: bool = False) -> Iterator[AtHand]:
     """Have an input on this machine.
 
     Parameters
@@ -72,6 +139,8 @@ def at_hand(path: Path, staging: Path | None) -> Iterator[AtHand]:
         The input, without its HDU: a file, or a URL, which is fetched.
     staging : Path or None
         Where what was fetched stays for further calls; with None it goes with the context.
+    whole : bool
+        Whether all of a file will be read; see :func:`reading_once`.
 
     Yields
     ------
@@ -84,7 +153,8 @@ def at_hand(path: Path, staging: Path | None) -> Iterator[AtHand]:
         It cannot be fetched.
     """
     if not is_url(path):
-        yield AtHand(path, path, stamp_of(path), _version(path))
+        stamp, version = stamp_of(path), _version(path)  # before it is read
+        yield AtHand(path, path, stamp, version, content=held(path) if whole else None)
         return
     with contextlib.ExitStack() as stack:
         if staging is None:
@@ -96,7 +166,7 @@ def at_hand(path: Path, staging: Path | None) -> Iterator[AtHand]:
 
 @contextlib.contextmanager
 def exposure_at_hand(
-    source: str, settings: ReadSettings, staging: Path | None
+    source: str, settings: ReadSettings, staging: Path | None, *, whole: bool = False
 ) -> Iterator[tuple[AtHand, Exposure]]:
     """Open an input, wherever it is.
 
@@ -106,7 +176,7 @@ def exposure_at_hand(
         Absolute path or URL, with the HDU.
     settings : ReadSettings
         How it is read.
-    staging : Path or None
+    staging, whole
         As for :func:`at_hand`.
 
     Yields
@@ -115,8 +185,8 @@ def exposure_at_hand(
         Closed on leaving the context.
     """
     with (
-        at_hand(parse_address(source).path, staging) as hand,
-        open_exposure(source, settings, local=hand.local) as exposure,
+        at_hand(parse_address(source).path, staging, whole=whole) as hand,
+        open_exposure(source, settings, local=hand.content or hand.local) as exposure,
     ):
         yield hand, exposure
 

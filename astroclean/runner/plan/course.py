@@ -43,7 +43,7 @@ class Course:
         return not (self.verify or self.overwrite or self.pipeline.config.run.keep_stages)
 
 
-def plan_request(file: Listed, course: Course) -> PlanRequest:
+def plan_request(file: Listed, course: Course, *, headers_only: bool = False) -> PlanRequest:
     """Return the request to plan a file, with what is on record of it."""
     return PlanRequest(
         file.input,
@@ -54,4 +54,5 @@ def plan_request(file: Listed, course: Course) -> PlanRequest:
         course.basis,
         None if course.verify else course.folder.record(file.base),
         course.staging,
+        headers_only,
     )

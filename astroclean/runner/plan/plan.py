@@ -14,7 +14,7 @@ from astroclean.io.fits.checksums import digest_and_sums, wrong_sums
 from astroclean.io.frames.read import Exposure, ReadSettings
 from astroclean.io.products.names import base_name, split_name
 from astroclean.io.resources import file_digest
-from astroclean.runner.plan.at_hand import exposure_at_hand
+from astroclean.runner.plan.at_hand import exposure_at_hand, held
 from astroclean.runner.plan.build import StageSpec, built_stages, digest_of_content
 from astroclean.runner.plan.chunks import ChunkPlan, plan_chunks
 from astroclean.runner.plan.needs import check_headers, check_needs
@@ -35,6 +35,7 @@ __all__ = [
     "FilePlan",
     "PlanRequest",
     "plan_file",
+    "worker_memory",
 ]
 
 
@@ -56,6 +57,9 @@ class PlanRequest:
     """What is on record of the input; it is not hashed where it certainly has not changed."""
     staging: Path | None = None
     """Where an input that is a URL stays once it is fetched; nowhere by default."""
+    headers_only: bool = False
+    """Whether the content stays unread: the plan then tells whether the file can be processed, and
+    its key means nothing."""
 
     def __post_init__(self) -> None:
         """Make the path absolute before the request goes to a worker."""
@@ -144,7 +148,8 @@ class FilePlan:
         FitsReadError
             It is not what it was: its key would tell of another content.
         """
-        with exposure_at_hand(self.source, self.settings, self.staging) as (hand, exposure):
+        at_hand = exposure_at_hand(self.source, self.settings, self.staging, whole=True)
+        with at_hand as (hand, exposure):
             if not hand.is_still(self.version, self.content):
                 raise FitsReadError(
                     "was changed while the run lasted",
@@ -176,6 +181,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         The pipeline cannot work: a matter of the whole run.
     """
     config = request.pipeline.config
+    limit = worker_memory(config, request.sharing)
     settings, stem = _read_settings(config), split_name(parse_address(request.source).path)[0]
     with exposure_at_hand(request.source, settings, request.staging) as (hand, exposure):
         specs = _specs(exposure, request)
@@ -184,7 +190,7 @@ def plan_file(request: PlanRequest) -> FilePlan:
         psf = _checked_psf(request, exposure, stages, stem)
         contradictions = tuple(exposure.contradictions)
         instrument = exposure.instrument.name
-        chunks = plan_chunks(exposure, stages, config, limit=_memory(request), psf=psf)
+        chunks = plan_chunks(exposure, stages, config, limit=limit, psf=psf)
         psf_digest = _psf_digest(psf)
         content, sums, stamp = _content(request, hand, exposure)
         identities = [one.identity for one in built]
@@ -221,10 +227,10 @@ def _read_settings(config: PipelineConfig) -> ReadSettings:
     return ReadSettings(told.name, told.overrides(), config.run.reject)
 
 
-def _memory(request: PlanRequest) -> int | None:
-    """Return the bytes that a worker may take."""
-    limit = request.pipeline.config.run.memory_bytes
-    return limit and limit // request.sharing
+def worker_memory(config: PipelineConfig, sharing: int) -> int | None:
+    """Return the bytes that a worker may take, of those that share the memory of a machine."""
+    limit = config.run.memory_bytes
+    return limit and limit // sharing
 
 
 def _content(
@@ -235,9 +241,11 @@ def _content(
     if known is not None and known.seen is not None and hand.holds(known, request.source):
         # It is not hashed, so the stamp of then is what is known of its content.
         return known.content, known.seen.wrong_sums, known.seen.input
+    if request.headers_only:
+        return "", [], None
     if hand.digest:  # hashed as it was fetched
         return hand.digest, wrong_sums(exposure.source), hand.stamp
-    return *digest_and_sums(exposure.source), hand.stamp
+    return *digest_and_sums(exposure.source, held(hand.path)), hand.stamp
 
 
 def _specs(exposure: Exposure, request: PlanRequest) -> tuple[StageSpec, ...]:

@@ -214,7 +214,14 @@ class Planner:
             overwrite=request.overwrite,
         )
 
-    def planned(self, files: Sequence[Listed], course: Course, preflight: Preflight) -> list[Unit]:
+    def planned(
+        self,
+        files: Sequence[Listed],
+        course: Course,
+        preflight: Preflight,
+        *,
+        headers_only: bool = False,
+    ) -> list[Unit]:
         """Return the units of files that can be processed; tell the others as failed.
 
         Parameters
@@ -225,12 +232,14 @@ class Planner:
             Of the run.
         preflight : Preflight
             Gets the records of those that failed.
+        headers_only : bool
+            Whether the content stays unread: keys then mean nothing.
 
         Raises
         ------
         As :meth:`astroclean.runner.runner.Runner.check`.
         """
-        plans, faults = self._plans(files, course)
+        plans, faults = self._plans(files, course, headers_only=headers_only)
         of_run = {i: e for i, e in faults.items() if isinstance(e, OF_THE_RUN)}
         # What the pipeline needs of a file and others have is a matter of that file alone.
         of_files = {i: e for i, e in of_run.items() if plans and isinstance(e, OF_A_HEADER)}
@@ -246,6 +255,8 @@ class Planner:
     def first_planned(self, course: Course, preflight: Preflight) -> tuple[int, Unit | None]:
         """Plan units in order until one can be processed: a pipeline that cannot work ends here.
 
+        They are planned from their headers alone: whoever processes one reads it.
+
         Parameters
         ----------
         course : Course
@@ -256,7 +267,8 @@ class Planner:
         Returns
         -------
         (int, Unit or None)
-            How many units were looked at, and the last, planned; None where none was.
+            How many units were looked at, and the last, whose key means nothing; None where none
+            can be processed.
 
         Raises
         ------
@@ -264,7 +276,7 @@ class Planner:
         """
         needs: list[tuple[tuple[Listed, ...], dict[str, Exception]]] = []
         for number, files in enumerate(preflight.units, 1):
-            plans, faults = self._plans(files, course)
+            plans, faults = self._plans(files, course, headers_only=True)
             named = {files[index].input: error for index, error in faults.items()}
             of_run = [error for error in named.values() if isinstance(error, OF_THE_RUN)]
             raise_joined([error for error in of_run if not isinstance(error, OF_A_HEADER)])
@@ -282,11 +294,11 @@ class Planner:
         return len(preflight.units), None
 
     def _plans(
-        self, files: Sequence[Listed], course: Course
+        self, files: Sequence[Listed], course: Course, *, headers_only: bool = False
     ) -> tuple[dict[int, FilePlan], dict[int, Exception]]:
         """Return the plans of files, and what is wrong with the others, by their indices."""
         plans, faults = dict[int, FilePlan](), dict[int, Exception]()
-        requests = [plan_request(file, course) for file in files]
+        requests = [plan_request(file, course, headers_only=headers_only) for file in files]
         calls = self.executor.map(OfRun(self.folder.run, plan_file), requests)
         with contextlib.closing(calls):
             for index, outcome in calls:

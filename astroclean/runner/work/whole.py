@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from astroclean.errors import AstrocleanError
 from astroclean.runner.output.records import failed_unit, faulted
+from astroclean.runner.plan.at_hand import reading_once
 from astroclean.runner.plan.course import plan_request
-from astroclean.runner.plan.plan import plan_file
+from astroclean.runner.plan.plan import plan_file, worker_memory
 from astroclean.runner.plan.units import make_units
 from astroclean.runner.work.resume import finished_records, unchanged_records
 from astroclean.runner.work.work import Job, process
@@ -30,8 +31,6 @@ class Task:
     files: tuple[Listed, ...]
     course: Course
     pictures: bool = True
-    unit: Unit | None = None
-    """Where it has been planned already."""
 
 
 def work_through(task: Task) -> list[FileRecord]:
@@ -48,11 +47,17 @@ def work_through(task: Task) -> list[FileRecord]:
         One record a file; failures are records too.
     """
     course = task.course
-    if task.unit is None and course.trusts_stamps:
+    if course.trusts_stamps:
         known = unchanged_records(task.files, course.folder, course.basis, largest=None)
         if known is not None:
             return known
-    unit = task.unit or _planned(task)
+    with reading_once(worker_memory(course.pipeline.config, course.sharing)):
+        return _worked_through(task)
+
+
+def _worked_through(task: Task) -> list[FileRecord]:
+    course = task.course
+    unit = _planned(task)
     if isinstance(unit, list):
         return unit
     known = resumed(unit, course)
