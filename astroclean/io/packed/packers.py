@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["PACKING_ERRORS", "Packer", "packed_stream", "packer_of"]
+__all__ = ["PACKING_ERRORS", "Packer", "is_packed_name", "packed_stream", "packer_of"]
 
 PACKING_ERRORS = (EOFError, zlib.error, lzma.LZMAError)
 """What damaged packed data raise, beside an OSError without a number."""
@@ -68,6 +68,12 @@ def packer_of(stream: BinaryIO) -> Packer | None:
     first = stream.read(max(len(packer.magic) for packer in _PACKERS))
     stream.seek(0)
     return next((packer for packer in _PACKERS if first.startswith(packer.magic)), None)
+
+
+def is_packed_name(path: Path) -> bool:
+    """Return whether a file is packed, by the suffix of its name."""
+    suffix = path.suffix.lower()
+    return any(suffix in packer.suffixes for packer in _PACKERS)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from astroclean.errors import FitsReadError, PsfError
 from astroclean.io.fits.address import parse_address
 from astroclean.io.fits.checksums import digest_and_sums, wrong_sums
 from astroclean.io.frames.read import Exposure, ReadSettings
+from astroclean.io.packed.packers import is_packed_name
 from astroclean.io.products.names import base_name, split_name
 from astroclean.io.resources import file_digest
 from astroclean.runner.plan.at_hand import exposure_at_hand, held
@@ -183,7 +184,10 @@ def plan_file(request: PlanRequest) -> FilePlan:
     config = request.pipeline.config
     limit = worker_memory(config, request.sharing)
     settings, stem = _read_settings(config), split_name(parse_address(request.source).path)[0]
-    with exposure_at_hand(request.source, settings, request.staging) as (hand, exposure):
+    # All of a packed file is read for its headers.
+    whole = is_packed_name(parse_address(request.source).path)
+    at_hand = exposure_at_hand(request.source, settings, request.staging, whole=whole)
+    with at_hand as (hand, exposure):
         specs = _specs(exposure, request)
         built = built_stages(specs, base=request.pipeline.base, stem=stem)
         stages = [one.stage for one in built]
