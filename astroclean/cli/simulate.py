@@ -9,6 +9,7 @@ from astroclean.core.configs import toml_value
 from astroclean.core.sources.points import point_names
 from astroclean.errors import ConfigurationError, OutputError, PluginLoadError
 from astroclean.evaluation.evaluation import SIMULATORS_GROUP, find_simulator
+from astroclean.io.remote.urls import refuse_url
 from astroclean.simulate.options import configured
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def run(arguments: Namespace) -> int:
     from astroclean.simulate.write import scene_paths, write_scene  # noqa: PLC0415 - needs astropy
 
     folder: Path = arguments.output
+    refuse_url(folder, what="simulated scenes")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -15,6 +15,7 @@ from astroclean.io.frames.instruments import VALUE_NAMES
 from astroclean.io.frames.stored import stored_frames
 from astroclean.io.products.frame_file import write_frames
 from astroclean.io.products.names import FITS_SUFFIXES
+from astroclean.io.remote.urls import refuse_url
 from astroclean.registry.discover import list_plugins
 from astroclean.registry.distributions import how_to_get, known_distributions
 from astroclean.registry.load import find_plugin, load_stage_class, make_stage
@@ -84,6 +85,7 @@ def make_masters(request: MasterRequest) -> Iterator[tuple[Path, MadeMaster] | L
     OutputError, FitsWriteError
         The folder holds FITS files already, or cannot be written to.
     """
+    refuse_url(request.output, what="masters")
     stage = _stage(request)
     found = find_inputs(list(request.inputs), base=Path.cwd(), twins=True)
     _check_folder(request)

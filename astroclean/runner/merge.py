@@ -48,7 +48,7 @@ def merge(output: Path) -> RunReport:
     folder = OutputFolder(output)
     if not folder.depot.names(SHARDS):
         raise ConfigurationError(
-            f"{output}: there is nothing to merge: no shard has been run into this folder. "
+            f"{folder.path}: there is nothing to merge: no shard has been run into this folder. "
             "`astroclean run ... --shard I/N` runs one"
         )
     with folder.locked() as notes:

@@ -16,6 +16,7 @@ from toy_clusters import toy_cluster
 from toy_runs import digests, sky, wait_for, write_fits, write_pipeline
 
 import astroclean
+from astroclean.cli.main import main
 from astroclean.config.load import load_pipeline
 from astroclean.errors import AstrocleanError, ConfigurationError, OutputError
 from astroclean.runner.calls import OfRun
@@ -228,7 +229,9 @@ def test_without_credentials_or_bucket_nothing_begins(
     assert "\n" not in str(caught.value)
 
 
-def test_what_a_store_does_not_take_is_refused_by_name(one: Path, s3: S3, tmp_path: Path) -> None:
+def test_what_a_store_does_not_take_is_refused_by_name(
+    one: Path, s3: S3, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(OutputError, match="a web server takes no outputs"):
         run(one, "https://host/out")
     with pytest.raises(ConfigurationError, match="is refused"):
@@ -238,6 +241,9 @@ def test_what_a_store_does_not_take_is_refused_by_name(one: Path, s3: S3, tmp_pa
     config = {**CONFIG, "input": {"simulate": {"kind": "exposure", "seed": 3}}}
     with pytest.raises(ConfigurationError, match="simulated input"):
         run(None, config=config)
+    for words in (("simulate", "tracking"), ("calibrate", "make", str(one))):
+        assert main([*words, "-o", OUT]) == 2
+        assert "are written to a folder of a file system, not to a URL" in capsys.readouterr().err
     assert s3.digests("out") == {}
     assert not list(tmp_path.glob("s3*"))
 

@@ -6,9 +6,18 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from astroclean.errors import ConfigurationError
+from astroclean.errors import ConfigurationError, OutputError
 
-__all__ = ["SCHEMES", "UrlPath", "check_url", "is_url", "is_web", "path_or_url", "shown_url"]
+__all__ = [
+    "SCHEMES",
+    "UrlPath",
+    "check_url",
+    "is_url",
+    "is_web",
+    "path_or_url",
+    "refuse_url",
+    "shown_url",
+]
 
 SCHEMES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 """Scheme to the package that fsspec needs for it."""
@@ -36,6 +45,29 @@ def path_or_url(name: str | Path) -> Path:
     if isinstance(name, UrlPath) or not slash or scheme.lower() not in SCHEMES:
         return name if isinstance(name, Path) else Path(name)
     return UrlPath(f"{scheme}://{rest.strip('/')}")
+
+
+def refuse_url(output: Path, *, what: str) -> None:
+    """Refuse a URL as the folder of what is not put into stores: a path would be made of it.
+
+    Parameters
+    ----------
+    output : Path
+        The folder, as it was given.
+    what : str
+        What is written there, in the plural.
+
+    Raises
+    ------
+    OutputError
+        It is, or was, a URL.
+    """
+    if is_url(path_or_url(output)):
+        raise OutputError(
+            f"{what} are written to a folder of a file system, not to a URL",
+            where=shown_url(str(path_or_url(output))),
+            remedy="Name a folder with -o, and copy it.",
+        )
 
 
 def is_web(url: str | Path) -> bool:

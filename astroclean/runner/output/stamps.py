@@ -111,8 +111,9 @@ def is_same_object(stamp: FileStamp | None, version: RemoteVersion | None) -> bo
     """
     if stamp is None or version is None:
         return False
-    told = (version.size, version.modified_ns, version.etag)
-    if told != (stamp.size, stamp.mtime_ns, stamp.etag):
+    # Some stores tell more digits in a listing than of one object.
+    told = (version.size, version.modified_ns // _SECOND, version.etag)
+    if told != (stamp.size, stamp.mtime_ns // _SECOND, stamp.etag):
         return False
     is_settled = stamp.mtime_ns > 0 and stamp.mtime_ns + _COARSE < stamp.seen_ns
     return bool(stamp.etag) or is_settled
