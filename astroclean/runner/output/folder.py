@@ -78,7 +78,8 @@ class OutputFolder(FileRecords):
         self.local = self.path if not self.is_remote else local or temporary_folder() / self.run
         """The folder itself, or the one in which outputs for a store are made."""
         self._own = self.local / ".astroclean"
-        self._shards = self.local / SHARDS
+        self.shards = self.local / SHARDS
+        """Of a file system: what shards leave for `astroclean merge`, and their locks."""
         self._records = self.local / RECORDS
         self._all_scratch = self._own / "scratch"
         # What other shards have begun is theirs.
@@ -129,7 +130,7 @@ class OutputFolder(FileRecords):
         try:
             self._own.mkdir(parents=True, exist_ok=True)
             self.refuse_links()
-            self._shards.mkdir(exist_ok=True)
+            self.shards.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(
                 f"output folder cannot be used: {error.strerror}",
@@ -166,7 +167,7 @@ class OutputFolder(FileRecords):
             A part is a symbolic link, or the lock is no file.
         """
         locks = lock_files(self._own, self.shard)
-        folders = (self._own, self._records, self._all_scratch, self.stages, self._shards)
+        folders = (self._own, self._records, self._all_scratch, self.stages, self.shards)
         for part in (*folders, self._scratches, *locks):
             if part.is_symlink():
                 raise OutputError(
