@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["add_pipeline_arguments", "pipeline_of", "request_of"]
 
 
+_OUTPUT = "output folder, also of a store: s3://bucket/folder"
 _JOBS = "worker processes; 0: in this process, which a crash in a library ends"
 
 
@@ -37,12 +38,7 @@ def add_pipeline_arguments(parser: ArgumentParser) -> None:
         help="file, file[HDU], folder, glob or @list.txt; by default the pipeline's own",
     )
     parser.add_argument(
-        "-o",
-        "--output",
-        type=path_or_url,
-        default=DEFAULT_OUTPUT,
-        metavar="DIR",
-        help="output folder, or one of a store: s3://bucket/folder",
+        "-o", "--output", type=path_or_url, default=DEFAULT_OUTPUT, metavar="DIR", help=_OUTPUT
     )
     parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help=_JOBS)
     parser.add_argument(

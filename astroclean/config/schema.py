@@ -137,6 +137,10 @@ class RunConfig(_Table):
         told = _MEMORY.fullmatch(self.max_memory or "")
         return None if told is None else int(float(told["number"]) * _BYTES[told["unit"].upper()])
 
+    def memory_of_worker(self, sharing: int) -> int | None:
+        """``max_memory`` in bytes, for one of the workers that share it."""
+        return self.memory_bytes and self.memory_bytes // sharing
+
     @property
     def reject(self) -> MaskPlane:
         """The rejecting planes."""

@@ -14,6 +14,7 @@ from astroclean.core.regular import open_regular
 from astroclean.core.run_cache import file_version
 from astroclean.io.fits.address import parse_address
 from astroclean.io.frames.read import open_exposure
+from astroclean.io.packed.packers import is_packed_name
 from astroclean.io.remote.staging import forget_staged, staged
 from astroclean.io.remote.urls import is_url
 from astroclean.io.resources import file_digest
@@ -154,6 +155,7 @@ def at_hand(path: Path, staging: Path | None, *, whole: bool = False) -> Iterato
     """
     if not is_url(path):
         stamp, version = stamp_of(path), _version(path)  # before it is read
+        whole = whole or is_packed_name(path)  # all of a packed file is read for its headers
         yield AtHand(path, path, stamp, version, content=held(path) if whole else None)
         return
     with contextlib.ExitStack() as stack:

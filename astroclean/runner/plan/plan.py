@@ -12,7 +12,6 @@ from astroclean.errors import FitsReadError, PsfError
 from astroclean.io.fits.address import parse_address
 from astroclean.io.fits.checksums import digest_and_sums, wrong_sums
 from astroclean.io.frames.read import Exposure, ReadSettings
-from astroclean.io.packed.packers import is_packed_name
 from astroclean.io.products.names import base_name, split_name
 from astroclean.io.resources import file_digest
 from astroclean.runner.plan.at_hand import exposure_at_hand, held
@@ -36,7 +35,6 @@ __all__ = [
     "FilePlan",
     "PlanRequest",
     "plan_file",
-    "worker_memory",
 ]
 
 
@@ -182,18 +180,15 @@ def plan_file(request: PlanRequest) -> FilePlan:
         The pipeline cannot work: a matter of the whole run.
     """
     config = request.pipeline.config
-    limit = worker_memory(config, request.sharing)
     settings, stem = _read_settings(config), split_name(parse_address(request.source).path)[0]
-    # All of a packed file is read for its headers.
-    whole = is_packed_name(parse_address(request.source).path)
-    at_hand = exposure_at_hand(request.source, settings, request.staging, whole=whole)
-    with at_hand as (hand, exposure):
+    with exposure_at_hand(request.source, settings, request.staging) as (hand, exposure):
         specs = _specs(exposure, request)
         built = built_stages(specs, base=request.pipeline.base, stem=stem)
         stages = [one.stage for one in built]
         psf = _checked_psf(request, exposure, stages, stem)
         contradictions = tuple(exposure.contradictions)
         instrument = exposure.instrument.name
+        limit = config.run.memory_of_worker(request.sharing)
         chunks = plan_chunks(exposure, stages, config, limit=limit, psf=psf)
         psf_digest = _psf_digest(psf)
         content, sums, stamp = _content(request, hand, exposure)
@@ -229,12 +224,6 @@ def plan_file(request: PlanRequest) -> FilePlan:
 def _read_settings(config: PipelineConfig) -> ReadSettings:
     told = config.instrument
     return ReadSettings(told.name, told.overrides(), config.run.reject)
-
-
-def worker_memory(config: PipelineConfig, sharing: int) -> int | None:
-    """Return the bytes that a worker may take, of those that share the memory of a machine."""
-    limit = config.run.memory_bytes
-    return limit and limit // sharing
 
 
 def _content(

@@ -9,7 +9,7 @@ from astroclean.errors import AstrocleanError
 from astroclean.runner.output.records import failed_unit, faulted
 from astroclean.runner.plan.at_hand import reading_once
 from astroclean.runner.plan.course import plan_request
-from astroclean.runner.plan.plan import plan_file, worker_memory
+from astroclean.runner.plan.plan import plan_file
 from astroclean.runner.plan.units import make_units
 from astroclean.runner.work.resume import finished_records, unchanged_records
 from astroclean.runner.work.work import Job, process
@@ -51,7 +51,7 @@ def work_through(task: Task) -> list[FileRecord]:
         known = unchanged_records(task.files, course.folder, course.basis, largest=None)
         if known is not None:
             return known
-    with reading_once(worker_memory(course.pipeline.config, course.sharing)):
+    with reading_once(course.pipeline.config.run.memory_of_worker(course.sharing)):
         return _worked_through(task)
 
 
