@@ -8,9 +8,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from astroclean.cli.pipeline_arguments import add_pipeline_arguments, pipeline_of, request_of
-from astroclean.report.model import ExitCode
-from astroclean.runner.executors import make_executor
-from astroclean.runner.runner import Runner
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -45,6 +42,11 @@ def check(arguments: Namespace) -> int:
         Exit status: 0 when a run would process every input.
     """
     pipeline = pipeline_of(arguments)
+    # On use: `check --help` and a wrong path are told at once.
+    from astroclean.report.model import ExitCode  # noqa: PLC0415
+    from astroclean.runner.executors import make_executor  # noqa: PLC0415
+    from astroclean.runner.runner import Runner  # noqa: PLC0415
+
     request = request_of(arguments, pipeline)
     made = make_executor(arguments.jobs, fork=arguments.is_program, scheduler=pipeline.scheduler)
     with contextlib.closing(made) as executor:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astroclean.cli.outcome import tell_outcome
-
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
@@ -24,6 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
+    from astroclean.cli.outcome import tell_outcome  # noqa: PLC0415 - imports pydantic
     from astroclean.runner.merge import merge  # noqa: PLC0415 - takes most of a second
 
     report = merge(arguments.output)

@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astroclean.config.load import LoadedPipeline, load_pipeline
-from astroclean.config.schema import DEFAULT_OUTPUT
-from astroclean.runner.plan.selection import Selection
+from astroclean.config.defaults import DEFAULT_OUTPUT
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from astroclean.config.load import LoadedPipeline
     from astroclean.runner.runner import Request
 
 __all__ = ["add_pipeline_arguments", "pipeline_of", "request_of"]
@@ -82,6 +81,11 @@ def _from_here(scheduler: str) -> str:
 
 def pipeline_of(arguments: Namespace) -> LoadedPipeline:
     """Return the pipeline that the arguments name."""
+    from astroclean.core.configs import find_config  # noqa: PLC0415 - a wrong name is told first
+
+    find_config("pipelines", arguments.config)
+    from astroclean.config.load import load_pipeline  # noqa: PLC0415 - imports numpy and pydantic
+
     settings = list(arguments.settings)
     if arguments.max_memory is not None:
         settings.append(f'run.max_memory="{arguments.max_memory}"')
@@ -93,6 +97,7 @@ def pipeline_of(arguments: Namespace) -> LoadedPipeline:
 def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
     """Return what the arguments ask for."""
     from astroclean.runner.plan.inputs import shown_name  # noqa: PLC0415 - takes most of a second
+    from astroclean.runner.plan.selection import Selection  # noqa: PLC0415
     from astroclean.runner.plan.shard import Shard  # noqa: PLC0415
     from astroclean.runner.runner import Request  # noqa: PLC0415
 

@@ -6,9 +6,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from astroclean.cli.outcome import tell_outcome
 from astroclean.cli.pipeline_arguments import add_pipeline_arguments, pipeline_of, request_of
-from astroclean.runner.executors import make_executor
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -44,6 +42,9 @@ def run(arguments: Namespace) -> int:
 
         return check(arguments)
     pipeline = pipeline_of(arguments)
+    # On use: `run --help` and a wrong path are told at once.
+    from astroclean.cli.outcome import tell_outcome  # noqa: PLC0415
+
     report = _report(arguments, pipeline)
     if arguments.json:
         print(report.to_json())
@@ -54,6 +55,8 @@ def run(arguments: Namespace) -> int:
 
 
 def _report(arguments: Namespace, pipeline: LoadedPipeline) -> RunReport:
+    from astroclean.runner.executors import make_executor  # noqa: PLC0415
+
     executor = make_executor(
         arguments.jobs, fork=arguments.is_program, scheduler=pipeline.scheduler
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astroclean.config.defaults import DEFAULT_OUTPUT
 from astroclean.config.load import load_pipeline
-from astroclean.config.schema import DEFAULT_OUTPUT
 from astroclean.errors import ConfigurationError
 from astroclean.runner.plan.selection import Selection
 from astroclean.runner.runner import Request, Runner

@@ -15,6 +15,7 @@ from astroclean.errors import AstrocleanError
 from astroclean.io.scratch.folders import remove_left_behind, temporary_folder
 from astroclean.report.environment import versions
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
+from astroclean.runner.collection import uncollected
 from astroclean.runner.dispatch import Dispatcher
 from astroclean.runner.executors import checked_executor, make_executor
 from astroclean.runner.output.folder import OutputFolder, refuse_url
@@ -150,7 +151,8 @@ class Runner:
             report = self._report(preflight, records, interrupted)
             report.started = started.isoformat(timespec="seconds")
             report.seconds = time.perf_counter() - clock
-            self._write(report, preflight)
+            with uncollected():
+                self._write(report, preflight)
         return report
 
     def _processed(self, planner: Planner, preflight: Preflight) -> Generator[FileRecord]:
@@ -159,22 +161,31 @@ class Runner:
         done = len(preflight.failed)
         self.progress(done, total)
         course = planner.course(preflight)
-        left = []
-        for files in preflight.units:
-            known = None
-            if course.trusts_stamps:
-                known = unchanged_records(files, self.folder, course.basis, largest=SMALL)
-            if known is None:
-                left.append(files)
-                continue
+        for known in self._unchanged(course, preflight):
             yield from known
             done += len(known)
-        preflight.units = left
         with contextlib.closing(self._units_done(planner, course, preflight)) as finished:
             for records in finished:
                 yield from records
                 done += len(records)
                 self.progress(done, total)
+
+    def _unchanged(self, course: Course, preflight: Preflight) -> Generator[list[FileRecord]]:
+        """Yield the records of each unit that is up to date unread; leave the other units."""
+        if not course.trusts_stamps:
+            return
+        left = []
+        with uncollected():
+            for files in preflight.units:
+                known = unchanged_records(
+                    files, self.folder, course.basis, largest=SMALL, records=preflight.records
+                )
+                if known is None:
+                    left.append(files)
+                else:
+                    yield known
+        preflight.units = left
+        preflight.records = {}
 
     def _units_done(
         self, planner: Planner, course: Course, preflight: Preflight

@@ -19,7 +19,7 @@ from astroclean.io.resources import file_digest
 from astroclean.io.scratch.arrays import open_regular
 from astroclean.io.scratch.atomic import atomic_text
 from astroclean.report.model import FileRecord
-from astroclean.runner.output.stamps import is_unchanged, stamp_if_same
+from astroclean.runner.output.stamps import is_of_stamp, stamp_if_same
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FileRecords"]
 
+_RECORD = ".json"
 _PICTURES = ".pictures.json"
 _LARGEST_RECORD = 1 << 28  # bytes; pictures of some dozens of frames are in it
 
@@ -55,7 +56,7 @@ class FileRecords:
     def _record_path(self, base: str) -> Path:
         # Names hold any character and may be long; the digest keeps this one safe.
         digest = hashlib.sha256(base.encode("utf-8", "surrogateescape")).hexdigest()[:24]
-        return self._records / f"{digest}.json"
+        return self._records / f"{digest}{_RECORD}"
 
     def finish(self, base: str, record: FileRecord) -> list[str]:
         """Remember that a file is finished; written last, so that a record means outputs.
@@ -195,12 +196,12 @@ class FileRecords:
         """
         stamps = {}
         for name, digest in record.outputs.items():
-            path = self.path / name
             stamp = record.seen.outputs.get(name) if record.seen else None
-            if not self._is_regular(name):
+            found = self._regular(name)
+            if found is None:
                 return {}
-            if verify or stamp is None or not is_unchanged(stamp, path):
-                stamp = stamp_if_same(path, digest, largest=largest)
+            if verify or stamp is None or not is_of_stamp(stamp, found):
+                stamp = stamp_if_same(self.path / name, digest, largest=largest)
             if stamp is None:
                 return {}
             stamps[name] = stamp
@@ -209,15 +210,20 @@ class FileRecords:
     def is_there(self, name: str) -> bool:
         """Return whether anything of this name is in the folder, a dangling link among it."""
         try:
-            return os.path.lexists(self.path / name)
+            return os.path.lexists(f"{self.path}/{name}")
         except ValueError:  # NUL
             return False
 
     def _is_regular(self, name: str) -> bool:
+        return self._regular(name) is not None
+
+    def _regular(self, name: str) -> os.stat_result | None:
+        """Return what the system tells of a regular file of the folder; None for all else."""
         try:
-            return stat.S_ISREG((self.path / name).lstat().st_mode)
+            found = os.lstat(f"{self.path}/{name}")
         except (OSError, ValueError):
-            return False
+            return None
+        return found if stat.S_ISREG(found.st_mode) else None
 
     def is_foreign(self, name: str, record: FileRecord | None) -> bool:
         """Return whether something of this name is there that astroclean did not write.
@@ -241,7 +247,9 @@ class FileRecords:
 def _read_record(path: Path) -> FileRecord | None:
     try:
         with open_regular(path) as stream:
-            record = FileRecord.model_validate_json(stream.read(_LARGEST_RECORD))
+            # Memory for as much as is asked for would be set aside for each of many records.
+            size = os.fstat(stream.fileno()).st_size
+            record = FileRecord.model_validate_json(stream.read(min(size, _LARGEST_RECORD)))
     except (OSError, ValidationError, UnicodeDecodeError):
         return None
     return record if all(map(is_plain_name, record.outputs)) else None

@@ -18,12 +18,12 @@ from astroclean.core.regular import kind_of_special
 from astroclean.errors import OutputError
 from astroclean.io.remote.urls import SCHEMES
 from astroclean.io.scratch.arrays import open_regular
-from astroclean.io.scratch.atomic import atomic_text
+from astroclean.io.scratch.atomic import atomic_file
 from astroclean.runner.output.file_records import FileRecords
 from astroclean.runner.output.lock import folder_lock, lock_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from astroclean.runner.plan.shard import Shard
 
@@ -171,12 +171,14 @@ class OutputFolder(FileRecords):
         except OSError:
             return None
 
-    def write_text(self, name: str, text: str) -> None:
-        """Write a text file of the run itself.
+    def write_parts(self, name: str, parts: Iterable[str]) -> None:
+        """Write a text file of the run itself, of which not all need be in memory.
 
         Raises
         ------
         FitsWriteError
             It cannot be written.
         """
-        atomic_text(self.path / name, text, scratch=self.scratch)
+        with atomic_file(self.path / name, scratch=self.scratch) as stream:
+            for part in parts:
+                stream.write(part.encode("utf-8"))

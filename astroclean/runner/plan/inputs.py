@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astroclean.core.regular import is_there, kind_of_special, read_text, resolved, user_path
+from astroclean.core.regular import RealPaths, is_there, kind_of_mode, read_text, user_path
 from astroclean.errors import NoInputError
 from astroclean.io.fits.address import parse_address
 from astroclean.io.products.names import CLEAN, FITS_SUFFIXES, base_name, is_output_name, split_name
@@ -73,12 +73,13 @@ def find_inputs(
         Nothing matched.
     """
     found = InputSet()
-    seen: set[tuple[Path, str]] = set()
+    seen: set[tuple[str, str]] = set()
+    real = RealPaths()
     for text in _listed(given, base, found):
         expanded = expanded_url(text, found) if is_url(text) else _expanded(text, base, found)
         for path, was_named in expanded:
             address = parse_address(path)
-            place = address.path if is_url(address.path) else resolved(address.path)
+            place = str(address.path) if is_url(address.path) else real.of(address.path)
             key = (place, str(path)[len(str(address.path)) :])
             if key in seen:
                 continue
@@ -118,11 +119,12 @@ def _unusable(path: Path, file: Path) -> str | None:
         return f"the name has more than {_LONGEST_STEM} bytes, its outputs need more. Rename it."
     if is_url(file):
         return None
-    kind = kind_of_special(file)
+    try:
+        kind = kind_of_mode(file.stat().st_mode)
+    except (OSError, ValueError):
+        return "leads nowhere, or in a circle. Check the symbolic link."
     if kind is not None:
         return f"is {kind}, not a regular file. Give a regular file."
-    if not is_there(file):
-        return "leads nowhere, or in a circle. Check the symbolic link."
     return None
 
 
@@ -178,14 +180,25 @@ def shown_name(text: str | Path) -> str:
 
 def _fits_in(folder: Path, found: InputSet) -> list[Path]:
     try:
-        children = sorted(folder.iterdir())
+        with os.scandir(folder) as entries:  # which tells what is a folder; of files, none is asked
+            names = sorted(e.name for e in entries if _is_fits(e.name) and not _is_folder(e))
     except OSError as error:
         found.failed[str(folder)] = f"{folder}: the folder cannot be read: {error.strerror}."
         return []
-    fits = [c for c in children if c.name.lower().endswith(FITS_SUFFIXES) and not c.is_dir()]
-    if not fits:
+    if not names:
         found.notes.append(f"{folder}: no FITS file in this folder")
-    return fits
+    return [folder / name for name in names]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, of which `_unusable` tells
+        return False
+
+
+def _is_fits(name: str) -> bool:
+    return name.lower().endswith(FITS_SUFFIXES)
 
 
 def _is_own_output(path: Path, name: str) -> bool:

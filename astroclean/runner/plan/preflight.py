@@ -10,7 +10,8 @@ from astroclean.core.run_cache import begin_run
 from astroclean.errors import AstrocleanError
 from astroclean.report.model import FileRecord, FileStatus
 from astroclean.runner.calls import OfRun
-from astroclean.runner.output.claims import Claims, check_run_files, check_simulated, earlier_report
+from astroclean.runner.collection import uncollected
+from astroclean.runner.output.claims import Claims, check_run_files, check_simulated, earlier_runs
 from astroclean.runner.output.records import failed_record, failed_unit
 from astroclean.runner.plan.basis import basis_of
 from astroclean.runner.plan.build import StageSpec, built_stages, digest_of_content
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.config.load import LoadedPipeline
-    from astroclean.report.model import RunReport
+    from astroclean.report.record_file import Earlier
     from astroclean.runner.executors import Executor
     from astroclean.runner.output.folder import OutputFolder
     from astroclean.runner.plan.build import BuiltStage
@@ -74,8 +75,10 @@ class Preflight:
     """What is to be processed, before any of it is opened: the files of each unit."""
     basis: str = ""
     """Digest of what the keys of all files depend on beside the files."""
-    earlier: RunReport | None = None
+    earlier: Earlier | None = None
     """What earlier runs left in the folder."""
+    records: dict[str, FileRecord] = field(default_factory=dict)
+    """By base, what is on record of the files that may be up to date."""
 
 
 @dataclass(frozen=True)
@@ -131,16 +134,21 @@ class Planner:
             The pipeline cannot work, nothing matched, or the folder is somebody else's.
         """
         begin_run(self.folder.run)
-        config = self.pipeline.config
         if not self.request.overwrite:
-            check_run_files(self.folder, report=config.products.report)
+            check_run_files(self.folder, report=self.pipeline.config.products.report)
         stages = self._checked_stages()
-        found = self._inputs(simulated_into)
+        with uncollected():
+            return self._looked_at(self._inputs(simulated_into), stages)
+
+    def _looked_at(self, found: InputSet, stages: Sequence[BuiltStage]) -> Preflight:
+        """Return what names, records and folders tell of the inputs that were found."""
+        config = self.pipeline.config
         listing = Listing(found.files, list(found.failed), config.bands, self.request.shard)
-        preflight = Preflight(notes=[*self.pipeline.notes, *found.notes], inputs=listing.digest)
-        preflight.earlier = earlier_report(self.folder)
+        preflight = Preflight(notes=[*self.pipeline.notes, *found.notes])
+        preflight.earlier = earlier_runs(self.folder)
         preflight.basis = basis_of(self.pipeline, stages)
         if self.request.shard is not None:
+            preflight.inputs = listing.digest
             preflight.stages = {b.stage.name: digest_of_content(b.identity) for b in stages}
         preflight.failed = [
             FileRecord(input=name, status=FileStatus.FAILED, error=reason)
@@ -151,10 +159,9 @@ class Planner:
         versions = found.versions
         files = [Listed(t, config.products, tables, versions.get(t)) for t in found.files]
         own = self._unclaimed(files, listing, preflight, list(found.failed))
-        names = [file.path.name for file in own]
         by_file = any(not text.startswith("[") for text in config.bands.values())
         preflight.units = (
-            [tuple(one.values()) for one in grouped(own, names, config.bands)]
+            [tuple(one.values()) for one in grouped(own, [f.path.name for f in own], config.bands)]
             if by_file
             else [(file,) for file in own]
         )
@@ -172,8 +179,11 @@ class Planner:
         So are those whose field lacks a band because another input failed.
         """
         own = [file for file in files if listing.is_own(file.input)]
-        claims = Claims(self.folder, preflight.earlier, self.request.overwrite)
+        claims = Claims(
+            self.folder, preflight.earlier, self.request.overwrite, basis=preflight.basis
+        )
         problems = claims.problems(files, own, failed)
+        preflight.records = claims.records
         preflight.notes += claims.notes
         lost = [*(name for name in failed if listing.is_own(name)), *problems]
         left = [file for file in own if file.input not in problems]
