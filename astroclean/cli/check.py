@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from astroclean.cli.pipeline_arguments import add_pipeline_arguments, pipeline_of, request_of
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from astroclean.runner.plan.plan import FilePlan
     from astroclean.runner.runner import Preflight
+    from astroclean.runner.work.outlook import Outlook
 
 __all__ = ["add_arguments", "check", "run"]
 
@@ -68,13 +70,16 @@ def _as_json(preflight: Preflight) -> dict[str, object]:
                 "instrument": plan.instrument,
                 "frames": plan.frames,
                 "key": plan.key,
+                "outlook": outlook.prospect,
+                "reasons": outlook.reasons,
                 "contradictions": [*plan.contradictions, *plan.wrong_sums],
                 "stages": [
                     {"name": s.name, "plugin": s.plugin, "options": dict(s.options)}
                     for s in plan.specs
                 ],
             }
-            for plan in preflight.plans
+            for outlook in preflight.outlooks
+            for plan in [outlook.plan]
         ],
         "failed": [{"input": r.input, "error": r.error} for r in preflight.failed],
         "notes": preflight.notes,
@@ -82,16 +87,24 @@ def _as_json(preflight: Preflight) -> dict[str, object]:
 
 
 def _print(preflight: Preflight, *, origins: object) -> None:
-    for plan in preflight.plans:
-        print(_line(plan))
+    for outlook in preflight.outlooks:
+        plan = outlook.plan
+        print(f"{_line(plan)}; {_told(outlook)}")
         for text in (*plan.contradictions, *plan.wrong_sums):
             print(f"    contradiction: {text}")
     for note in preflight.notes:
         print(f"note: {note}")
+    counts = Counter(outlook.prospect.value for outlook in preflight.outlooks)
+    counts["would fail"] = len(preflight.failed)
+    print(", ".join(f"{count} {what}" for what, count in counts.items() if count))
     if isinstance(origins, dict) and origins:
         print("values and where they come from:")
         for key, origin in sorted(origins.items()):
             print(f"  {key}: {origin}")
+
+
+def _told(outlook: Outlook) -> str:
+    return ": ".join(filter(None, [outlook.prospect.value, "; ".join(outlook.reasons)]))
 
 
 def _line(plan: FilePlan) -> str:

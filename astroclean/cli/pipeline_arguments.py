@@ -35,6 +35,9 @@ def add_pipeline_arguments(parser: ArgumentParser) -> None:
         help="file, file[HDU], folder, glob or @list.txt; by default the pipeline's own",
     )
     parser.add_argument(
+        "-r", "--recursive", action="store_true", help="also take what lies in folders of folders"
+    )
+    parser.add_argument(
         "-o", "--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="output folder"
     )
     parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help=_JOBS)
@@ -108,6 +111,7 @@ def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
         inputs=tuple(arguments.inputs),
         input_base=Path(),
         stages=selection.of(tuple(stage.name for stage in pipeline.config.stage)),
+        recursive=arguments.recursive,
         start=arguments.start,
         jobs=arguments.jobs,
         overwrite=getattr(arguments, "overwrite", False),

@@ -29,6 +29,7 @@ def run(
     executor: Executor | None = None,
     settings: Sequence[str] = (),
     overwrite: bool = False,
+    recursive: bool = False,
 ) -> RunReport:
     """Run a pipeline.
 
@@ -52,6 +53,8 @@ def run(
         ``stage.key=value``, as for ``--set``.
     overwrite : bool
         Whether to start anew instead of keeping finished files.
+    recursive : bool
+        Whether folders in folders are searched, too, as with ``--recursive``.
 
     Returns
     -------
@@ -73,5 +76,6 @@ def run(
         stages=Selection().of(tuple(stage.name for stage in loaded.config.stage)),
         jobs=1 if jobs is None else jobs,
         overwrite=overwrite,
+        recursive=recursive,
     )
     return Runner(loaded, request, output=Path(output), executor=executor).run()

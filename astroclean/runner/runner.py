@@ -25,7 +25,9 @@ from astroclean.runner.plan.at_hand import forget_input
 from astroclean.runner.plan.places import absolute_address
 from astroclean.runner.plan.preflight import Planner, Preflight, Request
 from astroclean.runner.signals import ends_like_interrupt
+from astroclean.runner.work.outlook import outlooks
 from astroclean.runner.work.resume import SMALL, unchanged_records
+from astroclean.runner.work.under_way import all_under_way
 from astroclean.runner.work.whole import Task, resumed
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from astroclean.config.load import LoadedPipeline
     from astroclean.runner.executors import Executor
     from astroclean.runner.plan.course import Course
+    from astroclean.runner.work.under_way import UnderWay
 
 __all__ = ["Preflight", "Request", "Runner"]
 
@@ -86,13 +89,18 @@ class Runner:
         )
         self.progress = progress or _silent
 
+    def under_way(self) -> list[UnderWay]:
+        """Return how far frames have come that take several chunks; any thread may ask."""
+        return all_under_way(self.folder.scratch)
+
     def check(self) -> Preflight:
         """Check everything that can be checked without reading pixels.
 
         Returns
         -------
         Preflight
-            Plans of the files that can be processed, records of those that cannot.
+            Plans of the files that can be processed, with what a run would do with each and why,
+            and records of those that cannot.
 
         Raises
         ------
@@ -105,7 +113,11 @@ class Runner:
         self.folder.refuse_links()
         temporary = tempfile.TemporaryDirectory(dir=temporary_folder())
         with self._closing, temporary as scratch:
-            return self._planner().preflight(simulated_into=Path(scratch))
+            planner = self._planner()
+            preflight = planner.preflight(simulated_into=Path(scratch))
+            course = planner.course(preflight)
+            preflight.outlooks = outlooks(preflight.planned, course, self.folder, preflight.earlier)
+            return preflight
 
     def _begin(self) -> None:
         """Begin a run of its own name: what is remembered for an earlier one is forgotten."""

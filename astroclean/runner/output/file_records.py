@@ -146,6 +146,10 @@ class FileRecords:
         """
         return _read_record(self._record_path(base))
 
+    def has_record(self, base: str) -> bool:
+        """Return whether anything is on record of a file, be it damaged."""
+        return os.path.lexists(self._record_path(base))
+
     def with_pictures(self, record: FileRecord) -> FileRecord | None:
         """Return a finished file's record with its pictures, or None where none are kept."""
         path = self._record_path(record.base)

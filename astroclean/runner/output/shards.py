@@ -12,9 +12,10 @@ from astroclean.io.scratch.arrays import open_regular
 from astroclean.io.scratch.atomic import atomic_text
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
 from astroclean.runner.plan.shard import Shard
+from astroclean.runner.settings import flat_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from astroclean.runner.output.folder import OutputFolder
@@ -54,7 +55,7 @@ class ShardRecord(BaseModel):
         told = {"the number of shards": self.count, "the inputs": self.inputs}
         told |= {"the stages that run": self.selected, "--from": self.start}
         told |= {f"the version of {name}": v for name, v in self.report.versions.items()}
-        told |= _flat(self.report.config)
+        told |= flat_settings(self.report.config)
         return told | {f"what stage '{name}' is made of": one for name, one in self.stages.items()}
 
     def save(self, folder: OutputFolder) -> None:
@@ -243,19 +244,3 @@ def mark_merged(records: Iterable[ShardRecord], folder: OutputFolder) -> None:
     for path in folder.shards.iterdir():
         if _NAME.fullmatch(path.name) and path.name not in own:
             path.unlink()
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Return nested settings with dotted names; stages by their own."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{before}{key}"
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{name}.")
-        elif key == "stage" and not before:
-            for number, stage in enumerate(value):
-                told = stage.get("name") or stage.get("plugin") or number
-                flat |= _flat(stage, f"{told}.")
-        else:
-            flat[name] = value
-    return flat

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from astroclean.runner.output.folder import OutputFolder
     from astroclean.runner.plan.build import BuiltStage
     from astroclean.runner.plan.shard import Shard
+    from astroclean.runner.work.outlook import Outlook
 
 __all__ = ["Planner", "Preflight", "Request"]
 
@@ -45,6 +46,8 @@ class Request:
     inputs: tuple[str, ...] = ()
     input_base: Path | None = None
     """Folder to which inputs refer; by default that of the pipeline."""
+    recursive: bool = False
+    """Whether folders in folders are searched."""
     stages: tuple[str, ...] = ()
     """Names of the stages that run."""
     start: str | None = None
@@ -65,7 +68,11 @@ class Preflight:
     """What is known before the first pixel."""
 
     plans: list[FilePlan] = field(default_factory=list)
+    planned: list[Unit] = field(default_factory=list)
+    """The units that the plans make."""
     failed: list[FileRecord] = field(default_factory=list)
+    outlooks: list[Outlook] = field(default_factory=list)
+    """What a run would do with the file of each plan, where that was asked for."""
     notes: list[str] = field(default_factory=list)
     inputs: str = ""
     """Digest of the names of all inputs, those of other shards among them."""
@@ -111,8 +118,8 @@ class Planner:
         """
         preflight = self.listed(simulated_into=simulated_into)
         files = [file for unit in preflight.units for file in unit]
-        units = self.planned(files, self.course(preflight), preflight)
-        preflight.plans = [plan for unit in units for plan in unit.plans]
+        preflight.planned = self.planned(files, self.course(preflight), preflight)
+        preflight.plans = [plan for unit in preflight.planned for plan in unit.plans]
         return preflight
 
     def listed(self, *, simulated_into: Path) -> Preflight:
@@ -309,9 +316,10 @@ class Planner:
 
     def _inputs(self, simulated_into: Path) -> InputSet:
         config, name = self.pipeline.config.input, self.pipeline.config.products.name
+        recursive = self.request.recursive
         if self.request.inputs:
             base = self.request.input_base or self.pipeline.base
-            return find_inputs(self.request.inputs, base=base, name=name)
+            return find_inputs(self.request.inputs, base=base, name=name, recursive=recursive)
         if config.simulate is not None:
             from astroclean.simulate.exposure import write_exposure  # noqa: PLC0415
 
@@ -321,4 +329,4 @@ class Planner:
             if self.request.shard is None or self.request.shard.index == 0:  # the only unit
                 write_exposure(path, seed=config.simulate.seed)
             return InputSet([str(path)])
-        return find_inputs(config.files, base=self.pipeline.base, name=name)
+        return find_inputs(config.files, base=self.pipeline.base, name=name, recursive=recursive)
