@@ -153,6 +153,9 @@ class Planner:
         listing = Listing(found.files, list(found.failed), config.bands, self.request.shard)
         preflight = Preflight(notes=[*self.pipeline.notes, *found.notes])
         preflight.earlier = earlier_runs(self.folder)
+        if preflight.earlier is None and self.folder.is_there("run.json"):
+            told = f"{self.folder.path / 'run.json'} cannot be read: what it tells of is left out"
+            preflight.notes.append(told)
         preflight.basis = basis_of(self.pipeline, stages)
         if self.request.shard is not None:
             preflight.inputs = listing.digest

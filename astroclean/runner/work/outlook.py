@@ -162,7 +162,12 @@ def _of_settings(run: RunSummary, course: Course) -> list[str]:
     """Return which settings are others than those of a run."""
     config = course.pipeline.config.model_dump(mode="json", by_alias=True)
     before, now = _compared(run.config), _compared(config)
-    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    changed = [
+        key
+        for key in {**before, **now}
+        # Of a stage that came or is gone, that is told by its name.
+        if before.get(key) != now.get(key) and _has_stage(key, before) == _has_stage(key, now)
+    ]
     told = [_change(key, before, now) for key in changed[:_MOST]]
     more = len(changed) - _MOST
     return [*told, f"and {more} more settings"] if more > 0 else told
@@ -171,6 +176,10 @@ def _of_settings(run: RunSummary, course: Course) -> list[str]:
 def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
     flat = flat_settings(config)
     return {key: value for key, value in flat.items() if not key.startswith(_NOT_OF_THE_KEY)}
+
+
+def _has_stage(key: str, settings: Mapping[str, Any]) -> bool:
+    return f"{key.partition('.')[0]}.plugin" in settings
 
 
 def _change(key: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
