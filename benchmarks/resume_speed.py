@@ -73,8 +73,8 @@ def make_files(folder: Path, count: int) -> None:
     raw.mkdir()
     (folder / "pipeline.toml").write_text(_PIPELINE)
     first = raw / "f0000000.fits"
-    pixels = np.random.default_rng(1).normal(100, 10, (64, 64)).astype(np.float32)
-    pixels[20, 20] = 5000
+    pixels = np.random.default_rng(1).normal(100, 10, (24, 24)).astype(np.float32)
+    pixels[12, 12] = 5000
     header = fits.Header({"BUNIT": "electron"})
     fits.PrimaryHDU(pixels, header).writeto(first)
     subprocess.run(  # noqa: S603

@@ -104,7 +104,8 @@ def _print(preflight: Preflight, *, origins: object) -> None:
 
 
 def _told(outlook: Outlook) -> str:
-    return ": ".join(filter(None, [outlook.prospect.value, "; ".join(outlook.reasons)]))
+    why = "; ".join(outlook.reasons) if outlook.prospect == "again" else ""
+    return ": ".join(filter(None, [outlook.prospect.value, why]))
 
 
 def _line(plan: FilePlan) -> str:

@@ -192,12 +192,13 @@ class Runner:
                 known = unchanged_records(
                     files, self.folder, course.basis, largest=SMALL, records=preflight.records
                 )
+                for file in files:
+                    preflight.records.pop(file.base, None)  # what is left of it is in `known`
                 if known is None:
                     left.append(files)
                 else:
                     yield known
         preflight.units = left
-        preflight.records = {}
 
     def _units_done(
         self, planner: Planner, course: Course, preflight: Preflight
