@@ -221,7 +221,7 @@ def test_what_a_run_would_do_is_told_and_nothing_is_written(batch: Batch) -> Non
 
     assert told(batch) == dict.fromkeys(KEPT, ("up to date", ""))
 
-    batch.write(0, seed=9)
+    batch.write(0, seed=9, time=OLD + 10**9)
     (batch.out / "x1_clean.fits").unlink()
     batch.write(3)
     assert told(batch) == {

@@ -152,12 +152,10 @@ class FileRecords:
 
     def with_pictures(self, record: FileRecord) -> FileRecord | None:
         """Return a finished file's record with its pictures, or None where none are kept."""
-        path = self._record_path(record.base)
-        for place in (path.with_suffix(_PICTURES), path):
-            kept = _read_record(place)
-            if kept and kept.has_pictures and kept.key and kept.key == record.key:
-                return kept
-        return None
+        kept = _read_record(self._record_path(record.base).with_suffix(_PICTURES))
+        if kept is None or not kept.key or kept.key != record.key:
+            return None
+        return kept if kept.has_pictures else None
 
     def finished(self, base: str, key: str) -> FileRecord | None:
         """Return the record of a file whose outputs are all there, unchanged, for this key.
