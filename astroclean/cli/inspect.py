@@ -8,10 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astroclean.errors import AstrocleanError
-from astroclean.io.frames.read import ReadSettings
-from astroclean.report.model import ExitCode
-from astroclean.runner.inspection import inspect_file
-from astroclean.runner.plan.inputs import find_inputs
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -38,6 +34,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
+    # On use: `inspect --help` is told at once.
+    from astroclean.io.frames.read import ReadSettings  # noqa: PLC0415
+    from astroclean.report.model import ExitCode  # noqa: PLC0415
+    from astroclean.runner.inspection import inspect_file  # noqa: PLC0415
+    from astroclean.runner.plan.inputs import find_inputs  # noqa: PLC0415
+
     found = find_inputs(arguments.inputs, base=Path())
     problems = list(found.failed.values())
     inspected: list[FileInspection] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from astroclean.cli.outcome import tell_outcome
 from astroclean.io.remote.urls import path_or_url
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
+    from astroclean.cli.outcome import tell_outcome  # noqa: PLC0415 - imports pydantic
     from astroclean.runner.merge import merge  # noqa: PLC0415 - takes most of a second
 
     report = merge(arguments.output)

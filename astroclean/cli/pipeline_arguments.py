@@ -9,14 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astroclean.config.load import LoadedPipeline, load_pipeline
-from astroclean.config.schema import DEFAULT_OUTPUT
+from astroclean.config.defaults import DEFAULT_OUTPUT
 from astroclean.io.remote.urls import path_or_url
-from astroclean.runner.plan.selection import Selection
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from astroclean.config.load import LoadedPipeline
     from astroclean.runner.runner import Request
 
 __all__ = ["add_pipeline_arguments", "pipeline_of", "request_of"]
@@ -36,6 +35,9 @@ def add_pipeline_arguments(parser: ArgumentParser) -> None:
         metavar="INPUT",
         nargs="*",
         help="file, file[HDU], folder, glob or @list.txt; by default the pipeline's own",
+    )
+    parser.add_argument(
+        "-r", "--recursive", action="store_true", help="also take what lies in folders of folders"
     )
     parser.add_argument(
         "-o", "--output", type=path_or_url, default=DEFAULT_OUTPUT, metavar="DIR", help=_OUTPUT
@@ -84,6 +86,11 @@ def _from_here(scheduler: str) -> str:
 
 def pipeline_of(arguments: Namespace) -> LoadedPipeline:
     """Return the pipeline that the arguments name."""
+    from astroclean.core.configs import find_config  # noqa: PLC0415 - a wrong name is told first
+
+    find_config("pipelines", arguments.config)
+    from astroclean.config.load import load_pipeline  # noqa: PLC0415 - imports numpy and pydantic
+
     settings = list(arguments.settings)
     if arguments.max_memory is not None:
         settings.append(f'run.max_memory="{arguments.max_memory}"')
@@ -95,6 +102,7 @@ def pipeline_of(arguments: Namespace) -> LoadedPipeline:
 def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
     """Return what the arguments ask for."""
     from astroclean.runner.plan.inputs import shown_name  # noqa: PLC0415 - takes most of a second
+    from astroclean.runner.plan.selection import Selection  # noqa: PLC0415
     from astroclean.runner.plan.shard import Shard  # noqa: PLC0415
     from astroclean.runner.runner import Request  # noqa: PLC0415
 
@@ -105,6 +113,7 @@ def request_of(arguments: Namespace, pipeline: LoadedPipeline) -> Request:
         inputs=tuple(arguments.inputs),
         input_base=Path(),
         stages=selection.of(tuple(stage.name for stage in pipeline.config.stage)),
+        recursive=arguments.recursive,
         start=arguments.start,
         jobs=arguments.jobs,
         overwrite=getattr(arguments, "overwrite", False),

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from typing import TYPE_CHECKING
 
-from astroclean.cli.outcome import tell_outcome
 from astroclean.cli.pipeline_arguments import add_pipeline_arguments, pipeline_of, request_of
-from astroclean.runner.executors import make_executor
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable, Iterator
 
     from astroclean.config.load import LoadedPipeline
     from astroclean.report.model import RunReport
@@ -44,6 +40,9 @@ def run(arguments: Namespace) -> int:
 
         return check(arguments)
     pipeline = pipeline_of(arguments)
+    # On use: `run --help` and a wrong path are told at once.
+    from astroclean.cli.outcome import tell_outcome  # noqa: PLC0415
+
     report = _report(arguments, pipeline)
     if arguments.json:
         print(report.to_json())
@@ -54,44 +53,19 @@ def run(arguments: Namespace) -> int:
 
 
 def _report(arguments: Namespace, pipeline: LoadedPipeline) -> RunReport:
+    from astroclean.runner.executors import make_executor  # noqa: PLC0415
+
     executor = make_executor(
         arguments.jobs, fork=arguments.is_program, scheduler=pipeline.scheduler
     )
     with contextlib.closing(executor):
         executor.prepare()
         # Takes most of a second, as it does in a worker that is not forked, which does it now too.
+        from astroclean.cli.progress import shown_progress  # noqa: PLC0415 - beside its use
         from astroclean.runner.runner import Runner  # noqa: PLC0415
 
         request = request_of(arguments, pipeline)
-        with _progress(quiet=arguments.quiet) as progress:
-            runner = Runner(
-                pipeline,
-                request,
-                output=arguments.output,
-                progress=progress,
-                executor=executor,
-            )
+        runner = Runner(pipeline, request, output=arguments.output, executor=executor)
+        with shown_progress(runner.under_way, quiet=arguments.quiet) as progress:
+            runner.progress = progress or runner.progress
             return runner.run()
-
-
-@contextlib.contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield a function that draws a progress bar, where there is a terminal to draw it on."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from astropy.utils.console import ProgressBar  # noqa: PLC0415 - on a terminal only
-
-    bars: list[ProgressBar] = []
-
-    def draw(done: int, total: int) -> None:
-        if not bars and total:
-            bars.append(ProgressBar(total, file=sys.stderr))
-        if bars:
-            bars[0].update(done)
-
-    try:
-        yield draw
-    finally:
-        if bars:
-            print(file=sys.stderr)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -15,7 +14,6 @@ from astroclean.errors import AstrocleanError
 from astroclean.io.products.names import CLEAN, check_template
 
 __all__ = [
-    "DEFAULT_OUTPUT",
     "SECTIONS",
     "InputConfig",
     "InstrumentConfig",
@@ -28,9 +26,6 @@ __all__ = [
 
 SECTIONS = ("instrument", "run", "input", "bands", "psf", "products")
 """Tables of the pipeline; no stage may have such a name."""
-
-DEFAULT_OUTPUT = Path("astroclean_out")
-"""Folder in which a run writes where none is named."""
 
 _BYTES = {"MB": 10**6, "MIB": 1 << 20, "GB": 10**9, "GIB": 1 << 30}
 _MEMORY = re.compile(r"\s*(?P<number>\d+(\.\d+)?)\s*(?P<unit>[MG]i?B)\s*", re.IGNORECASE)

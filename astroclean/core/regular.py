@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import io
 
-__all__ = ["is_there", "kind_of_special", "open_regular", "read_text", "resolved", "user_path"]
+__all__ = [
+    "RealPaths",
+    "is_there",
+    "kind_of_mode",
+    "kind_of_special",
+    "open_regular",
+    "read_text",
+    "user_path",
+]
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -22,7 +30,8 @@ _KINDS = (
 )
 
 
-def _kind(mode: int) -> str | None:
+def kind_of_mode(mode: int) -> str | None:
+    """Return what a mode of the system tells that is no regular file, in words; None for one."""
     if stat.S_ISREG(mode):
         return None
     return next((name for is_it, name in _KINDS if is_it(mode)), "something else")
@@ -42,7 +51,7 @@ def kind_of_special(path: Path) -> str | None:
         None for a regular file, and where there is nothing.
     """
     try:
-        return _kind(path.stat().st_mode)
+        return kind_of_mode(path.stat().st_mode)
     except (OSError, ValueError):
         return None
 
@@ -56,12 +65,30 @@ def user_path(text: str | Path) -> Path:
         return path
 
 
-def resolved(path: Path) -> Path:
-    """Return an absolute path without symbolic links; as it is where they lead in a circle."""
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError, ValueError):
-        return path.absolute()
+class RealPaths:
+    """Real paths of many files, of few folders: each folder is looked at once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def of(self, path: str | Path) -> str:
+        """Return the absolute path without symbolic links, as ``os.path.realpath`` does.
+
+        Parameters
+        ----------
+        path : str or Path
+            It need not be there. One that no file can have is given as an absolute path.
+        """
+        text = os.fspath(path)
+        folder, name = os.path.split(text)
+        try:
+            if name in {"", ".", ".."} or os.path.islink(text):  # noqa: PTH114 - as text
+                return os.path.realpath(text)
+            if folder not in self._folders:
+                self._folders[folder] = os.path.realpath(folder)
+        except ValueError:  # a NUL
+            return os.path.abspath(text)  # noqa: PTH100 - links keep their names
+        return os.path.join(self._folders[folder], name)  # noqa: PTH118 - as text
 
 
 def is_there(path: Path) -> bool:
@@ -97,7 +124,7 @@ def open_regular(path: Path) -> io.BufferedReader:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
     except ValueError as error:  # a NUL in the name
         raise OSError(errno.EINVAL, "no name of a file") from error
-    kind = _kind(os.fstat(handle).st_mode)
+    kind = kind_of_mode(os.fstat(handle).st_mode)
     if kind is not None:
         os.close(handle)
         raise OSError(errno.EINVAL, f"{kind}, not a regular file")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from astroclean.io.products.names import is_plain_name
 from astroclean.report.model import FileRecord, FileStatus, RunReport, RunSummary
@@ -14,38 +11,26 @@ from astroclean.report.model import FileRecord, FileStatus, RunReport, RunSummar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["is_own_page", "is_own_record", "parse_record", "with_earlier"]
+    from astroclean.report.record_file import Earlier, EarlierFile, Opened
+
+__all__ = ["is_own_page", "with_earlier"]
 
 _KEPT = 100
 """Runs that are told though no output is theirs any more."""
-_GENERATOR = '<meta name="generator" content="astroclean'
+_GENERATOR = b'<meta name="generator" content="astroclean'
 
 
-def is_own_page(text: str) -> bool:
+def is_own_page(opened: Opened) -> bool:
     """Return whether a page is a report of astroclean, by its beginning."""
-    return _GENERATOR in text[:4096]
-
-
-def is_own_record(text: str) -> bool:
-    """Return whether a text is a ``run.json`` of astroclean, of any version."""
     try:
-        content: Any = json.loads(text)
-    except (ValueError, RecursionError):
+        with opened() as stream:
+            return _GENERATOR in stream.read(4096)
+    except OSError:
         return False
-    wanted = {"schema_version", "exit_code", "files", "versions"}
-    return isinstance(content, dict) and wanted <= content.keys()
-
-
-def parse_record(text: str) -> RunReport | None:
-    """Return the content of a ``run.json``; None where it is of another form."""
-    try:
-        return RunReport.model_validate_json(text)
-    except ValidationError:
-        return None
 
 
 def with_earlier(
-    report: RunReport, earlier: RunReport | None, *, is_there: Callable[[str], bool]
+    report: RunReport, earlier: Earlier | None, *, is_there: Callable[[str], bool]
 ) -> RunReport:
     """Join a run with what earlier runs left in its folder.
 
@@ -53,7 +38,7 @@ def with_earlier(
     ----------
     report : RunReport
         The run that has ended. Not modified.
-    earlier : RunReport or None
+    earlier : Earlier or None
         ``run.json`` as it was before.
     is_there : callable
         Whether an output of a name is in the folder.
@@ -64,7 +49,7 @@ def with_earlier(
         The report of the folder. Its files are the latest record of each input, sorted by name. An
         earlier failure whose input is gone is left out.
     """
-    known = {_identity(old): old for old in earlier.files} if earlier else {}
+    known = dict(earlier.files) if earlier else {}
     runs = list(earlier.runs) if earlier else []
     number = 1 + max((run.number for run in runs), default=0)
     files = []
@@ -74,7 +59,9 @@ def with_earlier(
         run = old.run if kept and old is not None and old.run else number
         files.append(record.model_copy(update={"run": run}))
     writers = {name: record.input for record in files for name in record.outputs}
-    older = [_as_it_is_now(old, writers, is_there) for old in known.values() if _matters(old)]
+    gone = [name for name, old in known.items() if not _matters(old)]
+    kept_records = earlier.records(known.keys() - set(gone)) if earlier else ()
+    older = [_as_it_is_now(old, writers, is_there) for old in kept_records]
     files = sorted([*files, *older], key=lambda record: record.input)
     used = {record.run for record in files}
     runs = [run for run in runs[:-_KEPT] if run.number in used] + runs[-_KEPT:]
@@ -86,7 +73,7 @@ def _identity(record: FileRecord) -> str:
     return record.source or record.input
 
 
-def _matters(old: FileRecord) -> bool:
+def _matters(old: EarlierFile) -> bool:
     """Return whether an earlier record tells of something: not of a name that was mistyped."""
     if old.status != FileStatus.FAILED:
         return True

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "ExitCode",
@@ -234,6 +237,11 @@ class RunSummary(_Record):
     """Status to number of inputs."""
 
 
+_NO_FILES = '\n  "files": [],\n'  # breaks of lines within values are written as `\\n`
+_FILES = '\n  "files": ['
+_HIDDEN: Any = {"frames": {"__all__": {"previews", "histogram", "spectrum"}}, "seen": True}
+
+
 class RunReport(_Record):
     """A whole run; as ``run.json``, also what earlier runs left in the same folder."""
 
@@ -265,6 +273,17 @@ class RunReport(_Record):
 
     def to_json(self) -> str:
         """Return ``run.json``: everything but the pictures."""
-        frames = {"__all__": {"previews", "histogram", "spectrum"}}
-        hidden: dict[str, Any] = {"files": {"__all__": {"frames": frames, "seen": True}}}
-        return self.model_dump_json(indent=2, exclude=hidden)
+        return "".join(self.json_parts())
+
+    def json_parts(self) -> Iterator[str]:
+        """Yield the text of ``run.json`` record by record, of which there may be many."""
+        bare = self.model_copy(update={"files": []}).model_dump_json(indent=2)
+        before, _, after = bare.partition(_NO_FILES)
+        if not self.files:
+            yield bare
+            return
+        yield f"{before}{_FILES}"
+        for number, record in enumerate(self.files):
+            text = record.model_dump_json(indent=2, exclude=_HIDDEN).replace("\n", "\n    ")
+            yield f"{',' if number else ''}\n    {text}"
+        yield f"\n  ],\n{after}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astroclean.config.defaults import DEFAULT_OUTPUT
 from astroclean.config.load import load_pipeline
-from astroclean.config.schema import DEFAULT_OUTPUT
 from astroclean.errors import ConfigurationError
 from astroclean.io.remote.urls import path_or_url
 from astroclean.runner.plan.selection import Selection
@@ -30,6 +30,7 @@ def run(
     executor: Executor | None = None,
     settings: Sequence[str] = (),
     overwrite: bool = False,
+    recursive: bool = False,
 ) -> RunReport:
     """Run a pipeline.
 
@@ -53,6 +54,8 @@ def run(
         ``stage.key=value``, as for ``--set``.
     overwrite : bool
         Whether to start anew instead of keeping finished files.
+    recursive : bool
+        Whether folders in folders are searched, too, as with ``--recursive``.
 
     Returns
     -------
@@ -74,5 +77,6 @@ def run(
         stages=Selection().of(tuple(stage.name for stage in loaded.config.stage)),
         jobs=1 if jobs is None else jobs,
         overwrite=overwrite,
+        recursive=recursive,
     )
     return Runner(loaded, request, output=path_or_url(output), executor=executor).run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from astroclean.runner.work.spread import (
     do_chunk,
     is_spread,
 )
+from astroclean.runner.work.under_way import Watch
 from astroclean.runner.work.whole import work_through
 from astroclean.runner.work.work import Job, assemble, process
 
@@ -133,14 +135,16 @@ class Dispatcher:
 
     def _field_in_chunks(self, job: Job) -> Any:
         """Return the works of a field as a `PartDone`, or what stopped it."""
-        call = Advance(job)
+        call, watch = Advance(job), Watch(job.unit.name, self.folder.scratch / uuid.uuid4().hex)
         while True:
             ((_, ready),) = self._calls(advance, [call])
             if not isinstance(ready, PassReady):
                 return ready
             chunks = [ChunkCall(job, ready, number) for number in range(ready.chunks)]
             done: dict[int, PartDone] = {}
-            with contextlib.closing(self._calls(do_chunk, chunks)) as outcomes:
+            ended = self._calls(do_chunk, chunks)
+            watched = watch.beside(ended, _stages_of_pass(job, ready.number), ready.chunks)
+            with contextlib.closing(ended), contextlib.closing(watched) as outcomes:
                 for number, outcome in outcomes:
                     if not isinstance(outcome, PartDone):
                         return outcome
@@ -184,6 +188,13 @@ class Dispatcher:
             Job(whole.unit, whole.folder, (number,), False, whole.pictures, whole.start)
             for number in whole.fields
         ]
+
+
+def _stages_of_pass(job: Job, number: int) -> str:
+    plan = job.unit.plans[0]
+    passes = plan.chunks.passes if plan.chunks is not None else ()
+    first = sum(one.stages for one in passes[:number])
+    return ", ".join(spec.name for spec in plan.specs[first : first + passes[number].stages])
 
 
 def _records(unit: Unit, outcome: Any) -> list[FileRecord]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from astroclean.errors import ConfigurationError
-from astroclean.runner.output.claims import check_run_files, earlier_report
+from astroclean.runner.output.claims import check_run_files, earlier_runs
 from astroclean.runner.output.folder import OutputFolder
 from astroclean.runner.output.run_files import write_run_files
 from astroclean.runner.output.shards import (
@@ -58,7 +58,7 @@ def merge(output: Path) -> RunReport:
         report.notes += notes
         page = bool(report.config["products"]["report"])
         check_run_files(folder, report=page)
-        write_run_files(report, folder, earlier_report(folder), page=page)
+        write_run_files(report, folder, earlier_runs(folder), page=page)
         if report.exit_code in {0, 1}:
             mark_merged(records, folder)
     return report

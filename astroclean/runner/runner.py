@@ -15,6 +15,7 @@ from astroclean.errors import AstrocleanError
 from astroclean.io.scratch.folders import remove_left_behind, temporary_folder
 from astroclean.report.environment import versions
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
+from astroclean.runner.collection import uncollected
 from astroclean.runner.dispatch import Dispatcher
 from astroclean.runner.executors import checked_executor, make_executor
 from astroclean.runner.output.folder import OutputFolder
@@ -24,7 +25,9 @@ from astroclean.runner.plan.at_hand import forget_input
 from astroclean.runner.plan.places import absolute_address
 from astroclean.runner.plan.preflight import Planner, Preflight, Request
 from astroclean.runner.signals import ends_like_interrupt
+from astroclean.runner.work.outlook import outlooks
 from astroclean.runner.work.resume import SMALL, unchanged_records
+from astroclean.runner.work.under_way import all_under_way
 from astroclean.runner.work.whole import Task, resumed
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from astroclean.config.load import LoadedPipeline
     from astroclean.runner.executors import Executor
     from astroclean.runner.plan.course import Course
+    from astroclean.runner.work.under_way import UnderWay
 
 __all__ = ["Preflight", "Request", "Runner"]
 
@@ -84,13 +88,18 @@ class Runner:
         )
         self.progress = progress or _silent
 
+    def under_way(self) -> list[UnderWay]:
+        """Return how far frames have come that take several chunks; any thread may ask."""
+        return all_under_way(self.folder.scratch)
+
     def check(self) -> Preflight:
         """Check everything that can be checked without reading pixels.
 
         Returns
         -------
         Preflight
-            Plans of the files that can be processed, records of those that cannot.
+            Plans of the files that can be processed, with what a run would do with each and why,
+            and records of those that cannot.
 
         Raises
         ------
@@ -104,7 +113,13 @@ class Runner:
         temporary = tempfile.TemporaryDirectory(dir=temporary_folder())
         with self._closing, temporary as scratch:
             try:
-                return self._planner().preflight(simulated_into=Path(scratch))
+                planner = self._planner()
+                preflight = planner.preflight(simulated_into=Path(scratch))
+                course = planner.course(preflight)
+                preflight.outlooks = outlooks(
+                    preflight.planned, course, self.folder, preflight.earlier
+                )
+                return preflight
             finally:
                 self.folder.let_go()
 
@@ -152,7 +167,8 @@ class Runner:
             report = self._report(preflight, records, interrupted)
             report.started = started.isoformat(timespec="seconds")
             report.seconds = time.perf_counter() - clock
-            self._write(report, preflight)
+            with uncollected():
+                self._write(report, preflight)
         return report
 
     def _processed(self, planner: Planner, preflight: Preflight) -> Generator[FileRecord]:
@@ -161,22 +177,32 @@ class Runner:
         done = len(preflight.failed)
         self.progress(done, total)
         course = planner.course(preflight)
-        left = []
-        for files in preflight.units:
-            known = None
-            if course.trusts_stamps:
-                known = unchanged_records(files, self.folder, course.basis, largest=SMALL)
-            if known is None:
-                left.append(files)
-                continue
+        for known in self._unchanged(course, preflight):
             yield from known
             done += len(known)
-        preflight.units = left
         with contextlib.closing(self._units_done(planner, course, preflight)) as finished:
             for records in finished:
                 yield from records
                 done += len(records)
                 self.progress(done, total)
+
+    def _unchanged(self, course: Course, preflight: Preflight) -> Generator[list[FileRecord]]:
+        """Yield the records of each unit that is up to date unread; leave the other units."""
+        if not course.trusts_stamps:
+            return
+        left = []
+        with uncollected():
+            for files in preflight.units:
+                known = unchanged_records(
+                    files, self.folder, course.basis, largest=SMALL, records=preflight.records
+                )
+                for file in files:
+                    preflight.records.pop(file.base, None)  # what is left of it is in `known`
+                if known is None:
+                    left.append(files)
+                else:
+                    yield known
+        preflight.units = left
 
     def _units_done(
         self, planner: Planner, course: Course, preflight: Preflight

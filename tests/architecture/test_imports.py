@@ -100,6 +100,22 @@ def test_help_and_version_import_no_library(flag: str) -> None:
     assert not {"astropy", "numpy", "pydantic", *HEAVY} & modules
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["run", "--help"], ["check", "--help"], ["merge", "--help"], ["run", "no/such.toml"], []],
+    ids=" ".join,
+)
+def test_help_of_a_run_and_wrong_words_import_no_library(words: list[str]) -> None:
+    code = (
+        "import sys\nfrom astroclean.cli.main import main\n"
+        f"try: status = main({words})\nexcept SystemExit as end: status = end.code\n"
+        f"assert status == {0 if '--help' in words else 2}, status"
+    )
+    modules = _imported_by(code)
+    assert "astroclean.cli.main" in modules
+    assert not {"astropy", "numpy", "pydantic", *HEAVY} & modules
+
+
 def test_listing_plugins_imports_none_of_them() -> None:
     modules = _imported_by("import astroclean; assert astroclean.list_plugins()")
     assert not [m for m in modules if m.startswith("astroclean_")]

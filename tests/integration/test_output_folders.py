@@ -549,7 +549,7 @@ def test_no_room_for_the_record_of_the_run(
             options = {"scratch": tmp_path / "no folder"}
         return true(path, **options)
 
-    monkeypatch.setattr("astroclean.io.scratch.atomic.atomic_file", full)
+    monkeypatch.setattr("astroclean.runner.output.folder.atomic_file", full)
     report = run(tmp_path / "a.fits", tmp_path / "out")
     assert report.exit_code == 1
     assert "not on record" in " ".join(report.notes)

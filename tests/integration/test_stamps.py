@@ -46,10 +46,13 @@ class Batch:
         return statuses(self.report(**request))
 
     def report(self, **request: Any) -> RunReport:
+        return self.runner(**request).run()
+
+    def runner(self, **request: Any) -> Runner:
         loaded = load_pipeline(self.config)
         names = tuple(stage.name for stage in loaded.config.stage)
         told = Request((str(self.raw),), Path(), stages=names, jobs=0, **request)
-        return Runner(loaded, told, output=self.out).run()
+        return Runner(loaded, told, output=self.out)
 
 
 def statuses(report: RunReport) -> dict[str, str]:
@@ -199,3 +202,62 @@ def test_record_of_an_earlier_version_is_taken_up(batch: Batch) -> None:
 def test_run_json_does_not_tell_stamps(batch: Batch) -> None:
     astroclean.run(batch.config, batch.raw, output=batch.out)
     assert '"seen"' not in (batch.out / "run.json").read_text("utf-8")
+
+
+# -- what a run would do, and why ---------------------------------------------------------------
+
+
+def told(batch: Batch, **request: Any) -> dict[str, tuple[str, str]]:
+    found = batch.runner(**request).check().outlooks
+    return {o.plan.stem: (str(o.prospect), "; ".join(o.reasons)) for o in found}
+
+
+def test_what_a_run_would_do_is_told_and_nothing_is_written(batch: Batch) -> None:
+    new = ("new", "nothing is on record of it")
+    assert told(batch) == dict.fromkeys(KEPT, new)
+    assert not batch.out.exists()
+    batch.run()
+    before = digests(batch.out)
+
+    assert told(batch) == dict.fromkeys(KEPT, ("up to date", ""))
+
+    batch.write(0, seed=9, time=OLD + 10**9)
+    (batch.out / "x1_clean.fits").unlink()
+    batch.write(3)
+    assert told(batch) == {
+        "x0": ("again", "the input was changed"),
+        "x1": ("again", "the output x1_clean.fits is missing"),
+        "x2": ("up to date", ""),
+        "x3": new,
+    }
+    assert told(batch, overwrite=True)["x2"] == ("again", "--overwrite")
+    assert {n: s for n, s in before.items() if n != "x1_clean.fits"} == digests(batch.out)
+
+
+def test_a_dry_run_names_settings_stages_and_versions(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch.config["instrument"] = {"gain": 1.0}
+    batch.run()
+    batch.config["instrument"] = {"gain": 2.0}
+    batch.config["stage"].pop()
+    batch.config["description"] = "of which nothing depends"
+    assert told(batch)["x0"] == ("again", "stage 'toy-fill' is gone; instrument.gain: 1.0 -> 2.0")
+
+    batch.config["stage"].append({"plugin": "toy-fill"})
+    batch.config["instrument"] = {"gain": 1.0}
+    monkeypatch.setattr(preflight, "basis_of", lambda *_: "another")
+    assert told(batch)["x0"] == ("up to date", "")
+
+
+def test_a_dry_run_tells_of_damaged_and_unfinished_records(batch: Batch) -> None:
+    batch.run()
+    folder = batch.runner().folder
+    folder._record_path("x0").write_text("{")
+    folder.scratch.mkdir(parents=True)
+    folder.reopen("x1")
+    assert told(batch) == {
+        "x0": ("again", "its record is damaged"),
+        "x1": ("again", "an earlier run did not finish it"),
+        "x2": ("up to date", ""),
+    }

@@ -63,8 +63,8 @@ def parse_address(text: str | Path) -> Address:
         What follows the name is no version.
     """
     kind = UrlPath if is_url(text) else Path
-    path = kind(text)
-    match = _PATTERN.match(str(text))
+    path = text if isinstance(text, kind) else kind(text)
+    match = _PATTERN.match(str(text)) if str(text).endswith("]") else None
     if match is None or (kind is Path and is_there(path)):
         return Address(path)
     file, hdu = kind(match["path"]), match["hdu"].strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import string
@@ -42,14 +43,16 @@ FITS_SUFFIXES = (
     ".ftz",  # gzipped, as files of X-ray missions
 )
 """Suffixes of the files that a folder is searched for."""
+_SUFFIX = re.compile(
+    rf"(?<=.)(?:{'|'.join(map(re.escape, FITS_SUFFIXES))})\Z", re.IGNORECASE | re.ASCII | re.DOTALL
+)
 
 
 def split_name(path: Path) -> tuple[str, str]:
     """Return stem and full suffix, such as ``("x", ".fits.fz")``; unknown suffixes give .fits."""
-    for suffix in FITS_SUFFIXES:
-        if path.name.lower().endswith(suffix) and len(path.name) > len(suffix):
-            return path.name[: -len(suffix)], path.name[-len(suffix) :]
-    return path.name, ".fits"
+    name = path.name
+    found = _SUFFIX.search(name)
+    return (name, ".fits") if found is None else (name[: found.start()], found[0])
 
 
 def check_template(template: str) -> None:
@@ -122,10 +125,14 @@ def is_output_name(path: Path, template: str = CLEAN) -> bool:
     """Return whether a file may be one that astroclean wrote, by its name alone."""
     products = ("_clean", "_flags", "_mask", "_sources", "_stamps", "_truth")
     stem = split_name(path)[0]
-    if stem.endswith(products):
-        return True
+    return stem.endswith(products) or _pattern(template).fullmatch(stem) is not None
+
+
+@functools.lru_cache(maxsize=8)
+def _pattern(template: str) -> re.Pattern[str]:
+    """Return what the names fit that a template gives."""
     pieces = (
         re.escape(text) + ("" if name is None else ".*")
         for text, name, _, _ in string.Formatter().parse(template)
     )
-    return re.fullmatch("".join(pieces), stem, re.DOTALL) is not None
+    return re.compile("".join(pieces), re.DOTALL)

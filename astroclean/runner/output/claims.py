@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from astroclean.core.regular import RealPaths
 from astroclean.errors import OutputError
 from astroclean.io.fits.address import parse_address
-from astroclean.report.history import is_own_page, is_own_record, parse_record
+from astroclean.report.history import is_own_page
 from astroclean.report.html import MAX_PICTURES
+from astroclean.report.record_file import is_own_record, read_earlier
+from astroclean.runner.collection import uncollected
 from astroclean.runner.output.outputs import possible_outputs
 from astroclean.runner.plan.inputs import remedy_for_twins
 
@@ -18,20 +22,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.report.model import FileRecord, RunReport
+    from astroclean.report.record_file import Earlier, EarlierFile
     from astroclean.runner.output.folder import OutputFolder
     from astroclean.runner.plan.listing import Listed
 
-__all__ = ["Claims", "check_run_files", "check_simulated", "earlier_report", "with_pictures"]
+__all__ = ["Claims", "check_run_files", "check_simulated", "earlier_runs", "with_pictures"]
 
-_LARGEST_JSON = 1 << 29
 _SIMULATOR = "astroclean.simulate"  # INSTRUME of simulated inputs
 _LONGEST = 255  # bytes of a name, on the file systems in common use
 
 
-def earlier_report(folder: OutputFolder) -> RunReport | None:
-    """Return ``run.json`` as earlier runs left it, or None."""
-    text = folder.read_text("run.json", _LARGEST_JSON)
-    return None if text is None else parse_record(text)
+def earlier_runs(folder: OutputFolder) -> Earlier | None:
+    """Return what earlier runs left in ``run.json``, or None."""
+    with uncollected():
+        return read_earlier(functools.partial(folder.depot.opened, "run.json"))
 
 
 def with_pictures(report: RunReport, folder: OutputFolder) -> RunReport:
@@ -80,12 +84,9 @@ def check_run_files(folder: OutputFolder, *, report: bool) -> None:
     OutputError
         One is there that astroclean did not write.
     """
-    recognized = {"run.json": is_own_record, **({"report.html": is_own_page} if report else {})}
-    for name, is_own in recognized.items():
-        if not folder.is_there(name):
-            continue
-        text = folder.read_text(name, _LARGEST_JSON)
-        if text is None or not is_own(text):
+    is_own = {"run.json": is_own_record, **({"report.html": is_own_page} if report else {})}
+    for name, is_it in is_own.items():
+        if folder.is_there(name) and not is_it(functools.partial(folder.depot.opened, name)):
             raise OutputError(
                 f"{name} exists and was not written by astroclean",
                 where=str(folder.path / name),
@@ -119,15 +120,21 @@ class Claims:
     ----------
     folder : OutputFolder
         Where outputs are written.
-    earlier : RunReport, optional
+    earlier : Earlier, optional
         What earlier runs left there.
     overwrite : bool
         Whether results of other inputs and files of the user may be replaced. Inputs never are.
+    basis : str
+        As of the run; empty where nothing can be up to date unread.
     """
 
     folder: OutputFolder
-    earlier: RunReport | None = None
+    earlier: Earlier | None = None
     overwrite: bool = False
+    basis: str = ""
+    """What the keys of this run depend on beside the inputs."""
+    records: dict[str, FileRecord] = field(default_factory=dict)
+    """By base, what was found on record of own files that may be up to date: no other is kept."""
     notes: list[str] = field(default_factory=list)
     """What is replaced since ``overwrite`` says so."""
 
@@ -150,17 +157,19 @@ class Claims:
         dict of str to str
             Input to what is wrong.
         """
-        inputs = [file.source for file in files] + list(failed)
-        taken = {os.path.realpath(parse_address(text).path) for text in inputs}
+        real = RealPaths()
+        taken = {real.of(file.path) for file in files}
+        taken |= {real.of(parse_address(text).path) for text in failed}
+        outputs = {file.input: possible_outputs(file) for file in files}
         written: dict[str, list[str]] = {}
-        for file in files:
-            for name in possible_outputs(file):
-                written.setdefault(name, []).append(file.input)
+        for text, names in outputs.items():
+            for name in names:
+                written.setdefault(name, []).append(text)
         before = self._written_before()
         target = os.path.realpath(self.folder.path)
         found = {}
         for file in own:
-            names = possible_outputs(file)
+            names = outputs[file.input]
             there = [name for name in names if self.folder.is_there(name)]
             record = self.folder.record(file.base)
             problem = (
@@ -172,10 +181,12 @@ class Claims:
             )
             if problem:
                 found[file.input] = f"{file.input}: {problem}"
+            elif record is not None and self.basis and may_hold(record, file, self.basis):
+                self.records[file.base] = record
         return found
 
-    def _written_before(self) -> dict[str, FileRecord]:
-        files = self.earlier.files if self.earlier else []
+    def _written_before(self) -> dict[str, EarlierFile]:
+        files = self.earlier.files.values() if self.earlier else ()
         return {name: record for record in files for name in record.outputs}
 
     def _of_another(
@@ -183,11 +194,12 @@ class Claims:
         file: Listed,
         there: Sequence[str],
         own: FileRecord | None,
-        before: Mapping[str, FileRecord],
+        before: Mapping[str, EarlierFile],
     ) -> str | None:
         """Tell where a name holds the result of another input."""
         for name in there:
-            record = own if own is not None and name in own.outputs else before.get(name)
+            mine = own is not None and name in own.outputs
+            record: FileRecord | EarlierFile | None = own if mine else before.get(name)
             if record is None or is_of(record, file):
                 continue
             if self.overwrite:
@@ -221,7 +233,24 @@ def _of_an_input(names: Sequence[str], folder: Path, target: str, taken: set[str
     return None
 
 
-def is_of(record: FileRecord, file: Listed) -> bool:
+def may_hold(record: FileRecord, file: Listed, basis: str) -> bool:
+    """Return whether a result is up to date if input and outputs are what they were.
+
+    Parameters
+    ----------
+    record : FileRecord
+        What is on record.
+    file : Listed
+        The input.
+    basis : str
+        What its key depends on beside it.
+    """
+    seen = record.seen
+    same = seen is not None and seen.basis == basis
+    return same and bool(record.key) and record.source == file.source
+
+
+def is_of(record: FileRecord | EarlierFile, file: Listed) -> bool:
     """Return whether a record tells of an input: the same place, or the same content."""
     if not record.input:
         return True

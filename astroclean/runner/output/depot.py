@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from astroclean.io.products.origin import is_written_by_astroclean
 from astroclean.io.scratch.arrays import open_regular
-from astroclean.io.scratch.atomic import atomic_text
-from astroclean.runner.output.stamps import is_unchanged, stamp_if_same
+from astroclean.io.scratch.atomic import atomic_file
+from astroclean.runner.output.stamps import is_of_stamp, stamp_if_same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+    from typing import BinaryIO
 
     from astroclean.report.model import FileStamp
 
@@ -31,8 +32,17 @@ class Depot(Protocol):
     def read(self, name: str, limit: int) -> bytes | None:
         """Return the beginning of a file, or None where there is none."""
 
-    def write(self, name: str, text: str) -> None:
-        """Write a text file, whole or not at all.
+    def opened(self, name: str) -> BinaryIO:
+        """Open a file for reading.
+
+        Raises
+        ------
+        OSError
+            There is none.
+        """
+
+    def write(self, name: str, parts: Iterable[str]) -> None:
+        """Write a text file, whole or not at all; on a file system, never all in memory.
 
         Raises
         ------
@@ -125,13 +135,20 @@ class FolderDepot:
         """Return the beginning of a regular file, or None where there is none."""
         try:
             with open_regular(self._path / name) as stream:
-                return stream.read(limit)
+                # Memory for as much as is asked for would be set aside for each of many records.
+                return stream.read(min(os.fstat(stream.fileno()).st_size, limit))
         except OSError:
             return None
 
-    def write(self, name: str, text: str) -> None:
+    def opened(self, name: str) -> BinaryIO:
+        """Open a regular file; see `Depot`."""
+        return open_regular(self._path / name)
+
+    def write(self, name: str, parts: Iterable[str]) -> None:
         """Write a text file; see `Depot`."""
-        atomic_text(self._path / name, text, scratch=self._scratch)
+        with atomic_file(self._path / name, scratch=self._scratch) as stream:
+            for part in parts:
+                stream.write(part.encode("utf-8"))
 
     def remove(self, name: str) -> None:
         """Remove a file."""
@@ -145,16 +162,21 @@ class FolderDepot:
     def is_there(self, name: str) -> bool:
         """Return whether anything of this name is there."""
         try:
-            return os.path.lexists(self._path / name)
+            return os.path.lexists(f"{self._path}/{name}")
         except ValueError:  # NUL
             return False
 
     def is_regular(self, name: str) -> bool:
         """Return whether it is a file."""
-        try:
-            return stat.S_ISREG((self._path / name).lstat().st_mode)
+        return self._regular(name) is not None
+
+    def _regular(self, name: str) -> os.stat_result | None:
+        """Return what the system tells of a regular file; None for all else."""
+        try:  # of a hundred thousand names, paths would take longer than the system
+            found = os.lstat(f"{self._path}/{name}")
         except (OSError, ValueError):
-            return False
+            return None
+        return found if stat.S_ISREG(found.st_mode) else None
 
     def is_own(self, name: str) -> bool:
         """Return whether a FITS file says that astroclean wrote it."""
@@ -170,11 +192,11 @@ class FolderDepot:
         largest: int | None,
     ) -> FileStamp | None:
         """Return the stamp of a file that is as it was written; see `Depot`."""
-        path = self._path / name
-        if not self.is_regular(name):
+        found = self._regular(name)
+        if found is None:
             return None
-        if verify or stamp is None or not is_unchanged(stamp, path):
-            return stamp_if_same(path, digest, largest=largest)
+        if verify or stamp is None or not is_of_stamp(stamp, found):
+            return stamp_if_same(self._path / name, digest, largest=largest)
         return stamp
 
     def deliver(self, written: Written) -> Written:

@@ -79,10 +79,10 @@ class FileRecords:
         pictures = _record_name(base, _PICTURES)
         if record.has_pictures:
             # Apart: of a hundred thousand records, a page shows the pictures of some.
-            self.depot.write(pictures, record.model_dump_json())
+            self.depot.write(pictures, [record.model_dump_json()])
         elif record.key:
             self.depot.remove(pictures)
-        self.depot.write(_record_name(base), record.bare().model_dump_json())
+        self.depot.write(_record_name(base), [record.bare().model_dump_json()])
 
     def begin(self, base: str, record: FileRecord) -> None:
         """Remember that outputs are about to be written: what lies there is astroclean's own.
@@ -117,7 +117,7 @@ class FileRecords:
             What tells that it is.
         """
         told = record.model_copy(update={"seen": seen}).model_dump_json()
-        self.depot.write(_record_name(base), told)
+        self.depot.write(_record_name(base), [told])
 
     def forget(self, base: str) -> None:
         """Forget that anything was written for a file."""
@@ -131,13 +131,16 @@ class FileRecords:
         """
         return self._read(_record_name(base))
 
+    def has_record(self, base: str) -> bool:
+        """Return whether anything is on record of a file, be it damaged."""
+        return self.depot.is_there(_record_name(base))
+
     def with_pictures(self, record: FileRecord) -> FileRecord | None:
         """Return a finished file's record with its pictures, or None where none are kept."""
-        for ending in (_PICTURES, _RECORD):
-            kept = self._read(_record_name(record.base, ending))
-            if kept and kept.has_pictures and kept.key and kept.key == record.key:
-                return kept
-        return None
+        kept = self._read(_record_name(record.base, _PICTURES))
+        if kept is None or not kept.key or kept.key != record.key:
+            return None
+        return kept if kept.has_pictures else None
 
     def finished(self, base: str, key: str) -> FileRecord | None:
         """Return the record of a file whose outputs are all there, unchanged, for this key.

@@ -29,7 +29,7 @@ from astroclean.runner.output.store_depot import StoreDepot
 from astroclean.runner.output.store_lock import store_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from astroclean.runner.output.depot import Depot
     from astroclean.runner.plan.shard import Shard
@@ -214,15 +214,15 @@ class OutputFolder(FileRecords):
         content = self.depot.read(name, limit)
         return None if content is None else content.decode("utf-8", "replace")
 
-    def write_text(self, name: str, text: str) -> None:
-        """Write a text file of the run itself.
+    def write_parts(self, name: str, parts: Iterable[str]) -> None:
+        """Write a text file of the run itself, of which not all need be in memory.
 
         Raises
         ------
         FitsWriteError
             It cannot be written.
         """
-        self.depot.write(name, text)
+        self.depot.write(name, parts)
 
 
 def _check_store(url: Path) -> None:

@@ -10,7 +10,7 @@ from astroclean.core.flags.conventions import load_convention
 from astroclean.core.flags.planes import MaskPlane, parse_planes
 from astroclean.io.header.color_filters import joined_colors
 from astroclean.io.products.catalogs import write_catalog, write_regions, write_stamps, write_table
-from astroclean.io.products.names import clean_name, product_name, split_name
+from astroclean.io.products.names import clean_name, split_name
 from astroclean.io.products.write import OutputPlan, write_clean, write_mask
 from astroclean.io.resources import file_digest
 from astroclean.io.scratch.atomic import atomic_file
@@ -44,7 +44,7 @@ def main_output(plan: FilePlan | Listed) -> str:
     """Return the name of the file that every run of a plan writes."""
     products = plan.products
     if not products.science:
-        return product_name(plan.path, "flags", split_name(plan.path)[1], products.name)
+        return _product(plan, "flags", split_name(plan.path)[1])
     return clean_name(plan.path, products.name)
 
 
@@ -66,7 +66,7 @@ def possible_outputs(plan: FilePlan | Listed) -> tuple[str, ...]:
 
 
 def _product(plan: FilePlan | Listed, product: str, suffix: str) -> str:
-    return product_name(plan.path, product, suffix, plan.products.name)
+    return f"{plan.base}_{product}{suffix}"
 
 
 def write_outputs(

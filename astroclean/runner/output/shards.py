@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from astroclean.errors import ConfigurationError
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
 from astroclean.runner.plan.shard import Shard
+from astroclean.runner.settings import flat_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from astroclean.runner.output.folder import OutputFolder
@@ -61,7 +62,7 @@ class ShardRecord(BaseModel):
         told = {"the number of shards": self.count, "the inputs": self.inputs}
         told |= {"the stages that run": self.selected, "--from": self.start}
         told |= {f"the version of {name}": v for name, v in self.report.versions.items()}
-        told |= _flat(self.report.config)
+        told |= flat_settings(self.report.config)
         return told | {f"what stage '{name}' is made of": one for name, one in self.stages.items()}
 
     def save(self, folder: OutputFolder) -> None:
@@ -74,7 +75,7 @@ class ShardRecord(BaseModel):
         """
         bare = self.model_dump_json(exclude={"report"})
         text = f'{bare[:-1]},"report":{self.report.to_json()}}}'
-        folder.depot.write(_name(self.shard), text)
+        folder.depot.write(_name(self.shard), [text])
 
 
 def _name(shard: Shard, ending: str = ".json") -> str:
@@ -248,25 +249,9 @@ def mark_merged(records: Iterable[ShardRecord], folder: OutputFolder) -> None:
     for record in records:
         content = depot.read(_name(record.shard), _LARGEST)
         if content is not None:
-            depot.write(_name(record.shard, _MERGED), content.decode("utf-8"))
+            depot.write(_name(record.shard, _MERGED), [content.decode("utf-8")])
             depot.remove(_name(record.shard))
     own = {_name(record.shard, _MERGED) for record in records}
     for name in depot.names(SHARDS):
         if _NAME.fullmatch(name) and f"{SHARDS}/{name}" not in own:
             depot.remove(f"{SHARDS}/{name}")
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Return nested settings with dotted names; stages by their own."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{before}{key}"
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{name}.")
-        elif key == "stage" and not before:
-            for number, stage in enumerate(value):
-                told = stage.get("name") or stage.get("plugin") or number
-                flat |= _flat(stage, f"{told}.")
-        else:
-            flat[name] = value
-    return flat

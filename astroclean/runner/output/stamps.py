@@ -10,11 +10,19 @@ from astroclean.io.resources import file_digest
 from astroclean.report.model import FileStamp
 
 if TYPE_CHECKING:
+    import os
     from pathlib import Path
 
     from astroclean.io.remote.store import RemoteVersion
 
-__all__ = ["is_same_object", "is_unchanged", "stamp_if_same", "stamp_of", "stamp_of_object"]
+__all__ = [
+    "is_of_stamp",
+    "is_same_object",
+    "is_unchanged",
+    "stamp_if_same",
+    "stamp_of",
+    "stamp_of_object",
+]
 
 _FINE = 20_000_000  # ns: a few ticks of the kernel, in which a time of change does not advance
 _COARSE = 2_000_000_000  # ns: file systems that keep seconds, or (FAT) every second one
@@ -58,13 +66,27 @@ def is_unchanged(stamp: FileStamp | None, path: Path) -> bool:
     """
     if stamp is None:
         return False
+    try:
+        return is_of_stamp(stamp, path.stat())
+    except (OSError, ValueError):
+        return False
+
+
+def is_of_stamp(stamp: FileStamp, found: os.stat_result) -> bool:
+    """Return the answer of :func:`is_unchanged` for what the system has told of a file.
+
+    Parameters
+    ----------
+    stamp : FileStamp
+        As the file was.
+    found : os.stat_result
+        As it is.
+    """
     resolution = _FINE if stamp.mtime_ns % _SECOND else _COARSE
     if stamp.mtime_ns + resolution >= stamp.seen_ns:
         return False
-    try:
-        return file_version(path) == (stamp.size, stamp.mtime_ns, stamp.inode)
-    except (OSError, ValueError):
-        return False
+    told = (found.st_size, found.st_mtime_ns, found.st_ino)
+    return told == (stamp.size, stamp.mtime_ns, stamp.inode)
 
 
 def stamp_if_same(path: Path, digest: str, *, largest: int | None = None) -> FileStamp | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from astroclean.runner.output.stamps import is_same_object, stamp_of_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import BinaryIO
 
     from astroclean.io.remote.store import RemoteVersion, Store
     from astroclean.report.model import FileStamp
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StoreDepot"]
 
-_LARGEST = 1 << 28  # bytes of a record
+_LARGEST = 1 << 29  # bytes of a record, and of `run.json`
 _FEW = 16
 """Records up to which the store is asked for each; for more, its folder is listed."""
 
@@ -67,9 +69,16 @@ class StoreDepot:
                 return copy.read_bytes() or None
         return self._store.read(self.url(name), limit)
 
-    def write(self, name: str, text: str) -> None:
-        """Put a small object."""
-        content = text.encode("utf-8")
+    def opened(self, name: str) -> BinaryIO:
+        """Fetch an object into memory; see `Depot`."""
+        content = self.read(name, _LARGEST)
+        if content is None:
+            raise FileNotFoundError(self.url(name))
+        return io.BytesIO(content)
+
+    def write(self, name: str, parts: Iterable[str]) -> None:
+        """Put a text as an object."""
+        content = "".join(parts).encode("utf-8")
         self._store.write(self.url(name), content)
         self._remember(name, content)
 

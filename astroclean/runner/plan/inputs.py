@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astroclean.core.regular import is_there, kind_of_special, read_text, resolved, user_path
+from astroclean.core.regular import RealPaths, is_there, kind_of_mode, read_text, user_path
 from astroclean.errors import NoInputError
 from astroclean.io.fits.address import parse_address
-from astroclean.io.products.names import CLEAN, FITS_SUFFIXES, base_name, is_output_name, split_name
+from astroclean.io.products.names import CLEAN, base_name, is_output_name, split_name
 from astroclean.io.products.origin import is_written_by_astroclean
 from astroclean.io.remote.urls import is_url
+from astroclean.runner.plan.folders import fits_in
 from astroclean.runner.plan.remote_inputs import ask_for_versions, expanded_url, is_remote_output
 
 if TYPE_CHECKING:
@@ -45,7 +46,12 @@ class InputSet:
 
 
 def find_inputs(
-    given: Sequence[str], *, base: Path, twins: bool = False, name: str = CLEAN
+    given: Sequence[str],
+    *,
+    base: Path,
+    twins: bool = False,
+    name: str = CLEAN,
+    recursive: bool = False,
 ) -> InputSet:
     """Expand inputs to files.
 
@@ -59,6 +65,8 @@ def find_inputs(
         Whether files of the same name in different folders may take part, as where none is written.
     name : str
         ``[products] name``.
+    recursive : bool
+        Whether folders in folders are searched, too.
 
     Returns
     -------
@@ -73,12 +81,17 @@ def find_inputs(
         Nothing matched.
     """
     found = InputSet()
-    seen: set[tuple[Path, str]] = set()
+    seen: set[tuple[str, str]] = set()
+    real = RealPaths()
     for text in _listed(given, base, found):
-        expanded = expanded_url(text, found) if is_url(text) else _expanded(text, base, found)
+        expanded = (
+            expanded_url(text, found)
+            if is_url(text)
+            else _expanded(text, base, found, recursive=recursive)
+        )
         for path, was_named in expanded:
             address = parse_address(path)
-            place = address.path if is_url(address.path) else resolved(address.path)
+            place = str(address.path) if is_url(address.path) else real.of(address.path)
             key = (place, str(path)[len(str(address.path)) :])
             if key in seen:
                 continue
@@ -118,11 +131,12 @@ def _unusable(path: Path, file: Path) -> str | None:
         return f"the name has more than {_LONGEST_STEM} bytes, its outputs need more. Rename it."
     if is_url(file):
         return None
-    kind = kind_of_special(file)
+    try:
+        kind = kind_of_mode(file.stat().st_mode)
+    except (OSError, ValueError):
+        return "leads nowhere, or in a circle. Check the symbolic link."
     if kind is not None:
         return f"is {kind}, not a regular file. Give a regular file."
-    if not is_there(file):
-        return "leads nowhere, or in a circle. Check the symbolic link."
     return None
 
 
@@ -141,11 +155,13 @@ def _listed(given: Sequence[str], base: Path, found: InputSet) -> Iterator[str]:
         yield from (line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 
-def _expanded(text: str, base: Path, found: InputSet) -> Iterator[tuple[Path, bool]]:
+def _expanded(
+    text: str, base: Path, found: InputSet, *, recursive: bool
+) -> Iterator[tuple[Path, bool]]:
     """Yield (path with its HDU, whether the user named this very file)."""
     path = base / text if is_there(base / text) else base / user_path(text)
     if is_there(path) and path.is_dir():
-        yield from ((child, False) for child in _fits_in(path, found))
+        yield from ((child, False) for child in fits_in(path, found, recursive=recursive))
         return
     if is_there(parse_address(path).path):
         yield path, True
@@ -153,7 +169,7 @@ def _expanded(text: str, base: Path, found: InputSet) -> Iterator[tuple[Path, bo
     matches = _globbed(path)
     if matches:
         for match in map(Path, matches):
-            inside = _fits_in(match, found) if match.is_dir() else [match]
+            inside = fits_in(match, found, recursive=recursive) if match.is_dir() else [match]
             yield from ((child, False) for child in inside)
     elif not glob.has_magic(text) or "[" in text:
         name = shown_name(text)
@@ -174,18 +190,6 @@ def shown_name(text: str | Path) -> str:
     """Return a name as text that can be printed and recorded, whatever its bytes."""
     readable = os.fsencode(text).decode("utf-8", "backslashreplace")
     return readable.replace("\0", "\\x00")
-
-
-def _fits_in(folder: Path, found: InputSet) -> list[Path]:
-    try:
-        children = sorted(folder.iterdir())
-    except OSError as error:
-        found.failed[str(folder)] = f"{folder}: the folder cannot be read: {error.strerror}."
-        return []
-    fits = [c for c in children if c.name.lower().endswith(FITS_SUFFIXES) and not c.is_dir()]
-    if not fits:
-        found.notes.append(f"{folder}: no FITS file in this folder")
-    return fits
 
 
 def _is_own_output(path: Path, name: str) -> bool:

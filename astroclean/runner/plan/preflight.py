@@ -10,7 +10,8 @@ from astroclean.core.run_cache import begin_run
 from astroclean.errors import AstrocleanError, ConfigurationError
 from astroclean.report.model import FileRecord, FileStatus
 from astroclean.runner.calls import OfRun
-from astroclean.runner.output.claims import Claims, check_run_files, check_simulated, earlier_report
+from astroclean.runner.collection import uncollected
+from astroclean.runner.output.claims import Claims, check_run_files, check_simulated, earlier_runs
 from astroclean.runner.output.records import failed_record, failed_unit
 from astroclean.runner.plan.basis import basis_of
 from astroclean.runner.plan.build import StageSpec, built_stages, digest_of_content
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astroclean.config.load import LoadedPipeline
-    from astroclean.report.model import RunReport
+    from astroclean.report.record_file import Earlier
     from astroclean.runner.executors import Executor
     from astroclean.runner.output.folder import OutputFolder
     from astroclean.runner.plan.build import BuiltStage
     from astroclean.runner.plan.shard import Shard
+    from astroclean.runner.work.outlook import Outlook
 
 __all__ = ["Planner", "Preflight", "Request"]
 
@@ -44,6 +46,8 @@ class Request:
     inputs: tuple[str, ...] = ()
     input_base: Path | None = None
     """Folder to which inputs refer; by default that of the pipeline."""
+    recursive: bool = False
+    """Whether folders in folders are searched."""
     stages: tuple[str, ...] = ()
     """Names of the stages that run."""
     start: str | None = None
@@ -64,7 +68,11 @@ class Preflight:
     """What is known before the first pixel."""
 
     plans: list[FilePlan] = field(default_factory=list)
+    planned: list[Unit] = field(default_factory=list)
+    """The units that the plans make."""
     failed: list[FileRecord] = field(default_factory=list)
+    outlooks: list[Outlook] = field(default_factory=list)
+    """What a run would do with the file of each plan, where that was asked for."""
     notes: list[str] = field(default_factory=list)
     inputs: str = ""
     """Digest of the names of all inputs, those of other shards among them."""
@@ -74,8 +82,10 @@ class Preflight:
     """What is to be processed, before any of it is opened: the files of each unit."""
     basis: str = ""
     """Digest of what the keys of all files depend on beside the files."""
-    earlier: RunReport | None = None
+    earlier: Earlier | None = None
     """What earlier runs left in the folder."""
+    records: dict[str, FileRecord] = field(default_factory=dict)
+    """By base, what is on record of the files that may be up to date."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +118,8 @@ class Planner:
         """
         preflight = self.listed(simulated_into=simulated_into)
         files = [file for unit in preflight.units for file in unit]
-        units = self.planned(files, self.course(preflight), preflight)
-        preflight.plans = [plan for unit in units for plan in unit.plans]
+        preflight.planned = self.planned(files, self.course(preflight), preflight)
+        preflight.plans = [plan for unit in preflight.planned for plan in unit.plans]
         return preflight
 
     def listed(self, *, simulated_into: Path) -> Preflight:
@@ -131,17 +141,25 @@ class Planner:
             The pipeline cannot work, nothing matched, or the folder is somebody else's.
         """
         begin_run(self.folder.run)
-        config = self.pipeline.config
         self._check_store()
         if not self.request.overwrite:
-            check_run_files(self.folder, report=config.products.report)
+            check_run_files(self.folder, report=self.pipeline.config.products.report)
         stages = self._checked_stages()
-        found = self._inputs(simulated_into)
+        with uncollected():
+            return self._looked_at(self._inputs(simulated_into), stages)
+
+    def _looked_at(self, found: InputSet, stages: Sequence[BuiltStage]) -> Preflight:
+        """Return what names, records and folders tell of the inputs that were found."""
+        config = self.pipeline.config
         listing = Listing(found.files, list(found.failed), config.bands, self.request.shard)
-        preflight = Preflight(notes=[*self.pipeline.notes, *found.notes], inputs=listing.digest)
-        preflight.earlier = earlier_report(self.folder)
+        preflight = Preflight(notes=[*self.pipeline.notes, *found.notes])
+        preflight.earlier = earlier_runs(self.folder)
+        if preflight.earlier is None and self.folder.is_there("run.json"):
+            told = f"{self.folder.path / 'run.json'} cannot be read: what it tells of is left out"
+            preflight.notes.append(told)
         preflight.basis = basis_of(self.pipeline, stages)
         if self.request.shard is not None:
+            preflight.inputs = listing.digest
             preflight.stages = {b.stage.name: digest_of_content(b.identity) for b in stages}
         preflight.failed = [
             FileRecord(input=name, status=FileStatus.FAILED, error=reason)
@@ -152,10 +170,9 @@ class Planner:
         versions = found.versions
         files = [Listed(t, config.products, tables, versions.get(t)) for t in found.files]
         own = self._unclaimed(files, listing, preflight, list(found.failed))
-        names = [file.path.name for file in own]
         by_file = any(not text.startswith("[") for text in config.bands.values())
         preflight.units = (
-            [tuple(one.values()) for one in grouped(own, names, config.bands)]
+            [tuple(one.values()) for one in grouped(own, [f.path.name for f in own], config.bands)]
             if by_file
             else [(file,) for file in own]
         )
@@ -185,8 +202,11 @@ class Planner:
         """
         own = [file for file in files if listing.is_own(file.input)]
         self.folder.gather_records(file.base for file in own)
-        claims = Claims(self.folder, preflight.earlier, self.request.overwrite)
+        claims = Claims(
+            self.folder, preflight.earlier, self.request.overwrite, basis=preflight.basis
+        )
         problems = claims.problems(files, own, failed)
+        preflight.records = claims.records
         preflight.notes += claims.notes
         lost = [*(name for name in failed if listing.is_own(name)), *problems]
         left = [file for file in own if file.input not in problems]
@@ -324,9 +344,10 @@ class Planner:
 
     def _inputs(self, simulated_into: Path) -> InputSet:
         config, name = self.pipeline.config.input, self.pipeline.config.products.name
+        recursive = self.request.recursive
         if self.request.inputs:
             base = self.request.input_base or self.pipeline.base
-            return find_inputs(self.request.inputs, base=base, name=name)
+            return find_inputs(self.request.inputs, base=base, name=name, recursive=recursive)
         if config.simulate is not None:
             from astroclean.simulate.exposure import write_exposure  # noqa: PLC0415
 
@@ -336,4 +357,4 @@ class Planner:
             if self.request.shard is None or self.request.shard.index == 0:  # the only unit
                 write_exposure(path, seed=config.simulate.seed)
             return InputSet([str(path)])
-        return find_inputs(config.files, base=self.pipeline.base, name=name)
+        return find_inputs(config.files, base=self.pipeline.base, name=name, recursive=recursive)

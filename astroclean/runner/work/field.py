@@ -22,6 +22,7 @@ from astroclean.runner.work.stages import faults_named, run_stages, with_psf
 from astroclean.runner.work.state import Account
 from astroclean.runner.work.states import load_states, save_states
 from astroclean.runner.work.statestore import HeldState, Images, StateStore
+from astroclean.runner.work.under_way import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -71,7 +72,7 @@ class Field:
 
     def __init__(self, origins: Mapping[str, Origin], plan: FilePlan, folder: Path) -> None:
         self.frames = FieldFrames(origins, is_cut=plan.chunks is not None)
-        self._folder = folder
+        self._folder, self._watch = folder, Watch(plan.input, folder)
         self._keep = frozenset(plan.pipeline.config.products.keep)
         self._plan = plan.chunks
         self._passes = list(plan.chunks.passes if plan.chunks is not None else ())
@@ -210,7 +211,7 @@ class Field:
         return grouped
 
     def _one_chunk(self, stages: int) -> Pass:
-        # With a plan, nothing is left to do but to gather what lies on disk.
+        # With a plan, only what lies on disk is left to be gathered.
         return Pass(stages, 1 if self._plan is None else self._plan.passes[-1].rows, 0)
 
     def _new_store(self, band: str) -> HeldState | StateStore:
@@ -257,7 +258,8 @@ class Field:
         if self._plan is not None:
             self.frames.measure_sky()
         measured = self._surveyed(rows, stages)
-        for seen, own in self._chunks(rows):
+        doing = ", ".join(stage.name for stage in stages)
+        for seen, own in self._watch.through(self._chunks(rows), doing):
             self._take_chunk((seen, own), stages, measured, targets, save)
 
     def _take_chunk(
@@ -322,9 +324,10 @@ class Field:
     def _measured(self, band: str, rows: Pass, survey: Survey, stage: Stage | None = None) -> Any:
         """Return what a survey finds; with the PSF that its stage is to have."""
         needs_psf = stage is not None and stage.needs().uses_psf
+        doing = "survey of stars" if stage is None else f"survey for {stage.name}"
 
         def frames() -> Iterator[tuple[Frame, slice]]:
-            for seen, own in self._chunks(rows):
+            for seen, own in self._watch.through(self._chunks(rows), doing):
                 state = self._state_of(band, seen, own)
                 if needs_psf:
                     state = with_psf(state, self.frames.origins[band].psf)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from astroclean.io.remote.urls import is_url
 from astroclean.report.model import FileRecord, FileStatus, Seen
+from astroclean.runner.output.claims import may_hold
 from astroclean.runner.output.records import seen_of
 from astroclean.runner.output.stamps import is_same_object, is_unchanged, stamp_if_same
 from astroclean.runner.work.saved import is_saved
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from astroclean.report.model import FileStamp
     from astroclean.runner.output.folder import OutputFolder
@@ -25,7 +26,12 @@ SMALL = 1 << 22
 
 
 def unchanged_records(
-    files: Sequence[Listed], folder: OutputFolder, basis: str, *, largest: int | None
+    files: Sequence[Listed],
+    folder: OutputFolder,
+    basis: str,
+    *,
+    largest: int | None,
+    records: Mapping[str, FileRecord] | None = None,
 ) -> list[FileRecord] | None:
     """Return the records of a unit whose input, outputs and basis are what they were.
 
@@ -41,6 +47,8 @@ def unchanged_records(
         What the keys depend on beside the inputs; empty where that cannot be said.
     largest : int or None
         Bytes up to which a file is hashed that has another time than on record.
+    records : mapping of str to FileRecord, optional
+        By base, what was read already of all that may be up to date.
 
     Returns
     -------
@@ -49,7 +57,7 @@ def unchanged_records(
     """
     found: list[tuple[FileRecord, Seen]] = []
     for file in files if basis else ():
-        record = folder.record(file.base)
+        record = folder.record(file.base) if records is None else records.get(file.base)
         seen = None if record is None else _seen_again(record, file, folder, basis, largest)
         if record is None or seen is None:
             return None
@@ -69,7 +77,7 @@ def _seen_again(
 ) -> Seen | None:
     """Return by what a record is known to hold now; None where it does not, or may not."""
     seen = record.seen
-    if seen is None or seen.basis != basis or not record.key or record.source != file.source:
+    if seen is None or not may_hold(record, file, basis):
         return None
     stamp = seen.input
     if is_url(file.path):
@@ -77,6 +85,8 @@ def _seen_again(
     elif not is_unchanged(stamp, file.path):
         stamp = stamp_if_same(file.path, record.content, largest=largest)
     outputs = folder.intact_outputs(record, verify=False, largest=largest) if stamp else {}
+    if stamp == seen.input and outputs == seen.outputs:
+        return seen
     return seen.model_copy(update={"input": stamp, "outputs": outputs}) if outputs else None
 
 
@@ -118,14 +128,17 @@ def _up_to_date(
     record: FileRecord, seen: Seen, folder: OutputFolder, name: str, source: str
 ) -> FileRecord:
     """Return a record as of this run; put on record what spares the next run a reading."""
-    told = record.model_copy(update={"input": name, "source": source})
     if _is_worth_it(record, seen) or record.source != source:
+        told = record.model_copy(update={"input": name, "source": source})
         folder.remember(told.base, told, seen)
-    return told.model_copy(update={"status": FileStatus.UP_TO_DATE, "seen": seen})
+    now = {"input": name, "source": source, "status": FileStatus.UP_TO_DATE, "seen": None}
+    return record.model_copy(update=now)
 
 
 def _is_worth_it(record: FileRecord, seen: Seen) -> bool:
     old = record.seen
+    if old is seen:
+        return False
     if old is None or old.basis != seen.basis:
         return True
     pairs = [(old.input, seen.input), *((old.outputs.get(n), s) for n, s in seen.outputs.items())]

@@ -125,3 +125,40 @@ def test_name_that_is_no_text_fails_alone(raw: Path) -> None:
     inputs = found(raw, ".")
     assert len(inputs.files) == 4
     assert ["\\xff.fits" in name for name in inputs.failed] == [True]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("one/b", "one/a/deep", "two", ".hidden", "out/.astroclean"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in (
+        *("z.fits", "one/y.fits", "one/b/x.fits", "one/a/deep/w.fits", "two/v.fits"),
+        *(".hidden/u.fits", "out/t.fits", "two/notes.txt"),
+    ):
+        (tmp_path / name).touch()
+    (tmp_path / "two" / "up").symlink_to(tmp_path)
+    (tmp_path / "two" / "again").symlink_to(tmp_path / "one")
+    (tmp_path / "two" / "circle.fits").symlink_to(tmp_path / "two" / "circle.fits")
+    return tmp_path
+
+
+def test_folders_in_folders_are_searched_once_where_asked_for(tree: Path) -> None:
+    inputs = find_inputs((".",), base=tree, recursive=True)
+    assert [str(Path(text).relative_to(tree)) for text in inputs.files] == [
+        *("z.fits", "one/y.fits", "one/a/deep/w.fits", "one/b/x.fits", "two/v.fits")
+    ]
+    assert [Path(text).name for text in inputs.failed] == ["circle.fits"]
+    assert [note for note in inputs.notes if "out: an output folder" in note]
+    assert names(find_inputs((".",), base=tree)) == ["z.fits"]
+
+
+def test_an_output_folder_that_is_named_is_searched(tree: Path) -> None:
+    assert names(find_inputs(("out",), base=tree, recursive=True)) == ["t.fits"]
+
+
+def test_a_tree_without_files_is_told_once(tmp_path: Path) -> None:
+    for name in ("a/b", "c"):
+        (tmp_path / "x" / name).mkdir(parents=True)
+    (tmp_path / "y.fits").touch()
+    inputs = find_inputs(("x", "y.fits"), base=tmp_path, recursive=True)
+    assert inputs.notes == [f"{tmp_path / 'x'}: no FITS file in this folder or below it"]
