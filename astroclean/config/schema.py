@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from astroclean.core.configs import list_configs
 from astroclean.core.flags.bitflags import BitFlags  # noqa: TC001 - read by pydantic
 from astroclean.core.flags.conventions import load_convention
 from astroclean.core.flags.planes import REJECTING, MaskPlane, parse_planes
+from astroclean.core.stage.options import Options
 from astroclean.errors import AstrocleanError
 from astroclean.io.products.names import CLEAN, check_template
 
@@ -38,10 +40,8 @@ _MEMORY = re.compile(r"\s*(?P<number>\d+(\.\d+)?)\s*(?P<unit>[MG]i?B)\s*", re.IG
 STAGE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True
-    )
+class _Table(Options):
+    model_config = ConfigDict(populate_by_name=True)
 
 
 class InstrumentConfig(_Table):
@@ -81,6 +81,27 @@ class InstrumentConfig(_Table):
             raise ValueError(f"{' and '.join(given)} say what mask values mean; give one of them")
         return self
 
+    @field_validator("name")
+    @classmethod
+    def _known_instrument(cls, name: str) -> str:
+        from astroclean.io.frames.instruments import AUTO, load_instrument  # noqa: PLC0415 - astropy
+
+        if name != AUTO:
+            try:
+                load_instrument(name)
+            except AstrocleanError as error:
+                raise ValueError(str(error).rstrip(".")) from error
+        return name
+
+    @field_validator("unit")
+    @classmethod
+    def _known_unit(cls, unit: str | None) -> str | None:
+        from astroclean.io.header.units import parsed_unit  # noqa: PLC0415 - astropy.units
+
+        if unit is not None and parsed_unit(unit) is None and not _is_alias(unit):
+            raise ValueError('must be a unit, such as "adu", "electron" or "MJy/sr"')
+        return unit
+
     @field_validator("dq")
     @classmethod
     def _known_convention(cls, name: str | None) -> str | None:
@@ -89,6 +110,14 @@ class InstrumentConfig(_Table):
     def overrides(self) -> dict[str, Any]:
         """Return the values that were given."""
         return self.model_dump(exclude={"name"}, exclude_none=True)
+
+
+def _is_alias(unit: str) -> bool:
+    """Whether the rules of an instrument know a text as a unit."""
+    from astroclean.io.frames.instruments import load_instrument  # noqa: PLC0415 - astropy
+
+    rules = (load_instrument(name).values.get("unit") for name in list_configs("instruments"))
+    return any(rule is not None and unit in rule.aliases for rule in rules)
 
 
 class RunConfig(_Table):

@@ -176,7 +176,7 @@ def make_stage(
     try:
         validated = stage_class.Options.model_validate(dict(options))
     except ValidationError as error:
-        problems = option_problems(error, stage_class.Options)
+        problems = option_problems(error, stage_class.Options, options)
         raise ConfigurationError(problems, where=f"stage '{name}'") from error
     return stage_class(validated, identity=Identity(name, entry.name, entry.version))
 

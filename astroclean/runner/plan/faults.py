@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from astroclean.errors import ConfigurationError, InstrumentError, NeedError, PluginError
+from astroclean.errors import (
+    ConfigurationError,
+    InstrumentError,
+    NeedError,
+    PluginError,
+    lines_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +24,11 @@ OF_A_HEADER = (NeedError, InstrumentError)
 """Those among them that depend on the header after all, where other files pass."""
 
 
-def raise_joined(faults: Sequence[Exception]) -> None:
-    """Raise what was found: one error as it is, several as one that lists them all."""
+def raise_joined(faults: Sequence[Exception], *, where: str = "pipeline") -> None:
+    """Raise what was found: one error as it is, several as one that lists them all.
+
+    ``where`` is what they are faults of.
+    """
     # A need that no file meets is one problem, told of the first file.
     distinct = list(
         {f.problem if isinstance(f, NeedError) else str(f): f for f in reversed(faults)}.values()
@@ -31,9 +40,4 @@ def raise_joined(faults: Sequence[Exception]) -> None:
         raise distinct[0]
     if len(plugin_faults) == len(distinct):
         raise PluginError("; ".join(str(f).rstrip(".") for f in distinct))
-    lines = [
-        line
-        for fault in distinct
-        for line in (fault.problems if isinstance(fault, ConfigurationError) else [str(fault)])
-    ]
-    raise ConfigurationError(lines, where="pipeline")
+    raise ConfigurationError([x for fault in distinct for x in lines_of(fault)], where=where)
