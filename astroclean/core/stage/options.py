@@ -6,10 +6,11 @@ Attribute docstrings become help and schema.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from astroclean.core.length import Length, LengthIn
 from astroclean.core.stage.limits import Limits  # noqa: TC001 - pydantic needs it
 from astroclean.core.stage.resources import Resource
 from astroclean.core.stage.strict import as_written
@@ -18,7 +19,7 @@ from astroclean.core.suggest import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pydantic import GetCoreSchemaHandler, ValidationError
+    from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema, ErrorDetails
 
 __all__ = [
@@ -72,6 +73,45 @@ class StageOptions(Options):
         """Return the options that name content outside the frame."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: value for name, value in values.items() if isinstance(value, Resource)}
+
+    def lengths(self) -> dict[str, Length]:
+        """Return the options that were told in another unit than their own."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in values.items() if isinstance(value, Length)}
+
+    def at_scale(self, pixel_scale: float | None) -> Self:
+        """Return the options as plain numbers, on pixels of a size.
+
+        Parameters
+        ----------
+        pixel_scale : float or None
+            Side of a pixel in arcsec.
+
+        Raises
+        ------
+        ValueError
+            The scale is needed and not known, or a number is outside the bounds of its option.
+        """
+        told = self.lengths()
+        if not told:
+            return self
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        for name, length in told.items():
+            field = type(self).model_fields[name]
+            mark = LengthIn.of(field.annotation, field.metadata)
+            finer = 1 if mark.finer is None else given[mark.finer]
+            try:
+                given[name] = mark.number(length, pixel_scale and pixel_scale / finer)
+            except ValueError as error:
+                raise ValueError(f"{name} = {length} {error}") from error
+        try:
+            return type(self).model_validate(given)
+        except ValidationError as error:
+            problems = "; ".join(option_problems(error, type(self), given))
+            written = ", ".join(f"{name} = {length}" for name, length in told.items())
+            raise ValueError(
+                f"{written} on pixels of {pixel_scale:g} arcsec: {problems}"
+            ) from error
 
 
 Location = tuple[int | str, ...]

@@ -8,6 +8,7 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.stage.lengths import at_scale
 from astroclean.errors import NeedError
 from astroclean.runner.work.remarks import Remarks
 from astroclean.runner.work.stages import faults_named
@@ -100,7 +101,7 @@ def check_headers(
             frame = frame.replace(psf=psfs[key])
         for stage in stages:
             with faults_named(stage, frame.frame_id, Remarks()):
-                stage.check_header(frame)
+                at_scale(stage, [frame]).check_header(frame)
             if "uncertainty" in stage.provides().fields and frame.uncertainty is None:
                 one = StdDevUncertainty(np.ones((1, 1), dtype=np.float32))
                 frame = frame.replace(uncertainty=one)

@@ -247,33 +247,26 @@ def test_a_wrong_key_hides_no_wrong_plugin_and_no_wrong_option(tmp_path: Path) -
     path = tmp_path / "p.toml"
     path.write_text(MISTAKES, "utf-8")
     settings = ["hits.niter=3.5", "lacosmic.niter=3", "sigfrac=1", "hits.limits.HP=true"]
-    for text in (MISTAKES, MISTAKES.replace("max_memroy", "max_memory")):
-        path.write_text(text, "utf-8")
-        with pytest.raises(ConfigurationError) as raised:
-            load_pipeline(path, settings=settings, environment={"ASTROCLEAN_HITS__OBJLIM": "much"})
-        assert raised.value.where == str(path)
-        hits = "stage 2 'hits' (plugin lacosmic)"
-        for start, hint in {
-            "line 9, stage 1 'lacosmc': no plugin 'lacosmc'": "'lacosmic'",
-            f"line 15, {hits}, sigclip: must be a number, without quotation marks": "'5'",
-            f"line 16, {hits}, grow: must be a number, not true or false": "got true",
-            f"line 17, {hits}, saturation: must be a finite number": "nan",
-            f"line 18, {hits}, limits.TRL: must be a number": "'x'",
-            "line 22, stage 3 'badpix', map: ": "none.fits: no such file",
-            f"--set hits.niter, {hits}: must be a whole number": "3.5",
-            f"--set hits.limits.HP, {hits}: must be a number": "true",
-            f"environment ASTROCLEAN_HITS__OBJLIM, {hits}, objlim: must be a number": "much",
-            "--set lacosmic.niter=3: no stage or table 'lacosmic'": "write --set hits.niter=3.",
-            "--set sigfrac=1: must read stage.key=value": "as in hits.sigfrac=1",
-        }.items():
-            # The text of the plugin that is unknown is at its table where it has one key.
-            told = [
-                line
-                for line in raised.value.problems
-                if line.startswith((start, start.replace("line 9", "line 8"))) and hint in line
-            ]
-            assert len(told) == 1, (start, raised.value.problems)
-    assert any(line.startswith("line 3, run.max_memroy") for line in problems_of(MISTAKES, path))
+    with pytest.raises(ConfigurationError) as raised:
+        load_pipeline(path, settings=settings, environment={"ASTROCLEAN_HITS__OBJLIM": "much"})
+    assert raised.value.where == str(path)
+    hits = "stage 2 'hits' (plugin lacosmic)"
+    for start, hint in {
+        "line 3, run.max_memroy: no such key": "'max_memory'",
+        "line 8, stage 1 'lacosmc': no plugin 'lacosmc'": "'lacosmic'",
+        f"line 15, {hits}, sigclip: must be a number, without quotation marks": "'5'",
+        f"line 16, {hits}, grow: must be a number, not true or false": "got true",
+        f"line 17, {hits}, saturation: must be a finite number": "nan",
+        f"line 18, {hits}, limits.TRL: must be a number": "'x'",
+        "line 22, stage 3 'badpix', map: ": "none.fits: no such file",
+        f"--set hits.niter, {hits}: must be a whole number": "3.5",
+        f"--set hits.limits.HP, {hits}: must be a number": "true",
+        f"environment ASTROCLEAN_HITS__OBJLIM, {hits}, objlim: must be a number": "much",
+        "--set lacosmic.niter=3: no stage or table 'lacosmic'": "write --set hits.niter=3.",
+        "--set sigfrac=1: must read stage.key=value": "as in hits.sigfrac=1",
+    }.items():
+        told = [x for x in raised.value.problems if x.startswith(start) and hint in x]
+        assert len(told) == 1, (start, raised.value.problems)
 
 
 def problems_of(text: str, path: Path) -> list[str]:
