@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astroclean.cli.outcome import tell_outcome
+from astroclean.cli.results import print_result
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -28,7 +29,7 @@ def run(arguments: Namespace) -> int:
 
     report = merge(arguments.output)
     if arguments.json:
-        print(report.to_json())
+        print_result(report.to_json())
     quiet = arguments.quiet or arguments.json
     tell_outcome(report, quiet=quiet, verbose=arguments.verbose)
     return report.exit_code

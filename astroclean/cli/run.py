@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from astroclean.cli.outcome import tell_outcome
 from astroclean.cli.pipeline_arguments import add_pipeline_arguments, pipeline_of, request_of
+from astroclean.cli.results import print_result
 from astroclean.runner.executors import make_executor
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def run(arguments: Namespace) -> int:
     pipeline = pipeline_of(arguments)
     report = _report(arguments, pipeline)
     if arguments.json:
-        print(report.to_json())
+        print_result(report.to_json())
     quiet = arguments.quiet or arguments.json
     is_shard = arguments.shard is not None
     tell_outcome(report, quiet=quiet, verbose=arguments.verbose, is_shard=is_shard)

@@ -108,8 +108,8 @@ class Detector:
             raise StageError(
                 f"{name.replace('_', ' ')} is needed but neither header nor instrument tell it",
                 where=f"{frame.frame_id}, stage '{stage}'",
-                remedy=f"Give it: `--set instrument.{name}={_FORMS.get(name, '...')}`, or the option "
-                "of the stage.",
+                remedy=f"Give it: `--set instrument.{name}={_FORMS.get(name, '...')}`, or the "
+                "option of the stage.",
             )
         return float(value)
 
