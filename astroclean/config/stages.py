@@ -102,7 +102,7 @@ def faults_of_stages(
         problems = kept_problems(kept, words)
         at = places.told(*(("products", "keep", number) for number in problems))
         lines = [f"{place}: {told}" for place, told in zip(at, problems.values(), strict=True)]
-        faults += [ConfigurationError(lines)] if lines else []
+        faults += [ConfigurationError(lines, where=places.where())] if lines else []
     return faults
 
 
@@ -131,12 +131,13 @@ class _Checked:
             found = found or _files(made, stage.number, base)
             words = {spec.word for spec in made.layers()}
         except ConfigurationError as error:
-            return cls([ConfigurationError([f"{where}, {line}" for line in error.problems])])
+            lines = [f"{where}, {line}" for line in error.problems]
+            return cls([ConfigurationError(lines, where=places.where())])
         except AstrocleanError as error:
             return cls([error.at(where)])
         at = places.told(*(location for location, _ in found))
         lines = [f"{place}: {rule}" for place, (_, rule) in zip(at, found, strict=True)]
-        return cls([ConfigurationError(lines)] if lines else [], words)
+        return cls([ConfigurationError(lines, where=places.where())] if lines else [], words)
 
 
 def _options(stage: WrittenStage, stage_class: type[Stage]) -> list[tuple[Location, str]]:

@@ -67,6 +67,7 @@ class ScreenerContract(StageContract):
     def changes_allowed(self, before: Frame, result: StageResult) -> None:
         """Nothing of the frame changes, but its history; the probability is one."""
         assert frame_digest(result.frame) == frame_digest(before)
+        _same_sky(before, result.frame)
         assert result.score is not None
         assert 0 <= result.score.probability <= 1
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OF_A_HEADER", "OF_THE_RUN", "raise_joined"]
 
+_PIPELINE = "pipeline"
 OF_THE_RUN = (ConfigurationError, NeedError, PluginError, InstrumentError)
 """Errors that do not depend on the file: the run ends before the first pixel."""
 
@@ -24,7 +25,7 @@ OF_A_HEADER = (NeedError, InstrumentError)
 """Those among them that depend on the header after all, where other files pass."""
 
 
-def raise_joined(faults: Sequence[Exception], *, where: str = "pipeline") -> None:
+def raise_joined(faults: Sequence[Exception], *, where: str = _PIPELINE) -> None:
     """Raise what was found: one error as it is, several as one that lists them all.
 
     ``where`` is what they are faults of.
@@ -37,7 +38,7 @@ def raise_joined(faults: Sequence[Exception], *, where: str = "pipeline") -> Non
         return
     plugin_faults = [fault for fault in distinct if isinstance(fault, PluginError)]
     if len(distinct) == 1:
-        raise distinct[0]
+        raise distinct[0].at(where) if plugin_faults and where != _PIPELINE else distinct[0]
     if len(plugin_faults) == len(distinct):
-        raise PluginError("; ".join(str(f).rstrip(".") for f in distinct))
+        raise PluginError("; ".join(str(f).rstrip(".") for f in distinct), where=where)
     raise ConfigurationError([x for fault in distinct for x in lines_of(fault)], where=where)
