@@ -38,7 +38,8 @@ def raise_joined(faults: Sequence[Exception], *, where: str = _PIPELINE) -> None
         return
     plugin_faults = [fault for fault in distinct if isinstance(fault, PluginError)]
     if len(distinct) == 1:
-        raise distinct[0].at(where) if plugin_faults and where != _PIPELINE else distinct[0]
+        is_of_file = bool(plugin_faults) and where != _PIPELINE
+        raise plugin_faults[0].at(where) if is_of_file else distinct[0]
     if len(plugin_faults) == len(distinct):
         raise PluginError("; ".join(str(f).rstrip(".") for f in distinct), where=where)
     raise ConfigurationError([x for fault in distinct for x in lines_of(fault)], where=where)
