@@ -31,7 +31,24 @@ _PUBLIC = {
     "RunReport": "astroclean.report.model",
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names of one table
+# The keys of the table, written out: a type checker takes no others for exported.
+__all__ = [
+    "AstrocleanError",
+    "Frame",
+    "FrameSet",
+    "MaskPlane",
+    "Outcome",
+    "Psf",
+    "RunReport",
+    "Sources",
+    "Stage",
+    "StageOptions",
+    "StageResult",
+    "__version__",
+    "list_plugins",
+    "load_stage",
+    "run",
+]
 
 if TYPE_CHECKING:
     from collections.abc import Callable

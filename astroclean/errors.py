@@ -32,6 +32,7 @@ __all__ = [
     "StageError",
     "SuspectWarning",
     "UnitError",
+    "lines_of",
 ]
 
 
@@ -190,6 +191,11 @@ class ConfigurationError(AstrocleanError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild_configuration, (self.problems, self.where)
+
+
+def lines_of(error: Exception) -> list[str]:
+    """Return an error as lines of a list: each problem of one that has several."""
+    return list(error.problems) if isinstance(error, ConfigurationError) else [str(error)]
 
 
 def _rebuild_configuration(problems: list[str], where: str | None) -> ConfigurationError:

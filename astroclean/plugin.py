@@ -11,6 +11,7 @@ from astroclean.core.image.frame import Frame
 from astroclean.core.image.frameset import FrameSet
 from astroclean.core.image.grid import Grid
 from astroclean.core.image.layer import BACKGROUND, Layer, LayerSpec
+from astroclean.core.length import IN_ARCSEC, IN_PIXELS
 from astroclean.core.psf.psf import Psf
 from astroclean.core.run_cache import cached_for_run
 from astroclean.core.sources.shares import model_image, with_shares
@@ -49,6 +50,8 @@ from astroclean.errors import AstrocleanError, AstrocleanWarning, StageError, Su
 
 __all__ = [
     "BACKGROUND",
+    "IN_ARCSEC",
+    "IN_PIXELS",
     "MODEL",
     "SEGMENTATION",
     "WHOLE",

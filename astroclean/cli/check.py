@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from astroclean.cli.pipeline_arguments import add_pipeline_arguments, pipeline_of, request_of
+from astroclean.cli.results import print_result
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -54,7 +55,7 @@ def check(arguments: Namespace) -> int:
     with contextlib.closing(made) as executor:
         preflight = Runner(pipeline, request, output=arguments.output, executor=executor).check()
     if arguments.json:
-        print(json.dumps(_as_json(preflight), indent=2))
+        print_result(json.dumps(_as_json(preflight), indent=2))
     elif not arguments.quiet:
         _print(preflight, origins=pipeline.origins if arguments.verbose else {})
     for record in preflight.failed:

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from astroclean import __version__
+from astroclean.cli.results import print_result
 from astroclean.cli.versions import version_of
 from astroclean.core.configs import config_folders, list_configs
 from astroclean.errors import AstrocleanError
@@ -61,7 +62,7 @@ def run(arguments: Namespace) -> int:
         "problems": problems,
     }
     if arguments.json:
-        print(json.dumps(facts, indent=2))
+        print_result(json.dumps(facts, indent=2))
     else:
         for name, value in facts.items():
             _print(name, value)

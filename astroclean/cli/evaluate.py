@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astroclean.cli.evaluation_scenes import TABLES, add_scene_arguments, source_of
+from astroclean.cli.results import print_result
 from astroclean.core.configs import toml_value
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import ConfigurationError
@@ -82,7 +83,7 @@ def run(arguments: Namespace) -> int:
     verdict = hold_contest(evaluation, contestants, source.scenes, catalogue=catalogue)
     columns = (*evaluation.columns, SPEED, TIME)
     table = Table(arguments.kind, columns, verdict.rows, source.about)
-    print(table.to_json() if arguments.json else table.to_text())
+    print_result(table.to_json() if arguments.json else table.to_text())
     for path, word in figures:
         _write_figure(path, table.caption, _with_word(word, verdict.panels))
     return 0

@@ -201,4 +201,4 @@ def _psf(arguments: Namespace, table: dict[str, Any]) -> PsfConfig | None:
     try:
         return PsfConfig.model_validate(table)
     except ValidationError as error:
-        raise ConfigurationError(explain(error, PsfConfig), where="psf") from error
+        raise ConfigurationError(explain(error, PsfConfig, table), where="psf") from error

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astroclean.cli.results import print_result
 from astroclean.errors import AstrocleanError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run(arguments: Namespace) -> int:
         if not arguments.json:
             print("\n".join(_lines(inspected[-1])))
     if arguments.json:
-        print(json.dumps([one.model_dump(mode="json") for one in inspected], indent=2))
+        print_result(json.dumps([one.model_dump(mode="json") for one in inspected], indent=2))
     for problem in problems:
         print(f"astroclean: {problem}", file=sys.stderr)
     return int(ExitCode.SOME_FAILED if problems else ExitCode.DONE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
@@ -10,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from astroclean.cli.completion import PrintCompletion
+from astroclean.cli.results import results_alone
 from astroclean.cli.versions import PrintVersions
 from astroclean.errors import AstrocleanError, ConfigurationError
 
@@ -124,7 +126,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _set_up_logging(getattr(arguments, "verbose", 0), getattr(arguments, "quiet", False))
         if arguments.verb not in modules:  # parse_args has ended the process for an unknown verb
             parser.error(f"unknown verb {arguments.verb}")
-        status = int(modules[arguments.verb].run(arguments))
+        is_json = getattr(arguments, "json", False) or arguments.verb == "schema"
+        with results_alone() if is_json else contextlib.nullcontext():
+            status = int(modules[arguments.verb].run(arguments))
         sys.stdout.flush()
     except AstrocleanError as error:
         print(_told(error), file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from astroclean.cli.results import print_result
 from astroclean.core.configs import list_configs
 from astroclean.core.flags.conventions import load_convention
 from astroclean.core.flags.planes import REJECTING, MaskPlane, parse_planes
@@ -73,7 +74,9 @@ def run(arguments: Namespace) -> int:
         for row, number in convention.explain(value)
     ]
     if arguments.json:
-        print(json.dumps({"value": value, "convention": convention.name, "rows": rows}, indent=2))
+        print_result(
+            json.dumps({"value": value, "convention": convention.name, "rows": rows}, indent=2)
+        )
         return 0
     print(f"{value} ({value:#x}) in the convention of {convention.title}:")
     if not rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from astroclean.cli.results import print_result
 from astroclean.io.remote.urls import path_or_url
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def run(arguments: Namespace) -> int:
 
     report = merge(arguments.output)
     if arguments.json:
-        print(report.to_json())
+        print_result(report.to_json())
     quiet = arguments.quiet or arguments.json
     tell_outcome(report, quiet=quiet, verbose=arguments.verbose)
     return report.exit_code

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astroclean.cli.results import print_result
 from astroclean.errors import ConfigurationError
 from astroclean.registry.discover import PluginEntry, kind_names, list_plugins
 
@@ -45,7 +46,7 @@ def run(arguments: Namespace) -> int:
 def _list(arguments: Namespace) -> int:
     entries = list_plugins(arguments.kind)
     if arguments.json:
-        print(json.dumps([_as_json(entry) for entry in entries], indent=2))
+        print_result(json.dumps([_as_json(entry) for entry in entries], indent=2))
         return 0
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
@@ -78,7 +79,7 @@ def _show(arguments: Namespace) -> int:
     layers = load_stage(entry.name).layers()
     if arguments.json:
         told = [{**asdict(spec), "keep": spec.word} for spec in layers]
-        print(json.dumps({**_as_json(entry), "layers": told, "options": schema}, indent=2))
+        print_result(json.dumps({**_as_json(entry), "layers": told, "options": schema}, indent=2))
         return 0
     manifest = entry.manifest
     assert manifest is not None
@@ -121,7 +122,7 @@ def _doctor(arguments: Namespace) -> int:
     broken = [(entry, problem) for entry, problem in findings if problem]
     if arguments.json:
         found = [{**_as_json(entry), "problem": problem} for entry, problem in findings]
-        print(json.dumps(found, indent=2))
+        print_result(json.dumps(found, indent=2))
     else:
         for entry, problem in findings:
             state = "ok" if problem is None else "broken"

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from astroclean.cli.pipeline_arguments import add_pipeline_arguments, pipeline_of, request_of
+from astroclean.cli.results import print_result
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -45,7 +46,7 @@ def run(arguments: Namespace) -> int:
 
     report = _report(arguments, pipeline)
     if arguments.json:
-        print(report.to_json())
+        print_result(report.to_json())
     quiet = arguments.quiet or arguments.json
     is_shard = arguments.shard is not None
     tell_outcome(report, quiet=quiet, verbose=arguments.verbose, is_shard=is_shard)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from astroclean.cli.results import print_result
 from astroclean.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,5 +38,5 @@ def run(arguments: Namespace) -> int:
         from astroclean.config.schema import PipelineConfig  # noqa: PLC0415
 
         schema = PipelineConfig.model_json_schema(by_alias=True)
-    print(json.dumps(schema, indent=2))
+    print_result(json.dumps(schema, indent=2))
     return 0

@@ -10,6 +10,7 @@ from astroclean.core.configs import toml_value
 from astroclean.errors import ConfigurationError
 from astroclean.training.folder import TrainingFolder
 from astroclean.training.loop import run_training
+from astroclean.training.packages import check_packages
 from astroclean.training.trainer import find_trainer, make_recipe, trainer_names
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the verb; return the exit status."""
+    if not arguments.recipe:
+        check_packages(arguments.plugin)
     trainer = find_trainer(arguments.plugin)
     recipe = make_recipe(trainer, arguments.config, _settings(arguments))
     if arguments.recipe:

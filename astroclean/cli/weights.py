@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from astroclean.cli.results import print_result
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import PluginError, PluginNotFoundError
 from astroclean.inference.cards.weights import (
@@ -90,7 +91,7 @@ def _list(arguments: Namespace) -> int:
     cards, problems = _cards()
     rows = [_row(distribution, card) for distribution, card in cards]
     if arguments.json:
-        print(json.dumps(rows, indent=2))
+        print_result(json.dumps(rows, indent=2))
     elif not rows and not problems:
         print("no installed plugin has a network")
     else:
@@ -133,7 +134,8 @@ def _verify(arguments: Namespace) -> int:
     cards, problems = _chosen(arguments.name)
     rows, failed = [], False
     for _, card in cards:
-        for finding in verify_network(card):
+        # Who names a network wants its weights; of all networks, some nobody needs.
+        for finding in verify_network(card, required=arguments.name is not None):
             failed = failed or finding.passed is False
             state = _STATES[finding.passed]
             rows.append(
@@ -148,7 +150,7 @@ def _verify(arguments: Namespace) -> int:
             if not arguments.json:
                 print(f"{state:<7} {card.name}: {finding.check}: {finding.detail}")
     if arguments.json:
-        print(json.dumps(rows, indent=2))
+        print_result(json.dumps(rows, indent=2))
     elif not cards and not problems:
         print("no installed plugin has a network")
     return _tell(problems) or (_PLUGIN_PROBLEM if failed else 0)

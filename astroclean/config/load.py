@@ -14,18 +14,26 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from astroclean.config.explain import explain
-from astroclean.config.optional import without_missing
+from astroclean.config.optional import mistyped, without_missing
+from astroclean.config.places import Places
 from astroclean.config.schema import PSF_SOURCES, SECTIONS, PipelineConfig
-from astroclean.core.configs import config_folders, find_config, is_name, read_toml, toml_value
-from astroclean.core.suggest import did_you_mean
-from astroclean.errors import ConfigurationError
+from astroclean.config.settings import Setting, from_environment, from_settings
+from astroclean.config.stages import (
+    WrittenStage,
+    faults_of_stages,
+    option_names,
+    written_stages,
+)
+from astroclean.core.configs import config_folders, find_config, is_name, read_toml
+from astroclean.errors import ConfigurationError, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from astroclean.errors import AstrocleanError
+
 __all__ = ["LoadedPipeline", "load_pipeline"]
 
-ENVIRONMENT_PREFIX = "ASTROCLEAN_"
 _MOST_STAGES = 100
 
 
@@ -41,6 +49,18 @@ class LoadedPipeline:
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     """Names of the optional stages whose plugin is not installed."""
+    places: Places = field(default_factory=Places)
+    """Where it was written, for messages."""
+
+    def faults(self) -> list[AstrocleanError]:
+        """Return what is wrong with the stages, and with what is kept of theirs, with places."""
+        stages = [
+            WrittenStage(number, one.plugin, one.name, one.options, one.optional)
+            for number, (name, _) in enumerate(self.places.stages)
+            for one in self.config.stage
+            if one.name == name
+        ]
+        return faults_of_stages(stages, self.places, base=self.base, kept=self.config.products.keep)
 
     @property
     def scheduler(self) -> str | None:
@@ -49,14 +69,6 @@ class LoadedPipeline:
         if named == "local":
             return None
         return named if "://" in named else str(self.base.absolute() / named)
-
-
-@dataclass(frozen=True)
-class _Setting:
-    target: str
-    key: str
-    value: Any
-    origin: str
 
 
 def load_pipeline(
@@ -88,33 +100,51 @@ def load_pipeline(
     """
     if isinstance(pipeline, (str, Path)):
         path = find_config("pipelines", str(pipeline))
-        raw, base, where = read_toml(path), _base_of(str(pipeline), path), str(path)
+        raw, base = read_toml(path), _base_of(str(pipeline), path)
     else:
-        raw, base, where = dict(pipeline), Path.cwd(), "pipeline"
+        raw, base, path = dict(pipeline), Path.cwd(), None
     raw = _with_stage_list(raw)
-    if len(_stages(raw)) > _MOST_STAGES:
-        problem = f"stage: a pipeline has at most {_MOST_STAGES} (got {len(_stages(raw))})"
-        raise ConfigurationError(problem, where=where)
     origins = _origins_of(raw)
+    places = Places(path, _named_stages(raw), origins)
+    if len(places.stages) > _MOST_STAGES:
+        problem = f"stage: a pipeline has at most {_MOST_STAGES} (got {len(places.stages)})"
+        raise ConfigurationError(problem, where=places.where())
     problems: list[str] = []
     notes: list[str] = []
-    names = _stage_names(raw)
+    stages = [(name, plugin) for name, plugin in places.stages if name]
     environ = os.environ if environment is None else environment
-    layers = [*_from_environment(environ, names, notes), *_from_settings(settings, names, problems)]
+    layers = [
+        *from_environment(environ, [name for name, _ in stages], notes),
+        *from_settings(settings, stages, problems, options_of=option_names),
+    ]
     for layer in layers:
         _displace(raw, layer, origins)
         _apply(raw, layer)
         origins[f"{layer.target}.{layer.key}"] = layer.origin
+    config = _validated(raw, problems, places, base)
+    config, left_out = without_missing(config, places.where())
+    told = (*notes, *left_out.values())
+    return LoadedPipeline(config, base, origins, told, left_out=tuple(left_out), places=places)
+
+
+def _validated(
+    raw: dict[str, Any], problems: list[str], places: Places, base: Path
+) -> PipelineConfig:
+    """Return the pipeline, or raise what is wrong with it: all of it, that of its stages too."""
     try:
         config = PipelineConfig.model_validate(raw)
     except ValidationError as error:
-        problems = [*explain(error, PipelineConfig), *problems]
-        raise ConfigurationError(problems, where=where) from error
-    if problems:
-        raise ConfigurationError(problems, where=where)
-    config, left_out = without_missing(config, where)
-    told = (*notes, *left_out.values())
-    return LoadedPipeline(config, base, origins, told, left_out=tuple(left_out))
+        problems = [*explain(error, PipelineConfig, raw, places), *problems]
+    else:
+        # Stages of a pipeline that seems right are loaded when it runs, and not before.
+        if not problems and not mistyped(config.stage):
+            return config
+    products = raw.get("products")
+    kept = products.get("keep", ()) if isinstance(products, dict) else ()
+    kept = kept if isinstance(kept, (list, tuple)) else ()
+    faults = faults_of_stages(written_stages(raw), places, base=base, kept=kept)
+    problems += [line for fault in faults for line in lines_of(fault)]
+    raise ConfigurationError(problems, where=places.where())
 
 
 def _base_of(pipeline: str, path: Path) -> Path:
@@ -153,6 +183,19 @@ def _stage_names(raw: Mapping[str, Any]) -> list[str]:
     return [str(stage.get("name") or stage.get("plugin", "")) for stage in _stages(raw)]
 
 
+def _named_stages(raw: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return name and plugin of each stage; nothing of what is no table."""
+    stages = raw.get("stage")
+    if not isinstance(stages, list):
+        return ()
+    return tuple(
+        (str(stage.get("name") or stage.get("plugin", "")), str(stage.get("plugin", "")))
+        if isinstance(stage, dict)
+        else ("", "")
+        for stage in stages
+    )
+
+
 def _origins_of(raw: Mapping[str, Any]) -> dict[str, str]:
     found = {}
     for section in SECTIONS:
@@ -165,42 +208,7 @@ def _origins_of(raw: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _from_environment(
-    environment: Mapping[str, str], names: Sequence[str], notes: list[str]
-) -> list[_Setting]:
-    targets = {name.upper().replace("-", "_"): name for name in (*SECTIONS, *names)}
-    found = []
-    for variable, text in sorted(environment.items()):
-        stage, separator, key = variable.removeprefix(ENVIRONMENT_PREFIX).partition("__")
-        if not variable.startswith(ENVIRONMENT_PREFIX) or not separator:
-            continue
-        if stage not in targets:
-            notes.append(f"environment variable {variable} is for no stage of this pipeline")
-            continue
-        origin = f"environment {variable}"
-        found.append(_Setting(targets[stage], key.lower(), toml_value(text), origin))
-    return found
-
-
-def _from_settings(
-    settings: Sequence[str], names: Sequence[str], problems: list[str]
-) -> list[_Setting]:
-    found = []
-    for text in settings:
-        path, equals, value = text.partition("=")
-        target, dot, key = path.strip().partition(".")
-        if not equals or not dot or not key:
-            hint = "; as in instrument.name=decam" if target in SECTIONS else ""
-            problems.append(f"--set {text}: must read stage.key=value{hint}")
-        elif target not in (*SECTIONS, *names):
-            hint = did_you_mean(target, (*names, *SECTIONS))
-            problems.append(f"--set {text}: no stage or table '{target}'. {hint}")
-        else:
-            found.append(_Setting(target, key.strip(), toml_value(value.strip()), "--set"))
-    return found
-
-
-def _displace(raw: dict[str, Any], setting: _Setting, origins: dict[str, str]) -> None:
+def _displace(raw: dict[str, Any], setting: Setting, origins: dict[str, str]) -> None:
     """Drop another source of the PSF that a lower layer gave: a higher layer's takes its place."""
     table = raw.get(setting.target)
     if setting.target != "psf" or not isinstance(table, dict) or setting.value is False:
@@ -211,12 +219,10 @@ def _displace(raw: dict[str, Any], setting: _Setting, origins: dict[str, str]) -
             del table[key], origins[f"psf.{key}"]
 
 
-def _apply(raw: dict[str, Any], setting: _Setting) -> None:
+def _apply(raw: dict[str, Any], setting: Setting) -> None:
     if setting.target in SECTIONS:
-        table = raw.setdefault(setting.target, {})
-        if isinstance(table, dict):
-            table[setting.key] = setting.value
+        setting.into(raw.setdefault(setting.target, {}))
         return
     for name, stage in zip(_stage_names(raw), _stages(raw), strict=True):
-        if name == setting.target and isinstance(stage["options"], dict):
-            stage["options"][setting.key] = setting.value
+        if name == setting.target:
+            setting.into(stage["options"])

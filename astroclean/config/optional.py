@@ -3,21 +3,54 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from astroclean.errors import ConfigurationError
 from astroclean.registry.discover import list_plugins
 from astroclean.registry.distributions import how_to_get
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from astroclean.config.schema import PipelineConfig, StageConfig
+    from astroclean.registry.discover import PluginEntry
 
-__all__ = ["without_missing"]
+__all__ = ["Optional", "is_left_out", "mistyped", "without_missing"]
+
+
+class Optional(Protocol):
+    """A stage, of which it is known whether a pipeline does without it."""
+
+    @property
+    def plugin(self) -> str:
+        """Its plugin."""
+
+    @property
+    def optional(self) -> bool:
+        """Whether the pipeline runs without it."""
+
 
 _SLIP = 0.85
 """Likeness of two names (difflib) from which one is meant; third parties have other names."""
+
+
+def is_left_out(stage: Optional, entries: Sequence[PluginEntry]) -> bool:
+    """Whether a stage is left out: an optional one whose plugin no distribution here offers."""
+    is_missing = stage.optional and all(entry.name != stage.plugin for entry in entries)
+    return is_missing and not _is_mistyped(stage.plugin, entries)
+
+
+def _is_mistyped(name: str, entries: Sequence[PluginEntry]) -> bool:
+    """Whether nobody knows a name that is nearly one that is there."""
+    return how_to_get(name) is None and _nearly(name, {entry.name for entry in entries}) is not None
+
+
+def mistyped(stages: Iterable[Optional]) -> bool:
+    """Whether an optional stage is missing for its name alone; that is an error as of any other."""
+    asked = [stage for stage in stages if stage.optional]
+    entries = list_plugins() if asked else ()
+    installed = {entry.name for entry in entries}
+    return any(s.plugin not in installed and _is_mistyped(s.plugin, entries) for s in asked)
 
 
 def without_missing(config: PipelineConfig, where: str) -> tuple[PipelineConfig, dict[str, str]]:
@@ -42,20 +75,12 @@ def without_missing(config: PipelineConfig, where: str) -> tuple[PipelineConfig,
     Raises
     ------
     ConfigurationError
-        No stage would be left, or a name is nearly that of an installed plugin.
+        No stage would be left.
     """
     if not any(stage.optional for stage in config.stage):
         return config, {}
-    installed = {entry.name for entry in list_plugins()}
-    missing = [s for s in config.stage if s.optional and s.plugin not in installed]
-    # A name that nobody knows and that is nearly one that is there was mistyped.
-    mistyped = [
-        f"stage '{s.name}': no plugin '{s.plugin}'. Did you mean '{near}'?"
-        for s in missing
-        if how_to_get(s.plugin) is None and (near := _nearly(s.plugin, installed))
-    ]
-    if mistyped:
-        raise ConfigurationError(mistyped, where=where)
+    entries = list_plugins()
+    missing = [s for s in config.stage if is_left_out(s, entries)]
     notes = {stage.name: _note(stage) for stage in missing}
     if len(missing) == len(config.stage):
         problems = [f"no stage is left: {note}" for note in notes.values()]

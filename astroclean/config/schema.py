@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from astroclean.core.flags.bitflags import BitFlags  # noqa: TC001 - read by pydantic
-from astroclean.core.flags.conventions import load_convention
+from astroclean.config.frame_tables import (
+    PSF_SOURCES,
+    InstrumentConfig,
+    PsfConfig,
+    Table,
+    known_convention,
+)
 from astroclean.core.flags.planes import REJECTING, MaskPlane, parse_planes
 from astroclean.errors import AstrocleanError
 from astroclean.io.products.names import CLEAN, check_template
 
 __all__ = [
+    "PSF_SOURCES",
     "SECTIONS",
     "InputConfig",
     "InstrumentConfig",
@@ -33,60 +39,7 @@ _MEMORY = re.compile(r"\s*(?P<number>\d+(\.\d+)?)\s*(?P<unit>[MG]i?B)\s*", re.IG
 STAGE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True
-    )
-
-
-class InstrumentConfig(_Table):
-    """The instrument and values that go before those of header and instrument file."""
-
-    name: str = "auto"
-    """Name in ``configs/instruments``, a path, or ``auto`` to go by each header."""
-    unit: str | None = None
-    """Unit of the pixel values, such as ``adu``, ``electron`` or ``MJy/sr``."""
-    gain: Annotated[float, Field(gt=0)] | None = None
-    """Electrons per data number."""
-    read_noise: Annotated[float, Field(ge=0)] | None = None
-    """Electrons, standard deviation."""
-    saturation: Annotated[float, Field(gt=0)] | None = None
-    """In the unit of the frame."""
-    exposure: Annotated[float, Field(gt=0)] | None = None
-    """Seconds."""
-    pixel_scale: Annotated[float, Field(gt=0)] | None = None
-    """Arcsec."""
-    psf_fwhm: Annotated[float, Field(gt=0)] | None = None
-    """Arcsec."""
-    filter: str | None = None
-    """Name of the filter."""
-    dq: str | None = None
-    """Convention of the mask values of the files, in place of what is known of their camera; a
-    name in ``configs/conventions``, or a path."""
-    bad_bits: BitFlags | None = None
-    """Bits of the files' masks that make a pixel bad, and no others, in place of a convention: in
-    the syntax of astropy's bit flags, such as ``"1,4096"`` or ``"~4096"`` (all but this)."""
-    good_bits: BitFlags | None = None
-    """Or, bits that do not make a pixel bad, while all others do."""
-
-    @model_validator(mode="after")
-    def _one_meaning(self) -> Self:
-        given = [n for n in ("dq", "bad_bits", "good_bits") if getattr(self, n) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} say what mask values mean; give one of them")
-        return self
-
-    @field_validator("dq")
-    @classmethod
-    def _known_convention(cls, name: str | None) -> str | None:
-        return _convention(name)
-
-    def overrides(self) -> dict[str, Any]:
-        """Return the values that were given."""
-        return self.model_dump(exclude={"name"}, exclude_none=True)
-
-
-class RunConfig(_Table):
+class RunConfig(Table):
     """How the run goes."""
 
     reject_bits: tuple[str, ...] = tuple(str(p.name) for p in MaskPlane if p & REJECTING)
@@ -149,16 +102,7 @@ def _planes(names: tuple[str, ...]) -> MaskPlane:
         raise ValueError(str(error)) from error
 
 
-def _convention(name: str | None) -> str | None:
-    if name is not None:
-        try:
-            load_convention(name)
-        except AstrocleanError as error:
-            raise ValueError(error.problem) from error
-    return name
-
-
-class SimulateConfig(_Table):
+class SimulateConfig(Table):
     """A simulated input."""
 
     kind: Literal["exposure"]
@@ -167,7 +111,7 @@ class SimulateConfig(_Table):
     """The same seed gives the same bytes."""
 
 
-class InputConfig(_Table):
+class InputConfig(Table):
     """Inputs for when the command line gives none."""
 
     files: tuple[str, ...] = ()
@@ -176,36 +120,7 @@ class InputConfig(_Table):
     """Make the input."""
 
 
-PSF_SOURCES = ("file", "fwhm", "estimate", "instrument")
-"""Keys of the table ``psf`` of which one is given."""
-
-
-class PsfConfig(_Table):
-    """Where the PSF comes from, for stages that need one: exactly one of the keys.
-
-    One that the environment or ``--set`` gives takes the place of the pipeline's.
-    """
-
-    file: str | None = None
-    """FITS file with the PSF, relative to the pipeline file; ``{stem}`` for one per input."""
-    file_pixel_scale: str | None = None
-    """Pixel of ``file``, such as ``"0.4 arcsec"``, where its header does not tell."""
-    fwhm: str | None = None
-    """Width of a Gaussian, such as ``"0.9 arcsec"`` or ``"2.5 pixel"``."""
-    estimate: bool = False
-    """Estimate it from the stars of each frame (photutils)."""
-    instrument: bool = False
-    """A Gaussian with the width that the instrument file gives."""
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        given = [self.file is not None, self.fwhm is not None, self.estimate, self.instrument]
-        if sum(given) != 1:
-            raise ValueError("give exactly one of `file`, `fwhm`, `estimate`, `instrument`")
-        return self
-
-
-class StageConfig(_Table):
+class StageConfig(Table):
     """One stage of the pipeline."""
 
     plugin: str
@@ -237,7 +152,7 @@ class StageConfig(_Table):
         return name
 
 
-class ProductsConfig(_Table):
+class ProductsConfig(Table):
     """What is written, and under which names."""
 
     name: str = CLEAN
@@ -261,7 +176,7 @@ class ProductsConfig(_Table):
     @field_validator("mask_as")
     @classmethod
     def _known(cls, name: str | None) -> str | None:
-        return _convention(name)
+        return known_convention(name)
 
     @field_validator("name")
     @classmethod
@@ -270,7 +185,7 @@ class ProductsConfig(_Table):
         return name
 
 
-class PipelineConfig(_Table):
+class PipelineConfig(Table):
     """A pipeline file."""
 
     schema_version: Literal[1] = Field(alias="schema")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 from astroclean.core.sources.points import point_names
+from astroclean.core.suggest import did_you_mean
 from astroclean.errors import PluginLoadError
 from astroclean.registry.manifest import PluginManifest, find_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["PluginEntry", "kind_names", "list_plugins"]
+__all__ = ["PluginEntry", "kind_names", "list_plugins", "misplaced_plugins"]
 
 KINDS_GROUP = "astroclean.kinds"
+_OTHER_GROUPS = tuple(
+    f"astroclean.{name}"
+    for name in ("engines", "evaluations", "simulators", "trainers", "truths", "weights")
+)
+_LIKE_OURS = re.compile(r"astro[-_ ]?clean([-_. ]|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,35 @@ def list_plugins(kind: str | None = None) -> tuple[PluginEntry, ...]:
     entries = (_without_clash(entry, found) for entry in found)
     chosen = (entry for entry in entries if kind in (None, entry.kind))
     return tuple(sorted(chosen, key=lambda e: (e.kind, e.name, e.distribution)))
+
+
+def misplaced_plugins() -> tuple[PluginEntry, ...]:
+    """List what is offered in groups such as ``astroclean.maskers``, which nobody looks into.
+
+    Returns
+    -------
+    tuple of PluginEntry
+        Each with a problem that names the group that was meant.
+    """
+    known = {KINDS_GROUP, *_OTHER_GROUPS, *(f"astroclean.{kind}" for kind in kind_names())}
+    points = metadata.entry_points()
+    return tuple(
+        _misplaced(point, known)
+        for group in sorted(points.groups)
+        if _LIKE_OURS.match(group) and group not in known
+        for point in _unique(points.select(group=group))
+    )
+
+
+def _misplaced(point: metadata.EntryPoint, known: Iterable[str]) -> PluginEntry:
+    distribution = point.dist.name if point.dist else "unknown"
+    version = point.dist.version if point.dist else "unknown"
+    problem = (
+        f"plugin '{point.name}' of {distribution} is not found: its group of entry points is "
+        f"'{point.group}', which is none of astroclean's. {did_you_mean(point.group, known)}"
+    )
+    kind = point.group.removeprefix("astroclean.")
+    return PluginEntry(point.name, kind, distribution, version, point.value, None, problem)
 
 
 def _unique(points: Iterable[metadata.EntryPoint]) -> list[metadata.EntryPoint]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from astroclean.errors import PluginError
-from astroclean.registry.discover import PluginEntry, list_plugins
+from astroclean.registry.discover import PluginEntry, list_plugins, misplaced_plugins
 from astroclean.registry.load import load_stage_class
 
 __all__ = ["diagnose"]
@@ -15,9 +15,11 @@ def diagnose() -> list[tuple[PluginEntry, str | None]]:
     Returns
     -------
     list of (PluginEntry, str or None)
-        Each plugin with its problem, None for one that works.
+        Each plugin with its problem, None for one that works; and what is offered in a group of
+        entry points that nobody looks into.
     """
-    return [(entry, entry.problem or _problem(entry)) for entry in list_plugins()]
+    known = [(entry, entry.problem or _problem(entry)) for entry in list_plugins()]
+    return [*known, *((entry, entry.problem) for entry in misplaced_plugins())]
 
 
 def _problem(entry: PluginEntry) -> str | None:

@@ -18,7 +18,7 @@ from astroclean.errors import (
     PluginLoadError,
     PluginNotFoundError,
 )
-from astroclean.registry.discover import KINDS_GROUP, PluginEntry, list_plugins
+from astroclean.registry.discover import KINDS_GROUP, PluginEntry, list_plugins, misplaced_plugins
 from astroclean.registry.distributions import how_to_get, known_distributions
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def find_plugin(name: str, entries: Sequence[PluginEntry] | None = None) -> Plug
 
 
 def _not_found(name: str, entries: Sequence[PluginEntry]) -> PluginNotFoundError:
-    remedy = how_to_get(name)
+    remedy = next((str(e.problem) for e in misplaced_plugins() if e.name == name), None)
+    remedy = remedy or how_to_get(name)
     if remedy is None:
         known = {entry.name for entry in entries}
         known.update(*(offers["plugins"] for offers in known_distributions().values()))
@@ -176,7 +177,7 @@ def make_stage(
     try:
         validated = stage_class.Options.model_validate(dict(options))
     except ValidationError as error:
-        problems = option_problems(error, stage_class.Options)
+        problems = option_problems(error, stage_class.Options, options)
         raise ConfigurationError(problems, where=f"stage '{name}'") from error
     return stage_class(validated, identity=Identity(name, entry.name, entry.version))
 

@@ -72,6 +72,7 @@ def write_plugin(name: str, *, kind: str, parent: Path) -> Path:
         "pyproject.toml": folder / "pyproject.toml",
         "README.md": folder / "README.md",
         "package/__init__.py": package / "__init__.py",
+        "package/py.typed": package / "py.typed",
         "package/manifest.toml": package / "manifest.toml",
         f"stages/{kind}.py": package / "stage.py",
         "tests/test_contract.py": folder / "tests" / "test_contract.py",

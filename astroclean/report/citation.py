@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def citations_of(report: RunReport, manifests: Mapping[str, Any]) -> tuple[list[
     used = {
         stage.plugin for record in report.files for frame in record.frames for stage in frame.stages
     } or {str(stage.get("plugin")) for stage in report.config.get("stage", [])}
+    works = {_work_of(entry): "" for entry in OWN_ENTRIES}
     entries: dict[str, str] = {}
     missing = []
     for plugin in sorted(used):
@@ -52,5 +55,40 @@ def citations_of(report: RunReport, manifests: Mapping[str, Any]) -> tuple[list[
         if manifest is None:
             missing.append(plugin)
             continue
-        entries.update({citation.key: citation.bibtex for citation in manifest.citation})
+        for citation in manifest.citation:
+            work = _work_of(citation.bibtex)
+            if work in works:  # under whatever key
+                continue
+            key = _free_key(_key_of(citation.bibtex) or citation.key, entries)
+            works[work] = key
+            entries[key] = _KEY.sub(rf"\g<1>{key}", citation.bibtex, count=1)
     return list(entries.values()), missing
+
+
+_KEY = re.compile(r"(@\s*\w+\s*\{\s*)([^,\s]+)")
+_DOI = re.compile(r"\bdoi\s*=\s*[{\"]\s*(?:https?://(?:dx\.)?doi\.org/)?([^}\"\s]+)", re.IGNORECASE)
+_TITLE = re.compile(r"\btitle\s*=\s*([{\"].*?[}\"])\s*(?:,|\}?\s*$)", re.IGNORECASE | re.DOTALL)
+
+
+def _work_of(bibtex: str) -> str:
+    """Return what is the same of all entries of a work: its DOI, else its title."""
+    doi = _DOI.search(bibtex)
+    if doi is not None:
+        return doi[1].lower()
+    title = _TITLE.search(bibtex)
+    text = title[1] if title is not None else bibtex
+    words = re.findall(r"\w+", text.replace("{", "").replace("}", ""))
+    return " ".join(words).lower()
+
+
+def _key_of(bibtex: str) -> str | None:
+    found = _KEY.search(bibtex)
+    return None if found is None else found[2]
+
+
+def _free_key(key: str, taken: Mapping[str, str]) -> str:
+    """Return a key that no other work has: BibTeX refuses one that is there twice."""
+    known = {*taken, *filter(None, map(_key_of, OWN_ENTRIES))}
+    if key not in known:
+        return key
+    return next(name for letter in ascii_lowercase if (name := f"{key}{letter}") not in known)

@@ -64,7 +64,7 @@ def configured(simulator: Simulator, settings: Mapping[str, Any]) -> Simulator:
     try:
         valid = model.model_validate(merged)
     except ValidationError as error:
-        problems += option_problems(error, model)
+        problems += option_problems(error, model, merged)
     if problems:
         raise ConfigurationError(problems)
     keywords = {name: getattr(valid, name) for name in hints if name in given}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pytest
+from astropy import units as u
 
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.frameset import FrameSet
@@ -49,15 +50,24 @@ def _unchanged(before: Frame, after: Frame) -> None:
         assert ours.tobytes() == theirs.tobytes()
 
 
+def _same_sky(before: Frame, after: Frame) -> None:
+    assert (before.wcs is None) == (after.wcs is None)
+    if before.wcs is not None and after.wcs is not None:
+        ny, nx = before.shape
+        corners = [0.0, nx - 1.0, 0.0, nx - 1.0], [0.0, 0.0, ny - 1.0, ny - 1.0]
+        theirs, ours = (wcs.pixel_to_world_values(*corners) for wcs in (before.wcs, after.wcs))
+        assert np.array_equal(theirs, ours)
+
+
 class ScreenerContract(StageContract):
     """A screening stage changes nothing and gives a probability."""
 
     kind = "screen"
 
     def changes_allowed(self, before: Frame, result: StageResult) -> None:
-        """Nothing changes."""
-        _unchanged(before, result.frame)
-        assert np.array_equal(before.flags, result.frame.flags)
+        """Nothing of the frame changes, but its history; the probability is one."""
+        assert frame_digest(result.frame) == frame_digest(before)
+        _same_sky(before, result.frame)
         assert result.score is not None
         assert 0 <= result.score.probability <= 1
 
@@ -68,7 +78,7 @@ class MaskerContract(StageContract):
     kind = "mask"
 
     def changes_allowed(self, before: Frame, result: StageResult) -> None:
-        """Pixel values stay; new bits are declared."""
+        """Values and uncertainty stay; new bits are declared; probabilities are from 0 to 1."""
         _unchanged(before, result.frame)
         added = int(np.bitwise_or.reduce(result.frame.flags & ~before.flags, axis=None))
         sets = load_stage(self.plugin, **self.options).provides().planes
@@ -92,7 +102,7 @@ class SourceRemoverContract(StageContract):
     kind = "remove"
 
     def changes_allowed(self, before: Frame, result: StageResult) -> None:
-        """A changed pixel has gained the reason bit; uncertainty changes only there."""
+        """A changed pixel has the reason bit; the uncertainty stays, and changes only there."""
         after = result.frame
         if after.sources is not None:
             assert {"id", "x", "y"} <= set(after.sources.table.colnames)
@@ -100,6 +110,7 @@ class SourceRemoverContract(StageContract):
         reason = getattr(load_stage(self.plugin, **self.options), "reason", MaskPlane.REMOVED)
         assert after.where(reason)[changed].all()
         ours, theirs = deviation_of(before.uncertainty), deviation_of(after.uncertainty)
+        assert ours is None or theirs is not None
         if ours is not None and theirs is not None:
             touched = (ours != theirs) & ~(np.isnan(ours) & np.isnan(theirs))
             assert after.where(reason)[touched].all()
@@ -148,7 +159,7 @@ class DeblenderContract(StageContract):
     kind = "deblend"
 
     def changes_allowed(self, before: Frame, result: StageResult) -> None:
-        """Sources are there, lie in the frame, and have sky coordinates where there is a WCS."""
+        """Sources are there, lie in the frame, and on the sky where its WCS says, if it has one."""
         _unchanged(before, result.frame)
         sources = result.frame.sources
         assert sources is not None
@@ -157,12 +168,15 @@ class DeblenderContract(StageContract):
         assert ((x >= -1) & (x <= nx) & (y >= -1) & (y <= ny)).all()
         if before.wcs is not None:
             assert {"ra", "dec"} <= set(sources.table.colnames)
+            sky = [np.asarray(u.Quantity(sources.table[n], u.deg)) for n in ("ra", "dec")]
+            back = before.wcs.celestial.world_to_pixel_values(*sky)
+            assert np.allclose(back, (x, y), rtol=0, atol=0.01)
         if sources.segmentation is not None:
             labels = set(np.unique(sources.segmentation)) - {0}
             assert labels <= set(np.asarray(sources.table["id"]).tolist())
 
     def test_finds_something(self, stage: Stage, frame: Frame) -> None:
-        """The test frame holds stars far above the noise; their numbers rise."""
+        """The test frame holds stars far above the noise: some are found; their ids rise."""
         sources = stage.run(frame).frame.sources
         assert sources is not None
         assert len(sources) > 0
@@ -195,16 +209,17 @@ class DeconvolverContract(StageContract):
     """Part of the light of good pixels that may be lost or added: at borders, and by noise."""
 
     def changes_allowed(self, before: Frame, result: StageResult) -> None:
-        """Grid and flags stay; the new PSF is no wider than the old."""
+        """Grid, WCS and flags stay; the new PSF is told, and no wider than the old."""
         after = result.frame
         assert after.shape == before.shape
         assert np.array_equal(after.flags & before.flags, before.flags)
+        _same_sky(before, after)
         assert after.psf is not None
         assert before.psf is not None
         assert after.psf.fwhm_pixels <= before.psf.fwhm_pixels * 1.05
 
     def test_flux_is_kept(self, stage: Stage, frame: Frame) -> None:
-        """No light is made, and none is lost."""
+        """Of the light of good pixels no more is made or lost than `flux_kept`."""
         result = stage.run(frame).frame
         seen = np.isfinite(frame.data) & np.isfinite(result.data) & ~frame.mask
         before, after = (float(image.data[seen].sum(dtype=float)) for image in (frame, result))
@@ -212,7 +227,7 @@ class DeconvolverContract(StageContract):
 
 
 class SuperResolverContract(StageContract):
-    """A superres stage keeps flux and sky on its grid; of a set it makes the first band finer."""
+    """A superres stage keeps the sky on its finer grid; of a set it makes the first band finer."""
 
     kind = "superres"
 

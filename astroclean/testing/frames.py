@@ -85,7 +85,11 @@ def _wcs(shape: tuple[int, int]) -> WCS:
 
 
 def frame_digest(frame: Frame) -> tuple[bytes, ...]:
-    """Return the bytes of everything in a frame that a stage must not modify in place."""
+    """Return the bytes of everything in a frame that a stage must not modify in place.
+
+    Its history is not among them: a result has one entry more; nor its WCS, of which a pickled copy
+    may differ in the last digit.
+    """
     parts: list[NDArray[np.generic]] = [frame.data, frame.flags, np.asarray(frame.mask)]
     if frame.uncertainty is not None:
         parts.append(frame.uncertainty.array)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict, DirectoryPath, Field, ValidationError
+from pydantic import ConfigDict, DirectoryPath, Field, ValidationError
 
 from astroclean.core.configs import read_toml
 from astroclean.core.sources.points import load_point, point_names
-from astroclean.core.suggest import did_you_mean
+from astroclean.core.stage.options import Options, option_problems
 from astroclean.errors import ConfigurationError
 from astroclean.registry.distributions import how_to_get
 
@@ -21,16 +21,14 @@ __all__ = ["Recipe", "Trainer", "Training", "find_trainer", "make_recipe", "trai
 TRAINERS_GROUP = "astroclean.trainers"
 
 
-class Recipe(BaseModel):
+class Recipe(Options):
     """What a training is made with. Subclass it as ``recipe`` of the trainer.
 
     The defaults are the recipe of the weights that the plugin ships. Give every field bounds, a
     default and a docstring with its unit.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
-    )
+    model_config = ConfigDict(validate_default=True)
 
     seed: int = Field(default=1, ge=0)
     """Of first weights, data and their order."""
@@ -151,11 +149,6 @@ def make_recipe(trainer: Trainer, file: Path | None, settings: Mapping[str, Any]
     try:
         return trainer.recipe.model_validate(given)
     except ValidationError as error:
-        known = trainer.recipe.model_fields
-        problems = []
-        for fault in error.errors():
-            key = ".".join(map(str, fault["loc"]))
-            hint = did_you_mean(key, known) if fault["type"] == "extra_forbidden" else ""
-            problems.append(f"{key}: {fault['msg']} (got {fault['input']!r}). {hint}".rstrip())
+        problems = option_problems(error, trainer.recipe, given)
         where = "train" if file is None else str(file)
         raise ConfigurationError(problems, where=where) from error

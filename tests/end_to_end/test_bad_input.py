@@ -305,18 +305,18 @@ def test_every_mistake_of_a_pipeline_is_told_at_once(cli: CommandLine, tmp_path:
     assert ended.status == 2
     assert "p.toml: " in ended.err.splitlines()[0]
     for key, word in {
-        "schema": "2",
-        "instrument.gain": "-1",
-        "instrument.colour": "Known:",
-        "run.on_reject": "drop",
-        "run.reject_bits": "COSMIC_RAY",
-        "input.simulate.kind": "exposure",
-        "psf": "exactly one",
-        "produts": "'products'",
-        "products.mask_as": "'jwst'",
-        "stage[0].plugni": "'plugin'",
-        "stage[0].plugin": "missing",
-        "stage[1].name": "lower-case",
+        "line 1, schema": "2",
+        "line 2, instrument.gain": "-1",
+        "line 2, instrument.colour": "Known:",
+        "line 5, run.on_reject": "drop",
+        "line 6, run.reject_bits": "COSMIC_RAY",
+        "line 9, input.simulate.kind": "exposure",
+        "line 11, psf": "exactly one",
+        "line 15, produts": "'products'",
+        "line 20, products.mask_as": "'jwst'",
+        "line 23, stage 1, plugni": "'plugin'",
+        "line 22, stage 1, plugin": "missing",
+        "line 27, stage 2 'Fill It' (plugin toy-fill), name": "lower-case",
         "--set toy-bird.level=3": "toy-bird",
     }.items():
         lines = [x for x in ended.err.splitlines() if x.strip().startswith(f"{key}:")]

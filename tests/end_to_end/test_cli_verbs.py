@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
+from toy_runs import sky, write_fits, write_pipeline
 
 from astroclean.cli.main import main
 from astroclean.core.configs import list_configs, read_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from toy_runs import CommandLine
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> str:
@@ -187,3 +190,16 @@ def test_missing_optional_package_names_its_extra(
         monkeypatch.delitem(sys.modules, name)
     words = ("evaluate", "mask", "--plugins", "saturation", "--count", "1", "--shape", "64", "64")
     assert "astroclean[evaluate]" in told(capsys, *words, status=3)
+
+
+@pytest.mark.parametrize("jobs", [0, 1])
+def test_json_comes_alone_whatever_a_plugin_prints(
+    cli: CommandLine, tmp_path: Path, jobs: int
+) -> None:
+    write_fits(tmp_path / "x.fits", sky())
+    pipeline = write_pipeline(tmp_path / "p.toml", "toy-loud")
+    ended = cli("run", pipeline, "x.fits", "--json", "-j", jobs)
+    assert ended.status == 0, ended.err
+    assert json.loads(ended.out)["files"][0]["status"] == "done"
+    for place in ("the import", "find", "the first stdout", "the descriptor", "C"):
+        assert f"hello from {place}" in ended.err

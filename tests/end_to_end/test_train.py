@@ -96,7 +96,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(cli: CommandLine) -> None:
 def test_wrong_words_are_told_all_at_once(cli: CommandLine) -> None:
     wrong = cli("train", "toy-fill", "--set", "step=5", "--set", "rate=-1", "--data", "nowhere")
     assert wrong.status == 2
-    for part in ("Did you mean 'steps'?", "rate: Input should be greater than 0", "nowhere"):
+    for part in ("Did you mean 'steps'?", "rate: must be greater than 0", "nowhere"):
         assert part in wrong.err
     unknown = cli("train", "toy-fil")
     assert unknown.status == 2

@@ -338,7 +338,7 @@ def test_plugins_may_be_told_another_psf_than_that_of_the_sources(
         (("--plugins", "lacosmic", "--told-psf", "x.fits"), "--given-psf is for `--frames`"),
         (("--plugins", "lacosmic", "--set", "simulator.x=1", "--frames", "x.fits"), "simulated"),
         (("--plugins", "lacosmic", "--set", "simulator.chances.trail=1"), "Did you mean 'trails'?"),
-        (("--plugins", "lacosmic", "--set", "simulator.psf.fwhm=3"), "psf.fwhm: input should be"),
+        (("--plugins", "lacosmic", "--set", "simulator.psf.fwhm=3"), "psf.fwhm: must be"),
         (("--plugins", "lacosmic", "--figure", "roc.png"), "SVG"),
         (("--plugins", "lacosmic", "--figure", "no/such/roc.svg"), "there is no folder no/such"),
         (("--plugins", "lacosmic", "--with", "saturation"), "not 'deblend'"),

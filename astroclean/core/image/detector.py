@@ -33,6 +33,8 @@ DETECTOR_KEYWORDS = {
 }
 """Field of `Detector` to the keyword under which the reader leaves it in ``Frame.meta``."""
 
+_FORMS = {"pixel_scale": "'0.2 arcsec'", "psf_fwhm": "'2 pixel'"}
+"""How lengths are set."""
 _TEXTS = ("instrument", "filter")
 
 # What makes electrons of each unit. Data numbers are `adu` to some and `count` to others.
@@ -106,7 +108,8 @@ class Detector:
             raise StageError(
                 f"{name.replace('_', ' ')} is needed but neither header nor instrument tell it",
                 where=f"{frame.frame_id}, stage '{stage}'",
-                remedy=f"Give it: `--set instrument.{name}=...`, or the option of the stage.",
+                remedy=f"Give it: `--set instrument.{name}={_FORMS.get(name, '...')}`, or the "
+                "option of the stage.",
             )
         return float(value)
 

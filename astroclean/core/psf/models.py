@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.length import Length
 from astroclean.core.psf.stamp import FINER, FWHM_PER_SIGMA
 from astroclean.errors import PsfError
 
@@ -53,26 +54,18 @@ def width_in_pixels(fwhm: Any, pixel_scale_arcsec: float | None) -> float:
     PsfError
         The width has no such unit, or an angle comes without pixel scale.
     """
-    import astropy.units as u  # noqa: PLC0415 - core stays light to import
-
-    remedy = 'Write a number with its unit: "0.9 arcsec" or "2.5 pixel".'
     try:
-        width = u.Quantity(fwhm)
-    except (TypeError, ValueError) as error:
-        problem = "fwhm is not understood"
-        raise PsfError(problem, received=repr(fwhm), remedy=remedy) from error
-    if width.unit.is_equivalent(u.pixel):
-        return float(width.to_value(u.pixel))
-    if not width.unit.is_equivalent(u.arcsec):
-        problem = "fwhm must be an angle or a number of pixels"
-        raise PsfError(problem, received=repr(fwhm), remedy=remedy)
-    if pixel_scale_arcsec is None:
+        width = Length.parsed(fwhm)
+    except ValueError as error:
+        raise PsfError(f"fwhm {error}", received=repr(fwhm)) from error
+    try:
+        return width.to("pixel", pixel_scale_arcsec)
+    except ValueError as error:
         raise PsfError(
-            "fwhm is an angle but the pixel scale of the frame is not known",
+            f"fwhm {error}",
             received=repr(fwhm),
             remedy="Give `--set instrument.pixel_scale=...` in arcsec, or the width in pixels.",
-        )
-    return float(width.to_value(u.arcsec)) / pixel_scale_arcsec
+        ) from error
 
 
 def fine_of_model(

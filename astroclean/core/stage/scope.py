@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.stage.hooks import FAULT
+from astroclean.core.stage.lengths import at_scale
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def scope_of(stage: Stage, frame: Frame) -> Scope:
     ContractError
         It is no `Scope`, or holds what cannot be rows or a survey.
     """
-    scope = stage.scope(frame)
+    scope = at_scale(stage, [frame]).scope(frame)
     problem = _problem_of(scope)
     if problem is not None:
         raise ContractError(

@@ -13,6 +13,7 @@ from astroclean.core.image.history import HistoryEntry
 from astroclean.core.image.layer import checked_layers
 from astroclean.core.stage.change import Change, change_between
 from astroclean.core.stage.hooks import FAULT, call_hook
+from astroclean.core.stage.lengths import at_scale
 from astroclean.core.stage.needs import Identity, Needs, Provides
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Answer, Outcome, StageResult
@@ -195,15 +196,14 @@ class Stage(ABC):
 
         image = as_frame(frame)
         if "frame" not in self.accepts:
-            raise StageError(
-                "works on several bands together",
-                where=f"stage '{self.name}'",
-                remedy="Give a FrameSet to `run_set`, or `[bands]` in the pipeline.",
-            )
+            remedy = "Give a FrameSet to `run_set`, or `[bands]` in the pipeline."
+            where = f"stage '{self.name}'"
+            raise StageError("works on several bands together", where=where, remedy=remedy)
+        if (here := at_scale(self, [image])) is not self:
+            return here.run(image)
         self._require(image)
         scope_of(self, image)  # or a wrong one would show where a frame is too large alone
-        called = self._called(image.read_only(), image.frame_id)
-        answer = self._known(called, image.frame_id)
+        answer = self._known(self._called(image.read_only(), image.frame_id), image.frame_id)
         return self._finished(image, self._applied(image, answer))
 
     def run_set(self, frames: FrameSet) -> dict[str, StageResult]:
@@ -221,6 +221,8 @@ class Stage(ABC):
         """
         if "set" not in self.accepts:
             return {band: self.run(frames[band]) for band in frames}
+        if (here := at_scale(self, [frames[band] for band in frames])) is not self:
+            return here.run_set(frames)
         missing = [band for band in self.needs().bands if band not in frames.frames]
         if missing:
             raise StageError(

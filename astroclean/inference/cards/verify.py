@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.errors import PluginError
-from astroclean.inference.cards.weights import find_weights
+from astroclean.inference.cards.weights import MissingWeightsError, find_weights, is_imported
 from astroclean.inference.engines.engine import (
     EngineUnfitError,
     choose_engine,
@@ -99,13 +99,15 @@ def read_example(card: NetworkCard) -> tuple[Tensors, Tensors]:
     return inputs, outputs
 
 
-def verify_network(card: NetworkCard) -> Iterator[Finding]:
+def verify_network(card: NetworkCard, *, required: bool = True) -> Iterator[Finding]:
     """Check weights, stored answer and engines of one network.
 
     Parameters
     ----------
     card : NetworkCard
         The network.
+    required : bool
+        Whether weights that a user imports must be there; else their absence is no failure.
 
     Yields
     ------
@@ -115,6 +117,11 @@ def verify_network(card: NetworkCard) -> Iterator[Finding]:
     """
     try:
         weights = find_weights(card)
+    except MissingWeightsError as error:
+        is_optional = not required and is_imported(card)
+        told = f"not imported; they are optional. {error.remedy}" if is_optional else str(error)
+        yield Finding("weights", passed=None if is_optional else False, detail=told)
+        return
     except PluginError as error:
         yield Finding("weights", passed=False, detail=str(error))
         return

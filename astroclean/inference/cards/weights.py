@@ -25,6 +25,7 @@ __all__ = [
     "find_weights",
     "import_weights",
     "importer_names",
+    "is_imported",
     "need_once",
     "own_weights_folder",
     "published_folder",
@@ -154,10 +155,14 @@ def find_weights(card: NetworkCard) -> Path:
     )
 
 
+def is_imported(card: NetworkCard) -> bool:
+    """Whether the weights are others' that a user imports: nothing else needs them."""
+    return (card.importer or card.name) in importer_names()
+
+
 def _remedy(card: NetworkCard) -> str:
-    importer = card.importer or card.name
-    if importer in importer_names():
-        return f"Run `astroclean weights import {importer}`."
+    if is_imported(card):
+        return f"Run `astroclean weights import {card.importer or card.name}`."
     return f"Reinstall the plugin, or put the file into a folder named by ${_VARIABLE}."
 
 

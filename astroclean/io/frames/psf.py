@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import astropy.units as u
 import numpy as np
 
+from astroclean.core.length import Length
 from astroclean.core.psf.psf import Psf
 from astroclean.core.psf.repair import repaired_stamps
 from astroclean.core.psf.stamp import centred_stamp, core_centroid, sampled_stamp
@@ -225,10 +226,13 @@ def _ratio(
 def _file_scale(header: Header, wcs: Any, told: str | None, where: str) -> float | None:
     if told is not None:
         try:
-            return float(u.Quantity(told).to_value(u.arcsec))
-        except (TypeError, ValueError) as error:
+            return Length.parsed(told).to("arcsec", None)
+        except ValueError as error:
             raise PsfError(
-                "psf.file_pixel_scale is not an angle", where=where, received=repr(told)
+                "psf.file_pixel_scale is not an angle",
+                where=where,
+                received=repr(told),
+                remedy='Write `file_pixel_scale = "0.4 arcsec"`.',
             ) from error
     for keyword in _SCALE_KEYWORDS:
         if isinstance(header.get(keyword), (int, float)) and header[keyword] > 0:

@@ -11,7 +11,8 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 
 from astroclean.core.image.detector import DETECTOR_KEYWORDS
 from astroclean.core.image.text_unit import TextUnit
-from astroclean.errors import UnitError
+from astroclean.core.length import Length
+from astroclean.errors import InstrumentError, UnitError
 from astroclean.io.header.cards import card_text
 from astroclean.io.header.header_values import (
     BASE,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["UNIT_KEYWORDS", "Resolved", "frame_unit", "frame_wcs", "resolve_detector"]
 
 _ARCSEC_PER_DEG = 3600.0
+_LENGTHS = ("pixel_scale", "psf_fwhm")
 UNIT_KEYWORDS = ("BUNIT",)
 """Where an instrument has no rule."""
 _MOST_APART = 1.1
@@ -135,7 +137,7 @@ def resolve_detector(
             continue
         context = Context(unit, _value(found, "gain"), _value(found, "pixel_scale"))
         if overrides.get(name) is not None:
-            found[name] = _setting(name, overrides[name])
+            found[name] = _setting(name, overrides[name], context.pixel_scale)
             continue
         rule = instrument.rule(name, header)
         keys = keys_of(rule.keywords)
@@ -155,8 +157,32 @@ def _value(found: Mapping[str, Resolved], name: str) -> float | None:
     return None if name not in found else float(found[name].value)
 
 
-def _setting(name: str, value: Any) -> Resolved:
-    plain = str(value) if name == "filter" else float(value)
+def _setting(name: str, value: Any, pixel_scale: float | None) -> Resolved:
+    """Return what the user says; a length with its unit in arcsec.
+
+    Raises
+    ------
+    InstrumentError
+        It is no number, or a width in pixels whose scale is not known.
+    """
+    if name == "filter":
+        return Resolved(str(value), f"setting instrument.{name}")
+    try:
+        if isinstance(value, str) and name in _LENGTHS:
+            plain = Length.parsed(value).to(
+                "arcsec", pixel_scale if name != "pixel_scale" else None
+            )
+        else:
+            plain = float(value)
+    except (TypeError, ValueError) as error:
+        raise InstrumentError(
+            f"{error}" if name in _LENGTHS else "must be a number",
+            where=f"instrument.{name}",
+            received=repr(value),
+            remedy="Give `--set instrument.pixel_scale=...` in arcsec, or the width in arcsec."
+            if name == "psf_fwhm"
+            else None,
+        ) from error
     return Resolved(plain, f"setting instrument.{name}")
 
 

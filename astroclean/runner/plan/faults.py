@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from astroclean.errors import ConfigurationError, InstrumentError, NeedError, PluginError
+from astroclean.errors import (
+    ConfigurationError,
+    InstrumentError,
+    NeedError,
+    PluginError,
+    lines_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["OF_A_HEADER", "OF_THE_RUN", "raise_joined"]
 
+_PIPELINE = "pipeline"
 OF_THE_RUN = (ConfigurationError, NeedError, PluginError, InstrumentError)
 """Errors that do not depend on the file: the run ends before the first pixel."""
 
@@ -18,8 +25,11 @@ OF_A_HEADER = (NeedError, InstrumentError)
 """Those among them that depend on the header after all, where other files pass."""
 
 
-def raise_joined(faults: Sequence[Exception]) -> None:
-    """Raise what was found: one error as it is, several as one that lists them all."""
+def raise_joined(faults: Sequence[Exception], *, where: str = _PIPELINE) -> None:
+    """Raise what was found: one error as it is, several as one that lists them all.
+
+    ``where`` is what they are faults of.
+    """
     # A need that no file meets is one problem, told of the first file.
     distinct = list(
         {f.problem if isinstance(f, NeedError) else str(f): f for f in reversed(faults)}.values()
@@ -28,12 +38,8 @@ def raise_joined(faults: Sequence[Exception]) -> None:
         return
     plugin_faults = [fault for fault in distinct if isinstance(fault, PluginError)]
     if len(distinct) == 1:
-        raise distinct[0]
+        is_of_file = bool(plugin_faults) and where != _PIPELINE
+        raise plugin_faults[0].at(where) if is_of_file else distinct[0]
     if len(plugin_faults) == len(distinct):
-        raise PluginError("; ".join(str(f).rstrip(".") for f in distinct))
-    lines = [
-        line
-        for fault in distinct
-        for line in (fault.problems if isinstance(fault, ConfigurationError) else [str(fault)])
-    ]
-    raise ConfigurationError(lines, where="pipeline")
+        raise PluginError("; ".join(str(f).rstrip(".") for f in distinct), where=where)
+    raise ConfigurationError([x for fault in distinct for x in lines_of(fault)], where=where)

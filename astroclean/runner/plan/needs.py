@@ -8,9 +8,8 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.flags.planes import MaskPlane
-from astroclean.core.suggest import did_you_mean
-from astroclean.errors import ConfigurationError, NeedError
-from astroclean.runner.work.finish import RESIDUAL
+from astroclean.core.stage.lengths import at_scale
+from astroclean.errors import NeedError
 from astroclean.runner.work.remarks import Remarks
 from astroclean.runner.work.stages import faults_named
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from astroclean.io.frames.read import Exposure
     from astroclean.runner.plan.psf_source import PsfSource
 
-__all__ = ["check_headers", "check_kept", "check_needs"]
+__all__ = ["check_headers", "check_needs"]
 
 
 def check_needs(stages: Sequence[Stage], exposure: Exposure, config: PipelineConfig) -> None:
@@ -69,38 +68,6 @@ def check_needs(stages: Sequence[Stage], exposure: Exposure, config: PipelineCon
         planes |= stage.provides().planes
 
 
-_OF_EVERY_RUN = ("flags", "uncertainty", "sources", "tables", "regions", "stamps")
-_OF_SOME_STAGES = ("probabilities", "background", "removed")
-"""Layers that a pipeline may ask for whatever its stages are: what ready pipelines share."""
-
-
-def check_kept(stages: Sequence[Stage], config: PipelineConfig) -> None:
-    """Check that each word of ``[products] keep`` is of a layer that a stage may give.
-
-    Parameters
-    ----------
-    stages : sequence of Stage
-        Of the pipeline.
-    config : PipelineConfig
-        For ``[products]``.
-
-    Raises
-    ------
-    ConfigurationError
-        With every word that names nothing.
-    """
-    declared = [spec.word for stage in stages for spec in stage.layers()]
-    known = {*_OF_EVERY_RUN, *_OF_SOME_STAGES, RESIDUAL.word, *declared}
-    problems = [
-        f"products.keep: no stage of this pipeline gives '{word}'. {did_you_mean(word, known)} "
-        f"It may be {', '.join(sorted(known))}."
-        for word in config.products.keep
-        if word not in known
-    ]
-    if problems:
-        raise ConfigurationError(problems)
-
-
 def check_headers(
     stages: Sequence[Stage], exposure: Exposure, psf_source: PsfSource | None
 ) -> None:
@@ -134,7 +101,7 @@ def check_headers(
             frame = frame.replace(psf=psfs[key])
         for stage in stages:
             with faults_named(stage, frame.frame_id, Remarks()):
-                stage.check_header(frame)
+                at_scale(stage, [frame]).check_header(frame)
             if "uncertainty" in stage.provides().fields and frame.uncertainty is None:
                 one = StdDevUncertainty(np.ones((1, 1), dtype=np.float32))
                 frame = frame.replace(uncertainty=one)

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from astroclean.config.kept import kept_problems
 from astroclean.core.run_cache import begin_run
 from astroclean.errors import AstrocleanError, ConfigurationError
 from astroclean.report.model import FileRecord, FileStatus
@@ -19,7 +20,6 @@ from astroclean.runner.plan.course import Course, plan_request
 from astroclean.runner.plan.faults import OF_A_HEADER, OF_THE_RUN, raise_joined
 from astroclean.runner.plan.inputs import InputSet, find_inputs
 from astroclean.runner.plan.listing import Listed, Listing
-from astroclean.runner.plan.needs import check_kept
 from astroclean.runner.plan.places import absolute_pipeline
 from astroclean.runner.plan.plan import FilePlan, plan_file
 from astroclean.runner.plan.units import Unit, grouped, lost_fields, make_units
@@ -330,16 +330,16 @@ class Planner:
 
     def _checked_stages(self) -> list[BuiltStage]:
         """Refuse plugins and options that cannot work, whatever the input; return what runs."""
-        config, faults = self.pipeline.config, list[Exception]()
-        stages: list[BuiltStage] = []
-        for one in config.stage:
-            spec = StageSpec(one.name, one.plugin, one.options)
-            try:
-                stages += built_stages([spec], base=self.pipeline.base, stem=None)
-            except AstrocleanError as error:
-                faults.append(error)
-        raise_joined(faults)
-        check_kept([built.stage for built in stages], config)
+        config = self.pipeline.config
+        specs = [StageSpec(one.name, one.plugin, one.options) for one in config.stage]
+        try:
+            stages = built_stages(specs, base=self.pipeline.base, stem=None)
+        except AstrocleanError:
+            raise_joined(self.pipeline.faults(), where=self.pipeline.places.where())
+            raise
+        declared = [spec.word for built in stages for spec in built.stage.layers()]
+        if kept_problems(config.products.keep, declared):
+            raise_joined(self.pipeline.faults(), where=self.pipeline.places.where())
         return [built for built in stages if built.stage.name in self.request.stages]
 
     def _inputs(self, simulated_into: Path) -> InputSet:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from astroclean.core.flags.bitflags import BitFlags, bits_convention
 from astroclean.core.flags.planes import MaskPlane, parse_planes
+from astroclean.core.length import IN_PIXELS
 from astroclean.core.stage.kinds.mask import Masker
 from astroclean.core.stage.needs import Provides
 from astroclean.core.stage.options import StageOptions
@@ -99,7 +100,7 @@ class BadPixelsOptions(StageOptions):
     it for undersampled stars."""
     line_sigma: Annotated[float, Field(gt=0, le=1000)] = 8.0
     """Deviation of a line from the lines beside it, in standard deviations of such deviations."""
-    line_length: Annotated[int, Field(ge=16, le=100000)] = 64
+    line_length: Annotated[int, Field(ge=16, le=100000), IN_PIXELS] = 64
     """Lines are judged in pieces of this length that overlap by half, in pixels; a piece is flagged
     as a whole."""
     rows: bool = True

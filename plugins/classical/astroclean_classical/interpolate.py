@@ -16,6 +16,7 @@ from astroclean.core.flags.plane_choice import (
     pixels_to_fill,
 )
 from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.length import IN_PIXELS
 from astroclean.core.stage.kinds.remove import SourceRemover
 from astroclean.core.stage.metrics import counted
 from astroclean.core.stage.needs import Needs
@@ -51,10 +52,10 @@ class InterpolateOptions(StageOptions):
     that the run rejects, OVERSCAN apart; saturated stars and trails among them."""
     method: Literal["convolve", "maskfill"] = "convolve"
     """Gaussian-weighted mean of measured pixels (astropy), or inward growth (maskfill)."""
-    sigma: Annotated[float, Field(ge=0.3, le=20)] = 1.0
+    sigma: Annotated[float, Field(ge=0.3, le=20), IN_PIXELS] = 1.0
     """Standard deviation of the smallest kernel of ``convolve``, in pixels; doubled for deeper
     pixels of a hole."""
-    max_distance: Annotated[float, Field(ge=1, le=500)] = 16.0
+    max_distance: Annotated[float, Field(ge=1, le=500), IN_PIXELS] = 16.0
     """Holes with a pixel farther than this from a measured one are left as they are, in pixels;
     what hangs on them farther than twice this is filled. NO_DATA along the border of the frame is
     left too, over more than twice this."""

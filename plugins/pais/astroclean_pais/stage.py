@@ -12,6 +12,7 @@ from pydantic import Field
 
 from astroclean.core.image.frame import Frame
 from astroclean.core.image.layer import BACKGROUND, LayerSpec
+from astroclean.core.length import IN_PIXELS
 from astroclean.core.parallel import in_threads
 from astroclean.core.sources.shares import model_image, with_shares
 from astroclean.core.sources.sources import Sources
@@ -75,7 +76,7 @@ class PaisOptions(EngineOptions):
     """Least flux of a source over its error (no unit)."""
     sweeps: Annotated[int, Field(ge=0, le=10)] = 2
     """How often all profiles are drawn; 0: exponential disks."""
-    box: Annotated[int, Field(ge=8, le=4096)] = 64
+    box: Annotated[int, Field(ge=8, le=4096), IN_PIXELS] = 64
     """Side of the cells in which sky and noise are measured, in pixels."""
     lit: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Light of all models over the noise from which a pixel belongs to a source (no unit)."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from astroclean.core.flags.plane_choice import PlaneChoice  # noqa: TC001 - pydantic needs it
+from astroclean.core.length import IN_PIXELS
 from astroclean.core.sources.holes import HoleRule
 from astroclean.core.stage.resources import TableResource  # noqa: TC001 - pydantic needs it
 from astroclean.inference.stage_network import EngineOptions
@@ -49,7 +50,7 @@ class PconvOptions(HoleRule, EngineOptions):
     """Seed of that noise (no unit); each hole of each frame gets noise of its own."""
     centroid: bool = False
     """Whether positions are refined first, on the peak of each source."""
-    position_error: Annotated[float, Field(ge=0, le=5)] = 0.1
+    position_error: Annotated[float, Field(ge=0, le=5), IN_PIXELS] = 0.1
     """Standard deviation of the positions along an axis, pixels; of ``separate``. 0: they are
     exact."""
     psf_turn: Annotated[float, Field(ge=0, le=180)] = 30.0

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from astroclean.core.image.fluxes import flux_scale
 from astroclean.core.image.layer import LayerSpec
+from astroclean.core.length import IN_PIXELS
 from astroclean.core.parallel import in_threads
 from astroclean.core.psf.target import target_psf
 from astroclean.core.stage.kinds.deconvolve import Deconvolver
@@ -75,7 +76,7 @@ class PsfCaeOptions(EngineOptions):
     draws: Annotated[int, Field(ge=0, le=100)] = 2
     """How often the result is made anew with other noise, for the layer ``SUPPORT``; each takes
     nearly as long as the result. 0: no such layer."""
-    box: Annotated[int, Field(ge=8, le=4096)] = 64
+    box: Annotated[int, Field(ge=8, le=4096), IN_PIXELS] = 64
     """Side of the cells in which sky and noise are measured, in pixels."""
 
 

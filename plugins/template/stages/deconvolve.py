@@ -30,6 +30,7 @@ class PLUGIN_CLASS(Deconvolver):
 
     def deconvolve(self, frame: Frame) -> Deconvolution:
         """Return the sharper image; unusable pixels are bridged for the convolution only."""
+        assert frame.psf is not None  # a stage of this kind is given no frame without one
         good = frame.data[~frame.mask]
         fill = float(np.median(good)) if good.size else 0.0
         image = np.where(frame.mask, fill, frame.data).astype(np.float64)

@@ -29,6 +29,7 @@ class PLUGIN_CLASS(SuperResolver):
 
     def upsample(self, frame: Frame) -> Upsampling:
         """Return every pixel as `factor` x `factor` pixels of the same total flux."""
+        assert frame.psf is not None  # a stage of this kind is given no frame without one
         factor = self.options.factor
         finer = np.repeat(np.repeat(frame.data, factor, axis=0), factor, axis=1) / factor**2
         psf = Psf.resampled(frame.psf.stamps[0], scale=1 / factor)

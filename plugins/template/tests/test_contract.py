@@ -1,4 +1,4 @@
-"""The contract tests of the kind, and one test against the truth of a simulated frame."""
+"""The contract tests of the kind; add those of what your method finds, against known truth."""
 
 from astroclean.testing.contracts import KIND_CONTRACT
 

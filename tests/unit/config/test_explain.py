@@ -17,7 +17,7 @@ def lines(**tables: Any) -> list[str]:
     given = {"schema": 1, "stage": [STAGE], **tables}
     with pytest.raises(ValidationError) as raised:
         PipelineConfig.model_validate(given)
-    return explain(raised.value, PipelineConfig)
+    return explain(raised.value, PipelineConfig, given)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def lines(**tables: Any) -> list[str]:
         ({"stage": [{"name": "x"}]}, "stage[0].plugin: required but missing"),
         (
             {"instrument": {"gain": -1}},
-            "instrument.gain: input should be greater than 0 (got -1)",
+            "instrument.gain: must be greater than 0 (got -1)",
         ),
         (
             {"psf": {"estimate": True, "fwhm": "1 pixel"}},

@@ -147,12 +147,12 @@ def test_every_problem_of_every_layer_is_told() -> None:
     with pytest.raises(ConfigurationError) as raised:
         load_pipeline(given_, settings=settings, environment={})
     told = raised.value.problems
-    assert len(told) == 5
+    assert len(told) == 6
     for start, hint in {
         "schema:": "7",
         "produkts:": "'products'",
         "--set rich-men.key=1:": "'rich-man'",
-        "run.keep_stages:": "perhaps",
+        "--set run.keep_stages:": "perhaps",
         "--set nonsense:": "stage.key=value",
     }.items():
         assert [line for line in told if line.startswith(start) and hint in line], (start, told)
@@ -215,3 +215,88 @@ def test_nonsense_is_a_configuration_error_or_a_pipeline(nonsense: Any) -> None:
         loaded = load_pipeline(given_, settings=["run.keep_stages=true"], environment={})
         assert loaded.config.stage
         assert loaded.config.run.keep_stages
+
+
+MISTAKES = """\
+schema = 1
+[run]
+max_memroy = "2 GB"
+
+[products]
+keep = ["flgs"]
+
+[[stage]]
+plugin = "lacosmc"
+
+[[stage]]
+plugin = "lacosmic"
+name = "hits"
+[stage.options]
+sigclip = "5"
+grow = true
+saturation = nan
+limits = { CR = 0.1, TRL = "x" }
+
+[[stage]]
+plugin = "badpix"
+options = { map = "none.fits" }
+"""
+
+
+def test_a_wrong_key_hides_no_wrong_plugin_and_no_wrong_option(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text(MISTAKES, "utf-8")
+    settings = ["hits.niter=3.5", "lacosmic.niter=3", "sigfrac=1", "hits.limits.HP=true"]
+    with pytest.raises(ConfigurationError) as raised:
+        load_pipeline(path, settings=settings, environment={"ASTROCLEAN_HITS__OBJLIM": "much"})
+    assert raised.value.where == str(path)
+    hits = "stage 2 'hits' (plugin lacosmic)"
+    for start, hint in {
+        "line 3, run.max_memroy: no such key": "'max_memory'",
+        "line 8, stage 1 'lacosmc': no plugin 'lacosmc'": "'lacosmic'",
+        f"line 15, {hits}, sigclip: must be a number, without quotation marks": "'5'",
+        f"line 16, {hits}, grow: must be a number, not true or false": "got true",
+        f"line 17, {hits}, saturation: must be a finite number": "nan",
+        f"line 18, {hits}, limits.TRL: must be a number": "'x'",
+        "line 22, stage 3 'badpix', map: ": "none.fits: no such file",
+        f"--set hits.niter, {hits}: must be a whole number": "3.5",
+        f"--set hits.limits.HP, {hits}: must be a number": "true",
+        f"environment ASTROCLEAN_HITS__OBJLIM, {hits}, objlim: must be a number": "much",
+        "--set lacosmic.niter=3: no stage or table 'lacosmic'": "write --set hits.niter=3.",
+        "--set sigfrac=1: must read stage.key=value": "as in hits.sigfrac=1",
+    }.items():
+        told = [x for x in raised.value.problems if x.startswith(start) and hint in x]
+        assert len(told) == 1, (start, raised.value.problems)
+
+
+def problems_of(text: str, path: Path) -> list[str]:
+    path.write_text(text, "utf-8")
+    with pytest.raises(ConfigurationError) as raised:
+        load_pipeline(path, environment={})
+    return raised.value.problems
+
+
+def test_words_of_keep_are_judged_where_all_stages_are_known(tmp_path: Path) -> None:
+    text = MISTAKES.replace('[[stage]]\nplugin = "lacosmc"\n', "")
+    told = problems_of(text, tmp_path / "p.toml")
+    assert [line for line in told if line.startswith("line 6, products.keep[0]: no stage of this")]
+
+
+def test_instruments_and_units_that_nobody_knows_are_told() -> None:
+    for setting, problem in (
+        ("instrument.name=hst-acs-wfz", "Did you mean 'hst-acs-wfc'"),
+        ("instrument.unit=photoms", 'must be a unit, such as "adu"'),
+    ):
+        with pytest.raises(ConfigurationError, match=problem):
+            load_pipeline(pipeline(), settings=[setting], environment={})
+
+
+def test_dots_of_a_setting_go_into_tables() -> None:
+    loaded = load_pipeline(
+        {**pipeline(table={"a": 1}), "input": {"simulate": {"kind": "exposure"}}},
+        settings=["rich-man.table.b=2", "input.simulate.seed=3", "stage.rich-man.options.key=4"],
+        environment={},
+    )
+    assert loaded.config.stage[0].options == {"table": {"a": 1, "b": 2}, "key": 4}
+    assert loaded.config.input.simulate is not None
+    assert loaded.config.input.simulate.seed == 3

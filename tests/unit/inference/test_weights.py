@@ -10,6 +10,7 @@ import pytest
 from toy_networks import save, three_convolutions
 
 from astroclean.errors import PluginLoadError, PluginNotFoundError
+from astroclean.inference.cards.verify import verify_network
 from astroclean.inference.cards.weights import (
     MissingWeightsError,
     WrongWeightsError,
@@ -136,3 +137,20 @@ def test_imports_that_go_wrong_say_why(tmp_path: Path) -> None:
         import_weights("failing", tmp_path)
     with pytest.raises(PluginNotFoundError, match="Did you mean 'toy'"):
         import_weights("tyo", tmp_path)
+
+
+@pytest.mark.usefixtures("importers")
+@pytest.mark.parametrize(("importer", "passed"), [("toy", None), ("nobody", False)])
+def test_absent_weights_that_a_user_imports_are_no_failure_of_an_installation(
+    toy: tuple[NetworkCard, Path], importer: str, passed: bool | None
+) -> None:
+    card, path = toy
+    path.unlink()
+    card = card.model_copy(update={"importer": importer})
+    (found,) = verify_network(card, required=False)
+    assert (found.check, found.passed) == ("weights", passed)
+    (asked_for,) = verify_network(card)
+    assert asked_for.passed is False
+    path.write_bytes(b"damaged")
+    (damaged,) = verify_network(card, required=False)
+    assert damaged.passed is False

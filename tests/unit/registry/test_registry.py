@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import astroclean
+from astroclean.cli.main import main
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.errors import (
     ConfigurationError,
@@ -18,7 +19,7 @@ from astroclean.errors import (
     PluginLoadError,
     PluginNotFoundError,
 )
-from astroclean.registry.discover import kind_names, list_plugins
+from astroclean.registry.discover import kind_names, list_plugins, misplaced_plugins
 from astroclean.registry.doctor import diagnose
 from astroclean.registry.load import find_plugin, load_stage, load_stage_class
 
@@ -240,3 +241,32 @@ def test_options_take_content_in_python() -> None:
     result = load_stage("badpix", map=bad).run(np.full((20, 30), 10.0))
     assert result.frame.where("BAD").sum() == 1
     assert astroclean.MaskPlane.BAD_PIXEL == MaskPlane.BAD_PIXEL
+
+
+@pytest.mark.parametrize(
+    ("group", "meant"), [("maskers", "mask"), ("Mask", "mask"), ("trainer", "trainers")]
+)
+def test_a_plugin_in_a_group_that_nobody_looks_into_is_told(
+    site: Site, group: str, meant: str
+) -> None:
+    site.install("toy", kind=group)
+    (entry,) = misplaced_plugins()
+    assert f"'astroclean.{group}'" in str(entry.problem)
+    assert f"Did you mean 'astroclean.{meant}'?" in str(entry.problem)
+    with pytest.raises(PluginNotFoundError, match=rf"Did you mean 'astroclean\.{meant}'"):
+        find_plugin("toy")
+
+
+def test_doctor_tells_of_such_a_group(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astroclean.registry.doctor.list_plugins", tuple)  # none is imported
+    site.install("toy", kind="maskers")
+    assert main(["plugins", "doctor"]) == 3
+    ended = capsys.readouterr()
+    assert ended.out.split()[:3] == ["broken", "maskers", "toy"]
+    assert "Did you mean 'astroclean.mask'" in ended.err
+
+
+def test_groups_of_what_is_installed_are_all_looked_into() -> None:
+    assert misplaced_plugins() == ()

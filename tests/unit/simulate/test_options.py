@@ -57,7 +57,7 @@ def test_nothing_set_is_the_simulator_itself() -> None:
 
 
 def test_keyword_parameters_are_options() -> None:
-    scene = configured(plain, {"stars": "20"})(seed=7, shape=(4, 5))
+    scene = configured(plain, {"stars": 20})(seed=7, shape=(4, 5))
     assert scene.notes == {"stars": 5.0}
     assert scene.frame.data[0, 0] == 7
 
@@ -77,19 +77,21 @@ def test_fields_of_the_config_are_options_and_the_others_keep_their_defaults() -
     [
         (plain, {"star": 3}, "star: no such option. Did you mean 'stars'"),
         (plain, {"seed": 3}, "seed: no such option"),
-        (plain, {"stars": "many"}, "stars: input should be a valid integer"),
+        (plain, {"stars": "many"}, "stars: must be a number"),
+        (plain, {"stars": "20"}, "stars: must be a number, without quotation marks"),
+        (plain, {"stars": True}, "stars: must be a number, not true or false"),
         (rich, {"inner.widht": [1, 2]}, "inner.widht: no such option. Did you mean 'width'"),
         (rich, {"inner": {"shares": {"c": 1}}}, "inner.shares.c: no such option"),
-        (rich, {"inner.width": [1]}, "inner.width.1: field required"),
+        (rich, {"inner.width": [1]}, r"inner.width\[1\]: required but missing"),
         (rich, {"data.x": 1}, "data: input is not a valid path"),
-        (rich, {"inner": 3}, "inner: input should be"),
+        (rich, {"inner": 3}, "inner: must be a table"),
         (simulate_contaminated, {"chances.trail": 1}, "Did you mean 'trails'"),
         (
             simulate_contaminated,
             {"psf.fwhm": [3, 2]},
             "fwhm: must be the lowest and",
         ),
-        (simulate_contaminated, {"cosmic_rays.real": 2}, "cosmic_rays.real: input should be less"),
+        (simulate_contaminated, {"cosmic_rays.real": 2}, "cosmic_rays.real: must be less"),
     ],
 )
 def test_what_is_no_option_is_told(simulator: Any, settings: dict[str, Any], message: str) -> None:
@@ -109,7 +111,7 @@ def test_problems_are_told_in_the_words_of_stage_options() -> None:
             Toy.model_validate(settings)
         with pytest.raises(ConfigurationError) as of_simulator:
             configured(toy, settings)
-        told = option_problems(of_stage.value, Toy)
+        told = option_problems(of_stage.value, Toy, settings)
         assert [text.split("Did")[0].split("Known")[0] for text in of_simulator.value.problems] == [
             text.split("Did")[0].split("Known")[0] for text in told
         ]

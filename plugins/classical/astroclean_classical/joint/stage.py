@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.image.grid import Grid
+from astroclean.core.length import IN_ARCSEC
 from astroclean.core.psf.beam import (
     MJY_PER_BEAM,
     TARGET_FWHM_ARCSEC,
@@ -60,12 +61,12 @@ class JointRichardsonLucyOptions(StageOptions):
     color_scatter: tuple[_Scatter, _Scatter, _Scatter] = (0.45, 0.16, 0.06)
     """Standard deviation of these from galaxy to galaxy, over their means (no unit): where a band
     is bright, it counts the less."""
-    pixel: Annotated[float, Field(ge=0.1, le=20)] = TARGET_PIXEL_ARCSEC
+    pixel: Annotated[float, Field(ge=0.1, le=20), IN_ARCSEC] = TARGET_PIXEL_ARCSEC
     """Side of a pixel of the result, in arcsec; pixels of the first band are divided into the whole
     number that comes nearest. The sky is estimated on pixels three times as wide."""
-    fwhm: Annotated[float, Field(ge=1, le=60)] = TARGET_FWHM_ARCSEC
+    fwhm: Annotated[float, Field(ge=1, le=60), IN_ARCSEC] = TARGET_FWHM_ARCSEC
     """FWHM of the Gaussian beam that the result is drawn with, in arcsec."""
-    background: Annotated[float, Field(ge=0, le=36000)] = 600.0
+    background: Annotated[float, Field(ge=0, le=36000), IN_ARCSEC] = 600.0
     """Side of the boxes, in arcsec, in which what is broader than sources, such as cirrus, is
     measured and taken off; 0: a level alone."""
     flux_limit: Annotated[float, Field(gt=0, le=1e6)] = 3.0

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.length import IN_PIXELS
 from astroclean.core.stage.kinds.mask import Masker
 from astroclean.core.stage.metrics import counted
 from astroclean.core.stage.needs import Needs
@@ -55,9 +56,9 @@ class LACosmicOptions(StageOptions):
     """Fine structure from a median filter, or from the PSF (better on undersampled stars)."""
     psf_model: Literal["gauss", "moffat"] = "gauss"
     """Profile for ``fsmode = "convolve"`` where ``psf_fwhm`` is given."""
-    psf_fwhm: Annotated[float, Field(ge=0.5, le=50)] | None = None
+    psf_fwhm: Annotated[float, Field(ge=0.5, le=50), IN_PIXELS] | None = None
     """FWHM for ``fsmode = "convolve"``, in pixels; none: the PSF of the frame."""
-    psf_size: Annotated[int, Field(ge=3, le=101)] = 7
+    psf_size: Annotated[int, Field(ge=3, le=101), IN_PIXELS] = 7
     """Side of the kernel for ``fsmode = "convolve"``, in pixels; made odd."""
     psf_beta: Annotated[float, Field(gt=1, le=20)] = 4.765
     """Exponent of the Moffat profile (no unit)."""
@@ -75,7 +76,7 @@ class LACosmicOptions(StageOptions):
     saturation: Annotated[float, Field(gt=0)] | None = None
     """Level at which stars saturate, in the unit of the frame; none: of the detector, or the value
     at which the frame is cut off, where at least 5 pixels share its highest."""
-    grow: Annotated[int, Field(ge=0, le=20)] = 0
+    grow: Annotated[int, Field(ge=0, le=20), IN_PIXELS] = 0
     """Pixels by which the found cosmic rays are widened."""
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.uncertainty import deviation_of
+from astroclean.core.length import IN_PIXELS
 from astroclean.core.psf.misfit import misfit_warning, misfits_of
 from astroclean.core.stage.kinds.remove import SourceRemover
 from astroclean.core.stage.needs import Needs
@@ -35,7 +36,7 @@ class PsfSubtractOptions(StageOptions):
 
     fix_positions: bool = False
     """Whether sources stay where the catalogue has them; else photutils fits their positions."""
-    max_shift: Annotated[float, Field(gt=0, le=100)] = 1.0
+    max_shift: Annotated[float, Field(gt=0, le=100), IN_PIXELS] = 1.0
     """How far a fitted position may lie from the catalogue's, in pixels."""
     radius: Annotated[float, Field(ge=0.5, le=10)] = 2.0
     """Radius of the pixels to fit, in FWHM of the PSF."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
+from astroclean.core.length import LengthIn
 from astroclean.core.psf.psf import Psf
 from astroclean.core.psf.stamp import FWHM_PER_SIGMA
 from astroclean.core.stage.kinds.superres import SuperResolver
@@ -43,7 +44,7 @@ class MatchedFilterOptions(StageOptions):
     """By how much the grid becomes finer (no unit)."""
     nsigma: Annotated[float, Field(ge=3, le=1000)] = 5.0
     """Least signal to noise of a source after the filter, in standard deviations."""
-    target_fwhm: Annotated[float, Field(ge=1, le=50)] = 2.5
+    target_fwhm: Annotated[float, Field(ge=1, le=50), LengthIn("pixel", finer="factor")] = 2.5
     """Width of the sources that are drawn: FWHM of a Gaussian, in pixels of the fine grid."""
     background_fwhm: Annotated[float, Field(ge=2, le=100)] = 5.0
     """Scale of the background that is taken away before the search, in FWHM of the PSF."""

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.image.layer import LayerSpec
+from astroclean.core.length import IN_PIXELS
 from astroclean.core.psf.psf import Psf
 from astroclean.core.stage.kinds.deconvolve import Deconvolver
 from astroclean.core.stage.options import StageOptions
@@ -34,10 +35,10 @@ class ParametricOptions(StageOptions):
 
     profile: Literal["spergel", "sersic"] = "spergel"
     """Family of profiles: Spergel (2010), or Sersic, which takes some times as long."""
-    target_fwhm: Annotated[float, Field(ge=0.5, le=50)] = 0.5
+    target_fwhm: Annotated[float, Field(ge=0.5, le=50), IN_PIXELS] = 0.5
     """FWHM of the Gaussian under which the galaxies are drawn, in pixels; the least is below what
     pixels show."""
-    max_size: Annotated[int, Field(ge=8, le=512)] = 128
+    max_size: Annotated[int, Field(ge=8, le=512), IN_PIXELS] = 128
     """Sources with a box wider than this are left as they are, in pixels; so is a frame without
     sources, which is taken for the stamp of one galaxy."""
     max_sources: Annotated[int, Field(ge=1, le=100000)] = 500

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.length import IN_PIXELS
 from astroclean.core.stage.kinds.mask import Masker
 from astroclean.core.stage.metrics import counted
 from astroclean.core.stage.options import StageOptions
@@ -46,7 +47,7 @@ class SaturationOptions(StageOptions):
     max_hole: Annotated[int, Field(ge=0, le=10000)] = 100
     """Largest group enclosed by saturated pixels that is flagged too, in pixels: cores whose
     values wrapped around or are NaN."""
-    grow: Annotated[int, Field(ge=0, le=50)] = 1
+    grow: Annotated[int, Field(ge=0, le=50), IN_PIXELS] = 1
     """Pixels by which the result is widened."""
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.image.layer import BACKGROUND, LayerSpec
+from astroclean.core.length import IN_PIXELS
 from astroclean.core.stage.kinds.deblend import Deblender
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Separation
@@ -61,9 +62,9 @@ class PhotutilsOptions(StageOptions):
     """Levels of deblending."""
     deblend_cont: Annotated[float, Field(ge=0, le=1)] = 0.001
     """Least share of the flux that makes a peak a source (no unit)."""
-    smooth_fwhm: Annotated[float, Field(ge=0, le=50)] = 2.0
+    smooth_fwhm: Annotated[float, Field(ge=0, le=50), IN_PIXELS] = 2.0
     """FWHM of the Gaussian with which the image is smoothed for detection, in pixels; 0: none."""
-    box: Annotated[int, Field(ge=4, le=10000)] = 64
+    box: Annotated[int, Field(ge=4, le=10000), IN_PIXELS] = 64
     """Side of the boxes for the background, in pixels."""
     filter_boxes: Annotated[int, Field(ge=1, le=101)] = 3
     """Side of the median filter over boxes, in boxes; made odd."""

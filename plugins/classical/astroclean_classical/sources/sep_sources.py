@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.image.layer import BACKGROUND, LayerSpec
+from astroclean.core.length import IN_PIXELS
 from astroclean.core.stage.kinds.deblend import Deblender
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Separation
@@ -60,9 +61,9 @@ class SepOptions(StageOptions):
     """Noise for the threshold: the frame's uncertainty, the scatter of the background around each
     pixel, or over the whole frame. ``auto``: the uncertainty where the frame has one that agrees
     with the scatter within a factor of two, else the larger of both; without one the map."""
-    bw: Annotated[int, Field(ge=4, le=10000)] = 64
+    bw: Annotated[int, Field(ge=4, le=10000), IN_PIXELS] = 64
     """Width of the boxes for the background, in pixels."""
-    bh: Annotated[int, Field(ge=4, le=10000)] = 64
+    bh: Annotated[int, Field(ge=4, le=10000), IN_PIXELS] = 64
     """Height of the boxes, in pixels."""
     fw: Annotated[int, Field(ge=1, le=101)] = 3
     """Width of the median filter over boxes, in boxes."""

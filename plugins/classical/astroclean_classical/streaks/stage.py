@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.length import IN_PIXELS
 from astroclean.core.stage.kinds.mask import Masker
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Mask
@@ -29,16 +30,16 @@ class StreaksOptions(StageOptions):
 
     nsigma: Annotated[float, Field(ge=3, le=1000)] = 7.0
     """Significance of a trail over its whole length, in standard deviations of the noise."""
-    min_length: Annotated[float, Field(ge=20, le=100000)] = 100.0
+    min_length: Annotated[float, Field(ge=20, le=100000), IN_PIXELS] = 100.0
     """Shortest trail, in pixels."""
-    width: Annotated[float, Field(ge=1, le=200)] = 20.0
+    width: Annotated[float, Field(ge=1, le=200), IN_PIXELS] = 20.0
     """Widest trail, in pixels."""
     axis_margin: Annotated[float, Field(ge=0, le=45)] = 1.0
     """Lines closer than this to rows or columns are left, in degrees: they are bad columns, bleed
     trails and spikes; 0 takes them too."""
     max_trails: Annotated[int, Field(ge=1, le=100)] = 10
     """Most trails to look for."""
-    grow: Annotated[float, Field(ge=0, le=100)] = 1.0
+    grow: Annotated[float, Field(ge=0, le=100), IN_PIXELS] = 1.0
     """Pixels by which a trail is widened on each side."""
     size: Annotated[int, Field(ge=64, le=4096)] = 256
     """The search is on an image binned to at most this many pixels a side; more is slower, and

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.length import IN_PIXELS
 from astroclean.core.stage.kinds.mask import Masker
 from astroclean.core.stage.results import Mask
 from astroclean.core.stage.scope import WHOLE, Scope
@@ -45,9 +46,9 @@ class TrailsOptions(NetworkOptions):
     nsigma: Annotated[float, Field(ge=4, le=1000)] = 9.0
     """Significance of a trail over its whole length, in standard deviations; less is enough where
     the network says the same. Wings of faint sources in a row reach 8."""
-    min_length: Annotated[float, Field(ge=30, le=100000)] = 60.0
+    min_length: Annotated[float, Field(ge=30, le=100000), IN_PIXELS] = 60.0
     """Shortest trail, in pixels; one with an end in the frame has 150 at least."""
-    width: Annotated[float, Field(ge=2, le=200)] = 100.0
+    width: Annotated[float, Field(ge=2, le=200), IN_PIXELS] = 100.0
     """Widest trail, full width at half maximum in pixels."""
     axis_margin: Annotated[float, Field(ge=0, le=45)] = 0.5
     """Lines closer than this to rows or columns are left, in degrees: they are bad columns, bleed
@@ -55,7 +56,7 @@ class TrailsOptions(NetworkOptions):
     wings: Annotated[float, Field(ge=0.05, le=10)] = 0.5
     """Mean light above which the wings beside a trail are flagged, in standard deviations of a
     pixel; the full width at half maximum is flagged in any case."""
-    grow: Annotated[float, Field(ge=0, le=100)] = 1.0
+    grow: Annotated[float, Field(ge=0, le=100), IN_PIXELS] = 1.0
     """Pixels by which a trail is widened on each side and at its ends."""
 
 
