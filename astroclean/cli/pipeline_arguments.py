@@ -27,21 +27,7 @@ _JOBS = "worker processes; 0: in this process, which a crash in a library ends"
 
 def add_pipeline_arguments(parser: ArgumentParser) -> None:
     """Add the pipeline, inputs, and what selects and sets."""
-    parser.add_argument(
-        "config", metavar="CONFIG", help="a pipeline file, or a name in configs/pipelines"
-    )
-    parser.add_argument(
-        "inputs",
-        metavar="INPUT",
-        nargs="*",
-        help="file, file[HDU], folder, glob or @list.txt; by default the pipeline's own",
-    )
-    parser.add_argument(
-        "-r", "--recursive", action="store_true", help="also take what lies in folders of folders"
-    )
-    parser.add_argument(
-        "-o", "--output", type=path_or_url, default=DEFAULT_OUTPUT, metavar="DIR", help=_OUTPUT
-    )
+    _add_files(parser)
     parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help=_JOBS)
     parser.add_argument(
         "--set",
@@ -69,6 +55,25 @@ def add_pipeline_arguments(parser: ArgumentParser) -> None:
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-v", "--verbose", action="count", default=0, help="say more")
     loudness.add_argument("-q", "--quiet", action="store_true", help="say only what failed")
+
+
+def _add_files(parser: ArgumentParser) -> None:
+    """Add what is read, and where results go."""
+    parser.add_argument(
+        "config", metavar="CONFIG", help="a pipeline file, or a name in configs/pipelines"
+    )
+    parser.add_argument(
+        "inputs",
+        metavar="INPUT",
+        nargs="*",
+        help="file, file[HDU], folder, glob or @list.txt; by default the pipeline's own",
+    )
+    parser.add_argument(
+        "-r", "--recursive", action="store_true", help="also take what lies in folders of folders"
+    )
+    parser.add_argument(
+        "-o", "--output", type=path_or_url, default=DEFAULT_OUTPUT, metavar="DIR", help=_OUTPUT
+    )
 
 
 def _jobs(text: str) -> int:
