@@ -69,7 +69,7 @@ def check_needs(stages: Sequence[Stage], exposure: Exposure, config: PipelineCon
         planes |= stage.provides().planes
 
 
-_OF_EVERY_RUN = ("flags", "uncertainty", "sources", "tables", "regions", "stamps")
+_OF_EVERY_RUN = ("flags", "uncertainty", "sources", "votable", "tables", "regions", "stamps")
 _OF_SOME_STAGES = ("probabilities", "background", "removed")
 """Layers that a pipeline may ask for whatever its stages are: what ready pipelines share."""
 
@@ -87,7 +87,7 @@ def check_kept(stages: Sequence[Stage], config: PipelineConfig) -> None:
     Raises
     ------
     ConfigurationError
-        With every word that names nothing.
+        With every word that names nothing, or a segmentation that no stage gives.
     """
     declared = [spec.word for stage in stages for spec in stage.layers()]
     known = {*_OF_EVERY_RUN, *_OF_SOME_STAGES, RESIDUAL.word, *declared}
@@ -97,6 +97,13 @@ def check_kept(stages: Sequence[Stage], config: PipelineConfig) -> None:
         for word in config.products.keep
         if word not in known
     ]
+    if config.products.segmentation and not any(
+        "segmentation" in stage.provides().fields for stage in stages
+    ):
+        problems.append(
+            "products.segmentation: no stage of this pipeline tells which pixels are whose. "
+            "Add one of kind `deblend`, such as `sep`."
+        )
     if problems:
         raise ConfigurationError(problems)
 

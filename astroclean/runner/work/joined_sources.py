@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.image.grid import Grid
+from astroclean.core.sources.columns import UCD, column_of
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.deblend import SEGMENTATION
 from astroclean.core.stage.scope import chunk_of, is_own
-from astroclean.io.products.ucds import UCD, UCDS
 from astroclean.io.scratch.rowstore import RowStore
 
 if TYPE_CHECKING:
@@ -265,10 +265,12 @@ def _enter(table: QTable, name: str, values: NDArray[Any]) -> None:
 
 def _links(table: QTable) -> list[str]:
     """Return the columns that name another source."""
+    known = {name: column_of(name) for name in table.colnames}
+    ucds = {name: "" if column is None else column.ucd for name, column in known.items()}
     return [
         name
         for name in table.colnames
-        if (table[name].info.meta or {}).get(UCD, UCDS.get(name)) == _LINK
+        if (table[name].info.meta or {}).get(UCD, ucds[name]) == _LINK
         and table[name].dtype.kind == "i"
     ]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError, FitsReadError
 from astroclean.report.model import FileStatus
+from astroclean.runner.output.catalogs import without_segmentation
 from astroclean.runner.output.outputs import layer_records, untranslated_planes, write_outputs
 from astroclean.runner.output.records import (
     begun_record,
@@ -273,9 +274,6 @@ def _done_record(
 ) -> FileRecord:
     """Return the record of a file that is written, but for what was written."""
     means, rejected_by = _screening([work.scores for work in works])
-    lost = untranslated_planes(plan, works)
-    if lost:
-        remarks.notes.append(f"mask_as: no value for the planes {', '.join(lost)}")
     return record_of(
         plan,
         FileStatus.DONE,
@@ -302,6 +300,7 @@ def _remarks(
     own = Remarks(notes=[*exposure.notes, *exposure.mask_notes()])
     doubts = [*exposure.contradictions, *exposure.masks.doubts(exposure.slots)]
     doubts += plan.wrong_sums
+    own.notes += [*untranslated_planes(plan, exposure, works), *without_segmentation(plan, works)]
     return sum((work.remarks for work in works), own), list(dict.fromkeys(doubts))
 
 
