@@ -44,7 +44,6 @@ def check_holds_bits(source: FitsSource, info: HduInfo, bits: int) -> None:
     where = f"{source.path}[{info.label}]"
     header = source.header(info.index)
     width, zero = int(header["BITPIX"]), header.get("BZERO", 0)
-    signed = width > 8 and zero == 0  # noqa: PLR2004 - BITPIX = 8 is without a sign
     is_gapped = info.is_compressed and bool({"BLANK", "ZBLANK"} & set(header))
     if width < 0 or header.get("BSCALE", 1) != 1 or zero not in (0, _half(width)) or is_gapped:
         raise FitsWriteError(
@@ -53,10 +52,10 @@ def check_holds_bits(source: FitsSource, info: HduInfo, bits: int) -> None:
             received=f"BITPIX = {width}, BSCALE = {header.get('BSCALE', 1)}, BZERO = {zero}",
             remedy="Leave out `[products] dq`; `mask_as` writes a mask of its own.",
         )
-    most = (1 << width - signed) - 1
-    if bits > most:
+    # The bit of the sign is a bit, too: HST stores 32768 in 16 bits.
+    if bits >> width:
         raise FitsWriteError(
-            f"holds values up to {most}, and bits up to {bits} are to be set",
+            f"holds {width} bits a pixel, and such as {1 << bits.bit_length() - 1} may be set",
             where=where,
             remedy="Leave out `[products] dq`; `mask_as` writes a mask of its own.",
         )
