@@ -186,7 +186,8 @@ def _catalogue(
     labels = earlier.segmentation
     blank = np.zeros(frame.shape, dtype=np.int32) if labels is None else labels
     sources = make_sources(frame, columns, blank, meanings=_MEANINGS)
-    return replace(sources, segmentation=labels, stamps=tuple(stamps))
+    given = replace(sources, segmentation=labels, stamps=tuple(stamps), ids_stay=earlier.ids_stay)
+    return given.with_sky(frame.wcs)
 
 
 def _metrics(fits: list[Fit], removed: list[bool]) -> dict[str, float]:
