@@ -181,12 +181,7 @@ def _science_values(group: Sequence[FrameOutput], plan: OutputPlan) -> list[Any]
 
 
 def _all_replace(group: Sequence[FrameOutput], plan: OutputPlan) -> bool:
-    return plan.replace and all(_replaces(o) for o in group)
-
-
-def _replaces(output: FrameOutput) -> bool:
-    """Return whether the result of the last stages may take the place of the science image."""
-    return output.result is not None and _result(output).data.shape == output.data.shape
+    return plan.replace and all(o.can_be_replaced for o in group)
 
 
 def _result(output: FrameOutput) -> Layer:
@@ -228,5 +223,5 @@ def _new_images(
         history = history_of(group) if name == first.result else ()
         for image in layer_images(name, layers, common, history):
             # What took the place of the science image keeps an uncertainty and a PSF of its own.
-            if not (image.name == first.result and plan.replace and _replaces(first)):
+            if not (image.name == first.result and _all_replace(group, plan)):
                 yield image

@@ -15,7 +15,6 @@ from astroclean.io.products.names import clean_name, product_name, split_name
 from astroclean.io.products.write import OutputPlan, write_clean
 from astroclean.io.resources import file_digest
 from astroclean.io.scratch.atomic import atomic_file
-from astroclean.report.model import LayerRecord
 from astroclean.runner.output.catalogs import catalog_names, written_catalogs
 from astroclean.runner.output.stamps import stamp_of
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "kept_layers",
-    "layer_records",
     "main_output",
     "possible_outputs",
     "untranslated_planes",
@@ -143,25 +141,6 @@ def _updated(plan: FilePlan, exposure: Exposure) -> dict[int, Convention]:
 def kept_layers(layers: Mapping[str, Layer], keep: Collection[str]) -> dict[str, Layer]:
     """Return the layers that ``[products] keep`` names, and those that are always written."""
     return {name: layer for name, layer in layers.items() if _is_kept(layer, keep)}
-
-
-def layer_records(layers: Mapping[str, Layer]) -> list[LayerRecord]:
-    """Return what the record of a frame says of its layers."""
-    records = []
-    for name, layer in layers.items():
-        assert layer.declared is not None
-        ny, nx = layer.data.shape
-        records.append(
-            LayerRecord(
-                name=name,
-                meaning=layer.declared.meaning,
-                shape=(ny, nx),
-                unit="" if layer.unit is None else layer.unit.to_string(),
-                uncertainty=layer.uncertainty is not None,
-                psf=layer.psf is not None,
-            )
-        )
-    return records
 
 
 def _is_kept(layer: Layer, keep: Collection[str]) -> bool:
