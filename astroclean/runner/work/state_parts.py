@@ -220,7 +220,7 @@ class Unpacker:
         stamps = tuple(self._stamp(*told) for told in kept["stamps"])
         grid = None if kept.get("grid") is None else self.grid(kept["grid"])
         labels = self.array(kept["segmentation"])
-        return Sources(self.table(kept), labels, stamps, grid, ids_stay=kept["ids_stay"])
+        return Sources(self.table(kept), labels, stamps, grid, ids_stay=kept.get("ids_stay", False))
 
     def _stamp(
         self, number: int, origin: list[int], data: str, band: str = "", share: str | None = None
@@ -237,7 +237,7 @@ class Unpacker:
             table[column["name"]] = self._column(column)
             table[column["name"]].info.description = column["description"]
             table[column["name"]].info.format = column["format"]
-            if column["ucd"]:
+            if column.get("ucd"):
                 table[column["name"]].info.meta = {UCD: column["ucd"]}
         return table
 
