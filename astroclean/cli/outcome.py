@@ -73,11 +73,24 @@ def _line(record: FileRecord) -> str:
     pictures = f"{len(record.frames)} frame{'s' if len(record.frames) != 1 else ''}"
     first = "calibrated, then " if any(f.is_calibrated for f in record.frames) else ""
     done = (
-        f"{record.input}: {record.status}, {pictures}, {first}{changed} pixels changed -> {named}"
+        f"{record.input}: {record.status}, {pictures}, {first}{_replaced(record)}{changed} pixels "
+        f"changed{_added(record)} -> {named}"
     )
     if record.rejected_by is not None:
         return f"{done}; found unusable by {_verdicts(record)}"
     return f"{done}; screened by {_verdicts(record)}" if record.screening else done
+
+
+def _replaced(record: FileRecord) -> str:
+    names = dict.fromkeys(frame.replaced_by for frame in record.frames if frame.replaced_by)
+    return f"replaced by {', '.join(names)}, " if names else ""
+
+
+def _added(record: FileRecord) -> str:
+    """Return the layers that are what the run was for, though no pixel need have changed."""
+    results = [frame.result for frame in record.frames if frame.result and not frame.replaced_by]
+    names = dict.fromkeys(results)
+    return f", {', '.join(names)} added" if names else ""
 
 
 def _verdicts(record: FileRecord) -> str:

@@ -60,7 +60,8 @@ class LoadedPipeline:
             for one in self.config.stage
             if one.name == name
         ]
-        return faults_of_stages(stages, self.places, base=self.base, kept=self.config.products.keep)
+        products = self.config.products.model_dump()
+        return faults_of_stages(stages, self.places, base=self.base, products=products)
 
     @property
     def scheduler(self) -> str | None:
@@ -140,9 +141,8 @@ def _validated(
         if not problems and not mistyped(config.stage):
             return config
     products = raw.get("products")
-    kept = products.get("keep", ()) if isinstance(products, dict) else ()
-    kept = kept if isinstance(kept, (list, tuple)) else ()
-    faults = faults_of_stages(written_stages(raw), places, base=base, kept=kept)
+    products = products if isinstance(products, dict) else {}
+    faults = faults_of_stages(written_stages(raw), places, base=base, products=products)
     problems += [line for fault in faults for line in lines_of(fault)]
     raise ConfigurationError(problems, where=places.where())
 

@@ -160,14 +160,20 @@ class ProductsConfig(Table):
     the folder in which it lies. Other products have the same name, less ``_clean`` at its end,
     plus their own ending."""
     keep: tuple[str, ...] = ("flags", "uncertainty", "sources", "tables")
-    """What is written: ``flags``, ``uncertainty``, ``sources``, ``tables``, ``regions``,
-    ``stamps``, ``residual``, and layers of the stages by their names in small letters, such as
-    ``background``, ``removed``, ``probabilities``; `astroclean plugins show NAME` lists those of a
-    plugin."""
+    """What is written: ``flags``, ``uncertainty``, ``sources``, ``votable``, ``tables``,
+    ``regions``, ``stamps``, ``residual``, and layers of the stages by their names in small letters,
+    such as ``background``, ``removed``, ``probabilities``; `astroclean plugins show NAME` lists
+    those of a plugin."""
     science: bool = True
     """Whether to write the input's HDUs; false writes masks and catalogues alone."""
     replace: bool = False
     """Whether a deconvolved image takes the place of the science image."""
+    dq: Literal["keep", "update"] = "keep"
+    """Whether the input's own DQ is written as it was, or gains the bits of what stages found, by
+    its convention: ``update``. No bit is cleared."""
+    segmentation: bool = False
+    """Whether to write ``x_segmentation.fits``: int32 images whose labels are the ids of the
+    catalogue."""
     mask_as: str | None = None
     """Also write one integer mask in this convention (``jwst``, ``maximask``, ...)."""
     report: bool = True
@@ -177,6 +183,12 @@ class ProductsConfig(Table):
     @classmethod
     def _known(cls, name: str | None) -> str | None:
         return known_convention(name)
+
+    @model_validator(mode="after")
+    def _dq_is_written(self) -> Self:
+        if self.dq == "update" and not self.science:
+            raise ValueError('dq = "update" needs the input\'s HDUs, which science = false leaves')
+        return self
 
     @field_validator("name")
     @classmethod

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from astroclean.config.kept import kept_problems
+from astroclean.config.kept import Offer, product_problems
 from astroclean.config.optional import is_left_out
 from astroclean.core.stage.options import problems_of
 from astroclean.errors import AstrocleanError, ConfigurationError, PluginError
@@ -69,7 +69,11 @@ def option_names(plugin: str) -> frozenset[str]:
 
 
 def faults_of_stages(
-    stages: Sequence[WrittenStage], places: Places, *, base: Path, kept: Sequence[object] = ()
+    stages: Sequence[WrittenStage],
+    places: Places,
+    *,
+    base: Path,
+    products: Mapping[str, object] | None = None,
 ) -> list[AstrocleanError]:
     """Return everything that is wrong with the stages, each with its place.
 
@@ -81,8 +85,8 @@ def faults_of_stages(
         Where they were written.
     base : Path
         Folder to which paths refer.
-    kept : sequence
-        Words of ``[products] keep``: those that name no layer are told where all stages are known.
+    products : mapping, optional
+        ``[products]``: what no stage gives is told where all stages are known.
 
     Returns
     -------
@@ -91,16 +95,16 @@ def faults_of_stages(
     """
     entries = list_plugins() if stages else ()  # reads the metadata of all that is installed
     faults: list[AstrocleanError] = []
-    words: set[str] | None = set()
+    offer: Offer | None = Offer()
     for stage in stages:
         if is_left_out(stage, entries):
             continue
         found = _Checked.of(stage, places, entries, base)
         faults += found.faults
-        words = None if words is None or found.words is None else words | found.words
-    if words is not None:
-        problems = kept_problems(kept, words)
-        at = places.told(*(("products", "keep", number) for number in problems))
+        offer = None if offer is None or found.offer is None else offer | found.offer
+    if offer is not None:
+        problems = product_problems(products or {}, offer)
+        at = places.told(*problems)
         lines = [f"{place}: {told}" for place, told in zip(at, problems.values(), strict=True)]
         faults += [ConfigurationError(lines, where=places.where())] if lines else []
     return faults
@@ -111,8 +115,8 @@ class _Checked:
     """What is wrong with a stage, and what it may give."""
 
     faults: list[AstrocleanError]
-    words: set[str] | None = None
-    """For its layers, which the options do not change; None where its plugin cannot tell."""
+    offer: Offer | None = None
+    """None where its plugin cannot tell."""
 
     @classmethod
     def of(
@@ -129,7 +133,7 @@ class _Checked:
         try:
             made = make_stage(stage_class, entry, options, name=stage.name)
             found = found or _files(made, stage.number, base)
-            words = {spec.word for spec in made.layers()}
+            offer = Offer.of([made])
         except ConfigurationError as error:
             lines = [f"{where}, {line}" for line in error.problems]
             return cls([ConfigurationError(lines, where=places.where())])
@@ -137,7 +141,7 @@ class _Checked:
             return cls([error.at(where)])
         at = places.told(*(location for location, _ in found))
         lines = [f"{place}: {rule}" for place, (_, rule) in zip(at, found, strict=True)]
-        return cls([ConfigurationError(lines, where=places.where())] if lines else [], words)
+        return cls([ConfigurationError(lines, where=places.where())] if lines else [], offer)
 
 
 def _options(stage: WrittenStage, stage_class: type[Stage]) -> list[tuple[Location, str]]:

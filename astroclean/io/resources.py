@@ -161,15 +161,14 @@ def read_table(path: Path) -> Table:
 
 def with_known_units(table: Table) -> Table:
     """Give columns the units that the field knows and the reader of their format does not."""
-    import astropy.units as u  # noqa: PLC0415 - heavy
-
     from astroclean.io.header.units import parsed_unit  # noqa: PLC0415 - astropy on use
 
     for name in table.colnames:
         unit = getattr(table[name], "unit", None)
-        meant = parsed_unit(str(unit)) if isinstance(unit, u.UnrecognizedUnit) else None
-        if meant is not None:
-            table[name] = u.Quantity(table[name].value, meant)
+        # The reader of VOTables makes an unknown unit of the name of one that astropy knows.
+        meant = parsed_unit(str(unit)) if unit is not None else None
+        if meant is not None and meant != unit:
+            table[name] = type(table[name])(table[name].value, meant)
     return table
 
 

@@ -125,6 +125,12 @@ class FrameRecord(_Record):
     shape: tuple[int, int]
     unit: str
     pixels_changed: int = 0
+    """Pixels of the science image as it is written whose value is another than that which was read;
+    where `replaced_by` names a layer, those in which that layer differs."""
+    result: str = ""
+    """Layer that the last stages left beside the science image, ``DECONV`` or ``SUPERRES``."""
+    replaced_by: str = ""
+    """Layer that was written in the place of the science image."""
     is_calibrated: bool = False
     """Whether a stage made another science image of it first: `pixels_changed` and what is told of
     before count from there."""

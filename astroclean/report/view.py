@@ -178,6 +178,12 @@ def _parts_of(file: FileRecord) -> list[str]:
     if frames:
         parts.append(f"{frames:,} frame{'s' * (frames != 1)}")
         parts.append(f"{changed:,} pixel{'s' * (changed != 1)} changed")
+        for word in ("replaced_by", "result"):
+            names = dict.fromkeys(getattr(frame, word) for frame in file.frames)
+            told = ", ".join(name for name in names if name)
+            if told:
+                parts.append(f"replaced by {told}" if word == "replaced_by" else f"{told} made")
+                break
     return [*parts, _duration(file.seconds)]
 
 

@@ -213,6 +213,6 @@ def test_a_frame_that_does_not_fit_into_memory_is_refused(tmp_path: Path) -> Non
 def test_the_mask_of_another_pipeline_has_its_pixels(tmp_path: Path) -> None:
     write_fits(tmp_path / "x.fits", sky(), **CARDS)
     run(tmp_path, RAW, products={"mask_as": "maximask", "science": False})
-    assert hdu_names(tmp_path / "out" / "x_mask.fits") == ["PRIMARY", "MASK"]
+    assert hdu_names(tmp_path / "out" / "x_mask.fits") == ["PRIMARY", "MASK", "DQ_DEF"]
     with written(tmp_path, "x_mask.fits") as hdus:
         assert hdus["MASK"].data.shape == (21, 29)

@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.frame import Frame
 
-__all__ = ["sources_of_table"]
+__all__ = [
+    "FIRST_PIXEL",
+    "ID_NAMES",
+    "numbers_of",
+    "own_column",
+    "pixel_columns",
+    "pixel_places",
+    "projected",
+    "sky_columns",
+    "sky_places",
+    "sources_of_table",
+]
 
 # All names are compared in lower case. The first that a table has is taken.
 _COORDINATES = ("coord", "sky_centroid")
@@ -33,7 +44,7 @@ _SKY_NAMES = (
     ("raj2000", "dej2000"),
     ("alpha_j2000", "delta_j2000"),
 )
-_PIXEL_NAMES = {
+FIRST_PIXEL = {
     ("x", "y"): 0,
     ("x_fit", "y_fit"): 0,
     ("xcentroid", "ycentroid"): 0,
@@ -42,7 +53,8 @@ _PIXEL_NAMES = {
     ("x_image", "y_image"): 1,  # SExtractor counts as FITS does
 }
 """Columns to the number that the centre of the lower-left pixel has in them."""
-_ID_NAMES = ("id", "label", "number")
+ID_NAMES = ("id", "label", "number")
+"""Columns with the numbers of sources, in lower case."""
 _KEPT = ("radius", "flux")
 
 _BEYOND = 0.5
@@ -104,7 +116,7 @@ def _catalog(
 
     columns = {"id": _ids(table), "x": x, "y": y}
     for name in _KEPT:
-        own = _column(table, (name,))
+        own = own_column(table, (name,))
         if own is not None:
             columns[name] = table[own]
     return QTable(columns)[inside]
@@ -113,12 +125,12 @@ def _catalog(
 def _positions(
     table: Table, frame: Frame, where: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    sky, pixels = _sky_columns(table), _pixel_columns(table)
+    sky, pixels = sky_columns(table), pixel_columns(table)
     wcs = frame.wcs
     if sky and wcs is not None and wcs.has_celestial:
-        return _projected(*_sky(table, sky, where), wcs.celestial, where)
+        return projected(*sky_places(table, sky, where), wcs.celestial, where)
     if pixels:
-        return _pixels(table, pixels, frame, where)
+        return pixel_places(table, pixels, frame, where)
     if sky:
         raise StageError(
             f"catalogue has sky positions, but {frame.frame_id} has no celestial WCS",
@@ -134,7 +146,7 @@ def _positions(
     )
 
 
-def _column(table: Table, names: Iterable[str]) -> str | None:
+def own_column(table: Table, names: Iterable[str]) -> str | None:
     """Return the table's own spelling of the first of some lower-case names that it has."""
     # Reversed, so that of `X` and `x` the one that comes first in the table is taken.
     spellings = {str(name).lower(): str(name) for name in reversed(table.colnames)}
@@ -143,27 +155,29 @@ def _column(table: Table, names: Iterable[str]) -> str | None:
 
 def _pair(table: Table, pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     for pair in pairs:
-        first, second = (_column(table, (name,)) for name in pair)
+        first, second = (own_column(table, (name,)) for name in pair)
         if first is not None and second is not None:
             return first, second
     return ()
 
 
-def _sky_columns(table: Table) -> tuple[str, ...]:
+def sky_columns(table: Table) -> tuple[str, ...]:
+    """Return the columns of positions on the sky: one of a ``SkyCoord``, two, or none."""
     from astropy.coordinates import SkyCoord  # noqa: PLC0415 - heavy
 
     for name in _COORDINATES:
-        own = _column(table, (name,))
+        own = own_column(table, (name,))
         if own is not None and isinstance(table[own], SkyCoord):
             return (own,)
     return _pair(table, _SKY_NAMES)
 
 
-def _pixel_columns(table: Table) -> tuple[str, ...]:
-    return _pair(table, _PIXEL_NAMES)
+def pixel_columns(table: Table) -> tuple[str, ...]:
+    """Return the two columns of positions in pixels, or none."""
+    return _pair(table, FIRST_PIXEL)
 
 
-def _sky(
+def sky_places(
     table: Table, names: tuple[str, ...], where: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return right ascension and declination (ICRS, deg), NaN where masked."""
@@ -172,7 +186,7 @@ def _sky(
         columns = ((f"{names[0]}.ra", icrs.ra), (f"{names[0]}.dec", icrs.dec))
     else:
         columns = ((names[0], table[names[0]]), (names[1], table[names[1]]))
-    ra, dec = (_numbers(column, u.deg, name=name, where=where) for name, column in columns)
+    ra, dec = (numbers_of(column, u.deg, name=name, where=where) for name, column in columns)
     beyond = np.abs(dec) > _POLE
     if beyond.any():
         raise StageError(
@@ -184,7 +198,7 @@ def _sky(
     return ra, dec
 
 
-def _projected(
+def projected(
     ra: NDArray[np.float64], dec: NDArray[np.float64], wcs: WCS, where: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return pixel positions of ICRS positions, NaN where the WCS has none."""
@@ -209,19 +223,29 @@ def _projected(
     return np.where(known, x, np.nan), np.where(known, y, np.nan)
 
 
-def _pixels(
-    table: Table, names: tuple[str, ...], frame: Frame, where: str
+def pixel_places(
+    table: Table,
+    names: tuple[str, ...],
+    frame: Frame,
+    where: str,
+    *,
+    first: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return pixel positions in a frame, which may be a part of the one that they count in.
+
+    ``first`` is the number that the centre of the first pixel has; by default the names tell it.
+    """
     _refuse_several_frames(table, where)
-    x, y = (_numbers(table[name], u.pix, name=name, where=where) for name in names)
-    first = _PIXEL_NAMES[names[0].lower(), names[1].lower()]
+    x, y = (numbers_of(table[name], u.pix, name=name, where=where) for name in names)
+    if first is None:
+        first = FIRST_PIXEL[names[0].lower(), names[1].lower()]
     y_origin, x_origin = chunk_of(frame).origin
     return x - (first + x_origin), y - (first + y_origin)
 
 
 def _refuse_several_frames(table: Table, where: str) -> None:
     # The catalogues that a run writes have the frames of a file one below the other.
-    own = _column(table, ("hdu",))
+    own = own_column(table, ("hdu",))
     labels = [] if own is None else sorted({str(label) for label in table[own]})
     if len(labels) > 1:
         raise StageError(
@@ -232,7 +256,7 @@ def _refuse_several_frames(table: Table, where: str) -> None:
         )
 
 
-def _numbers(column: Any, unit: u.UnitBase, *, name: str, where: str) -> NDArray[np.float64]:
+def numbers_of(column: Any, unit: u.UnitBase, *, name: str, where: str) -> NDArray[np.float64]:
     """Return a column in a unit, which is assumed where it has none; NaN where masked."""
     mask = getattr(column, "mask", None)
     own = getattr(column, "unit", None)
@@ -260,7 +284,7 @@ def _numbers(column: Any, unit: u.UnitBase, *, name: str, where: str) -> NDArray
 
 
 def _ids(table: Table) -> NDArray[np.int32]:
-    own = _column(table, _ID_NAMES)
+    own = own_column(table, ID_NAMES)
     if own is not None:
         column = table[own]
         given = np.asarray(np.ma.getdata(column))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astroclean.core.flags.planes import MADE_UP, MaskPlane
+from astroclean.core.sources.columns import COLUMNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,11 +23,9 @@ _TOLD = ~MaskPlane.SOURCE
 _NAMES = ", ".join(f"{plane.bit} {plane.name}" for plane in MaskPlane if plane & _TOLD)
 
 PLANE_COLUMNS = {
-    "n_saturated": "pixels of the source that are saturated",
-    "n_filled": "pixels of the source with a made-up value (interpolated or inpainted)",
-    "n_flagged": "pixels of the source with a plane that rejects, filled or not",
-    "planes": f"mask planes of the source's pixels, joined by OR; bits: {_NAMES}",
+    name: COLUMNS[name].meaning for name in ("n_saturated", "n_filled", "n_flagged", "planes")
 }
+PLANE_COLUMNS["planes"] += f"; bits: {_NAMES}"
 """Columns that each catalogue with a segmentation has, with their meaning."""
 
 

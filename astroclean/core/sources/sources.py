@@ -97,6 +97,9 @@ class Sources:
     grid : Grid, optional
         Pixels that ``x``, ``y`` and the segmentation count in. The base classes of stages enter
         that of the frame where a plugin gives none.
+    ids_stay : bool
+        Whether the ids are someone's, as those of a catalogue, and hold for the whole of a frame:
+        sources of the chunks of one are then not numbered anew.
 
     Raises
     ------
@@ -109,6 +112,7 @@ class Sources:
     segmentation: NDArray[np.int32] | None = None
     stamps: tuple[SourceStamp, ...] = ()
     grid: Grid | None = None
+    ids_stay: bool = False
 
     def __post_init__(self) -> None:
         missing = [name for name in REQUIRED_COLUMNS if name not in self.table.colnames]

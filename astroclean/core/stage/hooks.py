@@ -10,11 +10,11 @@ from astroclean.core.flags.planes import MaskPlane, count_planes
 from astroclean.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["FAULT", "call_hook", "refuse_undeclared"]
+__all__ = ["FAULT", "call_hook", "refuse_booleans", "refuse_undeclared"]
 
 FAULT = "This is a fault of the plugin."
 
@@ -81,5 +81,23 @@ def refuse_undeclared(flags: NDArray[np.uint32], sets: MaskPlane, *, kind: str, 
             f"a {kind} stage may only set the planes that it declares in `sets`",
             where=where,
             received=", ".join(count_planes(undeclared)) or "reserved bits",
+            remedy=FAULT,
+        )
+
+
+def refuse_booleans(metrics: Mapping[str, Any], where: str) -> None:
+    """Raise where a metric is true or false: it counts nothing, and a report would tell 1.
+
+    Raises
+    ------
+    ContractError
+        One is.
+    """
+    wrong = [name for name, value in metrics.items() if isinstance(value, (bool, np.bool_))]
+    if wrong:
+        raise ContractError(
+            "metrics are numbers, and none is true or false",
+            where=where,
+            received=", ".join(f"{name} = {metrics[name]}" for name in wrong),
             remedy=FAULT,
         )

@@ -12,7 +12,7 @@ import numpy as np
 from astroclean.core.image.history import HistoryEntry
 from astroclean.core.image.layer import checked_layers
 from astroclean.core.stage.change import Change, change_between
-from astroclean.core.stage.hooks import FAULT, call_hook
+from astroclean.core.stage.hooks import FAULT, call_hook, refuse_booleans
 from astroclean.core.stage.lengths import at_scale
 from astroclean.core.stage.needs import Identity, Needs, Provides
 from astroclean.core.stage.options import StageOptions
@@ -298,6 +298,7 @@ class Stage(ABC):
 
     def _finished(self, before: Frame, result: StageResult) -> StageResult:
         """Enter the stage in the frame's history; measure what it changed, and judge that."""
+        refuse_booleans(result.metrics, f"{before.frame_id}, stage '{self.name}'")
         changed = ", ".join(f"{key} = {value:.6g}" for key, value in result.metrics.items())
         entry = HistoryEntry(
             stage=self.name,

@@ -10,6 +10,7 @@ import numpy as np
 
 from astroclean.core.configs import list_configs
 from astroclean.core.flags.bitflags import bits_convention
+from astroclean.core.flags.convention_cards import convention_of_cards
 from astroclean.core.flags.conventions import (
     Convention,
     header_matches,
@@ -163,6 +164,9 @@ def meaning_from_headers(
     own = str(header.get(MASK_KEYWORD, "")).strip()
     if own in {"astroclean", *list_configs("conventions")}:
         return Meaning(load_convention(own), f"card {MASK_KEYWORD}")
+    written = convention_of_cards(header, own) if own else None
+    if written is not None:
+        return Meaning(written, f"card {MASK_KEYWORD} = {own}, and the planes that the file tells")
     camera = _of_camera(lookup, instrument)
     bits, kind = declared_bits(header)
     if bits:

@@ -1,4 +1,4 @@
-"""Write catalogues (ECSV, FITS), DS9 regions and stamps of sources."""
+"""Write catalogues (ECSV, FITS, VOTable), DS9 regions and stamps of sources."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import QTable, vstack
 
+from astroclean import __version__
 from astroclean.core.image.text_unit import is_understood
+from astroclean.core.sources.columns import COLUMNS, UCD, explained
+from astroclean.io.fits.blocks import split_hdu
 from astroclean.io.fits.encode import encode_hdu
 from astroclean.io.fits.images import own_primary
-from astroclean.io.products.shapes import region_lines
-from astroclean.io.products.ucds import UCD, UCDS, with_ucds
+from astroclean.io.fits.packing import scratch_stream, write_data
+from astroclean.io.products.names import WRITER_KEYWORD
+from astroclean.io.products.shapes import LEGEND, region_lines
+from astroclean.io.products.votables import votable_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +59,11 @@ Catalogs = "Sequence[tuple[str, Sources]]"
 
 
 def write_catalog(
-    catalogs: Sequence[tuple[str, Sources]], target: BinaryIO, *, suffix: str
+    catalogs: Sequence[tuple[str, Sources]],
+    target: BinaryIO,
+    *,
+    suffix: str,
+    history: Sequence[str] = (),
 ) -> None:
     """Write one catalogue for all frames of a file.
 
@@ -65,19 +74,35 @@ def write_catalog(
     target : BinaryIO
         Where to write.
     suffix : str
-        ``.ecsv`` or ``.fits``; in the latter the descriptions of columns are cards ``TCOMMn``, what
-        they are to the Virtual Observatory ``TUCDn``.
+        ``.ecsv``, ``.fits`` or ``.vot``. Each tells unit, description and UCD of the columns: FITS
+        by the cards ``TUNITn``, ``TCOMMn`` and ``TUCDn``.
+    history : sequence of str
+        By which stages it came about; HISTORY cards, or the metadata of the table.
     """
-    tables = [(label, with_ucds(sources.table)) for label, sources in catalogs]
+    tables = [(label, sources.table) for label, sources in catalogs]
     if suffix == ".ecsv":
-        write_table(tables, target)
-        return
-    table = _stacked(tables)
+        write_table(tables, target, history=history)
+    elif suffix == ".vot":
+        target.write(votable_bytes(_stacked(tables), CATALOGUE, history=history))
+    else:
+        _write_hdu(table_hdu(_stacked(tables), CATALOGUE), target, history)
+
+
+def _write_hdu(hdu: fits.BinTableHDU, target: BinaryIO, history: Sequence[str]) -> None:
+    """Write a table as a file of its own, with its sums."""
+    hdu.header[WRITER_KEYWORD] = (__version__, "version of astroclean")
+    for line in history:
+        hdu.header.add_history(line)
     target.write(own_primary())
-    target.write(encode_hdu(table_hdu(table, CATALOGUE)))
+    cards, content = split_hdu(encode_hdu(hdu))
+    with scratch_stream() as stored:
+        stored.write(content)
+        write_data(cards, stored, target, summed=True)
 
 
-def write_table(tables: Sequence[tuple[str, QTable]], target: BinaryIO) -> None:
+def write_table(
+    tables: Sequence[tuple[str, QTable]], target: BinaryIO, *, history: Sequence[str] = ()
+) -> None:
     """Write the tables of all frames of a file as one, in ECSV.
 
     Parameters
@@ -86,9 +111,14 @@ def write_table(tables: Sequence[tuple[str, QTable]], target: BinaryIO) -> None:
         Label of the frame, as ``[SCI,1]``, which becomes column ``hdu``, and its table.
     target : BinaryIO
         Where to write.
+    history : sequence of str
+        By which stages it came about.
     """
-    text = io.StringIO()
-    _stacked(tables).write(text, format="ascii.ecsv")
+    text, table = io.StringIO(), _stacked(tables)
+    table.meta["astroclean"] = __version__
+    if history:
+        table.meta["history"] = list(history)
+    table.write(text, format="ascii.ecsv")
     target.write(text.getvalue().encode("utf-8"))
 
 
@@ -133,13 +163,13 @@ def _unit_text(unit: u.UnitBase) -> str:
 def _stacked(labelled: Sequence[tuple[str, QTable]]) -> QTable:
     tables = []
     for label, given in labelled:
-        table = QTable(given, copy=True)
+        table = explained(given)
         if "hdu" in table.colnames:
             table.remove_column("hdu")
         width = max(len(name) for name, _ in labelled)
         table.add_column(np.full(len(table), label, dtype=f"U{width}"), name="hdu", index=0)
-        table["hdu"].info.description = "frame of the input file"
-        table["hdu"].info.meta = {UCD: UCDS["hdu"]}
+        table["hdu"].info.description = COLUMNS["hdu"].meaning
+        table["hdu"].info.meta = {UCD: COLUMNS["hdu"].ucd}
         table.meta.clear()  # metadata of libraries hold dates and versions
         tables.append(table)
     return tables[0] if len(tables) == 1 else vstack(tables, metadata_conflicts="silent")
@@ -157,7 +187,7 @@ def write_regions(catalogs: Sequence[tuple[str, Sources]], target: BinaryIO) -> 
     catalogs, target
         As for :func:`write_catalog`.
     """
-    lines = ["# Region file format: DS9 version 4.1"]
+    lines = ["# Region file format: DS9 version 4.1", *LEGEND]
     for label, sources in catalogs:
         lines += region_lines(sources, label)
     target.write(("\n".join(lines) + "\n").encode("utf-8"))
@@ -168,6 +198,7 @@ def write_stamps(
     target: BinaryIO,
     *,
     unit: u.UnitBase | None = None,
+    history: Sequence[str] = (),
 ) -> None:
     """Write the images of the deblended sources as one table.
 
@@ -177,9 +208,10 @@ def write_stamps(
         As for :func:`write_catalog`.
     unit : astropy.units.UnitBase, optional
         Of the images, where they have one in common.
+    history : sequence of str
+        As for :func:`write_catalog`.
     """
-    target.write(own_primary())
-    target.write(encode_hdu(stamps_hdu(catalogs, unit=unit)))
+    _write_hdu(stamps_hdu(catalogs, unit=unit), target, history)
 
 
 def stamps_hdu(

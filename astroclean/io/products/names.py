@@ -123,7 +123,7 @@ def product_name(path: Path, product: str, suffix: str, template: str = CLEAN) -
 
 def is_output_name(path: Path, template: str = CLEAN) -> bool:
     """Return whether a file may be one that astroclean wrote, by its name alone."""
-    products = ("_clean", "_flags", "_mask", "_sources", "_stamps", "_truth")
+    products = ("_clean", "_flags", "_mask", "_segmentation", "_sources", "_stamps", "_truth")
     stem = split_name(path)[0]
     return stem.endswith(products) or _pattern(template).fullmatch(stem) is not None
 

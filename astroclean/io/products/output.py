@@ -44,3 +44,10 @@ class FrameOutput:
     """How the science image became another one, of which all pixels are written."""
     meta: Any = None
     """Header of the frame as it was read, where it was rewritten."""
+
+    @property
+    def can_be_replaced(self) -> bool:
+        """Whether the result of the last stages lies on the pixels of the science image."""
+        if self.result is None:
+            return False
+        return bool(self.layers[self.result].data.shape == self.data.shape)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FLAGGED",
     "GALAXY",
+    "LEGEND",
     "STAR",
     "colors_of",
     "ellipses_of",
@@ -29,6 +30,13 @@ __all__ = [
 
 STAR, GALAXY, FLAGGED = "cyan", "green", "red"
 """Names of colours that DS9 knows."""
+LEGEND = (
+    # Readers end a line at a semicolon, in a comment, too.
+    "# Sources of astroclean. The text of each is its HDU and its id in the catalogue.",
+    f"# color: {FLAGGED} = flagged, {STAR} = star_probability above 0.5, {GALAXY} = below",
+    "# ellipse: 3 standard deviations along the axes, point: the catalogue tells no shape",
+)
+"""Comments of a region file: what its colours and shapes say."""
 _SIGMAS = 3.0
 """Semi-axes in standard deviations: about the isophote of detection (SourceExtractor's manual)."""
 _RADII = _SIGMAS / float(np.sqrt(2 * np.log(2)))

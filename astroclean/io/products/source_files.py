@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from astroclean.core.image.grid import Grid
+from astroclean.core.sources.columns import UCD
 from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.core.stage.kinds.deblend import SEGMENTATION
 from astroclean.errors import AstrocleanWarning, FitsReadError, FrameError
@@ -20,7 +21,6 @@ from astroclean.io.header.values import frame_wcs
 from astroclean.io.products.catalog_check import check_catalogue
 from astroclean.io.products.catalogs import CATALOGUE, STAMPS
 from astroclean.io.products.names import OWNER_KEYWORD
-from astroclean.io.products.ucds import UCD
 from astroclean.io.resources import read_table, with_known_units
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def read_sources(
 
 def _table(path: Path) -> QTable:
     """Return a catalogue; of a FITS file the HDU ``SOURCES``, or else its first table."""
-    if path.suffix.lower() == ".ecsv":
-        return QTable(read_table(path))
+    if path.suffix.lower() in {".ecsv", ".vot"}:
+        return _plain(QTable(read_table(path)))
     check_catalogue(path)
     with open_fits(path) as hdus:
         tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
@@ -95,6 +95,22 @@ def _table(path: Path) -> QTable:
             table[name].info.description = hdu.header.get(f"TCOMM{number}")
             if f"TUCD{number}" in hdu.header:
                 table[name].info.meta = {UCD: hdu.header[f"TUCD{number}"]}
+    table.meta.clear()
+    return table
+
+
+def _plain(table: QTable) -> QTable:
+    """Return a table in whose numbers a gap is a NaN, as it was before it was written."""
+    for name in table.colnames:
+        column = table[name]
+        if getattr(column, "mask", None) is None:
+            continue
+        info = column.info.description, column.info.meta
+        if column.dtype.kind == "f":
+            table[name] = column.filled(np.nan)
+        elif not np.any(column.mask):
+            table[name] = np.ma.getdata(column)
+        table[name].info.description, table[name].info.meta = info
     table.meta.clear()
     return table
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from astropy.io import fits
 
-from astroclean import __version__
-from astroclean.core.flags.planes import plane_cards
+from astroclean.core.flags.planes import REJECTING, MaskPlane, plane_cards
+from astroclean.errors import FitsWriteError
 from astroclean.io.fits.images import (
     copied_hdu,
     own_primary,
@@ -17,26 +16,24 @@ from astroclean.io.fits.images import (
     whole_hdu,
     write_image,
 )
-from astroclean.io.frames.quality import MASK_KEYWORD
-from astroclean.io.header.wcs_cards import wcs_cards_of
+from astroclean.io.products.dq import write_updated_dq
+from astroclean.io.products.groups import by_science, common_cards, history_of
 from astroclean.io.products.layers import NewImage, layer_images, layer_names
-from astroclean.io.products.names import OWNER_KEYWORD, WRITER_KEYWORD
-from astroclean.io.products.rewritten import moved_header, rewriting_of, whole_images
-from astroclean.io.scratch.rowstore import RowStore
+from astroclean.io.products.rewritten import rewriting_of, whole_images
+from astroclean.io.scratch.rowstore import mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from astroclean.core.flags.conventions import Convention
-    from astroclean.core.flags.planes import MaskPlane
     from astroclean.core.image.layer import Layer
     from astroclean.io.fits.hdu_info import HduInfo
     from astroclean.io.fits.source import FitsSource
     from astroclean.io.products.output import FrameOutput
 
-__all__ = ["OutputPlan", "write_clean", "write_mask"]
+__all__ = ["OutputPlan", "write_clean"]
 
 _TO_STORED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "error": lambda deviation: deviation,
@@ -56,6 +53,10 @@ class OutputPlan:
     uncertainty: bool = True
     replace: bool = False
     """Whether a deconvolved image takes the place of the science image."""
+    dq: Mapping[int, Convention] = field(default_factory=dict)
+    """Index of a science HDU to the convention of its DQ, of those whose DQ is to be updated."""
+    reject: MaskPlane = REJECTING
+    """Planes that make a pixel unusable, for the DQ."""
 
 
 def write_clean(
@@ -74,20 +75,24 @@ def write_clean(
     plan : OutputPlan
         What to write.
     """
-    by_science = _by_science(outputs)
+    groups = by_science(outputs)
     if plan.science:
-        patches = _patches(by_science, plan)
-        anew = _anew(source, by_science, plan)
+        patches = _patches(groups, plan)
+        anew = _anew(source, groups, plan)
+        updated = _updated(groups, plan)
         renewed = {
             (group[0].slot.science.label, name)
-            for group in by_science.values()
+            for group in groups.values()
             for name in _new_names(group[0], plan)
         }
         for info in source.hdus:
             patch = patches.get(info.index)
             if (info.belongs_to, info.name) in renewed:
                 continue  # of an earlier run; its flags are among the new ones
-            if info.index in anew:
+            if info.index in updated:
+                group, convention = updated[info.index]
+                write_updated_dq(source, group, target, convention=convention, reject=plan.reject)
+            elif info.index in anew:
                 image = anew[info.index]
                 whole_hdu(source, info, image.planes, image.header, target)
             elif patch is None:
@@ -96,7 +101,7 @@ def write_clean(
                 patched_hdu(source, info, *patch, target)
     else:
         target.write(own_primary())
-    for group in by_science.values():
+    for group in groups.values():
         science = group[0].slot.science
         packed = source.path.suffix.lower() == ".fz" or science.is_compressed
         for image in _new_images(source, group, plan):
@@ -112,36 +117,28 @@ def write_clean(
             )
 
 
-def _by_science(outputs: Sequence[FrameOutput]) -> dict[int, list[FrameOutput]]:
-    """Return index of the science HDU to its frames: one, or the planes of a cube."""
-    groups: dict[int, list[FrameOutput]] = {}
-    for output in outputs:
-        groups.setdefault(output.slot.science.index, []).append(output)
-    return groups
-
-
 Patch = tuple[list["NDArray[Any]"], list["NDArray[Any]"], tuple[str, ...]]
 
 
-def _patches(by_science: dict[int, list[FrameOutput]], plan: OutputPlan) -> dict[int, Patch]:
+def _patches(groups: dict[int, list[FrameOutput]], plan: OutputPlan) -> dict[int, Patch]:
     """Return HDU index to (values by plane, changed pixels by plane, history cards)."""
     patches: dict[int, Patch] = {}
-    for index, group in by_science.items():
+    for index, group in groups.items():
         if rewriting_of(group) is not None:
             continue
-        history = _history(group)
+        history = history_of(group)
         values, changed = _science_values(group, plan), [o.changed for o in group]
         replaces = _all_replace(group, plan)
         if replaces:
-            changed = [_mapped(o.changed, np.ones_like) for o in group]
+            changed = [mapped(o.changed, np.ones_like) for o in group]
         if replaces or any(c.any() for c in changed):
             patches[index] = values, changed, history
         role, info = _stored_uncertainty(group[0])
         if info is not None and any(o.uncertainty_changed is not None for o in group):
             to_stored = _TO_STORED[role]
-            none = _mapped(group[0].changed, np.zeros_like)
+            none = mapped(group[0].changed, np.zeros_like)
             patches[info.index] = (
-                [_mapped(o.uncertainty, to_stored) for o in group],
+                [mapped(o.uncertainty, to_stored) for o in group],
                 [none if o.uncertainty_changed is None else o.uncertainty_changed for o in group],
                 (),
             )
@@ -149,17 +146,34 @@ def _patches(by_science: dict[int, list[FrameOutput]], plan: OutputPlan) -> dict
 
 
 def _anew(
-    source: FitsSource, by_science: dict[int, list[FrameOutput]], plan: OutputPlan
+    source: FitsSource, groups: dict[int, list[FrameOutput]], plan: OutputPlan
 ) -> dict[int, NewImage]:
     """Return HDU index to what is written in its place, of images that a stage rewrote."""
     images: dict[int, NewImage] = {}
-    for index, group in by_science.items():
+    for index, group in groups.items():
         values = {index: _science_values(group, plan)}
         role, info = _stored_uncertainty(group[0])
         if info is not None:
-            values[info.index] = [_mapped(o.uncertainty, _TO_STORED[role]) for o in group]
-        images |= whole_images(source, group, values, _history(group))
+            values[info.index] = [mapped(o.uncertainty, _TO_STORED[role]) for o in group]
+        images |= whole_images(source, group, values, history_of(group))
     return images
+
+
+def _updated(
+    groups: dict[int, list[FrameOutput]], plan: OutputPlan
+) -> dict[int, tuple[list[FrameOutput], Convention]]:
+    """Return index of a DQ to the frames that are to be told in it, and how."""
+    updated = {}
+    for index, convention in plan.dq.items():
+        slot = groups[index][0].slot
+        if rewriting_of(groups[index]) is not None:
+            raise FitsWriteError(
+                "the image was calibrated; its DQ cannot be updated in the same run",
+                where=f"HDU [{slot.science.label}]",
+                remedy='Leave out `[products] dq = "update"`, or give it a run of its own.',
+            )
+        updated[slot.companions["dq"].index] = groups[index], convention
+    return updated
 
 
 def _science_values(group: Sequence[FrameOutput], plan: OutputPlan) -> list[Any]:
@@ -167,23 +181,7 @@ def _science_values(group: Sequence[FrameOutput], plan: OutputPlan) -> list[Any]
 
 
 def _all_replace(group: Sequence[FrameOutput], plan: OutputPlan) -> bool:
-    return plan.replace and all(_replaces(o) for o in group)
-
-
-def _mapped(image: Any, convert: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
-    return image.mapped(convert) if isinstance(image, RowStore) else convert(np.asarray(image))
-
-
-def _history(group: Sequence[FrameOutput]) -> tuple[str, ...]:
-    """Return the history of an HDU; of a cube, that of each plane under its number."""
-    if len(group) == 1:
-        return group[0].history
-    return tuple(line for o in group for line in (f"astroclean plane {o.slot.plane}:", *o.history))
-
-
-def _replaces(output: FrameOutput) -> bool:
-    """Return whether the result of the last stages may take the place of the science image."""
-    return output.result is not None and _result(output).data.shape == output.data.shape
+    return plan.replace and all(o.can_be_replaced for o in group)
 
 
 def _result(output: FrameOutput) -> Layer:
@@ -207,11 +205,11 @@ def _new_images(
     source: FitsSource, group: list[FrameOutput], plan: OutputPlan
 ) -> Iterable[NewImage]:
     first = group[0]
-    common = _common_cards(source, first, lookups=plan.science)
+    common = common_cards(source, first, lookups=plan.science)
     if plan.flags:
         header = common.copy()
         header.extend(plane_cards(), strip=False)
-        for line in _history(group):
+        for line in history_of(group):
             header.add_history(line)
         yield NewImage("FLAGS", [o.flags for o in group], header)
     if plan.uncertainty and _stored_uncertainty(first)[1] is None:
@@ -222,58 +220,8 @@ def _new_images(
         layers = [o.layers[name] for o in group if name in o.layers]
         if len(layers) < len(group):
             continue
-        history = _history(group) if name == first.result else ()
+        history = history_of(group) if name == first.result else ()
         for image in layer_images(name, layers, common, history):
             # What took the place of the science image keeps an uncertainty and a PSF of its own.
-            if not (image.name == first.result and plan.replace and _replaces(first)):
+            if not (image.name == first.result and _all_replace(group, plan)):
                 yield image
-
-
-def _common_cards(source: FitsSource, output: FrameOutput, *, lookups: bool) -> fits.Header:
-    science = output.slot.science
-    header = fits.Header()
-    header["EXTVER"] = (output.slot.ordinal, "number of the science HDU, from 1")
-    header[OWNER_KEYWORD] = (science.label, "science HDU that this belongs to")
-    header[WRITER_KEYWORD] = (__version__, "version of astroclean")
-    cards = wcs_cards_of(source.header(science.index), lookups=lookups)
-    header.extend(moved_header(cards, output), strip=False)
-    return header
-
-
-def write_mask(
-    source: FitsSource,
-    outputs: Sequence[FrameOutput],
-    target: BinaryIO,
-    *,
-    convention: Convention,
-    reject: MaskPlane,
-) -> None:
-    """Write one integer mask per science HDU in another pipeline's convention.
-
-    Parameters
-    ----------
-    source, outputs, target
-        As for :func:`write_clean`.
-    convention : Convention
-        The encoding.
-    reject : MaskPlane
-        Planes that make a pixel unusable.
-    """
-    target.write(own_primary())
-    highest = max(row.value for row in convention.values)
-    total = (
-        sum(row.value for row in convention.values) if convention.encoding == "bits" else highest
-    )
-    # By the convention, not by what occurs, so that every file has the same type.
-    types = (np.int16, np.int32, np.uint32)
-    stored = next(kind for kind in types if total <= np.iinfo(kind).max)
-
-    def translated(flags: NDArray[Any]) -> NDArray[Any]:
-        return convention.from_planes(flags, reject=reject).astype(stored)
-
-    for group in _by_science(outputs).values():
-        header = _common_cards(source, group[0], lookups=False)
-        header[MASK_KEYWORD] = (convention.name, "convention of the values")
-        planes = [_mapped(o.flags, translated) for o in group]
-        shape = (*group[0].slot.science.shape[:-2], *planes[0].shape)
-        write_image("MASK", planes, header, target, shape=shape, packed=False)

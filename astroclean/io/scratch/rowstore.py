@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["RowStore", "blocks_of", "row_blocks", "window_of"]
+__all__ = ["RowStore", "blocks_of", "mapped", "row_blocks", "window_of"]
 
 _BLOCK_BYTES = 32_000_000
 
@@ -70,6 +70,11 @@ class RowStore:
             offset=start * width * self._stored.itemsize,
         ).reshape(-1, width)
         return block if self._convert is None else self._convert(block)
+
+
+def mapped(image: Any, convert: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
+    """Return an image, or one on scratch disk, whose pixels are converted."""
+    return image.mapped(convert) if isinstance(image, RowStore) else convert(np.asarray(image))
 
 
 def blocks_of(*images: Any, multiple: int = 1) -> Iterator[tuple[NDArray[Any], ...]]:

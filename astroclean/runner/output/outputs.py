@@ -1,4 +1,4 @@
-"""Write what a run leaves of one file: cleaned FITS, mask, catalogues, regions, stamps."""
+"""Write what a run leaves of one file: cleaned FITS, mask, and what `catalogs` writes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 from astroclean.core.flags.conventions import load_convention
 from astroclean.core.flags.planes import MaskPlane, parse_planes
 from astroclean.io.header.color_filters import joined_colors
-from astroclean.io.products.catalogs import write_catalog, write_regions, write_stamps, write_table
+from astroclean.io.products.dq import dq_convention, untold_planes
+from astroclean.io.products.masks import write_mask
 from astroclean.io.products.names import clean_name, split_name
-from astroclean.io.products.write import OutputPlan, write_clean, write_mask
+from astroclean.io.products.write import OutputPlan, write_clean
 from astroclean.io.resources import file_digest
 from astroclean.io.scratch.atomic import atomic_file
-from astroclean.report.model import LayerRecord
+from astroclean.runner.output.catalogs import catalog_names, written_catalogs
 from astroclean.runner.output.stamps import stamp_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from astroclean.core.flags.conventions import Convention
     from astroclean.core.image.layer import Layer
     from astroclean.io.frames.read import Exposure
     from astroclean.report.model import FileStamp
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "kept_layers",
-    "layer_records",
     "main_output",
     "possible_outputs",
     "untranslated_planes",
@@ -50,17 +51,8 @@ def main_output(plan: FilePlan | Listed) -> str:
 
 def possible_outputs(plan: FilePlan | Listed) -> tuple[str, ...]:
     """Return the names of all files that a run of a plan, or of a listed input, may write."""
-    products = plan.products
-    kept = {"sources": (".ecsv", ".fits"), "regions": (".reg",), "stamps": (".fits",)}
-    told = [
-        _product(plan, "stamps" if word == "stamps" else "sources", suffix)
-        for word, suffixes in kept.items()
-        if word in products.keep
-        for suffix in suffixes
-    ]
-    if "tables" in products.keep:
-        told += [_product(plan, name, ".ecsv") for name in plan.tables]
-    if products.mask_as is not None:
+    told = [*catalog_names(plan)]
+    if plan.products.mask_as is not None:
         told.append(_product(plan, "mask", ".fits"))
     return (*told, main_output(plan))
 
@@ -117,15 +109,7 @@ def _written_files(
     products = plan.pipeline.config.products
     keep: set[str] = set(products.keep)
     outputs = joined_colors([work.output for work in works])
-    yield from _written_catalogs(plan, works, opened)
-    for table in plan.tables if "tables" in keep else ():
-        # A table without rows says that nothing was found.
-        labelled = [(w.output.slot.label, w.tables[table]) for w in works if table in w.tables]
-        if labelled:
-            name = _product(plan, table, ".ecsv")
-            with opened(name) as target:
-                write_table(labelled, target)
-            yield name
+    yield from written_catalogs(plan, exposure.source, works, opened)
     if products.mask_as is not None:
         name = _product(plan, "mask", ".fits")
         convention = load_convention(products.mask_as)
@@ -140,32 +124,18 @@ def _written_files(
             flags="flags" in keep or not products.science,
             uncertainty="uncertainty" in keep,
             replace=products.replace,
+            dq=_updated(plan, exposure),
+            reject=plan.pipeline.config.run.reject,
         )
         write_clean(exposure.source, outputs, target, layout)
     yield name
 
 
-def _written_catalogs(plan: FilePlan, works: Sequence[FrameWork], opened: Any) -> Iterator[str]:
-    keep: set[str] = set(plan.pipeline.config.products.keep)
-    catalogs = [(w.sources_label, w.sources) for w in works if w.sources is not None]
-    if catalogs and "sources" in keep:
-        for suffix in (".ecsv", ".fits"):
-            name = _product(plan, "sources", suffix)
-            with opened(name) as target:
-                write_catalog(catalogs, target, suffix=suffix)
-            yield name
-    if catalogs and "regions" in keep:
-        name = _product(plan, "sources", ".reg")
-        with opened(name) as target:
-            write_regions(catalogs, target)
-        yield name
-    if "stamps" in keep and any(sources.stamps for _, sources in catalogs):
-        name = _product(plan, "stamps", ".fits")
-        units = {str(w.sources_unit): w.sources_unit for w in works if w.sources is not None}
-        unit = units.popitem()[1] if len(units) == 1 else None
-        with opened(name) as target:
-            write_stamps(catalogs, target, unit=unit)
-        yield name
+def _updated(plan: FilePlan, exposure: Exposure) -> dict[int, Convention]:
+    """Return index of a science HDU to the convention of its DQ, where that is to be updated."""
+    if plan.products.dq != "update":
+        return {}
+    return {slot.science.index: dq_convention(exposure, slot) for slot in exposure.slots}
 
 
 def kept_layers(layers: Mapping[str, Layer], keep: Collection[str]) -> dict[str, Layer]:
@@ -173,36 +143,24 @@ def kept_layers(layers: Mapping[str, Layer], keep: Collection[str]) -> dict[str,
     return {name: layer for name, layer in layers.items() if _is_kept(layer, keep)}
 
 
-def layer_records(layers: Mapping[str, Layer]) -> list[LayerRecord]:
-    """Return what the record of a frame says of its layers."""
-    records = []
-    for name, layer in layers.items():
-        assert layer.declared is not None
-        ny, nx = layer.data.shape
-        records.append(
-            LayerRecord(
-                name=name,
-                meaning=layer.declared.meaning,
-                shape=(ny, nx),
-                unit="" if layer.unit is None else layer.unit.to_string(),
-                uncertainty=layer.uncertainty is not None,
-                psf=layer.psf is not None,
-            )
-        )
-    return records
-
-
 def _is_kept(layer: Layer, keep: Collection[str]) -> bool:
     assert layer.declared is not None
     return layer.declared.always or layer.declared.word in keep
 
 
-def untranslated_planes(plan: FilePlan, works: Sequence[FrameWork]) -> list[str]:
-    """Return the planes that the convention of ``mask_as`` cannot express."""
-    name = plan.pipeline.config.products.mask_as
-    if name is None:
-        return []
-    convention = load_convention(name)
-    found = {name for work in works for name in work.record.flagged_after}
-    lost = convention.untranslated(np.array([[int(parse_planes(found))]], dtype=np.uint32))
-    return [str(plane.name) for plane in MaskPlane if plane & lost]
+def untranslated_planes(
+    plan: FilePlan, exposure: Exposure, works: Sequence[FrameWork]
+) -> list[str]:
+    """Return a note where a convention that is written cannot express what was found."""
+    found = parse_planes({name for work in works for name in work.record.flagged_after})
+    notes, mask_as = [], plan.products.mask_as
+    if mask_as is not None:
+        lost = load_convention(mask_as).untranslated(np.array([[int(found)]], dtype=np.uint32))
+        names = [str(plane.name) for plane in MaskPlane if plane & lost]
+        if names:
+            notes.append(f"mask_as: no value for the planes {', '.join(names)}")
+    for convention in {c.name: c for c in _updated(plan, exposure).values()}.values():
+        untold = untold_planes(convention, found)
+        if untold:
+            notes.append(f"dq: '{convention.name}' has no bit for the planes {', '.join(untold)}")
+    return notes

@@ -12,6 +12,7 @@ from astroclean.errors import FitsReadError, PsfError
 from astroclean.io.fits.address import parse_address
 from astroclean.io.fits.checksums import digest_and_sums, wrong_sums
 from astroclean.io.frames.read import Exposure, ReadSettings
+from astroclean.io.products.dq import dq_convention
 from astroclean.io.products.names import base_name, split_name
 from astroclean.io.resources import file_digest
 from astroclean.runner.plan.at_hand import exposure_at_hand, held
@@ -271,6 +272,9 @@ def _checked_psf(
     _check_psf_file(request, stem)
     psf = _psf_source(request.pipeline, stem)
     check_headers(stages, exposure, psf)
+    if request.pipeline.config.products.dq == "update":
+        for slot in exposure.slots:
+            dq_convention(exposure, slot)
     return psf
 
 

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from astroclean.config.kept import kept_problems
+from astroclean.config.kept import Offer, product_problems
 from astroclean.core.run_cache import begin_run
 from astroclean.errors import AstrocleanError, ConfigurationError
 from astroclean.report.model import FileRecord, FileStatus
@@ -337,8 +337,8 @@ class Planner:
         except AstrocleanError:
             raise_joined(self.pipeline.faults(), where=self.pipeline.places.where())
             raise
-        declared = [spec.word for built in stages for spec in built.stage.layers()]
-        if kept_problems(config.products.keep, declared):
+        offer = Offer.of(built.stage for built in stages)
+        if product_problems(config.products.model_dump(), offer):
             raise_joined(self.pipeline.faults(), where=self.pipeline.places.where())
         return [built for built in stages if built.stage.name in self.request.stages]
 

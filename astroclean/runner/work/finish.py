@@ -92,6 +92,7 @@ class FinishedFrame:
     before: dict[str, int] = field(default_factory=dict)
     after: dict[str, int] = field(default_factory=dict)
     changed: int = 0
+    changed_by_result: int | None = None
     flagged: int = 0
     common: _Common | None = None
     """What all chunks have in common, once there was one."""
@@ -142,6 +143,10 @@ class FinishedFrame:
         self.layers |= without_pixels(layers, known=self.layers)
         self.account += state.account
         self.changed += int(np.count_nonzero(rows["changed"]))
+        if state.branch is not None and state.frame.shape == before.shape:
+            replaced = _differs(before.data, state.frame.data)[own]
+            count = int(np.count_nonzero(replaced))
+            self.changed_by_result = count + (self.changed_by_result or 0)
         self.flagged += int(np.count_nonzero(rows["flags"]))
         _count(self.before, read.flags[own])
         _count(self.after, rows["flags"])
@@ -199,6 +204,7 @@ class FinishedFrame:
             sources_unit=common.sources_unit,
             # Where several stages give a table of one name, that of the last.
             tables={n: t for s in stages for n, t in account.tables.get(s.name, {}).items()},
+            changed_by_result=self.changed_by_result,
         )
 
     def _implausible(self, stages: Sequence[Stage], frame_id: str) -> list[str]:
@@ -242,6 +248,7 @@ class FinishedFrame:
             shape=self.shape,
             unit=common.unit,
             pixels_changed=self.changed,
+            result=common.branch or "",
             is_calibrated=self.rewriting is not None,
             pixels_flagged=self.flagged,
             flagged_before=_in_order(self.before),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.image.grid import Grid
+from astroclean.core.sources.columns import UCD, column_of
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.deblend import SEGMENTATION
 from astroclean.core.stage.scope import chunk_of, is_own
-from astroclean.io.products.ucds import UCD, UCDS
 from astroclean.io.scratch.rowstore import RowStore
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class JoinedSources:
     _older: dict[int, int] = field(default_factory=dict)
     """Label to that of the same source in the chunk before."""
     _count: int = 0
+    _ids_stay: bool = False
     _before: _Seen | None = None
     _segmentation: RowStore | None = None
     _whole: Sources | None = None
@@ -117,7 +118,10 @@ class JoinedSources:
         is_taken = is_own(frame, sources.table["y"])
         ids, labels = np.asarray(table["id"]), len(self._ids) + np.arange(len(table))
         numbers = np.zeros(len(table), dtype=int)
-        stays = given is not None and bool(np.isin(ids, np.asarray(given.table["id"])).all())
+        stays = sources.ids_stay or (
+            given is not None and bool(np.isin(ids, np.asarray(given.table["id"])).all())
+        )
+        self._ids_stay = sources.ids_stay
         if stays:
             numbers[:] = ids
         else:
@@ -221,7 +225,8 @@ class JoinedSources:
         table = table[np.argsort(np.asarray(table["id"]), kind="stable")]
         stamps = sorted(self._stamps, key=lambda stamp: int(stamp.id))
         segmentation: Any = self._segmentation and self._segmentation.mapped(self._labels)
-        return Sources(table, segmentation, tuple(stamps), Grid(self.shape))
+        grid = Grid(self.shape)
+        return Sources(table, segmentation, tuple(stamps), grid, ids_stay=self._ids_stay)
 
     def within(self, frame: Frame) -> Sources | None:
         """Return the sources whose centre lies in a chunk, in its pixels.
@@ -250,6 +255,7 @@ class JoinedSources:
                 if int(s.id) in ids
             ),
             Grid.from_frame(frame),
+            whole.ids_stay,
         )
 
 
@@ -265,10 +271,12 @@ def _enter(table: QTable, name: str, values: NDArray[Any]) -> None:
 
 def _links(table: QTable) -> list[str]:
     """Return the columns that name another source."""
+    known = {name: column_of(name) for name in table.colnames}
+    ucds = {name: "" if column is None else column.ucd for name, column in known.items()}
     return [
         name
         for name in table.colnames
-        if (table[name].info.meta or {}).get(UCD, UCDS.get(name)) == _LINK
+        if (table[name].info.meta or {}).get(UCD, ucds[name]) == _LINK
         and table[name].dtype.kind == "i"
     ]
 

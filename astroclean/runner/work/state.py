@@ -158,3 +158,6 @@ class FrameWork:
     """Unit of the pixels that their images are in."""
     tables: Mapping[str, QTable] = field(default_factory=dict)
     """Name to what stages list, such as trails."""
+    changed_by_result: int | None = None
+    """Pixels in which the layer that may take the place of the science image differs from what was
+    read; None where there is none, or it has other pixels."""

@@ -13,6 +13,7 @@ from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertain
 from astroclean.core.image.grid import Grid
 from astroclean.core.image.layer import Layer, LayerSpec
 from astroclean.core.psf.psf import Psf
+from astroclean.core.sources.columns import UCD
 from astroclean.core.sources.sources import Sources, SourceStamp
 from astroclean.errors import FitsReadError, FitsWriteError
 
@@ -97,6 +98,7 @@ class Packer:
         return {
             **self.table(sources.table),
             "segmentation": self.array(sources.segmentation),
+            "ids_stay": sources.ids_stay,
             "stamps": [
                 [
                     int(s.id),
@@ -143,6 +145,7 @@ class Packer:
             "is_quantity": hasattr(column, "to_value"),
             "description": column.info.description,
             "format": column.info.format if isinstance(column.info.format, str) else None,
+            "ucd": (column.info.meta or {}).get(UCD),
         }
 
 
@@ -216,7 +219,8 @@ class Unpacker:
             return None
         stamps = tuple(self._stamp(*told) for told in kept["stamps"])
         grid = None if kept.get("grid") is None else self.grid(kept["grid"])
-        return Sources(self.table(kept), self.array(kept["segmentation"]), stamps, grid)
+        labels = self.array(kept["segmentation"])
+        return Sources(self.table(kept), labels, stamps, grid, ids_stay=kept.get("ids_stay", False))
 
     def _stamp(
         self, number: int, origin: list[int], data: str, band: str = "", share: str | None = None
@@ -233,6 +237,8 @@ class Unpacker:
             table[column["name"]] = self._column(column)
             table[column["name"]].info.description = column["description"]
             table[column["name"]].info.format = column["format"]
+            if column.get("ucd"):
+                table[column["name"]].info.meta = {UCD: column["ucd"]}
         return table
 
     def _column(self, kept: Any) -> Any:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError, FitsReadError
 from astroclean.report.model import FileStatus
-from astroclean.runner.output.outputs import layer_records, untranslated_planes, write_outputs
+from astroclean.runner.output.catalogs import without_segmentation
+from astroclean.runner.output.frame_records import frame_records, kept_science
+from astroclean.runner.output.outputs import untranslated_planes, write_outputs
 from astroclean.runner.output.records import (
     begun_record,
     faulted,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from astroclean.core.stage.results import Score
     from astroclean.core.stage.stage import Stage
     from astroclean.io.frames.read import Exposure
-    from astroclean.report.model import FileRecord, FrameRecord
+    from astroclean.report.model import FileRecord
     from astroclean.runner.output.folder import OutputFolder
     from astroclean.runner.plan.plan import FilePlan
     from astroclean.runner.plan.units import Unit
@@ -275,9 +277,6 @@ def _done_record(
 ) -> FileRecord:
     """Return the record of a file that is written, but for what was written."""
     means, rejected_by = _screening([work.scores for work in works])
-    lost = untranslated_planes(plan, works)
-    if lost:
-        remarks.notes.append(f"mask_as: no value for the planes {', '.join(lost)}")
     return record_of(
         plan,
         FileStatus.DONE,
@@ -286,13 +285,8 @@ def _done_record(
         suspect=remarks.suspect,
         screening=means,
         rejected_by=rejected_by,
-        frames=[_with_layers(work) for work in works],
+        frames=frame_records(plan, works),
     )
-
-
-def _with_layers(work: FrameWork) -> FrameRecord:
-    """Return the record of a frame with the layers of it that were written."""
-    return work.record.model_copy(update={"layers": layer_records(work.output.layers)})
 
 
 def _remarks(
@@ -304,6 +298,8 @@ def _remarks(
     own = Remarks(notes=[*exposure.notes, *exposure.mask_notes()])
     doubts = [*exposure.contradictions, *exposure.masks.doubts(exposure.slots)]
     doubts += plan.wrong_sums
+    own.notes += [*untranslated_planes(plan, exposure, works), *without_segmentation(plan, works)]
+    own.notes += kept_science(plan, works)
     return sum((work.remarks for work in works), own), list(dict.fromkeys(doubts))
 
 

@@ -152,8 +152,8 @@ class BadPixels(Masker):
         Returns
         -------
         Mask
-            Metrics ``hot lines`` and ``dead lines`` count pieces of lines, ``regions`` those that
-            mark pixels of the frame.
+            Metrics ``hot lines`` and ``dead lines`` count columns and rows that are so anywhere,
+            ``regions`` those that mark pixels of the frame.
 
         Raises
         ------
@@ -215,13 +215,13 @@ class BadPixels(Masker):
         lines = np.zeros(data.shape, dtype=bool)
         counts = {"hot lines": 0, "dead lines": 0}
         for axis in (0, 1) if self.options.rows else (0,):
-            hot, dead, pieces = self._lines(data, bad, axis)
+            hot, dead = self._lines(data, bad, axis)
             hot &= ~_from_stars(hot, data, least=_LONG * data.shape[axis])
             flags[hot] |= np.uint32(MaskPlane.HOT_LINE)
             flags[dead] |= np.uint32(MaskPlane.DEAD_LINE)
             lines |= hot | dead
-            counts["hot lines"] += pieces[0]
-            counts["dead lines"] += pieces[1]
+            counts["hot lines"] += int(np.count_nonzero(hot.any(axis=axis)))
+            counts["dead lines"] += int(np.count_nonzero(dead.any(axis=axis)))
         usable = ~bad & ~lines
         flat, noise = _residual(data, bad | lines)
         context = {"usable": usable, "neighbor_fraction": self.options.neighbor_fraction}
@@ -233,28 +233,24 @@ class BadPixels(Masker):
 
     def _lines(
         self, data: NDArray[np.float32], bad: NDArray[np.bool_], axis: int
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], tuple[int, int]]:
-        """Return hot and dead lines along ``axis`` (0: columns), and how many pieces of each."""
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return hot and dead lines along ``axis`` (0: columns)."""
         from scipy.ndimage import median_filter  # noqa: PLC0415 - heavy
 
         image, ignored = (data, bad) if axis == 0 else (data.T, bad.T)
         across = image - median_filter(image, size=(1, _LINE_BOX), mode="reflect")
         hot = np.zeros(image.shape, dtype=bool)
         dead = np.zeros(image.shape, dtype=bool)
-        length, counts = self.options.line_length, [0, 0]
+        length = self.options.line_length
         for start in range(0, image.shape[0], length // 2):
             # The last piece is as long as the others where the frame allows.
             start = max(min(start, image.shape[0] - length), 0)  # noqa: PLW2901
             piece = slice(start, start + length)
             score = _line_scores(across[piece], ignored[piece])
-            for index, (plane, found) in enumerate(
-                ((hot, score > self.options.line_sigma), (dead, score < -self.options.line_sigma))
-            ):
-                plane[piece] |= found
-                counts[index] += int(np.count_nonzero(found))
+            hot[piece] |= score > self.options.line_sigma
+            dead[piece] |= score < -self.options.line_sigma
         hot, dead = _to_its_ends(hot, across), _to_its_ends(dead, -across)
-        turned = (hot, dead) if axis == 0 else (hot.T, dead.T)
-        return turned[0], turned[1], (counts[0], counts[1])
+        return (hot, dead) if axis == 0 else (hot.T, dead.T)
 
 
 def _from_stars(

@@ -201,3 +201,15 @@ def test_charge_of_a_saturated_star_is_no_hot_line_and_a_column_through_a_star_i
     flags = run(image).frame.where("HOT_LINE")
     assert not flags[:, :190].any()
     assert flags[:, 200].mean() > 0.9
+
+
+def test_metrics_count_lines_and_not_their_pieces() -> None:
+    """A column is judged in many pieces; it is one hot line."""
+    image = np.random.default_rng(5).normal(100, 3, (300, 200)).astype(np.float32)
+    image[:, 40] += 200
+    image[:, 90:92] -= 60
+    image[150] += 150
+    result = BadPixels().run(Frame(image, unit="adu"))
+    assert result.metrics["hot lines"] == 2
+    assert result.metrics["dead lines"] == 2
+    assert result.frame.where("HOT_LINE")[:, 40].all()

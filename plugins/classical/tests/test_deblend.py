@@ -16,6 +16,8 @@ from astropy.wcs import WCS
 
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.frame import Frame
+from astroclean.core.sources.columns import COLUMNS as KNOWN
+from astroclean.core.sources.columns import FLUX, PIXEL_VALUE
 from astroclean.core.stage.results import Outcome
 from astroclean.errors import StageError, SuspectWarning
 
@@ -85,11 +87,12 @@ def test_columns_mean_the_same(
     names = [name for name in COLUMNS if name != "flag" or stage is SepDeblender]
     assert [n for n in table.colnames if n in COLUMNS] == names
     for name in names:
-        unit = COLUMNS[name][1]
-        assert table[name].info.description == COLUMNS[name][2]
-        if unit is not None:
+        unit = KNOWN[name].unit
+        assert table[name].info.description
+        assert table[name].info.meta["ucd"] == KNOWN[name].ucd
+        if unit:
             assert table[name].unit == (
-                u.electron / u.s if unit in {"frame", "flux"} else u.Unit(unit)
+                u.electron / u.s if unit in {PIXEL_VALUE, FLUX} else u.Unit(unit)
             )
 
 

@@ -111,8 +111,8 @@ def test_place_angle_and_width_are_measured(angle: float, x: float, y: float) ->
     light, truth = trail(line, peak=20, fwhm=4)
     result = run(Frame(field(1, stars=0) + light, unit="adu"))
     assert result.metrics["trails"] == 1
-    assert result.metrics["angle"] == pytest.approx(angle, abs=0.3)
-    assert 4 <= result.metrics["width"] <= 14
+    assert result.metrics["longest: angle (degrees)"] == pytest.approx(angle, abs=0.3)
+    assert 4 <= result.metrics["longest: width (pixels)"] <= 14
     assert result.frame.where("TRAIL")[truth].mean() > 0.98
 
 
@@ -129,7 +129,7 @@ def test_two_trails_that_cross_are_both_found() -> None:
 def test_only_the_length_of_the_trail_is_flagged() -> None:
     light, truth = trail(Line(170, 150, 40), peak=10, length=160)
     result = run(Frame(field(4) + light, unit="adu"))
-    assert result.metrics["length"] == pytest.approx(160, abs=25)
+    assert result.metrics["longest: length (pixels)"] == pytest.approx(160, abs=25)
     assert found(Frame(field(4) + light, unit="adu"), truth)[1] < 0.005
 
 
@@ -196,7 +196,7 @@ def test_real_trail_is_found(real_data: Callable[[str], Path]) -> None:
     frame = Frame.read(real_data("ystar_saao_trail.fits"), unit="adu")
     result = run(frame)
     assert result.metrics["trails"] == 1
-    assert result.metrics["length"] == pytest.approx(319, abs=16)
+    assert result.metrics["longest: length (pixels)"] == pytest.approx(319, abs=16)
     mask = result.frame.where("TRAIL")
     # By eye: the trail goes from (24, 339) to (340, 309), seven pixels wide at half its height.
     for x in range(30, 335, 5):

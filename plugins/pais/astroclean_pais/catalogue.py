@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy import units as u
-from astropy.table import QTable
 
 from astroclean.core.flags.planes import MaskPlane
-from astroclean.core.image.fluxes import flux_scale
 from astroclean.core.sources.blendedness import blendedness
+from astroclean.core.sources.columns import catalogue_table
 from astroclean.errors import StageError
 from astroclean_pais.fit_flags import FitFlag
 from astroclean_pais.light import core_of
@@ -26,6 +24,7 @@ from astroclean_pais.shapes import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from astropy.table import QTable
     from numpy.typing import NDArray
 
     from astroclean.core.image.frame import Frame
@@ -34,41 +33,49 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "Found", "blendedness_of", "catalogue_of"]
 
-_FLUX, _FLUX2 = "flux", "flux2"
-# Name: (type, unit, meaning); "flux" stands for the unit of sums of pixels, "flux2" for its square.
-COLUMNS: dict[str, tuple[str, str | None, str]] = {
-    "id": ("i4", None, "label in the segmentation, from 1"),
-    "x": ("f8", None, "center, pixels; the first pixel's center is 0"),
-    "y": ("f8", None, "center, pixels; the first pixel's center is 0"),
-    "x_err": ("f8", None, "standard deviation of x, pixels, by the noise; neighbors as fitted"),
-    "y_err": ("f8", None, "standard deviation of y, pixels, by the noise; neighbors as fitted"),
-    "flux": ("f8", _FLUX, "of the model, fitted together with all others"),
-    "flux_err": ("f8", _FLUX, "standard deviation of flux, by noise, blend and profile"),
-    "snr": ("f8", None, "flux over its standard deviation by noise and blend alone"),
-    "flux_covariance": ("f8", _FLUX2, "of flux and that of flux_covariance_id"),
-    "flux_covariance_id": ("i4", None, "id whose flux is most correlated with this; 0: none"),
-    "half_light_radius_convolved": (
-        "f8",
-        "pix",
-        "circle with half of the light, PSF included",
-    ),
-    "half_light_radius_intrinsic": ("f8", "pix", "circle with half of the light, without the PSF"),
-    "x2": ("f8", "pix2", "second moment of the model along x, PSF included"),
-    "y2": ("f8", "pix2", "second moment of the model along y, PSF included"),
-    "xy": ("f8", "pix2", "mixed second moment of the model, PSF included"),
-    "a": ("f8", "pix", "standard deviation along the major axis, PSF included"),
-    "b": ("f8", "pix", "standard deviation along the minor axis, PSF included"),
-    "theta": ("f8", "deg", "angle of the major axis from +x towards +y, -90 to 90"),
-    "ellipticity": ("f8", None, "1 - b / a, PSF included"),
-    "fwhm": ("f8", "pix", "of the circular Gaussian with these moments"),
-    "star_probability": ("f8", None, "that it is a point source"),
-    "detection_probability": ("f8", None, "that there is a source"),
-    "blend_probability": ("f8", None, "that it is two sources or more, unrecognized"),
-    "blendedness": ("f8", None, "part of the light where it lies that is others': 1 - S.S / S.M"),
-    "chi2": ("f8", None, "mean of residual^2 / variance over the model's lit pixels"),
-    "npix": ("i4", None, "pixels in the segmentation"),
-    "flags": ("i4", None, f"flags of the fit, joined by OR; bits: {FitFlag.described()}"),
+_MEANINGS = {
+    "id": "label in the segmentation, from 1",
+    "x_err": "standard deviation of x, pixels, by the noise; neighbors as fitted",
+    "y_err": "standard deviation of y, pixels, by the noise; neighbors as fitted",
+    "flux": "of the model, fitted together with all others",
+    "flux_err": "standard deviation of flux, by noise, blend and profile",
+    "snr": "flux over its standard deviation by noise and blend alone",
+    "a": "standard deviation along the major axis, PSF included",
+    "b": "standard deviation along the minor axis, PSF included",
+    "ellipticity": "1 - b / a, PSF included",
+    "chi2": "mean of residual^2 / variance over the model's lit pixels",
+    "flags": f"flags of the fit, joined by OR; bits: {FitFlag.described()}",
 }
+"""What is said of columns more than `astroclean.core.sources.columns` does."""
+COLUMNS = (
+    "id",
+    "x",
+    "y",
+    "x_err",
+    "y_err",
+    "flux",
+    "flux_err",
+    "snr",
+    "flux_covariance",
+    "flux_covariance_id",
+    "half_light_radius_convolved",
+    "half_light_radius_intrinsic",
+    "x2",
+    "y2",
+    "xy",
+    "a",
+    "b",
+    "theta",
+    "ellipticity",
+    "fwhm",
+    "star_probability",
+    "detection_probability",
+    "blend_probability",
+    "blendedness",
+    "chi2",
+    "npix",
+    "flags",
+)
 """Columns in their order."""
 _PROBABILITIES = ("star_probability", "detection_probability", "blend_probability")
 
@@ -146,7 +153,8 @@ def catalogue_of(
     }
     information = [place_information(model, fit.weight) for model in models]
     columns["x_err"], columns["y_err"] = place_errors(information).T
-    return _table(columns, frame)
+    values = {name: columns[name] for name in COLUMNS}
+    return catalogue_table(values, frame, meanings=_MEANINGS)
 
 
 def blendedness_of(models: Sequence[SourceStamp], shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -218,18 +226,3 @@ def _saturated(models: Sequence[SourceStamp], frame: Frame) -> NDArray[np.int32]
 def _pixels(ids: NDArray[np.int32], segmentation: NDArray[np.int32]) -> NDArray[np.intp]:
     highest = int(max(ids.max(initial=0), segmentation.max(initial=0)))
     return np.bincount(segmentation.ravel(), minlength=highest + 1)[ids]
-
-
-def _table(columns: dict[str, Any], frame: Frame) -> QTable:
-    table, scale = QTable(), flux_scale(frame)
-    for name, (kind, unit, meaning) in COLUMNS.items():
-        values = np.asarray(columns[name]).astype(kind)
-        if unit == _FLUX:
-            values = u.Quantity(values * scale.factor, scale.unit)
-        elif unit == _FLUX2:
-            values = u.Quantity(values * scale.factor**2, scale.unit**2)
-        elif unit is not None:
-            values = u.Quantity(values, unit)
-        table[name] = values
-        table[name].info.description = meaning
-    return table

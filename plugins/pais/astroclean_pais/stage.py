@@ -324,8 +324,8 @@ def _with_bands(tables: dict[str, Any], name: str) -> Any:
     if len(tables) > 1:
         for band, other in tables.items():
             for column in ("flux", "flux_err"):
+                info = other[column].info
                 table[f"{column}_{band}"] = other[column]
-                table[
-                    f"{column}_{band}"
-                ].info.description = f"{other[column].info.description}, band {band}"
+                table[f"{column}_{band}"].info.description = f"{info.description}, band {band}"
+                table[f"{column}_{band}"].info.meta = dict(info.meta)
     return table

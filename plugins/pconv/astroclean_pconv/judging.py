@@ -188,4 +188,5 @@ def with_left(table: QTable, judged: Judgement) -> QTable:
     whole["left"].info.description = "why the source was left as it is: resolved, faint; empty: not"
     for name in table.colnames:
         whole[name].info.description = table[name].info.description
+        whole[name].info.meta = dict(table[name].info.meta or {})
     return whole

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from astroclean.core.image.fluxes import flux_scale
+from astroclean.core.sources.columns import catalogue_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,28 +105,27 @@ def photometry(frame: Frame, measured: Measured, sizes: HoleSizes, apertures: Ap
         Jy for maps in Jy a pixel, and for surface brightness where pixel and beam are known
         (:func:`~astroclean.core.image.fluxes.flux_scale`).
     """
-    from astropy.table import QTable  # noqa: PLC0415 - half a second to import
-
-    table = QTable()
-    table["x"], table["y"] = measured.positions[:, 0], measured.positions[:, 1]
-    table["snr"], table["mask_radius"] = measured.snr, measured.radii
     disks = [_disk(measured, index) for index in range(len(measured.positions))]
     flux, error = (
         _of_holes(measured, disks)
         if measured.flux is None
         else (measured.flux, measured.flux_error)
     )
-    columns: dict[str, Any] = {"flux": flux, "flux_err": error}
-    columns |= _in_apertures(frame, measured, sizes, apertures)
-    scale = flux_scale(frame)
-    for name, values in columns.items():
-        table[name] = scale.factor * np.asarray(values, dtype=np.float64) * scale.unit
-    table["quality"] = _quality(frame, measured, disks, flux)
+    quality = _quality(frame, measured, disks, flux)
     if measured.misfit is not None:
-        table["quality"][measured.misfit] |= Quality.PSF_MISFIT
-    for name in table.colnames:
-        table[name].info.description = _MEANINGS.get(name, _MEANINGS.get(name.split("_")[0]))
-    return table
+        quality[measured.misfit] |= Quality.PSF_MISFIT
+    columns: dict[str, Any] = {
+        "x": measured.positions[:, 0],
+        "y": measured.positions[:, 1],
+        "snr": measured.snr,
+        "mask_radius": measured.radii,
+        "flux": flux,
+        "flux_err": error,
+        **_in_apertures(frame, measured, sizes, apertures),
+        "quality": quality,
+    }
+    meanings = {name: _MEANINGS.get(name.split("_")[0], "") for name in columns} | _MEANINGS
+    return catalogue_table(columns, frame, meanings=meanings)
 
 
 _MEANINGS = {

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units as u
-from astropy.table import QTable
+from astropy.table import hstack
 
+from astroclean.core.sources.columns import catalogue_table
 from astroclean_spire_sr.bands import PER_COARSE
 from astroclean_spire_sr.fit import joint_fluxes
 from astroclean_spire_sr.planes import COLORS
@@ -16,6 +17,7 @@ from astroclean_spire_sr.planes import COLORS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from astropy.table import QTable
     from numpy.typing import NDArray
 
     from astroclean_spire_sr.bands import BandMap
@@ -31,12 +33,10 @@ _MEANINGS = {
     "x": "position, pixels of the fine grid; the first center is 0",
     "y": "position, pixels of the fine grid; the first center is 0",
     "flux": "at 450 um",
-    "flux_err": "standard deviation of flux",
-    "snr": "flux over its standard deviation",
     "reliability": "probability that there is a galaxy of 1 mJy and half the flux within 12 arcsec",
     "completeness": "share of galaxies of this flux that the catalogue of such a field has",
 }
-COLUMNS = tuple(_MEANINGS)
+COLUMNS = ("id", "x", "y", "flux", "flux_err", "snr", "reliability", "completeness")
 """Those of every catalogue; each band of SPIRE adds ``flux_BAND`` and its error."""
 _SMALLEST = 1e-6
 
@@ -115,25 +115,29 @@ def forced_catalogue(x: Values, y: Values, maps: Mapping[str, BandMap]) -> QTabl
 
 
 def _table(rows: _Rows) -> QTable:
-    table = QTable()
-    table["id"] = np.arange(1, len(rows.x) + 1, dtype=np.int32)
-    table["x"], table["y"] = ((place + 0.5) * PER_COARSE - 0.5 for place in (rows.x, rows.y))
-    table["flux"], table["flux_err"] = rows.flux * u.mJy, rows.error * u.mJy
     with np.errstate(invalid="ignore", divide="ignore"):
-        table["snr"] = rows.flux / rows.error
-    table["reliability"], table["completeness"] = rows.reliability, rows.completeness
-    for name, meaning in _MEANINGS.items():
-        table[name].info.description = meaning
-    return table
+        snr = rows.flux / rows.error
+    x, y = ((place + 0.5) * PER_COARSE - 0.5 for place in (rows.x, rows.y))
+    values = {
+        "id": np.arange(1, len(rows.x) + 1),
+        "x": x,
+        "y": y,
+        "flux": rows.flux * u.mJy,
+        "flux_err": rows.error * u.mJy,
+        "snr": snr,
+        "reliability": rows.reliability,
+        "completeness": rows.completeness,
+    }
+    return catalogue_table(values, meanings=_MEANINGS)
 
 
 def _with_bands(
     table: QTable, fluxes: Mapping[str, Values], errors: Mapping[str, Values]
 ) -> QTable:
+    values, meanings = {}, {}
     for name in COLORS:
         if name in fluxes:
-            table[f"flux_{name}"] = fluxes[name] * u.mJy
-            table[f"flux_{name}_err"] = errors[name] * u.mJy
-            table[f"flux_{name}"].info.description = f"at {name} um, of the joint fit"
-            table[f"flux_{name}_err"].info.description = f"standard deviation of flux_{name}"
-    return table
+            values[f"flux_{name}"] = fluxes[name] * u.mJy
+            values[f"flux_{name}_err"] = errors[name] * u.mJy
+            meanings[f"flux_{name}"] = f"at {name} um, of the joint fit"
+    return hstack([table, catalogue_table(values, meanings=meanings)]) if values else table

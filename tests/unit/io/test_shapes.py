@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 from astroclean.core.image.grid import Grid
 from astroclean.core.sources.sources import Sources
 from astroclean.io.products.catalogs import write_regions
-from astroclean.io.products.shapes import FLAGGED, GALAXY, STAR, colors_of, ellipses_of
+from astroclean.io.products.shapes import (
+    FLAGGED,
+    GALAXY,
+    LEGEND,
+    STAR,
+    colors_of,
+    ellipses_of,
+)
 
 regions: Any = pytest.importorskip("regions", reason="needs the extra astroclean[regions]")
 
@@ -25,6 +32,10 @@ def written(*catalogs: tuple[str, Sources]) -> str:
     target = io.BytesIO()
     write_regions(catalogs, target)
     return target.getvalue().decode("utf-8")
+
+
+def _regions(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith("#")]
 
 
 def parsed(text: str) -> list[Any]:
@@ -74,7 +85,7 @@ def test_an_ellipse_on_the_sky_is_the_one_of_the_pixels(
 def test_in_pixels_they_count_from_one() -> None:
     table = catalogue(a=[2.0, np.nan], b=[1.0, 1.0], theta=[30.0, 0.0])
     text = written(("[SCI,1]", Sources(table)))
-    assert text.splitlines()[1:3] == [
+    assert _regions(text)[:2] == [
         "image",
         "ellipse(11.00000000,45.00000000,6.00000,3.00000,30.0000) # text={[SCI,1] 1} tag={source}",
     ]
@@ -118,7 +129,7 @@ def test_what_is_no_ellipse_in_pixels_is_a_point(columns: dict[str, Any]) -> Non
 def test_on_the_sky_without_a_wcs_they_are_points() -> None:
     table = catalogue(a=[2.0], b=[1.0], theta=[0.0])
     table["ra"], table["dec"] = [10.0] * u.deg, [-3.0] * u.deg
-    assert written(("[0]", Sources(table))).splitlines()[1:] == [
+    assert _regions(written(("[0]", Sources(table)))) == [
         "icrs",
         "point(10.00000000,-3.00000000) # text={[0] 1} tag={source}",
     ]
@@ -139,3 +150,14 @@ def test_frames_without_and_with_sky_stand_in_one_file() -> None:
     none = Sources(QTable({"id": [], "x": [], "y": []}))
     found = parsed(written(("[1]", sky), ("[2]", none), ("[3]", Sources(catalogue(flux=[1.0])))))
     assert [type(region).__name__ for region in found] == ["PointSkyRegion", "PointPixelRegion"]
+
+
+def test_a_legend_tells_colours_and_no_reader_takes_it_for_regions() -> None:
+    text = written(("[SCI,1]", Sources(catalogue(star_probability=[0.9, 0.1]))))
+    head = text.splitlines()[: len(LEGEND) + 1]
+    assert head[0].startswith("# Region file format: DS9")
+    assert all(line.startswith("# ") and ";" not in line for line in head)
+    assert all(color in "".join(head) for color in (STAR, GALAXY, FLAGGED))
+    found = parsed(text)
+    assert [region.meta["text"] for region in found] == ["[SCI,1] 1", "[SCI,1] 2"]
+    assert [region.visual["color"] for region in found] == [STAR, GALAXY]

@@ -16,8 +16,9 @@ from astroclean.core.flags.planes import REJECTING
 from astroclean.core.image.layer import Layer
 from astroclean.io.frames.read import open_exposure
 from astroclean.io.header.wcs_cards import wcs_cards_of
+from astroclean.io.products.masks import write_mask
 from astroclean.io.products.output import FrameOutput
-from astroclean.io.products.write import OutputPlan, write_clean, write_mask
+from astroclean.io.products.write import OutputPlan, write_clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units as u
-from astropy.table import QTable
 
 from astroclean.core.psf.stamp import half_maximum_width
+from astroclean.core.sources.columns import catalogue_table
 from astroclean.core.sources.sources import Sources
 from astroclean_classical.restore.restoration import sky_statistics
 
@@ -145,20 +145,16 @@ def catalogue(
     """
     y, x = _subpixel(image, places).T
     rows, columns = places.T
-    table = QTable(
-        {
-            "id": np.arange(1, len(flux) + 1, dtype=np.int32),
-            "x": x,
-            "y": y,
-            "flux": u.Quantity(flux, u.mJy),
-            "flux_err": u.Quantity(error, u.mJy),
-            "snr": flux / noise,
-            "peak": u.Quantity(image[rows, columns].astype(float), u.mJy / u.beam),
-        }
-    )
-    for name, meaning in _MEANINGS.items():
-        table[name].info.description = meaning
-    return Sources(table)
+    values = {
+        "id": np.arange(1, len(flux) + 1),
+        "x": x,
+        "y": y,
+        "flux": u.Quantity(flux, u.mJy),
+        "flux_err": u.Quantity(error, u.mJy),
+        "snr": flux / noise,
+        "peak": u.Quantity(image[rows, columns], u.mJy / u.beam),
+    }
+    return Sources(catalogue_table(values, meanings=_MEANINGS))
 
 
 def source_width(image: NDArray[np.float32], sources: Sources) -> float | None:

@@ -146,7 +146,8 @@ def _of_detector(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stag
         f"gain and read noise ({electrons:g} electrons per {frame.unit}, {read_noise:g} electrons)"
     )
     doubt = _doubt(facts, frame, told, cause)
-    return Noise("detector", scale, settings, {**metrics, **_metrics(facts)}, doubt)
+    metrics = {"noise from detector": constant / scale, **metrics, **_metrics(facts)}
+    return Noise("detector", scale, settings, metrics, doubt)
 
 
 def _of_variance(
@@ -161,7 +162,7 @@ def _of_variance(
         "satlevel": _saturation(options, frame, facts) * scale,
     }
     doubt = _doubt(facts, frame, "its uncertainty", "unit")
-    metrics = {"typical noise": facts.typical * factor, **_metrics(facts)}
+    metrics = {f"noise from {facts.source}": facts.typical * factor, **_metrics(facts)}
     return Noise(facts.source, scale, settings, metrics, doubt)
 
 

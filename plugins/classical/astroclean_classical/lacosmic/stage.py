@@ -129,7 +129,8 @@ class LACosmic(Masker):
         Returns
         -------
         Mask
-            COSMIC_RAY; metrics say which noise was used (``noise from ...`` = 1).
+            COSMIC_RAY; metrics say which noise was used, and how much of it the sky has, in
+            the unit of the frame (``noise from ...``).
 
         Raises
         ------
@@ -154,7 +155,6 @@ class LACosmic(Masker):
         hits &= np.isfinite(frame.data)
         flags = hits * np.uint32(MaskPlane.COSMIC_RAY)
         metrics = {
-            f"noise from {noise.source}": 1.0,
             **noise.metrics,
             "flags taken back": counted(frame, others),
         }

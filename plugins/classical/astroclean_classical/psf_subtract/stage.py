@@ -28,6 +28,16 @@ if TYPE_CHECKING:
     from astroclean.core.psf.misfit import Misfits
     from astroclean.core.sources.sources import Sources, SourceStamp
 
+_PLACE = "fitted position, pixels; the first pixel's center is 0"
+_MEANINGS = {
+    "id": "as in the catalogue",
+    "x": _PLACE,
+    "y": _PLACE,
+    "flux": "of the fitted PSF",
+    "flux_err": "standard deviation of flux, by the noise and by how far the PSF fits",
+    "flag": "bits of photutils.psf.PSFPhotometry, 0 for none",
+}
+
 __all__ = ["PsfSubtract", "PsfSubtractOptions"]
 
 
@@ -172,24 +182,13 @@ def _catalogue(
 ) -> Sources:
     columns = {name: [getattr(fit, name) for fit in fits] for name in ("id", "x", "y", "flux")}
     columns |= {"flux_err": [f.error for f in fits], "flag": [f.flag for f in fits]}
+    columns |= {name: [getattr(fit, name) for fit in fits] for name in ("snr", "misfit")}
+    columns["removed"] = removed
     labels = earlier.segmentation
     blank = np.zeros(frame.shape, dtype=np.int32) if labels is None else labels
-    sources = make_sources(frame, columns, blank)
-    table = sources.table
-    extra = {
-        "snr": ([fit.snr for fit in fits], "flux over its standard deviation"),
-        "misfit": ([fit.misfit for fit in fits], "sum of absolute residuals over the flux"),
-        "removed": (removed, "whether the source was taken out"),
-    }
-    for name, (values, meaning) in extra.items():
-        table[name] = np.asarray(values, dtype=bool if name == "removed" else float)
-        table[name].info.description = meaning
-    table["x"].info.description = table["y"].info.description = (
-        "fitted position, pixels; the first pixel's center is 0"
-    )
-    table["flux"].info.description = "of the fitted PSF"
-    table["flag"].info.description = "bits of photutils.psf.PSFPhotometry, 0 for none"
-    return replace(sources, segmentation=labels, stamps=tuple(stamps))
+    sources = make_sources(frame, columns, blank, meanings=_MEANINGS)
+    given = replace(sources, segmentation=labels, stamps=tuple(stamps), ids_stay=earlier.ids_stay)
+    return given.with_sky(frame.wcs)
 
 
 def _metrics(fits: list[Fit], removed: list[bool]) -> dict[str, float]:

@@ -32,6 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = ["MatchedFilter", "MatchedFilterOptions"]
 
+_PLACE = "position, pixels of the fine grid; the first center is 0"
+_MEANINGS = {
+    "id": "number of the source",
+    "x": _PLACE,
+    "y": _PLACE,
+    "flux": "of the fitted PSF, sum over pixels of the original grid",
+    "flag": "bits of photutils.psf.PSFPhotometry, 0 for none",
+}
+
 # Radii of the fit and of its first background, in FWHM.
 _RADIUS, _ANNULUS = 1.5, (2.0, 4.0)
 _TOGETHER, _LEAST_RADIUS = 1.5, 1.5
@@ -181,14 +190,11 @@ def _per_area(unit: UnitBase) -> bool:
 def _catalogue(frame: Frame, fits: list[Fit], factor: int) -> Sources:
     columns = {name: [getattr(fit, name) for fit in fits] for name in ("id", "x", "y", "flux")}
     columns |= {"flux_err": [f.error for f in fits], "flag": [f.flag for f in fits]}
+    columns["snr"] = [fit.snr for fit in fits]
     blank = np.zeros(frame.shape, dtype=np.int32)
     # Places on the sky are told by the grid of the frame, whose WCS is known here.
-    sources = make_sources(frame, columns, blank).with_sky(frame.wcs)
+    sources = make_sources(frame, columns, blank, meanings=_MEANINGS).with_sky(frame.wcs)
     table = sources.table
-    table["snr"] = np.array([fit.snr for fit in fits], dtype=float)
-    table["snr"].info.description = "flux over its standard deviation"
     for name in ("x", "y"):
-        table[name] = (np.asarray(table[name], dtype=float) + 0.5) * factor - 0.5
-        table[name].info.description = "position, pixels of the fine grid; the first center is 0"
-    table["flux"].info.description = "of the fitted PSF, sum over pixels of the original grid"
+        table[name][:] = (np.asarray(table[name], dtype=float) + 0.5) * factor - 0.5
     return replace(sources, segmentation=None)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy import units as u
-from astropy.table import QTable
 
-from astroclean.core.image.fluxes import flux_scale
+from astroclean.core.sources.columns import catalogue_table
 from astroclean.core.sources.sources import Sources
 
 if TYPE_CHECKING:
@@ -20,27 +18,29 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "make_sources", "no_sources", "rows_around"]
 
-# Name: (type, unit, meaning); "frame" stands for the unit of the frame, "flux" for that of sums of
-# its pixels, which are given as sums.
-COLUMNS: dict[str, tuple[str, str | None, str]] = {
-    "id": ("i4", None, "label in the segmentation, from 1"),
-    "x": ("f8", None, "flux-weighted centroid, pixels; the first pixel's center is 0"),
-    "y": ("f8", None, "flux-weighted centroid, pixels; the first pixel's center is 0"),
-    "flux": ("f8", "flux", "sum over the source's pixels, background subtracted"),
-    "flux_err": ("f8", "flux", "standard deviation of flux, from the noise of the pixels"),
-    "flux_auto": ("f8", "flux", "sum in the Kron ellipse of 2.5 Kron radii"),
-    "flux_auto_err": ("f8", "flux", "standard deviation of flux_auto"),
-    "peak": ("f8", "frame", "highest value, background subtracted"),
-    "a": ("f8", "pix", "standard deviation along the major axis"),
-    "b": ("f8", "pix", "standard deviation along the minor axis"),
-    "theta": ("f8", "deg", "angle of the major axis from +x towards +y, -90 to 90"),
-    "fwhm": ("f8", "pix", "of the circular Gaussian with these moments"),
-    "kron_radius": ("f8", None, "in units of a and b"),
-    "npix": ("i4", None, "pixels in the segmentation"),
-    "flag": ("i4", None, "flags of the library, 0 for none"),
+_CENTROID = "flux-weighted centroid, pixels; the first pixel's center is 0"
+_MEANINGS = {
+    "id": "label in the segmentation, from 1",
+    "x": _CENTROID,
+    "y": _CENTROID,
+    "flux": "sum over the source's pixels, background subtracted",
+    "flux_err": "standard deviation of flux, from the noise of the pixels",
 }
+"""What these methods say of columns more than `astroclean.core.sources.columns` does."""
+COLUMNS = (
+    *_MEANINGS,
+    "flux_auto",
+    "flux_auto_err",
+    "peak",
+    "a",
+    "b",
+    "theta",
+    "fwhm",
+    "kron_radius",
+    "npix",
+    "flag",
+)
 """Columns in their order."""
-
 
 _REACH = 128
 """Rows to which a source may reach from its centre, at the least, to be seen whole."""
@@ -67,9 +67,13 @@ def rows_around(box: int, filtered: int) -> int:
 
 
 def make_sources(
-    frame: Frame, columns: Mapping[str, Any], segmentation: NDArray[np.int32]
+    frame: Frame,
+    columns: Mapping[str, Any],
+    segmentation: NDArray[np.int32],
+    *,
+    meanings: Mapping[str, str] | None = None,
 ) -> Sources:
-    """Return sources with the columns of :data:`COLUMNS`.
+    """Return sources with columns of catalogues, those of :data:`COLUMNS` first.
 
     Parameters
     ----------
@@ -80,24 +84,18 @@ def make_sources(
         are sums of pixels.
     segmentation : (ny, nx) int32
         Labels.
+    meanings : mapping of str to str, optional
+        What columns are where it is not what sep and photutils give.
 
     Returns
     -------
     Sources
         Table with units and descriptions.
     """
-    table = QTable()
-    scale = flux_scale(frame)
-    for name, (kind, unit, meaning) in COLUMNS.items():
-        if name not in columns:
-            continue
-        values = np.asarray(columns[name]).astype(kind)
-        if unit == "flux":
-            values = u.Quantity(values * scale.factor, scale.unit)
-        elif unit is not None:
-            values = u.Quantity(values, frame.unit if unit == "frame" else unit)
-        table[name] = values
-        table[name].info.description = meaning
+    ordered = [name for name in COLUMNS if name in columns]
+    ordered += [name for name in columns if name not in COLUMNS]
+    values = {name: columns[name] for name in ordered}
+    table = catalogue_table(values, frame, meanings={**_MEANINGS, **(meanings or {})})
     return Sources(table, segmentation=segmentation)
 
 

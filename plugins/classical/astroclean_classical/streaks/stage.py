@@ -69,8 +69,9 @@ class Streaks(Masker):
         Returns
         -------
         Mask
-            TRAIL; metrics ``trails`` and, for the longest, ``length``, ``width`` (pixels),
-            ``angle`` (degrees from +x towards +y), ``brightness`` (sigma of a pixel).
+            TRAIL; metrics ``trails`` and, as ``longest: ...``, of the longest ``length (pixels)``,
+            ``width (pixels)``, ``angle (degrees)`` from +x towards +y, and ``brightness`` (sigma of
+            a pixel).
         """
         options = self.options
         flags = np.zeros(frame.shape, dtype=np.uint32)
@@ -116,10 +117,10 @@ def _metrics(trails: list[Trail]) -> dict[str, float]:
         longest = max(trails, key=lambda trail: trail.length)
         metrics.update(
             {
-                "length": longest.length,
-                "width": longest.width,
-                "angle": longest.line.angle,
-                "brightness": longest.brightness,
+                "longest: length (pixels)": longest.length,
+                "longest: width (pixels)": longest.width,
+                "longest: angle (degrees)": longest.line.angle,
+                "longest: brightness": longest.brightness,
             }
         )
     return metrics

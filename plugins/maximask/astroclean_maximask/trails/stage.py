@@ -96,8 +96,8 @@ class Trails(NetworkTiles, Masker):
         Returns
         -------
         Mask
-            TRAIL; the table ``trails``; metrics ``trails`` and, for the longest, its ``length``,
-            ``width`` (pixels) and ``snr`` (of a box of one FWHM).
+            TRAIL; the table ``trails``; metrics ``trails`` and, as ``longest: ...``, of the
+            longest its ``length (pixels)``, ``width (pixels)`` and ``snr`` of a box of one FWHM.
         """
         self._network.warn_outside_domain(frame)
         options = self.options
@@ -134,7 +134,7 @@ def _metrics(table: QTable) -> dict[str, float]:
     metrics = {"trails": float(len(table))}
     if len(table):
         longest = table[int(np.argmax(table["length"].value))]
-        metrics["length"] = float(longest["length"].value)
-        metrics["width"] = float(longest["fwhm"].value)
-        metrics["snr"] = float(longest["snr_fwhm"])
+        metrics["longest: length (pixels)"] = float(longest["length"].value)
+        metrics["longest: width (pixels)"] = float(longest["fwhm"].value)
+        metrics["longest: snr"] = float(longest["snr_fwhm"])
     return metrics

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units as u
-from astropy.table import QTable
 
+from astroclean.core.sources.columns import catalogue_table
 from astroclean_spire_sr.catalogue import COLUMNS
 
 if TYPE_CHECKING:
+    from astropy.table import QTable
     from numpy.typing import NDArray
 
 __all__ = ["LEAST", "peak_catalogue"]
@@ -60,15 +61,15 @@ def peak_catalogue(image: NDArray[np.floating]) -> QTable:
     dx, beyond = _top(*(padded[row + 1, column + step] for step in range(3)))
     flux = filled[row, column] + over + beyond
     order = np.argsort(-flux, kind="stable")
-    table = QTable({"id": np.arange(1, count + 1, dtype=np.int32)})
-    table["x"], table["y"] = (column + dx)[order], (row + dy)[order]
-    table["flux"] = flux[order] * u.mJy
-    table["flux_err"] = np.full(count, np.nan) * u.mJy
-    for name in COLUMNS[len(table.colnames) :]:
-        table[name] = np.full(count, np.nan)
-    for name, meaning in _MEANINGS.items():
-        table[name].info.description = meaning
-    return table
+    values = {
+        "id": np.arange(1, count + 1),
+        "x": (column + dx)[order],
+        "y": (row + dy)[order],
+        "flux": flux[order] * u.mJy,
+        "flux_err": np.full(count, np.nan) * u.mJy,
+    }
+    values |= {name: np.full(count, np.nan) for name in COLUMNS[len(values) :]}
+    return catalogue_table(values, meanings=_MEANINGS)
 
 
 def _top(

@@ -1,0 +1,282 @@
+"""The sources that a catalogue of the user's gives a frame: as they are given, or refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from astropy import units as u
+
+from astroclean.core.sources.catalogs import (
+    FIRST_PIXEL,
+    ID_NAMES,
+    own_column,
+    pixel_columns,
+    pixel_places,
+    projected,
+    sky_columns,
+    sky_places,
+)
+from astroclean.core.sources.columns import COLUMNS, FLUX, FLUX_SQUARED, PIXEL_VALUE
+from astroclean.core.sources.sources import Sources
+from astroclean.core.stage.scope import chunk_of, rows_of
+from astroclean.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from astropy.table import QTable, Table
+    from numpy.typing import NDArray
+
+    from astroclean.core.image.frame import Frame
+
+__all__ = ["GivenSources", "Places", "check_places", "given_sources"]
+
+_SPELLED = {
+    "a_image": "a",
+    "b_image": "b",
+    "theta_image": "theta",
+    "flux_radius": "half_light_radius",
+    "flux_fit": "flux",
+    "class_star": "star_probability",
+}
+"""Columns of SExtractor and photutils to those of `astroclean.core.sources.columns`."""
+_PLACES = ("hdu", "id", "x", "y", "ra", "dec")
+"""Columns that are told by the positions themselves."""
+_OF_THE_FRAME = (FLUX, FLUX_SQUARED, PIXEL_VALUE)
+_LISTED = 5
+"""Ids that a message tells."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Which columns are the positions, and how they count."""
+
+    kind: Literal["auto", "sky", "pixels"] = "auto"
+    """``auto``: on the sky where the table tells that and the frame has a WCS."""
+    first_pixel: Literal[0, 1] | None = None
+    """Number of the centre of the first pixel; None: as the names of the columns tell."""
+
+
+@dataclass(frozen=True, eq=False)
+class GivenSources:
+    """Those that lie on the frame."""
+
+    sources: Sources
+    outside: tuple[int, ...]
+    """Ids of those that do not."""
+    notes: tuple[str, ...]
+    """How the table was read, where it could be read otherwise."""
+
+
+def check_places(table: Table, frame: Frame, places: Places, *, where: str) -> tuple[str, ...]:
+    """Return the columns that hold the positions.
+
+    Parameters
+    ----------
+    table : Table
+        The catalogue.
+    frame : Frame
+        Its WCS counts alone.
+    places : Places
+        As asked for.
+    where : str
+        Named in errors.
+
+    Raises
+    ------
+    StageError
+        There are none, or they need a WCS that the frame has not.
+    """
+    sky, pixels = sky_columns(table), pixel_columns(table)
+    has_wcs = frame.wcs is not None and frame.wcs.has_celestial
+    wanted = {"sky": sky, "pixels": pixels, "auto": (sky if has_wcs else ()) or pixels or sky}
+    names = wanted[places.kind]
+    if not names:
+        raise StageError(
+            "the catalogue has no columns of positions that are known"
+            if places.kind == "auto"
+            else f"the catalogue has no positions as asked for: coordinates = '{places.kind}'",
+            where=where,
+            received=f"columns {', '.join(table.colnames) or 'none'}",
+            remedy="Name them ra and dec (degrees, ICRS), or x and y (pixels).",
+        )
+    if names == sky and not has_wcs:
+        raise StageError(
+            "the catalogue has positions on the sky, and the frame has no celestial WCS",
+            where=where,
+            received=", ".join(names),
+            remedy="Give the frame a WCS, or the catalogue columns x and y in pixels.",
+        )
+    return names
+
+
+def given_sources(table: Table, frame: Frame, places: Places, *, where: str) -> GivenSources:
+    """Return the sources of a frame that a catalogue lists, with their ids.
+
+    Parameters
+    ----------
+    table : Table
+        A row a source. Columns of positions as `astroclean.core.sources.catalogs` knows them;
+        those of numbers that `astroclean.core.sources.columns` knows come along. Where a column
+        ``hdu`` tells several frames, the rows of this one.
+    frame : Frame
+        Gives WCS and shape; where it is a chunk, the sources on it.
+    places : Places
+        Which columns are positions.
+    where : str
+        Named in errors.
+
+    Returns
+    -------
+    GivenSources
+        In order of ids. Without a column of ids, the number of the row, from 1.
+
+    Raises
+    ------
+    StageError
+        No positions, or such that are no finite numbers; ids that are no whole numbers from 1, or
+        occur twice; positions on the sky and no WCS.
+    """
+    names = check_places(table, frame, places, where=where)
+    table = _of_frame(table, frame, where)
+    ids, notes = _ids(table, where)
+    _refuse_gaps(table, names, ids, where)
+    if names == sky_columns(table):
+        assert frame.wcs is not None  # checked above
+        x, y = projected(*sky_places(table, names, where), frame.wcs.celestial, where)
+    else:
+        x, y = pixel_places(table, names, frame, where, first=places.first_pixel)
+        notes += _convention(table, names, places)
+    chunk = chunk_of(frame)
+    known = np.isfinite(x) & np.isfinite(y)
+    column = np.rint(np.where(known, x, -1) + chunk.origin[1])
+    row = rows_of(frame, np.where(known, y, -1.0 - chunk.origin[0]))
+    on_frame = known & (row >= 0) & (row < chunk.shape[0])
+    on_frame &= (column >= 0) & (column < chunk.shape[1])
+    here = on_frame & (row >= chunk.origin[0]) & (row < chunk.origin[0] + frame.shape[0])
+    rows = np.flatnonzero(here)[np.argsort(ids[here], kind="stable")]
+    found, more = _table(table, rows)
+    found.add_columns([ids[rows], x[rows], y[rows]], indexes=[0, 0, 0], names=["id", "x", "y"])
+    for name in ("id", "x", "y"):
+        found[name].info.description = COLUMNS[name].meaning
+    outside = tuple(int(number) for number in ids[~on_frame])
+    return GivenSources(Sources(found, ids_stay=True), outside, (*notes, *more))
+
+
+def _of_frame(table: Table, frame: Frame, where: str) -> Table:
+    """Return the rows of a frame, of a catalogue that a run has written of several."""
+    own = own_column(table, ("hdu",))
+    if own is None:
+        return table
+    labels = np.asarray(table[own]).astype(str)
+    mine = np.array([frame.frame_id.endswith(label) for label in labels], dtype=bool)
+    several = np.unique(labels)
+    if mine.any() or len(several) < 2:  # noqa: PLR2004
+        return table[mine] if mine.any() else table
+    raise StageError(
+        "the catalogue has the sources of several frames, and none of this one",
+        where=where,
+        received=f"column '{own}': {', '.join(several)}",
+        remedy="Give the rows of this frame, or leave that column out.",
+    )
+
+
+def _ids(table: Table, where: str) -> tuple[NDArray[np.int32], list[str]]:
+    own = own_column(table, ID_NAMES)
+    if own is None:
+        note = f"the catalogue has no column of ids ({', '.join(ID_NAMES)}): rows are numbered"
+        return np.arange(1, len(table) + 1, dtype=np.int32), [note]
+    given = np.asarray(np.ma.getdata(table[own]))
+    if given.dtype.kind == "f" and np.all(np.isfinite(given)) and np.all(given == np.rint(given)):
+        given = given.astype(np.int64)  # CSV with a decimal point, as of a data frame
+    masked = bool(np.any(getattr(table[own], "mask", False)))
+    most = np.iinfo(np.int32).max
+    if len(table) and (masked or given.dtype.kind not in "iu" or given.ndim != 1):
+        gap = "a row has none" if masked else f"type {given.dtype}"
+        raise _wrong_ids(f"column '{own}' must hold one whole number a row", gap, where)
+    outside = given[(given < 1) | (given > most)]
+    if outside.size:
+        text = f"ids of column '{own}' must be from 1 to {most}: a segmentation has room for these"
+        raise _wrong_ids(text, str(outside[0]), where)
+    numbers, counts = np.unique(given, return_counts=True)
+    if (counts > 1).any():
+        twice = _listed(numbers[counts > 1])
+        raise _wrong_ids(f"ids of column '{own}' occur more than once", twice, where)
+    return given.astype(np.int32), []
+
+
+def _wrong_ids(problem: str, received: str, where: str) -> StageError:
+    remedy = "Mend them, or rename the column: without one, rows are numbered from 1."
+    return StageError(problem, where=where, received=received, remedy=remedy)
+
+
+def _refuse_gaps(table: Table, names: Sequence[str], ids: NDArray[np.int32], where: str) -> None:
+    for name in names:
+        column = getattr(table[name], "data", table[name]) if len(names) == 1 else table[name]
+        parts = (column.lon, column.lat) if hasattr(column, "lon") else (column,)
+        for part in parts:
+            bare = np.ma.getdata(getattr(part, "unmasked", part))
+            bad = np.array(np.broadcast_to(getattr(part, "mask", False), len(table)))
+            if np.asarray(bare).dtype.kind == "f":
+                bad |= ~np.isfinite(np.asarray(bare, dtype=float))
+            if bad.any():
+                raise StageError(
+                    f"{np.count_nonzero(bad)} sources have no position in column '{name}'",
+                    where=where,
+                    received=f"ids {_listed(ids[bad])}",
+                    remedy="Give each a finite position, or leave its row out.",
+                )
+
+
+def _listed(numbers: Any) -> str:
+    told = ", ".join(str(int(number)) for number in numbers[:_LISTED])
+    return f"{told}, ..." if len(numbers) > _LISTED else told
+
+
+def _convention(table: Table, names: Sequence[str], places: Places) -> list[str]:
+    """Return how pixels were counted, where neither the user nor astroclean itself has said it."""
+    if places.first_pixel is not None or {"astroclean", "ACVERS"} & set(table.meta):
+        return []
+    first = FIRST_PIXEL[names[0].lower(), names[1].lower()]
+    other = "" if first else "; if 1 as in FITS and DS9: first_pixel = 1"
+    return [f"the center of the first pixel is {first} in columns {', '.join(names)}{other}"]
+
+
+def _table(table: Table, rows: NDArray[np.intp]) -> tuple[QTable, list[str]]:
+    """Return the columns that are known, and a note of those that could be and are not."""
+    from astropy.table import QTable  # noqa: PLC0415 - core stays light to import
+
+    found, left = QTable(), []
+    positions = {*sky_columns(table), *pixel_columns(table)}
+    for own in table.colnames:
+        name = _SPELLED.get(own.lower(), own.lower())
+        if name not in COLUMNS or name in (*_PLACES, *found.colnames) or own in positions:
+            continue
+        values = _values(table[own], rows)
+        if values is None:
+            left.append(own)
+            continue
+        found[name] = values
+        unit = COLUMNS[name].unit
+        if unit and unit not in _OF_THE_FRAME and getattr(values, "unit", None) is None:
+            found[name] = u.Quantity(values, unit)
+        found[name].info.description = getattr(table[own].info, "description", None)
+    note = f"columns {', '.join(left)} hold no numbers, or gaps, and are left out"
+    return found, [note] if left else []
+
+
+def _values(column: Any, rows: NDArray[np.intp]) -> Any:
+    """Return the numbers of a column in some rows, NaN for gaps; None where it has no such."""
+    unit = getattr(column, "unit", None)
+    bare = np.asarray(np.ma.getdata(getattr(column, "unmasked", column)))[rows]
+    hidden = np.broadcast_to(getattr(column, "mask", False), len(column))[rows]
+    if bare.dtype.kind not in "iufb" or bare.ndim != 1:
+        return None
+    if hidden.any():
+        if bare.dtype.kind != "f":
+            return None
+        bare = np.where(hidden, np.nan, bare)
+    native = bare.astype(bare.dtype.newbyteorder("="))
+    return native if unit in (None, u.dimensionless_unscaled) else u.Quantity(native, unit)
