@@ -16,6 +16,7 @@ from astroclean.core.stage.results import Mask
 from astroclean.core.stage.scope import Scope, chunk_of
 from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
 from astroclean_classical.saturation.bleeding import BleedingSurvey, Saturated
+from astroclean_classical.saturation.holes import small_holes
 from astroclean_classical.saturation.levels import Levels
 from astroclean_classical.saturation.piles import ClippedSurvey
 
@@ -188,19 +189,8 @@ class Saturation(Masker):
 
         if not saturated.any():
             return saturated
-        saturated = saturated | _small_holes(saturated, self.options.max_hole)
+        saturated = saturated | small_holes(saturated, self.options.max_hole)
         if self.options.grow:
             saturated = distance_transform_edt(~saturated) <= self.options.grow
         found: NDArray[np.bool_] = saturated
         return found
-
-
-def _small_holes(saturated: NDArray[np.bool_], max_area: int) -> NDArray[np.bool_]:
-    """Return the groups of at most ``max_area`` pixels that saturated ones enclose."""
-    from scipy.ndimage import binary_fill_holes, label  # noqa: PLC0415 - heavy
-
-    labels, _ = label(binary_fill_holes(saturated) & ~saturated)
-    small = np.bincount(labels.ravel()) <= max_area
-    small[0] = False
-    holes: NDArray[np.bool_] = small[labels]
-    return holes
