@@ -18,7 +18,7 @@ author = "The astroclean developers"
 copyright = f"2026, {author}"
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "short_references"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "contents", "short_references"]
 exclude_patterns = ["_build"]
 root_doc = "index"
 

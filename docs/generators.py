@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from astroclean import errors
 from astroclean.cli.main import main
 from astroclean.config.schema import PipelineConfig
-from astroclean.core.configs import list_configs
+from astroclean.core.configs import find_config, list_configs, read_toml
 from astroclean.core.flags.conventions import Convention, load_convention
 from astroclean.core.flags.planes import REJECTING, MaskPlane
 from astroclean.core.stage.limits import PLAUSIBLE
@@ -231,6 +231,22 @@ def instruments() -> str:
     return table(head, rows)
 
 
+def pipelines() -> str:
+    """Return the ready pipelines."""
+    rows = []
+    for name in list_configs("pipelines"):
+        content = read_toml(find_config("pipelines", name))
+        stages = ", ".join(f"[`{s['plugin']}`](plugins.md#{s['plugin']})" for s in content["stage"])
+        rows.append((f"`{name}`", content["description"], stages))
+    return table(("name", "what it does", "stages"), rows)
+
+
+def distributions() -> str:
+    """Return the distributions of this repository, with the plugins of each."""
+    rows = [(f"`{n}`", code(offers["plugins"])) for n, offers in known_distributions().items()]
+    return table(("distribution", "plugins"), rows)
+
+
 def kinds() -> str:
     """Return the kinds of stage with their base class and hook."""
     rows = []
@@ -292,6 +308,6 @@ GENERATORS: dict[str, Callable[..., str]] = {
     f.__name__: f
     for f in (
         *(planes, plugins, options, layers, keys, record, conventions, instruments),
-        *(kinds, exits, help),
+        *(pipelines, distributions, kinds, exits, help),
     )
 }
