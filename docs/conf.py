@@ -1,7 +1,7 @@
 """How the documentation is built: `sphinx-build -W --keep-going -n docs docs/_build`.
 
-Nothing is fetched. Tables of options, planes, instruments and the like are made from the code by
-``_ext/generated.py``; the Python reference comes from docstrings.
+Nothing is fetched. Tables of options, planes, instruments and the like are written into the pages
+by ``tables.py``; the Python reference comes from docstrings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ author = "The astroclean developers"
 copyright = f"2026, {author}"
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "generated", "short_references"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "contents", "short_references"]
 exclude_patterns = ["_build"]
 root_doc = "index"
 

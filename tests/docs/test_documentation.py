@@ -13,6 +13,7 @@ Blocks of a page are taken in order, in one temporary folder and one namespace:
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import re
@@ -22,7 +23,7 @@ import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -30,6 +31,10 @@ from astroclean.cli.main import main
 from astroclean.config.load import load_pipeline
 from astroclean.config.schema import PipelineConfig
 from astroclean.io.frames.instruments import Instrument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -42,6 +47,7 @@ NOT_RUN = (
     "python -m pip",
     "python -m pytest",
     "python -m sphinx",
+    "python docs/tables.py",
     "python -m venv",
     ". ",
     "astroclean train maximask",
@@ -228,8 +234,76 @@ def test_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     built = (tmp_path / "html" / "reference" / "mask_planes.html").read_text(encoding="utf-8")
-    assert "COSMIC_RAY" in built, "tables are generated"
-    assert "generate:" not in built
+    assert re.search("<td>.*COSMIC_RAY", built), "tables of the pages are tables"
+
+
+@pytest.fixture(scope="module")
+def tables() -> Iterator[ModuleType]:
+    """Return the tool that writes the tables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DOCS)
+        yield importlib.import_module("tables")
+
+
+def test_tables_are_those_of_the_code(tables: ModuleType) -> None:
+    differences = {page.name: told for page in tables.PAGES if (told := tables.stale(page))}
+    assert not differences, f"run `python docs/tables.py`: {differences}"
+
+
+def test_a_page_that_is_not_current_is_told_and_mended(
+    tables: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- generate: exits -->\n\nold\n<!-- end: exits -->\nafter\n")
+    monkeypatch.setattr(tables, "PAGES", [page])
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    assert tables.tables(["--check"]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("page.md is not current\n")
+    assert "\n-old\n+| status |" in told
+    assert tables.tables([]) == 0
+    assert tables.tables(["--check"]) == 0
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert "| 130 | Ended by Ctrl-C" in text
+    assert text.endswith("<!-- end: exits -->\nafter\n")
+
+
+def _anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    without_code = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", without_code, flags=re.MULTILINE):
+        plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        number = sum(
+            other == slug or re.fullmatch(f"{slug}-\\d+", other) is not None for other in found
+        )
+        found.add(f"{slug}-{number}" if number else slug)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page_is_read_on_github(page: Path) -> None:
+    """Links lead somewhere, and nothing is left that Sphinx alone would understand."""
+    text = page.read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)\)|^\[[^]]+\]: (\S+)$", prose, flags=re.MULTILINE)
+    for link in ("".join(pair) for pair in links):
+        ours = link.removeprefix("https://github.com/astroclean/astroclean/blob/main/")
+        if re.match(r"\w+:", ours):
+            continue
+        path, _, anchor = ours.partition("#")
+        target = (ROOT if ours != link else page.parent) / path if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in _anchors(target.read_text(encoding="utf-8")), link
+    if page.parent.name != "python" or page.name == "index.md":
+        assert not re.search(r"^(```|:::)\{", text, flags=re.MULTILINE)
+        assert not re.search(r"\{(doc|ref|term|py:\w+|class|func|mod|eval-rst)\}`", prose)
 
 
 def test_shown_output_is_compared() -> None:

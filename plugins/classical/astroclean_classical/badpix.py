@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
@@ -22,7 +22,8 @@ from astroclean.core.stage.results import Mask
 from astroclean.core.stage.scope import WHOLE, Scope
 from astroclean.errors import AstrocleanWarning, PlaneError, StageError
 from astroclean_classical.filling import nearest_filled
-from astroclean_classical.flanks import beside_saturated
+from astroclean_classical.flanks import around_cores
+from astroclean_classical.star_lines import full_pixels, lines_of_stars, star_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,12 +36,6 @@ __all__ = ["BadPixels", "BadPixelsOptions"]
 _MEDIAN_ERROR = 1.2533
 _PIXEL_BOX, _NOISE_BOX, _LINE_BOX, _END_BOX = 5, 32, 9, 5
 _FEWEST_PIXELS = 8
-
-# Of a star whose charge bleeds: so wide, and so high above the sky in deviations.
-_THICK = 7
-_BRIGHT = 50
-# Of the side of the frame: a hot line of this length is one, whatever star lies on it.
-_LONG = 0.5
 
 _MEASURED = (
     MaskPlane.BAD_PIXEL
@@ -153,7 +148,8 @@ class BadPixels(Masker):
         -------
         Mask
             Metrics ``hot lines`` and ``dead lines`` count columns and rows that are so anywhere,
-            ``regions`` those that mark pixels of the frame.
+            ``regions`` those that mark pixels of the frame. Trails and spikes of stars are no
+            lines; of lines that go through a star, the pixels upon it are not flagged.
 
         Raises
         ------
@@ -171,9 +167,7 @@ class BadPixels(Masker):
         if self._is_searched():
             bad = ~frame.usable | (flags != 0)
             if not bad.all():
-                metrics |= self._search(nearest_filled(frame.data, bad), bad, flags)
-                pixels = np.uint32(MaskPlane.HOT_PIXEL | MaskPlane.DEAD_PIXEL)
-                flags[beside_saturated(frame)] &= ~pixels
+                metrics |= self._search(frame, bad, flags)
         return Mask(flags, metrics=metrics)
 
     def _drawn(
@@ -209,19 +203,26 @@ class BadPixels(Masker):
         return found
 
     def _search(
-        self, data: NDArray[np.float32], bad: NDArray[np.bool_], flags: NDArray[np.uint32]
+        self, frame: Frame, bad: NDArray[np.bool_], flags: NDArray[np.uint32]
     ) -> dict[str, float]:
         """Add what statistics find to ``flags``, which is this stage's own array."""
+        data = nearest_filled(frame.data, bad)
+        full, is_flagged = full_pixels(frame)
+        # A star that is flagged is filled in `data`, and its trail would come out of nothing.
+        cores = star_cores(np.where(np.isfinite(frame.data), frame.data, data), full)
         lines = np.zeros(data.shape, dtype=bool)
         counts = {"hot lines": 0, "dead lines": 0}
+        left = False
         for axis in (0, 1) if self.options.rows else (0,):
-            hot, dead = self._lines(data, bad, axis)
-            hot &= ~_from_stars(hot, data, least=_LONG * data.shape[axis])
-            flags[hot] |= np.uint32(MaskPlane.HOT_LINE)
-            flags[dead] |= np.uint32(MaskPlane.DEAD_LINE)
-            lines |= hot | dead
-            counts["hot lines"] += int(np.count_nonzero(hot.any(axis=axis)))
-            counts["dead lines"] += int(np.count_nonzero(dead.any(axis=axis)))
+            found = self._lines(data, bad, cores, axis)
+            flags[found.hot] |= np.uint32(MaskPlane.HOT_LINE)
+            flags[found.dead] |= np.uint32(MaskPlane.DEAD_LINE)
+            lines |= found.hot | found.dead
+            left |= bool((found.of_stars & full).any())
+            counts["hot lines"] += int(np.count_nonzero(found.hot.any(axis=axis)))
+            counts["dead lines"] += int(np.count_nonzero(found.dead.any(axis=axis)))
+        if left and not is_flagged:
+            self._tell_unflagged(frame)
         usable = ~bad & ~lines
         flat, noise = _residual(data, bad | lines)
         context = {"usable": usable, "neighbor_fraction": self.options.neighbor_fraction}
@@ -229,15 +230,29 @@ class BadPixels(Masker):
         dead_pixels = _isolated(-flat, noise * self.options.dead_sigma, **context)
         flags[hot_pixels] |= np.uint32(MaskPlane.HOT_PIXEL)
         flags[dead_pixels] |= np.uint32(MaskPlane.DEAD_PIXEL)
+        flags[around_cores(full)] &= ~np.uint32(MaskPlane.HOT_PIXEL | MaskPlane.DEAD_PIXEL)
         return {name: float(count) for name, count in counts.items()}
 
+    def _tell_unflagged(self, frame: Frame) -> None:
+        """Tell of saturated stars that no stage before has flagged."""
+        text = (
+            f"{frame.frame_id}, stage '{self.name}': stars are saturated, and no stage before has "
+            f"flagged them; their trails are left. Put `saturation` before this stage"
+        )
+        warnings.warn(text, AstrocleanWarning, stacklevel=4)
+
     def _lines(
-        self, data: NDArray[np.float32], bad: NDArray[np.bool_], axis: int
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        self,
+        data: NDArray[np.float32],
+        bad: NDArray[np.bool_],
+        cores: NDArray[np.bool_],
+        axis: int,
+    ) -> _Lines:
         """Return hot and dead lines along ``axis`` (0: columns)."""
         from scipy.ndimage import median_filter  # noqa: PLC0415 - heavy
 
-        image, ignored = (data, bad) if axis == 0 else (data.T, bad.T)
+        image = data if axis == 0 else data.T
+        ignored, stars = (plane if axis == 0 else plane.T for plane in (bad, cores))
         across = image - median_filter(image, size=(1, _LINE_BOX), mode="reflect")
         hot = np.zeros(image.shape, dtype=bool)
         dead = np.zeros(image.shape, dtype=bool)
@@ -249,31 +264,23 @@ class BadPixels(Masker):
             score = _line_scores(across[piece], ignored[piece])
             hot[piece] |= score > self.options.line_sigma
             dead[piece] |= score < -self.options.line_sigma
-        hot, dead = _to_its_ends(hot, across), _to_its_ends(dead, -across)
-        return (hot, dead) if axis == 0 else (hot.T, dead.T)
+        planes = []
+        of_stars = np.zeros(image.shape, dtype=bool)
+        for found, height in ((hot, across), (dead, -across)):
+            whole = _to_its_ends(found, height)
+            not_theirs = lines_of_stars(whole, height, stars, shortest=length // 2)
+            of_stars |= not_theirs
+            planes.append(whole & ~not_theirs)
+        return _Lines(*(plane if axis == 0 else plane.T for plane in (*planes, of_stars)))
 
 
-def _from_stars(
-    lines: NDArray[np.bool_], data: NDArray[np.float32], *, least: float
-) -> NDArray[np.bool_]:
-    """Return the lines that come out of a bright star: trails of charge, and spikes.
+class _Lines(NamedTuple):
+    """Lines along one axis, each (ny, nx) bool."""
 
-    They end where the charge does; a line of the detector is longer, or has no star on it.
-    """
-    from astropy.stats import mad_std  # noqa: PLC0415 - heavy
-    from scipy.ndimage import binary_dilation, binary_opening, find_objects, label  # noqa: PLC0415
-
-    sky, noise = float(np.median(data)), float(mad_std(data))
-    square = np.ones((_THICK, _THICK))
-    stars = binary_opening(data > sky + _BRIGHT * noise, square)
-    labels, count = label(lines, structure=np.ones((3, 3)))
-    touched = np.zeros(count + 1, dtype=bool)
-    touched[labels[binary_dilation(stars, iterations=2)]] = True
-    touched[0] = False
-    for number, box in enumerate(find_objects(labels), start=1):
-        touched[number] &= max(side.stop - side.start for side in box) < least
-    from_stars: NDArray[np.bool_] = touched[labels]
-    return from_stars
+    hot: NDArray[np.bool_]
+    dead: NDArray[np.bool_]
+    of_stars: NDArray[np.bool_]
+    """Trails, spikes, and what of a line lies upon a star."""
 
 
 def _to_its_ends(found: NDArray[np.bool_], height: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.frame import Frame
 
-__all__ = ["beside_saturated"]
+__all__ = ["around_cores", "beside_saturated"]
 
 _REACH = 2
 """Pixels from the core."""
@@ -25,8 +25,23 @@ def beside_saturated(frame: Frame) -> NDArray[np.bool_]:
     Parameters
     ----------
     frame : Frame
-        Its plane SATURATED counts, where it is at least three pixels wide: a hit that saturates is
-        narrower. Not modified.
+        Its plane SATURATED counts. Not modified.
+
+    Returns
+    -------
+    (ny, nx) bool
+        As of :func:`around_cores`.
+    """
+    return around_cores(frame.where(MaskPlane.SATURATED))
+
+
+def around_cores(saturated: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the saturated cores of stars and the pixels beside them.
+
+    Parameters
+    ----------
+    saturated : (ny, nx) bool
+        What is at least three pixels wide counts: a hit that saturates is narrower.
 
     Returns
     -------
@@ -36,6 +51,6 @@ def beside_saturated(frame: Frame) -> NDArray[np.bool_]:
     from scipy.ndimage import binary_dilation, binary_opening  # noqa: PLC0415 - heavy
 
     square = np.ones((3, 3), dtype=bool)
-    cores = binary_opening(frame.where(MaskPlane.SATURATED), square)
+    cores = binary_opening(saturated, square)
     flanks: NDArray[np.bool_] = binary_dilation(cores, square, iterations=_REACH)
     return flanks

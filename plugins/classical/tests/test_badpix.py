@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from astroclean_classical.badpix import BadPixels, BadPixelsOptions
+from astroclean_classical.saturation.stage import Saturation, SaturationOptions
 from astropy.io import fits
 from pydantic import ValidationError
 
+import astroclean
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.frame import Frame
 from astroclean.core.stage.results import Outcome
-from astroclean.errors import StageError
+from astroclean.errors import AstrocleanWarning, StageError
 from astroclean.testing.chunks import run_in_chunks
 
 if TYPE_CHECKING:
@@ -190,26 +192,68 @@ def test_a_map_is_cut_with_the_frame() -> None:
     assert BadPixels().scope(frame).halo is None, "statistics need the whole frame"
 
 
-def test_charge_of_a_saturated_star_is_no_hot_line_and_a_column_through_a_star_is() -> None:
+@pytest.fixture(scope="module")
+def bled() -> np.ndarray:
+    """Saturated stars whose charge bled along columns; a hot column through one, one beyond one."""
     rng = np.random.default_rng(8)
     y, x = np.indices((300, 280))
-    image = rng.normal(500, 10, y.shape) + 4e5 * np.exp(-((x - 90) ** 2 + (y - 140) ** 2) / 18)
-    image = np.minimum(image, 30000 + rng.normal(0, 200, y.shape))
-    image[139:142, 40:150] = rng.normal(28000, 900, (3, 110))  # bleeding along rows
+    image = rng.normal(500, 10, y.shape)
+    for row, column, peak in ((140, 90, 4e5), (70, 200, 9e4), (210, 40, 2e5), (150, 240, 2e5)):
+        image += peak * np.exp(-((x - column) ** 2 + (y - row) ** 2) / 18)
     image[:, 200] += 400
-    image += 3e4 * np.exp(-((x - 200) ** 2 + (y - 60) ** 2) / 8)
-    flags = run(image).frame.where("HOT_LINE")
-    assert not flags[:, :190].any()
-    assert flags[:, 200].mean() > 0.9
+    image[160:, 240] += 300  # from a trap in the star on to the border
+    image = np.minimum(image, 30000 + rng.normal(0, 200, y.shape))
+    image[60:250, 89:92] = 28000 + rng.normal(0, 500, (190, 3))
+    image[250:280, 90] = np.linspace(24000, 600, 30)  # where a trail ends
+    image[40:60, 91] = np.linspace(600, 20000, 20)
+    image[:, 40] += 9000 / (1 + np.abs(y[:, 40] - 210) / 4) ** 1.5  # a spike
+    return image
 
 
-def test_metrics_count_lines_and_not_their_pieces() -> None:
-    """A column is judged in many pieces; it is one hot line."""
-    image = np.random.default_rng(5).normal(100, 3, (300, 200)).astype(np.float32)
-    image[:, 40] += 200
-    image[:, 90:92] -= 60
-    image[150] += 150
-    result = BadPixels().run(Frame(image, unit="adu"))
-    assert result.metrics["hot lines"] == 2
-    assert result.metrics["dead lines"] == 2
-    assert result.frame.where("HOT_LINE")[:, 40].all()
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("order", ["saturation first", "badpix first", "badpix alone"])
+def test_charge_of_a_saturated_star_is_no_hot_line_and_a_column_through_a_star_is(
+    bled: np.ndarray, order: str, *, turned: bool
+) -> None:
+    frame = Frame(bled.T if turned else bled, unit="adu")
+    axis = "x" if turned else "y"
+    saturation = Saturation(SaturationOptions(level="clipped", bleed_axis=axis))
+    if order == "saturation first":
+        frame = run(saturation.run(frame).frame).frame
+    else:
+        with pytest.warns(AstrocleanWarning, match="no stage before has flagged"):
+            frame = run(frame).frame
+    lines, saturated = frame.where("HOT_LINE"), frame.where("SATURATED")
+    if order == "badpix first":
+        saturated = saturation.run(frame).frame.where("SATURATED")
+    lines, saturated = (p.T if turned else p for p in (lines, saturated))
+    assert lines[:, 200].mean() > 0.8
+    assert lines[170:, 240].all()
+    assert not lines[:130, 240].any()
+    assert not (lines & saturated).any()
+    lines[:, 200], lines[:, 240] = False, False
+    assert not lines.any()
+    assert not frame.where(MaskPlane.DEAD_LINE).any()
+
+
+def test_lines_are_counted_not_their_pieces(starry: np.ndarray) -> None:
+    image = starry.copy()
+    image[:, 60] += 40
+    image[90, :] -= 60
+    metrics = run(image).metrics
+    assert (metrics["hot lines"], metrics["dead lines"]) == (1, 1)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("order", [("saturation", "badpix"), ("badpix", "saturation")])
+@pytest.mark.filterwarnings("ignore::astroclean.errors.AstrocleanWarning")
+def test_real_trails_are_no_hot_lines(
+    real_data: Callable[[str], Path], version: int, order: tuple[str, str]
+) -> None:
+    with fits.open(real_data("decam_dq_cutouts_a.fits.gz")) as hdus:
+        frame = Frame(hdus["SCI", version].data.astype(np.float32), unit="adu")
+    for name in order:
+        level = {"level": "clipped"} if name == "saturation" else {}
+        frame = astroclean.load_stage(name, **level).run(frame).frame
+    assert frame.where("SATURATED").any()
+    assert not frame.where("HOT_LINE | DEAD_LINE | HOT_PIXEL").any()

@@ -117,7 +117,8 @@ def test_clipped_data_tell_their_level() -> None:
     result = Saturation(SaturationOptions(level="clipped", grow=0)).run(Frame(clipped, unit="adu"))
     assert result.metrics["saturation level"] == 40000
     assert np.array_equal(result.frame.where("SATURATED"), clipped == 40000)
-    untouched = Saturation(SaturationOptions(level="clipped")).run(Frame(image, unit="adu"))
+    with pytest.warns(AstrocleanWarning, match="no level at which stars are cut off"):
+        untouched = Saturation(SaturationOptions(level="clipped")).run(Frame(image, unit="adu"))
     assert untouched.outcome is Outcome.NO_WORK
     assert np.isnan(untouched.metrics["saturation level"])
 
@@ -144,6 +145,7 @@ def test_real_overwritten_values_do_no_harm(real_data: Callable[[str], Path]) ->
     assert 0 < mask.mean() < 0.01
 
 
+@pytest.mark.filterwarnings("ignore:.*stars are cut off:astroclean.errors.AstrocleanWarning")
 @pytest.mark.parametrize("axis", ["y", "x"])
 @pytest.mark.parametrize("level", [LEVEL, "clipped"])
 @given(

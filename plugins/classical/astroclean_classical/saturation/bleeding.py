@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.image.frame import Frame
+    from astroclean_classical.saturation.levels import Levels
 
-__all__ = ["BleedingSurvey", "Clipping", "ClippingSurvey", "Saturated"]
+__all__ = ["BleedingSurvey", "Clipping", "Saturated"]
 
-# So many pixels with exactly the highest value are a limit of the detector, not chance.
+# So many pixels with exactly the highest value may be a limit of the detector.
 _PILED_UP = 5
 _CERTAINLY = 50
 # Of the height of the highest pixel above the sky. Where so many are as high it is no peak: of a
@@ -28,14 +29,18 @@ _BRIGHT = 100
 
 @dataclass(frozen=True, eq=False)
 class Saturated:
-    """The level of a frame, and where a column is saturated."""
+    """The levels of a frame, and where a column is saturated."""
 
-    level: float
-    """NaN where nothing is clipped."""
+    levels: Levels
+    """NaN where none was found."""
     runs: NDArray[np.int64]
     """(n, 3) column, first row, row after the last of each run with a saturated pixel."""
     piled_up: tuple[float, int] | None = None
     """Highest value of the frame and how many pixels share it, where that is no chance."""
+    stars: int | None = None
+    """Stars that are cut off, where the level was found from them."""
+    doubt: str = ""
+    """Why the level that was found from stars may be none."""
 
     def paint(self, frame: Frame) -> NDArray[np.bool_]:
         """Return the pixels of the runs that lie in a frame, or in a part of one."""
@@ -57,15 +62,25 @@ class BleedingSurvey(Survey):
 
     Parameters
     ----------
-    level : float
-        Value from which a pixel is saturated, in the unit of the frame.
+    levels : Levels
+        Values from which pixels are saturated.
     fraction : float
         A run consists of pixels above this fraction of the level (no unit).
+    stars, doubt
+        As in :class:`Saturated`.
     """
 
-    def __init__(self, level: float, fraction: float) -> None:
-        self._level = level
+    def __init__(
+        self,
+        levels: Levels,
+        fraction: float,
+        *,
+        stars: int | None = None,
+        doubt: str = "",
+    ) -> None:
+        self._levels = levels
         self._fraction = fraction
+        self._found_by = (stars, doubt)
         self._clipping = Clipping()
         self._closed: list[NDArray[np.int64]] = []
         # Of the run that reaches the last row so far: its first row (-1: none), and if saturated.
@@ -82,8 +97,10 @@ class BleedingSurvey(Survey):
         first = chunk_of(frame).origin[0] + rows.start
         last = first + data.shape[0]
         # Comparisons with NaN are false: neither seeds nor bleeding.
-        seeds = data >= self._level
-        column, start, stop, seeded = _runs(seeds | (data >= self._fraction * self._level), seeds)
+        level = self._levels.over(frame, rows)
+        seeds = data >= level
+        bled = data >= np.float32(self._fraction) * level
+        column, start, stop, seeded = _runs(seeds | bled, seeds)
         start, stop = start + first, stop + first
         goes_on = (start == first) & (self._open[column] >= 0)
         seeded = seeded | (goes_on & self._seeded[column])
@@ -105,9 +122,9 @@ class BleedingSurvey(Survey):
         if still.any():
             self._close(np.flatnonzero(still), self._open[still], self._last, self._seeded[still])
         none = np.zeros((0, 3), dtype=np.int64)
-        return Saturated(
-            self._level, np.concatenate([none, *self._closed]), self._clipping.piled_up
-        )
+        stars, doubt = self._found_by
+        runs = np.concatenate([none, *self._closed])
+        return Saturated(self._levels, runs, self._clipping.piled_up, stars=stars, doubt=doubt)
 
     def _close(
         self, column: NDArray[np.intp], start: NDArray[Any], stop: Any, seeded: NDArray[np.bool_]
@@ -191,28 +208,3 @@ class Clipping:
     def level(self) -> float | None:
         """The highest value, if at least 5 pixels share exactly it; a constant frame has none."""
         return self._highest if _PILED_UP <= self._shared < self._finite else None
-
-
-class ClippingSurvey(Survey):
-    """Finds the highest value of a frame, where several pixels share exactly it.
-
-    Parameters
-    ----------
-    fraction : float
-        As for :class:`BleedingSurvey`, which takes the next pass.
-    """
-
-    def __init__(self, fraction: float) -> None:
-        self._fraction = fraction
-        self._clipping = Clipping()
-
-    def add(self, frame: Frame, rows: slice) -> None:
-        """Take the next rows."""
-        self._clipping.add(frame.data[rows])
-
-    def finish(self) -> Saturated | BleedingSurvey:
-        """Return the survey of the runs above the level, or that nothing is clipped."""
-        level = self._clipping.level
-        if level is not None:
-            return BleedingSurvey(level, self._fraction)
-        return Saturated(float("nan"), np.zeros((0, 3), dtype=np.int64))

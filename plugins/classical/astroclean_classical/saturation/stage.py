@@ -14,9 +14,12 @@ from astroclean.core.stage.kinds.mask import Masker
 from astroclean.core.stage.metrics import counted
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Mask
-from astroclean.core.stage.scope import Scope
+from astroclean.core.stage.scope import Scope, chunk_of
 from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
-from astroclean_classical.saturation.bleeding import BleedingSurvey, ClippingSurvey, Saturated
+from astroclean_classical.saturation.bleeding import BleedingSurvey, Saturated
+from astroclean_classical.saturation.holes import small_holes
+from astroclean_classical.saturation.levels import Levels
+from astroclean_classical.saturation.piles import ClippedSurvey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +38,8 @@ class SaturationOptions(StageOptions):
 
     level: Annotated[float, Field(gt=0)] | Literal["clipped"] | None = None
     """Value from which a pixel is saturated, in the unit of the frame; none: of the detector.
-    ``clipped``: the highest value of the frame where at least 5 pixels share exactly it."""
+    ``clipped``: where the stars of the frame are cut off, each amplifier of its own; flags nothing
+    where none is."""
     if_unknown: Literal["skip", "error"] = "skip"
     """Where neither ``level`` nor header nor instrument tell the level: flag nothing and warn, or
     fail."""
@@ -76,9 +80,9 @@ class Saturation(Masker):
     def _survey(self, frame: Frame) -> Survey | None:
         fraction = self.options.bleed_fraction
         if self.options.level == "clipped":
-            return ClippingSurvey(fraction)
+            return ClippedSurvey(chunk_of(frame).shape, fraction)
         level = self._level(frame)
-        return None if level is None else BleedingSurvey(level, fraction)
+        return None if level is None else BleedingSurvey(Levels.same(level), fraction)
 
     def find(self, frame: Frame) -> Mask:
         """Return the saturated pixels.
@@ -91,8 +95,9 @@ class Saturation(Masker):
         Returns
         -------
         Mask
-            SATURATED; metrics ``saturation level`` (unit of the frame, NaN where nothing is
-            clipped) and ``pixels at level``.
+            SATURATED; metrics ``saturation level`` (unit of the frame, the lowest where amplifiers
+            have their own, NaN where nothing is clipped), ``pixels at level`` and, with
+            ``level = "clipped"``, ``clipped stars``.
 
         Raises
         ------
@@ -104,12 +109,15 @@ class Saturation(Masker):
             self._tell_unknown(frame)
             return Mask(np.zeros(frame.shape, dtype=np.uint32))
         self._tell_pile(frame, found)
+        self._tell_stars(frame, found)
         # Comparisons with NaN are false: neither seeds nor bleeding.
-        seeds = frame.data >= found.level
+        seeds = frame.data >= found.levels.over(frame)
         metrics = {
-            "saturation level": found.level,
+            "saturation level": found.levels.lowest,
             "pixels at level": counted(frame, seeds),
         }
+        if found.stars is not None:
+            metrics["clipped stars"] = float(found.stars)
         saturated = self._with_rim(self._with_bleeding(frame, seeds, found))
         return Mask(saturated * np.uint32(MaskPlane.SATURATED), metrics=metrics)
 
@@ -132,15 +140,35 @@ class Saturation(Masker):
 
     def _tell_pile(self, frame: Frame, found: Saturated) -> None:
         """Warn where the frame is cut off below the level at which it is said to saturate."""
-        if found.piled_up is None or found.piled_up[0] >= _SAME * found.level:
+        if found.piled_up is None or found.stars is not None:
+            return
+        if found.piled_up[0] >= _SAME * found.levels.lowest:
             return
         value, count = found.piled_up
         text = (
             f"{frame.frame_id}, stage '{self.name}': {count} pixels share the highest value "
-            f"{value:g}, below the saturation level {found.level:g}: is that level right? Give "
-            f"`level = {value:g}`, or 'clipped'"
+            f"{value:g}, below the saturation level {found.levels.lowest:g}: is that level "
+            f"right? Give `level = {value:g}`, or 'clipped'"
         )
         warnings.warn(text, SuspectWarning, stacklevel=2)
+
+    def _tell_stars(self, frame: Frame, found: Saturated) -> None:
+        """Tell which level was found from the stars, or that none was."""
+        if found.stars is None:
+            return
+        where = f"{frame.frame_id}, stage '{self.name}'"
+        if found.doubt:
+            text = f"{where}: stars seem to be cut off at {found.levels.told()}, but {found.doubt}"
+            warnings.warn(f"{text}. Give `level` if you know it", SuspectWarning, stacklevel=3)
+        elif not found.stars:
+            text = f"{where}: no level at which stars are cut off was found; nothing is flagged"
+            if found.piled_up is not None:
+                value, count = found.piled_up
+                text += f" ({count} pixels share the highest value {value:.7g}, not as stars do)"
+            warnings.warn(f"{text}. Give `level` if you know it", AstrocleanWarning, stacklevel=3)
+        elif not found.levels.is_single:
+            text = f"{where}: stars are cut off at different levels: {found.levels.told()}"
+            warnings.warn(text, AstrocleanWarning, stacklevel=3)
 
     def _with_bleeding(
         self, frame: Frame, seeds: NDArray[np.bool_], found: Saturated
@@ -151,7 +179,9 @@ class Saturation(Masker):
 
         line = np.zeros((3, 3), dtype=bool)
         line[1] = True
-        candidates = seeds | (frame.data >= self.options.bleed_fraction * found.level)
+        candidates = seeds | (
+            frame.data >= np.float32(self.options.bleed_fraction) * found.levels.over(frame)
+        )
         bled: NDArray[np.bool_] = binary_propagation(seeds, structure=line, mask=candidates)
         return bled
 
@@ -160,19 +190,8 @@ class Saturation(Masker):
 
         if not saturated.any():
             return saturated
-        saturated = saturated | _small_holes(saturated, self.options.max_hole)
+        saturated = saturated | small_holes(saturated, self.options.max_hole)
         if self.options.grow:
             saturated = distance_transform_edt(~saturated) <= self.options.grow
         found: NDArray[np.bool_] = saturated
         return found
-
-
-def _small_holes(saturated: NDArray[np.bool_], max_area: int) -> NDArray[np.bool_]:
-    """Return the groups of at most ``max_area`` pixels that saturated ones enclose."""
-    from scipy.ndimage import binary_fill_holes, label  # noqa: PLC0415 - heavy
-
-    labels, _ = label(binary_fill_holes(saturated) & ~saturated)
-    small = np.bincount(labels.ravel()) <= max_area
-    small[0] = False
-    holes: NDArray[np.bool_] = small[labels]
-    return holes

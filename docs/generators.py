@@ -1,8 +1,4 @@
-"""Tables made from the code when the documentation is built.
-
-A page says ``<!-- generate: planes -->`` or ``<!-- generate: help run -->``; the line is replaced
-by Markdown before the page is parsed. Nothing is written beside the sources.
-"""
+"""What the tables of the documentation say, by the name that pages call them by."""
 
 from __future__ import annotations
 
@@ -11,39 +7,29 @@ import inspect
 import io
 import json
 import os
-import re
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, get_args
 
+from cells import code, fields, table
 from pydantic import BaseModel
 
 from astroclean import errors
 from astroclean.cli.main import main
 from astroclean.config.schema import PipelineConfig
-from astroclean.core.configs import list_configs
+from astroclean.core.configs import find_config, list_configs, read_toml
 from astroclean.core.flags.conventions import Convention, load_convention
 from astroclean.core.flags.planes import REJECTING, MaskPlane
 from astroclean.core.stage.limits import PLAUSIBLE
 from astroclean.io.frames.instruments import load_instrument
-from astroclean.registry.discover import kind_names, list_plugins
-from astroclean.registry.load import load_stage_class
+from astroclean.registry.discover import PluginEntry, kind_names, list_plugins
+from astroclean.registry.distributions import known_distributions
+from astroclean.registry.load import load_stage, load_stage_class
 from astroclean.report.model import ExitCode, FileRecord, FrameRecord, RunReport, StageRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from sphinx.application import Sphinx
-
-MARK = re.compile(r"^<!-- generate: (\w+)(?: (.+?))? -->$", re.MULTILINE)
-_SHORT_LIST = 12
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Return a Markdown table."""
-    lines = [list(head)]
-    lines += [["---"] * len(lines[0])]
-    lines += [[" ".join(str(cell).split()).replace("|", "\\|") for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+__all__ = ["GENERATORS"]
 
 
 def planes() -> str:
@@ -71,11 +57,22 @@ def _filled(plane: MaskPlane) -> str:
     return "yes" if plane.fills else "no"
 
 
+def _own_plugins() -> list[PluginEntry]:
+    """Return the plugins of this repository; all must be installed."""
+    known = known_distributions()
+    entries = [entry for entry in list_plugins() if entry.distribution in known]
+    missing = {n for offers in known.values() for n in offers["plugins"]}
+    missing -= {entry.name for entry in entries if entry.manifest}
+    if missing:
+        raise SystemExit(f"not installed, or broken: {', '.join(sorted(missing))}")
+    return entries
+
+
 def plugins() -> str:
-    """Return the plugins of this installation."""
+    """Return the plugins of this repository."""
     rows = (
-        (f"[`{e.name}`](plugins.md#{e.name})", e.kind, e.manifest.summary, e.distribution)
-        for e in list_plugins()
+        (f"[`{e.name}`](#{e.name})", e.kind, e.manifest.summary, e.distribution)
+        for e in _own_plugins()
         if e.manifest
     )
     return table(("plugin", "kind", "what it does", "distribution"), rows)
@@ -84,80 +81,57 @@ def plugins() -> str:
 def options() -> str:
     """Return a section with the options of each plugin."""
     parts = []
-    for entry in list_plugins():
-        if entry.manifest is None:
-            continue
-        stage = load_stage_class(entry)
+    for entry in _own_plugins():
         manifest = entry.manifest
-        parts += [
-            f"## {entry.name}\n",
-            f"{manifest.summary}.\n",
-            (
-                f"Kind `{entry.kind}`, from `{entry.distribution}`, licence {manifest.license}. "
-                f"Needs: {', '.join(f'`{n}`' for n in manifest.needs) or 'nothing but the frame'}. "
-                f"Provides: {', '.join(f'`{n}`' for n in manifest.provides) or 'nothing'}.\n"
-            ),
-            _fields(stage.Options.model_json_schema()),
-        ]
+        assert manifest is not None
+        given = [f"`{spec.name}`" for spec in load_stage(entry.name).layers()]
+        rows = (
+            ("kind", f"`{entry.kind}`"),
+            ("needs", code(manifest.needs) or "nothing but the frame"),
+            ("provides", code(manifest.provides) or "nothing for later stages"),
+            ("[layers](files_written.md#layers)", ", ".join(given) or "none"),
+            ("to cite", ", ".join(work.key for work in manifest.citation) or "nothing"),
+            ("from", f"`{entry.distribution}`, licence {manifest.license}"),
+        )
+        schema = load_stage_class(entry).Options.model_json_schema()
+        told = "".join(f"- {title}: {text}\n" for title, text in rows)
+        parts += [f"### {entry.name}\n", f"{manifest.summary}.\n", told]
+        parts += [fields(schema) if schema.get("properties") else "It has no options.\n"]
     return "\n".join(parts)
 
 
-def _fields(schema: dict[str, Any]) -> str:
-    required = schema.get("required", [])
-    rows = (
-        (
-            f"`{name}`",
-            spelled(field),
-            "required" if name in required else _default(field),
-            field.get("description", ""),
-        )
-        for name, field in schema.get("properties", {}).items()
-    )
-    return table(("key", "values", "default", "meaning"), rows)
-
-
-def _default(field: dict[str, Any]) -> str:
-    value = field.get("default")
-    if value is None:
-        return "none"
-    if isinstance(value, list) and len(value) > _SHORT_LIST:
-        return "see [mask planes](mask_planes.md)"
-    return f"`{json.dumps(value)}`"
-
-
-def spelled(field: dict[str, Any]) -> str:
-    """Return the values that a field of a JSON schema takes, in words."""
-    if "anyOf" in field:
-        return " or ".join(s for part in field["anyOf"] if (s := spelled(part)) != "none")
-    if "const" in field:
-        return f"`{json.dumps(field['const'])}`"
-    if "enum" in field:
-        return ", ".join(f"`{json.dumps(value)}`" for value in field["enum"])
-    kind = field.get("type", "table")
-    if kind == "array":
-        return f"list of {spelled(field['items'])}" if "items" in field else "list"
-    words = {"string": "text", "object": "table", "boolean": "`true`, `false`", "null": "none"}
-    text = "path" if field.get("format") == "path" else words.get(kind, kind)
-    bounds = (("exclusiveMinimum", "above"), ("minimum", "from"))
-    bounds += (("exclusiveMaximum", "below"), ("maximum", "to"))
-    limits = [f"{word} {field[key]:g}" for key, word in bounds if key in field]
-    return " ".join([text, *limits])
+def layers() -> str:
+    """Return the layers that stages of this repository may give."""
+    givers: dict[Any, list[PluginEntry]] = {}
+    kinds: dict[str, int] = {}
+    for entry in _own_plugins():
+        kinds[entry.kind] = kinds.get(entry.kind, 0) + 1
+        for spec in load_stage(entry.name).layers():
+            givers.setdefault(spec, []).append(entry)
+    rows = []
+    for spec, entries in givers.items():
+        kind = entries[0].kind
+        whole = len(entries) == kinds[kind] and len(entries) > 1
+        given = f"kind `{kind}`" if whole else code(entry.name for entry in entries)
+        kept = "always" if spec.always else f"`{spec.word}`"
+        rows.append((f"`{spec.name}`", kept, given, spec.meaning))
+    return table(("EXTNAME", "kept by", "given by", "content"), sorted(rows))
 
 
 def keys() -> str:
     """Return a section for each table of a pipeline file."""
-    parts = ["## Top level\n", _fields(_own(PipelineConfig))]
+    parts = ["## Top level\n", fields(_own(PipelineConfig))]
     for name, field in PipelineConfig.model_fields.items():
         model = _model(field.annotation)
         if model is None:
             continue
         bracket = f"[[{name}]]" if name == "stage" else f"[{name}]"
-        parts += [f"## `{bracket}`\n", f"{inspect.getdoc(model)}\n", _fields(_own(model))]
+        parts += [f"## `{bracket}`\n", f"{inspect.getdoc(model)}\n", fields(_own(model))]
         for inner, inner_field in model.model_fields.items():
             inner_model = _model(inner_field.annotation)
             if inner_model is not None:
                 parts += [f"### `[{name}.{inner}]`\n", f"{inspect.getdoc(inner_model)}\n"]
-                parts += [_fields(_own(inner_model))]
+                parts += [fields(_own(inner_model))]
     return "\n".join(parts)
 
 
@@ -249,12 +223,28 @@ def instruments() -> str:
         )
         named = ", ".join(f"`{n or '(none)'}`" for n in i.hdus.science)
         science = named or "[what says so](../explanation/hdus.md)"
-        modes = ", ".join(f"`{v.name}`" for v in i.variant) or "one"
+        modes = code(dict.fromkeys(v.name for v in i.variant)) or "one"
         rows.append(
             (f"`{name}`", i.title, told or "no rule matches", science, f"`{i.dq or '-'}`", modes)
         )
     head = ("name", "instrument", "told by", "science HDUs", "mask convention", "modes")
     return table(head, rows)
+
+
+def pipelines() -> str:
+    """Return the ready pipelines."""
+    rows = []
+    for name in list_configs("pipelines"):
+        content = read_toml(find_config("pipelines", name))
+        stages = ", ".join(f"[`{s['plugin']}`](plugins.md#{s['plugin']})" for s in content["stage"])
+        rows.append((f"`{name}`", content["description"], stages))
+    return table(("name", "what it does", "stages"), rows)
+
+
+def distributions() -> str:
+    """Return the distributions of this repository, with the plugins of each."""
+    rows = [(f"`{n}`", code(offers["plugins"])) for n, offers in known_distributions().items()]
+    return table(("distribution", "plugins"), rows)
 
 
 def kinds() -> str:
@@ -311,23 +301,13 @@ def help(words: str = "") -> str:
         del os.environ["COLUMNS"]
     else:
         os.environ["COLUMNS"] = before
-    return f"```text\n{printed.getvalue().rstrip()}\n```\n"
+    return f"```none\n{printed.getvalue().rstrip()}\n```\n"
 
 
 GENERATORS: dict[str, Callable[..., str]] = {
     f.__name__: f
     for f in (
-        *(planes, plugins, options, keys, record, conventions, instruments, kinds, exits, help),
+        *(planes, plugins, options, layers, keys, record, conventions, instruments),
+        *(pipelines, distributions, kinds, exits, help),
     )
 }
-
-
-def fill(app: Sphinx, name: str, source: list[str]) -> None:  # noqa: ARG001 - Sphinx's signature
-    """Replace the marks of a page."""
-    source[0] = MARK.sub(lambda m: GENERATORS[m[1]](*([m[2]] if m[2] else [])), source[0])
-
-
-def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the extension."""
-    app.connect("source-read", fill)
-    return {"parallel_read_safe": True}
