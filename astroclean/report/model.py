@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "NOT_KNOWN",
     "ExitCode",
     "FileRecord",
     "FileStamp",
@@ -19,8 +20,14 @@ __all__ = [
     "RunSummary",
     "Seen",
     "Spectrum",
+    "StageOptionsRecord",
     "StageRecord",
+    "ValueRecord",
 ]
+
+
+NOT_KNOWN = "not known"
+"""Origin of a value that nothing tells."""
 
 
 class ExitCode(enum.IntEnum):
@@ -64,6 +71,26 @@ class StageRecord(_Record):
     shares: dict[str, float] = Field(default_factory=dict)
     """Of the pixels that gained a plane, by name, and of those that were ``changed``; of the light
     of sources that was filled (``source light``). 0 to 1."""
+
+
+class StageOptionsRecord(_Record):
+    """The options that counted for one stage on one file."""
+
+    values: dict[str, Any] = Field(default_factory=dict)
+    """Every option, those that nobody set among them."""
+    origins: dict[str, str] = Field(default_factory=dict)
+    """Option to what set it: ``pipeline``, ``--set``, a variable of the environment, an instrument;
+    those that are not named have their default."""
+
+
+class ValueRecord(_Record):
+    """A value of a frame that stages go by, such as its gain."""
+
+    value: float | str | None
+    """None where it is not known."""
+    unit: str = ""
+    origin: str = NOT_KNOWN
+    """Card, instrument, setting, stage or measurement that told it."""
 
 
 class Histogram(_Record):
@@ -134,6 +161,9 @@ class FrameRecord(_Record):
     """``median``, ``noise`` (1.48 MAD), ``sum``, before and after, in ``unit``."""
     psf: str = ""
     """Where the PSF came from and how wide it is."""
+    values: dict[str, ValueRecord] = Field(default_factory=dict)
+    """``gain``, ``read_noise``, ``saturation``, ``exposure``, ``pixel_scale``, ``psf_fwhm``,
+    ``filter``, as they were after the last stage."""
     sources: int | None = None
     stages: list[StageRecord] = Field(default_factory=list)
     layers: list[LayerRecord] = Field(default_factory=list)
@@ -200,6 +230,8 @@ class FileRecord(_Record):
     """Stage to mean probability that the exposure is unusable."""
     rejected_by: str | None = None
     seconds: float = 0.0
+    options: dict[str, StageOptionsRecord] = Field(default_factory=dict)
+    """Stage to the options that counted, with defaults and those of the instrument."""
     frames: list[FrameRecord] = Field(default_factory=list)
     seen: Seen | None = None
     """Not in ``run.json``."""

@@ -23,6 +23,7 @@ from astroclean.report.plots import finite_sample, make_histogram, make_spectrum
 from astroclean.report.preview import make_previews
 from astroclean.runner.output.outputs import kept_layers
 from astroclean.runner.work.joined_sources import numbered_layers
+from astroclean.runner.work.known import known_values, with_measured
 from astroclean.runner.work.remarks import Remarks
 from astroclean.runner.work.state import Account, FrameState, FrameWork
 from astroclean.runner.work.statestore import images_of, layers_of, without_pixels
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from astroclean.core.sources.sources import Sources
     from astroclean.core.stage.stage import Stage
     from astroclean.io.frames.grouping import FrameSlot
-    from astroclean.report.model import StageRecord
+    from astroclean.report.model import StageRecord, ValueRecord
     from astroclean.runner.work.joined_sources import JoinedSources
     from astroclean.runner.work.statestore import Images
 
@@ -61,6 +62,7 @@ class _Common:
     sources_of: str | None
     sources_unit: Any
     """Unit of the pixels that they were found on."""
+    values: Mapping[str, ValueRecord]
 
     @classmethod
     def of(cls, state: FrameState, *, is_whole: bool) -> _Common:
@@ -74,6 +76,7 @@ class _Common:
             state.sources if is_whole else None,
             state.sources_of,
             science.unit if state.sources_of is None else state.layers[state.sources_of].unit,
+            known_values(science),
         )
 
 
@@ -251,6 +254,7 @@ class FinishedFrame:
                 **_statistics(after, samples[1], "after"),
             },
             psf=self.account.psf_origin,
+            values=with_measured(common.values, self.account),
             sources=None if sources is None else len(sources),
             stages=records,
             histogram=make_histogram(before, after, sample=samples[0]) if pictures else None,
