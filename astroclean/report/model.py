@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "NOT_KNOWN",
+    "PICTURES",
     "ExitCode",
     "FileRecord",
     "FileStamp",
@@ -22,9 +23,14 @@ __all__ = [
     "Spectrum",
     "StageOptionsRecord",
     "StageRecord",
+    "ThresholdRecord",
     "ValueRecord",
 ]
 
+
+_PLOTS = ("histogram", "spectrum")
+PICTURES = (*_PLOTS, "previews", "layer_previews", "thresholds")
+"""Fields of a frame that are for the page alone: they are not in ``run.json``."""
 
 NOT_KNOWN = "not known"
 """Origin of a value that nothing tells."""
@@ -114,17 +120,49 @@ class Spectrum(_Record):
 
 
 class Preview(_Record):
-    """Pictures of a frame as PNG data URIs, all of one size."""
+    """Pictures of one place as PNG data URIs, all of that place."""
 
     title: str
     width: int
+    """Of the pictures, in pixels of their own. Outlines have more."""
     height: int
     before: str
+    """What `labels` call the first; empty where there is one picture alone."""
     after: str
     planes: dict[str, str] = Field(default_factory=dict)
     """Plane name to transparent overlay."""
+    chances: dict[str, str] = Field(default_factory=dict)
+    """Plane name to its probability: grays of `astroclean.report.chances.chance_levels`."""
     note: str = ""
     """Scale and place, for the caption."""
+    zoom: int = 1
+    """How many times as large it is shown first."""
+    x: int = 0
+    """Pixel of the frame at its lower left corner, from 0."""
+    y: int = 0
+    step: int = 1
+    """Pixels of the frame along a side of one of its own."""
+    is_outlined: bool = False
+    """Whether overlays leave the values of flagged pixels to be seen."""
+    labels: tuple[str, str] = ("before", "after")
+
+
+class ThresholdRecord(_Record):
+    """How many pixels of a frame are above which probability of a plane."""
+
+    plane: str
+    stage: str
+    """Which gave the probabilities; several, with commas, where theirs were joined."""
+    threshold: float | None = None
+    """Above which pixels were flagged, where the stage tells."""
+    option: str = ""
+    """Option of the stage that sets it; empty where it is not known to have one."""
+    key: str = ""
+    """Entry of the option where that is a table, such as ``CR``."""
+    others: dict[str, float] = Field(default_factory=dict)
+    """Entries of that table that were set."""
+    counts: list[int]
+    """For each of `astroclean.report.chances.THRESHOLDS`."""
 
 
 class LayerRecord(_Record):
@@ -171,6 +209,9 @@ class FrameRecord(_Record):
     histogram: Histogram | None = None
     spectrum: Spectrum | None = None
     previews: list[Preview] = Field(default_factory=list)
+    layer_previews: list[Preview] = Field(default_factory=list)
+    """What stages give beside the science image, and the raw image of a calibrated one."""
+    thresholds: list[ThresholdRecord] = Field(default_factory=list)
 
 
 class FileStamp(_Record):
@@ -238,14 +279,14 @@ class FileRecord(_Record):
 
     def bare(self) -> FileRecord:
         """Return the record without pictures, which are large."""
-        none: dict[str, Any] = {"previews": [], "histogram": None, "spectrum": None}
+        none: dict[str, Any] = {name: None if name in _PLOTS else [] for name in PICTURES}
         frames = [frame.model_copy(update=none) for frame in self.frames]
         return self.model_copy(update={"frames": frames})
 
     @property
     def has_pictures(self) -> bool:
         """Whether any frame has."""
-        return any(f.previews or f.histogram or f.spectrum for f in self.frames)
+        return any(getattr(frame, name) for frame in self.frames for name in PICTURES)
 
 
 class RunSummary(_Record):
@@ -297,6 +338,6 @@ class RunReport(_Record):
 
     def to_json(self) -> str:
         """Return ``run.json``: everything but the pictures."""
-        frames = {"__all__": {"previews", "histogram", "spectrum"}}
+        frames = {"__all__": set(PICTURES)}
         hidden: dict[str, Any] = {"files": {"__all__": {"frames": frames, "seen": True}}}
         return self.model_dump_json(indent=2, exclude=hidden)

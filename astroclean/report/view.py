@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from astroclean.core.flags.planes import MaskPlane
-from astroclean.report.preview import PLANE_COLORS
+from astroclean.report.drawing import PLANE_COLORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -111,6 +111,10 @@ def with_origins(
         read = resolved.get(name)
         if read is None or known.origin == NOT_KNOWN or not read.origin.startswith(known.origin):
             continue
+        if record.is_calibrated and known.value != read.value:
+            origin = f"calibration; {read.origin} told {read.value}"
+            told[name] = known.model_copy(update={"origin": origin})
+            continue
         setting = read.origin.removeprefix(_SETTING)
         layer = layers.get(setting, "pipeline")
         is_set = read.origin.startswith(_SETTING)
