@@ -11,14 +11,15 @@ from astroclean.io.scratch.rowstore import blocks_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["THRESHOLDS", "chance_levels", "counts_above"]
+__all__ = ["THRESHOLDS", "chance_levels", "count_above", "counts_above"]
 
+_ENDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03)
 THRESHOLDS: tuple[float, ...] = (
-    *(0.001, 0.002, 0.005),
-    *(round(0.01 * n, 2) for n in range(1, 100)),
-    *(0.995, 0.998, 0.999),
+    *_ENDS,
+    *(round(0.05 + 0.025 * n, 3) for n in range(37)),
+    *(round(1 - end, 3) for end in reversed(_ENDS)),
 )
-"""Those that the slider of a page stops at, rising."""
+"""Those that the slider of a page stops at, rising. More would make its pictures larger."""
 
 _EDGES = np.array(THRESHOLDS)
 
@@ -59,3 +60,11 @@ def counts_above(probability: Any) -> list[int]:
     for (rows,) in blocks_of(probability):
         found += np.bincount(chance_levels(rows).ravel(), minlength=found.size)
     return [int(n) for n in found[::-1].cumsum()[-2::-1]]
+
+
+def count_above(probability: Any, threshold: float) -> int:
+    """Return how many pixels of an image or `RowStore` are above any threshold."""
+    return sum(
+        int(np.count_nonzero(rows > rows.dtype.type(threshold)))
+        for (rows,) in blocks_of(probability)
+    )

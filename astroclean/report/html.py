@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from astroclean.report import view
+from astroclean.report.chances import THRESHOLDS
 from astroclean.report.model import ExitCode, FileStatus
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def render_report(report: RunReport) -> str:
         exit_text=_exit_text(report.exit_code),
         settings=view.settings(report),
         command=shlex.join(report.command),
+        ladder=THRESHOLDS,
     )
 
 

@@ -155,6 +155,8 @@ class ThresholdRecord(_Record):
     """Which gave the probabilities; several, with commas, where theirs were joined."""
     threshold: float | None = None
     """Above which pixels were flagged, where the stage tells."""
+    above: int | None = None
+    """Pixels above it."""
     option: str = ""
     """Option of the stage that sets it; empty where it is not known to have one."""
     key: str = ""

@@ -8,7 +8,7 @@ from astroclean.core.flags.planes import parse_planes
 from astroclean.core.image.grid import Grid
 from astroclean.core.stage.kinds.remove import SourceRemover
 from astroclean.core.stage.results import Outcome
-from astroclean.report.chances import counts_above
+from astroclean.report.chances import count_above, counts_above
 from astroclean.report.layer_previews import CHANCES, make_layer_previews, make_raw_preview
 from astroclean.report.model import ThresholdRecord
 from astroclean.report.plots import make_histogram, make_spectrum
@@ -111,7 +111,9 @@ def thresholds_of(
             told = _option_of(givers[0], alias)
             metrics = account.metrics.get(givers[0].name, {})
             threshold = metrics.get(f"{_NUMBER} {alias}", metrics.get(_NUMBER))
-            told["threshold"] = None if threshold is None else float(threshold)
+            if threshold is not None:
+                told["threshold"] = float(threshold)
+                told["above"] = count_above(layer.data, float(threshold))
         records.append(
             ThresholdRecord(
                 plane=_plane_of(name),
@@ -128,5 +130,6 @@ def _option_of(stage: Stage, alias: str) -> dict[str, Any]:
     options = stage.options.record()
     table = options.get(_TABLE)
     if isinstance(table, dict):
-        return {"option": _TABLE, "key": alias, "others": table}
+        others = {parse_planes(plane).alias: value for plane, value in table.items()}
+        return {"option": _TABLE, "key": alias, "others": others}
     return {"option": _NUMBER} if _NUMBER in options else {}

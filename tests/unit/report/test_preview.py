@@ -139,7 +139,7 @@ def test_details_show_where_most_pixels_changed() -> None:
     for detail, count, middle in ((first, 20 * 30, (709.5, 1014.5)), (second, 16, (101.5, 201.5))):
         assert (detail.width, detail.height, detail.zoom, detail.step) == (160, 160, 4, 1)
         old, new = (opened(uri)[..., 0].astype(int) for uri in (detail.before, detail.after))
-        differ = np.argwhere((old - new > 100)[::-1]) + (detail.y, detail.x)
+        differ = np.argwhere((old - new > 100)[::-1]) + np.array([detail.y, detail.x])
         assert len(differ) == count
         assert np.abs(differ.mean(0) - middle).max() < 0.6
     # The changed pixels lie in the middle of the window.
