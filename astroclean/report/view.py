@@ -85,9 +85,9 @@ def _percent(part: float, total: float) -> str:
     return f"{share:.2g} %" if share < 9.95 else f"{share:.0f} %"  # noqa: PLR2004 - two digits
 
 
-def _href(name: str) -> str:
+def _href(name: str, root: str = "./") -> str:
     # The leading "./" keeps a name with a colon or two slashes from naming another scheme or host.
-    return "./" + quote(name)
+    return root + quote(name)
 
 
 def _planes_of(frame: FrameRecord) -> list[dict[str, Any]]:

@@ -72,6 +72,8 @@ class OutputFolder(FileRecords):
         super().__init__(path, self._own / "records", self._scratches / self.run)
         self.stages = self._own / "stages"
         """Frames saved between stages."""
+        self.pages_record = self._own / "pages.json"
+        """What pages of files lie beside the report."""
 
     def absolute(self) -> OutputFolder:
         """Return the folder of the same run by its absolute path, for jobs."""
