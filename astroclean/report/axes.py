@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from astroclean.report.model import Histogram, Spectrum
+    from astroclean.report.picture_records import Histogram, Spectrum
 
 __all__ = ["plot_of", "spectrum_of"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from astroclean.io.scratch.rowstore import blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,6 +21,7 @@ __all__ = [
     "TIMES",
     "Stretch",
     "bin_mean",
+    "draw_flagged",
     "draw_gray",
     "draw_levels",
     "draw_marked",
@@ -66,7 +67,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 _MISSING = (86, 98, 116)  # bluish, so that it is taken neither for sky nor for black
 _LEVELS = (127, 63, 31, 15)  # grays; noise does not compress, so large pictures get fewer
 _MAX_BYTES = 280_000
-_SOFTENING = 0.1
+SOFTENING = 0.1
 _HEADROOM = 8.0
 
 
@@ -100,7 +101,7 @@ class Stretch:
         finite = np.isfinite(picture)
         scaled = np.where(finite, picture, self.low) - self.low
         part = np.clip(scaled / (self.high - self.low), 0, 1)
-        gray = np.arcsinh(part / _SOFTENING) / np.arcsinh(1 / _SOFTENING)
+        gray = np.arcsinh(part / SOFTENING) / np.arcsinh(1 / SOFTENING)
         return np.where(finite, 1 + np.rint(gray * (levels - 1)), 0).astype(np.uint8)
 
     def __str__(self) -> str:
@@ -155,6 +156,33 @@ def draw_marked(marked: NDArray[np.bool_], color: str, *, outline: int = 0) -> s
         )
     palette = bytes(3) + bytes.fromhex(color[1:])
     return _png(marked.astype(np.uint8), palette, transparent=True)
+
+
+def draw_flagged(
+    picture: NDArray[Any], stretch: Stretch, flagged: Mapping[str, NDArray[np.bool_]]
+) -> str:
+    """Draw an image in gray, and pixels of some planes in the colors of these.
+
+    Parameters
+    ----------
+    picture : (ny, nx) array
+        Values. Not modified.
+    stretch : Stretch
+        How they become gray.
+    flagged : mapping of str to (ny, nx) bool
+        Mask plane to its pixels; the first covers the others. Not modified.
+
+    Returns
+    -------
+    str
+        PNG data URI.
+    """
+    levels = _LEVELS[0]
+    indices, palette = stretch.index(picture, levels), _gray_palette(levels)
+    for number, marked in reversed(list(enumerate(flagged.values(), levels + 1))):
+        indices[marked] = number
+    palette += b"".join(bytes.fromhex(PLANE_COLORS[name][1:]) for name in flagged)
+    return _png(indices, palette)
 
 
 def draw_levels(levels: NDArray[np.uint8]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from astroclean.io.scratch.rowstore import window_of
 from astroclean.report.drawing import TIMES, Stretch, bin_mean, draw_gray, reduced
-from astroclean.report.model import Preview
+from astroclean.report.picture_records import Preview
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -185,9 +185,10 @@ class _Pair:
 
     def _image(self, cut: _Cut, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return the science image at the places that a picture of the layer shows."""
-        grid = self.layer.grid
+        grid, declared = self.layer.grid, self.layer.declared
         assert grid is not None
-        if grid.is_frame and grid.shape == self.grid.shape:
+        assert declared is not None
+        if not declared.own_grid:
             if cut.factor == 1:
                 return window_of(self.science, cut.rows, cut.columns).astype(np.float64)
             return bin_mean(self.science, cut.factor)

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from astroclean.core.image.displayed import Shown
+from astroclean.report.picture_records import (
+    Histogram,
+    Preview,
+    Record,
+    Spectrum,
+    ThresholdRecord,
+)
 
 __all__ = [
     "NOT_KNOWN",
@@ -15,15 +25,11 @@ __all__ = [
     "FileStamp",
     "FileStatus",
     "FrameRecord",
-    "Histogram",
-    "Preview",
     "RunReport",
     "RunSummary",
     "Seen",
-    "Spectrum",
     "StageOptionsRecord",
     "StageRecord",
-    "ThresholdRecord",
     "ValueRecord",
 ]
 
@@ -58,13 +64,7 @@ class FileStatus(enum.StrEnum):
     FAILED = "failed"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="null"
-    )
-
-
-class StageRecord(_Record):
+class StageRecord(Record):
     """One stage on one frame."""
 
     name: str
@@ -79,7 +79,7 @@ class StageRecord(_Record):
     of sources that was filled (``source light``). 0 to 1."""
 
 
-class StageOptionsRecord(_Record):
+class StageOptionsRecord(Record):
     """The options that counted for one stage on one file."""
 
     values: dict[str, Any] = Field(default_factory=dict)
@@ -89,7 +89,7 @@ class StageOptionsRecord(_Record):
     those that are not named have their default."""
 
 
-class ValueRecord(_Record):
+class ValueRecord(Record):
     """A value of a frame that stages go by, such as its gain."""
 
     value: float | str | None
@@ -99,75 +99,7 @@ class ValueRecord(_Record):
     """Card, instrument, setting, stage or measurement that told it."""
 
 
-class Histogram(_Record):
-    """Counts of pixel values before and after, on the same bins."""
-
-    edges: list[float]
-    before: list[int]
-    after: list[int]
-
-
-class Spectrum(_Record):
-    """Power spectra of a frame before and after, at the same frequencies."""
-
-    frequency: list[float]
-    """Cycles a pixel, rising."""
-    before: list[float]
-    """Power in the unit of the frame squared."""
-    after: list[float]
-    note: str = ""
-    """What was compared, for the caption; empty where it is the whole frame."""
-
-
-class Preview(_Record):
-    """Pictures of one place as PNG data URIs, all of that place."""
-
-    title: str
-    width: int
-    """Of the pictures, in pixels of their own. Outlines have more."""
-    height: int
-    before: str
-    """What `labels` call the first; empty where there is one picture alone."""
-    after: str
-    planes: dict[str, str] = Field(default_factory=dict)
-    """Plane name to transparent overlay."""
-    chances: dict[str, str] = Field(default_factory=dict)
-    """Plane name to its probability: grays of `astroclean.report.chances.chance_levels`."""
-    note: str = ""
-    """Scale and place, for the caption."""
-    zoom: int = 1
-    """How many times as large it is shown first."""
-    x: int = 0
-    """Pixel of the frame at its lower left corner, from 0."""
-    y: int = 0
-    step: int = 1
-    """Pixels of the frame along a side of one of its own."""
-    is_outlined: bool = False
-    """Whether overlays leave the values of flagged pixels to be seen."""
-    labels: tuple[str, str] = ("before", "after")
-
-
-class ThresholdRecord(_Record):
-    """How many pixels of a frame are above which probability of a plane."""
-
-    plane: str
-    stage: str
-    """Which gave the probabilities; several, with commas, where theirs were joined."""
-    threshold: float | None = None
-    """Above which pixels were flagged, where the stage tells."""
-    above: int | None = None
-    """Pixels above it."""
-    option: str = ""
-    """Option of the stage that sets it; empty where it is not known to have one."""
-    key: str = ""
-    """Entry of the option where that is a table, such as ``CR``."""
-    others: dict[str, float] = Field(default_factory=dict)
-    """Entries of that table that were set."""
-    counts: list[int]
-    """For each of `astroclean.report.chances.THRESHOLDS`."""
-
-
-class LayerRecord(_Record):
+class LayerRecord(Record):
     """A layer of a frame that was written."""
 
     name: str
@@ -180,7 +112,7 @@ class LayerRecord(_Record):
     """Whether it has one of its own."""
 
 
-class FrameRecord(_Record):
+class FrameRecord(Record):
     """One frame."""
 
     frame_id: str
@@ -216,7 +148,7 @@ class FrameRecord(_Record):
     thresholds: list[ThresholdRecord] = Field(default_factory=list)
 
 
-class FileStamp(_Record):
+class FileStamp(Record):
     """What the system or a store tells of a file without a byte of it being read."""
 
     size: int
@@ -230,7 +162,7 @@ class FileStamp(_Record):
     """By which a store tells versions of an object apart; empty for files."""
 
 
-class Seen(_Record):
+class Seen(Record):
     """By what a result is known to be up to date though nothing is read."""
 
     basis: str
@@ -241,7 +173,7 @@ class Seen(_Record):
     """What was said of DATASUM when the input was hashed."""
 
 
-class FileRecord(_Record):
+class FileRecord(Record):
     """One input."""
 
     input: str
@@ -291,7 +223,7 @@ class FileRecord(_Record):
         return any(getattr(frame, name) for frame in self.frames for name in PICTURES)
 
 
-class RunSummary(_Record):
+class RunSummary(Record):
     """One of the runs into a folder."""
 
     number: int
@@ -309,7 +241,7 @@ class RunSummary(_Record):
     """Status to number of inputs."""
 
 
-class RunReport(_Record):
+class RunReport(Shown, Record):
     """A whole run; as ``run.json``, also what earlier runs left in the same folder."""
 
     schema_version: int = 1
@@ -333,6 +265,30 @@ class RunReport(_Record):
     """In ``run.json``: the latest record of each input of all runs into the folder."""
     runs: list[RunSummary] = Field(default_factory=list)
     """In ``run.json``: the runs into the folder, the latest last."""
+
+    @property
+    def outputs(self) -> list[Path]:
+        """Files that were written, or are up to date, in the order of `files`."""
+        return [Path(self.output) / name for file in self.files for name in file.outputs]
+
+    def outputs_of(self, name: str | Path) -> list[Path]:
+        """Return the files that were written of an input, by the name that was given."""
+        files = [file for file in self.files if str(name) in {file.input, file.source}]
+        if not files:
+            raise KeyError(f"{name} is no input of this run")
+        return [Path(self.output) / written for file in files for written in file.outputs]
+
+    @property
+    def page(self) -> Path | None:
+        """``report.html`` of the folder; None where there is none, as of a shard."""
+        path = Path(self.output) / "report.html"
+        return path if path.is_file() else None
+
+    @property
+    def record(self) -> Path | None:
+        """``run.json`` of the folder; None where there is none, as of a shard."""
+        path = Path(self.output) / "run.json"
+        return path if path.is_file() else None
 
     def count(self, status: FileStatus) -> int:
         """Return the number of inputs that ended so."""

@@ -20,7 +20,7 @@ from astroclean.report.drawing import (
     draw_marked,
     reduced,
 )
-from astroclean.report.model import Preview
+from astroclean.report.picture_records import Preview
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -17,12 +17,8 @@ from astroclean.report.drawing import PLANE_COLORS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from astroclean.report.model import (
-        FileRecord,
-        FrameRecord,
-        RunReport,
-        ThresholdRecord,
-    )
+    from astroclean.report.model import FileRecord, FrameRecord, RunReport
+    from astroclean.report.picture_records import ThresholdRecord
 
 __all__ = ["FILTERS", "FUNCTIONS", "number", "settings"]
 

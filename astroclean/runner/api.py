@@ -9,10 +9,12 @@ from astroclean.config.load import load_pipeline
 from astroclean.config.schema import DEFAULT_OUTPUT
 from astroclean.errors import ConfigurationError
 from astroclean.runner.plan.selection import Selection
+from astroclean.runner.plan.shard import Shard
+from astroclean.runner.progress import told_progress
 from astroclean.runner.runner import Request, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from astroclean.report.model import RunReport
     from astroclean.runner.executors import Executor
@@ -29,6 +31,8 @@ def run(
     executor: Executor | None = None,
     settings: Sequence[str] = (),
     overwrite: bool = False,
+    progress: bool | Callable[[int, int], None] = False,
+    shard: str | None = None,
 ) -> RunReport:
     """Run a pipeline.
 
@@ -52,11 +56,17 @@ def run(
         ``stage.key=value``, as for ``--set``.
     overwrite : bool
         Whether to start anew instead of keeping finished files.
+    progress : bool or callable
+        True writes to the standard error how many inputs have ended; a function is called with
+        (finished, total) inputs.
+    shard : str, optional
+        ``I/N``: part I of N, from 0, as for ``--shard``. ``astroclean merge OUTPUT`` ends the run.
 
     Returns
     -------
     RunReport
         ``report.exit_code`` is 0 when every file is done; failures are in ``report.files``.
+        ``report.outputs`` are the paths of what was written, ``report.page`` that of the report.
 
     Raises
     ------
@@ -73,5 +83,8 @@ def run(
         stages=Selection().of(tuple(stage.name for stage in loaded.config.stage)),
         jobs=1 if jobs is None else jobs,
         overwrite=overwrite,
+        shard=None if shard is None else Shard.parsed(shard),
     )
-    return Runner(loaded, request, output=Path(output), executor=executor).run()
+    with told_progress(progress) as told:
+        runner = Runner(loaded, request, output=Path(output), executor=executor, progress=told)
+        return runner.run()

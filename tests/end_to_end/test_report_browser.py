@@ -23,8 +23,9 @@ from astroclean.report.model import (
     FrameRecord,
     RunReport,
     StageRecord,
-    ThresholdRecord,
 )
+from astroclean.report.pages import pages_of
+from astroclean.report.picture_records import ThresholdRecord
 from astroclean.report.plots import make_histogram, make_spectrum
 from astroclean.report.preview import make_previews
 
@@ -242,7 +243,7 @@ def browse(chromium: str, page: Path, *arguments: str) -> subprocess.CompletedPr
     return ended
 
 
-def drive(chromium: str, folder: Path, text: str, script: str) -> Any:
+def drive(chromium: str, folder: Path, text: str, script: str, *arguments: str) -> Any:
     """Run a script in a copy of the page and return what it put into ``answer``."""
     page = folder / "report.html"
     tail = (
@@ -251,7 +252,7 @@ def drive(chromium: str, folder: Path, text: str, script: str) -> Any:
         ";document.getElementById('answer').textContent = JSON.stringify(answer);}</script></body>"
     )
     page.write_text(text.replace("</body>", tail), encoding="utf-8")
-    dumped = browse(chromium, page, "--dump-dom").stdout
+    dumped = browse(chromium, page, "--dump-dom", *arguments).stdout
     found = re.search(r'<pre id="answer">(.*?)</pre>', dumped, re.DOTALL)
     assert found, "the script did not end"
     return json.loads(html.unescape(found[1]))
@@ -463,6 +464,55 @@ def test_link_opens_the_details_of_a_file(chromium: str, tmp_path: Path, report:
         """,
     )
     assert answer == {"first": False, "then": True}
+
+
+def test_tables_are_read_on_a_phone(chromium: str, tmp_path: Path, report: RunReport) -> None:
+    # A headless window may be wider than a phone; a frame within it is not.
+    inner = html.escape(render_report(report))
+    text = f"<!DOCTYPE html><body><iframe srcdoc='{inner}' width=390 height=900></iframe></body>"
+    answer = drive(
+        chromium,
+        tmp_path,
+        text,
+        """
+        const wait = new Promise((done) => setTimeout(done, 1000));
+        wait.then(() => {
+            const page = document.querySelector("iframe").contentDocument;
+            page.querySelectorAll("details").forEach((d) => { d.open = true; });
+            answer.width = page.documentElement.clientWidth;
+            answer.page = page.documentElement.scrollWidth;
+            answer.cells = page.querySelectorAll(".stack td").length;
+            const isWide = (cell) => cell.getBoundingClientRect().right > answer.width;
+            const wide = [...page.querySelectorAll("td, th")].filter(isWide);
+            answer.cut = wide.map((cell) => cell.textContent);
+            document.getElementById("answer").textContent = JSON.stringify(answer);
+        });
+        """,
+    )
+    assert answer["width"] <= 390
+    assert answer["page"] <= answer["width"]
+    assert answer["cells"] > 10
+    assert answer["cut"] == []
+
+
+def test_pages_of_many_files_have_style_and_script(
+    chromium: str, tmp_path: Path, report: RunReport
+) -> None:
+    written = {page.name: page.text() for page in pages_of(report, lambda record: record)}
+    for name in ("report.css", "report.js"):
+        (tmp_path / name).write_text(written[name], encoding="utf-8")
+    first = next(text for name, text in written.items() if name.startswith("n4821"))
+    script = (
+        USE_CONTROLS
+        + "answer.brand = getComputedStyle(document.querySelector('.brand')).letterSpacing;"
+    )
+    # The policy of these pages allows no script within: that of the test takes its place.
+    answer = drive(
+        chromium, tmp_path, first.replace("script-src", "script-src 'unsafe-inline'"), script
+    )
+    assert answer["moved"] == "inset(0px 80% 0px 0px)"
+    assert answer["brand"] != "normal"
+    assert all(name.startswith("file:") for name in answer["requests"])
 
 
 @pytest.mark.parametrize("size", ["1280,1400", "390,1400"])

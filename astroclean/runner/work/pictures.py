@@ -10,7 +10,7 @@ from astroclean.core.stage.kinds.remove import SourceRemover
 from astroclean.core.stage.results import Outcome
 from astroclean.report.chances import count_above, counts_above
 from astroclean.report.layer_previews import CHANCES, make_layer_previews, make_raw_preview
-from astroclean.report.model import ThresholdRecord
+from astroclean.report.picture_records import ThresholdRecord
 from astroclean.report.plots import make_histogram, make_spectrum
 from astroclean.report.preview import make_previews
 

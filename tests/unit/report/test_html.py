@@ -14,12 +14,10 @@ from astroclean.report.model import (
     FileRecord,
     FileStatus,
     FrameRecord,
-    Histogram,
-    Preview,
     RunReport,
-    Spectrum,
     StageRecord,
 )
+from astroclean.report.picture_records import Histogram, Preview, Spectrum
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"

@@ -16,7 +16,7 @@ from astroclean.report.drawing import PLANE_COLORS
 from astroclean.report.preview import make_previews
 
 if TYPE_CHECKING:
-    from astroclean.report.model import Preview
+    from astroclean.report.picture_records import Preview
 
 CR = np.uint32(MaskPlane.COSMIC_RAY)
 

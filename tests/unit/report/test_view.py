@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from astroclean.report.model import Histogram, Spectrum
+from astroclean.report.picture_records import Histogram, Spectrum
 from astroclean.report.view import FILTERS, FUNCTIONS, number
 
 
