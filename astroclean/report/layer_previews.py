@@ -32,7 +32,7 @@ _MOST = 8
 
 
 def make_layer_previews(
-    layers: Mapping[str, Layer], science: Any, grid: Grid, *, limit: int = 480
+    layers: Mapping[str, Layer], science: Any, grid: Grid, *, limit: int = 600
 ) -> list[Preview]:
     """Draw the layers of a frame: what a stage is for, in two pictures beside the image.
 
@@ -65,7 +65,7 @@ def make_layer_previews(
     return drawn
 
 
-def make_raw_preview(raw: NDArray[Any], calibrated: Any, *, limit: int = 480) -> Preview:
+def make_raw_preview(raw: NDArray[Any], calibrated: Any, *, limit: int = 600) -> Preview:
     """Draw a raw image beside what became of it.
 
     Parameters
