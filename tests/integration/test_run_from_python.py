@@ -79,6 +79,25 @@ def test_values_and_options_tell_where_they_came_from(raw: Path) -> None:
         assert said in page
 
 
+def test_values_of_a_calibrated_frame_are_those_of_its_new_pixels(raw: Path) -> None:
+    sections = {"overscan": "[49:52,1:48]", "trim": "[1:48,1:48]"}
+    gained = {"plugin": "ccdproc", "options": sections}
+    with fits.open(raw / "a.fits", mode="update") as hdus:
+        hdus[0].data[:, 48:] = np.random.default_rng(1).normal(500, 3, (48, 4))
+    stages = [{"plugin": "saturation", "options": {"level": 3000.0}}, gained]
+    report = run(raw / "a.fits", {**QUIET, "stage": stages})
+    (frame,) = report.files[0].frames
+    assert frame.is_calibrated
+    assert frame.unit == "electron"
+    assert frame.values["gain"].value == 1
+    assert frame.values["gain"].origin == "calibration; header GAIN told 1.7"
+    assert frame.values["saturation"].value != 3000
+    stages = stages[:1]
+    (frame,) = run(raw / "b.fits", {**QUIET, "stage": stages}).files[0].frames
+    level = frame.values["saturation"]
+    assert (level.value, level.unit, level.origin) == (3000, "adu", "stage 'saturation'")
+
+
 def test_psf_that_the_pipeline_tells_is_the_width_of_the_frame(raw: Path) -> None:
     report = astroclean.run(
         {**PIPELINE, "psf": {"fwhm": "2.5 pixel"}, "stage": [{"plugin": "richardson-lucy"}]},

@@ -261,7 +261,9 @@ class FinishedFrame:
                 **_statistics(after, samples[1], "after"),
             },
             psf=self.account.psf_origin,
-            values=with_measured(common.values, self.account),
+            values=with_measured(
+                common.values, self.account, common.unit if self.rewriting is None else None
+            ),
             sources=None if sources is None else len(sources),
             stages=records,
             **drawn,

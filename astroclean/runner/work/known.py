@@ -71,7 +71,9 @@ def _comment(frame: Frame, keyword: str) -> str:
     return "" if comments is None else str(comments[keyword]).strip()
 
 
-def with_measured(values: Mapping[str, ValueRecord], account: Account) -> dict[str, ValueRecord]:
+def with_measured(
+    values: Mapping[str, ValueRecord], account: Account, unit: str | None
+) -> dict[str, ValueRecord]:
     """Return values with what the pipeline told or measured on the way.
 
     Parameters
@@ -80,6 +82,8 @@ def with_measured(values: Mapping[str, ValueRecord], account: Account) -> dict[s
         As :func:`known_values` gives them.
     account : Account
         What the stages said of the frame.
+    unit : str or None
+        Of the pixels; None where they became others on the way, and levels were of the old ones.
     """
     told = dict(values)
     if account.psf_origin and told["psf_fwhm"].unit == "pixel":
@@ -87,8 +91,9 @@ def with_measured(values: Mapping[str, ValueRecord], account: Account) -> dict[s
         told["psf_fwhm"] = told["psf_fwhm"].model_copy(update={"origin": origin})
     for stage, metrics in account.metrics.items():
         level = metrics.get(_LEVEL, math.nan)
-        if math.isfinite(level) and level != told["saturation"].value:
-            told["saturation"] = ValueRecord(value=float(level), origin=f"stage '{stage}'")
+        if unit is not None and math.isfinite(level) and level != told["saturation"].value:
+            origin = f"stage '{stage}'"
+            told["saturation"] = ValueRecord(value=float(level), unit=unit, origin=origin)
     return told
 
 
