@@ -14,18 +14,16 @@ from astroclean.report.model import FileRecord, FileStatus, RunReport, RunSummar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PAGE_MARK", "is_own_page", "is_own_record", "parse_record", "with_earlier"]
+__all__ = ["is_own_page", "is_own_record", "parse_record", "with_earlier"]
 
 _KEPT = 100
 """Runs that are told though no output is theirs any more."""
-PAGE_MARK = "/* astroclean report */\n"
-"""Begins style and script that lie beside pages."""
 _GENERATOR = '<meta name="generator" content="astroclean'
 
 
 def is_own_page(text: str) -> bool:
-    """Return whether a page is of a report of astroclean, by its beginning; so are its parts."""
-    return _GENERATOR in text[:4096] or text.startswith(PAGE_MARK)
+    """Return whether a page is a report of astroclean, by its beginning."""
+    return _GENERATOR in text[:4096]
 
 
 def is_own_record(text: str) -> bool:

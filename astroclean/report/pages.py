@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Any
 
-from astroclean.report.history import PAGE_MARK
 from astroclean.report.html import render, told_of
 from astroclean.report.model import FileStatus
 
@@ -29,6 +28,8 @@ _LIST = 500
 _TOLD = 20
 """Failed and suspect files that the summary tells of."""
 _LONGEST = 80
+_MARK = '/* Of pages with <meta name="generator" content="astroclean ..."> */\n'
+"""Begins style and script, by which they are known for astroclean's own as pages are."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def pages_of(
         are rendered.
     """
     for name in ("report.css", "report.js"):
-        text = PAGE_MARK + _template(name)
+        text = _MARK + _template(name)
         yield Page(name, _digest(text), lambda text=text: text)  # type: ignore[misc]
     lists = _lists(report)
     names = [one.name for one in lists]

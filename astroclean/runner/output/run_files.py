@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from astroclean.errors import AstrocleanError
+from astroclean.io.remote.urls import is_url
 from astroclean.report.history import with_earlier
 from astroclean.report.model import ExitCode
 from astroclean.runner.output.claims import with_pictures
@@ -43,11 +44,17 @@ def write_run_files(
 
 
 def _write_page(report: RunReport, folder: OutputFolder) -> None:
-    """Write ``report.html``; of very many files a summary, and a page for each in a folder."""
+    """Write ``report.html``; of very many files a summary, and a page for each in a folder.
+
+    In a store, one page tells of all: each of theirs would be a request.
+    """
     from astroclean.report.html import render_report  # noqa: PLC0415 - Jinja2 on use
     from astroclean.report.pages import MAX_FILES, pages_of, render_summary  # noqa: PLC0415
     from astroclean.runner.output.report_pages import ReportPages  # noqa: PLC0415
 
+    if is_url(folder.path):
+        folder.write_text("report.html", render_report(with_pictures(report, folder)))
+        return
     if len(report.files) > MAX_FILES:
         pages = pages_of(report, lambda record: folder.with_pictures(record) or record)
         ReportPages(folder).write(pages)
