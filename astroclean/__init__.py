@@ -83,6 +83,8 @@ register_files(
         "write_frame": _on_use("astroclean.io.products.frame_file", "write_frame"),
         "read_psf": _on_use("astroclean.io.frames.psf", "read_psf"),
         "read_sources": _on_use("astroclean.io.products.source_files", "read_sources"),
+        "html_of": _on_use("astroclean.report.notebook", "html_of"),
+        "plot_frame": _on_use("astroclean.report.plotted", "plot_frame"),
     }
 )
 

@@ -25,7 +25,7 @@ from PIL import Image
 import astroclean
 from astroclean.core.flags.planes import MADE_UP, MaskPlane
 from astroclean.io.frames.read import open_exposure
-from astroclean.report.preview import PLANE_COLORS
+from astroclean.report.drawing import PLANE_COLORS
 from astroclean.simulate.shapes import SHAPES, AddedShape, add_shapes
 
 if TYPE_CHECKING:

@@ -24,7 +24,16 @@ from astroclean.io.frames.instruments import load_instrument
 from astroclean.registry.discover import PluginEntry, kind_names, list_plugins
 from astroclean.registry.distributions import known_distributions
 from astroclean.registry.load import load_stage, load_stage_class
-from astroclean.report.model import ExitCode, FileRecord, FrameRecord, RunReport, StageRecord
+from astroclean.report.model import (
+    PICTURES,
+    ExitCode,
+    FileRecord,
+    FrameRecord,
+    RunReport,
+    StageOptionsRecord,
+    StageRecord,
+    ValueRecord,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,13 +177,15 @@ def record() -> str:
     for title, model in (
         ("The run", RunReport),
         ("`files[]`: one input", FileRecord),
+        ("`files[].options`: the options of a stage", StageOptionsRecord),
         ("`files[].frames[]`: one frame", FrameRecord),
+        ("`files[].frames[].values`: one value", ValueRecord),
         ("`files[].frames[].stages[]`: one stage on one frame", StageRecord),
     ):
         rows = (
             (f"`{name}`", field.description or "")
             for name, field in model.model_fields.items()
-            if name not in {"previews", "histogram", "spectrum"}
+            if name not in PICTURES
         )
         parts += [f"### {title}\n", table(("key", "meaning"), rows)]
     return "\n".join(parts)

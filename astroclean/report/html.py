@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from astroclean.report import view
+from astroclean.report.chances import THRESHOLDS
 from astroclean.report.model import ExitCode, FileStatus
 
 if TYPE_CHECKING:
     import jinja2
 
-    from astroclean.report.model import RunReport
+    from astroclean.report.model import FileRecord, RunReport
 
-__all__ = ["MAX_PICTURES", "pictured_frames", "render_report"]
+__all__ = ["MAX_PICTURES", "pictured_frames", "render", "render_report", "told_of"]
 
 MAX_PICTURES = 24
 """Frames with pictures; a page with more would be slow to open and to send."""
@@ -66,7 +68,6 @@ def render_report(report: RunReport) -> str:
         HTML with style, script and pictures within; links to outputs are relative to the output
         folder, where the page belongs.
     """
-    environment = _environment()
     pictured = pictured_frames(report)
     drawable = sum(
         bool(frame.previews or frame.histogram)
@@ -74,19 +75,48 @@ def render_report(report: RunReport) -> str:
         if file.status != FileStatus.FAILED
         for frame in file.frames
     )
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
         report=report,
-        statuses=list(FileStatus),
-        failed=[f for f in report.files if f.status == FileStatus.FAILED],
         pictured=pictured,
         drawable=drawable,
-        headline=_headline(report),
-        exit_text=_exit_text(report.exit_code),
-        settings=view.settings(report),
-        command=shlex.join(report.command),
+        files_at=_place_in_page,
+        **told_of(report),
     )
 
 
+def _place_in_page(index: int, file: FileRecord) -> str:
+    return "" if file.status == FileStatus.FAILED else f"#file-{index}"
+
+
+def told_of(report: RunReport) -> dict[str, Any]:
+    """Return what pages tell of a run as a whole, for :func:`render`."""
+    return {
+        "failed": [f for f in report.files if f.status == FileStatus.FAILED],
+        "headline": _headline(report),
+        "exit_text": _exit_text(report.exit_code),
+        "settings": view.settings(report),
+        "command": shlex.join(report.command),
+    }
+
+
+def render(template: str, *, root: str = "./", **told: Any) -> str:
+    """Render a page.
+
+    Parameters
+    ----------
+    template : str
+        File in the folder of templates.
+    root : str, optional
+        Where the output folder lies for links; a page elsewhere has style and script beside it.
+    **told
+        What the template asks for.
+    """
+    known = {"statuses": list(FileStatus), "ladder": THRESHOLDS, "root": root}
+    return _environment().get_template(template).render(**known, **told)
+
+
+@functools.cache
 def _environment() -> jinja2.Environment:
     import jinja2  # noqa: PLC0415 - only reports need Jinja2
 

@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from astroclean.core.image.displayed import Shown
+from astroclean.io.remote.urls import is_url, path_or_url
+from astroclean.report.picture_records import (
+    Histogram,
+    Preview,
+    Record,
+    Spectrum,
+    ThresholdRecord,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "NOT_KNOWN",
+    "PICTURES",
     "ExitCode",
     "FileRecord",
     "FileStamp",
     "FileStatus",
     "FrameRecord",
-    "Histogram",
-    "Preview",
     "RunReport",
     "RunSummary",
     "Seen",
-    "Spectrum",
+    "StageOptionsRecord",
     "StageRecord",
+    "ValueRecord",
 ]
+
+
+_PLOTS = ("histogram", "spectrum")
+PICTURES = (*_PLOTS, "previews", "layer_previews", "thresholds")
+"""Fields of a frame that are for the page alone: they are not in ``run.json``."""
+
+NOT_KNOWN = "not known"
+"""Origin of a value that nothing tells."""
 
 
 class ExitCode(enum.IntEnum):
@@ -48,13 +68,7 @@ class FileStatus(enum.StrEnum):
     FAILED = "failed"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="null"
-    )
-
-
-class StageRecord(_Record):
+class StageRecord(Record):
     """One stage on one frame."""
 
     name: str
@@ -69,41 +83,27 @@ class StageRecord(_Record):
     of sources that was filled (``source light``). 0 to 1."""
 
 
-class Histogram(_Record):
-    """Counts of pixel values before and after, on the same bins."""
+class StageOptionsRecord(Record):
+    """The options that counted for one stage on one file."""
 
-    edges: list[float]
-    before: list[int]
-    after: list[int]
-
-
-class Spectrum(_Record):
-    """Power spectra of a frame before and after, at the same frequencies."""
-
-    frequency: list[float]
-    """Cycles a pixel, rising."""
-    before: list[float]
-    """Power in the unit of the frame squared."""
-    after: list[float]
-    note: str = ""
-    """What was compared, for the caption; empty where it is the whole frame."""
+    values: dict[str, Any] = Field(default_factory=dict)
+    """Every option, those that nobody set among them."""
+    origins: dict[str, str] = Field(default_factory=dict)
+    """Option to what set it: ``pipeline``, ``--set``, a variable of the environment, an instrument;
+    those that are not named have their default."""
 
 
-class Preview(_Record):
-    """Pictures of a frame as PNG data URIs, all of one size."""
+class ValueRecord(Record):
+    """A value of a frame that stages go by, such as its gain."""
 
-    title: str
-    width: int
-    height: int
-    before: str
-    after: str
-    planes: dict[str, str] = Field(default_factory=dict)
-    """Plane name to transparent overlay."""
-    note: str = ""
-    """Scale and place, for the caption."""
+    value: float | str | None
+    """None where it is not known."""
+    unit: str = ""
+    origin: str = NOT_KNOWN
+    """Card, instrument, setting, stage or measurement that told it."""
 
 
-class LayerRecord(_Record):
+class LayerRecord(Record):
     """A layer of a frame that was written."""
 
     name: str
@@ -116,7 +116,7 @@ class LayerRecord(_Record):
     """Whether it has one of its own."""
 
 
-class FrameRecord(_Record):
+class FrameRecord(Record):
     """One frame."""
 
     frame_id: str
@@ -143,6 +143,9 @@ class FrameRecord(_Record):
     """``median``, ``noise`` (1.48 MAD), ``sum``, before and after, in ``unit``."""
     psf: str = ""
     """Where the PSF came from and how wide it is."""
+    values: dict[str, ValueRecord] = Field(default_factory=dict)
+    """``gain``, ``read_noise``, ``saturation``, ``exposure``, ``pixel_scale``, ``psf_fwhm``,
+    ``filter``, as they were after the last stage."""
     sources: int | None = None
     stages: list[StageRecord] = Field(default_factory=list)
     layers: list[LayerRecord] = Field(default_factory=list)
@@ -150,9 +153,12 @@ class FrameRecord(_Record):
     histogram: Histogram | None = None
     spectrum: Spectrum | None = None
     previews: list[Preview] = Field(default_factory=list)
+    layer_previews: list[Preview] = Field(default_factory=list)
+    """What stages give beside the science image, and the raw image of a calibrated one."""
+    thresholds: list[ThresholdRecord] = Field(default_factory=list)
 
 
-class FileStamp(_Record):
+class FileStamp(Record):
     """What the system or a store tells of a file without a byte of it being read."""
 
     size: int
@@ -166,7 +172,7 @@ class FileStamp(_Record):
     """By which a store tells versions of an object apart; empty for files."""
 
 
-class Seen(_Record):
+class Seen(Record):
     """By what a result is known to be up to date though nothing is read."""
 
     basis: str
@@ -177,7 +183,7 @@ class Seen(_Record):
     """What was said of DATASUM when the input was hashed."""
 
 
-class FileRecord(_Record):
+class FileRecord(Record):
     """One input."""
 
     input: str
@@ -209,23 +215,25 @@ class FileRecord(_Record):
     """Stage to mean probability that the exposure is unusable."""
     rejected_by: str | None = None
     seconds: float = 0.0
+    options: dict[str, StageOptionsRecord] = Field(default_factory=dict)
+    """Stage to the options that counted, with defaults and those of the instrument."""
     frames: list[FrameRecord] = Field(default_factory=list)
     seen: Seen | None = None
     """Not in ``run.json``."""
 
     def bare(self) -> FileRecord:
         """Return the record without pictures, which are large."""
-        none: dict[str, Any] = {"previews": [], "histogram": None, "spectrum": None}
+        none: dict[str, Any] = {name: None if name in _PLOTS else [] for name in PICTURES}
         frames = [frame.model_copy(update=none) for frame in self.frames]
         return self.model_copy(update={"frames": frames})
 
     @property
     def has_pictures(self) -> bool:
         """Whether any frame has."""
-        return any(f.previews or f.histogram or f.spectrum for f in self.frames)
+        return any(getattr(frame, name) for frame in self.frames for name in PICTURES)
 
 
-class RunSummary(_Record):
+class RunSummary(Record):
     """One of the runs into a folder."""
 
     number: int
@@ -245,10 +253,10 @@ class RunSummary(_Record):
 
 _NO_FILES = '\n  "files": [],\n'  # breaks of lines within values are written as `\\n`
 _FILES = '\n  "files": ['
-_HIDDEN: Any = {"frames": {"__all__": {"previews", "histogram", "spectrum"}}, "seen": True}
+_HIDDEN: Any = {"frames": {"__all__": set(PICTURES)}, "seen": True}
 
 
-class RunReport(_Record):
+class RunReport(Shown, Record):
     """A whole run; as ``run.json``, also what earlier runs left in the same folder."""
 
     schema_version: int = 1
@@ -272,6 +280,40 @@ class RunReport(_Record):
     """In ``run.json``: the latest record of each input of all runs into the folder."""
     runs: list[RunSummary] = Field(default_factory=list)
     """In ``run.json``: the runs into the folder, the latest last."""
+
+    @property
+    def outputs(self) -> list[Path]:
+        """Files that were written, or are up to date, in the order of `files`."""
+        return [self._folder / name for file in self.files for name in file.outputs]
+
+    def outputs_of(self, name: str | Path) -> list[Path]:
+        """Return the files that were written of an input, by the name that was given."""
+        files = [file for file in self.files if str(name) in {file.input, file.source}]
+        if not files:
+            raise KeyError(f"{name} is no input of this run")
+        return [self._folder / written for file in files for written in file.outputs]
+
+    @property
+    def page(self) -> Path | None:
+        """``report.html`` of the folder; None where there is none, as of a shard; in a
+        store, where it would be.
+        """
+        return self._if_there("report.html")
+
+    @property
+    def record(self) -> Path | None:
+        """``run.json`` of the folder; None where there is none, as of a shard; in a
+        store, where it would be.
+        """
+        return self._if_there("run.json")
+
+    @property
+    def _folder(self) -> Path:
+        return path_or_url(self.output)
+
+    def _if_there(self, name: str) -> Path | None:
+        path = self._folder / name
+        return path if is_url(path) or path.is_file() else None  # a store is not asked
 
     def count(self, status: FileStatus) -> int:
         """Return the number of inputs that ended so."""

@@ -10,7 +10,7 @@ import numpy as np
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.spectrum import power_spectrum
 from astroclean.io.scratch.rowstore import blocks_of, window_of
-from astroclean.report.model import Histogram, Spectrum
+from astroclean.report.picture_records import Histogram, Spectrum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

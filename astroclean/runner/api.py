@@ -10,10 +10,12 @@ from astroclean.config.load import load_pipeline
 from astroclean.errors import ConfigurationError
 from astroclean.io.remote.urls import path_or_url
 from astroclean.runner.plan.selection import Selection
+from astroclean.runner.plan.shard import Shard
+from astroclean.runner.progress import told_progress
 from astroclean.runner.runner import Request, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from astroclean.report.model import RunReport
     from astroclean.runner.executors import Executor
@@ -31,6 +33,8 @@ def run(
     settings: Sequence[str] = (),
     overwrite: bool = False,
     recursive: bool = False,
+    progress: bool | Callable[[int, int], None] = False,
+    shard: str | None = None,
 ) -> RunReport:
     """Run a pipeline.
 
@@ -56,11 +60,17 @@ def run(
         Whether to start anew instead of keeping finished files.
     recursive : bool
         Whether folders in folders are searched, too, as with ``--recursive``.
+    progress : bool or callable
+        True writes to the standard error how many inputs have ended; a function is called with
+        (finished, total) inputs.
+    shard : str, optional
+        ``I/N``: part I of N, from 0, as for ``--shard``. ``astroclean merge OUTPUT`` ends the run.
 
     Returns
     -------
     RunReport
         ``report.exit_code`` is 0 when every file is done; failures are in ``report.files``.
+        ``report.outputs`` are the paths of what was written, ``report.page`` that of the report.
 
     Raises
     ------
@@ -78,5 +88,8 @@ def run(
         jobs=1 if jobs is None else jobs,
         overwrite=overwrite,
         recursive=recursive,
+        shard=None if shard is None else Shard.parsed(shard),
     )
-    return Runner(loaded, request, output=path_or_url(output), executor=executor).run()
+    with told_progress(progress) as told:
+        target = path_or_url(output)
+        return Runner(loaded, request, output=target, executor=executor, progress=told).run()

@@ -116,6 +116,18 @@ def test_help_of_a_run_and_wrong_words_import_no_library(words: list[str]) -> No
     assert not {"astropy", "numpy", "pydantic", *HEAVY} & modules
 
 
+def test_frames_import_no_pictures() -> None:
+    modules = _imported_by("from astroclean import Frame, Sources, StageResult")
+    shown = {
+        "PIL",
+        "jinja2",
+        "matplotlib",
+        "astroclean.report.notebook",
+        "astroclean.report.drawing",
+    }
+    assert not shown & modules
+
+
 def test_listing_plugins_imports_none_of_them() -> None:
     modules = _imported_by("import astroclean; assert astroclean.list_plugins()")
     assert not [m for m in modules if m.startswith("astroclean_")]

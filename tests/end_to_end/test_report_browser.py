@@ -15,8 +15,17 @@ import numpy as np
 import pytest
 
 from astroclean.core.flags.planes import MaskPlane, count_planes
+from astroclean.report.chances import THRESHOLDS, count_above, counts_above
 from astroclean.report.html import render_report
-from astroclean.report.model import FileRecord, FileStatus, FrameRecord, RunReport, StageRecord
+from astroclean.report.model import (
+    FileRecord,
+    FileStatus,
+    FrameRecord,
+    RunReport,
+    StageRecord,
+)
+from astroclean.report.pages import pages_of
+from astroclean.report.picture_records import ThresholdRecord
 from astroclean.report.plots import make_histogram, make_spectrum
 from astroclean.report.preview import make_previews
 
@@ -234,7 +243,7 @@ def browse(chromium: str, page: Path, *arguments: str) -> subprocess.CompletedPr
     return ended
 
 
-def drive(chromium: str, folder: Path, text: str, script: str) -> Any:
+def drive(chromium: str, folder: Path, text: str, script: str, *arguments: str) -> Any:
     """Run a script in a copy of the page and return what it put into ``answer``."""
     page = folder / "report.html"
     tail = (
@@ -243,7 +252,7 @@ def drive(chromium: str, folder: Path, text: str, script: str) -> Any:
         ";document.getElementById('answer').textContent = JSON.stringify(answer);}</script></body>"
     )
     page.write_text(text.replace("</body>", tail), encoding="utf-8")
-    dumped = browse(chromium, page, "--dump-dom").stdout
+    dumped = browse(chromium, page, "--dump-dom", *arguments).stdout
     found = re.search(r'<pre id="answer">(.*?)</pre>', dumped, re.DOTALL)
     assert found, "the script did not end"
     return json.loads(html.unescape(found[1]))
@@ -269,8 +278,29 @@ const check = viewer.querySelector('input[data-plane="COSMIC_RAY"]');
 const overlays = [...viewer.querySelectorAll(".overlay")];
 const visible = () => overlays.filter((o) => !o.hidden).map((o) => o.dataset.plane);
 answer.masksFirst = visible();
+answer.outlined = overlays.filter((o) => !o.hidden).every((o) => "outlined" in o.dataset);
+for (const box of viewer.querySelectorAll("input[data-plane]:checked")) box.click();
+answer.masksNone = visible();
 check.click();
 answer.masksThen = visible();
+const inOverview = () =>
+    overlays[0].closest(".pictures").querySelectorAll(".overlay:not([hidden])").length;
+answer.overview = inOverview();
+viewer.querySelector("[data-whole]").click();
+answer.overviewThen = inOverview();
+const zoom = viewer.querySelector("[data-zoom]");
+zoom.value = "8";
+zoom.dispatchEvent(new Event("change"));
+const detail = viewer.querySelectorAll(".pictures")[1];
+answer.zoomed = detail.getBoundingClientRect().width / detail.dataset.width;
+answer.window = detail.parentElement.getBoundingClientRect().width <= innerWidth;
+const shown = detail.getBoundingClientRect();
+detail.dispatchEvent(new PointerEvent("pointermove", {clientX: shown.left + 8 * 5 + 4,
+    clientY: shown.bottom - 8 * 7 - 4, bubbles: true}));
+answer.at = detail.closest("figure").querySelector(".at").value;
+answer.corner = [Number(detail.dataset.x), Number(detail.dataset.y)];
+zoom.value = "";
+zoom.dispatchEvent(new Event("change"));
 const veil = viewer.querySelector("[data-opacity]");
 veil.value = 30;
 veil.dispatchEvent(new Event("input"));
@@ -291,13 +321,83 @@ def test_controls(chromium: str, tmp_path: Path, report: RunReport) -> None:
     assert answer["moved"] == "inset(0px 80% 0px 0px)"
     assert answer["dragged"] == 75
     assert answer["focused"]
-    assert answer["masksFirst"] == []
+    # Flags are told where something happened, and hide nothing there.
+    assert {"COSMIC_RAY", "DEAD_LINE"} <= set(answer["masksFirst"])
+    assert answer["outlined"]
+    assert answer["masksNone"] == []
+    assert (answer["overview"], answer["overviewThen"]) == (0, 1)
+    assert answer["zoomed"] == pytest.approx(8)
+    assert answer["window"]
+    x, y = answer["corner"]
+    assert answer["at"] == f"x {x + 5}, y {y + 7}"
     assert set(answer["masksThen"]) == {"COSMIC_RAY"}
     assert float(answer["opacity"]) == pytest.approx(0.3)
     assert answer["masksLast"] == []
     assert answer["loaded"] == answer["images"] > 0
     assert not answer["tooWide"]
     assert answer["requests"] == []
+
+
+THRESHOLDS_SCRIPT = """
+(async () => {
+    const panel = document.querySelector(".thresholds");
+    panel.closest("details.file").open = true;
+    panel.open = true;
+    const row = panel.querySelector('tr[data-plane="COSMIC_RAY"]');
+    const line = panel.querySelector(".set-line");
+    answer.first = [row.querySelector(".threshold").value, row.querySelector(".above").value];
+    const slider = row.querySelector(".ladder");
+    slider.value = 10;
+    slider.dispatchEvent(new Event("input"));
+    answer.then = [row.querySelector(".threshold").value, row.querySelector(".above").value];
+    answer.line = line.textContent;
+    const other = panel.querySelector('tr[data-plane="TRAIL"] .ladder');
+    other.value = 20;
+    other.dispatchEvent(new Event("input"));
+    answer.both = line.textContent;
+    await new Promise((done) => setTimeout(done, 300));
+    const canvas = document.querySelectorAll(".pictures")[1].querySelector("canvas");
+    const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    answer.painted = data.filter((value, place) => place % 4 === 3 && value > 0).length;
+    document.getElementById("answer").textContent = JSON.stringify(answer);
+})()
+"""
+
+
+def test_slider_of_a_threshold_prints_the_line_to_copy(chromium: str, tmp_path: Path) -> None:
+    image = np.random.default_rng(3).normal(100, 5, (800, 900)).astype(np.float32)
+    chance = np.zeros(image.shape, np.float32)
+    chance[400:420, 500:530] = 0.4
+    chance[440, 500:510] = 0.2
+    flags = np.where(chance > 0.3, CR, np.uint32(0))
+    chances = {"COSMIC_RAY": chance, "TRAIL": 0 * chance}
+    told = [
+        ThresholdRecord(
+            plane=plane,
+            stage="maximask",
+            threshold=0.3,
+            above=count_above(values, 0.3),
+            option="thresholds",
+            key=key,
+            others={"GH": 0.7, "CR": 0.3},
+            counts=counts_above(values),
+        )
+        for (plane, values), key in zip(chances.items(), ("CR", "TRL"), strict=True)
+    ]
+    frame = frame_record("x.fits[0]", 3, (64, 64)).model_copy(
+        update={
+            "previews": make_previews(image, image, flags, flags != 0, chances=chances),
+            "thresholds": told,
+        }
+    )
+    page = RunReport(exit_code=0, files=[record("x.fits", FileStatus.DONE, [frame])])
+    answer = drive(chromium, tmp_path, render_report(page), THRESHOLDS_SCRIPT)
+    assert answer["first"] == ["0.3", "600"]
+    assert answer["then"] == [str(THRESHOLDS[10]), "610"]
+    set_to = f"CR = {THRESHOLDS[10]}, GH = 0.7"
+    assert answer["line"] == f"--set 'maximask.thresholds={{{set_to}}}'"
+    assert answer["both"] == f"--set 'maximask.thresholds={{{set_to}, TRL = {THRESHOLDS[20]}}}'"
+    assert answer["painted"] == 610
 
 
 def test_filters(chromium: str, tmp_path: Path, report: RunReport) -> None:
@@ -364,6 +464,55 @@ def test_link_opens_the_details_of_a_file(chromium: str, tmp_path: Path, report:
         """,
     )
     assert answer == {"first": False, "then": True}
+
+
+def test_tables_are_read_on_a_phone(chromium: str, tmp_path: Path, report: RunReport) -> None:
+    # A headless window may be wider than a phone; a frame within it is not.
+    inner = html.escape(render_report(report))
+    text = f"<!DOCTYPE html><body><iframe srcdoc='{inner}' width=390 height=900></iframe></body>"
+    answer = drive(
+        chromium,
+        tmp_path,
+        text,
+        """
+        const wait = new Promise((done) => setTimeout(done, 1000));
+        wait.then(() => {
+            const page = document.querySelector("iframe").contentDocument;
+            page.querySelectorAll("details").forEach((d) => { d.open = true; });
+            answer.width = page.documentElement.clientWidth;
+            answer.page = page.documentElement.scrollWidth;
+            answer.cells = page.querySelectorAll(".stack td").length;
+            const isWide = (cell) => cell.getBoundingClientRect().right > answer.width;
+            const wide = [...page.querySelectorAll("td, th")].filter(isWide);
+            answer.cut = wide.map((cell) => cell.textContent);
+            document.getElementById("answer").textContent = JSON.stringify(answer);
+        });
+        """,
+    )
+    assert answer["width"] <= 390
+    assert answer["page"] <= answer["width"]
+    assert answer["cells"] > 10
+    assert answer["cut"] == []
+
+
+def test_pages_of_many_files_have_style_and_script(
+    chromium: str, tmp_path: Path, report: RunReport
+) -> None:
+    written = {page.name: page.text() for page in pages_of(report, lambda record: record)}
+    for name in ("report.css", "report.js"):
+        (tmp_path / name).write_text(written[name], encoding="utf-8")
+    first = next(text for name, text in written.items() if name.startswith("n4821"))
+    script = (
+        USE_CONTROLS
+        + "answer.brand = getComputedStyle(document.querySelector('.brand')).letterSpacing;"
+    )
+    # The policy of these pages allows no script within: that of the test takes its place.
+    answer = drive(
+        chromium, tmp_path, first.replace("script-src", "script-src 'unsafe-inline'"), script
+    )
+    assert answer["moved"] == "inset(0px 80% 0px 0px)"
+    assert answer["brand"] != "normal"
+    assert all(name.startswith("file:") for name in answer["requests"])
 
 
 @pytest.mark.parametrize("size", ["1280,1400", "390,1400"])

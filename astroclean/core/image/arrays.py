@@ -10,8 +10,9 @@ from astroclean.core.flags.planes import MaskPlane
 from astroclean.errors import FrameError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from astropy.nddata import NDData
     from numpy.typing import NDArray
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "as_bits",
     "as_pixels",
     "checked_filled",
+    "fields_over",
     "first_pixel",
     "joined_flags",
     "overlap",
@@ -128,6 +130,24 @@ def checked_filled(data: NDArray[np.float32], filled: Any, frame_id: str) -> NDA
     given = np.asarray(filled, dtype=bool)
     require_shape("filled", given, data.shape, where=frame_id)
     return given & np.isfinite(data)
+
+
+def fields_over(data: NDData, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an NDData, with those that are given in their place.
+
+    astropy does the same and tells of each on the standard output, which is that of the caller.
+
+    Parameters
+    ----------
+    data : NDData
+        Not modified.
+    given : mapping of str to object
+        Arguments of a CCDData; those that are None are as good as not given.
+    """
+    names = ["unit", "uncertainty", "mask", "wcs"]
+    names += [] if given.get("header") is not None else ["meta"]
+    fields = {name: getattr(data, name) for name in names if given.get(name) is None}
+    return {**given, **fields}
 
 
 def first_pixel(item: Any, shape: tuple[int, int]) -> tuple[int, int]:

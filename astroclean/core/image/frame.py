@@ -14,11 +14,13 @@ from astroclean.core.flags.planes import REJECTING, MaskPlane, parse_planes
 from astroclean.core.image.arrays import (
     as_pixels,
     checked_filled,
+    fields_over,
     first_pixel,
     joined_flags,
     read_only,
 )
 from astroclean.core.image.detector import Detector
+from astroclean.core.image.displayed import Displayed
 from astroclean.core.image.noise import NoiseMeasure, noise_of
 from astroclean.core.psf.psf import Psf
 from astroclean.core.suggest import did_you_mean
@@ -42,7 +44,7 @@ _FIELDS = (
 )
 
 
-class Frame(CCDData):
+class Frame(Displayed, CCDData):
     """One 2-D image with uncertainty, flags, WCS, PSF and sources.
 
     A thin subclass of :class:`astropy.nddata.CCDData`, so photutils and ccdproc take it as it is.
@@ -110,9 +112,11 @@ class Frame(CCDData):
         chunk: Chunk | None = None,
         **kwargs: Any,
     ) -> None:
+        pixels = data
         if isinstance(data, NDData):
             flags = getattr(data, "flags", None) if flags is None else flags
             psf = getattr(data, "psf", None) if psf is None else psf
+            pixels, kwargs = (data, kwargs) if args else (data.data, fields_over(data, kwargs))
         if isinstance(data, Frame):
             sources = data.sources if sources is None else sources
             frame_id = data.frame_id if frame_id is None else frame_id
@@ -120,7 +124,7 @@ class Frame(CCDData):
             reject_bits = data.reject_bits if reject_bits is None else reject_bits
             filled = data.filled if filled is None else filled
             chunk = data.chunk if chunk is None else chunk
-        super().__init__(data, *args, **kwargs)
+        super().__init__(pixels, *args, **kwargs)
         self._data = as_pixels(self._data, frame_id)
         self.psf = psf
         self.sources = sources

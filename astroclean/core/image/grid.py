@@ -117,6 +117,25 @@ class Grid:
             NaN where the other WCS does not reach.
         """
         rows, columns = np.indices(self.shape, dtype=float)
+        return self.places_of(rows, columns, other)
+
+    def places_of(
+        self, rows: NDArray[np.float64], columns: NDArray[np.float64], other: Grid
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return where places of this grid lie in another; see :meth:`places_in`.
+
+        Parameters
+        ----------
+        rows, columns : float64 arrays of one shape
+            Places in pixels of this grid. Not modified.
+        other : Grid
+            Of the same sky or frame.
+
+        Returns
+        -------
+        two float64 arrays of that shape
+            (y, x) in pixels of the other.
+        """
         pair = (self.wcs, other.wcs)
         if any(wcs is None or not wcs.has_celestial for wcs in pair):
             ratio, (dy, dx) = self.step / other.step, other.offset(self)

@@ -9,6 +9,7 @@ import numpy as np
 
 from astroclean.core.files import file_function
 from astroclean.core.image.arrays import add_box, overlap, read_only
+from astroclean.core.image.displayed import Shown
 from astroclean.errors import FrameError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class SourceStamp:
 
 
 @dataclass(frozen=True, eq=False)
-class Sources:
+class Sources(Shown):
     """Catalogue of a frame with what the deblender knows of each source.
 
     Parameters

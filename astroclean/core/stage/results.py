@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from astroclean.core.image.displayed import Shown
 from astroclean.core.stage.change import Change
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class Outcome(enum.StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class StageResult:
+class StageResult(Shown):
     """What a stage hands to the runner."""
 
     frame: Frame

@@ -32,19 +32,61 @@
   for (const viewer of all("[data-viewer]")) {
     const overlays = all(".overlay", viewer);
     const boxes = all("input[data-plane]", viewer);
+    const whole = viewer.querySelector("[data-whole]");
+    const zoom = viewer.querySelector("[data-zoom]");
     const opacity = viewer.querySelector("[data-opacity]");
     const blink = viewer.querySelector("[data-blink]");
     const splits = all(".split", viewer);
+    const outlines = overlays.some((image) => "outlined" in image.dataset);
     let timer = 0;
+    if (whole) whole.parentElement.hidden = !outlines;
+    blink.hidden = !splits.length;
 
     const mask = () => {
       const wanted = new Set(boxes.filter((b) => b.checked).map((b) => b.dataset.plane));
-      for (const image of overlays) image.hidden = !wanted.has(image.dataset.plane);
+      for (const image of overlays) {
+        // Filled flags hide what lies beneath: those of an overview are asked for.
+        const seen = "outlined" in image.dataset || !outlines || whole.checked;
+        image.hidden = !seen || !wanted.has(image.dataset.plane);
+      }
       if (opacity) viewer.style.setProperty("--veil", opacity.value / 100);
     };
     for (const box of boxes) box.addEventListener("change", mask);
     if (opacity) opacity.addEventListener("input", mask);
+    if (whole) whole.addEventListener("change", mask);
     mask();
+
+    const enlarge = () => {
+      for (const box of all(".pictures", viewer)) {
+        const times = Number(zoom.value);
+        const pan = box.parentElement;
+        // What is seen in the middle stays there.
+        const middle = (pan.scrollLeft + pan.clientWidth / 2) / pan.scrollWidth;
+        const height = (pan.scrollTop + pan.clientHeight / 2) / pan.scrollHeight;
+        pan.classList.toggle("zoomed", times > 0);
+        box.classList.toggle("crisp", times > 1 || "crisp" in box.dataset);
+        box.style.width = times ? times * box.dataset.width + "px" : "";
+        box.style.maxWidth = times ? "none" : box.dataset.widest;
+        pan.scrollLeft = middle * pan.scrollWidth - pan.clientWidth / 2;
+        pan.scrollTop = height * pan.scrollHeight - pan.clientHeight / 2;
+      }
+    };
+    for (const box of all(".pictures", viewer)) {
+      box.dataset.widest = box.style.maxWidth;
+      if (box.classList.contains("crisp")) box.dataset.crisp = "";
+      const at = box.closest("figure").querySelector(".at");
+      box.addEventListener("pointermove", (event) => {
+        const edge = box.getBoundingClientRect();
+        const place = (part, count, first) =>
+          Number(first) + Math.floor(Math.min(0.9999, Math.max(0, part)) * count * box.dataset.step);
+        const x = place((event.clientX - edge.left) / edge.width, box.dataset.width, box.dataset.x);
+        const y = place((edge.bottom - event.clientY) / edge.height, box.dataset.height, box.dataset.y);
+        at.value = "x " + x + ", y " + y;
+      });
+      box.addEventListener("pointerleave", () => { at.value = ""; });
+    }
+    zoom.addEventListener("change", enlarge);
+    if (zoom.value) enlarge();
 
     const swap = () => {
       const side = Number(splits[0].value) < 50 ? 100 : 0;
@@ -70,6 +112,80 @@
       input.addEventListener("input", stop);
       input.parentElement.addEventListener("pointerdown", stop);
     }
+  }
+
+  const levelsOf = (image) => {
+    const canvas = document.createElement("canvas");
+    canvas.width = image.naturalWidth;
+    canvas.height = image.naturalHeight;
+    const pen = canvas.getContext("2d", { willReadFrequently: true });
+    pen.drawImage(image, 0, 0);
+    const pixels = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    return { canvas, pen, levels: pixels.filter((_, place) => place % 4 === 0) };
+  };
+
+  for (const panel of all(".thresholds")) {
+    const ladder = JSON.parse(panel.dataset.ladder);
+    const viewer = panel.closest("[data-viewer]");
+    const line = panel.querySelector(".set-line");
+    const rows = all("tr[data-plane]", panel);
+    const drawn = new Map();
+    for (const part of all(".scripted", panel)) part.hidden = false;
+
+    const paint = async (row, step) => {
+      const color = row.dataset.color.match(/[0-9a-f]{2}/g).map((digits) => parseInt(digits, 16));
+      for (const image of all(".chances", viewer)) {
+        if (image.dataset.plane !== row.dataset.plane) continue;
+        await image.decode();
+        if (!drawn.has(image)) {
+          drawn.set(image, levelsOf(image));
+          image.after(drawn.get(image).canvas);
+        }
+        const { canvas, pen, levels } = drawn.get(image);
+        const picture = pen.createImageData(canvas.width, canvas.height);
+        levels.forEach((level, place) => {
+          if (level > step) picture.data.set([...color, 255], 4 * place);
+        });
+        pen.putImageData(picture, 0, 0);
+      }
+    };
+    const tell = () => {
+      const stages = new Map();
+      for (const row of rows) {
+        const { stage, option, key, others } = row.dataset;
+        const slider = row.querySelector(".ladder");
+        if (!option || slider.dataset.moved !== "yes") continue;
+        const value = ladder[slider.value];
+        if (!key) {
+          stages.set(stage, option + "=" + value);
+          continue;
+        }
+        const table = stages.get(stage) || JSON.parse(others);
+        table[key] = value;
+        stages.set(stage, table);
+      }
+      const told = [...stages].map(([stage, set]) => {
+        if (typeof set === "string") return "--set " + stage + "." + set;
+        const entries = Object.entries(set).map(([name, value]) => name + " = " + value);
+        return "--set '" + stage + ".thresholds={" + entries.join(", ") + "}'";
+      });
+      line.textContent = told.join(" ") || "--set ...";
+    };
+    for (const row of rows) {
+      const slider = row.querySelector(".ladder");
+      const counts = JSON.parse(row.dataset.counts);
+      slider.addEventListener("input", () => {
+        slider.dataset.moved = "yes";
+        row.querySelector(".threshold").value = ladder[slider.value];
+        row.querySelector(".above").value = counts[slider.value].toLocaleString("en");
+        paint(row, Number(slider.value));
+        tell();
+      });
+    }
+    const copy = panel.querySelector(".copy");
+    copy.hidden = !navigator.clipboard;
+    copy.addEventListener("click", () => navigator.clipboard.writeText(line.textContent));
   }
 
   const text = document.getElementById("filter-text");

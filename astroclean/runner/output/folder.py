@@ -89,6 +89,8 @@ class OutputFolder(FileRecords):
         for a moment longer. It is there only while the run lasts."""
         self.stages = self._own / "stages"
         """Frames saved between stages."""
+        self.pages_record = self._own / "pages.json"
+        """What pages of files lie beside the report."""
         super().__init__(self._depot())
 
     @property

@@ -38,9 +38,28 @@ def write_run_files(
         joined = with_earlier(report, earlier, is_there=folder.is_there)
         folder.write_parts("run.json", joined.json_parts())
         if page:
-            from astroclean.report.html import render_report  # noqa: PLC0415 - Jinja2 on use
-
-            folder.write_parts("report.html", [render_report(with_pictures(joined, folder))])
+            _write_page(joined, folder)
     except (AstrocleanError, MemoryError) as error:
         report.notes.append(f"the run is not on record: {error or 'not enough memory'}")
         report.exit_code = report.exit_code or ExitCode.SOME_FAILED
+
+
+def _write_page(report: RunReport, folder: OutputFolder) -> None:
+    """Write ``report.html``; of very many files a summary, and a page for each in a folder.
+
+    In a store, one page tells of all: each of theirs would be a request.
+    """
+    from astroclean.report.html import render_report  # noqa: PLC0415 - Jinja2 on use
+    from astroclean.report.pages import MAX_FILES, pages_of, render_summary  # noqa: PLC0415
+    from astroclean.runner.output.report_pages import ReportPages  # noqa: PLC0415
+
+    if folder.is_remote:
+        folder.write_parts("report.html", [render_report(with_pictures(report, folder))])
+        return
+    if len(report.files) > MAX_FILES:
+        pages = pages_of(report, lambda record: folder.with_pictures(record) or record)
+        ReportPages(folder).write(pages)
+        folder.write_parts("report.html", [render_summary(report)])
+        return
+    folder.write_parts("report.html", [render_report(with_pictures(report, folder))])
+    ReportPages(folder).clear()

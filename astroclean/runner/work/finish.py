@@ -12,17 +12,16 @@ from astroclean.core.flags.planes import MaskPlane, count_planes
 from astroclean.core.image.grid import Grid
 from astroclean.core.image.layer import Layer, LayerSpec
 from astroclean.core.image.uncertainty import deviation_of
-from astroclean.core.stage.kinds.remove import SourceRemover
 from astroclean.core.stage.metrics import Total
-from astroclean.core.stage.results import Outcome
 from astroclean.core.stage.scope import chunk_of
 from astroclean.io.products.output import FrameOutput
 from astroclean.io.scratch.rowstore import blocks_of
 from astroclean.report.model import FrameRecord
-from astroclean.report.plots import finite_sample, make_histogram, make_spectrum
-from astroclean.report.preview import make_previews
+from astroclean.report.plots import finite_sample
 from astroclean.runner.output.outputs import kept_layers
 from astroclean.runner.work.joined_sources import numbered_layers
+from astroclean.runner.work.known import known_values, with_measured
+from astroclean.runner.work.pictures import chances_of, pictures_of
 from astroclean.runner.work.remarks import Remarks
 from astroclean.runner.work.state import Account, FrameState, FrameWork
 from astroclean.runner.work.statestore import images_of, layers_of, without_pixels
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from astroclean.core.sources.sources import Sources
     from astroclean.core.stage.stage import Stage
     from astroclean.io.frames.grouping import FrameSlot
-    from astroclean.report.model import StageRecord
+    from astroclean.report.model import StageRecord, ValueRecord
     from astroclean.runner.work.joined_sources import JoinedSources
     from astroclean.runner.work.statestore import Images
 
@@ -61,6 +60,7 @@ class _Common:
     sources_of: str | None
     sources_unit: Any
     """Unit of the pixels that they were found on."""
+    values: Mapping[str, ValueRecord]
 
     @classmethod
     def of(cls, state: FrameState, *, is_whole: bool) -> _Common:
@@ -74,6 +74,7 @@ class _Common:
             state.sources if is_whole else None,
             state.sources_of,
             science.unit if state.sources_of is None else state.layers[state.sources_of].unit,
+            known_values(science),
         )
 
 
@@ -105,6 +106,10 @@ class FinishedFrame:
     rewriting: Rewriting | None = None
     meta: Any = None
     """Header as it was read, of a frame that was rewritten."""
+    raw: NDArray[np.float32] | None = None
+    """Pixels as they were read, of a frame that was rewritten; it is in one piece."""
+    chances: dict[str, Layer] = field(default_factory=dict)
+    """Layers of probabilities of a frame in one piece, for the page, whether written or not."""
 
     def add(self, before: Frame, state: FrameState, own: slice) -> None:
         """Add a chunk.
@@ -123,6 +128,7 @@ class FinishedFrame:
         if state.rewriting is not None:
             self.shape, self.rewriting, self.meta = before.shape, state.rewriting, read.meta
             read = read.replace(chunk=None)[state.rewriting.window]
+            self.raw = read.data
         self.wcs = after.wcs if self.common is None else self.wcs
         flags = after.flags
         if state.frame.flags.shape == flags.shape:
@@ -137,6 +143,7 @@ class FinishedFrame:
                 same = np.isclose(old, deviation, rtol=_ROUNDING, atol=0, equal_nan=True)
                 images["uncertainty changed"] = ~same
         layers = {**state.layers, **_residual(before, after, changed), **_result_layer(state)}
+        self.chances = {} if self.joined is not None else chances_of(layers)
         layers = kept_layers(layers, self.keep)
         rows = {name: image[own] for name, image in images.items()}
         self.images.append({**rows, **images_of(layers, own)})
@@ -176,6 +183,7 @@ class FinishedFrame:
             suspect = [*self._implausible(stages, common.frame_id), *self._cut_sources(common)]
             account += Account(remarks=Remarks(notes=[note], suspect=suspect))
             layers = numbered_layers(layers, sources)
+        drawn = self._drawn(layers, stages) if pictures else {}
         output = FrameOutput(
             slot=self.slot,
             data=images["data"],
@@ -196,7 +204,7 @@ class FinishedFrame:
             sources = replace(sources, grid=replace(sources.grid, wcs=sources.grid.wcs or self.wcs))
         return FrameWork(
             output,
-            self._record(common, images, sources, pictures=pictures),
+            self._record(common, images, sources, drawn),
             sources,
             account.scores,
             account.remarks,
@@ -206,6 +214,11 @@ class FinishedFrame:
             tables={n: t for s in stages for n, t in account.tables.get(s.name, {}).items()},
             changed_by_result=self.changed_by_result,
         )
+
+    def _drawn(self, layers: Mapping[str, Layer], stages: Sequence[Stage]) -> dict[str, Any]:
+        """Return pictures for the record of the frame."""
+        shown, images = {**layers, **self.chances}, self.images.images
+        return pictures_of(images, shown, self.account, stages=stages, wcs=self.wcs, raw=self.raw)
 
     def _implausible(self, stages: Sequence[Stage], frame_id: str) -> list[str]:
         """Return what is implausible in the whole of a frame that no stage saw whole."""
@@ -233,14 +246,11 @@ class FinishedFrame:
         common: _Common,
         images: Mapping[str, Any],
         sources: Sources | None,
-        *,
-        pictures: bool,
+        drawn: Mapping[str, Any],
     ) -> FrameRecord:
         before, after = images["before"], images["data"]
         samples = [finite_sample(image) for image in (before, after)]
         records = [self._stage_record(record) for record in self.account.records.values()]
-        # Replaced pixels are judged by the power spectrum, too.
-        removes = any(r.kind == SourceRemover.kind and r.outcome == Outcome.DONE for r in records)
         return FrameRecord(
             frame_id=common.frame_id,
             hdu=self.slot.science.label,
@@ -258,15 +268,12 @@ class FinishedFrame:
                 **_statistics(after, samples[1], "after"),
             },
             psf=self.account.psf_origin,
+            values=with_measured(
+                common.values, self.account, common.unit if self.rewriting is None else None
+            ),
             sources=None if sources is None else len(sources),
             stages=records,
-            histogram=make_histogram(before, after, sample=samples[0]) if pictures else None,
-            spectrum=make_spectrum(before, after, images["flags"])
-            if pictures and removes
-            else None,
-            previews=make_previews(before, after, images["flags"], images["changed"])
-            if pictures
-            else [],
+            **drawn,
         )
 
     def _stage_record(self, record: StageRecord) -> StageRecord:

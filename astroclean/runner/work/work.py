@@ -26,6 +26,7 @@ from astroclean.runner.work.apart import BandsApart
 from astroclean.runner.work.field import Field
 from astroclean.runner.work.field_frames import Origin
 from astroclean.runner.work.handed import PartDone, hand_over
+from astroclean.runner.work.known import options_of, with_origins
 from astroclean.runner.work.remarks import Remarks
 from astroclean.runner.work.saved import saved_state, saver
 from astroclean.runner.work.stages import faults_named
@@ -226,17 +227,19 @@ def _finished(
     job: Job, exposures: Sequence[Exposure], works: Sequence[Sequence[FrameWork]], started: float
 ) -> list[FileRecord]:
     """Write the files of a unit and remember them as finished."""
-    folder = job.folder
+    folder, stages = job.folder, stages_of(job.unit)
     records = []
     for index, (plan, exposure) in enumerate(zip(job.unit.plans, exposures, strict=True)):
-        own = _linked(_works_of(job.unit, index, works), stages_of(job.unit))
+        own = _told(plan, exposure, _linked(_works_of(job.unit, index, works), stages))
         if len(own) != len(exposure.slots):
             raise FitsReadError(
                 "some science HDUs belong to no band", where=plan.input, received=len(own)
             )
         remarks, contradictions = _remarks(plan, exposure, own)
         if remarks.suspect and plan.pipeline.config.run.on_suspect == "fail":
-            records.append(suspect_record(plan, remarks, contradictions, own))
+            record = suspect_record(plan, remarks, contradictions, own)
+            record.options = options_of(plan, stages)
+            records.append(record)
             continue
         folder.begin(plan.base, begun_record(plan))
         try:
@@ -249,6 +252,7 @@ def _finished(
         record = _done_record(job.unit, plan, own, remarks)
         record.outputs = {name: digest for name, (digest, _) in written.items()}
         record.seen = seen_of(plan, {name: stamp for name, (_, stamp) in written.items() if stamp})
+        record.options = options_of(plan, stages)
         record.contradictions = contradictions
         record.skipped_hdus = dict(exposure.grouping.skipped)
         record.seconds = time.perf_counter() - started
@@ -256,6 +260,15 @@ def _finished(
         gone = [f"removed {name}, which is not written with these options" for name in removed]
         records.append(record.model_copy(update={"notes": [*record.notes, *gone]}))
     return records
+
+
+def _told(plan: FilePlan, exposure: Exposure, works: Sequence[FrameWork]) -> list[FrameWork]:
+    """Let the records of frames say in full what told their values."""
+    layers = plan.pipeline.origins
+    return [
+        replace(work, record=with_origins(work.record, exposure.resolved(work.output.slot), layers))
+        for work in works
+    ]
 
 
 def _linked(works: Sequence[FrameWork], stages: Sequence[Stage]) -> list[FrameWork]:

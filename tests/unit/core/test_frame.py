@@ -9,6 +9,7 @@ from typing import Any
 import ccdproc
 import numpy as np
 import pytest
+from astropy import log
 from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, Cutout2D, NDData, StdDevUncertainty
@@ -344,3 +345,41 @@ def test_a_pixel_without_a_value_is_not_filled() -> None:
     frame = Frame(image, unit="adu", filled=np.ones((4, 4), dtype=bool))
     assert frame.mask[2, 2]
     assert frame.mask.sum() == 1
+
+
+@pytest.mark.parametrize(
+    "given_fields",
+    [
+        {},
+        {"unit": "electron", "uncertainty": StdDevUncertainty(np.full((4, 4), 3.0))},
+        {"meta": {"B": 2}},
+        {"header": {"B": 2}},
+        {"mask": np.eye(4, dtype=bool)},
+        {"wcs": None, "uncertainty": StdDevUncertainty(np.full((4, 4), 3.0))},
+    ],
+)
+def test_other_containers_become_frames_without_a_word(given_fields: dict[str, Any]) -> None:
+    """What astropy logs goes to the standard output, which may be that of a program."""
+    mask = np.zeros((4, 4), bool)
+    mask[1, 2] = True
+    plain = CCDData(
+        np.ones((4, 4)),
+        unit="adu",
+        mask=mask,
+        uncertainty=StdDevUncertainty(np.full((4, 4), 2.0)),
+        wcs=WCS(sky()),
+        meta={"A": 1},
+    )
+    with log.log_to_list() as lines:
+        frame = Frame(plain, **given_fields)
+        again = as_frame(plain)
+        Frame(frame, flags=frame.flags, meta={"C": 3})
+    assert lines == []
+    with log.log_to_list():
+        expected = CCDData(plain, **given_fields)
+    assert frame.unit == expected.unit
+    assert dict(frame.meta) == dict(expected.meta)
+    np.testing.assert_array_equal(frame.mask, expected.mask)
+    np.testing.assert_array_equal(frame.uncertainty.array, expected.uncertainty.array)
+    assert (frame.wcs is None) == (expected.wcs is None)
+    np.testing.assert_array_equal(again.mask, mask)

@@ -11,7 +11,7 @@ from astroclean.core.flags.planes import MaskPlane
 from astroclean.report.plots import make_histogram, make_spectrum
 
 if TYPE_CHECKING:
-    from astroclean.report.model import Histogram, Spectrum
+    from astroclean.report.picture_records import Histogram, Spectrum
 
 CR = np.uint32(MaskPlane.COSMIC_RAY)
 

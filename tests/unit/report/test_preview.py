@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 from astroclean.core.flags.planes import MaskPlane
-from astroclean.report.preview import PLANE_COLORS, make_previews
+from astroclean.report.chances import THRESHOLDS, counts_above
+from astroclean.report.drawing import PLANE_COLORS
+from astroclean.report.preview import make_previews
 
 if TYPE_CHECKING:
-    from astroclean.report.model import Preview
+    from astroclean.report.picture_records import Preview
 
 CR = np.uint32(MaskPlane.COSMIC_RAY)
 
@@ -64,7 +66,7 @@ def test_one_flagged_pixel_is_seen_where_it_is(seed: int) -> None:
     mask = opened(overview.planes["COSMIC_RAY"])[::-1, :, 3] > 0
     rows, columns = np.nonzero(mask)
     factor = -(-max(ny, nx) // limit)
-    zoom = overview.width * factor // nx if factor == 1 else 1
+    zoom = overview.zoom if overview.is_outlined else 1
     assert set(rows // zoom) == {y // factor}
     assert set(columns // zoom) == {x // factor}
     assert list(overview.planes) == ["COSMIC_RAY"]
@@ -126,23 +128,73 @@ def test_binned_picture_is_the_mean_of_valid_pixels() -> None:
     assert (colored[:-50, :, 0] == colored[:-50, :, 2]).all()
 
 
-def test_detail_shows_where_most_pixels_changed() -> None:
+def test_details_show_where_most_pixels_changed() -> None:
     before = noise((900, 1200))
     after = before.copy()
     before[100:104, 200:204] += 900
     before[700:720, 1000:1030] += 900
-    overview, detail = previews(before, after)
-    assert overview.title == "overview"
-    assert detail.title == "detail"
-    assert (detail.width, detail.height) == (640, 640)
-    old, new = (opened(uri)[..., 0].astype(int) for uri in (detail.before, detail.after))
-    differ = np.argwhere(old - new > 100)
-    assert len(differ) == 20 * 30 * 16
+    before[400, 600] += 900  # not worth a picture beside 600 pixels
+    overview, first, second = previews(before, after)
+    assert [p.title for p in (overview, first, second)] == ["overview", "detail 1", "detail 2"]
+    for detail, count, middle in ((first, 20 * 30, (709.5, 1014.5)), (second, 16, (101.5, 201.5))):
+        assert (detail.width, detail.height, detail.zoom, detail.step) == (160, 160, 4, 1)
+        old, new = (opened(uri)[..., 0].astype(int) for uri in (detail.before, detail.after))
+        differ = np.argwhere((old - new > 100)[::-1]) + np.array([detail.y, detail.x])
+        assert len(differ) == count
+        assert np.abs(differ.mean(0) - middle).max() < 0.6
     # The changed pixels lie in the middle of the window.
-    assert np.abs(differ.mean(0) - 320).max() < 8
-    # Nearest neighbor: each pixel is a square of one color.
-    blocks = old.reshape(160, 4, 160, 4)
-    assert (blocks == blocks[:, :1, :, :1]).all()
+    assert (first.y, first.x) == pytest.approx((709.5 - 80, 1014.5 - 80), abs=1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_details_do_not_overlap(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    before = noise((700, 900))
+    after = before + np.where(rng.random(before.shape) < 0.001, 500, 0)
+    after[:, 100:400:7] += 300
+    _, *details = previews(before, after)
+    assert len(details) == 3
+    for one in details:
+        for other in details:
+            apart = max(abs(one.x - other.x), abs(one.y - other.y))
+            assert one is other or apart >= 160
+
+
+def test_flags_of_a_detail_are_outlines_that_leave_the_values_to_be_seen() -> None:
+    flags = np.zeros((800, 800), np.uint32)
+    flags[300, 400] = CR
+    flags[310:320, 410:430] = MaskPlane.SATURATED
+    overview, detail = previews(noise((800, 800)), flags=flags)
+    assert not overview.is_outlined
+    assert detail.is_outlined
+    pixel = opened(detail.planes["COSMIC_RAY"])[::-1, :, 3] > 0
+    assert pixel.shape == (640, 640)
+    y, x = 4 * (300 - detail.y), 4 * (400 - detail.x)
+    square = np.ones((4, 4), bool)
+    square[1:3, 1:3] = False
+    assert np.array_equal(pixel[y : y + 4, x : x + 4], square)
+    assert pixel.sum() == square.sum()
+    group = opened(detail.planes["SATURATED"])[..., 3] > 0
+    assert group.sum() == 2 * (40 + 80) - 4
+
+
+def test_probabilities_are_drawn_to_the_threshold() -> None:
+    rng = np.random.default_rng(4)
+    chance = rng.random((300, 900)).astype(np.float32)
+    chance[5, 5] = np.nan
+    flags = np.zeros(chance.shape, np.uint32)
+    flags[150, 400] = CR
+    image = noise(chance.shape).astype(np.float32)
+    found = make_previews(image, image, flags, flags != 0, chances={"COSMIC_RAY": chance})
+    overview, detail = (opened(p.chances["COSMIC_RAY"])[::-1, :, 0] for p in found)
+    place = slice(found[1].y, found[1].y + 160), slice(found[1].x, found[1].x + 160)
+    counts = counts_above(chance)
+    for number, threshold in enumerate(THRESHOLDS):
+        above = chance > np.float32(threshold)
+        assert np.array_equal(detail > number, above[place])
+        assert counts[number] == np.count_nonzero(above)
+        blocks = np.add.reduceat(np.add.reduceat(above, range(0, 300, 2)), range(0, 900, 2), axis=1)
+        assert np.array_equal(overview > number, blocks > 0)
 
 
 def test_detail_prefers_defects_to_regions_without_data() -> None:
@@ -160,7 +212,7 @@ def test_no_detail_where_nothing_happened_or_all_is_seen() -> None:
     small = noise((100, 150))
     flags = np.full(small.shape, CR)
     found = previews(small, flags=flags)
-    assert [(p.title, p.width, p.height) for p in found] == [("overview", 600, 400)]
+    assert [(p.title, p.width, p.height, p.zoom) for p in found] == [("overview", 150, 100, 4)]
 
 
 @pytest.mark.parametrize(
@@ -184,10 +236,13 @@ def test_odd_frames_are_drawn_without_a_warning(image: np.ndarray) -> None:
     flags = np.zeros(image.shape, np.uint32)
     flags[0, 0] = CR
     for preview in previews(image, flags=flags):
-        for uri in (preview.before, preview.after, *preview.planes.values()):
+        for uri in (preview.before, preview.after):
             assert opened(uri).shape[:2] == (preview.height, preview.width)
-        assert max(preview.width, preview.height) <= 720
-        assert preview.width <= 4 * image.shape[1]
+        side = preview.zoom if preview.is_outlined else 1
+        for uri in preview.planes.values():
+            assert opened(uri).shape[:2] == (side * preview.height, side * preview.width)
+        assert preview.zoom * max(preview.width, preview.height) <= 720
+        assert preview.zoom <= 4
 
 
 def test_frame_without_pixels_has_no_picture() -> None:

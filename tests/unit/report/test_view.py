@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from astroclean.report.model import Histogram, Spectrum
+from astroclean.report.picture_records import Histogram, Spectrum
 from astroclean.report.view import FILTERS, FUNCTIONS, number
 
 
@@ -63,7 +63,7 @@ def test_axis_of_the_histogram_spans_the_bins() -> None:
     # Equal factors are equal steps: the axis is logarithmic.
     assert heights[1] - heights[2] == pytest.approx(heights[2] - heights[3], abs=0.2)
     assert min(heights) >= y0
-    values = [float(label.replace(",", "")) for _, label in plot["x_ticks"]]
+    values = [float(label.replace(",", "")) for _, label, _ in plot["x_ticks"] if label]
     assert edges[0] <= min(values)
     assert max(values) <= edges[-1]
     assert 3 <= len(values) <= 7
@@ -74,7 +74,7 @@ def test_odd_axes_have_ticks_within(edges: list[float]) -> None:
     plot = FUNCTIONS["plot_of"](Histogram(edges=edges, before=[0], after=[0]))
     x0, _, x1, _ = plot["box"]
     assert plot["x_ticks"]
-    assert all(x0 - 0.01 <= x <= x1 + 0.01 for x, _ in plot["x_ticks"])
+    assert all(x0 - 0.01 <= x <= x1 + 0.01 for x, _, _ in plot["x_ticks"])
 
 
 def drawn(frequency: list[float], before: list[float], after: list[float]) -> dict[str, Any]:
@@ -119,17 +119,33 @@ def test_axes_of_a_spectrum_have_ticks_within(side: int, scale: float, fall: flo
     frequency = [n / side for n in range(1, side // 2 + 1)]
     plot = drawn(frequency, [scale * f**-fall for f in frequency], [0.0] * len(frequency))
     x0, y0, x1, y1 = plot["box"]
-    assert plot["x_ticks"][-1] == (pytest.approx(x1), "0.5")
-    assert all(x0 - 0.01 <= x <= x1 + 0.01 for x, _ in plot["x_ticks"])
+    assert plot["x_ticks"][-1][:2] == (pytest.approx(x1), "0.5")
+    assert all(x0 - 0.01 <= x <= x1 + 0.01 for x, _, _ in plot["x_ticks"])
     assert all(y0 - 0.01 <= y <= y1 + 0.01 for y, _ in plot["y_ticks"])
     assert 2 <= len(plot["y_ticks"]) <= 7
     assert all(y0 <= y <= y1 + 0.05 for _, y in points(plot["before"]) + points(plot["after"]))
     values = [spelled(label) for _, label in plot["y_ticks"]]
     assert values == sorted(values)
-    # Labels have room beside each other: 12 px are about 7 px a character.
-    texts = [(x, label) for x, label in plot["x_ticks"] if label]
-    for (x, label), (after, other) in itertools.pairwise(texts):
-        assert after - x > 3.5 * (len(label) + len(other))
+    assert_labels_are_whole(plot)
+
+
+def assert_labels_are_whole(plot: dict[str, Any]) -> None:
+    """Labels lie within the picture and beside each other: 12 px are about 7 px a character."""
+    sides = [(x - 3.5 * len(t), x + 3.5 * len(t)) for _, t, x in plot["x_ticks"] if t]
+    assert sides
+    assert sides[0][0] >= 0
+    assert sides[-1][1] <= plot["width"]
+    for (_, end), (start, _) in itertools.pairwise(sides):
+        assert start > end
+
+
+@pytest.mark.parametrize("low", [0.0, -3e7, 1e-12, 99_999.0, -1.0])
+@pytest.mark.parametrize("span", [1e-12, 0.7, 65_535.0, 1.1e6, 3e9])
+def test_labels_of_a_histogram_are_not_cut(low: float, span: float) -> None:
+    if low + span > low:
+        edges = [low, low + span / 2, low + span]
+        histogram = Histogram(edges=edges, before=[1, 2], after=[2, 1])
+        assert_labels_are_whole(FUNCTIONS["plot_of"](histogram))
 
 
 @pytest.mark.parametrize(

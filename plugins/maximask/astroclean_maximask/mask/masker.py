@@ -138,8 +138,9 @@ class MaxiMask(NetworkTiles, Masker):
         probabilities: dict[str, NDArray[np.float32]],
     ) -> Mask:
         """Return the answer with the flags for which there is evidence."""
+        limits = {f"threshold {name}": self._classes[name].threshold for name in self._chosen}
         if not self.options.evidence:
-            return Mask(flags, probabilities=probabilities)
+            return Mask(flags, probabilities=probabilities, metrics=limits)
         kept = judge(
             frame,
             flags,
@@ -159,8 +160,8 @@ class MaxiMask(NetworkTiles, Masker):
                 AstrocleanWarning,
                 stacklevel=3,
             )
-        metrics = {f"dropped {plane}": Total(lost) for plane, lost in dropped.items()}
-        return Mask(kept, probabilities=probabilities, metrics=metrics)
+        counts = {f"dropped {plane}": Total(lost) for plane, lost in dropped.items()}
+        return Mask(kept, probabilities=probabilities, metrics={**limits, **counts})
 
     def _updated(self, answer: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities of the chosen classes under the expected priors."""

@@ -1,0 +1,8 @@
+"""What tests of pages share lies beside the toy plugins."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "data" / "toy_plugins"))
