@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -20,6 +19,7 @@ from astroclean.report.picture_records import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = [
     "NOT_KNOWN",
@@ -295,16 +295,12 @@ class RunReport(Shown, Record):
 
     @property
     def page(self) -> Path | None:
-        """``report.html`` of the folder; None where there is none, as of a shard; in a
-        store, where it would be.
-        """
+        """``report.html`` of the folder; None where there is none. A store is not asked."""
         return self._if_there("report.html")
 
     @property
     def record(self) -> Path | None:
-        """``run.json`` of the folder; None where there is none, as of a shard; in a
-        store, where it would be.
-        """
+        """``run.json`` of the folder; None where there is none. A store is not asked."""
         return self._if_there("run.json")
 
     @property
@@ -313,7 +309,7 @@ class RunReport(Shown, Record):
 
     def _if_there(self, name: str) -> Path | None:
         path = self._folder / name
-        return path if is_url(path) or path.is_file() else None  # a store is not asked
+        return path if is_url(path) or path.is_file() else None
 
     def count(self, status: FileStatus) -> int:
         """Return the number of inputs that ended so."""
