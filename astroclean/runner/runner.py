@@ -23,7 +23,8 @@ from astroclean.runner.output.run_files import write_run_files
 from astroclean.runner.output.shards import ShardRecord, forget_shard
 from astroclean.runner.plan.at_hand import forget_input
 from astroclean.runner.plan.places import absolute_address
-from astroclean.runner.plan.preflight import Planner, Preflight, Request
+from astroclean.runner.plan.preflight import Planner, Preflight
+from astroclean.runner.plan.request import Request
 from astroclean.runner.signals import ends_like_interrupt
 from astroclean.runner.work.outlook import outlooks
 from astroclean.runner.work.resume import SMALL, unchanged_records

@@ -87,7 +87,7 @@ def test_what_is_left_out_may_be_skipped_and_set(
     write_exposure(tmp_path / "raw.fits", seed=1, shape=(64, 64))
     words = ["check", "demo", str(tmp_path / "raw.fits"), "--skip", "maximask", "--skip", "sep"]
     assert main([*words, "--set", "maxitrack.threads=1"]) == 0
-    assert "saturation -> badpix -> lacosmic -> interpolate\n" in capsys.readouterr().out
+    assert "saturation -> badpix -> lacosmic -> interpolate; new\n" in capsys.readouterr().out
     assert main([*words, "--skip", "maximsk"]) == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import pickle
 from typing import TYPE_CHECKING, Any
@@ -212,14 +213,33 @@ class Meddling(SerialExecutor):
 
 
 @pytest.mark.parametrize("what", ["input", "map", "psf"])
-def test_what_is_not_what_was_planned_is_refused(field: Field, tmp_path: Path, what: str) -> None:
-    """Its record would tell of another content than that of the pixels."""
+def test_what_changed_since_the_headers_were_read_is_taken_as_it_is(
+    field: Field, tmp_path: Path, what: str
+) -> None:
+    """Record, key and pixels are of one content: of what is there when its turn comes."""
     meddle = {
         "input": lambda: write_fits(tmp_path / "a.fits", sky(2)),
         "map": lambda: field.write_map(8),
         "psf": lambda: field.write_psf(4.0),
     }[what]
     report = astroclean.run(field.config, "a.fits", output="out", executor=Meddling(meddle))
+    (record,) = report.files
+    assert record.status == "done"
+    assert record.content == hashlib.sha256((tmp_path / "a.fits").read_bytes()).hexdigest()
+    field.run(SerialExecutor(), "anew")
+    assert digests(tmp_path / "out") == digests(tmp_path / "anew")
+    assert field.run(SerialExecutor(), "out") == "up to date"
+
+
+def test_a_frame_of_which_others_have_a_part_and_that_changed_is_refused(
+    field: Field, tmp_path: Path
+) -> None:
+    """Frames that workers share are planned before; those of one file must be of one content."""
+    write_fits(tmp_path / "a.fits", sky(1), sky(2))
+    del field.config["products"]["mask_as"], field.config["instrument"]["dq"]
+    meddling = Meddling(lambda: write_fits(tmp_path / "a.fits", sky(3), sky(4)))
+    meddling.workers = 2
+    report = astroclean.run(field.config, "a.fits", output="out", executor=meddling)
     (record,) = report.files
     assert record.status == "failed"
     assert "was changed" in str(record.error) or "not what it was" in str(record.error)
@@ -265,9 +285,10 @@ def test_memory_is_shared_by_the_workers_of_a_machine_and_frames_by_all(
     report = astroclean.run(config, tmp_path, output=tmp_path / "out", executor=cluster)
     assert report.exit_code == 0
     assert report.jobs == 4
-    request, *parts = cluster.items
-    assert request.sharing == 2
-    assert len(parts) == 3 + 1  # each frame, and the file
+    requests = [item for item in cluster.items if isinstance(item, PlanRequest)]
+    assert {request.sharing for request in requests} == {2}
+    # Each frame, and the file.
+    assert len([item for item in cluster.items if not isinstance(item, PlanRequest)]) == 3 + 1
     assert cluster.closed == 0  # it may serve other runs
 
 

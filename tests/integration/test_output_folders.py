@@ -519,7 +519,7 @@ def test_a_full_disk_costs_one_file(
 
     with full_disk_for(monkeypatch, outputs_module, "file_digest", "b_clean"):
         assert [str(f.status) for f in run(tmp_path, out).files] == wanted
-    for place in ("atomic_text", "open_regular"):
+    for place in ("atomic_file", "open_regular"):
         with full_disk_for(monkeypatch, depot_module, place, record_of_b):
             report = run(tmp_path, out, overwrite=True)
         told = [str(f.status) for f in report.files]
@@ -549,7 +549,7 @@ def test_no_room_for_the_record_of_the_run(
             options = {"scratch": tmp_path / "no folder"}
         return true(path, **options)
 
-    monkeypatch.setattr("astroclean.runner.output.folder.atomic_file", full)
+    monkeypatch.setattr("astroclean.runner.output.depot.atomic_file", full)
     report = run(tmp_path / "a.fits", tmp_path / "out")
     assert report.exit_code == 1
     assert "not on record" in " ".join(report.notes)

@@ -361,10 +361,15 @@ class TestPsf:
         told = {"instrument": {"pixel_scale": 0.4}}
         assert self.width(tmp_path, {"fwhm": "2 arcsec"}, **told) == pytest.approx(5, rel=0.05)
 
-    @pytest.mark.parametrize("text", ["2 parsec", "wide", "3", "0.1 pixel"])
+    @pytest.mark.parametrize("text", ["2 parsec", "wide", "3"])
     def test_no_width(self, tmp_path: Path, text: str) -> None:
         write_fits(tmp_path / "x.fits", sky())
-        error = str(run(tmp_path, "toy-psf-width", psf={"fwhm": text}).files[0].error)
+        with pytest.raises(ConfigurationError, match=rf"psf\.fwhm: must .*{text}"):
+            run(tmp_path, "toy-psf-width", psf={"fwhm": text})
+
+    def test_width_below_a_pixel(self, tmp_path: Path) -> None:
+        write_fits(tmp_path / "x.fits", sky())
+        error = str(run(tmp_path, "toy-psf-width", psf={"fwhm": "0.1 pixel"}).files[0].error)
         assert "x.fits" in error
         assert "fwhm" in error.lower()
 

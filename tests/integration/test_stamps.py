@@ -12,6 +12,7 @@ from toy_runs import digests, sky, write_fits
 import astroclean
 from astroclean.config.load import load_pipeline
 from astroclean.errors import NeedError
+from astroclean.runner.output import file_records
 from astroclean.runner.plan import preflight
 from astroclean.runner.runner import Request, Runner
 from astroclean.runner.work import whole
@@ -169,7 +170,8 @@ def test_units_are_opened_as_they_are_processed(
     monkeypatch.setattr(whole, "plan_file", noted("plan", whole.plan_file))
     monkeypatch.setattr(whole, "process", noted("process", whole.process))
     assert batch.run() == {"x0": "done", "x1": "failed", "x2": "done"}
-    assert events == ["plan x0", "process x0", "plan x1", "plan x2", "process x2"]
+    # The first is looked at before: a pipeline that cannot work ends there.
+    assert events == ["plan x0", "plan x0", "process x0", "plan x1", "plan x2", "process x2"]
 
 
 def test_wrong_pipeline_ends_the_run_at_the_first_file(
@@ -253,8 +255,8 @@ def test_a_dry_run_names_settings_stages_and_versions(
 def test_a_dry_run_tells_of_damaged_and_unfinished_records(batch: Batch) -> None:
     batch.run()
     folder = batch.runner().folder
-    folder._record_path("x0").write_text("{")
     folder.scratch.mkdir(parents=True)
+    folder.depot.write(file_records._record_name("x0"), ["{"])
     folder.reopen("x1")
     assert told(batch) == {
         "x0": ("again", "its record is damaged"),

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema, ErrorDetails
 
 __all__ = [
-    "Location",
     "Options",
     "Problem",
     "StageOptions",

@@ -199,13 +199,10 @@ class FinishedFrame:
         )
         if common.sources_of is not None:
             label = self.slot.label_of(common.sources_of)
-        if sources is not None and sources.grid is not None and sources.grid.is_frame:
-            # Chunks and saved states leave it out.
-            sources = replace(sources, grid=replace(sources.grid, wcs=sources.grid.wcs or self.wcs))
         return FrameWork(
             output,
             self._record(common, images, sources, drawn),
-            sources,
+            self._on_the_sky(sources),
             account.scores,
             account.remarks,
             sources_label=label,
@@ -214,6 +211,12 @@ class FinishedFrame:
             tables={n: t for s in stages for n, t in account.tables.get(s.name, {}).items()},
             changed_by_result=self.changed_by_result,
         )
+
+    def _on_the_sky(self, sources: Sources | None) -> Sources | None:
+        """Give sources on pixels of the frame its WCS, which chunks and saved states leave out."""
+        if sources is None or sources.grid is None or not sources.grid.is_frame:
+            return sources
+        return replace(sources, grid=replace(sources.grid, wcs=sources.grid.wcs or self.wcs))
 
     def _drawn(self, layers: Mapping[str, Layer], stages: Sequence[Stage]) -> dict[str, Any]:
         """Return pictures for the record of the frame."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     "badpix": "mask",
+    "catalog": "deblend",
     "ccdproc": "calibrate",
     "interpolate": "remove",
     "joint-richardson-lucy": "superres",

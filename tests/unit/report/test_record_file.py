@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from astroclean.io.scratch.arrays import open_regular
 from astroclean.report import record_file
-from astroclean.report.model import FileRecord, FileStatus, FrameRecord, RunReport, RunSummary
+from astroclean.report.model import (
+    PICTURES,
+    FileRecord,
+    FileStatus,
+    FrameRecord,
+    RunReport,
+    RunSummary,
+)
 from astroclean.report.record_file import is_own_record, read_earlier
 
 if TYPE_CHECKING:
@@ -46,7 +53,7 @@ def report_of(files: list[FileRecord], runs: int = 0, note: str = "") -> RunRepo
 @given(files=st.integers(0, 3), runs=st.integers(0, 3), note=st.text() | st.just(ODD))
 def test_parts_are_the_text_of_the_whole(files: int, runs: int, note: str) -> None:
     report = report_of([record(n, note) for n in range(files)], runs, note)
-    frames = {"__all__": {"previews", "histogram", "spectrum"}}
+    frames = {"__all__": set(PICTURES)}
     hidden = {"files": {"__all__": {"frames": frames, "seen": True}}}
     assert report.to_json() == report.model_dump_json(indent=2, exclude=hidden)
 
