@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from toy_runs import CommandLine
 
-KILLS = int(os.environ.get("ASTROCLEAN_KILLS", "15"))
+KILLS = int(os.environ.get("ASTROCLEAN_KILLS", "8"))
 ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="counts processes in /proc"
