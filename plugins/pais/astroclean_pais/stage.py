@@ -209,7 +209,7 @@ class PaisDeblender(Deblender):
 
         parts = in_threads(work, blocks, engine.parallel)
         found = joined_detections(parts, width)
-        tell_of_domain(bands, len(found), where=f"{frame.frame_id}, stage '{self.name}'")
+        tell_of_domain(bands, len(found), stage=self.name)
         return found
 
     def _drawn(self, band: Band, found: Detections) -> tuple[NDArray[np.intp], Drawn]:
