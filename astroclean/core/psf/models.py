@@ -86,7 +86,7 @@ def gaussian_of_width(
         raise PsfError(
             f"FWHM must be at least {smallest:.2g} pixels{kind}",
             received=told,
-            remedy="Check the width, and the pixel scale of the frame: `astroclean inspect` tells it.",
+            remedy="Check the width, and the pixel scale of the frame (`astroclean inspect`).",
         )
     return fine_gaussian(float(np.sqrt(pixels**2 - _PIXEL**2)) if includes_pixel else pixels)
 
