@@ -77,7 +77,8 @@ def _lines(inspection: FileInspection) -> Iterator[str]:
 def _of_frame(frame: FrameInspection) -> Iterator[str]:
     for name, resolved in frame.values.items():
         shown = f"{resolved.value:g}" if isinstance(resolved.value, float) else resolved.value
-        yield f"{name.replace('_', ' ')} {shown}: {resolved.origin}"
+        quantity = f"{shown} {resolved.unit}".rstrip()
+        yield f"{name.replace('_', ' ')} {quantity}: {resolved.origin}"
     absent = [
         name.replace("_", " ")
         for name in ("gain", "read_noise", "saturation", "pixel_scale", "psf_fwhm")

@@ -16,7 +16,7 @@ from pydantic import (
 from astroclean.core.configs import list_configs
 from astroclean.core.flags.bitflags import BitFlags  # noqa: TC001 - read by pydantic
 from astroclean.core.flags.conventions import load_convention
-from astroclean.core.length import IN_ARCSEC, Length
+from astroclean.core.length import ANGLE, IN_ARCSEC, Length
 from astroclean.core.stage.options import Options
 from astroclean.errors import AstrocleanError
 
@@ -54,7 +54,7 @@ class InstrumentConfig(Table):
     """In the unit of the frame."""
     exposure: Annotated[float, Field(gt=0)] | None = None
     """Seconds."""
-    pixel_scale: Annotated[float, Field(gt=0), IN_ARCSEC] | None = None
+    pixel_scale: Annotated[float, Field(gt=0), ANGLE] | None = None
     """Side of a pixel in arcsec, or with its unit, such as ``"200 mas"``."""
     psf_fwhm: Annotated[float, Field(gt=0), IN_ARCSEC] | None = None
     """Width of the PSF in arcsec, or with its unit, such as ``"2 pixel"``."""
@@ -87,13 +87,6 @@ class InstrumentConfig(Table):
             except AstrocleanError as error:
                 raise ValueError(str(error).rstrip(".")) from error
         return name
-
-    @field_validator("pixel_scale")
-    @classmethod
-    def _is_angle(cls, scale: float | None) -> float | None:
-        if isinstance(scale, Length):
-            raise ValueError(f'must be an angle, such as "0.2 arcsec" (got {scale})')  # noqa: TRY004
-        return scale
 
     @field_validator("unit")
     @classmethod
@@ -133,8 +126,7 @@ def _length(value: Any) -> str:
 
 
 def _angle(text: str) -> str:
-    if Length.parsed(text).unit != "arcsec":
-        raise ValueError('must be an angle, such as "0.4 arcsec"')
+    Length.parsed(text, only="arcsec")
     return text
 
 
@@ -153,7 +145,11 @@ class PsfConfig(Table):
     file_pixel_scale: Annotated[str, AfterValidator(_angle)] | None = None
     """Pixel of ``file``, such as ``"0.4 arcsec"``, where its header does not tell."""
     fwhm: Annotated[str, BeforeValidator(_length)] | None = None
-    """Width of a Gaussian, such as ``"0.9 arcsec"`` or ``"2.5 pixel"``."""
+    """Width of a Gaussian, such as ``"0.9 arcsec"`` or ``"2.5 pixel"``, before the pixels widen
+    it; see ``fwhm_includes_pixel``."""
+    fwhm_includes_pixel: bool = False
+    """Whether that width (of ``fwhm`` or ``instrument``) was measured on pixels, as the one that is
+    fitted to stars; else it is that of the light which falls on the pixels, which widen it."""
     estimate: bool = False
     """Estimate it from the stars of each frame (photutils)."""
     instrument: bool = False
@@ -164,4 +160,6 @@ class PsfConfig(Table):
         given = [self.file is not None, self.fwhm is not None, self.estimate, self.instrument]
         if sum(given) != 1:
             raise ValueError("give exactly one of `file`, `fwhm`, `estimate`, `instrument`")
+        if self.fwhm_includes_pixel and self.fwhm is None and not self.instrument:
+            raise ValueError("`fwhm_includes_pixel` tells of a width: of `fwhm` or `instrument`")
         return self

@@ -213,7 +213,10 @@ def _displace(raw: dict[str, Any], setting: Setting, origins: dict[str, str]) ->
     table = raw.get(setting.target)
     if setting.target != "psf" or not isinstance(table, dict) or setting.value is False:
         return
-    for key in PSF_SOURCES if setting.key in PSF_SOURCES else ():
+    displaced = PSF_SOURCES if setting.key in PSF_SOURCES else ()
+    if setting.key in {"file", "estimate"}:
+        displaced = (*displaced, "fwhm_includes_pixel")  # which tells of a width, and there is none
+    for key in displaced:
         lower = origins.get(f"psf.{key}", setting.origin).split()[0] != setting.origin.split()[0]
         if key != setting.key and key in table and lower:
             del table[key], origins[f"psf.{key}"]

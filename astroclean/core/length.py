@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
-__all__ = ["FORMS", "IN_ARCSEC", "IN_PIXELS", "Length", "LengthIn"]
+__all__ = ["ANGLE", "FORMS", "IN_ARCSEC", "IN_PIXELS", "Length", "LengthIn"]
 
 Unit = Literal["pixel", "arcsec"]
 
 FORMS = '"2 pixel" or "14 arcsec"'
 """How a length is written."""
+_KINDS = {"pixel": 'in pixels, such as "2 pixel"', "arcsec": 'an angle, such as "0.4 arcsec"'}
 _WRITTEN = re.compile(
     r"\s*(?P<number>[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)\s*(?P<unit>.*?)\s*", re.IGNORECASE
 )
@@ -40,19 +41,29 @@ class Length:
     unit: Unit
 
     @classmethod
-    def parsed(cls, told: Any) -> Length:
+    def parsed(cls, told: Any, *, only: Unit | None = None) -> Length:
         """Return the length that a text or a quantity of astropy tells.
 
         Parameters
         ----------
         told : str, Quantity or Length
             Such as ``"2 pixel"``, ``"0.9 arcsec"``, ``"200 mas"``, ``3 * u.pixel``.
+        only : str, optional
+            ``pixel`` or ``arcsec``, where a length in the other one has no meaning.
 
         Raises
         ------
         ValueError
             It is none; the message says the form that works.
         """
+        if only is not None:
+            try:
+                length = cls.parsed(told)
+            except ValueError as error:
+                raise ValueError(f"must be {_KINDS[only]}") from error
+            if length.unit != only:
+                raise ValueError(f"must be {_KINDS[only]}")
+            return length
         if isinstance(told, cls):
             return told
         number, unit = _parts(told)
@@ -129,6 +140,9 @@ class LengthIn:
     whole: bool = False
     """Whether the option is a whole number; known from its type."""
 
+    only: bool = False
+    """Whether a length in the other unit has no meaning."""
+
     @classmethod
     def of(cls, annotation: Any, metadata: Iterable[Any] = ()) -> Self:
         """Return the mark of an option, or raise StopIteration."""
@@ -150,7 +164,7 @@ class LengthIn:
             if not isinstance(value, (str, Length)) and not hasattr(value, "unit"):
                 return number(value)
             try:
-                length = Length.parsed(value)
+                length = Length.parsed(value, only=self.unit if self.only else None)
             except ValueError as error:
                 raise PydanticCustomError("length", "{told}", {"told": str(error)}) from error
             return number(length.value) if length.unit == self.unit else length
@@ -184,3 +198,4 @@ def _metadata(annotation: Any, metadata: Iterable[Any]) -> list[Any]:
 
 IN_PIXELS = LengthIn("pixel")
 IN_ARCSEC = LengthIn("arcsec")
+ANGLE = LengthIn("arcsec", only=True)

@@ -20,6 +20,7 @@ __all__ = [
     "PLANE_COLORS",
     "TIMES",
     "Stretch",
+    "Symmetric",
     "bin_mean",
     "draw_flagged",
     "draw_gray",
@@ -68,6 +69,8 @@ _MISSING = (86, 98, 116)  # bluish, so that it is taken neither for sky nor for 
 _LEVELS = (127, 63, 31, 15)  # grays; noise does not compress, so large pictures get fewer
 _MAX_BYTES = 280_000
 SOFTENING = 0.1
+_PER_MEDIAN = 1.4826
+"""Standard deviation of a Gaussian by the median of its absolute values."""
 _HEADROOM = 8.0
 
 
@@ -106,6 +109,27 @@ class Stretch:
 
     def __str__(self) -> str:
         return f"asinh stretch from {self.low:.4g} to {self.high:.4g}"
+
+
+class Symmetric(Stretch):
+    """Gray of a value that is of either sign: linear, and zero is the middle gray."""
+
+    @classmethod
+    def around_zero(cls, picture: NDArray[np.float64]) -> Symmetric:
+        """Return the stretch to five times the scatter of a picture, which few outliers widen."""
+        size = np.abs(picture[np.isfinite(picture)])
+        limit = 5 * _PER_MEDIAN * float(np.median(size)) if size.size else 0.0
+        limit = limit or float(size.max(initial=0.0)) or 1.0
+        return cls(-limit, limit)
+
+    def index(self, picture: NDArray[np.float64], levels: int) -> NDArray[np.uint8]:
+        """Return palette entries, as of `Stretch`."""
+        finite = np.isfinite(picture)
+        gray = np.clip((np.where(finite, picture, 0.0) / self.high + 1) / 2, 0, 1)
+        return np.where(finite, 1 + np.rint(gray * (levels - 1)), 0).astype(np.uint8)
+
+    def __str__(self) -> str:
+        return f"linear from {self.low:.4g} to {self.high:.4g}, 0 is the middle gray"
 
 
 def draw_gray(pictures: Sequence[tuple[NDArray[Any], Stretch]]) -> list[str]:

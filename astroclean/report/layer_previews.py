@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.io.scratch.rowstore import window_of
-from astroclean.report.drawing import TIMES, Stretch, bin_mean, draw_gray, reduced
+from astroclean.report.drawing import TIMES, Stretch, Symmetric, bin_mean, draw_gray, reduced
 from astroclean.report.picture_records import Preview
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ def make_layer_previews(
         each with the science image at the same place of the sky. Others: one picture alone.
     """
     drawn: list[Preview] = []
-    shown = [name for name, layer in layers.items() if _is_image(name, layer)][:_MOST]
-    for name in shown:
+    shown = [name for name, layer in layers.items() if _is_image(name, layer)]
+    # What a stage is for comes first, then what is told of it.
+    for name in sorted(shown, key=lambda name: not _is_result(layers[name]))[:_MOST]:
         layer = layers[name]
-        assert layer.declared is not None
-        if layer.declared.always and layer.declared.unit is None:
+        if _is_result(layer):
             drawn += _Pair(name, layer, science, grid).previews(limit)
         else:
             drawn.append(_alone(name, layer, limit))
@@ -100,6 +100,12 @@ def _is_image(name: str, layer: Layer) -> bool:
     return is_number and not name.startswith(CHANCES) and 0 not in layer.data.shape
 
 
+def _is_result(layer: Layer) -> bool:
+    """Whether a layer is an image of the same sky, in the unit of the frame."""
+    assert layer.declared is not None
+    return layer.declared.always and layer.declared.unit is None
+
+
 def _stretch(picture: NDArray[np.float64]) -> Stretch:
     return Stretch.of(picture, np.ones(picture.shape, dtype=bool))
 
@@ -108,8 +114,12 @@ def _alone(name: str, layer: Layer, limit: int) -> Preview:
     ny, nx = layer.data.shape
     factor = max(1, -(-max(ny, nx) // limit))
     picture = bin_mean(layer.data, factor)
-    is_share = not str(layer.unit or "") and not ((picture < 0) | (picture > 1)).any()
-    stretch = Stretch(0.0, 1.0) if is_share else _stretch(picture)
+    stretch = _stretch(picture)
+    if not str(layer.unit or ""):
+        if (picture < 0).any():
+            stretch = Symmetric.around_zero(picture)
+        elif not (picture > 1).any():
+            stretch = Stretch(0.0, 1.0)
     (drawn,) = draw_gray([(picture, stretch)])
     assert layer.declared is not None
     return Preview(

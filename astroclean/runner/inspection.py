@@ -12,6 +12,7 @@ from astroclean.core.image.uncertainty import deviation_of
 from astroclean.core.stage.domain import known_fwhm_pixels
 from astroclean.io.frames.instruments import GENERIC
 from astroclean.io.frames.read import ReadSettings, open_exposure
+from astroclean.runner.work.known import units_of
 from astroclean.tiling.noise import SkyNoiseGatherer
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class ValueInspection(_Told):
     value: Any
     origin: str
     """The card or rule that told it."""
+    unit: str = ""
+    """Of the value, where it is a quantity."""
 
 
 class MaskInspection(_Told):
@@ -150,12 +153,14 @@ def _frame(exposure: Exposure, slot: FrameSlot) -> FrameInspection:
     frame = exposure.frame(slot)
     predicted, by = _predicted_variance(frame)
     sky = _sky_of(frame, predicted)
-    quality = exposure.convention(slot)
+    quality, units = exposure.convention(slot), units_of(frame)
     return FrameInspection(
         frame_id=frame.frame_id,
         shape=frame.shape,
         values={
-            name: ValueInspection(value=_plain(item.value), origin=item.origin)
+            name: ValueInspection(
+                value=_plain(item.value), origin=item.origin, unit=units.get(name, "")
+            )
             for name, item in exposure.resolved(slot).items()
             if name != "instrument"
         },

@@ -13,6 +13,7 @@ from astropy.io import fits
 import astroclean
 from astroclean.cli.main import main
 from astroclean.core.flags.planes import MaskPlane
+from astroclean.io.frames.read import ReadSettings, open_exposure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -249,3 +250,31 @@ def test_a_scale_that_is_not_told_is_refused(tmp_path: Path, soft: Any) -> None:
     (file,) = astroclean.run(config, [path], output=tmp_path / "out").files
     assert file.status == "failed"
     assert "asinh scale, which its cards do not tell" in file.error
+
+
+WFC3 = {"TELESCOP": "HST", "INSTRUME": "WFC3", "DETECTOR": "IR", "BUNIT": "ELECTRONS/S"}
+SPIRE = {"TELESCOP": "Herschel", "INSTRUME": "SPIRE", "DETECTOR": "PSW"}
+SKY = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CDELT1": -6 / 3600, "CDELT2": 6 / 3600}
+
+
+@pytest.mark.parametrize(
+    ("cards", "told"),
+    [
+        ({**WFC3, **SKY, "PIXSCALE": 6.0}, []),
+        ({**WFC3, **SKY, "PIXSCALE": 0.13}, ["PIXSCALE tells a pixel of 0.13 arcsec, the WCS 6;"]),
+        ({**WFC3, "PIXSCALE": 0.4}, ["0.4 arcsec, instrument 'hst-wfc3-ir' 0.1283; that of"]),
+        ({**SPIRE, "BUNIT": "Jy/pix", "SIGUNIT": "jy/pixel"}, []),
+        (
+            {**SPIRE, "BUNIT": "mJy/beam", "SIGUNIT": "Jy/pix"},
+            ["BUNIT = mJy/beam is taken for the unit of the pixels: SIGUNIT = Jy/pix says another"],
+        ),
+    ],
+)
+def test_cards_of_a_known_camera_that_differ_are_told(
+    tmp_path: Path, cards: dict[str, Any], told: list[str]
+) -> None:
+    with open_exposure(write(tmp_path / "a.fits", **cards), ReadSettings()) as exposure:
+        exposure.header_frame(exposure.slots[0])
+        found = list(exposure.contradictions)
+    assert len(found) == len(told)
+    assert all(text in one for text, one in zip(told, found, strict=True))

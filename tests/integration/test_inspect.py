@@ -84,7 +84,7 @@ def test_what_contradicts_itself_is_said(raw: Path, capsys: pytest.CaptureFixtur
     fits.setval(raw, "RDNOISE", value=300.0)
     assert main(["inspect", str(raw)]) == 0
     out = capsys.readouterr().out
-    assert "gain 1.5: header EGAIN" in out
+    assert "gain 1.5 electron / adu: header EGAIN" in out
     assert "which it is not" in out
 
 

@@ -93,6 +93,24 @@ def test_report_tells_which_band_has_the_result(tmp_path: Path) -> None:
     assert layers == {"m_a": ["SUPERRES", "SUPPORT"], "m_b": [], "m_c": []}
 
 
+def test_what_is_said_of_the_psf_of_a_band_is_said_of_that_band_alone(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    write_bands(tmp_path)
+    star = np.exp(-((np.mgrid[:31, :31] - 15) ** 2).sum(axis=0) / 8)
+    for band, total in (("a", 1), ("b", 7), ("c", 1)):
+        stamp = (total * star / star.sum()).astype(np.float32)
+        write_fits(tmp_path / f"m_{band}_psf.fits", stamp, PIXELSCL=3.0)
+    names = [f"m_{band}.fits" for band in "abc"]
+    psf = {"file": f"{tmp_path}/{{stem}}_psf.fits"}
+    report = run(tmp_path, "toy-blend", inputs=names, bands=BANDS, psf=psf)
+    told = {Path(file.input).stem: file.notes for file in report.files}
+    assert [len(told[f"m_{band}"]) for band in "abc"] == [0, 1, 0]
+    assert "scaled from a sum of 7 to 1" in told["m_b"][0]
+    # It is a note of the report, and no warning of Python beside it.
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_later_stages_get_the_finer_image_and_the_other_bands(tmp_path: Path) -> None:
     images = write_bands(tmp_path)
     names = [f"m_{band}.fits" for band in "abc"]

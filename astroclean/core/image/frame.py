@@ -22,7 +22,7 @@ from astroclean.core.image.arrays import (
 from astroclean.core.image.detector import Detector
 from astroclean.core.image.displayed import Displayed
 from astroclean.core.image.noise import NoiseMeasure, noise_of
-from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.given import as_psf
 from astroclean.core.suggest import did_you_mean
 from astroclean.errors import FrameError
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.image.history import HistoryEntry
+    from astroclean.core.psf.psf import Psf
     from astroclean.core.sources.sources import Sources
     from astroclean.core.stage.scope import Chunk
 
@@ -144,7 +145,7 @@ class Frame(Displayed, CCDData):
 
     @psf.setter
     def psf(self, value: Psf | NDArray[np.floating] | None) -> None:
-        self._psf = Psf(value) if isinstance(value, np.ndarray) else value
+        self._psf = as_psf(value)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -155,8 +156,7 @@ class Frame(Displayed, CCDData):
     @property
     def usable(self) -> NDArray[np.bool_]:
         """(ny, nx) bool, new: pixels to be believed, neither masked nor without a number."""
-        usable: NDArray[np.bool_] = np.isfinite(self._data) & ~self.mask
-        return usable
+        return np.asarray(np.isfinite(self._data) & ~self.mask)
 
     @property
     def detector(self) -> Detector:

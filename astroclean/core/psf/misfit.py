@@ -223,6 +223,7 @@ def misfit_warning(misfits: Misfits, where: str) -> str:
         f"has a reduced chi squared of {misfits.chi2:.1f} (median; about 1 where it fits). Fluxes, "
         f"and what lies under the sources, may be off by {misfits.flux_part:.0%} of the light, "
         "which their errors now hold. Give the PSF of the instrument as a file or estimate it from "
-        "stars ([psf] file, [psf] estimate), or take sources out without one: pconv, "
+        "stars ([psf] file, [psf] estimate); of a width measured on stars say that it includes the "
+        "pixel ([psf] fwhm_includes_pixel); or take sources out without a PSF: pconv, "
         'mode = "inpaint", wings = false.'
     )

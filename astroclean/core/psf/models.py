@@ -13,7 +13,11 @@ from astroclean.errors import PsfError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["fine_gaussian", "fine_of_model", "width_in_pixels"]
+__all__ = ["fine_gaussian", "fine_of_model", "gaussian_of_width"]
+
+_NARROWEST = 0.5
+_PIXEL = FWHM_PER_SIGMA / 12**0.5
+"""FWHM of the Gaussian that is as wide as a pixel: variances add."""
 
 
 def fine_gaussian(fwhm_pixels: float) -> NDArray[np.float64]:
@@ -22,7 +26,7 @@ def fine_gaussian(fwhm_pixels: float) -> NDArray[np.float64]:
     Parameters
     ----------
     fwhm_pixels : float
-        Full width at half maximum in pixels, at least 0.5.
+        Full width at half maximum in pixels, at least 0.5, of the light that falls on them.
 
     Returns
     -------
@@ -34,8 +38,8 @@ def fine_gaussian(fwhm_pixels: float) -> NDArray[np.float64]:
     PsfError
         The width is not a number of 0.5 pixels or more.
     """
-    if not (np.isfinite(fwhm_pixels) and fwhm_pixels >= 0.5):  # noqa: PLR2004
-        raise PsfError("FWHM must be at least 0.5 pixels", received=fwhm_pixels)
+    if not (np.isfinite(fwhm_pixels) and fwhm_pixels >= _NARROWEST):
+        raise PsfError(f"FWHM must be at least {_NARROWEST} pixels", received=fwhm_pixels)
     from scipy.special import erf  # noqa: PLC0415 - slow to import
 
     sigma = fwhm_pixels / FWHM_PER_SIGMA
@@ -46,26 +50,45 @@ def fine_gaussian(fwhm_pixels: float) -> NDArray[np.float64]:
     return np.outer(high - low, high - low)
 
 
-def width_in_pixels(fwhm: Any, pixel_scale_arcsec: float | None) -> float:
-    """Return a width with its unit, an angle or pixels, in pixels.
+def gaussian_of_width(
+    fwhm: Any, pixel_scale_arcsec: float | None, includes_pixel: bool
+) -> NDArray[np.float64]:
+    """Return `fine_gaussian` of a width with its unit.
+
+    Parameters
+    ----------
+    fwhm, pixel_scale_arcsec, includes_pixel
+        As of `astroclean.core.psf.psf.Psf.from_fwhm`.
 
     Raises
     ------
     PsfError
-        The width has no such unit, or an angle comes without pixel scale.
+        The width is too small, has no such unit, or an angle comes without pixel scale.
     """
     try:
         width = Length.parsed(fwhm)
     except ValueError as error:
         raise PsfError(f"fwhm {error}", received=repr(fwhm)) from error
     try:
-        return width.to("pixel", pixel_scale_arcsec)
+        pixels = width.to("pixel", pixel_scale_arcsec)
     except ValueError as error:
         raise PsfError(
             f"fwhm {error}",
             received=repr(fwhm),
             remedy="Give `--set instrument.pixel_scale=...` in arcsec, or the width in pixels.",
         ) from error
+    smallest = np.hypot(_NARROWEST, _PIXEL) if includes_pixel else _NARROWEST
+    if not pixels >= smallest:
+        told = f"{pixels:.3g} pixels"
+        if width.unit == "arcsec":
+            told = f"{fwhm}, which are {told} of {pixel_scale_arcsec:.4g} arcsec"
+        kind = ", the pixel included" if includes_pixel else ""
+        raise PsfError(
+            f"FWHM must be at least {smallest:.2g} pixels{kind}",
+            received=told,
+            remedy="Check the width, and the pixel scale of the frame (`astroclean inspect`).",
+        )
+    return fine_gaussian(float(np.sqrt(pixels**2 - _PIXEL**2)) if includes_pixel else pixels)
 
 
 def fine_of_model(

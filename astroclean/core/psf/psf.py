@@ -12,7 +12,7 @@ import numpy as np
 
 from astroclean.core.files import file_function
 from astroclean.core.psf.draw import Drawn, PsfImage, drawn_sources, spline_coefficients
-from astroclean.core.psf.models import fine_gaussian, fine_of_model, width_in_pixels
+from astroclean.core.psf.models import fine_gaussian, fine_of_model, gaussian_of_width
 from astroclean.core.psf.positions import StampPositions, stamp_positions
 from astroclean.core.psf.repair import repaired_stamps
 from astroclean.core.psf.stamp import (
@@ -35,7 +35,7 @@ __all__ = ["Psf"]
 _STAMP, _GRID = 2, 3
 
 
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Psf:
     """Point spread function of a frame, sampled on the frame's pixels.
 
@@ -90,6 +90,10 @@ class Psf:
         object.__setattr__(self, "positions", places)
         object.__setattr__(self, "_places", between)
         object.__setattr__(self, "_fine", None if fine is None else checked_fine(fine, array))
+
+    def __repr__(self) -> str:
+        sides = " x ".join(str(side) for side in self.stamps.shape)
+        return f"<Psf: stamps {sides}, FWHM {self.fwhm_pixels:.3g} pixels>"
 
     @cached_property
     def fine(self) -> NDArray[np.float64]:
@@ -156,8 +160,7 @@ class Psf:
         """
         if self.is_constant:
             return self._image
-        splines = self._joined(self._splines, x, y)
-        return PsfImage(self.fine_at(x, y), coefficients=splines)
+        return PsfImage(self.fine_at(x, y), coefficients=self._joined(self._splines, x, y))
 
     def seen_from(self, x: float, y: float) -> Psf:
         """Return the PSF of a part of the frame, whose first pixel is (x, y) of the whole."""
@@ -225,7 +228,7 @@ class Psf:
         Parameters
         ----------
         fwhm_pixels : float
-            Full width at half maximum in pixels, at least 0.5.
+            Full width at half maximum in pixels, at least 0.5, of the light that falls on them.
 
         Returns
         -------
@@ -240,8 +243,10 @@ class Psf:
         return cls.from_fine(fine_gaussian(fwhm_pixels))
 
     @classmethod
-    def from_fwhm(cls, fwhm: Any, *, pixel_scale_arcsec: float | None = None) -> Psf:
-        """Return a circular Gaussian from a width with its unit.
+    def from_fwhm(
+        cls, fwhm: Any, *, pixel_scale_arcsec: float | None = None, includes_pixel: bool = False
+    ) -> Psf:
+        """Return a circular Gaussian, as :meth:`gaussian` does, from a width with its unit.
 
         Parameters
         ----------
@@ -249,18 +254,15 @@ class Psf:
             Full width at half maximum: ``"0.9 arcsec"``, ``"2.5 pixel"``.
         pixel_scale_arcsec : float, optional
             Pixel of the frame in arcsec; needed where the width is an angle.
-
-        Returns
-        -------
-        Psf
-            See :meth:`gaussian`.
+        includes_pixel : bool
+            Whether it was measured on pixels, as those of stars are: they widen the light.
 
         Raises
         ------
         PsfError
-            The width has no such unit, or an angle comes without pixel scale.
+            The width is too small, has no such unit, or an angle comes without pixel scale.
         """
-        return cls.gaussian(fwhm_pixels=width_in_pixels(fwhm, pixel_scale_arcsec))
+        return cls.from_fine(gaussian_of_width(fwhm, pixel_scale_arcsec, includes_pixel))
 
     @classmethod
     def read(cls, path: str | Path, *, pixel_scale_arcsec: float | None = None) -> Psf:

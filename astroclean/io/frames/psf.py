@@ -226,7 +226,7 @@ def _ratio(
 def _file_scale(header: Header, wcs: Any, told: str | None, where: str) -> float | None:
     if told is not None:
         try:
-            return Length.parsed(told).to("arcsec", None)
+            return Length.parsed(told, only="arcsec").value
         except ValueError as error:
             raise PsfError(
                 "psf.file_pixel_scale is not an angle",

@@ -168,7 +168,7 @@ def understood(
     header = source.merged_header(slot.science.index)
     remarked = Remarked()
     where = f"{source.path}{slot.label}"
-    unit, origin = frame_unit(instrument, header, overrides, where=where)
+    unit, origin = frame_unit(instrument, header, overrides, where=where, remarked=remarked)
     _remark_unit(unit, origin, remarked)
     # World coordinates are the HDU's own: an EQUINOX of the primary would shift ICRS to FK5.
     own = source.header(slot.science.index)

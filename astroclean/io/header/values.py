@@ -13,7 +13,7 @@ from astroclean.core.image.detector import DETECTOR_KEYWORDS
 from astroclean.core.image.text_unit import TextUnit
 from astroclean.core.length import Length
 from astroclean.errors import InstrumentError, UnitError
-from astroclean.io.header.cards import card_text
+from astroclean.io.header.cards import CardText, card_text
 from astroclean.io.header.header_values import (
     BASE,
     Context,
@@ -39,12 +39,19 @@ _ARCSEC_PER_DEG = 3600.0
 _LENGTHS = ("pixel_scale", "psf_fwhm")
 UNIT_KEYWORDS = ("BUNIT",)
 """Where an instrument has no rule."""
+_SCALE_CARDS = tuple(key for key in BASE["pixel_scale"] if key.rank > 1)
+"""By which a WCS is checked where the rules of an instrument name no card."""
 _MOST_APART = 1.1
 """Ratio of two pixel scales beyond which they contradict each other."""
 
 
 def frame_unit(
-    instrument: Instrument, header: Header, overrides: Mapping[str, Any], *, where: str
+    instrument: Instrument,
+    header: Header,
+    overrides: Mapping[str, Any],
+    *,
+    where: str,
+    remarked: Remarked | None = None,
 ) -> tuple[u.UnitBase, str]:
     """Return the unit of the pixel values and where it came from.
 
@@ -58,6 +65,8 @@ def frame_unit(
         The user's own settings; ``unit`` wins over everything.
     where : str
         File and HDU, for messages.
+    remarked : Remarked, optional
+        Gains what is contradictory.
 
     Returns
     -------
@@ -72,7 +81,11 @@ def frame_unit(
     """
     rule = instrument.rule("unit", header)
     own = overrides.get("unit")
-    known = _unit_card(rule.keywords or UNIT_KEYWORDS, header)
+    cards = [card_text(header, keyword) for keyword in rule.keywords or UNIT_KEYWORDS]
+    told = [card for card in cards if card is not None]
+    known = Resolved(str(told[0].value), f"header {told[0].keyword}") if told else None
+    if own is None and remarked is not None:
+        _compare_units(told, rule.aliases, remarked)
     if own is not None:
         known = Resolved(str(own), "setting instrument.unit")
     elif known is None and rule.default is not None:
@@ -94,10 +107,21 @@ def frame_unit(
     return TextUnit(str(known.value).strip()) if unit is None else unit, known.origin
 
 
-def _unit_card(keywords: Sequence[str], header: Mapping[str, Any]) -> Resolved | None:
-    cards = (card_text(header, keyword) for keyword in keywords)
-    card = next((card for card in cards if card is not None), None)
-    return None if card is None else Resolved(str(card.value), f"header {card.keyword}")
+def _compare_units(
+    cards: Sequence[CardText], aliases: Mapping[str, str], remarked: Remarked
+) -> None:
+    """Say where a card tells another unit than the first, whose unit is taken."""
+    units = [parsed_unit(str(card.value), aliases) for card in cards]
+    others = [
+        card.quoted
+        for card, unit in zip(cards, units, strict=True)
+        if unit is not None and units[0] is not None and unit != units[0]
+    ]
+    if others:
+        remarked.contradictions.append(
+            f"{cards[0].quoted} is taken for the unit of the pixels: {', '.join(others)} "
+            "says another"
+        )
 
 
 def resolve_detector(
@@ -145,9 +169,12 @@ def resolve_detector(
             keys = BASE[name]
         known = header_value(name, keys, header, context, remarked)
         if name == "pixel_scale":
+            card = known or header_value(name, _SCALE_CARDS, header, context, Remarked())
             known = _best_scale(known, wcs, header, remarked)
         if known is None and rule.default is not None:
             known = Resolved(rule.default, f"instrument '{instrument.name}'")
+        if name == "pixel_scale":
+            _compare_scales(card, known, remarked)
         if known is not None:
             found[name] = known
     return found
@@ -186,23 +213,30 @@ def _setting(name: str, value: Any, pixel_scale: float | None) -> Resolved:
     return Resolved(plain, f"setting instrument.{name}")
 
 
+def _compare_scales(card: Resolved | None, taken: Resolved | None, remarked: Remarked) -> None:
+    """Say where a card tells another pixel scale than the one that is taken."""
+    if card is None or taken is None or "/" in card.origin:
+        return
+    ratio = float(card.value) / float(taken.value)
+    if max(ratio, 1 / ratio) > _MOST_APART:
+        by = "the WCS" if taken.origin == "WCS" else taken.origin
+        remarked.contradictions.append(
+            f"{card.origin.removeprefix('header ')} tells a pixel of {card.value:.4g} arcsec, "
+            f"{by} {taken.value:.4g}; that of {by} is taken"
+        )
+
+
 def _best_scale(
     known: Resolved | None, wcs: WCS | None, header: Mapping[str, Any], remarked: Remarked
 ) -> Resolved | None:
-    """Return the scale of the WCS, unless that tells none; say where a card tells another."""
+    """Return the scale of the WCS, unless that tells none."""
     scale = _pixel_scale(wcs)
-    if scale is None or not has_steps(header):
-        # Without steps, a pixel is one degree to the standard, which nobody means.
-        if scale is not None:
-            remarked.notes.append("the WCS has no steps (CD, PC or CDELT); it tells no pixel scale")
+    if scale is None:
         return known
-    if known is not None and known.origin.count("/") == 0:
-        ratio = float(known.value) / scale
-        if max(ratio, 1 / ratio) > _MOST_APART:
-            remarked.contradictions.append(
-                f"{known.origin.removeprefix('header ')} tells a pixel of {known.value:.4g} "
-                f"arcsec, the WCS {scale:.4g}; that of the WCS is taken"
-            )
+    if not has_steps(header):
+        # Without steps, a pixel is one degree to the standard, which nobody means.
+        remarked.notes.append("the WCS has no steps (CD, PC or CDELT); it tells no pixel scale")
+        return known
     return Resolved(scale, "WCS")
 
 

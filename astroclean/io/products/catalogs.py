@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from astropy.io import fits
 from astropy.table import QTable, vstack
+from astropy.units import dimensionless_unscaled
 
 from astroclean import __version__
 from astroclean.core.image.text_unit import is_understood
@@ -135,7 +136,7 @@ def table_hdu(table: QTable, name: str) -> fits.BinTableHDU:
     with warnings.catch_warnings():
         # astropy leaves out what the standard does not list, electrons among it.
         warnings.filterwarnings("ignore", message=".*(could not be saved|did not parse as fits)")
-        hdu = fits.table_to_hdu(table)
+        hdu = fits.table_to_hdu(_of_standard_scales(table))
         for title in table.colnames:
             unit = table[title].unit if hasattr(table[title], "unit") else None
             if unit is not None and not hdu.columns[title].unit:
@@ -149,6 +150,20 @@ def table_hdu(table: QTable, name: str) -> fits.BinTableHDU:
         if ucd:
             hdu.header[f"TUCD{number}"] = ucd
     return hdu
+
+
+def _of_standard_scales(table: QTable) -> QTable:
+    """Return a table without the units whose factor is no power of ten: astropy refuses them."""
+    odd = {
+        title: table[title].value
+        for title in table.colnames
+        if is_understood(unit := getattr(table[title], "unit", None) or dimensionless_unscaled)
+        and not (unit.scale > 0 and float(np.log10(unit.scale)).is_integer())
+    }
+    plain = QTable(table, copy=False) if odd else table
+    for title, values in odd.items():
+        plain.replace_column(title, values)
+    return plain
 
 
 def _unit_text(unit: u.UnitBase) -> str:

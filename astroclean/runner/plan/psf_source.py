@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from astroclean.core.psf.psf import Psf
 from astroclean.core.psf.stars import LARGEST_STAMP
 from astroclean.core.regular import user_path
-from astroclean.errors import PsfError
+from astroclean.errors import AstrocleanWarning, PsfError
 from astroclean.io.frames.psf import read_psf
 from astroclean.io.resources import file_digest
 
@@ -73,11 +74,11 @@ class PsfSource:
             origin = f"file {self.path.name}"
         elif self.config.fwhm is not None:
             psf = self._gaussian(frame, self.config.fwhm)
-            origin = f"Gaussian, fwhm = {self.config.fwhm}"
+            origin = self._told_width(self.config.fwhm)
         elif self.config.instrument:
             width = frame.detector.require("psf_fwhm", frame=frame, stage="psf")
             psf = self._gaussian(frame, f"{width} arcsec")
-            origin = f"Gaussian, fwhm = {width:g} arcsec of the instrument"
+            origin = self._told_width(f"{width:g} arcsec of the instrument")
         else:
             from astroclean.core.psf.estimation import estimate_psf  # noqa: PLC0415 - photutils
 
@@ -106,7 +107,10 @@ class PsfSource:
             narrow = Psf.gaussian(fwhm_pixels=_ANY_WIDTH).stamps[0]
             rim = max(LARGEST_STAMP - len(narrow), 0) // 2
             return Psf(np.pad(narrow, rim))
-        return self.psf_for(frame)[0]
+        with warnings.catch_warnings():
+            # The run says it of each frame that it concerns, in the report.
+            warnings.simplefilter("ignore", AstrocleanWarning)
+            return self.psf_for(frame)[0]
 
     def _check_content(self, path: Path) -> None:
         """Refuse another PSF than the one of the resume key, which goes on record."""
@@ -119,9 +123,18 @@ class PsfSource:
 
     def _gaussian(self, frame: Frame, fwhm: str) -> Psf:
         try:
-            return Psf.from_fwhm(fwhm, pixel_scale_arcsec=frame.detector.pixel_scale)
+            return Psf.from_fwhm(
+                fwhm,
+                pixel_scale_arcsec=frame.detector.pixel_scale,
+                includes_pixel=self.config.fwhm_includes_pixel,
+            )
         except PsfError as error:
             raise error.at(f"{frame.frame_id}, psf.fwhm") from error
+
+    def _told_width(self, width: str) -> str:
+        if self.config.fwhm_includes_pixel:
+            return f"Gaussian, fwhm = {width}, the pixel included"
+        return f"Gaussian, fwhm = {width} before the pixels widen it"
 
 
 def _told(psf: Psf, metrics: Mapping[str, float]) -> tuple[Psf, str]:
@@ -129,4 +142,4 @@ def _told(psf: Psf, metrics: Mapping[str, float]) -> tuple[Psf, str]:
 
 
 def _with_width(origin: str, psf: Psf) -> str:
-    return f"{origin}; {psf.fwhm_pixels:.2f} pixels FWHM"
+    return f"{origin}; {psf.fwhm_pixels:.2f} pixels FWHM on the pixels"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from astroclean.runner.plan.plan import FilePlan
     from astroclean.runner.work.state import Account
 
-__all__ = ["known_values", "options_of", "with_measured", "with_origins"]
+__all__ = ["known_values", "options_of", "units_of", "with_measured", "with_origins"]
 
 _UNITS = {
     "gain": "electron / adu",
@@ -31,6 +31,11 @@ _UNITS = {
 _SETTING = "setting "
 _LEVEL = "saturation level"
 """Metric of a stage that finds at which value pixels are full."""
+
+
+def units_of(frame: Frame) -> dict[str, str]:
+    """Return the unit of each field of `Detector` that has one, for a frame."""
+    return {**_UNITS, "saturation": str(frame.unit)}
 
 
 def known_values(frame: Frame) -> dict[str, ValueRecord]:
@@ -48,8 +53,7 @@ def known_values(frame: Frame) -> dict[str, ValueRecord]:
         The width is that of the PSF of the frame, where it has one.
     """
     detector, psf = frame.detector, chunk_of(frame).of_whole(frame.psf)
-    units = {**_UNITS, "saturation": str(frame.unit)}
-    values = {}
+    units, values = units_of(frame), {}
     for name, keyword in DETECTOR_KEYWORDS.items():
         value = getattr(detector, name)
         if name == "instrument":

@@ -9,7 +9,7 @@ from astroclean.errors import AstrocleanWarning, SuspectWarning
 
 if TYPE_CHECKING:
     import warnings
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 __all__ = ["Remarks"]
 
@@ -28,6 +28,26 @@ class Remarks:
             list(dict.fromkeys([*self.notes, *other.notes])),
             list(dict.fromkeys([*self.suspect, *other.suspect])),
         )
+
+    def of(self, frame_id: str, frame_ids: Collection[str]) -> Remarks:
+        """Return what concerns one of the frames that a stage took together.
+
+        Parameters
+        ----------
+        frame_id : str
+            Of the frame.
+        frame_ids : collection of str
+            Of all of them.
+
+        Returns
+        -------
+        Remarks
+            Without the notes that begin with the name of another frame. What makes the result
+            doubtful is doubtful for all: each is made of all.
+        """
+        others = tuple(f"{one}{end}" for one in frame_ids if one != frame_id for end in ",:")
+        notes = [text for text in self.notes if not text.startswith(others)]
+        return Remarks(notes, list(self.suspect))
 
     def add_warnings(self, caught: Sequence[warnings.WarningMessage], where: str) -> None:
         """Take what was warned of; ``where`` goes before what is not of astroclean."""

@@ -93,18 +93,23 @@ def _together(
     states: Mapping[str, FrameState], stage: Stage, psf_sources: Mapping[str, PsfSource | None]
 ) -> dict[str, FrameState]:
     start = time.perf_counter()
-    first = next(iter(states.values()))
+    ids = {band: state.frame.frame_id for band, state in states.items()}
+    own = {band: Remarks() for band in states}
     remarks = Remarks()
-    with faults_named(stage, first.frame.frame_id, remarks):
-        if stage.needs().uses_psf:
-            states = {b: with_psf(state, psf_sources[b]) for b, state in states.items()}
+    if stage.needs().uses_psf:
+        for band, state in states.items():
+            with faults_named(stage, ids[band], own[band]):
+                states = {**states, band: with_psf(state, psf_sources[band])}
+    with faults_named(stage, next(iter(ids.values())), remarks):
         if len(states) == 1:
             results = {band: stage.run(state.frame) for band, state in states.items()}
         else:
             results = stage.run_set(FrameSet({band: s.frame for band, s in states.items()}))
     seconds = (time.perf_counter() - start) / len(states)
     return {
-        band: _advanced(state, results[band], stage, seconds, remarks)
+        band: _advanced(
+            state, results[band], stage, seconds, own[band] + remarks.of(ids[band], ids.values())
+        )
         for band, state in states.items()
     }
 

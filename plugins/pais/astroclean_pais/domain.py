@@ -82,7 +82,7 @@ def unexplained(
     return np.asarray(left & (sizes[groups] >= _GROUP))
 
 
-def tell_of_domain(bands: Sequence[Any], count: int, *, where: str) -> None:
+def tell_of_domain(bands: Sequence[Any], count: int, *, stage: str) -> None:
     """Warn where noise or density are not those of the training; of the PSF the cards tell.
 
     Parameters
@@ -91,8 +91,8 @@ def tell_of_domain(bands: Sequence[Any], count: int, *, where: str) -> None:
         With ``frame``, ``light``, ``noise`` and ``usable``.
     count : int
         Sources that were found.
-    where : str
-        Frame and stage, for messages.
+    stage : str
+        Its name, for messages.
 
     Warns
     -----
@@ -106,18 +106,20 @@ def tell_of_domain(bands: Sequence[Any], count: int, *, where: str) -> None:
         part = np.s_[:1024, :1024]
         scaled = band.light[part] / band.noise[part]
         found = correlation_of(scaled, band.usable[part] & (np.abs(scaled) < _DARK))
-        if found > _CORRELATED:
+        where = f"{band.frame.frame_id}, stage '{stage}'"
+        # What reads as no more than that is no more.
+        if round(found, 2) > _CORRELATED:
             _warn(
                 f"{where}: the noise of neighbors has a correlation of {found:.2f}, more than the "
                 f"networks were trained on ({_CORRELATED:g}): faint sources may be noise, and "
                 "errors are too small"
             )
-    area = bands[0].usable.size / 256**2
-    if count > _DENSEST * area:
-        _warn(
-            f"{where}: {count / area:.0f} sources in 256 x 256 pixels, the networks were trained "
-            f"on at most {_DENSEST:.0f}"
-        )
+        density = count / (band.usable.size / 256**2)
+        if density > _DENSEST:
+            _warn(
+                f"{where}: {density:.0f} sources in 256 x 256 pixels, the networks were trained "
+                f"on at most {_DENSEST:.0f}"
+            )
 
 
 def _warn(text: str) -> None:

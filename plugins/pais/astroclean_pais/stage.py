@@ -209,7 +209,7 @@ class PaisDeblender(Deblender):
 
         parts = in_threads(work, blocks, engine.parallel)
         found = joined_detections(parts, width)
-        tell_of_domain(bands, len(found), where=f"{frame.frame_id}, stage '{self.name}'")
+        tell_of_domain(bands, len(found), stage=self.name)
         return found
 
     def _drawn(self, band: Band, found: Detections) -> tuple[NDArray[np.intp], Drawn]:
@@ -284,8 +284,8 @@ class PaisDeblender(Deblender):
             warnings.warn(
                 f"{band.frame.frame_id}, stage '{self.name}': {count} pixels have light that no "
                 "source explains, such as galaxies far larger than the networks were trained on, "
-                "nebulae, trails or spikes; it is in the layer UNASSIGNED, and sources on it are "
-                "doubtful",
+                "nebulae, trails or spikes; sources on it are doubtful. The layer UNASSIGNED shows "
+                "it, which is written where `[products] keep` has `unassigned`",
                 AstrocleanWarning,
                 stacklevel=2,
             )

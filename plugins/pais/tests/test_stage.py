@@ -281,6 +281,31 @@ def test_correlated_noise_is_told() -> None:
         PaisDeblender().run(noise_of((128, 128), data=data))
 
 
+def test_a_correlation_that_reads_as_the_limit_is_not_told_as_more(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    from types import SimpleNamespace
+
+    from astroclean_pais import domain
+
+    ones = np.ones((16, 16))
+    bands = [
+        SimpleNamespace(
+            frame=noise_of((16, 16)).replace(frame_id=name), light=ones, noise=ones, usable=ones > 0
+        )
+        for name in ("g.fits", "r.fits")
+    ]
+    monkeypatch.setattr(domain, "correlation_of", lambda *_: 0.603)
+    domain.tell_of_domain(bands, 1, stage="x")
+    assert not recwarn
+    monkeypatch.setattr(domain, "correlation_of", lambda *_: 0.61)
+    domain.tell_of_domain(bands, 1, stage="x")
+    # Each band's own is told, by its name.
+    told = [str(warning.message) for warning in recwarn]
+    assert [text.split(",")[0] for text in told] == ["g.fits", "r.fits"]
+    assert all("0.61, more than" in text for text in told)
+
+
 def test_the_networks_and_the_calibration_are_part_of_the_fingerprint() -> None:
     told = PaisDeblender().fingerprint()
     assert {"weights", "weights of profiles", "calibration"} <= set(told)

@@ -252,7 +252,8 @@ class PsfCae(Deconvolver):
                 f"{frame.frame_id}, stage '{self.name}': the result under the PSF is not the "
                 f"frame: {100 * share:.2g} % of the pixels are off by more than {_BEYOND:g} times "
                 "the noise. The PSF is wrong, or the noise is more than stated, or pixels are bad "
-                "and not flagged. Layer CHI tells where: rings around stars mean the PSF",
+                "and not flagged. Layer CHI (`chi` of `[products] keep`) tells where: rings around "
+                "stars mean the PSF",
                 SuspectWarning,
                 stacklevel=5,
             )
@@ -273,7 +274,7 @@ class PsfCae(Deconvolver):
             warnings.warn(
                 f"{frame.frame_id}, stage '{self.name}': {count:.0f} pixels of the result are "
                 "bright and would not be so under other noise: do not believe their structure. "
-                "Layer SUPPORT tells where",
+                "Layer SUPPORT (`support` of `[products] keep`) tells where",
                 AstrocleanWarning,
                 stacklevel=4,
             )

@@ -24,7 +24,7 @@ from astroclean.core.flags.planes import REJECTING, MaskPlane
 from astroclean.core.image.convert import as_frame
 from astroclean.core.image.frame import Frame
 from astroclean.core.psf.psf import Psf
-from astroclean.errors import FrameError
+from astroclean.errors import FrameError, PsfError
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 EVERY = int(MaskPlane.union(MaskPlane))
@@ -383,3 +383,10 @@ def test_other_containers_become_frames_without_a_word(given_fields: dict[str, A
     np.testing.assert_array_equal(frame.uncertainty.array, expected.uncertainty.array)
     assert (frame.wcs is None) == (expected.wcs is None)
     np.testing.assert_array_equal(again.mask, mask)
+
+
+@pytest.mark.parametrize("wrong", ["14 arcsec", 2.5, [[1.0]]])
+def test_what_is_no_psf_is_refused_where_it_is_given(wrong: Any) -> None:
+    frame = Frame(np.zeros((4, 4)), unit="adu")
+    with pytest.raises(PsfError, match=r"is a Psf.*Psf\.from_fwhm"):
+        frame.replace(psf=wrong)

@@ -30,6 +30,35 @@ def blob(
 # ------------------------------------------------------------------------- checks
 
 
+def test_its_text_is_short_and_says_its_width() -> None:
+    psf = Psf.gaussian(fwhm_pixels=3.0)
+    assert repr(psf) == "<Psf: stamps 1 x 15 x 15, FWHM 3.07 pixels>"
+    grid = Psf(np.stack([psf.stamps[0]] * 4), [(0, 0), (0, 9), (9, 0), (9, 9)], computed=True)
+    assert repr(grid).startswith("<Psf: stamps 4 x 15 x 15")
+
+
+@pytest.mark.parametrize("width", [2.0, 3.0, 5.0])
+def test_a_width_that_includes_the_pixel_draws_stars_as_they_were_measured(width: float) -> None:
+    star = blob((33, 33), width, centre=(16.3, 15.6))
+    star *= 1000 / star.sum()
+
+    def fitted(psf: Psf) -> float:
+        model = psf.drawn_at(15.6, 16.3, box=(slice(0, 33), slice(0, 33))).data
+        return float((star * model).sum() / (model**2).sum())
+
+    measured = Psf.from_fwhm(f"{width} pixel", includes_pixel=True)
+    assert fitted(measured) == pytest.approx(1000, rel=0.002)
+    assert measured.fwhm_pixels == pytest.approx(width, rel=0.04)
+    assert fitted(Psf.from_fwhm(f"{width} pixel")) > 1008
+
+
+def test_a_width_that_is_too_small_tells_the_pixels_that_made_it_so() -> None:
+    with pytest.raises(PsfError, match=r"0\.18 arcsec, which are 0\.3 pixels of 0\.6 arcsec"):
+        Psf.from_fwhm("0.18 arcsec", pixel_scale_arcsec=0.6)
+    with pytest.raises(PsfError, match=r"0\.84 pixels, the pixel included \(got 0\.8 pixels\)"):
+        Psf.from_fwhm("0.8 pixel", includes_pixel=True)
+
+
 def test_a_stamp_is_scaled_to_sum_one_and_not_modified() -> None:
     stamp = 7 * blob((9, 11), 3.0)
     before = stamp.copy()

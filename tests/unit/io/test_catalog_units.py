@@ -27,6 +27,8 @@ UNITS = {
     "f": 1e-17 * u.erg / u.s / u.cm**2,
     "g": u.electron / u.pix / u.s,
     "h": u.MJy * u.pix / u.sr,
+    "i": u.Unit(0.5 * u.mJy),
+    "j": u.Unit(0.25 * u.electron**2),
 }
 
 

@@ -118,6 +118,17 @@ def test_pictures_are_for_frames_with_most_changed_pixels() -> None:
     assert changed == list(range(50 - MAX_PICTURES, 50))
 
 
+@pytest.mark.parametrize(("changed", "first"), [(0, "layer"), (5, "split")])
+def test_what_was_made_comes_first_where_no_pixel_changed(changed: int, first: str) -> None:
+    made = Preview(title="DECONV", width=9, height=9, before=PIXEL, after=PIXEL)
+    one = frame(changed=changed, layer_previews=[made])
+    elements = page(file("a.fits", frames=[one])).elements
+    ids = [str(told.get("id")) for tag, told in elements if tag == "input"]
+    shown = [found[1] for name in ids if (found := re.search("-(layer|split)-1$", name))]
+    assert shown[0] == first
+    assert sorted(shown) == ["layer", "split"]
+
+
 def test_equal_files_are_kept_apart() -> None:
     found = page(file("same.fits"), file("same.fits"))
     assert_sound(found)

@@ -66,6 +66,14 @@ def test_finer_image_shows_the_same_sky(wcs: WCS | None) -> None:
         assert middle(before) == pytest.approx(middle(after), abs=tolerance)
 
 
+def test_the_image_comes_before_what_is_told_of_it() -> None:
+    grid, image = Grid((40, 40)), star((40, 40), 20, 20, 2)
+    told = {name: Layer(np.ones((40, 40)), grid, declared=SHARE) for name in "ABCDEFGHI"}
+    result = Layer(image, grid.finer(2), declared=FINE)
+    views = make_layer_previews({**told, "SUPERRES": result}, image, grid)
+    assert [view.title for view in views] == ["SUPERRES", *"ABCDEFG"]
+
+
 def test_grid_that_is_turned_on_the_sky() -> None:
     frame = Grid((100, 100), sky((100, 100)))
     other = Grid((100, 100), sky((100, 100), angle=0.5))
@@ -88,6 +96,24 @@ def test_share_is_drawn_from_0_to_1_alone() -> None:
     picture = gray(view.after)
     assert (picture[0, 0], picture[0, 1]) == (0, 255)
     assert 0 < picture[5, 5] < 255
+
+
+def test_zero_is_the_middle_gray_of_what_has_either_sign() -> None:
+    grid = Grid((60, 80))
+    chi = np.random.default_rng(2).normal(0, 1, (60, 80)).astype(np.float32)
+    chi[:2, :2], chi[5, 5], chi[5, 7] = 40, 0, np.nan  # one source that is not explained
+    chi[3, 3], chi[3, 5] = 2.5, -2.5
+    (view,) = make_layer_previews({"CHI": Layer(chi, grid, declared=SHARE)}, chi, grid)
+    picture = gray(view.after)
+    assert picture[5, 5] == pytest.approx(127.5, abs=1)
+    assert picture[3, 3] + picture[3, 5] == pytest.approx(255, abs=2)
+    assert picture[3, 3] == pytest.approx(191, abs=6)  # the ends are about 5 standard deviations
+    assert (picture[0, 0], picture[5, 7]) == (255, -1)
+    assert "0 is the middle gray" in view.note
+    flat = np.zeros((4, 4), np.float32)
+    flat[0, 0] = -1
+    (view,) = make_layer_previews({"CHI": Layer(flat, grid, declared=SHARE)}, chi, grid)
+    assert "from -1 to 1" in view.note
 
 
 def test_labels_and_probabilities_are_no_images() -> None:
