@@ -49,6 +49,8 @@ class Resource:
     """None until it has been read."""
     digest: str = ""
     """SHA-256 of the file, part of the resume key."""
+    file: str = ""
+    """The file that was looked for, where each input may have its own."""
 
     format: ClassVar[str]
     """How `astroclean.io.resources` reads it."""
@@ -320,5 +322,8 @@ class RegionResource(Resource):
             )
         if not self.content:
             nothing = np.zeros(frame.shape, dtype=bool)
-            return DrawnPixels(nothing, 0, (f"there is no '{self.path}': nothing was drawn",))
+            return DrawnPixels(nothing, 0, (f"{self._absence()}: nothing was drawn",))
         return drawn_pixels(self.content, frame, named=self.path)
+
+    def _absence(self) -> str:
+        return f"there is no '{self.file or self.path}', which is '{self.path}' of this input"
