@@ -96,7 +96,7 @@ def load_resource(resource: Resource, *, base: Path, stem: str | None = None) ->
     may_lack = resource.is_per_file and resource.absent is not None
     digest = _digest(path, may_lack=may_lack)
     if not digest:
-        return replace(resource, content=resource.absent)
+        return replace(resource, content=resource.absent, file=str(path))
     return replace(resource, content=_READERS[resource.format](path), digest=digest)
 
 

@@ -80,6 +80,8 @@ class Stretch:
 
     low: float
     high: float
+    only: float | None = None
+    """Value of all usable pixels, where they have but one."""
 
     @classmethod
     def of(cls, picture: NDArray[np.float64], usable: NDArray[np.bool_]) -> Stretch:
@@ -93,9 +95,12 @@ class Stretch:
         if not values.size:
             return cls(0.0, 1.0)
         low, high = (float(limit) for limit in ZScaleInterval().get_limits(values))
-        if not low < high:
+        if not low < high:  # most pixels have one value, as where a layer holds a few sources
+            low, high = float(values.min()), float(values.max())
+            if low < high:
+                return cls(low, high)
             span = max(abs(low) * 1e-3, 1e-30)
-            return cls(low - span, low + span)
+            return cls(low - span, low + span, only=low)
         # zscale ends just above the sky; asinh has room for the stars beyond.
         return cls(low, low + _HEADROOM * (high - low))
 
@@ -108,6 +113,8 @@ class Stretch:
         return np.where(finite, 1 + np.rint(gray * (levels - 1)), 0).astype(np.uint8)
 
     def __str__(self) -> str:
+        if self.only is not None:
+            return f"all usable pixels are {self.only:.4g}"
         return f"asinh stretch from {self.low:.4g} to {self.high:.4g}"
 
 

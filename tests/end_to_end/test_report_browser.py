@@ -23,6 +23,7 @@ from astroclean.report.model import (
     FrameRecord,
     RunReport,
     StageRecord,
+    ValueRecord,
 )
 from astroclean.report.pages import pages_of
 from astroclean.report.picture_records import ThresholdRecord
@@ -111,6 +112,14 @@ def frame_record(name: str, seed: int, shape: tuple[int, int] = (1024, 1024)) ->
         flagged_before=count_planes(known),
         flagged_after=count_planes(flags),
         statistics=statistics,
+        values={
+            "gain": ValueRecord(value=1.5, unit="electron/adu", origin="card GAIN of [SCI,1]"),
+            "filter": ValueRecord(
+                value="z DECam SDSS c0004 9260.0 1520.0 " + "as_no_line_is_broken_here" * 4,
+                origin="card FILTER of the primary header, which no other card contradicts",
+            ),
+            "pixel scale": ValueRecord(value=None),
+        },
         psf="Gaussian of 2.6 pixels FWHM, from the instrument file",
         sources=341,
         stages=[
@@ -466,10 +475,15 @@ def test_link_opens_the_details_of_a_file(chromium: str, tmp_path: Path, report:
     assert answer == {"first": False, "then": True}
 
 
-def test_tables_are_read_on_a_phone(chromium: str, tmp_path: Path, report: RunReport) -> None:
+@pytest.mark.parametrize("width", [390, 1280])
+def test_tables_are_read_on_a_phone_and_on_a_desk(
+    chromium: str, tmp_path: Path, report: RunReport, width: int
+) -> None:
     # A headless window may be wider than a phone; a frame within it is not.
     inner = html.escape(render_report(report))
-    text = f"<!DOCTYPE html><body><iframe srcdoc='{inner}' width=390 height=900></iframe></body>"
+    text = (
+        f"<!DOCTYPE html><body><iframe srcdoc='{inner}' width={width} height=900></iframe></body>"
+    )
     answer = drive(
         chromium,
         tmp_path,
@@ -489,7 +503,7 @@ def test_tables_are_read_on_a_phone(chromium: str, tmp_path: Path, report: RunRe
         });
         """,
     )
-    assert answer["width"] <= 390
+    assert answer["width"] <= width
     assert answer["page"] <= answer["width"]
     assert answer["cells"] > 10
     assert answer["cut"] == []

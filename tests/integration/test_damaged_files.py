@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+import astroclean
 from astroclean.errors import AstrocleanError, FitsReadError, InstrumentError, UnitError
 
 if TYPE_CHECKING:
@@ -347,6 +348,13 @@ def test_damaged_files_are_read_or_refused_with_their_name(kind: str, tmp_path: 
     wrong = {Path(p).name: o for p, o in outcomes.items() if o.startswith("wrong")}
     assert not wrong, "\n".join(f"{name}: {outcome}" for name, outcome in wrong.items())
     assert "refused" in outcomes.values()
+
+
+def test_a_packed_file_that_is_cut_short_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "x.fits.gz"
+    path.write_bytes(gzip.compress(WHOLE["rice"](), mtime=0)[:-300])
+    with pytest.raises(FitsReadError, match=r"damaged gzip data\. Check it .*or fetch it again"):
+        astroclean.Frame.read(path)
 
 
 def test_there_are_enough_damaged_files() -> None:

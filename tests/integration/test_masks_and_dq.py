@@ -84,6 +84,15 @@ class TestUpdatedDq:
         np.testing.assert_array_equal(found[sky() > 1000], 5)
         assert found[2, 2] == 4
 
+    def test_what_came_from_the_dq_is_not_said_to_be_lost(self, tmp_path: Path) -> None:
+        dq = np.zeros(sky().shape, "u4")
+        dq[2, 2] = 1 << 17  # of JWST, read as SUSPECT, which has no bit that is written
+        with_dq(tmp_path / "x.fits", dq, TELESCOP="JWST", INSTRUME="NIRCAM")
+        report = run(tmp_path, "toy-bright", instrument={"name": "auto"}, products=UPDATE)
+        (frame,) = report.files[0].frames
+        assert frame.flagged_before == {"SUSPECT": 1}
+        assert not any("has no bit" in note for note in report.files[0].notes)
+
     @pytest.mark.parametrize(
         ("dq", "instrument", "words"),
         [

@@ -16,6 +16,8 @@ from toy_runs import digests, report_of, sky, statuses, unfinished, write_batch,
 
 import astroclean
 from astroclean.errors import ConfigurationError, FitsReadError, NoInputError
+from astroclean.io.remote.urls import check_url
+from astroclean.runner.plan.inputs import find_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -306,3 +308,52 @@ def test_paths_need_no_fsspec(toys: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert run(tmp_path / "x.fits", tmp_path / "out", jobs=0).exit_code == 0
     with pytest.raises(ConfigurationError, match=r"pip install 'astroclean\[cloud\]'"):
         run("s3://bucket/x.fits", tmp_path / "out", jobs=0)
+
+
+@pytest.fixture
+def tree(s3: S3, tmp_path: Path) -> str:
+    """Return the URL of folders in folders."""
+    file = write_fits(tmp_path / "x.fits", sky(1))
+    for key in (
+        *("top.fits", "one/b.fits", "one/deep/a.fits", "two/[c] #1.fits", "two/notes.txt"),
+        *(".hidden/h.fits", "out/.astroclean/folder.json", "out/o.fits", "out/more/p.fits"),
+    ):
+        s3.put(f"raw/{key}", file)
+    return f"s3://{BUCKET}/raw/"
+
+
+def found_in(url: str, *, recursive: bool) -> tuple[list[str], list[str]]:
+    inputs = find_inputs((url,), base=Path(), recursive=recursive)
+    return [text.removeprefix(f"s3://{BUCKET}/raw/") for text in inputs.files], inputs.notes
+
+
+def test_folders_in_folders_of_a_store_are_searched_as_those_of_a_disk(tree: str) -> None:
+    searched, notes = found_in(tree, recursive=True)
+    assert searched == ["top.fits", "one/b.fits", "one/deep/a.fits", "two/[c] #1.fits"]
+    assert notes == [f"{tree}out: an output folder of astroclean, not searched"]
+    assert found_in(tree, recursive=False) == (["top.fits"], [])
+    assert found_in(f"{tree}o*/", recursive=False)[0] == ["one/b.fits", "out/o.fits"]
+    assert found_in(f"{tree}one*", recursive=True)[0] == ["one/b.fits", "one/deep/a.fits"]
+    with pytest.raises(NoInputError, match="no FITS file in this folder or below it"):
+        found_in(f"s3://{BUCKET}/none/", recursive=True)
+
+
+def test_a_name_with_signs_of_a_glob_is_that_of_the_object_where_there_is_one(tree: str) -> None:
+    assert found_in(f"{tree}two/[c] #1.fits", recursive=False)[0] == ["two/[c] #1.fits"]
+    assert found_in(f"{tree}two/[c] #1.fits[0]", recursive=False)[0] == ["two/[c] #1.fits[0]"]
+    assert found_in(f"{tree}[t]op.fits", recursive=False)[0] == ["top.fits"]
+
+
+@pytest.mark.parametrize("folder", ["raw", "raw/one", ""])
+def test_a_folder_of_a_store_without_its_slash_says_how_it_ends(tree: str, folder: str) -> None:
+    url = f"s3://{BUCKET}/{folder}".rstrip("/")
+    with pytest.raises(NoInputError, match=f"{url}: is a folder of the store.*Give {url}/[.]"):
+        find_inputs((url,), base=Path())
+
+
+def test_the_scheme_of_a_url_may_be_in_capitals(tree: str, s3: S3) -> None:
+    report = run(f"S3://{BUCKET}/raw/top.fits", f"S3://{BUCKET}/to")  # type: ignore[arg-type]
+    assert [file.input for file in report.files] == [f"{tree}top.fits"]
+    assert "to/top_clean.fits" in s3.keys("to/")
+    with pytest.raises(ConfigurationError, match="password"):
+        check_url(f"S3://me:secret@{BUCKET}/x.fits")

@@ -28,6 +28,8 @@ _STEP = 0.7
 """Of the mean height of a group, beyond which edges are steps: hits end on the sky. For a star of
 FWHM 2.5 pixels, whatever part is in the group, they are at most .67."""
 _SAMPLE = 1_000_000
+_DIGITS = 15
+"""That decimal numbers keep as float64."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Change:
         """
         known = {**PLAUSIBLE, **limits}
         return [
-            f"{_WORDS.get(name, f'flagged {name} on')} {_percent(share)} of "
+            f"{_WORDS.get(name, f'flagged {name} on')} {_percent(share, above=known[name])} of "
             f"{'the light of sources' if name == SOURCE_LIGHT else 'the pixels'}, "
             f"more than the plausible {_percent(known[name])} (option `limits`)"
             for name, share in self.shares().items()
@@ -93,8 +95,14 @@ class Change:
 _WORDS = {CHANGED: "replaced", SOURCE_LIGHT: "filled flagged pixels with"}
 
 
-def _percent(share: float) -> str:
-    return f"{float(f'{100 * share:.2g}'):g} %"
+def _percent(share: float, *, above: float | None = None) -> str:
+    """Return a share in percent, with digits enough to differ from a limit that it is above."""
+    told = ""
+    for digits in range(2, _DIGITS):
+        told = f"{float(f'{100 * share:.{digits}g}'):.{_DIGITS}g} %"
+        if above is None or told != _percent(above):
+            break
+    return told
 
 
 def change_between(before: Frame, after: Frame, rows: slice) -> Change:

@@ -49,6 +49,8 @@ class Resource:
     """None until it has been read."""
     digest: str = ""
     """SHA-256 of the file, part of the resume key."""
+    file: str = ""
+    """The file that was looked for, where each input may have its own."""
 
     format: ClassVar[str]
     """How `astroclean.io.resources` reads it."""
@@ -139,6 +141,11 @@ class ImageResource(Resource):
         StageError
             None fits, or its shape differs from the frame's.
         """
+        (y, x), (ny, nx) = chunk_of(frame).origin, frame.shape
+        return self.whole_for(frame)[y : y + ny, x : x + nx]
+
+    def whole_for(self, frame: Frame) -> NDArray[Any]:
+        """Return what `image_for` does, but the whole of it also for a part of a frame."""
         images: tuple[ImageHdu, ...] = self.content
         name = str(frame.meta.get("EXTNAME", "")).strip().upper()
         version = int(frame.meta.get("EXTVER", 1))
@@ -152,15 +159,14 @@ class ImageResource(Resource):
                 received=", ".join(f"[{i.name or 'PRIMARY'},{i.version}]" for i in images),
                 remedy="Give one image, or one with the EXTNAME and EXTVER of each science HDU.",
             )
-        part = chunk_of(frame)
-        if chosen[0].data.shape != part.shape:
+        shape = chunk_of(frame).shape
+        if chosen[0].data.shape != shape:
             raise StageError(
-                f"image of '{self.path}' must have the shape of the frame {part.shape}",
+                f"image of '{self.path}' must have the shape of the frame {shape}",
                 where=frame.frame_id,
                 received=chosen[0].data.shape,
             )
-        (y, x), (ny, nx) = part.origin, frame.shape
-        return chosen[0].data[y : y + ny, x : x + nx]
+        return chosen[0].data
 
 
 class TableResource(Resource):
@@ -316,5 +322,8 @@ class RegionResource(Resource):
             )
         if not self.content:
             nothing = np.zeros(frame.shape, dtype=bool)
-            return DrawnPixels(nothing, 0, (f"there is no '{self.path}': nothing was drawn",))
+            return DrawnPixels(nothing, 0, (f"{self._absence()}: nothing was drawn",))
         return drawn_pixels(self.content, frame, named=self.path)
+
+    def _absence(self) -> str:
+        return f"there is no '{self.file or self.path}', which is '{self.path}' of this input"

@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from astroclean.errors import FitsReadError
+from astroclean.io.fits.limits import REMEDY_FOR_DAMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def damage_told(path: Path, notes: list[str]) -> Iterator[None]:
             raise
         except MemoryError as error:
             problem = "header asks for more memory than there is; the file is damaged"
-            raise FitsReadError(problem, where=str(path)) from error
+            raise FitsReadError(problem, where=str(path), remedy=REMEDY_FOR_DAMAGE) from error
         # astropy raises OSError, KeyError, ValueError, TypeError, ... on damaged files.
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -49,12 +50,13 @@ def damage_told(path: Path, notes: list[str]) -> Iterator[None]:
             raise FitsReadError(
                 f"not a readable FITS file: {reason.rstrip('.')}",
                 where=str(path),
-                remedy="Check it with fitsverify, or fetch it again.",
+                remedy=REMEDY_FOR_DAMAGE,
             ) from error
     for warning in caught:
         fault, about = _told(str(warning.message))
         if any(sign in fault for sign in _FATAL):
-            raise FitsReadError(f"damaged: {fault.rstrip('.')}", where=str(path))
+            problem = f"damaged: {fault.rstrip('.')}"
+            raise FitsReadError(problem, where=str(path), remedy=REMEDY_FOR_DAMAGE)
         # Of cards with one fault, the first is told: a log of an observatory has hundreds.
         if not any(note == fault or (about and note.startswith(fault)) for note in notes):
             notes.append(f"{fault} {about}" if about else fault)

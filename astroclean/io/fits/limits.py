@@ -17,13 +17,14 @@ from astroclean.io.fits.blocks import BLOCK
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MOST_HDUS", "Walked", "walk_hdus"]
+__all__ = ["MOST_HDUS", "REMEDY_FOR_DAMAGE", "Walked", "walk_hdus"]
 
 _HEADER_BLOCKS = 2000
 """Of one header: 72000 cards."""
 MOST_HDUS = 5000
 """HDUs of a file."""
 _CARD = 80
+REMEDY_FOR_DAMAGE = "Check it with fitsverify, or fetch it again."
 _INTEGER = re.compile(rb"\s*([+-]?\d+)\s*(?:/|$)")
 _LEAST_MOST: dict[bytes, tuple[int, int]] = {
     b"NAXIS": (0, 999),  # FITS standard 4.0, section 4.4.1
@@ -87,7 +88,8 @@ def walk_hdus(stream: Walked, *, where: str, before: Callable[[int], None] | Non
         if passed < padded:
             return place
     if stream.read(1):
-        raise FitsReadError(f"damaged: more than {MOST_HDUS} HDUs", where=where)
+        problem = f"damaged: more than {MOST_HDUS} HDUs"
+        raise FitsReadError(problem, where=where, remedy=REMEDY_FOR_DAMAGE)
     return place
 
 
@@ -105,7 +107,8 @@ def _header(stream: Walked, where: str, *, first: bool) -> tuple[list[bytes], in
             cards.append(card)
         if len(block) < BLOCK:
             return [], number * BLOCK + len(block)
-    raise FitsReadError(f"damaged: a header without END in {_HEADER_BLOCKS} blocks", where=where)
+    problem = f"damaged: a header without END in {_HEADER_BLOCKS} blocks"
+    raise FitsReadError(problem, where=where, remedy=REMEDY_FOR_DAMAGE)
 
 
 def _data_size(cards: list[bytes], where: str) -> int:
@@ -130,7 +133,7 @@ def _data_size(cards: list[bytes], where: str) -> int:
                 f"damaged: {keyword.decode('ascii')} must be {limits[0]} to {limits[1]}",
                 where=where,
                 received=digits[:_SHOWN],
-                remedy="Check it with fitsverify, or fetch it again.",
+                remedy=REMEDY_FOR_DAMAGE,
             )
         numbers.setdefault(keyword, value)
     axes = [numbers.get(f"NAXIS{n}".encode(), 0) for n in range(1, numbers.get(b"NAXIS", 0) + 1)]

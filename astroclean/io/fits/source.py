@@ -20,7 +20,7 @@ from astroclean.errors import FitsReadError, HduNotFoundError
 from astroclean.io.fits.blocks import split_hdu
 from astroclean.io.fits.damage import damage_told
 from astroclean.io.fits.hdu_info import HduInfo, owner_of
-from astroclean.io.fits.limits import walk_hdus
+from astroclean.io.fits.limits import REMEDY_FOR_DAMAGE, walk_hdus
 from astroclean.io.fits.scaling import physical_values
 from astroclean.io.packed.packers import PACKING_ERRORS, packer_of
 from astroclean.io.packed.tile_codecs import checked_codecs
@@ -111,10 +111,13 @@ class FitsSource:
         except (OSError, *PACKING_ERRORS) as error:
             damage = f"damaged {packer.name} data" if packer else str(error)
             reason = getattr(error, "strerror", None) or damage  # the system's, where it has one
-            raise FitsReadError(f"cannot be read: {reason}", where=str(self.path)) from error
+            remedy = REMEDY_FOR_DAMAGE if reason == damage else None
+            problem = f"cannot be read: {reason}"
+            raise FitsReadError(problem, where=str(self.path), remedy=remedy) from error
         except MemoryError as error:
             problem = "asks for more memory than there is; the file is damaged"
-            raise FitsReadError(problem, where=str(self.path)) from error
+            where = str(self.path)
+            raise FitsReadError(problem, where=where, remedy=REMEDY_FOR_DAMAGE) from error
         return raw
 
     def _opened(self, *, unpack: bool, scaled: bool = False) -> fits.HDUList:

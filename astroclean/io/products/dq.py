@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from astroclean.io.frames.read import Exposure
     from astroclean.io.products.output import FrameOutput
 
-__all__ = ["dq_convention", "untold_planes", "write_updated_dq"]
+__all__ = ["added_planes", "dq_convention", "untold_planes", "write_updated_dq"]
 
 _KEY = '`[products] dq = "update"`'
+_ROWS = 512
+"""At a time."""
 _OTHERWISE = "Or leave that out, and write a mask of its own: `mask_as`."
 
 
@@ -111,6 +113,27 @@ def write_updated_dq(
     with_bits_hdu(source, info, planes, history, target)
 
 
+def added_planes(source: FitsSource, output: FrameOutput, convention: Convention) -> MaskPlane:
+    """Return the planes that some pixel of a frame has and its DQ did not tell."""
+    found, ny = 0, output.flags.shape[0]
+    for start in range(0, ny, _ROWS):
+        new = _added(source, output, convention, slice(start, start + _ROWS))
+        found |= int(np.bitwise_or.reduce(new, axis=None))
+    return MaskPlane(found)
+
+
+def _added(
+    source: FitsSource, output: FrameOutput, convention: Convention, rows: slice
+) -> NDArray[np.uint32]:
+    """Return the flags of some rows that the DQ does not tell."""
+    slot = output.slot
+    window = (rows, slice(None))
+    index = slot.companions["dq"].index
+    values = whole_numbers(source.read(index, plane=slot.plane, window=window))
+    new: NDArray[np.uint32] = output.flags[rows] & ~convention.to_planes(values)
+    return new
+
+
 class _Added:
     """The bits that a frame adds to its DQ, made when rows are asked for."""
 
@@ -119,22 +142,16 @@ class _Added:
     ) -> None:
         self._source, self._output = source, output
         self._convention, self._reject = convention, reject
-        found, step = 0, 512
-        for start in range(0, output.flags.shape[0], step):
-            rows = slice(start, start + step)
+        found = 0
+        for start in range(0, output.flags.shape[0], _ROWS):
+            rows = slice(start, start + _ROWS)
             new = self._new(rows)[self[rows] != 0]
             found |= int(np.bitwise_or.reduce(new)) if new.size else 0
         self.found = found
         """Planes that are written as any bit."""
 
     def _new(self, rows: slice) -> NDArray[np.uint32]:
-        """Return the flags that the DQ does not tell."""
-        slot = self._output.slot
-        window = (rows, slice(None))
-        index = slot.companions["dq"].index
-        values = whole_numbers(self._source.read(index, plane=slot.plane, window=window))
-        new: NDArray[np.uint32] = self._output.flags[rows] & ~self._convention.to_planes(values)
-        return new
+        return _added(self._source, self._output, self._convention, rows)
 
     def __getitem__(self, rows: slice) -> NDArray[np.int64]:
         return self._convention.from_planes(self._new(rows), reject=self._reject)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from astroclean.core.regular import read_text
 from astroclean.errors import FitsReadError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from astropy.table import QTable
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["read_regions", "read_shapes"]
 
 _LARGEST = 256 << 20  # bytes
+_TOLD = 10
+"""Regions of a shape whose numbers are told."""
 _REMEDY = "Points, circles, ellipses, boxes and annuli are understood, on the sky or in pixels."
 _AREAS = "Circles, ellipses, boxes, annuli, polygons and points are understood."
 _SAVING = "In DS9 save them in coordinates `image`, or of the sky (`icrs`, `fk5`)."
@@ -95,13 +96,14 @@ def read_shapes(path: Path) -> tuple[Any, ...]:
         labels or excluded regions, or has one without an area.
     """
     remedy = f"{_AREAS} {_SAVING}"
-    drawn = [region for region in _parsed(path, remedy=remedy) if _shape(region) != "text"]
-    lines = Counter(_shape(r) for r in drawn if _shape(r) == "line")
+    found = _parsed(path, remedy=remedy)
+    drawn = [region for region in found if _shape(region) != "text"]
+    lines = _counted(found, lambda region: _shape(region) == "line")
     if lines:
         raise FitsReadError(
             "has regions without an area",
             where=str(path),
-            received=f"{lines['line']} line",
+            received=lines,
             remedy=f"{_AREAS} A box or a polygon is as wide as you draw it.",
         )
     if not any(region.meta.get("include", True) for region in drawn):
@@ -148,27 +150,38 @@ def _parsed(path: Path, *, remedy: str) -> Sequence[Any]:
 
 def _refuse_shapes(found: Sequence[Any], path: Path) -> None:
     # A label is a point to the package, with the place of the text as its centre.
-    refused = Counter(
-        _shape(region)
-        for region in found
-        if not hasattr(region, "center") or _shape(region) == "text"
+    refused = _counted(
+        found, lambda region: not hasattr(region, "center") or _shape(region) == "text"
     )
     if refused:
         raise FitsReadError(
             "has regions without a centre of their own",
             where=str(path),
-            received=", ".join(f"{count} {shape}" for shape, count in sorted(refused.items())),
+            received=refused,
             remedy=_REMEDY,
         )
     # In DS9's language a minus before the shape takes its pixels away.
-    excluded = Counter(_shape(region) for region in found if not region.meta.get("include", True))
+    excluded = _counted(found, lambda region: not region.meta.get("include", True), sign="-")
     if excluded:
         raise FitsReadError(
             "has excluded regions, which are no sources",
             where=str(path),
-            received=", ".join(f"{count} -{shape}" for shape, count in sorted(excluded.items())),
+            received=excluded,
             remedy="Remove them, or the minus before them.",
         )
+
+
+def _counted(found: Sequence[Any], is_told: Callable[[Any], bool], sign: str = "") -> str:
+    """Return how many regions of each shape are told, and which of the file; empty for none."""
+    places: dict[str, list[int]] = {}
+    for number, region in enumerate(found, 1):
+        if is_told(region):
+            places.setdefault(_shape(region), []).append(number)
+    return "; ".join(
+        f"{len(numbers)} {sign}{shape}: region {', '.join(map(str, numbers[:_TOLD]))}"
+        + (f", ... of {len(found)}" if len(numbers) > _TOLD else f" of {len(found)}")
+        for shape, numbers in sorted(places.items())
+    )
 
 
 def _shape(region: Any) -> str:

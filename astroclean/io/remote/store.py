@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from astroclean.core.run_cache import cached_for_run
-from astroclean.errors import ConfigurationError
+from astroclean.errors import ConfigurationError, FitsReadError
 from astroclean.io.remote.failures import UnsteadyError, is_missing, tried
 from astroclean.io.remote.urls import SCHEMES, check_url, is_web
 
@@ -71,9 +71,16 @@ class Store:
         Raises
         ------
         FitsReadError
-            There is none, or the store does not tell.
+            There is none, it is a folder, or the store does not tell.
         """
-        return _version(self.info(url))
+        told = self.info(url)
+        if told.get("type") == "directory":
+            raise FitsReadError(
+                "is a folder of the store, whose name ends in /",
+                where=url,
+                remedy=f"Give {url.rstrip('/')}/.",
+            )
+        return _version(told)
 
     def info(self, url: str) -> dict[str, Any]:
         """Return what the store tells of an object, or of a folder (``type``)."""
@@ -84,6 +91,11 @@ class Store:
         """Return the objects directly below a folder, sorted, with their versions."""
         found = tried(url, lambda: self._system.ls(url, detail=True))
         return self._files(found)
+
+    def listed_below(self, url: str) -> list[tuple[str, RemoteVersion]]:
+        """Return the objects below a folder, however deep, sorted, with their versions."""
+        found = tried(url, lambda: self._system.find(url, detail=True))
+        return self._files(found.values())
 
     def listed_if_there(self, url: str) -> list[tuple[str, RemoteVersion]]:
         """Return what :meth:`listed` does; nothing where there is no such folder."""
@@ -98,10 +110,11 @@ class Store:
 
         return self._files(tried(url, asked))
 
-    def globbed(self, pattern: str) -> list[tuple[str, RemoteVersion]]:
-        """Return the objects that match a pattern, sorted, with their versions."""
-        found = tried(pattern, lambda: self._system.glob(pattern, detail=True))
-        return self._files(found.values())
+    def globbed(self, pattern: str) -> tuple[list[tuple[str, RemoteVersion]], list[str]]:
+        """Return the objects that match a pattern, with their versions, and the folders: sorted."""
+        found = tried(pattern, lambda: self._system.glob(pattern, detail=True)).values()
+        folders = [self._url(one["name"]) for one in found if one.get("type") == "directory"]
+        return self._files(found), sorted(folders)
 
     def _files(self, found: Any) -> list[tuple[str, RemoteVersion]]:
         files = [info for info in found if info.get("type") == "file"]

@@ -17,6 +17,7 @@ __all__ = [
     "path_or_url",
     "refuse_url",
     "shown_url",
+    "with_lower_scheme",
 ]
 
 SCHEMES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
@@ -44,7 +45,7 @@ def path_or_url(name: str | Path) -> Path:
     scheme, slash, rest = text.partition(":/")
     if isinstance(name, UrlPath) or not slash or scheme.lower() not in SCHEMES:
         return name if isinstance(name, Path) else Path(name)
-    return UrlPath(f"{scheme}://{rest.strip('/')}")
+    return UrlPath(f"{scheme.lower()}://{rest.strip('/')}")
 
 
 def refuse_url(output: Path, *, what: str) -> None:
@@ -85,7 +86,7 @@ class UrlPath(type(Path())):  # type: ignore[misc]
 
     def __str__(self) -> str:
         # A path has no empty parts, so that of `s3://` has become `s3:/`.
-        return str(super().__str__()).replace(":/", "://", 1)
+        return with_lower_scheme(str(super().__str__()).replace(":/", "://", 1))
 
     def __fspath__(self) -> str:
         return str(self)
@@ -97,6 +98,12 @@ class UrlPath(type(Path())):  # type: ignore[misc]
         if not is_web(self):
             return name
         return unquote(name.partition("?")[0]).replace("/", "_") or name
+
+
+def with_lower_scheme(url: str) -> str:
+    """Return a URL with its scheme as stores know it: ``S3://`` is ``s3://``."""
+    scheme, separator, rest = url.partition("://")
+    return scheme.lower() + separator + rest
 
 
 def check_url(url: str) -> None:
@@ -126,7 +133,7 @@ def check_url(url: str) -> None:
             f"{shown}: the scheme '{parts.scheme}' is not known; there are "
             f"{', '.join(f'{scheme}://' for scheme in SCHEMES)}. Fetch the file first."
         )
-    if not parts.netloc or str(UrlPath(url)) != url.rstrip("/") or "\0" in url:
+    if not parts.netloc or str(UrlPath(url)) != with_lower_scheme(url).rstrip("/") or "\0" in url:
         raise ConfigurationError(
             f"{shown}: is no usable URL. It names a bucket or server first, and no part of it is "
             "empty or '.'."

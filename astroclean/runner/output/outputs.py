@@ -9,7 +9,7 @@ import numpy as np
 from astroclean.core.flags.conventions import load_convention
 from astroclean.core.flags.planes import MaskPlane, parse_planes
 from astroclean.io.header.color_filters import joined_colors
-from astroclean.io.products.dq import dq_convention, untold_planes
+from astroclean.io.products.dq import added_planes, dq_convention, untold_planes
 from astroclean.io.products.masks import write_mask
 from astroclean.io.products.names import clean_name, split_name
 from astroclean.io.products.write import OutputPlan, write_clean
@@ -159,8 +159,14 @@ def untranslated_planes(
         names = [str(plane.name) for plane in MaskPlane if plane & lost]
         if names:
             notes.append(f"mask_as: no value for the planes {', '.join(names)}")
-    for convention in {c.name: c for c in _updated(plan, exposure).values()}.values():
-        untold = untold_planes(convention, found)
+    conventions = _updated(plan, exposure)
+    for work in works if conventions else ():
+        convention = conventions[work.output.slot.science.index]
+        if not untold_planes(convention, parse_planes({*work.record.flagged_after})):
+            continue
+        # What came from the DQ is told by it, also by a bit that is never written.
+        added = added_planes(exposure.source, work.output, convention)
+        untold = untold_planes(convention, added)
         if untold:
             notes.append(f"dq: '{convention.name}' has no bit for the planes {', '.join(untold)}")
-    return notes
+    return list(dict.fromkeys(notes))

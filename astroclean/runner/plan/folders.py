@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
     from astroclean.runner.plan.inputs import InputSet
 
-__all__ = ["fits_in"]
+__all__ = ["NOT_SEARCHED", "OWN", "fits_in"]
 
-_OWN = ".astroclean"
+OWN = ".astroclean"
 """What every output folder has; see `astroclean.runner.output.folder`."""
+NOT_SEARCHED = "an output folder of astroclean, not searched"
 
 
 def fits_in(folder: Path, found: InputSet, *, recursive: bool) -> list[Path]:
@@ -51,8 +52,8 @@ def _walked(folder: Path, found: InputSet) -> Iterator[Path]:
             if inner.name.startswith(".") or real in entered:
                 continue
             entered.add(real)
-            if os.path.lexists(inner / _OWN):
-                found.notes.append(f"{inner}: an output folder of astroclean, not searched")
+            if os.path.lexists(inner / OWN):
+                found.notes.append(f"{inner}: {NOT_SEARCHED}")
             else:
                 inside.append(inner)
         left += reversed(inside)

@@ -85,7 +85,7 @@ def find_inputs(
     real = RealPaths()
     for text in _listed(given, base, found):
         expanded = (
-            expanded_url(text, found)
+            expanded_url(text, found, recursive=recursive)
             if is_url(text)
             else _expanded(text, base, found, recursive=recursive)
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
-from astroclean.core.flags.bitflags import BitFlags, bits_convention
+from astroclean.core.flags.bitflags import BitFlags  # noqa: TC001 - read by pydantic
 from astroclean.core.flags.planes import MaskPlane, parse_planes
 from astroclean.core.length import IN_PIXELS
 from astroclean.core.stage.kinds.mask import Masker
@@ -20,7 +20,8 @@ from astroclean.core.stage.resources import (  # noqa: TC001 - read by pydantic
 )
 from astroclean.core.stage.results import Mask
 from astroclean.core.stage.scope import WHOLE, Scope
-from astroclean.errors import AstrocleanWarning, PlaneError, StageError
+from astroclean.errors import AstrocleanWarning, PlaneError
+from astroclean_classical.bad_map import BadMap
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.flanks import around_cores
 from astroclean_classical.star_lines import full_pixels, lines_of_stars, star_cores
@@ -160,8 +161,8 @@ class BadPixels(Masker):
         flags = np.zeros(frame.shape, dtype=np.uint32)
         metrics: dict[str, float] = {}
         if self.options.map is not None:
-            bad_in_map = self._bad_in(self.options.map.image_for(frame), frame)
-            flags[bad_in_map] |= np.uint32(MaskPlane.BAD_PIXEL)
+            bits = {"bad_bits": self.options.bad_bits, "good_bits": self.options.good_bits}
+            self._mark_map(BadMap(self.options.map, **bits), frame, flags)
         if self.options.regions is not None:
             metrics |= self._drawn(self.options.regions, frame, flags)
         if self._is_searched():
@@ -169,6 +170,13 @@ class BadPixels(Masker):
             if not bad.all():
                 metrics |= self._search(frame, bad, flags)
         return Mask(flags, metrics=metrics)
+
+    def _mark_map(self, given: BadMap, frame: Frame, flags: NDArray[np.uint32]) -> None:
+        """Add what a map marks to ``flags``, which is this stage's own array."""
+        where = f"{frame.frame_id}, stage '{self.name}'"
+        flags[given.bad_in(frame, where=where)] |= np.uint32(MaskPlane.BAD_PIXEL)
+        for note in given.notes(frame, where=where):
+            warnings.warn(f"{where}: {note}", AstrocleanWarning, stacklevel=3)
 
     def _drawn(
         self, regions: RegionResource, frame: Frame, flags: NDArray[np.uint32]
@@ -180,27 +188,6 @@ class BadPixels(Masker):
             warnings.warn(text, AstrocleanWarning, stacklevel=3)
         flags[drawn.where] |= np.uint32(parse_planes(self.options.regions_plane))
         return {"regions": float(drawn.count)}
-
-    def _bad_in(self, image: NDArray[Any], frame: Frame) -> NDArray[np.bool_]:
-        """Return the bad pixels of a map."""
-        bad_bits, good_bits = self.options.bad_bits, self.options.good_bits
-        if bad_bits is None and good_bits is None:
-            # NaN in a map of floats is not zero: bad.
-            anything: NDArray[np.bool_] = image != 0
-            return anything
-        known = np.isfinite(image) if image.dtype.kind == "f" else np.ones(image.shape, dtype=bool)
-        values = np.where(known, image, 0)
-        whole = values.astype(np.int64)
-        if (whole != values).any():
-            raise StageError(
-                "the map holds fractions, which have no bits",
-                where=f"{frame.frame_id}, stage '{self.name}'",
-                received=f"bad_bits = {bad_bits!r}, good_bits = {good_bits!r}",
-                remedy="Give a map of whole numbers, or neither option: all but 0 is bad.",
-            )
-        table = bits_convention(bad_bits=bad_bits, good_bits=good_bits)
-        found: NDArray[np.bool_] = (table.to_planes(whole) != 0) | ~known
-        return found
 
     def _search(
         self, frame: Frame, bad: NDArray[np.bool_], flags: NDArray[np.uint32]

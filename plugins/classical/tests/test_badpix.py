@@ -74,7 +74,8 @@ def test_bits_of_a_map_are_good_or_bad(
 def test_a_map_without_bits_has_none_that_are_bad() -> None:
     image = np.zeros(SHAPE, dtype=np.float32)
     image[0, 0], image[0, 1] = np.nan, 2
-    result = run(np.random.default_rng(1).normal(0, 1, SHAPE), map=image, bad_bits="1")
+    with pytest.warns(AstrocleanWarning, match="which holds 2|hold no number"):
+        result = run(np.random.default_rng(1).normal(0, 1, SHAPE), map=image, bad_bits="1")
     assert result.frame.where("BAD_PIXEL").sum() == 1  # NaN is no value at all
     image[5, 5] = 0.5
     with pytest.raises(StageError, match="fractions"):
@@ -82,6 +83,39 @@ def test_a_map_without_bits_has_none_that_are_bad() -> None:
     for options in ({"bad_bits": "1", "good_bits": "2"}, {"bad_bits": "1"}):
         with pytest.raises(ValidationError, match="give"):
             BadPixelsOptions(map=None if len(options) == 1 else image, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"bad_bits": "2"}, "bad_bits = '2' matches no pixel of the map, which holds 1, 4"),
+        ({"good_bits": "1,4"}, "good_bits = '1,4' matches no pixel of the map, which holds 1, 4"),
+    ],
+)
+def test_bits_that_no_pixel_of_the_map_has_are_noted(options: dict[str, str], told: str) -> None:
+    image = np.zeros(SHAPE, dtype=np.int16)
+    image[3, 3], image[150, 4] = 1, 4
+    frame = Frame(np.zeros(SHAPE), unit="adu")
+    with pytest.warns(AstrocleanWarning, match=told) as caught:
+        run_in_chunks(BadPixels(BadPixelsOptions(map=image, **options)), frame, rows=100)
+    assert len({str(one.message) for one in caught}) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_bits_that_other_chunks_of_the_frame_have_are_not_noted() -> None:
+    image = np.zeros(SHAPE, dtype=np.int16)
+    image[150, 4] = 4
+    stage = BadPixels(BadPixelsOptions(map=image, bad_bits="4"))
+    run_in_chunks(stage, Frame(np.zeros(SHAPE), unit="adu"), rows=100)
+    run(np.zeros(SHAPE), map=np.zeros(SHAPE), bad_bits="4")  # a map of a chip without a bad pixel
+
+
+def test_what_is_no_number_in_a_map_is_noted() -> None:
+    image = np.zeros(SHAPE, dtype=np.float32)
+    image[0, :2], image[5, 5] = (np.nan, np.inf), 1
+    with pytest.warns(AstrocleanWarning, match=r"2 pixels of the map hold no number \(NaN, inf\)"):
+        result = run(np.zeros(SHAPE), map=image)
+    assert result.frame.where("BAD_PIXEL").sum() == 3
 
 
 def test_map_of_another_shape_is_an_error() -> None:

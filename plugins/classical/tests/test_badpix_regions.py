@@ -210,6 +210,7 @@ def test_sources_that_a_run_wrote_are_no_defects(tmp_path: Path) -> None:
         ("physical\ncircle(3,4,5)", "save them in coordinates `image`"),
         ("circle(3,4,5)", "coordinate frame was not found"),
         ("image\nline(1,2,3,4)", "regions without an area"),
+        ("image\npoint(4,5)\nline(1,2,3,4)", "1 line: region 2 of 2"),
         ("image\nvector(1,2,3,4)", "is not supported"),
         ("image\n-circle(3,4,5)", "only excluded regions"),
         ("image\n# text(3,4) text={here}", "no region but labels"),
@@ -238,6 +239,7 @@ def test_a_run_takes_the_drawing_of_each_file_and_does_a_file_again_when_it_chan
     assert {file.status for file in before.files} == {"done"}
     assert not any("nothing was drawn" in note for note in told["a.fits"].notes)
     assert any("'{stem}.reg'" in note for note in told["b.fits"].notes)
+    assert any(f"no '{tmp_path / 'b.reg'}'" in note for note in told["b.fits"].notes)
     with fits.open("out/a_clean.fits") as hdus:
         drawn_flags = hdus["FLAGS"].data & np.uint32(MaskPlane.BAD_PIXEL)
     assert np.argwhere(drawn_flags).min(axis=0).tolist() == [28, 18]

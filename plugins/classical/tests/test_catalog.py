@@ -150,6 +150,12 @@ class TestWords:
         assert result.metrics["sources off the frame"] == 1
         assert result.metrics["sources"] == 2
 
+    def test_a_catalogue_without_rows_is_noted(self, tmp_path: Path) -> None:
+        (tmp_path / "none.csv").write_text("id,x,y\n")
+        options = load_resources(CatalogOptions(file="none.csv", first_pixel=0), base=tmp_path)
+        with pytest.warns(AstrocleanWarning, match="stage 'catalog': the catalogue has no rows"):
+            Catalog(options).run(frame())
+
     def test_a_catalogue_of_another_field_is_suspect(self) -> None:
         table = listed()
         table["x"] += 1000

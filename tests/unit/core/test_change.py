@@ -104,6 +104,14 @@ def test_an_implausible_share_is_said_with_its_number_and_what_lifts_it() -> Non
         Eraser().run(rows_of(20))
 
 
+@pytest.mark.parametrize(("pixels", "told"), [(1004, "10.04 %"), (1040, "10.4 %"), (2000, "20 %")])
+def test_a_share_just_above_its_limit_is_told_with_the_digits_that_differ(
+    pixels: int, told: str
+) -> None:
+    (text,) = Change(10_000, {}, pixels).implausible({"changed": 0.1})
+    assert text.startswith(f"replaced {told} of the pixels, more than the plausible 10 % ")
+
+
 @pytest.mark.parametrize("frame", [rows_of(8), rows_of(90, "NEBULOSITY"), rows_of(0)])
 def test_a_plausible_share_is_not(frame: Frame) -> None:
     with warnings.catch_warnings():

@@ -180,9 +180,12 @@ class TestRegions:
             ),
             (
                 "image\ncircle(1,2,3)\npolygon(1,1,2,2,3,1)\nline(1,2,3,4)\nline(2,2,3,4)",
-                "has regions without a centre of their own (got 2 line, 1 polygon). Points, ",
+                (
+                    "has regions without a centre of their own (got 2 line: region 3, 4 of 4; "
+                    "1 polygon: region 2 of 4). Points, "
+                ),
             ),
-            ("image\n# text(3,4) text={NGC 1}", "(got 1 text)"),
+            ("image\n# text(3,4) text={NGC 1}", "(got 1 text: region 1 of 1)"),
             ("image\ncircle(1,2,3)\n-circle(1,2,1)", "has excluded regions, which are no sources"),
             ("", "has no region. Points,"),
             (

@@ -12,7 +12,7 @@ from PIL import Image
 
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.report.chances import THRESHOLDS, counts_above
-from astroclean.report.drawing import PLANE_COLORS
+from astroclean.report.drawing import PLANE_COLORS, Stretch
 from astroclean.report.preview import make_previews
 
 if TYPE_CHECKING:
@@ -52,6 +52,16 @@ def test_every_plane_has_a_color_of_its_own() -> None:
     assert len(set(PLANE_COLORS.values())) == len(PLANE_COLORS)
     for color in PLANE_COLORS.values():
         assert len(bytes.fromhex(color.removeprefix("#"))) == 3
+
+
+def test_a_picture_of_one_value_says_so_and_one_of_few_others_shows_these() -> None:
+    picture, usable = np.zeros((20, 30)), np.ones((20, 30), bool)
+    assert str(Stretch.of(picture, usable)) == "all usable pixels are 0"
+    assert set(Stretch.of(picture, usable).index(picture, 15).ravel()) < set(range(1, 16))
+    picture[3, 4:6] = 5, 50
+    stretch = Stretch.of(picture, usable)
+    assert str(stretch) == "asinh stretch from 0 to 50"
+    assert 1 < stretch.index(picture, 15)[3, 4] < stretch.index(picture, 15)[3, 5] == 15
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -95,6 +95,9 @@ class Catalog(Deblender):
         return Separation(given.sources, metrics=off)
 
     def _tell_of_others(self, frame: Frame, outside: tuple[int, ...]) -> None:
+        if not len(self._table(frame)):
+            text = f"{self._where(frame)}: the catalogue has no rows: there are no sources"
+            warnings.warn(text, AstrocleanWarning, stacklevel=3)
         if not outside:
             return
         every = len(outside) == len(self._table(frame))
