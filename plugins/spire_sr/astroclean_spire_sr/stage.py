@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -150,8 +151,9 @@ class SpireSuperResolver(SuperResolver):
             the variant ``talk``: see `astroclean_spire_sr.talk.upsampling`. Of the default:
             ``uncertainty``; ``support``: share of the square of a pixel's value that is not its
             error's; ``sources``: see `astroclean_spire_sr.catalogue.COLUMNS`. Metrics ``sources``,
-            ``noise 250`` (mJy a beam) and ``light BAND``: light of the result, seen by the beam of
-            a band and in the colour of a mean galaxy, over that of its map.
+            ``noise 250`` (mJy a beam), ``beam BAND``: FWHM by which a map was read (arcsec), and
+            ``light BAND``: light of the result, seen by the beam of a band and in the colour of a
+            mean galaxy, over that of its map.
 
         Raises
         ------
@@ -219,6 +221,7 @@ class SpireSuperResolver(SuperResolver):
         ratios = light_ratios(found.image, maps)
         tell_of_light(ratios, f"{first.frame_id}, stage '{self.name}'")
         metrics |= {f"light {name}": ratio for name, ratio in ratios.items()}
+        metrics |= {f"beam {name}": one.beam for name, one in maps.items()}
         return Upsampling(
             image,
             Psf.gaussian(fwhm_pixels=TARGET_FWHM_ARCSEC / FINE),
@@ -278,7 +281,8 @@ class SpireSuperResolver(SuperResolver):
         usable = np.isfinite(frame.data) & ~frame.mask
         data = np.where(usable, frame.data * np.float32(factor), np.nan)
         noise = self._noise(frame, data, factor, where)
-        return on_grid(data, noise, own=own, grid=grid, pixel=pixel)
+        band = on_grid(data, noise, own=own, grid=grid, pixel=pixel)
+        return replace(band, beam=psf.fwhm_pixels * scale)
 
     def _noise(
         self, frame: Frame, data: NDArray[np.floating], factor: float, where: str

@@ -184,6 +184,16 @@ def test_places_none_of_which_is_on_the_map_are_suspect(scene: Scene) -> None:
     assert result.metrics["positions outside"] == 1
 
 
+def test_the_beams_that_maps_were_read_by_are_told(scene: Scene) -> None:
+    header = scene.frames["350"].meta.copy()
+    header["BMAJ"] = 25.9 / 3600
+    header.pop("PSFFWHM", None)
+    own = scene.frames["350"].replace(psf=None, meta=header)
+    metrics = run(scene.frames.replace(**{"350": own})).metrics
+    assert metrics["beam 250"] == pytest.approx(18.1, rel=0.02)
+    assert metrics["beam 350"] == pytest.approx(25.9, rel=0.01)
+
+
 def test_without_errors_the_noise_is_measured_and_told(scene: Scene) -> None:
     frame = scene.frames["250"].replace(uncertainty=None)
     with pytest.warns(AstrocleanWarning, match="no uncertainty is told"):
