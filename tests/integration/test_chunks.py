@@ -426,7 +426,7 @@ def test_a_source_on_a_border_is_found_once_and_whole(
     pipeline = {
         "schema": 1,
         "stage": [{"plugin": one} for one in (plugin, *after)],
-        "products": {"keep": keep, "report": False},
+        "products": {"keep": keep, "segmentation": True, "report": False},
     }
     found = []
     for name, run in (("whole", {}), ("cut", {"max_memory": limit_for(2 * 192 + 64 + 30, 160)})):
@@ -457,6 +457,8 @@ def test_a_source_on_a_border_is_found_once_and_whole(
         np.testing.assert_array_equal(pixels > 0, True)
         at = labels[np.rint(again.table["y"]).astype(int), np.rint(again.table["x"]).astype(int)]
         np.testing.assert_array_equal(at, again.table["id"])
+        own_file = fitsio.read(str(folder / "raw_segmentation.fits"), ext="SEGMENTATION")
+        np.testing.assert_array_equal(own_file, labels)
     masks = [
         fitsio.read(str(tmp_path / name / "raw_clean.fits"), ext="FLAGS")
         for name in ("whole", "cut")

@@ -15,7 +15,7 @@ from astroclean.core.flags.convention_cards import convention_cards, convention_
 from astroclean.core.flags.conventions import known_conventions, load_convention
 from astroclean.core.flags.planes import REJECTING, MaskPlane
 from astroclean.core.sources.sources import Sources
-from astroclean.errors import ConfigurationError
+from astroclean.errors import ConfigurationError, FitsReadError
 from astroclean.io.frames.instruments import load_instrument
 from astroclean.io.frames.quality import meaning_from_headers
 
@@ -203,6 +203,25 @@ class TestSegmentation:
             np.testing.assert_allclose(WCS(header).wcs.crval, [150, 2])
             row = sources.table[0]
             assert labels[round(float(row["y"])), round(float(row["x"]))] == row["id"]
+
+    def test_that_of_other_sources_than_the_catalogue_has_is_left_out(self, tmp_path: Path) -> None:
+        write_fits(tmp_path / "x.fits", sky())
+        Table({"id": [70], "x": [9.0], "y": [8.0]}).write(tmp_path / "mine.ecsv")
+        given = {"plugin": "catalog", "options": {"file": str(tmp_path / "mine.ecsv")}}
+        products = {"keep": ["sources", "segmentation"], "segmentation": True}
+        report = run(tmp_path, "toy-lights", given, products=products)
+        out = tmp_path / "out"
+        assert Table.read(out / "x_sources.ecsv")["id"].tolist() == [70]
+        assert "SEGMENTATION" not in hdu_names(out / "x_clean.fits")
+        assert not (out / "x_segmentation.fits").exists()
+        missing = "no x_segmentation.fits, no layer SEGMENTATION: nothing tells"
+        assert any(missing in note for note in report.files[0].notes)
+        # What came of it by an older version is not taken for one.
+        own = run(tmp_path, "toy-lights", products=products)
+        assert not [note for note in own.files[0].notes if "SEGMENTATION" in note]
+        Table({"id": [70], "x": [9.0], "y": [8.0]}).write(tmp_path / "mine.fits")
+        with pytest.raises(FitsReadError, match="labels are not ids"):
+            Sources.read(tmp_path / "mine.fits", segmentation=out / "x_clean.fits")
 
     def test_without_a_deblender_it_is_refused(self, tmp_path: Path) -> None:
         write_fits(tmp_path / "x.fits", sky())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import astropy.units as u
 
-from astroclean.core.image.text_unit import is_understood
+from astroclean.core.image.text_unit import is_logarithmic, is_understood
 from astroclean.errors import AstrocleanWarning
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def flux_scale(frame: Frame) -> FluxScale:
     Returns
     -------
     FluxScale
-        ``Jy`` for MJy/sr and Jy/beam, ``electron`` for electrons.
+        ``Jy`` for MJy/sr and Jy/beam, ``electron`` for electrons. Logarithmic units stay as they
+        are, with the factor 1.
 
     Warns
     -----
@@ -56,7 +57,8 @@ def flux_scale(frame: Frame) -> FluxScale:
         The area is not known; the factor is then 1, and the unit that of the pixels times pixel.
     """
     unit = frame.unit if frame.unit is not None else u.dimensionless_unscaled
-    if not is_understood(unit):
+    # Sums of magnitudes are no fluxes, which the reader tells; an area would not make them any.
+    if not is_understood(unit) or is_logarithmic(unit):
         return FluxScale(1.0, unit)
     powers = (
         {}

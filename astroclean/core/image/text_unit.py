@@ -9,7 +9,9 @@ from astropy import units as u
 
 from astroclean.errors import UnitError
 
-__all__ = ["TextUnit", "is_understood"]
+__all__ = ["TextUnit", "is_logarithmic", "is_understood"]
+
+_LOGARITHMIC = (u.mag, u.dex, u.dB)
 
 
 class TextUnit(u.UnrecognizedUnit):  # type: ignore[misc]
@@ -72,3 +74,10 @@ def _same(values: Any) -> Any:
 def is_understood(unit: Any) -> bool:
     """Return whether a unit is more than a text that was kept."""
     return not isinstance(unit, u.UnrecognizedUnit)
+
+
+def is_logarithmic(unit: Any) -> bool:
+    """Return whether values in a unit are logarithms, such as magnitudes of a square arcsec."""
+    if isinstance(unit, u.LogUnit):
+        return True
+    return unit in _LOGARITHMIC or any(base in _LOGARITHMIC for base in unit.bases)

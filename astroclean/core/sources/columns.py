@@ -39,7 +39,7 @@ class Column:
 
 
 _FLUX, _ERROR = "phot.flux", "stat.error;phot.flux"
-_SIZE, _SHAPE = "phys.angSize;src", "src.morph.param"
+_SIZE, _SHAPE, _ELLIPTICITY = "phys.angSize;src", "src.morph.param", "src.ellipticity"
 _QUALITY, _PIXELS = "meta.code.qual", "meta.number;instr.pixel"
 
 COLUMNS: dict[str, Column] = {
@@ -84,10 +84,18 @@ COLUMNS: dict[str, Column] = {
     "theta": Column(
         "angle of the major axis from +x towards +y, -90 to 90", "pos.posAng;src", "deg"
     ),
-    "ellipticity": Column("1 - b / a", "src.ellipticity"),
+    "ellipticity": Column("1 - b / a", _ELLIPTICITY),
     "fwhm": Column("of the circular Gaussian with these moments", _SIZE, "pix"),
     "kron_radius": Column("in units of a and b", _SHAPE),
     "size": Column("width of the source", _SHAPE),
+    "size_err": Column("standard deviation of size", f"stat.error;{_SHAPE}"),
+    "size_before": Column("size, as the frame shows it", _SHAPE),
+    "e1": Column("(Ixx - Iyy) / (Ixx + Iyy) of second moments", _ELLIPTICITY),
+    "e1_err": Column("standard deviation of e1", f"stat.error;{_ELLIPTICITY}"),
+    "e1_before": Column("e1, as the frame shows it", _ELLIPTICITY),
+    "e2": Column("2 Ixy / (Ixx + Iyy) of second moments", _ELLIPTICITY),
+    "e2_err": Column("standard deviation of e2", f"stat.error;{_ELLIPTICITY}"),
+    "e2_before": Column("e2, as the frame shows it", _ELLIPTICITY),
     "star_probability": Column(
         "that it is a point source", "stat.probability;src.class.starGalaxy"
     ),

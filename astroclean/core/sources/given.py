@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,7 +10,6 @@ import numpy as np
 from astropy import units as u
 
 from astroclean.core.sources.catalogs import (
-    FIRST_PIXEL,
     ID_NAMES,
     own_column,
     pixel_columns,
@@ -19,9 +19,10 @@ from astroclean.core.sources.catalogs import (
     sky_places,
 )
 from astroclean.core.sources.columns import COLUMNS, FLUX, FLUX_SQUARED, PIXEL_VALUE
+from astroclean.core.sources.doubts import contradiction, pixel_convention, rows_of_frame
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.scope import chunk_of, rows_of
-from astroclean.errors import StageError
+from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.frame import Frame
 
-__all__ = ["GivenSources", "Places", "check_places", "given_sources"]
+__all__ = ["GivenSources", "Places", "check_places", "given_sources", "tell_of_given"]
 
 _SPELLED = {
     "a_image": "a",
@@ -45,8 +46,8 @@ _SPELLED = {
 _PLACES = ("hdu", "id", "x", "y", "ra", "dec")
 """Columns that are told by the positions themselves."""
 _OF_THE_FRAME = (FLUX, FLUX_SQUARED, PIXEL_VALUE)
-_LISTED = 5
-"""Ids that a message tells."""
+_LISTED, _MOST_LISTED = 5, 10
+"""Ids that a message tells: of faults, and of sources off the frame."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class GivenSources:
     sources: Sources
     outside: tuple[int, ...]
     """Ids of those that do not."""
+    listed: int
+    """Rows that the table has for the frame."""
     notes: tuple[str, ...]
     """How the table was read, where it could be read otherwise."""
 
@@ -112,7 +115,9 @@ def check_places(table: Table, frame: Frame, places: Places, *, where: str) -> t
     return names
 
 
-def given_sources(table: Table, frame: Frame, places: Places, *, where: str) -> GivenSources:
+def given_sources(
+    table: Table, frame: Frame, places: Places, *, where: str, by_id: bool = True
+) -> GivenSources:
     """Return the sources of a frame that a catalogue lists, with their ids.
 
     Parameters
@@ -120,35 +125,91 @@ def given_sources(table: Table, frame: Frame, places: Places, *, where: str) -> 
     table : Table
         A row a source. Columns of positions as `astroclean.core.sources.catalogs` knows them;
         those of numbers that `astroclean.core.sources.columns` knows come along. Where a column
-        ``hdu`` tells several frames, the rows of this one.
+        ``hdu`` tells frames, the rows of this one.
     frame : Frame
         Gives WCS and shape; where it is a chunk, the sources on it.
     places : Places
         Which columns are positions.
     where : str
         Named in errors.
+    by_id : bool
+        Whether sources are in order of ids; else in that of the table.
 
     Returns
     -------
     GivenSources
-        In order of ids. Without a column of ids, the number of the row, from 1.
+        Without a column of ids, the number of the row, from 1.
 
     Raises
     ------
     StageError
         No positions, or such that are no finite numbers; ids that are no whole numbers from 1, or
-        occur twice; positions on the sky and no WCS.
+        occur twice; positions on the sky and no WCS; positions in pixels of other frames.
     """
     names = check_places(table, frame, places, where=where)
-    table = _of_frame(table, frame, where)
+    table, others = rows_of_frame(table, frame, names, where=where)
     ids, notes = _ids(table, where)
+    notes += others
     _refuse_gaps(table, names, ids, where)
     if names == sky_columns(table):
         assert frame.wcs is not None  # checked above
         x, y = projected(*sky_places(table, names, where), frame.wcs.celestial, where)
     else:
         x, y = pixel_places(table, names, frame, where, first=places.first_pixel)
-        notes += _convention(table, names, places)
+        if places.first_pixel is None:
+            notes += pixel_convention(table, names)
+    on_frame, here = _on_pixels(frame, x, y)
+    if names == sky_columns(table) and places.kind == "auto" and not others:
+        taken = np.where(on_frame, [x, y], np.nan)
+        notes += contradiction(table, frame, taken, first_pixel=places.first_pixel)
+    rows = np.flatnonzero(here)
+    if by_id:
+        rows = rows[np.argsort(ids[rows], kind="stable")]
+    found, more = _table(table, rows)
+    found.add_columns([ids[rows], x[rows], y[rows]], indexes=[0, 0, 0], names=["id", "x", "y"])
+    for name in ("id", "x", "y"):
+        found[name].info.description = COLUMNS[name].meaning
+    outside = tuple(int(number) for number in ids[~on_frame])
+    return GivenSources(Sources(found, ids_stay=True), outside, len(ids), (*notes, *more))
+
+
+def tell_of_given(given: GivenSources, *, where: str) -> None:
+    """Warn of how a catalogue was read, and of its sources off the frame.
+
+    Parameters
+    ----------
+    given : GivenSources
+        Of the frame.
+    where : str
+        Frame and stage, named in the warnings.
+
+    Warns
+    -----
+    AstrocleanWarning
+        Of each note, of a catalogue without rows, and of sources off the frame.
+    SuspectWarning
+        No source lies on the frame.
+    """
+    for note in given.notes:
+        warnings.warn(f"{where}: {note}", AstrocleanWarning, stacklevel=3)
+    if not given.listed:
+        text = f"{where}: the catalogue has no rows for it: there are no sources"
+        warnings.warn(text, AstrocleanWarning, stacklevel=3)
+    if not given.outside:
+        return
+    ids = _listed(given.outside, most=_MOST_LISTED)
+    text = f"{len(given.outside)} sources of the catalogue lie off the frame: ids {ids}"
+    every = len(given.outside) == given.listed
+    if every:
+        text = f"{text}. None lies on it: are the positions another frame's?"
+    kind = SuspectWarning if every else AstrocleanWarning
+    warnings.warn(f"{where}: {text}", kind, stacklevel=3)
+
+
+def _on_pixels(
+    frame: Frame, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which positions lie on the whole of a frame, and which on the chunk at hand."""
     chunk = chunk_of(frame)
     known = np.isfinite(x) & np.isfinite(y)
     column = np.rint(np.where(known, x, -1) + chunk.origin[1])
@@ -156,31 +217,7 @@ def given_sources(table: Table, frame: Frame, places: Places, *, where: str) -> 
     on_frame = known & (row >= 0) & (row < chunk.shape[0])
     on_frame &= (column >= 0) & (column < chunk.shape[1])
     here = on_frame & (row >= chunk.origin[0]) & (row < chunk.origin[0] + frame.shape[0])
-    rows = np.flatnonzero(here)[np.argsort(ids[here], kind="stable")]
-    found, more = _table(table, rows)
-    found.add_columns([ids[rows], x[rows], y[rows]], indexes=[0, 0, 0], names=["id", "x", "y"])
-    for name in ("id", "x", "y"):
-        found[name].info.description = COLUMNS[name].meaning
-    outside = tuple(int(number) for number in ids[~on_frame])
-    return GivenSources(Sources(found, ids_stay=True), outside, (*notes, *more))
-
-
-def _of_frame(table: Table, frame: Frame, where: str) -> Table:
-    """Return the rows of a frame, of a catalogue that a run has written of several."""
-    own = own_column(table, ("hdu",))
-    if own is None:
-        return table
-    labels = np.asarray(table[own]).astype(str)
-    mine = np.array([frame.frame_id.endswith(label) for label in labels], dtype=bool)
-    several = np.unique(labels)
-    if mine.any() or len(several) < 2:  # noqa: PLR2004
-        return table[mine] if mine.any() else table
-    raise StageError(
-        "the catalogue has the sources of several frames, and none of this one",
-        where=where,
-        received=f"column '{own}': {', '.join(several)}",
-        remedy="Give the rows of this frame, or leave that column out.",
-    )
+    return on_frame, here
 
 
 def _ids(table: Table, where: str) -> tuple[NDArray[np.int32], list[str]]:
@@ -230,18 +267,9 @@ def _refuse_gaps(table: Table, names: Sequence[str], ids: NDArray[np.int32], whe
                 )
 
 
-def _listed(numbers: Any) -> str:
-    told = ", ".join(str(int(number)) for number in numbers[:_LISTED])
-    return f"{told}, ..." if len(numbers) > _LISTED else told
-
-
-def _convention(table: Table, names: Sequence[str], places: Places) -> list[str]:
-    """Return how pixels were counted, where neither the user nor astroclean itself has said it."""
-    if places.first_pixel is not None or {"astroclean", "ACVERS"} & set(table.meta):
-        return []
-    first = FIRST_PIXEL[names[0].lower(), names[1].lower()]
-    other = "" if first else "; if 1 as in FITS and DS9: first_pixel = 1"
-    return [f"the center of the first pixel is {first} in columns {', '.join(names)}{other}"]
+def _listed(numbers: Any, *, most: int = _LISTED) -> str:
+    told = ", ".join(str(int(number)) for number in numbers[:most])
+    return f"{told}, ..." if len(numbers) > most else told
 
 
 def _table(table: Table, rows: NDArray[np.intp]) -> tuple[QTable, list[str]]:

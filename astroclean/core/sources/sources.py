@@ -215,7 +215,7 @@ class Sources(Shown):
         Raises
         ------
         FitsReadError
-            A file is damaged, or has no such sources.
+            A file is damaged, has no such sources, or its segmentation is that of others.
         """
         found: Self = file_function("read_sources")(path, **settings)
         return found

@@ -10,7 +10,7 @@ import numpy as np
 
 from astroclean.core.image.detector import DETECTOR_KEYWORDS
 from astroclean.core.image.sections import section_numbers
-from astroclean.core.image.text_unit import is_understood
+from astroclean.core.image.text_unit import is_logarithmic, is_understood
 from astroclean.io.header.asinh import ASINH_KEYWORDS, sampled_rows, softening_of
 from astroclean.io.header.header_values import Remarked, Resolved
 from astroclean.io.header.values import frame_unit, frame_wcs, resolve_detector
@@ -31,7 +31,6 @@ __all__ = ["Headers", "Understood", "understood"]
 
 _LEAST_INSIDE = 0.5
 """Share of a frame; a section of less is that of one amplifier of several, or of another frame."""
-_LOGARITHMIC = (u.mag, u.dex, u.dB)
 
 
 @dataclass
@@ -188,7 +187,7 @@ def _remark_unit(unit: u.UnitBase, origin: str, remarked: Remarked) -> None:
             f"unit '{unit}' ({origin}) is not understood; it is kept as it is, and a stage that "
             "needs a unit will refuse (`--set instrument.unit=...` tells it)"
         )
-    elif unit in _LOGARITHMIC or any(base in _LOGARITHMIC for base in unit.bases):
+    elif is_logarithmic(unit):
         remarked.notes.append(f"unit {unit}: values are logarithmic, sums of them are no fluxes")
 
 

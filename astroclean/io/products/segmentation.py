@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from astroclean.io.fits.source import FitsSource
     from astroclean.io.products.output import FrameOutput
 
-__all__ = ["write_segmentation"]
+__all__ = ["listed_labels", "write_segmentation"]
 
 
 def write_segmentation(
@@ -60,10 +60,27 @@ def write_segmentation(
 
 
 def _layer(sources: Sources) -> Layer:
+    return Layer(listed_labels(sources), sources.grid, None, declared=SEGMENTATION)
+
+
+def listed_labels(sources: Sources) -> Any:
+    """Return the segmentation of sources with the labels alone that are ids of the catalogue.
+
+    A later stage may have dropped sources from it.
+
+    Parameters
+    ----------
+    sources : Sources
+        With a segmentation, which may be a `RowStore`. Not modified.
+
+    Returns
+    -------
+    (ny, nx) int32 array or RowStore
+        0 where there is no source of the catalogue.
+    """
     ids = np.asarray(sources.table["id"])
 
     def listed(labels: NDArray[Any]) -> NDArray[np.int32]:
-        # A later stage may have dropped sources from the catalogue.
         return np.where(np.isin(labels, ids), labels, 0).astype(np.int32)
 
-    return Layer(mapped(sources.segmentation, listed), sources.grid, None, declared=SEGMENTATION)
+    return mapped(sources.segmentation, listed)

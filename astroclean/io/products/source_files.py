@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["read_sources"]
 
 _LABEL = "hdu"
+_LISTED = 5
+"""Labels that a message tells."""
 _OLD_STAMP = "STAMP"
 """EXTNAME of the images of versions that wrote an HDU a source."""
 
@@ -61,10 +63,13 @@ def read_sources(
     Raises
     ------
     FitsReadError
-        A file is damaged or holds no such sources, or the frame is not told.
+        A file is damaged or holds no such sources, the frame is not told, or the segmentation has
+        labels that are no ids of the catalogue.
     """
     table, label = _of_frame(_table(Path(path)), hdu, str(path))
     grid, labels = (None, None) if segmentation is None else _labels(Path(segmentation), label)
+    if labels is not None:
+        _check_labels(labels, table, where=str(segmentation))
     images = () if stamps is None else tuple(_stamps(Path(stamps), label))
     try:
         return Sources(table, labels, images, grid)
@@ -197,6 +202,20 @@ def _labels(path: Path, label: str | None) -> tuple[Grid, NDArray[np.int32]]:
         warnings.warn(f"{path}: {note}", AstrocleanWarning, stacklevel=2)
     origin = float(header.get("ACORIG2", 0)), float(header.get("ACORIG1", 0))
     return Grid((data.shape[0], data.shape[1]), wcs, origin, float(header.get("ACSTEP", 1))), data
+
+
+def _check_labels(labels: NDArray[np.int32], table: QTable, *, where: str) -> None:
+    """Refuse a segmentation of other sources than those of the catalogue."""
+    found = np.unique(labels)
+    unknown = np.setdiff1d(found[found != 0], np.asarray(table["id"]))
+    if unknown.size:
+        listed = ", ".join(map(str, unknown[:_LISTED])) + (", ..." * (unknown.size > _LISTED))
+        raise FitsReadError(
+            "the segmentation is not that of the catalogue: its labels are not ids of sources",
+            where=where,
+            received=f"{unknown.size} labels that no source has: {listed}",
+            remedy="Give catalogue and segmentation of one run, and of one frame.",
+        )
 
 
 def _belongs(hdu: fits.ImageHDU, label: str | None) -> bool:

@@ -11,9 +11,12 @@ from astroclean import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from astropy.io.votable.tree import Resource
     from astropy.table import QTable
 
 __all__ = ["votable_bytes"]
+
+_ICRS, _ON_THE_SKY = "icrs", ("ra", "dec")
 
 
 def votable_bytes(table: QTable, name: str, *, history: Sequence[str]) -> bytes:
@@ -22,7 +25,8 @@ def votable_bytes(table: QTable, name: str, *, history: Sequence[str]) -> bytes:
     Parameters
     ----------
     table : QTable
-        Not modified. Units, descriptions and UCDs of its columns become those of the fields.
+        Not modified. Units, descriptions and UCDs of its columns become those of the fields;
+        ``ra`` and ``dec`` refer to a ``COOSYS`` of ICRS.
     name : str
         Of the table.
     history : sequence of str
@@ -40,6 +44,7 @@ def votable_bytes(table: QTable, name: str, *, history: Sequence[str]) -> bytes:
         warnings.simplefilter("ignore", UnitsWarning)
         votable = from_table(_with_signs(table), table_id=name)
         resource = votable.resources[0]
+        _refer_to_icrs(resource)
         resource.infos.append(Info(name="astroclean", value=__version__))
         resource.infos.extend(
             Info(ID=f"history{number}", name="history", value=line)
@@ -47,6 +52,17 @@ def votable_bytes(table: QTable, name: str, *, history: Sequence[str]) -> bytes:
         )
         writeto(votable, stream)
     return stream.getvalue()
+
+
+def _refer_to_icrs(resource: Resource) -> None:
+    """Let positions on the sky tell their system, which they are all of in catalogues of ours."""
+    from astropy.io.votable.tree import CooSys  # noqa: PLC0415 - as above
+
+    fields = [f for f in resource.tables[0].fields if f.name in _ON_THE_SKY]
+    if fields:
+        resource.coordinate_systems.append(CooSys(ID=_ICRS, system="ICRS"))
+    for field in fields:
+        field.ref = _ICRS
 
 
 def _with_signs(table: QTable) -> QTable:

@@ -53,11 +53,15 @@ class RowStore:
         return self._any
 
     def mapped(self, convert: Callable[[NDArray[Any]], NDArray[Any]]) -> RowStore:
-        """Return a view whose rows are converted when they are read."""
+        """Return a view whose rows are converted when they are read; of a view, once more."""
+        before = self._convert
+
+        def both(rows: NDArray[Any]) -> NDArray[Any]:
+            return convert(rows if before is None else before(rows))
+
         view = object.__new__(RowStore)
-        view.__dict__.update(self.__dict__, _convert=convert)
+        view.__dict__.update(self.__dict__, _convert=both)
         view.dtype = convert(np.zeros((1, 1), self.dtype)).dtype
-        view._stored = self.dtype
         return view
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from astroclean.core.stage.kinds.deblend import SEGMENTATION
 from astroclean.io.products.catalogs import write_catalog, write_regions, write_stamps, write_table
 from astroclean.io.products.names import product_name
 from astroclean.io.products.segmentation import write_segmentation
@@ -131,11 +132,14 @@ def _has_labels(work: FrameWork) -> bool:
 
 def without_segmentation(plan: FilePlan, works: Sequence[FrameWork]) -> list[str]:
     """Return a note where the segmentation that was asked for is that of no source."""
-    if not plan.products.segmentation:
-        return []
     lacking = [work.output.slot.label for work in works if not _has_labels(work)]
-    if not lacking:
+    missing = []
+    if plan.products.segmentation:
+        every = len(lacking) == len(works)
+        missing.append("no x_segmentation.fits" if every else "not in the segmentation")
+    if SEGMENTATION.word in plan.products.keep:
+        missing.append(f"no layer {SEGMENTATION.name}")
+    if not lacking or not missing:
         return []
-    what = "no x_segmentation.fits" if len(lacking) == len(works) else "not in the segmentation"
-    why = "nothing tells which pixels are those of its sources"
-    return [f"{', '.join(lacking)}: {what}: {why}"]
+    why = "nothing tells which pixels are those of the sources of its catalogue"
+    return [f"{', '.join(lacking)}: {', '.join(missing)}: {why}"]

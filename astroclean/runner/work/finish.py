@@ -182,7 +182,7 @@ class FinishedFrame:
             sources = self.joined.whole()
             suspect = [*self._implausible(stages, common.frame_id), *self._cut_sources(common)]
             account += Account(remarks=Remarks(notes=[note], suspect=suspect))
-            layers = numbered_layers(layers, sources)
+        layers = numbered_layers(layers, sources)
         drawn = self._drawn(layers, stages) if pictures else {}
         output = FrameOutput(
             slot=self.slot,

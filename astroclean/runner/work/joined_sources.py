@@ -12,6 +12,7 @@ from astroclean.core.sources.columns import UCD, column_of
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.deblend import SEGMENTATION
 from astroclean.core.stage.scope import chunk_of, is_own
+from astroclean.io.products.segmentation import listed_labels
 from astroclean.io.scratch.rowstore import RowStore
 
 if TYPE_CHECKING:
@@ -34,23 +35,25 @@ _LINK = "meta.id.assoc"
 
 
 def numbered_layers(layers: Mapping[str, Layer], sources: Sources | None) -> dict[str, Layer]:
-    """Return layers of a frame of chunks whose segmentation counts as its joined sources do.
+    """Return layers of a frame whose segmentation counts as its sources do.
 
-    Each chunk has numbers of its own. Where nothing tells which are the same, the layer is left
-    out: numbers that are those of other sources would be worse than none.
+    Each chunk has numbers of its own, and a later stage may have given other sources than the one
+    that gave the layer. Where nothing tells which are the same, the layer is left out: numbers that
+    are those of other sources would be worse than none.
 
     Parameters
     ----------
     layers : mapping of str to Layer
         By name.
     sources : Sources or None
-        As `JoinedSources` gives them.
+        Of the frame, after all stages; of chunks as `JoinedSources` gives them.
     """
     name = SEGMENTATION.name
     if name not in layers:
         return dict(layers)
-    labels = None if sources is None else sources.segmentation
-    if labels is None:
+    has_labels = sources is not None and sources.segmentation is not None
+    labels = listed_labels(sources) if sources is not None and has_labels else None
+    if labels is None or labels.shape != layers[name].data.shape:
         return {other: layer for other, layer in layers.items() if other != name}
     # In its place: the order of layers is that of the HDUs.
     return {**layers, name: replace(layers[name], data=labels)}

@@ -116,6 +116,23 @@ class TestPlaces:
         with pytest.raises(StageError, match=r"several frames.*SCI,1.*SCI,2"):
             found(table, frame(frame_id="x.fits[0]"))
 
+    def test_pixels_of_another_frame_are_refused_and_the_sky_is_taken(self) -> None:
+        other = listed(hdu=["[SUPERRES,1]"] * 3)
+        with pytest.raises(StageError, match=r"pixels of another frame.*\[SUPERRES,1\]"):
+            found(other, frame(frame_id="x.fits[SCI,1]"))
+        sky = wcs().pixel_to_world(*np.array(list(PLACES.values())).T)
+        other["ra"], other["dec"] = sky.ra, sky.dec
+        other["x"] += 7  # of other pixels, which is no contradiction
+        image = frame(frame_id="x.fits[SCI,1]", wcs=wcs())
+        with pytest.warns(AstrocleanWarning, match=r"names \[SUPERRES,1\], another frame.*sky"):
+            assert_placed(found(other, image))
+        with pytest.raises(StageError, match="pixels of another frame"):
+            found(other, image, coordinates="pixels")
+
+    @pytest.mark.parametrize("label", ["[SCI,1]", "SCI,1", ""])
+    def test_a_frame_is_named_with_its_brackets_or_without(self, label: str) -> None:
+        assert_placed(found(listed(hdu=[label] * 3), frame(frame_id="x.fits[SCI,1]")))
+
     @given(top=st.integers(0, 30), y=st.floats(-0.5, SHAPE[0] - 0.5))
     def test_each_is_in_one_chunk_with_its_id(self, top: int, y: float) -> None:
         table = QTable({"id": [77], "x": [3.0], "y": [y]})
@@ -155,6 +172,28 @@ class TestWords:
         options = load_resources(CatalogOptions(file="none.csv", first_pixel=0), base=tmp_path)
         with pytest.warns(AstrocleanWarning, match="stage 'catalog': the catalogue has no rows"):
             Catalog(options).run(frame())
+
+    def test_pixels_that_contradict_the_sky_are_told(self) -> None:
+        image = frame(wcs=wcs())
+        sky = image.wcs.pixel_to_world(*np.array(list(PLACES.values())).T)
+        table = listed(ra=sky.ra, dec=sky.dec)
+        table["x"][[0, 2]] += 30
+        with pytest.warns(AstrocleanWarning) as caught:
+            assert_placed(found(table, image))
+        (note,) = [str(one.message) for one in caught]
+        assert "columns x, y place 2 of 3 sources elsewhere than ra, dec, by 30.0 pixels" in note
+
+    @pytest.mark.parametrize(("shift", "columns"), [(0.7, ("x", "y")), (1, ("x_image", "y_image"))])
+    def test_pixels_that_agree_with_the_sky_are_no_matter(
+        self, shift: float, columns: tuple[str, str]
+    ) -> None:
+        image = frame(wcs=wcs())
+        sky = image.wcs.pixel_to_world(*np.array(list(PLACES.values())).T)
+        table = listed(ra=sky.ra, dec=sky.dec)
+        table["x"] += shift
+        table["y"] += shift if shift == 1 else 0
+        table.rename_columns(["x", "y"], columns)
+        assert_placed(found(table, image))  # a warning is an error here
 
     def test_a_catalogue_of_another_field_is_suspect(self) -> None:
         table = listed()

@@ -38,6 +38,8 @@ class BandMap:
     """(ny, nx) standard deviation of a pixel of the band's own map, inf where not known."""
     pixel: float
     """Side of a pixel of the band's own map, arcsec."""
+    beam: float = float("nan")
+    """FWHM of the beam by which the map was read, arcsec, where that is known."""
 
     @property
     def known(self) -> NDArray[np.bool_]:

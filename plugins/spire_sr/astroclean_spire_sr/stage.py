@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -13,7 +14,7 @@ from astroclean.core.image.grid import Grid
 from astroclean.core.psf.beam import MJY_PER_BEAM, TARGET_FWHM_ARCSEC, flux_unit_per_beam
 from astroclean.core.psf.psf import Psf
 from astroclean.core.psf.spire import BEAMS, bands_of, map_scale
-from astroclean.core.sources.catalogs import sources_of_table
+from astroclean.core.sources.given import Places, given_sources, tell_of_given
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.superres import SuperResolver
 from astroclean.core.stage.needs import Needs
@@ -82,6 +83,10 @@ class SpireOptions(EngineOptions):
     positions: TableResource | None = None
     """A catalogue with ``ra``, ``dec`` (degrees), or ``x``, ``y`` (pixels at 250 um): fluxes are
     measured at these places, and no others; none: sources are looked for."""
+    first_pixel: Literal[0, 1] | None = None
+    """What the center of the first pixel is in columns of pixels of ``positions``: 1 in FITS, DS9
+    and SExtractor, 0 in Python. None: ``X_IMAGE``, ``Y_IMAGE`` count from 1, all others from 0, and
+    a note says so."""
 
 
 class SpireSuperResolver(SuperResolver):
@@ -146,8 +151,9 @@ class SpireSuperResolver(SuperResolver):
             the variant ``talk``: see `astroclean_spire_sr.talk.upsampling`. Of the default:
             ``uncertainty``; ``support``: share of the square of a pixel's value that is not its
             error's; ``sources``: see `astroclean_spire_sr.catalogue.COLUMNS`. Metrics ``sources``,
-            ``noise 250`` (mJy a beam) and ``light BAND``: light of the result, seen by the beam of
-            a band and in the colour of a mean galaxy, over that of its map.
+            ``noise 250`` (mJy a beam), ``beam BAND``: FWHM by which a map was read (arcsec), and
+            ``light BAND``: light of the result, seen by the beam of a band and in the colour of a
+            mean galaxy, over that of its map.
 
         Raises
         ------
@@ -215,6 +221,7 @@ class SpireSuperResolver(SuperResolver):
         ratios = light_ratios(found.image, maps)
         tell_of_light(ratios, f"{first.frame_id}, stage '{self.name}'")
         metrics |= {f"light {name}": ratio for name, ratio in ratios.items()}
+        metrics |= {f"beam {name}": one.beam for name, one in maps.items()}
         return Upsampling(
             image,
             Psf.gaussian(fwhm_pixels=TARGET_FWHM_ARCSEC / FINE),
@@ -240,17 +247,15 @@ class SpireSuperResolver(SuperResolver):
             table = catalogue_of(sources, maps, self.calibration)
             return table, {"sources": float(len(table))}
         where = f"{first.frame_id}, stage '{self.name}'"
-        given, outside = sources_of_table(positions.table, first, where=where)
-        step = fine.step * PER_COARSE
-        x, y = (
-            (np.asarray(given.table[name], dtype=float) + 0.5) / step - 0.5 for name in ("x", "y")
-        )
+        places = Places(first_pixel=self.options.first_pixel)
+        given = given_sources(positions.table, first, places, where=where, by_id=False)
+        tell_of_given(given, where=where)
+        own, step = given.sources.table, fine.step * PER_COARSE
+        x, y = ((np.asarray(own[name], dtype=float) + 0.5) / step - 0.5 for name in ("x", "y"))
         table = forced_catalogue(x, y, maps)
-        table["id"] = np.asarray(given.table["id"])
-        if outside:
-            text = f"{where}: {outside} of the positions lie outside the map, and have no row"
-            warnings.warn(text, AstrocleanWarning, stacklevel=4)
-        return table, {"sources": float(len(table)), "positions outside": float(outside)}
+        table["id"] = np.asarray(own["id"])
+        outside = float(len(given.outside))
+        return table, {"sources": float(len(table)), "positions outside": outside}
 
     def _map(self, name: str, frame: Frame, grid: Grid, *, pixel: float = COARSE) -> BandMap:
         """Return a band in mJy a beam on the common grid, or on one of other pixels (arcsec)."""
@@ -276,7 +281,8 @@ class SpireSuperResolver(SuperResolver):
         usable = np.isfinite(frame.data) & ~frame.mask
         data = np.where(usable, frame.data * np.float32(factor), np.nan)
         noise = self._noise(frame, data, factor, where)
-        return on_grid(data, noise, own=own, grid=grid, pixel=pixel)
+        band = on_grid(data, noise, own=own, grid=grid, pixel=pixel)
+        return replace(band, beam=psf.fwhm_pixels * scale)
 
     def _noise(
         self, frame: Frame, data: NDArray[np.floating], factor: float, where: str

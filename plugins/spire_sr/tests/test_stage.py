@@ -151,14 +151,47 @@ def test_given_places_get_fluxes_in_their_order(scene: Scene) -> None:
     assert scene.sources is not None
     true = scene.sources.table
     chosen = true[np.asarray(true["flux"].value) > 6][::-1]
-    table = QTable({"id": np.arange(len(chosen)) + 40, "x": chosen["x"], "y": chosen["y"]})
-    result = run(scene.frames, positions=table)
+    ids = np.arange(len(chosen))[::-1] + 40
+    table = QTable({"id": ids, "x": chosen["x"], "y": chosen["y"]})
+    result = run(scene.frames, positions=table, first_pixel=0)
     assert result.frame.sources is not None
     found = result.frame.sources.table
-    assert list(found["id"]) == list(table["id"])
+    assert list(found["id"]) == list(ids)
     ratio = found["flux"].value / chosen["flux"].value
     assert 0.7 < np.median(ratio) < 1.3
     assert np.isnan(np.asarray(found["reliability"])).all()
+
+
+def test_how_given_pixels_count_is_told_or_asked_for(scene: Scene) -> None:
+    one = QTable({"x": [41.0], "y": [33.0]})
+    with pytest.warns(AstrocleanWarning) as caught:
+        zero = run(scene.frames["250"], positions=one).frame.sources
+    said = [str(warning.message) for warning in caught]
+    assert any("first pixel is 0 in columns x, y" in text for text in said)
+    with pytest.warns(AstrocleanWarning, match="rows are numbered"):
+        first = run(scene.frames["250"], positions=one, first_pixel=1).frame.sources
+    assert zero is not None
+    assert first is not None
+    for name in ("x", "y"):
+        moved = np.asarray(zero.table[name]) - np.asarray(first.table[name])
+        np.testing.assert_allclose(moved, 6)  # of 1 arcsec
+
+
+def test_places_none_of_which_is_on_the_map_are_suspect(scene: Scene) -> None:
+    far = QTable({"id": [3], "x": [4000.0], "y": [20.0]}, meta={"astroclean": "0.1.0"})
+    with pytest.warns(SuspectWarning, match="ids 3. None lies on it"):
+        result = run(scene.frames["250"], positions=far)
+    assert result.metrics["positions outside"] == 1
+
+
+def test_the_beams_that_maps_were_read_by_are_told(scene: Scene) -> None:
+    header = scene.frames["350"].meta.copy()
+    header["BMAJ"] = 25.9 / 3600
+    header.pop("PSFFWHM", None)
+    own = scene.frames["350"].replace(psf=None, meta=header)
+    metrics = run(scene.frames.replace(**{"350": own})).metrics
+    assert metrics["beam 250"] == pytest.approx(18.1, rel=0.02)
+    assert metrics["beam 350"] == pytest.approx(25.9, rel=0.01)
 
 
 def test_without_errors_the_noise_is_measured_and_told(scene: Scene) -> None:

@@ -28,6 +28,8 @@ def frame(unit: Any, **meta: Any) -> Frame:
     ("unit", "meta", "factor", "expected"),
     [
         ("adu", {}, 1.0, u.adu),
+        ("mag", {SCALE: 0.5}, 1.0, u.mag),
+        ("mag / arcsec2", {SCALE: 0.5}, 1.0, u.mag / u.arcsec**2),
         ("electron / s", {SCALE: 0.5}, 1.0, u.electron / u.s),
         ("mJy / pix", {}, 1.0, u.mJy),
         ("", {SCALE: 0.5}, 1.0, u.dimensionless_unscaled),

@@ -9,7 +9,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.io.votable import parse_single_table
+from astropy.io.votable import parse, parse_single_table
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import QTable, Table
 
@@ -98,6 +98,20 @@ def test_sums_hold_and_tell_no_time(product: str, tmp_path: Path) -> None:
     path.write_bytes(damaged)
     with pytest.warns(UserWarning, match="verification failed"), fits.open(path, checksum=True):
         pass
+
+
+@pytest.mark.parametrize("on_the_sky", [True, False])
+def test_a_votable_tells_the_system_of_the_sky(on_the_sky: bool, tmp_path: Path) -> None:
+    table = QTable({"id": [1], "x": [1.0], "y": [1.0]})
+    if on_the_sky:
+        table["ra"], table["dec"] = [150.0] * u.deg, [2.0] * u.deg
+    path = written(tmp_path / "a.vot", table)
+    (resource,) = parse(path).resources
+    systems = [(one.ID, one.system) for one in resource.coordinate_systems]
+    assert systems == ([("icrs", "ICRS")] if on_the_sky else [])
+    refers = {f.name: f.ref for f in resource.tables[0].fields if f.ref}
+    assert refers == (dict.fromkeys(("ra", "dec"), "icrs") if on_the_sky else {})
+    assert Sources.read(path).table["id"].tolist() == [1]
 
 
 def test_history_of_text_formats(tmp_path: Path) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Literal
 
-from astroclean.core.sources.given import Places, check_places, given_sources
+from astroclean.core.sources.given import Places, check_places, given_sources, tell_of_given
 from astroclean.core.stage.kinds.deblend import Deblender
 from astroclean.core.stage.needs import Provides
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.resources import TableResource  # noqa: TC001 - read by pydantic
 from astroclean.core.stage.results import Separation
 from astroclean.core.stage.scope import Scope
-from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
+from astroclean.errors import StageError
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog", "CatalogOptions"]
 
-_LISTED = 10
 _REGIONS = ".reg"
 
 
@@ -83,30 +81,14 @@ class Catalog(Deblender):
         Raises
         ------
         StageError
-            No column of positions; positions on the sky and no WCS; a position that is no number;
-            an id that is no whole number, or occurs twice.
+            No column of positions; positions on the sky and no WCS; a position that is no number,
+            or in pixels of another frame; an id that is no whole number, or occurs twice.
         """
         where = self._where(frame)
         given = given_sources(self._table(frame), frame, self._places(), where=where)
-        for note in given.notes:
-            warnings.warn(f"{where}: {note}", AstrocleanWarning, stacklevel=2)
-        self._tell_of_others(frame, given.outside)
+        tell_of_given(given, where=where)
         off = {"sources off the frame": float(len(given.outside))}
         return Separation(given.sources, metrics=off)
-
-    def _tell_of_others(self, frame: Frame, outside: tuple[int, ...]) -> None:
-        if not len(self._table(frame)):
-            text = f"{self._where(frame)}: the catalogue has no rows: there are no sources"
-            warnings.warn(text, AstrocleanWarning, stacklevel=3)
-        if not outside:
-            return
-        every = len(outside) == len(self._table(frame))
-        ids = ", ".join(map(str, outside[:_LISTED])) + (", ..." if len(outside) > _LISTED else "")
-        text = f"{len(outside)} sources of the catalogue lie off the frame: ids {ids}"
-        if every:
-            text = f"{text}. None lies on it: are the positions another frame's?"
-        kind = SuspectWarning if every else AstrocleanWarning
-        warnings.warn(f"{self._where(frame)}: {text}", kind, stacklevel=3)
 
     def _where(self, frame: Frame) -> str:
         return f"{frame.frame_id}, stage '{self.name}'"

@@ -53,9 +53,9 @@ def talk_upsampling(
     Upsampling
         mJy a beam of 7.9 arcsec, NaN where 250 um was not observed; ``sources``: the peaks of the
         map, see `astroclean_spire_sr.talk.peaks`. The network tells no uncertainty and no support:
-        they are not given. Metrics ``sources``, ``noise 250`` (mJy a beam), ``pixels clipped`` and
-        ``pixels saturated`` (of 1 arcsec), ``flux ratio``: light in the result over that of 250 um
-        above its zero point, through the colour of a mean galaxy.
+        they are not given. Metrics ``sources``, ``noise 250`` (mJy a beam), ``beam 250`` (FWHM,
+        arcsec), ``pixels clipped`` and ``pixels saturated`` (of 1 arcsec), ``flux ratio``: light in
+        the result over that of 250 um above its zero point, through the colour of a mean galaxy.
 
     Warns
     -----
@@ -78,6 +78,7 @@ def talk_upsampling(
         metrics={
             "sources": float(len(table)),
             "noise 250": band.usual_noise,
+            "beam 250": band.beam,
             "pixels clipped": float(sky.clipped),
             "pixels saturated": float(sky.saturated),
             "flux ratio": _flux_ratio(sky.image, band),
