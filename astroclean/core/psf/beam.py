@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from astroclean.core.image.text_unit import is_understood
 from astroclean.errors import UnitError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astroclean.core.image.frame import Frame
     from astroclean.core.image.grid import Grid
     from astroclean.core.psf.psf import Psf
 
@@ -21,7 +25,9 @@ __all__ = [
     "TARGET_PIXEL_ARCSEC",
     "beam_area",
     "beam_cards",
+    "beam_of_values",
     "flux_unit_per_beam",
+    "header_beam",
     "is_per_beam",
 ]
 
@@ -129,6 +135,54 @@ def beam_cards(unit: Any, psf: Psf | None, grid: Grid | None) -> dict[str, float
     # A PSF that was kept on disk is scaled to sum 1 again: its last digits are no part of the beam.
     width = float(f"{fwhm * scale / 3600:.8g}")
     return dict(zip(BEAM_KEYWORDS, (width, width, 0.0), strict=True))
+
+
+def header_beam(meta: Mapping[str, Any]) -> dict[str, float]:
+    """Return the beam that a header tells.
+
+    Parameters
+    ----------
+    meta : mapping
+        Header of a frame.
+
+    Returns
+    -------
+    dict of str to float
+        ``BMAJ`` and ``BMIN``, and ``BPA`` where it is told, in degrees; empty where one of the axes
+        is not told or is no length.
+    """
+    told = {}
+    for keyword in BEAM_KEYWORDS:
+        value = meta.get(keyword)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            continue
+        if math.isfinite(value):
+            told[keyword] = float(value)
+    return told if min(told.get("BMAJ", 0), told.get("BMIN", 0)) > 0 else {}
+
+
+def beam_of_values(frame: Frame) -> dict[str, float]:
+    """Return the cards of the beam that the values of a frame refer to.
+
+    A sharper image whose sums are those of the frame refers to the same beam, however narrow its
+    own PSF is.
+
+    Parameters
+    ----------
+    frame : Frame
+        With header, or PSF and WCS.
+
+    Returns
+    -------
+    dict of str to float
+        That of the header, else that of the PSF, as `beam_cards` gives it. Empty where values are
+        not per beam.
+    """
+    if not is_per_beam(frame.unit):
+        return {}
+    from astroclean.core.image.grid import Grid  # noqa: PLC0415 - needs what needs this
+
+    return header_beam(frame.meta) or beam_cards(frame.unit, frame.psf, Grid.from_frame(frame))
 
 
 def is_per_beam(unit: Any) -> bool:
