@@ -204,7 +204,7 @@ def _checked(
 
 
 def _with_unit(layer: Layer, spec: LayerSpec, frame: Frame) -> Layer:
-    """Return a layer with its unit, and with the beam of the frame where the unit is the frame's."""
+    """Return a layer with its unit; with the beam of the frame where that is the frame's."""
     if layer.unit is not None:
         return layer
     from astropy.units import Unit  # noqa: PLC0415 - half a second to import

@@ -12,6 +12,7 @@ from astroclean.core.image.frame import Frame
 from astroclean.core.image.grid import Grid
 from astroclean.core.psf.beam import MJY_PER_BEAM, TARGET_FWHM_ARCSEC, flux_unit_per_beam
 from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.sharpness import tell_of_sharpness
 from astroclean.core.psf.spire import BEAMS, bands_of, map_scale
 from astroclean.core.sources.catalogs import sources_of_table
 from astroclean.core.sources.sources import Sources
@@ -272,6 +273,7 @@ class SpireSuperResolver(SuperResolver):
                     received=f"{told:.2f} arcsec",
                     remedy="Is it another band? Give the map, and its own beam by `[psf]`.",
                 )
+        tell_of_sharpness(frame, psf, where)
         factor = flux_unit_per_beam(frame.unit, psf, scale)
         usable = np.isfinite(frame.data) & ~frame.mask
         data = np.where(usable, frame.data * np.float32(factor), np.nan)
