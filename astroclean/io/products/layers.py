@@ -43,9 +43,9 @@ _OF_BEAM = {
     "BPA": "[deg] its position angle",
 }
 _OF_VALUES = {
-    "BMAJ": "[deg] beam that BUNIT refers to, longer axis",
-    "BMIN": "[deg] beam that BUNIT refers to, shorter axis",
-    "BPA": "[deg] its position angle",
+    "BMAJ": "beam that BUNIT refers to, longer axis (deg)",
+    "BMIN": "beam that BUNIT refers to, shorter axis (deg)",
+    "BPA": "beam that BUNIT refers to, position angle (deg)",
 }
 """Where values refer to another beam than the image is seen with."""
 SIDES = "ACNY", "ACNX"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +16,19 @@ from astroclean.core.image.fluxes import flux_scale
 from astroclean.core.image.frame import Frame
 from astroclean.core.image.grid import Grid
 from astroclean.core.image.text_unit import TextUnit
-from astroclean.core.psf.beam import beam_area, beam_cards, flux_unit_per_beam, header_beam
+from astroclean.core.psf.beam import (
+    beam_area,
+    beam_cards,
+    flux_unit_per_beam,
+    header_beam,
+    tell_of_beam,
+)
 from astroclean.core.psf.psf import Psf
 from astroclean.core.stage.kinds.deconvolve import Deconvolver
 from astroclean.core.stage.kinds.superres import SuperResolver
 from astroclean.core.stage.results import Deconvolution, Upsampling
-from astroclean.errors import AstrocleanWarning, UnitError
+from astroclean.errors import AstrocleanWarning, SuspectWarning, UnitError
+from astroclean.io.header.header_values import BASE, Context, Remarked, header_value
 from astroclean.io.products.layers import layer_images
 
 if TYPE_CHECKING:
@@ -153,7 +161,9 @@ def test_a_sharper_image_keeps_its_fluxes_and_the_beam_of_its_values(
     assert kept == {name: result.frame.meta[name] for name in kept}
     if told:
         assert {name: header[name] for name in cards} == cards
-    assert "BUNIT" in header.comments["BMAJ"]
+    # The image is narrower than that, so it is no width of its PSF to who reads the file.
+    reader = header_value("psf_fwhm", BASE["psf_fwhm"], header, Context(), Remarked())
+    assert reader is None
 
 
 def test_the_beam_that_values_keep_is_told() -> None:
@@ -165,3 +175,21 @@ def test_the_beam_that_values_keep_is_told() -> None:
 def test_a_header_without_both_axes_tells_no_beam(value: object) -> None:
     assert header_beam({"BMAJ": 0.01, "BMIN": value}) == {}
     assert header_beam({"BMAJ": 0.01, "BMIN": 0.005}) == {"BMAJ": 0.01, "BMIN": 0.005}
+
+
+@pytest.mark.parametrize("unit", ["mJy / beam", "Jy / pix"])
+def test_a_beam_that_is_not_the_psf_is_told(unit: str) -> None:
+    doubled = _map(BMAJ=36.2 / 3600, BMIN=36.2 / 3600).replace(unit=u.Unit(unit))
+    with pytest.warns(AstrocleanWarning, match=r"a beam of 36\.2 x 36\.2 arcsec") as caught:
+        tell_of_beam(doubled, PSF)
+    # Where values do not depend on the beam, nothing is wrong with them.
+    assert issubclass(caught[0].category, SuspectWarning) == ("beam" in unit)
+
+
+@pytest.mark.parametrize("axes", [(18.1, 18.1), (19.6, 19.6), (22.0, 15.0), (17.0, 17.0)])
+def test_a_beam_that_may_be_the_psf_is_not(axes: tuple[float, float]) -> None:
+    frame = _map(BMAJ=axes[0] / 3600, BMIN=axes[1] / 3600)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tell_of_beam(frame, PSF)
+        tell_of_beam(_map(), Psf.gaussian(fwhm_pixels=20))
