@@ -199,8 +199,8 @@ def _checked(
                 received=f"{array.shape}, type {array.dtype}",
                 **fault,
             )
-    known = replace(layer, data=np.asarray(layer.data), grid=grid, declared=spec)
-    return _with_unit(known, spec, frame)
+    told = replace(layer, data=np.asarray(layer.data), grid=grid, declared=spec)
+    return _with_unit(told, spec, frame)
 
 
 def _with_unit(layer: Layer, spec: LayerSpec, frame: Frame) -> Layer:
