@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import astropy.units as u
 
 from astroclean.core.image.text_unit import is_logarithmic, is_understood
+from astroclean.core.psf.beam import header_beam
 from astroclean.errors import AstrocleanWarning
 
 if TYPE_CHECKING:
@@ -123,8 +124,6 @@ def _pixel_area(frame: Frame) -> float | None:
 
 
 def _beam_area(meta: Mapping[str, Any]) -> float | None:
-    """Return the solid angle of the beam in sr; BMAJ and BMIN are in degrees."""
-    axes = [_number(meta, keyword) for keyword in ("BMAJ", "BMIN")]
-    if axes[0] is None or axes[1] is None:
-        return None
-    return _BEAM * axes[0] * axes[1] * math.radians(1) ** 2
+    """Return the solid angle of the beam in sr."""
+    beam = header_beam(meta)
+    return _BEAM * beam["BMAJ"] * beam["BMIN"] * math.radians(1) ** 2 if beam else None

@@ -14,8 +14,7 @@ from astroclean.errors import ContractError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from astropy.nddata import NDData
-
+    from astroclean.core.image.frame import Frame
     from astroclean.core.psf.psf import Psf
 
 __all__ = ["BACKGROUND", "Layer", "LayerSpec", "checked_layers", "joined_layers", "placed_layers"]
@@ -76,6 +75,9 @@ class Layer:
     """Its own, where that of the frame does not hold."""
     declared: LayerSpec | None = None
     """The base class of stages enters it."""
+    beam: Mapping[str, float] | None = None
+    """Cards of the beam that values per beam refer to; None: that of its PSF. The base class of
+    stages enters that of the frame where the unit is the frame's."""
 
     def joined(self, newer: Layer) -> Layer:
         """Return the layer after another stage has given it, too.
@@ -129,7 +131,7 @@ def placed_layers(layers: Mapping[str, Layer], given: Layer | None) -> Mapping[s
 
 
 def checked_layers(
-    given: Mapping[str, Any], declared: Iterable[LayerSpec], frame: NDData, *, where: str
+    given: Mapping[str, Any], declared: Iterable[LayerSpec], frame: Frame, *, where: str
 ) -> dict[str, Layer]:
     """Return what a plugin gave as layers that tell everything of themselves.
 
@@ -162,7 +164,7 @@ def checked_layers(
 
 
 def _checked(
-    name: str, given: Any, specs: tuple[LayerSpec, ...], frame: NDData, where: str
+    name: str, given: Any, specs: tuple[LayerSpec, ...], frame: Frame, where: str
 ) -> Layer:
     spec = next((spec for spec in specs if spec.covers(name)), None)
     fault = {"where": where, "remedy": "This is a fault of the plugin."}
@@ -197,16 +199,18 @@ def _checked(
                 received=f"{array.shape}, type {array.dtype}",
                 **fault,
             )
-    return replace(
-        layer, data=np.asarray(layer.data), grid=grid, unit=_unit(layer, spec, frame), declared=spec
-    )
+    told = replace(layer, data=np.asarray(layer.data), grid=grid, declared=spec)
+    return _with_unit(told, spec, frame)
 
 
-def _unit(layer: Layer, spec: LayerSpec, frame: NDData) -> Any:
+def _with_unit(layer: Layer, spec: LayerSpec, frame: Frame) -> Layer:
+    """Return a layer with its unit; with the beam of the frame where that is the frame's."""
     if layer.unit is not None:
-        return layer.unit
-    if spec.unit is None:
-        return frame.unit
+        return layer
     from astropy.units import Unit  # noqa: PLC0415 - half a second to import
 
-    return Unit(spec.unit)
+    from astroclean.core.psf.beam import beam_of_values  # noqa: PLC0415 - imports astropy.units
+
+    if spec.unit is not None:
+        return replace(layer, unit=Unit(spec.unit))
+    return replace(layer, unit=frame.unit, beam=beam_of_values(frame))

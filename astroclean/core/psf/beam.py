@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
 
 from astroclean.core.image.text_unit import is_understood
-from astroclean.errors import UnitError
+from astroclean.errors import AstrocleanWarning, SuspectWarning, UnitError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astroclean.core.image.frame import Frame
     from astroclean.core.image.grid import Grid
     from astroclean.core.psf.psf import Psf
 
@@ -21,8 +26,11 @@ __all__ = [
     "TARGET_PIXEL_ARCSEC",
     "beam_area",
     "beam_cards",
+    "beam_of_values",
     "flux_unit_per_beam",
+    "header_beam",
     "is_per_beam",
+    "tell_of_beam",
 ]
 
 TARGET_FWHM_ARCSEC = 7.9
@@ -37,6 +45,10 @@ MJY_PER_BEAM = u.mJy / u.beam
 """A point source of S mJy has a peak of S in this unit."""
 _LIKE_A_GAUSSIAN = 0.03
 """Of the peak: where a PSF differs by more, BMAJ would tell a beam that it is not."""
+_PIXEL_FWHM = math.sqrt(8 * math.log(2) / 12)
+"""FWHM of a Gaussian that is as wide as a pixel is, in pixels."""
+_UNLIKE = 1.15
+"""Factor by which the PSF may differ from the beam of the header."""
 _UNDERSTOOD = "Jy/pix, MJy/sr, Jy/beam, or what can be converted to one of them"
 
 
@@ -94,7 +106,8 @@ def flux_unit_per_beam(unit: Any, psf: Psf, pixel_scale: float) -> float:
     raise UnitError(
         f"values must be flux density per beam, pixel or solid angle: {_UNDERSTOOD}",
         received=repr(str(unit)),
-        remedy="State it: `--set instrument.unit=Jy/beam`.",
+        remedy="State which it is, as the map's documentation says: "
+        "`--set instrument.unit=Jy/beam`, `Jy/pix` or `MJy/sr`. Another gives wrong fluxes.",
     )
 
 
@@ -129,6 +142,91 @@ def beam_cards(unit: Any, psf: Psf | None, grid: Grid | None) -> dict[str, float
     # A PSF that was kept on disk is scaled to sum 1 again: its last digits are no part of the beam.
     width = float(f"{fwhm * scale / 3600:.8g}")
     return dict(zip(BEAM_KEYWORDS, (width, width, 0.0), strict=True))
+
+
+def header_beam(meta: Mapping[str, Any]) -> dict[str, float]:
+    """Return the beam that a header tells.
+
+    Parameters
+    ----------
+    meta : mapping
+        Header of a frame.
+
+    Returns
+    -------
+    dict of str to float
+        ``BMAJ`` and ``BMIN``, and ``BPA`` where it is told, in degrees; empty where one of the axes
+        is not told or is no length.
+    """
+    told = {}
+    for keyword in BEAM_KEYWORDS:
+        value = meta.get(keyword)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            continue
+        if math.isfinite(value):
+            told[keyword] = float(value)
+    return told if min(told.get("BMAJ", 0), told.get("BMIN", 0)) > 0 else {}
+
+
+def beam_of_values(frame: Frame) -> dict[str, float]:
+    """Return the cards of the beam that the values of a frame refer to.
+
+    A sharper image whose sums are those of the frame refers to the same beam, however narrow its
+    own PSF is.
+
+    Parameters
+    ----------
+    frame : Frame
+        With header, or PSF and WCS.
+
+    Returns
+    -------
+    dict of str to float
+        That of the header, else that of the PSF, as `beam_cards` gives it. Empty where values are
+        not per beam.
+    """
+    if not is_per_beam(frame.unit):
+        return {}
+    from astroclean.core.image.grid import Grid  # noqa: PLC0415 - needs what needs this
+
+    return header_beam(frame.meta) or beam_cards(frame.unit, frame.psf, Grid.from_frame(frame))
+
+
+def tell_of_beam(frame: Frame, psf: Psf) -> None:
+    """Warn where the beam of the header is not the PSF that is given for a frame.
+
+    Parameters
+    ----------
+    frame : Frame
+        With its header, as it was read.
+    psf : Psf
+        That stages go by.
+
+    Warns
+    -----
+    SuspectWarning
+        Values are per beam, and the beam is another by more than 15 %.
+    AstrocleanWarning
+        So of other values, which do not depend on it.
+    """
+    beam, scale = header_beam(frame.meta), frame.detector.pixel_scale
+    if not beam or not scale:
+        return
+    width = 3600 * math.sqrt(beam["BMAJ"] * beam["BMIN"])
+    # Before the pixel's own width or with it: headers tell either.
+    own, wide = width / scale, math.hypot(width / scale, _PIXEL_FWHM)
+    axes = f"{3600 * beam['BMAJ']:.4g} x {3600 * beam['BMIN']:.4g} arcsec (BMAJ, BMIN)"
+    given = f"the PSF that is given has {psf.fwhm_pixels * scale:.4g}"
+    if own / _UNLIKE <= psf.fwhm_pixels <= wide * _UNLIKE:
+        return
+    per_beam = is_per_beam(frame.unit)
+    then = "Fluxes of pixels go by the header, what is fitted or sharpened by the PSF"
+    warnings.warn(
+        f"{frame.frame_id}: the header tells a beam of {axes}, {given} on the pixels. "
+        f"{then if per_beam else 'The PSF counts'}.",
+        SuspectWarning if per_beam else AstrocleanWarning,
+        stacklevel=2,
+    )
 
 
 def is_per_beam(unit: Any) -> bool:

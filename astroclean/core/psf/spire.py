@@ -12,11 +12,11 @@ from astroclean.core.image.grid import Grid
 from astroclean.errors import AstrocleanWarning, StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from astroclean.core.image.frame import Frame
 
-__all__ = ["BEAMS", "band_name", "bands_of", "map_scale"]
+__all__ = ["BEAMS", "band_name", "bands_of", "beams_of", "map_scale", "seen_width"]
 
 BEAMS: Mapping[str, float] = {"250": 18.1, "350": 24.9, "500": 36.6, "24": 5.9}
 """Band in micrometers to the FWHM of its beam in arcsec (SPIRE Handbook; MIPS at 24 um)."""
@@ -104,27 +104,63 @@ def bands_of(given: Frame | FrameSet, known: Collection[str], *, where: str) -> 
 
 
 def _band_of_frame(frame: Frame, known: Collection[str], where: str) -> str:
-    """Return the band of a frame alone."""
+    """Return the band of a frame alone: that of its header, which its beam must not contradict."""
     told = frame.detector.filter
+    named = band_name(str(told or ""))
+    where, wanted = f"{frame.frame_id}, {where}", " or ".join(known)
+    if named is not None and named not in known:
+        # Whatever beam is given, it is another map.
+        raise StageError(
+            f"the map says that it is at {named} um, not at {wanted}",
+            where=where,
+            received=f"filter {told!r}",
+            remedy="Give a map of that band; with those of other bands, by `[bands]`. If the "
+            f"header is wrong: `--set instrument.filter={next(iter(known))}`.",
+        )
     if frame.psf is None:
-        band = band_name(str(told or ""))
-        if band is not None and band in known:
-            return band
-        received = f"filter {told!r}, no PSF"
-    else:
-        fwhm = frame.psf.fwhm_pixels * map_scale(frame)
-        # A width between two bands is that of neither.
-        near = {band: fwhm / BEAMS[band] for band in known}
-        band = min(near, key=lambda name: abs(np.log(near[name])))
-        if _WIDTHS[0] <= near[band] <= _WIDTHS[1]:
-            return band
-        received = f"a beam with a FWHM of {fwhm:.1f} arcsec"
-    beams = ", ".join(f"{BEAMS[band]:g}" for band in known)
+        if named is not None:
+            return named
+        raise StageError(
+            f"nothing tells that this is a map at {wanted} um",
+            where=where,
+            received="no PSF" if told is None else f"filter {told!r}, no PSF",
+            remedy=f"If it is: `--set instrument.filter={next(iter(known))}`, or give its beam, "
+            f"`[psf] fwhm = ...`; those known have FWHMs of {beams_of(known)} arcsec.",
+        )
+    scale = map_scale(frame)
+    fwhm = frame.psf.fwhm_pixels * scale
+    # A width between two bands is that of neither.
+    near = {band: fwhm / BEAMS[band] for band in ([named] if named else known)}
+    band = min(near, key=lambda name: abs(np.log(near[name])))
+    if _WIDTHS[0] <= near[band] <= _WIDTHS[1]:
+        return band
     raise StageError(
-        f"nothing tells that this is a map at {' or '.join(known)} um",
+        f"the beam is none of a map at {named or wanted} um: FWHM {beams_of(near)} arcsec",
         where=where,
-        received=received,
-        remedy=f"Give its beam: `[psf] fwhm = ...`; those known have FWHMs of {beams} arcsec.",
+        received=seen_width(frame.psf.fwhm_pixels, scale),
+        remedy="Is it another band, or the pixel scale wrong? Give the map, and its own beam by "
+        "`[psf]`.",
+    )
+
+
+def beams_of(bands: Iterable[str]) -> str:
+    """Return the widths of the beams of bands, for a message."""
+    return ", ".join(f"{BEAMS[band]:g}" for band in bands)
+
+
+def seen_width(fwhm_pixels: float, scale: float) -> str:
+    """Return what a PSF is on the pixels of a map, which are part of its width, for a message.
+
+    Parameters
+    ----------
+    fwhm_pixels : float
+        As `Psf.fwhm_pixels` tells it.
+    scale : float
+        Side of a pixel in arcsec.
+    """
+    return (
+        f"{fwhm_pixels * scale:.1f} arcsec ({fwhm_pixels:.2f} pixels of {scale:.3g} arcsec, whose "
+        "own width is part of it)"
     )
 
 

@@ -58,6 +58,8 @@ _TOLD: dict[str, tuple[tuple[str, str], ...]] = {
         ("deg", r"\bdeg(?:rees?)?\b"),
     ),
     "psf_fwhm": (
+        # BMAJ of a sharpened image: its values stay per beam of what it was made from.
+        ("none", r"\bthat BUNIT refers to\b"),
         ("pix", r"\bpix(?:el)?s?\b|\bpx\b"),
         ("mas", r"\bmas\b|milli-?arcsec"),
         ("arcsec", r"arc-?sec|\basec\b|\""),

@@ -87,6 +87,7 @@ BASE: Mapping[str, tuple[Key, ...]] = {
         *_keys("SEEING:1|L1FWHM:1|PSF_FWHM:1"),
         Key("FWHM", 1, "unknown"),
         Key("PSFFWHM", 1, "unknown"),
+        Key("BMAJ&BMIN", 0, "deg"),
     ),
     "filter": _keys("FILTER:2|FILTER1:1|FILTER2:1|FILTERS:1|FILTNAM1:1|FILTER3:1"),
 }

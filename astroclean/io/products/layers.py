@@ -42,6 +42,12 @@ _OF_BEAM = {
     "BMIN": "[deg] FWHM of the beam, shorter axis",
     "BPA": "[deg] its position angle",
 }
+_OF_VALUES = {
+    "BMAJ": "beam that BUNIT refers to, longer axis (deg)",
+    "BMIN": "beam that BUNIT refers to, shorter axis (deg)",
+    "BPA": "beam that BUNIT refers to, position angle (deg)",
+}
+"""Where values refer to another beam than the image is seen with."""
 SIDES = "ACNY", "ACNX"
 """Cards of the size of such an image."""
 
@@ -115,8 +121,10 @@ def _cards(name: str, layer: Layer, common: fits.Header) -> fits.Header:
     unit = "" if layer.unit is None else layer.unit.to_string()
     if unit:
         header["BUNIT"] = unit
-    for keyword, value in beam_cards(layer.unit, layer.psf, layer.grid).items():
-        header[keyword] = (value, _OF_BEAM[keyword])
+    kept = layer.beam is not None
+    beam = layer.beam if kept else beam_cards(layer.unit, layer.psf, layer.grid)
+    for keyword, value in (beam or {}).items():
+        header[keyword] = (value, (_OF_VALUES if kept else _OF_BEAM)[keyword])
     return header
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from astroclean.core.image.frameset import FrameSet
 from astroclean.core.image.layer import joined_layers, placed_layers
+from astroclean.core.psf.beam import tell_of_beam
 from astroclean.core.stage.scope import chunk_of
 from astroclean.errors import AstrocleanError, StageError
 from astroclean.report.model import StageRecord
@@ -72,6 +73,7 @@ def with_psf(state: FrameState, source: PsfSource | None) -> FrameState:
     if state.frame.psf is not None or source is None:
         return state
     psf, origin = source.psf_for(state.frame)
+    tell_of_beam(state.frame, psf)
     y, x = chunk_of(state.frame).origin
     psf = psf.seen_from(x, y)
     account = state.account + Account(psf_origin=origin)

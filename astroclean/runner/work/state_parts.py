@@ -73,7 +73,7 @@ class Packer:
         return [list(grid.shape), list(grid.origin), grid.step, wcs]
 
     def layer(self, layer: Layer) -> Any:
-        """Keep a layer with its grid, unit, uncertainty, PSF and declaration."""
+        """Keep a layer with its grid, unit, uncertainty, PSF, declaration and beam."""
         assert layer.grid is not None
         assert layer.declared is not None
         return {
@@ -83,6 +83,7 @@ class Packer:
             "uncertainty": self.array(layer.uncertainty),
             "psf": self.psf(layer.psf),
             "declared": asdict(layer.declared),
+            "beam": None if layer.beam is None else dict(layer.beam),
         }
 
     def sources(self, sources: Sources | None) -> Any:
@@ -211,6 +212,7 @@ class Unpacker:
             self.array(kept["uncertainty"]),
             self.psf(kept["psf"]),
             LayerSpec(**kept["declared"]),
+            kept.get("beam"),
         )
 
     def sources(self, kept: Any) -> Sources | None:

@@ -10,7 +10,7 @@ from astroclean_classical.restore.richardson_lucy import RichardsonLucy, Richard
 
 from astroclean.core.image.frame import Frame
 from astroclean.core.psf.psf import Psf
-from astroclean.errors import StageError
+from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,8 @@ def test_more_iterations_are_sharper(starry: np.ndarray) -> None:
 def test_psf_of_one_pixel_changes_nothing(starry: np.ndarray) -> None:
     point = np.zeros((5, 5))
     point[2, 2] = 1
-    data = run(frame_of(starry, Psf(point))).frame.data
+    with pytest.warns(AstrocleanWarning, match="3 bright peaks are wider"):
+        data = run(frame_of(starry, Psf(point))).frame.data
     np.testing.assert_allclose(data, starry, atol=0.01)
 
 
@@ -113,6 +114,11 @@ def test_varying_psf_is_taken_at_the_center_and_counted(starry: np.ndarray) -> N
     result = run(frame_of(starry, varying))
     assert result.metrics["psf nodes"] == 4
     np.testing.assert_allclose(result.frame.data, run(frame_of(starry)).frame.data, atol=1e-3)
+
+
+def test_a_psf_that_no_source_can_have_is_suspect(starry: np.ndarray) -> None:
+    with pytest.warns(SuspectWarning, match="3 of 3 bright peaks are narrower"):
+        run(frame_of(starry, Psf.gaussian(fwhm_pixels=2 * FWHM)))
 
 
 def test_psf_is_needed() -> None:

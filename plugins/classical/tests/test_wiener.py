@@ -13,7 +13,7 @@ from scipy.signal import fftconvolve
 from astroclean.core.image.frame import Frame
 from astroclean.core.image.uncertainty import deviation_of
 from astroclean.core.psf.psf import Psf
-from astroclean.errors import StageError
+from astroclean.errors import StageError, SuspectWarning
 from astroclean.testing.contracts import DeconvolverContract
 
 if TYPE_CHECKING:
@@ -153,6 +153,11 @@ def test_rejected_pixels_are_not_read_and_empty_ones_stay_empty(starry: np.ndarr
 def test_a_frame_without_structure_stays(starry: np.ndarray) -> None:
     data = run(frame_of(np.full((40, 41), 7.0))).frame.data
     np.testing.assert_allclose(data, 7, rtol=1e-6)
+
+
+def test_a_psf_that_no_source_can_have_is_suspect(starry: np.ndarray) -> None:
+    with pytest.warns(SuspectWarning, match="3 of 3 bright peaks are narrower"):
+        run(frame_of(starry, Psf.gaussian(fwhm_pixels=2 * FWHM)))
 
 
 def test_psf_and_a_usable_pixel_are_needed() -> None:

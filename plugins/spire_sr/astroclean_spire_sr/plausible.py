@@ -83,7 +83,8 @@ def check_maps(maps: Mapping[str, BandMap], where: str) -> None:
                 f"the noise at {name} um is none that a map has, {least:g} to {most:g} mJy a beam",
                 where=where,
                 received=f"{noise:.3g} mJy a beam",
-                remedy="Is the unit right? State it: `--set instrument.unit=Jy/beam`.",
+                remedy="Is the unit right? State which it is, as the map's documentation says: "
+                "`--set instrument.unit=Jy/beam`, `Jy/pix` or `MJy/sr`.",
             )
         bright = int(np.count_nonzero(np.abs(one.data) > _BRIGHTEST[name]))
         if bright:

@@ -13,7 +13,8 @@ from astroclean.core.image.frame import Frame
 from astroclean.core.image.grid import Grid
 from astroclean.core.psf.beam import MJY_PER_BEAM, TARGET_FWHM_ARCSEC, flux_unit_per_beam
 from astroclean.core.psf.psf import Psf
-from astroclean.core.psf.spire import BEAMS, bands_of, map_scale
+from astroclean.core.psf.sharpness import tell_of_sharpness
+from astroclean.core.psf.spire import BEAMS, bands_of, map_scale, seen_width
 from astroclean.core.sources.given import Places, given_sources, tell_of_given
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.superres import SuperResolver
@@ -265,18 +266,8 @@ class SpireSuperResolver(SuperResolver):
         stated = frame.meta.get("BMAJ")
         width = 3600 * float(stated) if isinstance(stated, (int, float)) else BEAMS[name]
         psf = frame.psf or Psf.gaussian(fwhm_pixels=width / scale)
-        for told, limits, what in (
-            (psf.fwhm_pixels * scale, (1 - _LIKE, 1 + _LIKE), "beam"),
-            (scale, (0, _WIDEST), "pixel"),
-        ):
-            if not limits[0] <= told / BEAMS[name] <= limits[1]:
-                raise StageError(
-                    f"the {what} is not that of a map at {name} um, with its beam of {BEAMS[name]} "
-                    "arcsec",
-                    where=where,
-                    received=f"{told:.2f} arcsec",
-                    remedy="Is it another band? Give the map, and its own beam by `[psf]`.",
-                )
+        _check_sampling(name, psf, scale, where)
+        tell_of_sharpness(frame, psf, where)
         factor = flux_unit_per_beam(frame.unit, psf, scale)
         usable = np.isfinite(frame.data) & ~frame.mask
         data = np.where(usable, frame.data * np.float32(factor), np.nan)
@@ -302,3 +293,25 @@ class SpireSuperResolver(SuperResolver):
         if usable.any() and np.isfinite(measured):
             tell_of_noise(float(np.median(told[usable])), measured, where)
         return np.where(usable, told, measured)
+
+
+def _check_sampling(name: str, psf: Psf, scale: float, where: str) -> None:
+    """Raise where pixels or beam are not those of a band."""
+    beam = BEAMS[name]
+    # Pixels first: those that are too wide also widen the beam.
+    if scale > _WIDEST * beam:
+        raise StageError(
+            f"pixels must be at most {_WIDEST * beam:.1f} arcsec wide at {name} um, to tell what "
+            f"is between them; the beam has a FWHM of {beam:g} arcsec",
+            where=where,
+            received=f"{scale:.4g} arcsec, from the WCS",
+            remedy="Is the WCS right, and the band? Maps of the archive have finer pixels.",
+        )
+    if not 1 - _LIKE <= psf.fwhm_pixels * scale / beam <= 1 + _LIKE:
+        raise StageError(
+            f"the beam is not that of a map at {name} um, which has a FWHM of {beam:g} arcsec",
+            where=where,
+            received=seen_width(psf.fwhm_pixels, scale),
+            remedy="Is it another band, or the pixel scale wrong? Give the map, and its own beam "
+            "by `[psf]`.",
+        )

@@ -204,7 +204,7 @@ def test_without_errors_the_noise_is_measured_and_told(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"psf": Psf.gaussian(fwhm_pixels=6.1)}, "nothing tells that this is a map at 250 um"),
+        ({"psf": Psf.gaussian(fwhm_pixels=6.1)}, "the beam is none of a map at 250 um"),
         ({"data": np.full(SHAPE, np.nan, np.float32)}, "no pixel at 250 um"),
     ],
 )
@@ -224,6 +224,32 @@ def test_a_beam_of_another_band_is_refused(scene: Scene) -> None:
 def test_a_map_whose_header_names_another_band_is_refused(scene: Scene) -> None:
     with pytest.raises(StageError, match="given as 350 um says that it is at 500 um"):
         run(scene.frames.replace(**{"350": scene.frames["500"]}))
+
+
+def test_a_map_alone_of_another_band_is_refused_whatever_its_beam(scene: Scene) -> None:
+    frame = scene.frames["500"]
+    own = Psf.gaussian(fwhm_pixels=18.1 / float(frame.detector.pixel_scale or 1))
+    for psf in (None, own):
+        with pytest.raises(StageError, match="says that it is at 500 um, not at 250") as caught:
+            run(frame.replace(psf=psf))
+        assert "[psf]" not in str(caught.value.remedy)
+
+
+def test_pixels_that_are_too_wide_are_named(scene: Scene) -> None:
+    frame = scene.frames["250"]
+    assert frame.wcs is not None
+    wcs = frame.wcs.deepcopy()
+    wcs.wcs.cdelt = wcs.wcs.cdelt * 2
+    psf = Psf.gaussian(fwhm_pixels=18.1 / 12)
+    with pytest.raises(StageError, match=r"pixels must be at most 8\.1 arcsec") as caught:
+        run(scene.frames.replace(**{"250": frame.replace(wcs=wcs, psf=psf)}))
+    assert "12 arcsec" in str(caught.value)
+
+
+def test_a_unit_that_is_none_is_not_advised_to_be_one(scene: Scene) -> None:
+    frame = scene.frames["250"].replace(unit=u.Unit("mJy"), uncertainty=None)
+    with pytest.raises(UnitError, match="`Jy/pix` or `MJy/sr`"):
+        run(scene.frames.replace(**{"250": frame}))
 
 
 def test_a_header_with_another_beam_is_refused(scene: Scene) -> None:

@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.io.frames.read import ReadSettings, open_exposure
-from astroclean.io.header.header_values import Remarked
+from astroclean.io.header.header_values import BASE, Context, Remarked, header_value
 from astroclean.io.header.wcs_repair import repaired_wcs
 
 NINA = {"INSTRUME": "ZWO ASI2600MM Pro", "SWCREATE": "N.I.N.A. 3.1"}
@@ -281,3 +281,16 @@ def test_each_value_carries_its_origin() -> None:
     assert found["pixel_scale"] == "WCS"
     assert found["unit"] == "header BUNIT"
     assert found["trim"] == "header TRIMSEC"
+
+
+def test_the_beam_of_a_map_is_its_width_where_nothing_else_tells() -> None:
+    header = fits.Header({"BMAJ": 14 / 3600, "BMIN": 12 / 3600})
+    known = header_value("psf_fwhm", BASE["psf_fwhm"], header, Context(), Remarked())
+    assert known is not None
+    assert known.value == pytest.approx(13)
+    remarked = Remarked()
+    header["SEEING"] = 1.3
+    known = header_value("psf_fwhm", BASE["psf_fwhm"], header, Context(), remarked)
+    assert known is not None
+    assert known.value == 1.3
+    assert not remarked.contradictions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -9,11 +10,13 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.image.layer import Layer, LayerSpec
+from astroclean.core.psf.beam import beam_of_values, is_per_beam
 from astroclean.core.stage.metrics import Ratio, Total
 from astroclean.core.stage.needs import Needs, Provides
 from astroclean.core.stage.results import Deconvolution, StageResult
 from astroclean.core.stage.scope import chunk_of
 from astroclean.core.stage.stage import Stage
+from astroclean.errors import AstrocleanWarning
 
 if TYPE_CHECKING:
     from astroclean.core.image.frame import Frame
@@ -70,7 +73,30 @@ class Deconvolver(Stage):
             "fwhm after (pixels)": answer.psf.fwhm_pixels,
             **answer.metrics,
         }
-        result = frame.replace(data=data, uncertainty=uncertainty, psf=answer.psf)
+        result = frame.replace(
+            data=data, uncertainty=uncertainty, psf=answer.psf, meta=self._meta(frame, answer)
+        )
         deviation = None if uncertainty is None else uncertainty.array
         layers = {self.branch: Layer(data, uncertainty=deviation, psf=answer.psf)}
         return StageResult(result, self._layers(frame, answer.layers, layers), metrics)
+
+    def _meta(self, frame: Frame, answer: Deconvolution) -> Any:
+        """Return the header, with the beam that values refer to; tell that it is not the PSF."""
+        if not is_per_beam(frame.unit):
+            return frame.meta
+        beam, scale = beam_of_values(frame), frame.detector.pixel_scale
+        told = "the PSF of the input, which is no round Gaussian: no BMAJ tells it"
+        if beam:
+            told = f"{3600 * beam['BMAJ']:.4g} x {3600 * beam['BMIN']:.4g} arcsec (BMAJ, BMIN)"
+        width = answer.psf.fwhm_pixels
+        seen = f"{width:.3g} pixels" if scale is None else f"{width * scale:.3g} arcsec"
+        warnings.warn(
+            f"{frame.frame_id}, stage '{self.name}': values stay in {frame.unit}, of the beam of "
+            f"the input, {told}, so that sums of pixels over this beam are fluxes; peaks are not. "
+            f"The image itself has a PSF of {seen} FWHM",
+            AstrocleanWarning,
+            stacklevel=4,
+        )
+        meta = frame.meta.copy()
+        meta.update(beam)
+        return meta

@@ -12,7 +12,7 @@ from astropy.nddata import StdDevUncertainty
 from astroclean.core.image.detector import DETECTOR_KEYWORDS
 from astroclean.core.image.grid import Grid
 from astroclean.core.image.layer import Layer, LayerSpec
-from astroclean.core.psf.beam import BEAM_KEYWORDS, beam_cards, is_per_beam
+from astroclean.core.psf.beam import BEAM_KEYWORDS, beam_cards, beam_of_values, is_per_beam
 from astroclean.core.stage.needs import Needs, Provides
 from astroclean.core.stage.results import StageResult, Upsampling
 from astroclean.core.stage.stage import Stage
@@ -21,7 +21,6 @@ from astroclean.errors import ContractError
 if TYPE_CHECKING:
     from astroclean.core.image.frame import Frame
     from astroclean.core.image.frameset import FrameSet
-    from astroclean.core.psf.psf import Psf
 
 __all__ = ["SuperResolver"]
 
@@ -81,7 +80,7 @@ class SuperResolver(Stage):
             uncertainty=uncertainty,
             flags=grid.seen_by(frame.flags),
             wcs=grid.wcs,
-            meta=_meta(frame, grid, unit, answer.psf),
+            meta=_meta(frame, grid, answer),
             psf=answer.psf,
             sources=None if answer.sources is None else answer.sources.on_grid(grid),
             frame_id=frame.frame_id,
@@ -96,7 +95,7 @@ class SuperResolver(Stage):
                 float(np.nansum(image, dtype=np.float64)) for image in (frame.data, data)
             )
             metrics = {"flux ratio": after / before if before else float("nan"), **metrics}
-        finer = {self.branch: Layer(data, grid, unit, answer.uncertainty, answer.psf)}
+        finer = {self.branch: Layer(data, grid, answer.unit, answer.uncertainty, answer.psf)}
         if answer.support is not None:
             finer["SUPPORT"] = Layer(answer.support, grid)
         return StageResult(result, self._layers(frame, answer.layers, finer), metrics)
@@ -122,9 +121,12 @@ class SuperResolver(Stage):
         return replace(replace(Grid.from_frame(frame), wcs=None).finer(factor), wcs=answer.wcs)
 
 
-def _meta(frame: Frame, grid: Grid, unit: Any, psf: Psf) -> Any:
+def _meta(frame: Frame, grid: Grid, answer: Upsampling) -> Any:
     """Return the header of a frame with what is told of other pixels and another beam."""
-    scale, beam = frame.detector.pixel_scale, beam_cards(unit, psf, grid)
+    scale = frame.detector.pixel_scale
+    # Values in the unit of the frame are of the frame's beam, whatever PSF they are seen with.
+    is_new = answer.unit is not None
+    beam = beam_cards(answer.unit, answer.psf, grid) if is_new else beam_of_values(frame)
     changed = frame.meta.copy()
     for keyword in (*BEAM_KEYWORDS, DETECTOR_KEYWORDS["psf_fwhm"]):
         if keyword in changed:

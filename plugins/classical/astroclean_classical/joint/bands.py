@@ -11,6 +11,7 @@ from astroclean.core.image.grid import Grid
 from astroclean.core.image.resampling import resampled
 from astroclean.core.psf.beam import flux_unit_per_beam
 from astroclean.core.psf.joint_deconvolution import BandImage, scattered_weights
+from astroclean.core.psf.sharpness import tell_of_sharpness
 from astroclean.core.psf.spire import map_scale
 from astroclean.core.psf.stamp import FINER
 from astroclean.errors import StageError
@@ -79,6 +80,7 @@ def prepared_band(frame: Frame, grid: Grid, *, color: Color, background: float) 
     assert frame.psf is not None  # needed, hence checked by the base class
     own, scale = Grid.from_frame(frame), map_scale(frame)
     bad = unusable_pixels(frame, "joint-richardson-lucy")
+    tell_of_sharpness(frame, frame.psf, f"{frame.frame_id}, stage 'joint-richardson-lucy'")
     factor = flux_unit_per_beam(frame.unit, frame.psf, scale)
     data = np.where(bad, 0, frame.data).astype(np.float64)
     if background > 0:

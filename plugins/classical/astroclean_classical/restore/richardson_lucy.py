@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.sharpness import tell_of_sharpness
 from astroclean.core.stage.kinds.deconvolve import Deconvolver
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Deconvolution
@@ -67,10 +68,16 @@ class RichardsonLucy(Deconvolver):
         ------
         StageError
             No usable pixel.
+
+        Warns
+        -----
+        SuspectWarning
+            Sources are narrower than the PSF; see `astroclean.core.psf.sharpness`.
         """
         assert frame.psf is not None  # needed, hence checked by the base class
         stamp = central_stamp(frame)
         bad = unusable_pixels(frame, self.name)
+        tell_of_sharpness(frame, frame.psf, f"{frame.frame_id}, stage '{self.name}'")
         image = holes_filled(frame.data, bad)
         median, deviation = sky_statistics(image[~bad])
         # One pixel at -32768 must not raise the whole frame, so the floor follows the background.

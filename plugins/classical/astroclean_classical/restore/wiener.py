@@ -11,6 +11,7 @@ from pydantic import Field
 from astroclean.core.image.noise import typical_noise
 from astroclean.core.image.uncertainty import deviation_of
 from astroclean.core.psf.psf import Psf
+from astroclean.core.psf.sharpness import tell_of_sharpness
 from astroclean.core.stage.kinds.deconvolve import Deconvolver
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Deconvolution
@@ -111,10 +112,16 @@ class Wiener(Deconvolver):
         ------
         StageError
             No usable pixel.
+
+        Warns
+        -----
+        SuspectWarning
+            Sources are narrower than the PSF; see `astroclean.core.psf.sharpness`.
         """
         assert frame.psf is not None  # needed, hence checked by the base class
         stamp = central_stamp(frame)
         bad = unusable_pixels(frame, self.name)
+        tell_of_sharpness(frame, frame.psf, f"{frame.frame_id}, stage '{self.name}'")
         image = holes_filled(frame.data, bad)
         level, _ = sky_statistics(image[~bad])
         noise = typical_noise(frame)
