@@ -12,6 +12,7 @@ from astroclean.core.flags.bitflags import BitFlags, bits_convention
 from astroclean.core.flags.planes import MaskPlane, parse_planes
 from astroclean.core.length import IN_PIXELS
 from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.low_pixels import far_below_sky
 from astroclean.core.stage.needs import Provides
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.resources import (  # noqa: TC001 - read by pydantic
@@ -223,14 +224,17 @@ class BadPixels(Masker):
             counts["dead lines"] += int(np.count_nonzero(found.dead.any(axis=axis)))
         if left and not is_flagged:
             self._tell_unflagged(frame)
-        usable = ~bad & ~lines
-        flat, noise = _residual(data, bad | lines)
+        low = far_below_sky(frame, self.options.dead_sigma) & ~bad & ~lines
+        usable = ~bad & ~lines & ~low
+        flat, noise = _residual(np.where(low, nearest_filled(data, low), data), ~usable)
         context = {"usable": usable, "neighbor_fraction": self.options.neighbor_fraction}
         hot_pixels = _isolated(flat, noise * self.options.hot_sigma, **context)
         dead_pixels = _isolated(-flat, noise * self.options.dead_sigma, **context)
         flags[hot_pixels] |= np.uint32(MaskPlane.HOT_PIXEL)
         flags[dead_pixels] |= np.uint32(MaskPlane.DEAD_PIXEL)
         flags[around_cores(full)] &= ~np.uint32(MaskPlane.HOT_PIXEL | MaskPlane.DEAD_PIXEL)
+        # No light of a star is below the sky.
+        flags[low] |= np.uint32(MaskPlane.DEAD_PIXEL)
         return {name: float(count) for name, count in counts.items()}
 
     def _tell_unflagged(self, frame: Frame) -> None:

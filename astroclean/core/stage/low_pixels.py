@@ -1,0 +1,175 @@
+"""Pixels so far below the sky, from one pixel to the next, that no light tells their values.
+
+Signed integers that wrapped, dead pixels, words lost in transmission: they are few, and nothing of
+the sky looks like them. Shadows and chips without light are wide; negative images of stars, in
+differences of exposures, have soft edges.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from astropy.stats import mad_std
+
+from astroclean.core.stage.scope import chunk_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean.core.image.frame import Frame
+
+__all__ = ["FAR", "LOW_REACH", "far_below_sky", "filled_far_below", "sample_step", "sky_of"]
+
+FAR = 10.0
+"""Standard deviations below the sky that noise does not reach."""
+_WIDE = 7
+"""What holds a square of this side is an area of its own; so is what lies around it."""
+_AROUND = 7
+"""Half the side of the square whose level and scatter a pixel is compared with."""
+_FEWEST = 8
+_STEP = 0.7
+"""Of the mean depth around, which the edges of a group have; of stars of FWHM 2.5 pixels, whatever
+part is in the group, .67 at most."""
+LOW_REACH = max(_WIDE // 2 + _WIDE - 1, _AROUND)
+"""How far a pixel may be that decides on another."""
+_SAMPLE = 1_000_000
+_BATCH = 20_000
+
+
+def sample_step(shape: tuple[int, int]) -> int:
+    """Return how far apart the pixels are, on both axes, in which sky and noise are measured."""
+    return max(1, math.isqrt(shape[0] * shape[1] // _SAMPLE))
+
+
+def sky_of(sample: NDArray[np.float32]) -> tuple[float, float] | None:
+    """Return level and noise of the sky; None without a finite pixel.
+
+    Parameters
+    ----------
+    sample : array of float32
+        Pixels of the frame. Not modified.
+    """
+    finite = sample[np.isfinite(sample)]
+    return (float(np.median(finite)), float(mad_std(finite))) if finite.size else None
+
+
+def far_below_sky(frame: Frame, sigma: float = FAR) -> NDArray[np.bool_]:
+    """Return usable pixels whose values no light tells: narrow, sharp, and far below the sky.
+
+    Parameters
+    ----------
+    frame : Frame
+        Not modified.
+    sigma : float
+        How far, in standard deviations of the sky of the frame and of the surroundings of the
+        pixel.
+
+    Returns
+    -------
+    (ny, nx) bool
+        New; a part of ``frame.usable``. None of a frame without noise.
+    """
+    from scipy.ndimage import maximum_filter, minimum_filter  # noqa: PLC0415 - heavy
+
+    usable = frame.usable
+    floor = _floor_of(frame, sigma)
+    low = usable & (frame.data < floor)
+    if not low.any():
+        return low
+    core = minimum_filter(low, size=_WIDE, mode="nearest")
+    y, x = np.nonzero(low & ~maximum_filter(core, size=2 * _WIDE - 1, mode="nearest"))
+    found = np.zeros_like(low)
+    shown = _Surroundings(frame.data, plain=usable & ~low, low=low)
+    for start in range(0, len(y), _BATCH):
+        part = slice(start, start + _BATCH)
+        found[y[part], x[part]] = shown.stand_out(y[part], x[part], sigma)
+    return found
+
+
+def filled_far_below(before: Frame, data: NDArray[np.float32], filled: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return filled pixels that came to lie far below the sky, and below all around them.
+
+    Parameters
+    ----------
+    before : Frame
+        As it was. Not modified.
+    data : (ny, nx) float32
+        As it is now.
+    filled : (ny, nx) bool
+        Pixels with another value.
+
+    Returns
+    -------
+    (ny, nx) bool
+        New; a part of ``filled``.
+    """
+    from scipy.ndimage import minimum_filter  # noqa: PLC0415 - heavy
+
+    fallen = filled & (data < _floor_of(before, FAR))
+    if not fallen.any():
+        return fallen
+    measured = before.usable & ~filled & ~far_below_sky(before)
+    lowest = minimum_filter(
+        np.where(measured, before.data, np.float32(np.inf)), size=2 * _AROUND + 1, mode="nearest"
+    )
+    return fallen & (data < lowest)
+
+
+def _floor_of(frame: Frame, sigma: float) -> np.float32:
+    """Return the value so far below the sky of the frame; minus infinity without noise."""
+    step = sample_step(frame.shape)
+    measured = chunk_of(frame).sky or sky_of(frame.data[::step, ::step])
+    if measured is None or not measured[1] > 0:
+        return np.float32(-np.inf)
+    return np.float32(measured[0] - sigma * measured[1])
+
+
+class _Surroundings:
+    """The squares around pixels, of which each answer depends on nothing else."""
+
+    def __init__(
+        self, data: NDArray[np.float32], *, plain: NDArray[np.bool_], low: NDArray[np.bool_]
+    ) -> None:
+        known = np.where(plain | low, data, np.float32(np.nan))
+        self._plain = _windows(np.where(plain, data, np.float32(np.nan)), _AROUND)
+        self._known = _windows(known, _WIDE // 2 + 1)
+        self._low = _windows(low, _WIDE // 2 + 1)
+
+    def stand_out(
+        self, y: NDArray[np.intp], x: NDArray[np.intp], sigma: float
+    ) -> NDArray[np.bool_]:
+        """Return which low pixels lie far below their surroundings, in a group with sharp edges."""
+        around = np.sort(self._plain[y, x].reshape(len(y), -1), axis=1)  # NaN last
+        count = np.isfinite(around).sum(axis=1)
+        rows = np.arange(len(y))
+        middle = around[rows, np.maximum(count - 1, 0) // 2].astype(np.float64)
+        # A sixth of a normal distribution lies below minus one deviation.
+        scatter = middle - around[rows, count // 6]
+        known, low = self._known[y, x].astype(np.float64), self._low[y, x]
+        own = known[:, known.shape[1] // 2, known.shape[2] // 2]
+        far = (count >= _FEWEST) & (own < middle - sigma * scatter)
+        depth = np.where(low, middle[:, None, None] - known, 0).sum(axis=(1, 2))
+        depth /= low.sum(axis=(1, 2))
+        return far & (_mean_edge(known, low) > _STEP * depth)
+
+
+def _mean_edge(values: NDArray[np.float64], low: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the mean step from low pixels to those beside them that are not, in each square."""
+    total, number = np.zeros(len(values)), np.zeros(len(values))
+    for one, other in (
+        (np.s_[:, 1:, :], np.s_[:, :-1, :]),
+        (np.s_[:, :, 1:], np.s_[:, :, :-1]),
+    ):
+        step = values[one] - values[other]
+        edge = (low[one] != low[other]) & np.isfinite(step)
+        total += np.where(edge, np.abs(step), 0).sum(axis=(1, 2))
+        number += edge.sum(axis=(1, 2))
+    return total / np.maximum(number, 1)
+
+
+def _windows(image: NDArray[np.generic], half: int) -> NDArray[np.generic]:
+    blank = np.nan if image.dtype.kind == "f" else False
+    padded = np.pad(image, half, constant_values=blank)
+    return np.lib.stride_tricks.sliding_window_view(padded, (2 * half + 1,) * 2)

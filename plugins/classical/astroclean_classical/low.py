@@ -1,0 +1,37 @@
+"""What stages say of pixels far below the sky that no stage before has flagged."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from astroclean.core.stage.scope import chunk_of
+from astroclean.errors import SuspectWarning
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from astroclean.core.image.frame import Frame
+
+__all__ = ["tell_unflagged"]
+
+
+def tell_unflagged(low: NDArray, frame: Frame, stage: str) -> None:
+    """Warn where a frame has pixels that no light tells, and that are not flagged.
+
+    Parameters
+    ----------
+    low : (ny, nx) bool
+        As of `astroclean.core.stage.low_pixels.far_below_sky`.
+    frame : Frame
+        What is said is of its own rows, and the same for each chunk of a frame.
+    stage : str
+        Name of the stage.
+    """
+    if low[chunk_of(frame).own].any():
+        text = (
+            f"{frame.frame_id}, stage '{stage}': single pixels or groups lie far below the sky, as "
+            "wrapped integers or dead pixels do, and no stage before has flagged them. They are "
+            "not read, and left as they are. Put `badpix` before this stage"
+        )
+        warnings.warn(text, SuspectWarning, stacklevel=4)
