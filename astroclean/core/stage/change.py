@@ -44,7 +44,7 @@ class Change:
     light_filled: Total = field(default_factory=Total)
     """That of pixels that were rejected and then filled."""
     below: int = 0
-    """Pixels that were rejected, and filled with values far below the sky and all around them."""
+    """Pixels that were rejected, and filled with values far below the sky around them."""
 
     def __add__(self, other: Change) -> Change:
         """Return the change of two parts together."""
@@ -96,7 +96,7 @@ class Change:
 _WORDS = {
     CHANGED: "replaced",
     SOURCE_LIGHT: "filled flagged pixels with",
-    BELOW_SKY: "filled, with values far below the sky and all around,",
+    BELOW_SKY: "filled, with values far below the sky around them,",
 }
 
 

@@ -8,7 +8,7 @@ differences of exposures, have soft edges.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.stats import mad_std
@@ -29,6 +29,9 @@ _WIDE = 7
 _AROUND = 7
 """Half the side of the square whose level and scatter a pixel is compared with."""
 _FEWEST = 8
+_EDGE, _EDGE_NOISE = 0.1, 10.0
+"""Share of the square without data from which a pixel lies at the edge of the coverage. Within few
+pixels the noise grows there, by more than is seen of it: so many times as deep is far."""
 _STEP = 0.7
 """Of the mean depth around, which the edges of a group have; of stars of FWHM 2.5 pixels, whatever
 part is in the group, .67 at most."""
@@ -74,22 +77,26 @@ def far_below_sky(frame: Frame, sigma: float = FAR) -> NDArray[np.bool_]:
     from scipy.ndimage import maximum_filter, minimum_filter  # noqa: PLC0415 - heavy
 
     usable = frame.usable
-    floor = _floor_of(frame, sigma)
-    low = usable & (frame.data < floor)
+    # Flags within an area do not make it narrow.
+    below = frame.data < _floor_of(frame, sigma)
+    low: NDArray[np.bool_] = usable & below
     if not low.any():
         return low
-    core = minimum_filter(low, size=_WIDE, mode="nearest")
+    core = minimum_filter(below, size=_WIDE, mode="nearest")
     y, x = np.nonzero(low & ~maximum_filter(core, size=2 * _WIDE - 1, mode="nearest"))
     found = np.zeros_like(low)
-    shown = _Surroundings(frame.data, plain=usable & ~low, low=low)
+    sky, floor = (float(_floor_of(frame, depth)) for depth in (0.0, sigma))
+    shown = _Surroundings(frame.data, plain=usable & ~low, low=low, sky=sky, floor=floor)
     for start in range(0, len(y), _BATCH):
         part = slice(start, start + _BATCH)
         found[y[part], x[part]] = shown.stand_out(y[part], x[part], sigma)
     return found
 
 
-def filled_far_below(before: Frame, data: NDArray[np.float32], filled: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return filled pixels that came to lie far below the sky, and below all around them.
+def filled_far_below(
+    before: Frame, data: NDArray[np.float32], filled: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return filled pixels that came to lie far below the sky, where most around them do not.
 
     Parameters
     ----------
@@ -105,16 +112,20 @@ def filled_far_below(before: Frame, data: NDArray[np.float32], filled: NDArray[n
     (ny, nx) bool
         New; a part of ``filled``.
     """
-    from scipy.ndimage import minimum_filter  # noqa: PLC0415 - heavy
-
-    fallen = filled & (data < _floor_of(before, FAR))
+    floor = _floor_of(before, FAR)
+    fallen: NDArray[np.bool_] = filled & (data < floor)
     if not fallen.any():
         return fallen
     measured = before.usable & ~filled & ~far_below_sky(before)
-    lowest = minimum_filter(
-        np.where(measured, before.data, np.float32(np.inf)), size=2 * _AROUND + 1, mode="nearest"
+    y, x = np.nonzero(fallen)
+    around, low = (
+        _windows(plane, _AROUND) for plane in (measured, measured & (before.data < floor))
     )
-    return fallen & (data < lowest)
+    for start in range(0, len(y), _BATCH):
+        here = y[start : start + _BATCH], x[start : start + _BATCH]
+        # Within a shadow, what is filled is as dark as what surrounds it.
+        fallen[here] = 2 * low[here].sum(axis=(1, 2)) <= around[here].sum(axis=(1, 2))
+    return fallen
 
 
 def _floor_of(frame: Frame, sigma: float) -> np.float32:
@@ -130,8 +141,16 @@ class _Surroundings:
     """The squares around pixels, of which each answer depends on nothing else."""
 
     def __init__(
-        self, data: NDArray[np.float32], *, plain: NDArray[np.bool_], low: NDArray[np.bool_]
+        self,
+        data: NDArray[np.float32],
+        *,
+        plain: NDArray[np.bool_],
+        low: NDArray[np.bool_],
+        sky: float,
+        floor: float,
     ) -> None:
+        self._sky, self._floor = sky, floor
+        self._empty = _windows(np.isnan(data), _AROUND)
         known = np.where(plain | low, data, np.float32(np.nan))
         self._plain = _windows(np.where(plain, data, np.float32(np.nan)), _AROUND)
         self._known = _windows(known, _WIDE // 2 + 1)
@@ -142,17 +161,31 @@ class _Surroundings:
     ) -> NDArray[np.bool_]:
         """Return which low pixels lie far below their surroundings, in a group with sharp edges."""
         around = np.sort(self._plain[y, x].reshape(len(y), -1), axis=1)  # NaN last
-        count = np.isfinite(around).sum(axis=1)
-        rows = np.arange(len(y))
-        middle = around[rows, np.maximum(count - 1, 0) // 2].astype(np.float64)
-        # A sixth of a normal distribution lies below minus one deviation.
-        scatter = middle - around[rows, count // 6]
+        count, below = (
+            np.count_nonzero(part, axis=1) for part in (around < np.inf, around < self._sky)
+        )
+        middle = _ranked(around, (count - 1) // 2)
+        # A sixth of a normal distribution lies below minus one deviation. In a star that is its
+        # light; what lies below the sky is noise alone, and of that half is below .67 deviations.
+        scatter = np.minimum(
+            middle - _ranked(around, count // 6),
+            np.where(below < _FEWEST, 0.0, (self._sky - _ranked(around, below // 2)) / 0.6745),
+        )
         known, low = self._known[y, x].astype(np.float64), self._low[y, x]
         own = known[:, known.shape[1] // 2, known.shape[2] // 2]
-        far = (count >= _FEWEST) & (own < middle - sigma * scatter)
+        level = np.minimum(middle, self._sky)
+        far = (count >= _FEWEST) & (own < level - sigma * scatter)
+        at_edge = self._empty[y, x].sum(axis=(1, 2)) > _EDGE * around.shape[1]
+        far &= ~at_edge | (own < level - _EDGE_NOISE * (level - self._floor))
         depth = np.where(low, middle[:, None, None] - known, 0).sum(axis=(1, 2))
         depth /= low.sum(axis=(1, 2))
-        return far & (_mean_edge(known, low) > _STEP * depth)
+        far &= _mean_edge(known, low) > _STEP * depth
+        return far
+
+
+def _ranked(ordered: NDArray[np.float32], rank: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the value of some rank, from 0, of each row."""
+    return ordered[np.arange(len(ordered)), np.maximum(rank, 0)].astype(np.float64)
 
 
 def _mean_edge(values: NDArray[np.float64], low: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -169,7 +202,7 @@ def _mean_edge(values: NDArray[np.float64], low: NDArray[np.bool_]) -> NDArray[n
     return total / np.maximum(number, 1)
 
 
-def _windows(image: NDArray[np.generic], half: int) -> NDArray[np.generic]:
+def _windows(image: NDArray[Any], half: int) -> NDArray[Any]:
     blank = np.nan if image.dtype.kind == "f" else False
     padded = np.pad(image, half, constant_values=blank)
     return np.lib.stride_tricks.sliding_window_view(padded, (2 * half + 1,) * 2)

@@ -24,6 +24,7 @@ from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Removal
 from astroclean.core.stage.scope import WHOLE, Scope
+from astroclean.errors import SuspectWarning
 from astroclean_classical.filling import (
     KERNEL_REACH,
     convolution_filled,
@@ -70,7 +71,8 @@ class InterpolateOptions(StageOptions):
 class Interpolate(SourceRemover):
     """Fills holes from measured pixels around them; sets INTERPOLATED.
 
-    Pixels that the run rejects are never read, nor those far below the sky. Their uncertainty becomes NaN.
+    Pixels that the run rejects are never read, nor those far below the sky, which no light tells.
+    The uncertainty of filled ones becomes NaN.
     """
 
     reason = MaskPlane.INTERPOLATED
@@ -89,7 +91,9 @@ class Interpolate(SourceRemover):
         # The widest kernel has less than twice the deviation that the depth asks for (half of it).
         widest = max(distance, float(self.options.sigma))
         reach = KERNEL_REACH * widest if self.options.method == "convolve" else distance
-        return Scope(max(math.ceil(3 * distance + reach) + _MASKFILL_REACH + LOW_REACH, ISOLATED_REACH))
+        return Scope(
+            max(math.ceil(3 * distance + reach) + _MASKFILL_REACH + LOW_REACH, ISOLATED_REACH)
+        )
 
     def remove(self, frame: Frame) -> Removal:
         """Return the filled pixels.
@@ -109,7 +113,7 @@ class Interpolate(SourceRemover):
         target = pixels_to_fill(self.options.planes, frame)
         low = far_below_sky(frame) & ~target
         bad = ~frame.usable | target | low
-        tell_unflagged(low, frame, self.name)
+        tell_unflagged(low, frame, self.name, SuspectWarning)
         outside = target & _outside_coverage(frame, self.options.max_distance)
         deep = target & ~outside & _deep(bad, self.options.max_distance)
         holes = target & ~outside & ~deep

@@ -6,17 +6,20 @@ import warnings
 from typing import TYPE_CHECKING
 
 from astroclean.core.stage.scope import chunk_of
-from astroclean.errors import SuspectWarning
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from astroclean.core.image.frame import Frame
+    from astroclean.errors import AstrocleanWarning
 
 __all__ = ["tell_unflagged"]
 
 
-def tell_unflagged(low: NDArray, frame: Frame, stage: str) -> None:
+def tell_unflagged(
+    low: NDArray[np.bool_], frame: Frame, stage: str, category: type[AstrocleanWarning]
+) -> None:
     """Warn where a frame has pixels that no light tells, and that are not flagged.
 
     Parameters
@@ -27,6 +30,8 @@ def tell_unflagged(low: NDArray, frame: Frame, stage: str) -> None:
         What is said is of its own rows, and the same for each chunk of a frame.
     stage : str
         Name of the stage.
+    category : type
+        `SuspectWarning` of a stage that gives an image, in which they are left.
     """
     if low[chunk_of(frame).own].any():
         text = (
@@ -34,4 +39,4 @@ def tell_unflagged(low: NDArray, frame: Frame, stage: str) -> None:
             "wrapped integers or dead pixels do, and no stage before has flagged them. They are "
             "not read, and left as they are. Put `badpix` before this stage"
         )
-        warnings.warn(text, SuspectWarning, stacklevel=4)
+        warnings.warn(text, category, stacklevel=3)

@@ -148,7 +148,7 @@ class LACosmic(Masker):
         # At the edge of a dark pixel the Laplacian is as large as at a hit.
         low = far_below_sky(frame) & ~bad
         bad |= low
-        tell_unflagged(low, frame, self.name)
+        tell_unflagged(low, frame, self.name, AstrocleanWarning)
         settings = self._settings(frame)
         if bad.all():
             return Mask(np.zeros(frame.shape, dtype=np.uint32))
