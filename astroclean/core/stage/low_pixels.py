@@ -160,17 +160,12 @@ class _Surroundings:
         self, y: NDArray[np.intp], x: NDArray[np.intp], sigma: float
     ) -> NDArray[np.bool_]:
         """Return which low pixels lie far below their surroundings, in a group with sharp edges."""
-        around = np.sort(self._plain[y, x].reshape(len(y), -1), axis=1)  # NaN last
-        count, below = (
-            np.count_nonzero(part, axis=1) for part in (around < np.inf, around < self._sky)
-        )
+        squares = self._plain[y, x]
+        around, count = _ordered(squares)
         middle = _ranked(around, (count - 1) // 2)
-        # A sixth of a normal distribution lies below minus one deviation. In a star that is its
-        # light; what lies below the sky is noise alone, and of that half is below .67 deviations.
-        scatter = np.minimum(
-            middle - _ranked(around, count // 6),
-            np.where(below < _FEWEST, 0.0, (self._sky - _ranked(around, below // 2)) / 0.6745),
-        )
+        # Noise may begin to be larger beside the pixel: each corner for itself.
+        ends = slice(None, _AROUND + 1), slice(_AROUND, None)
+        scatter = np.max([self._scatter(squares[:, i, j]) for i in ends for j in ends], axis=0)
         known, low = self._known[y, x].astype(np.float64), self._low[y, x]
         own = known[:, known.shape[1] // 2, known.shape[2] // 2]
         level = np.minimum(middle, self._sky)
@@ -181,6 +176,22 @@ class _Surroundings:
         depth /= low.sum(axis=(1, 2))
         far &= _mean_edge(known, low) > _STEP * depth
         return far
+
+    def _scatter(self, squares: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the deviation of the noise in squares, 0 where too few pixels tell it."""
+        around, count = _ordered(squares)
+        below = np.count_nonzero(around < self._sky, axis=1)
+        # A sixth of a normal distribution lies below minus one deviation. In a star that is its
+        # light; what lies below the sky is noise alone, and of that half is below .67 deviations.
+        wide = _ranked(around, (count - 1) // 2) - _ranked(around, count // 6)
+        deep = (self._sky - _ranked(around, below // 2)) / 0.6745
+        return np.where(below < _FEWEST, 0.0, np.fmin(wide, deep))
+
+
+def _ordered(squares: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Return the values of each square in order, NaN last, and how many are no NaN."""
+    ordered = np.sort(squares.reshape(len(squares), -1), axis=1)
+    return ordered, np.count_nonzero(~np.isnan(ordered), axis=1)
 
 
 def _ranked(ordered: NDArray[np.float32], rank: NDArray[np.intp]) -> NDArray[np.float64]:

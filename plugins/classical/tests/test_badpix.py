@@ -115,6 +115,18 @@ def test_hot_and_dead_pixels_are_found_exactly(starry: np.ndarray, scale: float)
     assert not (result.frame.where("DEAD_PIXEL") & ~expected).any()
 
 
+@pytest.mark.parametrize(("side", "value"), [((1, 2), -32768), ((2, 2), -500), ((3, 3), 0)])
+def test_dead_groups_are_found_exactly(
+    starry: np.ndarray, side: tuple[int, int], value: float
+) -> None:
+    where = np.zeros(SHAPE, dtype=bool)
+    for y in range(12, 190, 37):
+        for x in range(15, 230, 41):
+            where[y : y + side[0], x : x + side[1]] = True
+    flags = run(np.where(where, value, starry)).frame.flags
+    assert np.array_equal(flags, where * np.uint32(MaskPlane.DEAD_PIXEL))
+
+
 def test_hot_and_dead_columns_and_rows(starry: np.ndarray) -> None:
     image = starry.copy()
     image[:, 60] += 40  # four times the noise of a pixel: no pixel of it stands out
