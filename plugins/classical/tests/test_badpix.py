@@ -144,6 +144,18 @@ def test_hot_and_dead_columns_and_rows(starry: np.ndarray) -> None:
     assert not columns_only[90, :60].any()
 
 
+@pytest.mark.parametrize("rows", [4, 8, 12, 40])
+def test_the_edge_of_an_area_is_no_line(rows: int) -> None:
+    """Overscan rows, read with less noise at another level, of a frame with few counts."""
+    generator = np.random.default_rng(5)
+    image = np.rint(generator.normal(303, 6, SHAPE))
+    image[-rows:] = np.rint(generator.normal(217, 1.5, (rows, SHAPE[1])))
+    for frame in (image, image[::-1], 520 - image):
+        flags = run(frame).frame
+        assert not flags.where("DEAD_LINE").any()
+        assert not flags.where("HOT_LINE").any()
+
+
 def test_half_a_column(starry: np.ndarray) -> None:
     image = starry.copy()
     image[100:, 60] += 60
