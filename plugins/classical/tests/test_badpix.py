@@ -281,3 +281,13 @@ def test_real_trails_are_no_hot_lines(
         frame = astroclean.load_stage(name, **level).run(frame).frame
     assert frame.where("SATURATED").any()
     assert not frame.where("HOT_LINE | DEAD_LINE | HOT_PIXEL").any()
+
+
+def test_where_saturation_knew_no_level_its_level_is_asked_for(bled: np.ndarray) -> None:
+    frame = Frame(bled, unit="adu")
+    with pytest.warns(AstrocleanWarning, match="Put `saturation` before"):
+        run(frame)
+    with pytest.warns(AstrocleanWarning, match="level"):
+        asked = Saturation(SaturationOptions()).run(frame).frame
+    with pytest.warns(AstrocleanWarning, match="Give the stage `saturation` the option `level`"):
+        run(asked)
