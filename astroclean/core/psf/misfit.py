@@ -241,7 +241,8 @@ def _background(
         found = np.linalg.lstsq(terms[used], image[used], rcond=None)[0]
         off = np.abs(image - terms @ found)
         used = used & (off <= 3 * SIGMA_PER_MAD * np.median(off[used]))
-    return terms @ found
+    level: NDArray[np.float64] = terms @ found
+    return level
 
 
 def misfit_warning(misfits: Misfits, where: str) -> str:

@@ -185,7 +185,8 @@ class _Surroundings:
         # light; what lies below the sky is noise alone, and of that half is below .67 deviations.
         wide = _ranked(around, (count - 1) // 2) - _ranked(around, count // 6)
         deep = (self._sky - _ranked(around, below // 2)) / 0.6745
-        return np.where(below < _FEWEST, 0.0, np.fmin(wide, deep))
+        scatter: NDArray[np.float64] = np.where(below < _FEWEST, 0.0, np.fmin(wide, deep))
+        return scatter
 
 
 def _ordered(squares: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
