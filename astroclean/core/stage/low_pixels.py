@@ -169,7 +169,7 @@ class _Surroundings:
         known, low = self._known[y, x].astype(np.float64), self._low[y, x]
         own = known[:, known.shape[1] // 2, known.shape[2] // 2]
         level = np.minimum(middle, self._sky)
-        far = (count >= _FEWEST) & (own < level - sigma * scatter)
+        far: NDArray[np.bool_] = (count >= _FEWEST) & (own < level - sigma * scatter)
         at_edge = self._empty[y, x].sum(axis=(1, 2)) > _EDGE * around.shape[1]
         far &= ~at_edge | (own < level - _EDGE_NOISE * (level - self._floor))
         depth = np.where(low, middle[:, None, None] - known, 0).sum(axis=(1, 2))
