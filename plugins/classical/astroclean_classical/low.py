@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+from astroclean.core.stage.low_pixels import far_below_sky
 from astroclean.core.stage.scope import chunk_of
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from astroclean.errors import AstrocleanWarning
 
 __all__ = ["tell_unflagged"]
+
+_GARBAGE = 100.0
+"""Deviations below the sky, and below zero, from which pixels are told."""
 
 
 def tell_unflagged(
@@ -33,7 +37,11 @@ def tell_unflagged(
     category : type
         `SuspectWarning` of a stage that gives an image, in which they are left.
     """
-    if low[chunk_of(frame).own].any():
+    told = low & (frame.data < 0)
+    # Dead pixels that keep their bias are usual in frames, and only counted.
+    if told.any():
+        told &= far_below_sky(frame, _GARBAGE)
+    if told[chunk_of(frame).own].any():
         text = (
             f"{frame.frame_id}, stage '{stage}': single pixels or groups lie far below the sky, as "
             "wrapped integers or dead pixels do, and no stage before has flagged them. They are "
