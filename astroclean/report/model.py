@@ -80,7 +80,8 @@ class StageRecord(Record):
     metrics: dict[str, float | None] = Field(default_factory=dict)
     shares: dict[str, float] = Field(default_factory=dict)
     """Of the pixels that gained a plane, by name, and of those that were ``changed``; of the light
-    of sources that was filled (``source light``). 0 to 1."""
+    of sources that was filled (``source light``); of pixels that were filled with values far below
+    the sky around them (``below sky``). 0 to 1."""
 
 
 class StageOptionsRecord(Record):

@@ -45,6 +45,10 @@ _CHI2 = 4.0
 fit takes part of the noise), of wrong ones above 7."""
 _PART = 0.025
 """Part of the light of a core that may be left: sampling, and photons that come by chance."""
+_TAKEN, _SURE = 0.05, 5.0
+"""Part of the light that is taken beyond what there is, on the mean of the sources, and in standard
+errors of that mean: a PSF that is too wide, though the fit of a curved background hides the shape
+of what is left. Emission under sources, which a right PSF leaves, is of the other sign."""
 _LARGE = 75.0
 _SPREAD = 1.5
 """Error of fluxes over this percentile of what is left of their light; some lies too far out to be
@@ -102,11 +106,24 @@ class Misfits(NamedTuple):
     @property
     def wrong(self) -> bool:
         """Whether the PSF of the frame is another than that of its sources."""
-        if self.used < _FEWEST or not self.chi2 > _CHI2:
+        if self.used < _FEWEST:
+            return False
+        if self.takes_too_much:
+            return True
+        if not self.chi2 > _CHI2:
             return False
         told = [one for one in self.each if one.tells]
         lost = abs(self._median("lost")) > max(one.least for one in told)
         return lost and bool(np.percentile([one.part for one in told], _QUARTER) > _PART)
+
+    @property
+    def takes_too_much(self) -> bool:
+        """Whether the images of the sources hold more light than the sources, all together."""
+        told = [one for one in self.each if one.tells]
+        lost = np.array([one.lost for one in told])
+        error = float(np.std(lost, ddof=1)) / np.sqrt(len(lost)) if len(lost) > 1 else np.inf
+        taken = max([_TAKEN, *(one.least for one in told)])
+        return bool(len(lost)) and float(np.mean(lost)) < -max(taken, _SURE * error)
 
     @property
     def flux_part(self) -> float:
@@ -196,6 +213,7 @@ def _misfit(
     if min(np.count_nonzero(core), np.count_nonzero(ring)) < _FEWEST_PIXELS:
         return _NOTHING
     rest = left[rows, columns].astype(np.float64)
+    rest -= _background(rest, ring, rows - place[1], columns - place[0])
     sky = float(np.median(rest[ring]))
     scatter = SIGMA_PER_MAD * float(np.median(np.abs(rest[ring] - sky)))
     power = float(np.std(light(rows[core], columns[core])))
@@ -206,6 +224,25 @@ def _misfit(
     lost = float(np.sum(rest[whole] - sky)) / flux
     least = 0.0 if fwhm >= _SAMPLED else _LOST
     return Misfit((residual / scatter) ** 2, beyond / power, lost, power / scatter, least)
+
+
+def _background(
+    image: NDArray[np.float64],
+    ring: NDArray[np.bool_],
+    y: NDArray[np.float64],
+    x: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the curved sky through a ring: slopes are no noise, and would hide what is left."""
+    terms = np.stack([np.ones_like(x), x, y, x * y, x**2, y**2], axis=-1)
+    used = ring & np.isfinite(image)
+    for _ in range(2):
+        if np.count_nonzero(used) < 2 * terms.shape[-1]:
+            return np.zeros_like(image)
+        found = np.linalg.lstsq(terms[used], image[used], rcond=None)[0]
+        off = np.abs(image - terms @ found)
+        used = used & (off <= 3 * SIGMA_PER_MAD * np.median(off[used]))
+    level: NDArray[np.float64] = terms @ found
+    return level
 
 
 def misfit_warning(misfits: Misfits, where: str) -> str:
@@ -220,7 +257,8 @@ def misfit_warning(misfits: Misfits, where: str) -> str:
     """
     return (
         f"{where}: the PSF does not fit the sources: what is left under {misfits.used} bright ones "
-        f"has a reduced chi squared of {misfits.chi2:.1f} (median; about 1 where it fits). Fluxes, "
+        f"has a reduced chi squared of {misfits.chi2:.1f} (median; about 1 where it fits)"
+        f"{', and more light was taken than they hold' if misfits.takes_too_much else ''}. Fluxes, "
         f"and what lies under the sources, may be off by {misfits.flux_part:.0%} of the light, "
         "which their errors now hold. Give the PSF of the instrument as a file or estimate it from "
         "stars ([psf] file, [psf] estimate); of a width measured on stars say that it includes the "

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.stats import mad_std
 
 from astroclean.core.flags.planes import MaskPlane, count_planes
-from astroclean.core.stage.limits import CHANGED, PLAUSIBLE, SOURCE_LIGHT
+from astroclean.core.stage.limits import BELOW_SKY, CHANGED, PLAUSIBLE, SOURCE_LIGHT
+from astroclean.core.stage.low_pixels import filled_far_below, sample_step, sky_of
 from astroclean.core.stage.metrics import Total
 from astroclean.core.stage.scope import chunk_of
 
@@ -21,13 +20,12 @@ if TYPE_CHECKING:
 
     from astroclean.core.image.frame import Frame
 
-__all__ = ["Change", "change_between", "sample_step", "sky_of"]
+__all__ = ["Change", "change_between"]
 
 _SIGMAS = 3.0
 _STEP = 0.7
 """Of the mean height of a group, beyond which edges are steps: hits end on the sky. For a star of
 FWHM 2.5 pixels, whatever part is in the group, they are at most .67."""
-_SAMPLE = 1_000_000
 _DIGITS = 15
 """That decimal numbers keep as float64."""
 
@@ -47,6 +45,8 @@ class Change:
     do not count."""
     light_filled: Total = field(default_factory=Total)
     """That of pixels that were rejected and then filled."""
+    below: int = 0
+    """Pixels that were rejected, and filled with values far below the sky around them."""
 
     def __add__(self, other: Change) -> Change:
         """Return the change of two parts together."""
@@ -57,15 +57,18 @@ class Change:
             self.replaced + other.replaced,
             self.light.joined(other.light),
             self.light_filled.joined(other.light_filled),
+            self.below + other.below,
         )
 
     def shares(self) -> dict[str, float]:
-        """Return plane, ``changed`` and ``source light`` to its share (0 to 1)."""
+        """Return plane, ``changed``, ``source light``, ``below sky`` to its share (0 to 1)."""
         pixels = max(self.pixels, 1)
         shares = {name: min(count / pixels, 1.0) for name, count in self.flagged.items()}
         if self.replaced:
             shares[CHANGED] = min(self.replaced / pixels, 1.0)
             shares[SOURCE_LIGHT] = self.light_filled / self.light if self.light > 0 else 0.0
+        if self.below:
+            shares[BELOW_SKY] = min(self.below / pixels, 1.0)
         return shares
 
     def implausible(self, limits: Mapping[str, float]) -> list[str]:
@@ -74,8 +77,8 @@ class Change:
         Parameters
         ----------
         limits : mapping of str to float
-            Plane, ``changed`` or ``source light`` to the largest plausible share; others as in
-            `PLAUSIBLE`.
+            Plane, ``changed``, ``source light`` or ``below sky`` to the largest plausible share;
+            others as in `PLAUSIBLE`.
 
         Returns
         -------
@@ -92,7 +95,11 @@ class Change:
         ]
 
 
-_WORDS = {CHANGED: "replaced", SOURCE_LIGHT: "filled flagged pixels with"}
+_WORDS = {
+    CHANGED: "replaced",
+    SOURCE_LIGHT: "filled flagged pixels with",
+    BELOW_SKY: "filled, with values far below the sky around them,",
+}
 
 
 def _percent(share: float, *, above: float | None = None) -> str:
@@ -132,31 +139,16 @@ def change_between(before: Frame, after: Frame, rows: slice) -> Change:
     filled = replaced & before.mask[rows]
     if not filled.any():
         return Change(pixels, flagged, int(np.count_nonzero(replaced)))
-    light = _source_light(before, replaced_everywhere & before.mask)[rows]
+    filled_everywhere = replaced_everywhere & before.mask
+    light = _source_light(before, filled_everywhere)[rows]
     return Change(
         pixels,
         flagged,
         int(np.count_nonzero(replaced)),
         Total.from_pixels(light),
         Total.from_pixels(np.where(filled, light, 0)),
+        int(np.count_nonzero(filled_far_below(before, new, filled_everywhere)[rows])),
     )
-
-
-def sample_step(shape: tuple[int, int]) -> int:
-    """Return how far apart the pixels are, on both axes, in which sky and noise are measured."""
-    return max(1, math.isqrt(shape[0] * shape[1] // _SAMPLE))
-
-
-def sky_of(sample: NDArray[np.float32]) -> tuple[float, float] | None:
-    """Return level and noise of the sky; None without a finite pixel.
-
-    Parameters
-    ----------
-    sample : array of float32
-        Pixels of the frame. Not modified.
-    """
-    finite = sample[np.isfinite(sample)]
-    return (float(np.median(finite)), float(mad_std(finite))) if finite.size else None
 
 
 def _source_light(frame: Frame, filled: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -12,10 +12,12 @@ from astroclean.errors import PlaneError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CHANGED", "PLAUSIBLE", "SOURCE_LIGHT", "Limits"]
+__all__ = ["BELOW_SKY", "CHANGED", "PLAUSIBLE", "SOURCE_LIGHT", "Limits"]
 
 CHANGED = "changed"
 SOURCE_LIGHT = "source light"
+BELOW_SKY = "below sky"
+_SHARES = (CHANGED, SOURCE_LIGHT, BELOW_SKY)
 
 PLAUSIBLE: Mapping[str, float] = {
     "COSMIC_RAY": 0.08,
@@ -33,9 +35,11 @@ PLAUSIBLE: Mapping[str, float] = {
     "BAD_PIXEL": 0.25,
     CHANGED: 0.1,
     SOURCE_LIGHT: 0.02,
+    BELOW_SKY: 0.0,
 }
 """Largest plausible share of a frame that one stage flags with a plane or replaces, and of the
-light of sources that it fills because of flags. Single exposures of half an hour in orbit have
+light of sources that it fills because of flags; and of the frame that it fills with values far
+below the sky. Single exposures of half an hour in orbit have
 hits on 5 % of their pixels; maps of bad pixels of infrared arrays name 10 to 20 %. Other planes
 have no limit."""
 
@@ -45,17 +49,18 @@ def _known(limits: dict[str, float]) -> dict[str, float]:
 
 
 def _name(name: str) -> str:
-    if name in {CHANGED, SOURCE_LIGHT}:
+    if name in _SHARES:
         return name
     try:
         return str(parse_planes(name).name)
     except PlaneError as error:
         # pydantic collects ValueErrors into one report.
-        raise ValueError(f"{error} Or `{CHANGED}`, or `{SOURCE_LIGHT}`.") from error
+        raise ValueError(f"{error} Or {', '.join(f'`{name}`' for name in _SHARES)}.") from error
 
 
 Limits = Annotated[
     dict[str, Annotated[float, Field(ge=0, le=1)]],
     AfterValidator(_known),
 ]
-"""Name or alias of a plane, ``changed`` or ``source light`` to the largest plausible share."""
+"""Name or alias of a plane, ``changed``, ``source light``, ``below sky`` to the largest plausible
+share."""

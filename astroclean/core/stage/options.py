@@ -60,8 +60,8 @@ class StageOptions(Options):
 
     limits: Limits = Field(default_factory=dict)
     """Share of the pixels above which a result is called suspect, by plane, or ``changed`` for
-    replaced pixels, or ``source light`` for filled light of sources; others as documented. 1 lifts
-    a limit."""
+    replaced pixels, ``source light`` for filled light of sources, or ``below sky`` for pixels that
+    are filled with values far below the sky around them; others as documented. 1 lifts a limit."""
 
     def record(self) -> dict[str, Any]:
         """Return the options as plain values for history, report and resume key."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astroclean.core.stage.change import sample_step, sky_of
+from astroclean.core.stage.low_pixels import sample_step, sky_of
 from astroclean.core.stage.scope import Chunk
 from astroclean.io.scratch.rowstore import row_blocks
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
@@ -12,6 +12,7 @@ from astroclean.core.flags.bitflags import BitFlags  # noqa: TC001 - read by pyd
 from astroclean.core.flags.planes import MaskPlane, parse_planes
 from astroclean.core.length import IN_PIXELS
 from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.low_pixels import far_below_sky
 from astroclean.core.stage.needs import Provides
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.resources import (  # noqa: TC001 - read by pydantic
@@ -24,7 +25,8 @@ from astroclean.errors import AstrocleanWarning, PlaneError
 from astroclean_classical.bad_map import BadMap
 from astroclean_classical.filling import nearest_filled
 from astroclean_classical.flanks import around_cores
-from astroclean_classical.star_lines import full_pixels, lines_of_stars, star_cores
+from astroclean_classical.lines import found_lines
+from astroclean_classical.star_lines import full_pixels, star_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,10 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BadPixels", "BadPixelsOptions"]
 
-# The standard error of a median of Gaussian values, in sigma / sqrt(n).
-_MEDIAN_ERROR = 1.2533
-_PIXEL_BOX, _NOISE_BOX, _LINE_BOX, _END_BOX = 5, 32, 9, 5
-_FEWEST_PIXELS = 8
+_PIXEL_BOX, _NOISE_BOX = 5, 32
 
 _MEASURED = (
     MaskPlane.BAD_PIXEL
@@ -201,7 +200,14 @@ class BadPixels(Masker):
         counts = {"hot lines": 0, "dead lines": 0}
         left = False
         for axis in (0, 1) if self.options.rows else (0,):
-            found = self._lines(data, bad, cores, axis)
+            found = found_lines(
+                data,
+                bad,
+                cores,
+                axis=axis,
+                length=self.options.line_length,
+                sigma=self.options.line_sigma,
+            )
             flags[found.hot] |= np.uint32(MaskPlane.HOT_LINE)
             flags[found.dead] |= np.uint32(MaskPlane.DEAD_LINE)
             lines |= found.hot | found.dead
@@ -210,94 +216,31 @@ class BadPixels(Masker):
             counts["dead lines"] += int(np.count_nonzero(found.dead.any(axis=axis)))
         if left and not is_flagged:
             self._tell_unflagged(frame)
-        usable = ~bad & ~lines
-        flat, noise = _residual(data, bad | lines)
+        low = far_below_sky(frame, self.options.dead_sigma) & ~bad & ~lines
+        usable = ~bad & ~lines & ~low
+        flat, noise = _residual(np.where(low, nearest_filled(data, low), data), ~usable)
         context = {"usable": usable, "neighbor_fraction": self.options.neighbor_fraction}
         hot_pixels = _isolated(flat, noise * self.options.hot_sigma, **context)
         dead_pixels = _isolated(-flat, noise * self.options.dead_sigma, **context)
         flags[hot_pixels] |= np.uint32(MaskPlane.HOT_PIXEL)
         flags[dead_pixels] |= np.uint32(MaskPlane.DEAD_PIXEL)
         flags[around_cores(full)] &= ~np.uint32(MaskPlane.HOT_PIXEL | MaskPlane.DEAD_PIXEL)
+        # No light of a star is below the sky.
+        flags[low] |= np.uint32(MaskPlane.DEAD_PIXEL)
         return {name: float(count) for name, count in counts.items()}
 
     def _tell_unflagged(self, frame: Frame) -> None:
         """Tell of saturated stars that no stage before has flagged."""
+        was_asked = any(entry.plugin == "saturation" for entry in frame.history)
         text = (
             f"{frame.frame_id}, stage '{self.name}': stars are saturated, and no stage before has "
-            f"flagged them; their trails are left. Put `saturation` before this stage"
+            "flagged them; their trails are left. "
+        ) + (
+            "Give the stage `saturation` the option `level`, a value or 'clipped'"
+            if was_asked
+            else "Put `saturation` before this stage"
         )
         warnings.warn(text, AstrocleanWarning, stacklevel=4)
-
-    def _lines(
-        self,
-        data: NDArray[np.float32],
-        bad: NDArray[np.bool_],
-        cores: NDArray[np.bool_],
-        axis: int,
-    ) -> _Lines:
-        """Return hot and dead lines along ``axis`` (0: columns)."""
-        from scipy.ndimage import median_filter  # noqa: PLC0415 - heavy
-
-        image = data if axis == 0 else data.T
-        ignored, stars = (plane if axis == 0 else plane.T for plane in (bad, cores))
-        across = image - median_filter(image, size=(1, _LINE_BOX), mode="reflect")
-        hot = np.zeros(image.shape, dtype=bool)
-        dead = np.zeros(image.shape, dtype=bool)
-        length = self.options.line_length
-        for start in range(0, image.shape[0], length // 2):
-            # The last piece is as long as the others where the frame allows.
-            start = max(min(start, image.shape[0] - length), 0)  # noqa: PLW2901
-            piece = slice(start, start + length)
-            score = _line_scores(across[piece], ignored[piece])
-            hot[piece] |= score > self.options.line_sigma
-            dead[piece] |= score < -self.options.line_sigma
-        planes = []
-        of_stars = np.zeros(image.shape, dtype=bool)
-        for found, height in ((hot, across), (dead, -across)):
-            whole = _to_its_ends(found, height)
-            not_theirs = lines_of_stars(whole, height, stars, shortest=length // 2)
-            of_stars |= not_theirs
-            planes.append(whole & ~not_theirs)
-        return _Lines(*(plane if axis == 0 else plane.T for plane in (*planes, of_stars)))
-
-
-class _Lines(NamedTuple):
-    """Lines along one axis, each (ny, nx) bool."""
-
-    hot: NDArray[np.bool_]
-    dead: NDArray[np.bool_]
-    of_stars: NDArray[np.bool_]
-    """Trails, spikes, and what of a line lies upon a star."""
-
-
-def _to_its_ends(found: NDArray[np.bool_], height: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Extend lines, found in whole pieces, for as long as they stand out by half their height."""
-    from scipy.ndimage import label, median_filter  # noqa: PLC0415 - heavy
-
-    extended = found.copy()
-    for x in np.flatnonzero(found.any(axis=0)):
-        own = found[:, x]
-        smooth = median_filter(height[:, x], size=_END_BOX, mode="nearest")
-        labels, _ = label(own | (smooth > 0.5 * np.median(height[own, x])))
-        extended[:, x] = np.isin(labels, np.unique(labels[own]))
-    return extended
-
-
-def _line_scores(across: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the deviation of each column from its neighbors, over what is usual."""
-    from astropy.stats import mad_std  # noqa: PLC0415 - heavy
-
-    columns = np.count_nonzero(~bad, axis=0) >= _FEWEST_PIXELS
-    score = np.zeros(across.shape[1])
-    if np.count_nonzero(columns) < _FEWEST_PIXELS:
-        return score
-    values = np.where(bad, np.nan, across)[:, columns]
-    middle = np.nanmedian(values, axis=0)
-    own = mad_std(values, axis=0, ignore_nan=True) / np.sqrt(np.sum(~np.isnan(values), axis=0))
-    # Against the scatter among the columns and against the line's own noise.
-    usual = np.maximum(mad_std(middle), _MEDIAN_ERROR * own)
-    score[columns] = np.divide(middle, usual, out=np.zeros_like(middle, float), where=usual > 0)
-    return score
 
 
 def _residual(

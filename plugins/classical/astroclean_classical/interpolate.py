@@ -18,17 +18,20 @@ from astroclean.core.flags.plane_choice import (
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.length import IN_PIXELS
 from astroclean.core.stage.kinds.remove import SourceRemover
+from astroclean.core.stage.low_pixels import LOW_REACH, far_below_sky
 from astroclean.core.stage.metrics import counted
 from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.options import StageOptions
 from astroclean.core.stage.results import Removal
 from astroclean.core.stage.scope import WHOLE, Scope
+from astroclean.errors import SuspectWarning
 from astroclean_classical.filling import (
     KERNEL_REACH,
     convolution_filled,
     distance_to_good,
     hole_boxes,
 )
+from astroclean_classical.low import tell_unflagged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +71,8 @@ class InterpolateOptions(StageOptions):
 class Interpolate(SourceRemover):
     """Fills holes from measured pixels around them; sets INTERPOLATED.
 
-    Pixels that the run rejects are never read. Their uncertainty becomes NaN.
+    Pixels that the run rejects are never read, nor those far below the sky, which no light tells.
+    The uncertainty of filled ones becomes NaN.
     """
 
     reason = MaskPlane.INTERPOLATED
@@ -87,7 +91,9 @@ class Interpolate(SourceRemover):
         # The widest kernel has less than twice the deviation that the depth asks for (half of it).
         widest = max(distance, float(self.options.sigma))
         reach = KERNEL_REACH * widest if self.options.method == "convolve" else distance
-        return Scope(max(math.ceil(3 * distance + reach) + _MASKFILL_REACH, ISOLATED_REACH))
+        return Scope(
+            max(math.ceil(3 * distance + reach) + _MASKFILL_REACH + LOW_REACH, ISOLATED_REACH)
+        )
 
     def remove(self, frame: Frame) -> Removal:
         """Return the filled pixels.
@@ -105,7 +111,9 @@ class Interpolate(SourceRemover):
             left outside coverage`` and ``pixels left too deep``.
         """
         target = pixels_to_fill(self.options.planes, frame)
-        bad = ~frame.usable | target
+        low = far_below_sky(frame) & ~target
+        bad = ~frame.usable | target | low
+        tell_unflagged(low, frame, self.name, SuspectWarning)
         outside = target & _outside_coverage(frame, self.options.max_distance)
         deep = target & ~outside & _deep(bad, self.options.max_distance)
         holes = target & ~outside & ~deep
@@ -119,6 +127,8 @@ class Interpolate(SourceRemover):
             "pixels left outside coverage": counted(frame, outside),
             "pixels left too deep": counted(frame, deep),
         }
+        if low.any():
+            metrics["unflagged pixels far below the sky"] = counted(frame, low)
         return Removal(data, where, metrics=metrics)
 
     def _filled(

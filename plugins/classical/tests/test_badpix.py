@@ -149,6 +149,18 @@ def test_hot_and_dead_pixels_are_found_exactly(starry: np.ndarray, scale: float)
     assert not (result.frame.where("DEAD_PIXEL") & ~expected).any()
 
 
+@pytest.mark.parametrize(("side", "value"), [((1, 2), -32768), ((2, 2), -500), ((3, 3), 0)])
+def test_dead_groups_are_found_exactly(
+    starry: np.ndarray, side: tuple[int, int], value: float
+) -> None:
+    where = np.zeros(SHAPE, dtype=bool)
+    for y in range(12, 190, 37):
+        for x in range(15, 230, 41):
+            where[y : y + side[0], x : x + side[1]] = True
+    flags = run(np.where(where, value, starry)).frame.flags
+    assert np.array_equal(flags, where * np.uint32(MaskPlane.DEAD_PIXEL))
+
+
 def test_hot_and_dead_columns_and_rows(starry: np.ndarray) -> None:
     image = starry.copy()
     image[:, 60] += 40  # four times the noise of a pixel: no pixel of it stands out
@@ -164,6 +176,18 @@ def test_hot_and_dead_columns_and_rows(starry: np.ndarray) -> None:
     assert not dead.any()
     columns_only = run(image, rows=False).frame.where("HOT_LINE")
     assert not columns_only[90, :60].any()
+
+
+@pytest.mark.parametrize("rows", [4, 8, 12, 40])
+def test_the_edge_of_an_area_is_no_line(rows: int) -> None:
+    """Overscan rows, read with less noise at another level, of a frame with few counts."""
+    generator = np.random.default_rng(5)
+    image = np.rint(generator.normal(303, 6, SHAPE))
+    image[-rows:] = np.rint(generator.normal(217, 1.5, (rows, SHAPE[1])))
+    for frame in (image, image[::-1], 520 - image):
+        flags = run(frame).frame
+        assert not flags.where("DEAD_LINE").any()
+        assert not flags.where("HOT_LINE").any()
 
 
 def test_half_a_column(starry: np.ndarray) -> None:
@@ -291,3 +315,13 @@ def test_real_trails_are_no_hot_lines(
         frame = astroclean.load_stage(name, **level).run(frame).frame
     assert frame.where("SATURATED").any()
     assert not frame.where("HOT_LINE | DEAD_LINE | HOT_PIXEL").any()
+
+
+def test_where_saturation_knew_no_level_its_level_is_asked_for(bled: np.ndarray) -> None:
+    frame = Frame(bled, unit="adu")
+    with pytest.warns(AstrocleanWarning, match="Put `saturation` before"):
+        run(frame)
+    with pytest.warns(AstrocleanWarning, match="level"):
+        asked = Saturation(SaturationOptions()).run(frame).frame
+    with pytest.warns(AstrocleanWarning, match="Give the stage `saturation` the option `level`"):
+        run(asked)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.frame import Frame
 from astroclean.core.stage.results import Outcome
+from astroclean.errors import SuspectWarning
 from astroclean.registry.load import load_stage
 
 if TYPE_CHECKING:
@@ -191,6 +192,20 @@ def test_pixels_beyond_the_halo_have_no_influence(method: str) -> None:
     same = slice(80 + halo, None)
     assert 80 + halo < 200
     assert changed.data[:, same].tobytes() == stage.run(frame).frame.data[:, same].tobytes()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pixels_far_below_the_sky_are_not_read(method: str) -> None:
+    image = np.random.default_rng(0).normal(1000, 15, SHAPE)
+    where = np.zeros(SHAPE, dtype=bool)
+    where[20:80:15, 20:100:15] = True
+    low = np.roll(where, 1, axis=1) | np.roll(where, (1, 1), axis=(0, 1))
+    frame = holed(np.where(low, -32768, image), where)
+    with pytest.warns(SuspectWarning, match="far below the sky"):
+        result = run(frame, method=method)
+    assert np.all(np.abs(result.frame.data[where] - 1000) < 60)
+    assert result.frame.data[low].tobytes() == frame.data[low].tobytes()
+    assert result.metrics["unflagged pixels far below the sky"] == low.sum()
 
 
 def test_planes_are_checked_and_needed_only_when_named() -> None:

@@ -52,6 +52,22 @@ def found(frame: Frame, **options: object) -> np.ndarray:
     return LACosmic(LACosmicOptions(**options)).run(frame).frame.where("COSMIC_RAY")
 
 
+def test_neighbors_of_pixels_far_below_the_sky_are_no_hits(scene: Scene) -> None:
+    electrons, hit, _ = scene
+    low = np.zeros(SHAPE, dtype=bool)
+    for y, x in ((20, 30), (60, 100), (120, 70), (170, 200)):
+        low[y : y + 2, x : x + 2] = True
+    frame, spoilt = (
+        Frame(image / 2, unit="adu", meta=DETECTOR)
+        for image in (electrons, np.where(low, -65536, electrons))
+    )
+    with pytest.warns(AstrocleanWarning, match="far below the sky"):
+        flagged = found(spoilt)
+    beside = binary_dilation(low, np.ones((3, 3)), iterations=5)
+    assert not (flagged & beside & ~hit).any()
+    assert np.array_equal(flagged & ~beside, found(frame) & ~beside)
+
+
 @pytest.mark.parametrize("noise", ["detector", "uncertainty", "background"])
 def test_hits_are_found_and_stars_are_not(scene: Scene, noise: str) -> None:
     electrons, hit, stars = scene

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -279,3 +280,32 @@ def test_after_a_deblender_on_a_real_map(real_data: object) -> None:
     result = run(found)
     assert result.metrics["sources removed"] > 0
     assert np.isfinite(result.frame.data).sum() == np.isfinite(frame.data).sum()
+
+
+@pytest.mark.parametrize("measured_on_pixels", [True, False])
+def test_a_psf_that_is_slightly_too_wide_is_told(*, measured_on_pixels: bool) -> None:
+    """Stars of FWHM 2.5 pixels as they look, drawn with such a PSF integrated over pixels again;
+    the curved background that is fitted takes up the shape of what is left."""
+    generator = np.random.default_rng(9)
+    yy, xx = np.mgrid[:160, :160].astype(float)
+    image = 50 + 20 * np.sin(xx / 40) * np.cos(yy / 35)
+    places = [
+        (x + generator.uniform(-0.5, 0.5), y + generator.uniform(-0.5, 0.5))
+        for x in (20, 60, 100, 140)
+        for y in (20, 80, 140)
+    ]
+    psf = Psf.gaussian(fwhm_pixels=2.5)
+    for x, y in places:
+        if measured_on_pixels:
+            r2 = (xx - x) ** 2 + (yy - y) ** 2
+            image += 2000 * 4 * np.log(2) / np.pi / 2.5**2 * np.exp(-4 * np.log(2) * r2 / 2.5**2)
+        else:
+            image += psf.drawn_at(x, y, 2000.0, box=(slice(0, 160), slice(0, 160))).data
+    frame = Frame(image + generator.normal(0, 1.5, image.shape), unit="mJy", psf=psf)
+    columns = {"id": range(1, 13), "x": [p[0] for p in places], "y": [p[1] for p in places]}
+    sources = Sources(QTable({name: list(column) for name, column in columns.items()}))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        PsfSubtract().run(frame.replace(sources=sources))
+    told = [w for w in caught if "does not fit the sources" in str(w.message)]
+    assert bool(told) == measured_on_pixels

@@ -11,8 +11,8 @@ from astropy.nddata import StdDevUncertainty
 
 from astroclean.core.flags.planes import NO_PLANE, MaskPlane
 from astroclean.core.image.rewriting import Rewriting
-from astroclean.core.stage.change import sample_step, sky_of
 from astroclean.core.stage.hooks import FAULT, refuse_undeclared
+from astroclean.core.stage.low_pixels import sample_step, sky_of
 from astroclean.core.stage.needs import Provides
 from astroclean.core.stage.results import Calibration, StageResult
 from astroclean.core.stage.scope import Chunk

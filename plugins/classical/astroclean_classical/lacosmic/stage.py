@@ -11,6 +11,7 @@ from pydantic import Field
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.length import IN_PIXELS
 from astroclean.core.stage.kinds.mask import Masker
+from astroclean.core.stage.low_pixels import LOW_REACH, far_below_sky
 from astroclean.core.stage.metrics import counted
 from astroclean.core.stage.needs import Needs
 from astroclean.core.stage.options import StageOptions
@@ -25,6 +26,7 @@ from astroclean_classical.lacosmic.noise import Noise, check_noise, noise_of
 from astroclean_classical.lacosmic.shapes import SHAPES_REACH, beside_dark_pixels, thick_groups
 from astroclean_classical.lacosmic.stars import REACH, explained_by_stars
 from astroclean_classical.lacosmic.survey import FrameFacts, FrameSurvey
+from astroclean_classical.low import tell_unflagged
 
 if TYPE_CHECKING:
     from typing import Any
@@ -37,7 +39,7 @@ __all__ = ["LACosmic", "LACosmicOptions"]
 
 # Half of the widest median filter (9), of cleaning and growth, and some more.
 _RIM = 10
-_VETO_REACH = REACH + EMPTY_REACH + SHAPES_REACH
+_VETO_REACH = REACH + EMPTY_REACH + SHAPES_REACH + LOW_REACH
 
 
 class LACosmicOptions(StageOptions):
@@ -84,7 +86,8 @@ class LACosmic(Masker):
     """Flags COSMIC_RAY with L.A.Cosmic (van Dokkum 2001, PASP 113, 1420) as in astroscrappy.
 
     Only the mask is used, so unit and values of the frame cannot change. Pixels that are rejected
-    already are filled with the nearest good one for the search, and not flagged again.
+    already, or lie far below the sky, are filled with the nearest good one for the search, and not
+    flagged.
     """
 
     sets = MaskPlane.COSMIC_RAY
@@ -142,6 +145,10 @@ class LACosmic(Masker):
         bad = ~frame.usable
         if facts.sky.has_empty_zeros:
             bad |= empty_blocks(frame.data)
+        # At the edge of a dark pixel the Laplacian is as large as at a hit.
+        low = far_below_sky(frame) & ~bad
+        bad |= low
+        tell_unflagged(low, frame, self.name, AstrocleanWarning)
         settings = self._settings(frame)
         if bad.all():
             return Mask(np.zeros(frame.shape, dtype=np.uint32))
