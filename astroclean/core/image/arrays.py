@@ -21,7 +21,6 @@ __all__ = [
     "as_pixels",
     "checked_filled",
     "fields_over",
-    "first_pixel",
     "joined_flags",
     "overlap",
     "read_only",
@@ -148,16 +147,6 @@ def fields_over(data: NDData, given: Mapping[str, Any]) -> dict[str, Any]:
     names += [] if given.get("header") is not None else ["meta"]
     fields = {name: getattr(data, name) for name in names if given.get(name) is None}
     return {**given, **fields}
-
-
-def first_pixel(item: Any, shape: tuple[int, int]) -> tuple[int, int]:
-    """Return (y, x) of the first pixel that an index with slices takes of an image."""
-    slices = (*(item if isinstance(item, tuple) else (item,)), slice(None), slice(None))
-    y, x = (
-        one.indices(side)[0] if isinstance(one, slice) else 0
-        for one, side in zip(slices, shape, strict=False)
-    )
-    return y, x
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -15,10 +15,10 @@ from astroclean.core.image.arrays import (
     as_pixels,
     checked_filled,
     fields_over,
-    first_pixel,
     joined_flags,
     read_only,
 )
+from astroclean.core.image.cutting import Cut
 from astroclean.core.image.detector import Detector
 from astroclean.core.image.displayed import Displayed
 from astroclean.core.image.noise import NoiseMeasure, noise_of
@@ -319,15 +319,19 @@ class Frame(Displayed, CCDData):
         plain.flags = self.flags
         return plain
 
-    # The next two are astropy internals: NDData loses flags and psf when it slices or computes.
+    # The next three are astropy internals: NDData loses flags and psf when it slices or computes.
     # tests/unit/core/test_frame.py pins their behaviour against the installed astropy.
     def _slice(self, item: Any) -> dict[str, Any]:
+        cut = Cut.parsed(item, self.shape, where=self.frame_id)
         fields: dict[str, Any] = super()._slice(item)
-        y, x = first_pixel(item, self.shape)
-        fields["psf"] = None if self.psf is None else self.psf.seen_from(x, y)
+        fields.update(psf=cut.psf_of(self.psf, where=self.frame_id), meta=cut.meta_of(self.meta))
         fields.update(flags=self.flags[item], filled=self.filled[item], mask=None)
         fields.update(self._identity())
         return fields
+
+    def _slice_wcs(self, item: Any) -> Any:
+        cut = Cut.parsed(item, self.shape, where=self.frame_id)
+        return cut.wcs_of(self.wcs, self.frame_id) if cut.leaves_out else super()._slice_wcs(item)
 
     def _arithmetic(self, operation: Any, operand: Any, *args: Any, **kwargs: Any) -> Any:
         with warnings.catch_warnings():
@@ -343,8 +347,4 @@ class Frame(Displayed, CCDData):
         return result, fields
 
     def _identity(self) -> dict[str, Any]:
-        return {
-            "frame_id": self.frame_id,
-            "history": self.history,
-            "reject_bits": self.reject_bits,
-        }
+        return {name: getattr(self, name) for name in ("frame_id", "history", "reject_bits")}

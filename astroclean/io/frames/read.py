@@ -12,7 +12,6 @@ from astropy.io import fits
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 
 from astroclean.core.flags.planes import MADE_UP, REJECTING, MaskPlane
-from astroclean.core.image.detector import DETECTOR_KEYWORDS
 from astroclean.core.image.frame import Frame
 from astroclean.errors import AstrocleanWarning, FitsReadError
 from astroclean.io.fits.address import Address, parse_address
@@ -154,10 +153,12 @@ class Exposure:
         """Read one color of a mosaic: every second pixel of every second row."""
         assert slot.color is not None
         mosaic = self.frame(replace(slot, color=None))
-        color = slot.color.of(mosaic.replace(wcs=None))
+        if mosaic.psf is not None:
+            note = f"{mosaic.frame_id}: its PSF is of the pixels of the mosaic: not used"
+            self.notes.extend({note} - set(self.notes))
+        color = slot.color.of(mosaic.replace(wcs=None, psf=None))
         wcs = slot.color.wcs_of(mosaic.wcs)
-        name, meta = self.frame_id(slot), _coarser(mosaic.meta)
-        frame: Frame = color.replace(wcs=wcs, frame_id=name, meta=meta)
+        frame: Frame = color.replace(wcs=wcs, frame_id=self.frame_id(slot))
         part: Frame = frame if window is None else frame[window]
         return part
 
@@ -186,7 +187,7 @@ class Exposure:
             unit=understood.unit,
             uncertainty=StdDevUncertainty(np.ones((1, 1), dtype=np.float32)) if known else None,
             wcs=understood.wcs,
-            meta=understood.meta() if slot.color is None else _coarser(understood.meta()),
+            meta=understood.meta() if slot.color is None else slot.color.meta_of(understood.meta()),
             frame_id=self.frame_id(slot),
             reject_bits=self.settings.reject_bits,
         )
@@ -271,15 +272,6 @@ class Exposure:
             values = linear_values(self.source, hdu.index, slot.plane, window)
             return kind(values.astype(np.float32))
         return None
-
-
-def _coarser(meta: fits.Header) -> fits.Header:
-    """Return the header of one color of a mosaic, whose pixels are twice as far apart."""
-    keyword = DETECTOR_KEYWORDS["pixel_scale"]
-    if keyword in meta:
-        meta = meta.copy()
-        meta[keyword] = 2 * float(meta[keyword])
-    return meta
 
 
 def _instrument_of(source: FitsSource, settings: ReadSettings) -> Instrument:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.image.cutting import meta_at_scale, stepped_wcs
 from astroclean.errors import FitsReadError
 
 if TYPE_CHECKING:
@@ -46,21 +47,14 @@ class Color:
         return mosaic[y::_SIDE, x::_SIDE]
 
     def wcs_of(self, wcs: WCS | None) -> WCS | None:
-        """Return the world coordinates of this color's pixels; None where they are distorted.
-
-        astropy slices a WCS with steps by its CDELT, which counts for nothing beside a CD matrix.
-        """
+        """Return the world coordinates of this color's pixels; None where they are distorted."""
         if wcs is None or wcs.has_distortion:
             return None
-        coarser = wcs.deepcopy()
-        y, x = self.first
-        coarser.wcs.crpix = (wcs.wcs.crpix - 1 - np.array([x, y])) / _SIDE + 1
-        if wcs.wcs.has_cd():
-            coarser.wcs.cd = wcs.wcs.cd * _SIDE
-        else:
-            coarser.wcs.cdelt = wcs.wcs.cdelt * _SIDE
-        coarser.wcs.set()
-        return coarser
+        return stepped_wcs(wcs, self.first, (_SIDE, _SIDE))
+
+    def meta_of(self, meta: Any) -> Any:
+        """Return the header of this color's pixels, which are twice as far apart."""
+        return meta_at_scale(meta, _SIDE)
 
 
 def colors_of(header: Mapping[str, Any], *, where: str) -> tuple[Color, ...]:

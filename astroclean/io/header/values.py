@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -190,24 +191,23 @@ def _setting(name: str, value: Any, pixel_scale: float | None) -> Resolved:
     Raises
     ------
     InstrumentError
-        It is no number, or a width in pixels whose scale is not known.
+        It is no number, or one that cannot be; or a width in pixels whose scale is not known.
     """
     if name == "filter":
         return Resolved(str(value), f"setting instrument.{name}")
+    is_length = name in _LENGTHS and (isinstance(value, (str, Length)) or hasattr(value, "unit"))
     try:
-        if isinstance(value, str) and name in _LENGTHS:
-            plain = Length.parsed(value).to(
-                "arcsec", pixel_scale if name != "pixel_scale" else None
-            )
-        else:
-            plain = float(value)
-    except (TypeError, ValueError) as error:
+        plain = _arcsec(name, value, pixel_scale) if is_length else _number(value)
+        zero_counts = name == "read_noise"
+        if plain < 0 or (plain == 0 and not zero_counts):
+            raise ValueError(f"must be greater than {'or equal to ' * zero_counts}0")
+    except ValueError as error:
         raise InstrumentError(
-            f"{error}" if name in _LENGTHS else "must be a number",
+            str(error),
             where=f"instrument.{name}",
             received=repr(value),
             remedy="Give `--set instrument.pixel_scale=...` in arcsec, or the width in arcsec."
-            if name == "psf_fwhm"
+            if is_length and name == "psf_fwhm"
             else None,
         ) from error
     return Resolved(plain, f"setting instrument.{name}")
@@ -224,6 +224,23 @@ def _compare_scales(card: Resolved | None, taken: Resolved | None, remarked: Rem
             f"{card.origin.removeprefix('header ')} tells a pixel of {card.value:.4g} arcsec, "
             f"{by} {taken.value:.4g}; that of {by} is taken"
         )
+
+
+def _arcsec(name: str, value: Any, pixel_scale: float | None) -> float:
+    length = Length.parsed(value)
+    if name == "pixel_scale" and length.unit != "arcsec":
+        raise ValueError('must be an angle, such as "0.2 arcsec"')
+    return length.to("arcsec", pixel_scale)
+
+
+def _number(value: Any) -> float:
+    """Return a number as written: text is none, nor is a truth value."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
+        raise ValueError("must be a number")  # noqa: TRY004 - said where the setting is known
+    plain = float(value)
+    if not math.isfinite(plain):
+        raise ValueError("must be a finite number")
+    return plain
 
 
 def _best_scale(

@@ -155,6 +155,16 @@ def test_unknown_noise_is_an_error_with_a_remedy(
         found(frame, noise=noise)
 
 
+@pytest.mark.parametrize("unit", ["electron", "electron / s"])
+def test_a_gain_of_what_is_in_electrons_is_refused(unit: str) -> None:
+    image = np.random.default_rng(0).normal(100, 5, (60, 60))
+    frame = Frame(image, unit=unit, meta={"ACEXPTIM": 10.0})
+    with pytest.raises(StageError, match=r"no gain makes.*gain = 1\.5.*instrument\.unit=adu"):
+        found(frame, gain=1.5, read_noise=5.0)
+    found(frame, gain=1.0, read_noise=5.0)
+    found(frame, gain=1.5, noise="background")
+
+
 def test_rejected_and_empty_pixels_are_not_flagged_but_their_neighbors_are() -> None:
     image = np.random.default_rng(0).normal(100, 5, (60, 60))
     image[30, 10:50:2] = 5000  # every other pixel of a row: bad ones and hits in turns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ccdproc
 import numpy as np
@@ -23,8 +23,12 @@ from photutils.background import Background2D
 from astroclean.core.flags.planes import REJECTING, MaskPlane
 from astroclean.core.image.convert import as_frame
 from astroclean.core.image.frame import Frame
+from astroclean.core.image.grid import Grid
 from astroclean.core.psf.psf import Psf
 from astroclean.errors import FrameError, PsfError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 EVERY = int(MaskPlane.union(MaskPlane))
@@ -166,6 +170,57 @@ def test_a_slice_keeps_flags_psf_and_place(rows: slice, columns: slice) -> None:
     here = part.wcs.wcs_pix2world(0, 0, 0)
     there = frame.wcs.wcs_pix2world(columns.start, rows.start, 0)
     np.testing.assert_allclose(here, there, rtol=0, atol=1e-10)
+
+
+def stepped_sky(form: str) -> WCS:
+    header = sky()
+    if form != "CD":
+        for keyword in ("CD1_1", "CD1_2", "CD2_1", "CD2_2"):
+            del header[keyword]
+        header.update(CDELT1=-1e-4, CDELT2=2e-4)
+        header.update({"PC": {"PC1_2": 0.1, "PC2_1": -0.2}, "CROTA": {"CROTA2": 30.0}}[form])
+    return WCS(header)
+
+
+@pytest.mark.parametrize("form", ["CD", "PC", "CROTA"])
+@pytest.mark.parametrize("item", [np.s_[::2, ::2], np.s_[1::3], np.s_[..., 2:9:2]])
+def test_every_so_many_pixels_stay_where_they_are(form: str, item: Any, tmp_path: Path) -> None:
+    frame = star_frame(wcs=stepped_sky(form), psf=None, meta={"ACPIXSC": 0.5})
+    rows, columns = np.indices(frame.shape)
+    part = frame[item]
+    part.write(tmp_path / "part.fits")
+    read = Frame.read(tmp_path / "part.fits")
+    y, x = np.indices(part.shape)
+    there = frame.wcs.wcs_pix2world(columns[item].ravel(), rows[item].ravel(), 0)
+    for wcs in (part.wcs, read.wcs):
+        here = wcs.wcs_pix2world(x.ravel(), y.ravel(), 0)
+        np.testing.assert_allclose(here, there, rtol=0, atol=1e-9)
+    step = np.sqrt(np.ptp(rows[item][:2, 0]) * np.ptp(columns[item][0, :2]))
+    assert part.detector.pixel_scale == pytest.approx(0.5 * step)
+    assert frame.detector.pixel_scale == 0.5
+    scales = [Grid.from_frame(one).pixel_scale for one in (frame, part)]
+    assert scales[1] == pytest.approx(scales[0] * step, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("item", "told"),
+    [
+        (5, r"as a slice.*\[5\].*frame\[5:6\]"),
+        ((slice(2), 3), "as a slice"),
+        (np.ones((8, 10), dtype=bool), "as a slice.*ndarray"),
+        (np.s_[::-1], "in order.*step of -1"),
+        (np.s_[::2], "PSF.*steps of 2 rows and 1 columns.*psf=None"),
+    ],
+)
+@pytest.mark.parametrize("wcs", [None, WCS(sky())])
+def test_what_no_frame_can_be_is_refused(item: Any, told: str, wcs: WCS | None) -> None:
+    with pytest.raises(FrameError, match=f"(?s){told}"):
+        star_frame(wcs=wcs)[item]
+
+
+def test_steps_through_a_distorted_sky_are_refused() -> None:
+    with pytest.raises(FrameError, match=r"distortions.*wcs=None"):
+        star_frame(psf=None, wcs=WCS(sky("TAN-SIP")))[::2, ::2]
 
 
 def test_arithmetic_joins_flags_and_propagates_uncertainty() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.image.detector import Detector
 from astroclean.core.stage.scope import chunk_of
 from astroclean.errors import StageError
 from astroclean_classical.filling import nearest_filled
@@ -109,6 +110,14 @@ def _no_uncertainty(where: str) -> StageError:
 def _required(options: LACosmicOptions, frame: Frame, stage: str) -> tuple[float, float]:
     """Return electrons per unit of the frame and read noise, or raise."""
     electrons = to_electrons(options, frame)
+    if options.gain not in {None, 1.0} and _in_electrons(frame):
+        raise StageError(
+            f"the values are in {frame.unit}: no gain makes electrons of them",
+            where=f"{frame.frame_id}, stage '{stage}'",
+            received=f"gain = {options.gain:g}",
+            remedy="Leave out `gain`; or say that they are data numbers: unit adu in Python, "
+            "`--set instrument.unit=adu` of a file.",
+        )
     if electrons is None:
         electrons = known_detector(options, frame).require_scale(
             frame=frame,
@@ -119,6 +128,10 @@ def _required(options: LACosmicOptions, frame: Frame, stage: str) -> tuple[float
     if read_noise is None:
         read_noise = frame.detector.require("read_noise", frame=frame, stage=stage)
     return electrons, read_noise
+
+
+def _in_electrons(frame: Frame) -> bool:
+    return Detector(exposure=1.0).scale(frame.unit) is not None
 
 
 def _of_detector(options: LACosmicOptions, frame: Frame, facts: FrameFacts, stage: str) -> Noise:

@@ -70,7 +70,7 @@ class LACosmicOptions(StageOptions):
     them; else the uncertainty where the frame has one; else gain and read noise where both are
     known; else the background. The choice is among the metrics."""
     gain: Annotated[float, Field(gt=0)] | None = None
-    """Electrons per data number; none: of the detector (1 where the unit is electron)."""
+    """Electrons per data number; none: of the detector. Refused where the unit is electron."""
     read_noise: Annotated[float, Field(ge=0)] | None = None
     """Read noise in electrons; none: of the detector."""
     sky: Annotated[float, Field(ge=0)] = 0.0

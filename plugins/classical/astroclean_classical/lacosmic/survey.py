@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy import units as u
 
 from astroclean.core.image.uncertainty import deviation_of
 from astroclean.core.stage.scope import Survey, chunk_of
@@ -182,6 +181,4 @@ def known_detector(options: LACosmicOptions, frame: Frame) -> Detector:
 
 def to_electrons(options: LACosmicOptions, frame: Frame) -> float | None:
     """Return electrons per unit of the frame; None where nothing tells."""
-    if frame.unit == u.electron and options.gain is not None:
-        return options.gain  # the user knows better than the header
     return known_detector(options, frame).scale(frame.unit)
