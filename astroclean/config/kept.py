@@ -46,7 +46,9 @@ class Offer:
         return Offer(self.words | other.words, self.segmentation or other.segmentation)
 
 
-def product_problems(products: Mapping[str, object], offer: Offer) -> dict[Location, str]:
+def product_problems(
+    products: Mapping[str, object], offer: Offer, *, is_all: bool = True
+) -> dict[Location, str]:
     """Return what ``[products]`` asks for and no stage of the pipeline gives.
 
     Parameters
@@ -55,6 +57,9 @@ def product_problems(products: Mapping[str, object], offer: Offer) -> dict[Locat
         The table; what is of another type is left to the schema.
     offer : Offer
         What the stages give.
+    is_all : bool
+        Whether all stages are known. Another may give any word; one that is nearly another word
+        is told all the same.
 
     Returns
     -------
@@ -66,10 +71,12 @@ def product_problems(products: Mapping[str, object], offer: Offer) -> dict[Locat
     problems: dict[Location, str] = {
         ("products", "keep", number): f"no stage of this pipeline gives '{word}'. "
         f"{did_you_mean(word, known)} It may be {', '.join(sorted(known))}."
+        if is_all
+        else f"no stage that is known gives '{word}'. {did_you_mean(word, known)}"
         for number, word in enumerate(kept if isinstance(kept, (list, tuple)) else ())
-        if isinstance(word, str) and word not in known
+        if isinstance(word, str) and word not in known and (is_all or did_you_mean(word, known))
     }
-    if products.get("segmentation") is True and not offer.segmentation:
+    if is_all and products.get("segmentation") is True and not offer.segmentation:
         problems["products", "segmentation"] = (
             "no stage of this pipeline tells which pixels are whose. "
             "Add one of kind `deblend`, such as `sep`."

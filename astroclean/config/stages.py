@@ -95,19 +95,17 @@ def faults_of_stages(
     """
     entries = list_plugins() if stages else ()  # reads the metadata of all that is installed
     faults: list[AstrocleanError] = []
-    offer: Offer | None = Offer()
+    offer, is_all = Offer(), True
     for stage in stages:
         if is_left_out(stage, entries):
             continue
         found = _Checked.of(stage, places, entries, base)
         faults += found.faults
-        offer = None if offer is None or found.offer is None else offer | found.offer
-    if offer is not None:
-        problems = product_problems(products or {}, offer)
-        at = places.told(*problems)
-        lines = [f"{place}: {told}" for place, told in zip(at, problems.values(), strict=True)]
-        faults += [ConfigurationError(lines, where=places.where())] if lines else []
-    return faults
+        offer, is_all = offer | (found.offer or Offer()), is_all and found.offer is not None
+    problems = product_problems(products or {}, offer, is_all=is_all)
+    at = places.told(*problems)
+    lines = [f"{place}: {told}" for place, told in zip(at, problems.values(), strict=True)]
+    return [*faults, ConfigurationError(lines, where=places.where())] if lines else faults
 
 
 @dataclass(frozen=True)

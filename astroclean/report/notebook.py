@@ -24,7 +24,7 @@ from astroclean.report.model import FileStatus, RunReport
 from astroclean.report.view import number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 __all__ = ["html_of"]
 
@@ -68,6 +68,8 @@ def _of_frame(frame: Frame) -> str:
         "size": f"{nx} {TIMES} {ny} pixels",
         "unit": str(frame.unit),
         "instrument": detector.instrument,
+        "gain": _with_unit(detector.gain, "electrons per data number"),
+        "read noise": _with_unit(detector.read_noise, "electrons"),
         "pixel scale": _with_unit(detector.pixel_scale, "arcsec"),
         "uncertainty": "yes" if frame.uncertainty is not None else "none",
         "PSF": f"{frame.psf.fwhm_pixels:.3g} pixels FWHM" if frame.psf is not None else "none",
@@ -77,7 +79,9 @@ def _of_frame(frame: Frame) -> str:
     }
     counts = count_planes(frame.flags)
     picture = _picture_of(frame) if nx and ny else ""
-    return _beside(picture, _title("Frame", frame.frame_id) + _pairs(rows) + _legend(counts))
+    return _beside(
+        picture, _title("Frame", frame.frame_id) + _pairs(rows) + _legend(counts, _drawn(frame))
+    )
 
 
 def _picture_of(frame: Frame) -> str:
@@ -86,13 +90,17 @@ def _picture_of(frame: Frame) -> str:
     flags = reduced(np.bitwise_or, frame.flags, factor, np.uint32)
     picture = bin_mean(frame.data, factor)
     usable = reduced(np.bitwise_or, frame.usable, factor, np.bool_)
-    planes = [plane for plane in MaskPlane if plane & frame.reject_bits]
-    marked = {str(p.name): (flags & np.uint32(p)) != 0 for p in planes}
+    marked = {name: (flags & np.uint32(MaskPlane[name])) != 0 for name in _drawn(frame)}
     seen = {name: where for name, where in marked.items() if where.any()}
     ny, nx = picture.shape
     zoom = max(1, _SIDE // max(ny, nx))
     uri = draw_flagged(picture, Stretch.of(picture, usable), seen)
     return _image(uri, (nx * zoom, ny * zoom), frame.frame_id)
+
+
+def _drawn(frame: Frame) -> list[str]:
+    """Return the planes whose pixels have their color in the picture: those that reject."""
+    return [str(plane.name) for plane in MaskPlane if plane & frame.reject_bits]
 
 
 def _of_result(result: StageResult) -> str:
@@ -216,9 +224,11 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _legend(counts: Mapping[str, int]) -> str:
+def _legend(counts: Mapping[str, int], drawn: Collection[str]) -> str:
+    """Return how many pixels have each plane; with its color where the picture has that."""
+    colors = {name: f";background:{PLANE_COLORS[name]}" for name in drawn}
     lines = [
-        f"<tr><td style='text-align:left'><span style='{_SWATCH};background:{PLANE_COLORS[name]}'>"
+        f"<tr><td style='text-align:left'><span style='{_SWATCH}{colors.get(name, '')}'>"
         f"</span>{name}</td><td>{number(count)}</td></tr>"
         for name, count in counts.items()
     ]

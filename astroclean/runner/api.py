@@ -30,7 +30,7 @@ def run(
     output: str | Path = DEFAULT_OUTPUT,
     jobs: int | None = None,
     executor: Executor | None = None,
-    settings: Sequence[str] = (),
+    settings: str | Sequence[str] = (),
     overwrite: bool = False,
     recursive: bool = False,
     progress: bool | Callable[[int, int], None] = False,
@@ -54,7 +54,7 @@ def run(
     executor : Executor, optional
         In place of ``jobs``: where files are processed, such as on other machines. Whoever made it
         closes it; it may serve further runs.
-    settings : sequence of str
+    settings : str or sequence of str
         ``stage.key=value``, as for ``--set``.
     overwrite : bool
         Whether to start anew instead of keeping finished files.
@@ -79,7 +79,8 @@ def run(
     """
     if executor is not None and jobs is not None:
         raise ConfigurationError("give jobs or executor: an executor has its own workers")
-    loaded = load_pipeline(config, settings=settings)
+    told = [settings] if isinstance(settings, str) else list(settings)
+    loaded = load_pipeline(config, settings=told)
     listed = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
     request = Request(
         inputs=tuple(str(item) for item in listed),
@@ -90,6 +91,6 @@ def run(
         recursive=recursive,
         shard=None if shard is None else Shard.parsed(shard),
     )
-    with told_progress(progress) as told:
+    with told_progress(progress) as tell:
         target = path_or_url(output)
-        return Runner(loaded, request, output=target, executor=executor, progress=told).run()
+        return Runner(loaded, request, output=target, executor=executor, progress=tell).run()

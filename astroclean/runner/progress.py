@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from astroclean.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -25,6 +27,10 @@ def told_progress(
         True: a line that is written again and again, also where there is no terminal, such as in
         a notebook. False: nothing. Or the function itself.
     """
+    if not (isinstance(progress, bool) or progress is None or callable(progress)):
+        raise ConfigurationError(
+            "progress is True, False or a function of (finished, total)", received=repr(progress)
+        )
     if progress is not True:
         yield progress or None
         return

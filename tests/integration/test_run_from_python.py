@@ -153,3 +153,20 @@ def test_shards(raw: Path) -> None:
     assert len(whole.outputs) == 2
     with pytest.raises(ConfigurationError, match="I/N"):
         run(raw, shard="2/2")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"settings": "nothing.width=3"}, r"^[^\n]*--set nothing\.width=3: no stage or table"),
+        ({"shard": 1}, "--shard is I/N.*not 1"),
+        ({"progress": 1}, r"progress is True, False or a function.*got 1"),
+        ({"progress": "yes"}, r"progress is .*got 'yes'"),
+    ],
+)
+def test_what_is_of_another_type_is_told_in_words(
+    raw: Path, settings: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        run(raw, **settings)
+    assert not (raw.parent / "out").exists()

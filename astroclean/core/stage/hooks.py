@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.flags.planes import MaskPlane, count_planes
-from astroclean.errors import ContractError
+from astroclean.errors import AstrocleanError, ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,6 +56,11 @@ def call_hook(ask: Callable[[Any], Any], given: Any, *, where: str) -> Any:
             received="products",
             remedy=FAULT,
         ) from error
+    except AstrocleanError as error:
+        raise error.at(where) from error.__cause__
+    except Exception as error:
+        error.add_note(f"{where}: raised by the plugin")
+        raise
 
 
 def refuse_undeclared(flags: NDArray[np.uint32], sets: MaskPlane, *, kind: str, where: str) -> None:

@@ -64,7 +64,10 @@ def at_scale(stage: AnyStage, frames: Iterable[Frame]) -> AnyStage:
     return here
 
 
-_REMEDY = "Give `--set instrument.pixel_scale=...` in arcsec, or the number without its unit."
+_REMEDY = (
+    "Give `--set instrument.pixel_scale=...` in arcsec, or the number without its unit. In Python: "
+    "`Frame.read(file, pixel_scale=0.2)`, or `Frame(array, unit='adu', meta={'ACPIXSC': 0.2})`."
+)
 
 
 def _scale_of(frame: Frame) -> float | None:

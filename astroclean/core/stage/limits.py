@@ -44,10 +44,6 @@ hits on 5 % of their pixels; maps of bad pixels of infrared arrays name 10 to 20
 have no limit."""
 
 
-def _known(limits: dict[str, float]) -> dict[str, float]:
-    return {_name(name): share for name, share in limits.items()}
-
-
 def _name(name: str) -> str:
     if name in _SHARES:
         return name
@@ -58,9 +54,7 @@ def _name(name: str) -> str:
         raise ValueError(f"{error} Or {', '.join(f'`{name}`' for name in _SHARES)}.") from error
 
 
-Limits = Annotated[
-    dict[str, Annotated[float, Field(ge=0, le=1)]],
-    AfterValidator(_known),
-]
+# Of each name by itself, so that a wrong one is told where it was set.
+Limits = dict[Annotated[str, AfterValidator(_name)], Annotated[float, Field(ge=0, le=1)]]
 """Name or alias of a plane, ``changed``, ``source light``, ``below sky`` to the largest plausible
 share."""

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from astroclean.core.flags.planes import NO_PLANE, MaskPlane
+from astroclean.errors import StageError
+
+if TYPE_CHECKING:
+    from astroclean.core.image.frame import Frame
 
 __all__ = ["Identity", "Needs", "Provides"]
+
+_REMEDIES = {
+    "psf": 'Give `[psf]` with `file`, `fwhm = "0.9 arcsec"` or `estimate = true`.',
+    "sources": "Put a stage of kind `deblend` before it.",
+    "segmentation": "Put a stage of kind `deblend` before it.",
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,34 @@ class Needs:
     def uses_psf(self) -> bool:
         """Whether the frame is to have its PSF, if one is told."""
         return "psf" in self.fields | self.wishes
+
+    def require(self, frame: Frame, *, stage: str) -> None:
+        """Raise where a frame has not what is needed.
+
+        Parameters
+        ----------
+        frame : Frame
+            What the stage is to work on.
+        stage : str
+            Name of the stage, for the message.
+
+        Raises
+        ------
+        StageError
+            A field is missing, or the frame has no pixel.
+        """
+        where = f"{frame.frame_id}, stage '{stage}'"
+        if not frame.data.size:
+            raise StageError("the frame has no pixels", where=where, received=frame.data.shape)
+        held = {"segmentation": frame.sources is not None and frame.sources.segmentation}
+        for name in sorted(self.fields):
+            value = held[name] if name in held else getattr(frame, name)
+            if value is None or value is False:
+                raise StageError(
+                    f"needs '{name}', which the frame does not have",
+                    where=where,
+                    remedy=_REMEDIES.get(name),
+                )
 
 
 @dataclass(frozen=True)

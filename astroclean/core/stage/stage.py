@@ -201,7 +201,7 @@ class Stage(ABC):
             raise StageError("works on several bands together", where=where, remedy=remedy)
         if (here := at_scale(self, [image])) is not self:
             return here.run(image)
-        self._require(image)
+        self.needs().require(image, stage=self.name)
         scope_of(self, image)  # or a wrong one would show where a frame is too large alone
         answer = self._known(self._called(image.read_only(), image.frame_id), image.frame_id)
         return self._finished(image, self._applied(image, answer))
@@ -233,7 +233,7 @@ class Stage(ABC):
         if self.needs().aligned:
             frames.require_aligned(f"stage '{self.name}'")
         for band in frames:
-            self._require(frames[band])
+            self.needs().require(frames[band], stage=self.name)
             scope_of(self, frames[band])
         results = {band: StageResult(frames[band], outcome=Outcome.NO_WORK) for band in frames}
         for band, answer in self._answers(frames).items():
@@ -285,17 +285,6 @@ class Stage(ABC):
         )
         return replace(self._apply(frame, answer), tables=tables)
 
-    def _require(self, frame: Frame) -> None:
-        held = {"segmentation": frame.sources is not None and frame.sources.segmentation}
-        for name in sorted(self.needs().fields):
-            value = held[name] if name in held else getattr(frame, name)
-            if value is None or value is False:
-                raise StageError(
-                    f"needs '{name}', which the frame does not have",
-                    where=f"{frame.frame_id}, stage '{self.name}'",
-                    remedy=_REMEDIES.get(name),
-                )
-
     def _finished(self, before: Frame, result: StageResult) -> StageResult:
         """Enter the stage in the frame's history; measure what it changed, and judge that."""
         refuse_booleans(result.metrics, f"{before.frame_id}, stage '{self.name}'")
@@ -342,9 +331,3 @@ class Stage(ABC):
 
 
 _NUMBERS = {"fiub": "real numbers", "uib": "whole numbers or truth values"}
-
-_REMEDIES = {
-    "psf": 'Give `[psf]` with `file`, `fwhm = "0.9 arcsec"` or `estimate = true`.',
-    "sources": "Put a stage of kind `deblend` before it.",
-    "segmentation": "Put a stage of kind `deblend` before it.",
-}

@@ -198,9 +198,7 @@ def _setting(name: str, value: Any, pixel_scale: float | None) -> Resolved:
     is_length = name in _LENGTHS and (isinstance(value, (str, Length)) or hasattr(value, "unit"))
     try:
         plain = _arcsec(name, value, pixel_scale) if is_length else _number(value)
-        zero_counts = name == "read_noise"
-        if plain < 0 or (plain == 0 and not zero_counts):
-            raise ValueError(f"must be greater than {'or equal to ' * zero_counts}0")
+        _refuse_impossible(name, plain)
     except ValueError as error:
         raise InstrumentError(
             str(error),
@@ -227,10 +225,9 @@ def _compare_scales(card: Resolved | None, taken: Resolved | None, remarked: Rem
 
 
 def _arcsec(name: str, value: Any, pixel_scale: float | None) -> float:
-    length = Length.parsed(value)
-    if name == "pixel_scale" and length.unit != "arcsec":
-        raise ValueError('must be an angle, such as "0.2 arcsec"')
-    return length.to("arcsec", pixel_scale)
+    return Length.parsed(value, only="arcsec" if name == "pixel_scale" else None).to(
+        "arcsec", pixel_scale
+    )
 
 
 def _number(value: Any) -> float:
@@ -241,6 +238,13 @@ def _number(value: Any) -> float:
     if not math.isfinite(plain):
         raise ValueError("must be a finite number")
     return plain
+
+
+def _refuse_impossible(name: str, value: float) -> None:
+    """Raise ValueError for what no detector has, as a pipeline's table does."""
+    zero_counts = name == "read_noise"
+    if value < 0 or (value == 0 and not zero_counts):
+        raise ValueError(f"must be greater than {'or equal to ' * zero_counts}0")
 
 
 def _best_scale(

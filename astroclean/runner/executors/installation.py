@@ -96,6 +96,6 @@ def _digest(paths: Iterable[Path]) -> str:
 
 
 def _as_imported(package: str, digest: str) -> str:
-    """Return a digest of the code on disk, which need not be that of a process of long ago."""
+    """Return a digest of the code that a process runs, and of that on disk where it is newer."""
     first = _at_first.setdefault(package, digest)
-    return digest if digest == first else f"{digest}, updated while the process lived"
+    return digest if digest == first else f"{first}, updated while the process lived to {digest}"

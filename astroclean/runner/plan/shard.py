@@ -35,7 +35,7 @@ class Shard:
         ConfigurationError
             It is no such text.
         """
-        match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text, re.ASCII)
+        match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", str(text), re.ASCII)
         if match is None or int(match[1]) >= int(match[2]):
             last = max(int(match[2]) - 1, 0) if match else 7
             raise ConfigurationError(

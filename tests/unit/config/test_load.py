@@ -282,6 +282,38 @@ def test_words_of_keep_are_judged_where_all_stages_are_known(tmp_path: Path) -> 
     assert [line for line in told if line.startswith("line 6, products.keep[0]: no stage of this")]
 
 
+def test_words_of_keep_that_are_nearly_others_are_told_where_a_plugin_is_unknown(
+    tmp_path: Path,
+) -> None:
+    text = (
+        'schema = 1\nproducts.keep = ["flagz", "of-the-other"]\n[[stage]]\nplugin = "none-such"\n'
+    )
+    told = [line for line in problems_of(text, tmp_path / "p.toml") if "keep" in line]
+    assert len(told) == 1
+    assert "keep[0]: no stage that is known gives 'flagz'. Did you mean 'flags'?" in told[0]
+
+
+def test_a_limit_of_no_plane_is_told_where_it_was_set(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text(
+        'schema = 1\n[[stage]]\nplugin = "lacosmic"\n[stage.options.limits]\nCR = 0.1\n', "utf-8"
+    )
+    with pytest.raises(ConfigurationError) as raised:
+        loaded = load_pipeline(path, settings=["lacosmic.limits.XX=0.2"], environment={})
+        raise loaded.faults()[0]
+    (told,) = raised.value.problems
+    assert told.startswith("--set lacosmic.limits.XX, stage 1 'lacosmic': ")
+    assert "XX" in told.removeprefix("--set lacosmic.limits.XX")
+
+
+def test_the_size_of_a_pixel_is_an_angle() -> None:
+    for told in ("0.2 parsec", "2 pixel"):
+        with pytest.raises(ConfigurationError, match=r'must be an angle, such as "0\.4 arcsec"'):
+            load_pipeline(
+                {**pipeline(), "instrument": {"pixel_scale": told}}, settings=[], environment={}
+            )
+
+
 def test_instruments_and_units_that_nobody_knows_are_told() -> None:
     for setting, problem in (
         ("instrument.name=hst-acs-wfz", "Did you mean 'hst-acs-wfc'"),

@@ -415,6 +415,28 @@ def test_history_has_no_clock_and_fits_into_cards() -> None:
         assert line.isascii()
 
 
+class Broken(Masker):
+    sets = MaskPlane.COSMIC_RAY
+
+    def find(self, frame: Frame) -> Mask:
+        if frame.data[0, 0] == 1:
+            raise KeyError("nope")
+        raise StageError("cannot")
+
+
+def test_what_a_plugin_raises_names_stage_and_frame() -> None:
+    with pytest.raises(KeyError) as raised:
+        Broken().run(np.ones((3, 4)))
+    assert raised.value.__notes__ == ["frame, stage 'broken': raised by the plugin"]
+    with pytest.raises(StageError, match=r"^frame, stage 'broken': cannot\.$"):
+        Broken().run(np.zeros((3, 4)))
+
+
+def test_a_frame_without_pixels_is_refused() -> None:
+    with pytest.raises(StageError, match=r"stage 'broken': the frame has no pixels.*\(0, 20\)"):
+        Broken().run(np.zeros((0, 20)))
+
+
 def test_hooks_get_arrays_that_cannot_be_written_to() -> None:
     """A plugin that writes is named; the user's own arrays stay as they were and writable."""
 

@@ -21,12 +21,23 @@ def test_a_length_takes_its_unit_and_a_bare_number_is_in_arcsec() -> None:
     found = resolved(psf_fwhm="2 pixel", pixel_scale="0.3 arcsec")
     assert found["psf_fwhm"] == pytest.approx(0.6)
 
+    assert resolved(read_noise=0)["read_noise"] == 0
+
 
 def test_what_cannot_be_arcsec_is_told() -> None:
     for settings, problem in (
         ({"psf_fwhm": "2 pixel"}, r"psf_fwhm: is in pixels but the pixel scale .*not known"),
         ({"psf_fwhm": "2 m"}, r"psf_fwhm: must be in pixels or an angle"),
         ({"gain": "much"}, r"gain: must be a number"),
+        ({"gain": "1.9"}, r"gain: must be a number"),
+        ({"gain": True}, r"gain: must be a number"),
+        ({"gain": float("nan")}, r"gain: must be a finite number"),
+        ({"gain": 0}, r"gain: must be greater than 0 \(got 0\)"),
+        ({"gain": -1}, r"gain: must be greater than 0"),
+        ({"read_noise": -3}, r"read_noise: must be greater than or equal to 0"),
+        ({"pixel_scale": -1}, r"pixel_scale: must be greater than 0"),
+        ({"pixel_scale": "0 arcsec"}, r"pixel_scale: must be greater than 0"),
+        ({"pixel_scale": "2 pixel"}, r'pixel_scale: must be an angle, such as "0.4 arcsec"'),
     ):
         with pytest.raises(InstrumentError, match=problem):
             resolved(**settings)

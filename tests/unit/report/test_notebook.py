@@ -16,6 +16,7 @@ from astroclean import Frame, Sources
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.stage.results import StageResult
 from astroclean.errors import FrameError
+from astroclean.report.drawing import PLANE_COLORS
 from astroclean.report.model import FileRecord, FileStatus, FrameRecord, RunReport
 from astroclean.report.preview import make_previews
 
@@ -53,6 +54,17 @@ def test_frame() -> None:
     assert len(page.all("img")) == 1
     for said in ("60 × 40 pixels", "adu", "COSMIC_RAY", "1 pixels", "sources 2", "alert('x')"):  # noqa: RUF001
         assert said in page.text
+
+
+def test_frame_tells_gain_and_noise_and_colors_what_the_picture_shows() -> None:
+    flags = np.zeros((40, 60), np.uint32)
+    flags[3, 5], flags[4, 6] = MaskPlane.COSMIC_RAY, MaskPlane.SOURCE
+    of = frame(flags=flags, meta={"ACGAIN": 3.0, "ACRDNOIS": 5.0})
+    text = shown(of).text
+    assert "3 electrons per data number" in text
+    assert "5 electrons" in text
+    html = of._repr_html_()
+    assert (PLANE_COLORS["COSMIC_RAY"] in html, PLANE_COLORS["SOURCE"] in html) == (True, False)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (700, 3), (0, 5)])

@@ -63,3 +63,5 @@ def test_other_content_of_the_same_version_shows(plugin: Path, name: str) -> Non
     (told,) = differences(before, installation())
     assert told.startswith("code of plugin_of_a_test ")
     assert "updated while the process lived" in told
+    old, new = told.split(" (here ")
+    assert old.split()[3] not in new.removesuffix(")").split()[-1]
