@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from astroclean.core.suggest import did_you_mean
+from astroclean.core.suggest import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -74,7 +74,7 @@ def product_problems(
         if is_all
         else f"no stage that is known gives '{word}'. {did_you_mean(word, known)}"
         for number, word in enumerate(kept if isinstance(kept, (list, tuple)) else ())
-        if isinstance(word, str) and word not in known and (is_all or did_you_mean(word, known))
+        if isinstance(word, str) and word not in known and (is_all or nearest(word, known))
     }
     if is_all and products.get("segmentation") is True and not offer.segmentation:
         problems["products", "segmentation"] = (

@@ -29,7 +29,7 @@ def told_progress(
     """
     if not (isinstance(progress, bool) or progress is None or callable(progress)):
         raise ConfigurationError(
-            "progress is True, False or a function of (finished, total)", received=repr(progress)
+            f"progress is True, False or a function of (finished, total) (got {progress!r})"
         )
     if progress is not True:
         yield progress or None

@@ -253,8 +253,8 @@ def no_worker(cluster: Cluster, patience: float, refused: dict[str, str]) -> Exe
     return ExecutorError(
         f"no worker could be used for {patience:.0f} s" + (f": {told}" if told else ""),
         where=f"scheduler {cluster.name}",
-        remedy="Start workers with `dask worker SCHEDULER --nthreads 1`, in the same environment, anew "
-        "where code was updated while they lived; then run again: what is finished is kept.",
+        remedy="Start workers with `dask worker SCHEDULER --nthreads 1`, in the same environment, "
+        "anew where code was updated while they lived; then run again: what is finished is kept.",
     )
 
 
