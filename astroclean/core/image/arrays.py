@@ -161,10 +161,11 @@ def first_pixel(item: Any, shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a view of an array that cannot be written to; the array itself still can."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    """Return a view of an array that cannot be written to; the array itself still can.
+
+    Nor can the view be made writable again, as one that has the array itself as its base can.
+    """
+    return np.asarray(memoryview(array).toreadonly())
 
 
 def overlap(
