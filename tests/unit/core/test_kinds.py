@@ -533,7 +533,7 @@ def test_a_remover_that_gives_no_values_is_told() -> None:
             where[2, 3] = True
             return Removal(np.where(where, np.nan, frame.data), where)
 
-    with pytest.warns(AstrocleanWarning, match="'emptier': gave NaN to pixels that had a value"):
+    with pytest.warns(AstrocleanWarning, match="'emptier': gave NaN to pixels that had a good value"):
         result = Emptier().run(frame_of())
     assert result.frame.where(MaskPlane.NO_DATA)[2, 3]
 

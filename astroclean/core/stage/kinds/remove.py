@@ -82,9 +82,10 @@ class SourceRemover(Stage):
 
     def _tell_lost(self, frame: Frame, new: NDArray[np.float32]) -> None:
         own = chunk_of(frame).own
-        if (np.isnan(new[own]) & ~np.isnan(frame.data[own])).any():
+        # A bad value may go without another one in its place.
+        if (np.isnan(new) & frame.usable)[own].any():
             # Without their number, so that chunks of a frame say the same.
-            text = f"{frame.frame_id}, stage '{self.name}': gave NaN to pixels that had a value."
+            text = f"{frame.frame_id}, stage '{self.name}': gave NaN to pixels that had a good value."
             warnings.warn(text, AstrocleanWarning, stacklevel=2)
 
     def _sources(self, frame: Frame, answer: Removal) -> Sources | None:
