@@ -18,6 +18,12 @@ from astroclean.errors import (
     PluginLoadError,
     PluginNotFoundError,
 )
+from astroclean.registry.code import (
+    before_import,
+    code_as_imported,
+    code_on_disk,
+    package_of,
+)
 from astroclean.registry.discover import KINDS_GROUP, PluginEntry, list_plugins, misplaced_plugins
 from astroclean.registry.distributions import how_to_get, known_distributions
 
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.stage.stage import Stage
 
-__all__ = ["find_plugin", "load_stage", "load_stage_class", "make_stage"]
+__all__ = ["find_plugin", "load_stage", "load_stage_class", "make_stage", "require_current_code"]
 
 
 def find_plugin(name: str, entries: Sequence[PluginEntry] | None = None) -> PluginEntry:
@@ -88,25 +94,18 @@ def load_stage_class(entry: PluginEntry) -> type[Stage]:
     PluginLoadError
         Import failed in any way, or the target is not a stage of its kind.
     """
-    from stevedore.driver import DriverManager  # noqa: PLC0415 - listing needs no stevedore
-    from stevedore.exception import NoMatches  # noqa: PLC0415
+    from astroclean.registry.driver import load_listed  # noqa: PLC0415 - listing needs no stevedore
 
     where = f"plugin '{entry.name}' of {entry.distribution}"
-    # stevedore remembers a group for the life of the process; in a notebook, plugins come later.
-    DriverManager.ENTRY_POINT_CACHE.pop(entry.group, None)
     try:
-        loaded = DriverManager(
-            entry.group,
-            entry.name,
-            on_load_failure_callback=_raise,
-        ).driver
+        before_import(package_of(entry.target))
+        loaded = load_listed(entry)
     except KeyboardInterrupt:
         raise
     # AssertionError and SystemExit pass through stevedore, and a plugin may raise anything.
     except BaseException as error:
-        cause = error.__cause__ if isinstance(error, NoMatches) and error.__cause__ else error
         raise PluginLoadError(
-            f"cannot be imported: {type(cause).__name__}: {cause}",
+            f"cannot be imported: {type(error).__name__}: {error}",
             where=where,
             remedy=f"Mend or uninstall {entry.distribution}; see `astroclean plugins doctor`.",
         ) from error
@@ -123,6 +122,7 @@ def load_stage_class(entry: PluginEntry) -> type[Stage]:
     return loaded
 
 
+_NEW_PROCESS = "Start a new process (a notebook: its kernel; a cluster: its workers)."
 _imported: WeakKeyDictionary[type[Stage], str] = WeakKeyDictionary()
 """Stage to the version of its distribution when it was first loaded here."""
 
@@ -134,12 +134,32 @@ def _check_version(loaded: type[Stage], entry: PluginEntry, where: str) -> None:
         raise PluginLoadError(
             f"version {entry.version} was installed after this process had imported {known}",
             where=where,
-            remedy="Start a new process (a notebook: its kernel; a cluster: its workers).",
+            remedy=_NEW_PROCESS,
         )
 
 
-def _raise(manager: Any, point: metadata.EntryPoint, error: BaseException) -> None:  # noqa: ARG001
-    raise error
+def require_current_code(entry: PluginEntry) -> None:
+    """Refuse a plugin of which this process has older code than there is on disk.
+
+    A result would go on record with code that did not make it.
+
+    Parameters
+    ----------
+    entry : PluginEntry
+        Of a plugin that :func:`load_stage_class` has loaded.
+
+    Raises
+    ------
+    PluginLoadError
+        Its files were changed since.
+    """
+    package = package_of(entry.target)
+    if code_on_disk(package) != code_as_imported(package):
+        raise PluginLoadError(
+            f"the code of '{package}' was changed after this process had imported it",
+            where=f"plugin '{entry.name}' of {entry.distribution}",
+            remedy=_NEW_PROCESS,
+        )
 
 
 def _kind_class(kind: str) -> type[Stage]:
@@ -179,7 +199,8 @@ def make_stage(
     except ValidationError as error:
         problems = option_problems(error, stage_class.Options, options)
         raise ConfigurationError(problems, where=f"stage '{name}'") from error
-    return stage_class(validated, identity=Identity(name, entry.name, entry.version))
+    code = code_as_imported(package_of(entry.target))
+    return stage_class(validated, identity=Identity(name, entry.name, entry.version, code))
 
 
 def load_stage(name: str, **options: Any) -> Stage:

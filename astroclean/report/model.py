@@ -75,6 +75,8 @@ class StageRecord(Record):
     plugin: str
     kind: str
     version: str
+    code: str = ""
+    """Digest of the files of the plugin's package."""
     outcome: str
     seconds: float
     metrics: dict[str, float | None] = Field(default_factory=dict)

@@ -115,6 +115,11 @@ class SourceRemoverContract(StageContract):
             touched = (ours != theirs) & ~(np.isnan(ours) & np.isnan(theirs))
             assert after.where(reason)[touched].all()
 
+    def test_new_values_are_finite(self, stage: Stage, frame: Frame) -> None:
+        """A pixel that had a good value has one afterwards: NaN is none."""
+        after = stage.run(frame).frame.data
+        assert np.isfinite(after[frame.usable]).all()
+
 
 class CalibratorContract(StageContract):
     """A calibrate stage makes another image of the frame, of which no flag is lost."""

@@ -19,6 +19,8 @@ from astroclean.testing.chunks import assert_same_in_chunks
 from astroclean.testing.frames import frame_digest, synthetic_frame
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from astroclean.core.stage.results import StageResult
     from astroclean.core.stage.stage import Stage
 
@@ -76,6 +78,22 @@ class StageContract:
         before = _kept(frame)
         stage.run(frame)
         assert _kept(frame) == before
+
+    def test_no_file_is_written_and_nothing_printed(
+        self,
+        stage: Stage,
+        frame: Frame,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        """The folder at hand stays as it is, and stdout is of the program that runs the stage."""
+        monkeypatch.chdir(tmp_path)
+        before = sorted(tmp_path.rglob("*"))
+        capfd.readouterr()
+        stage.run(frame)
+        assert sorted(tmp_path.rglob("*")) == before
+        assert capfd.readouterr().out == ""
 
     def test_stage_keeps_no_state(self, stage: Stage, frame: Frame) -> None:
         """A run leaves the stage's attributes as they were: arrays to the bit, others in words."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from toy_runs import digests, sky, write_fits
+from toy_runs import TOYS, digests, install_toys, sky, write_fits
 
 import astroclean
 from astroclean.config.load import load_pipeline
-from astroclean.errors import NeedError
+from astroclean.errors import NeedError, PluginLoadError
+from astroclean.registry import code
 from astroclean.runner.output import file_records
 from astroclean.runner.plan import preflight
 from astroclean.runner.runner import Request, Runner
@@ -263,3 +265,31 @@ def test_a_dry_run_tells_of_damaged_and_unfinished_records(batch: Batch) -> None
         "x1": ("again", "an earlier run did not finish it"),
         "x2": ("up to date", ""),
     }
+
+
+def test_edited_code_of_the_same_version_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An editable plugin keeps its version for long; a process that has the old code says so."""
+
+    def new_process() -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == TOYS]:
+            monkeypatch.delitem(sys.modules, name)
+
+    monkeypatch.setattr(code, "_at_first", dict(code._at_first))
+    (tmp_path / "own").mkdir()
+    own = install_toys(tmp_path / "own")
+    monkeypatch.syspath_prepend(str(own))
+    new_process()
+    batch = Batch(tmp_path)
+    assert set(batch.run().values()) == {"done"}
+    assert set(batch.run().values()) == {"up to date"}
+    edited = own / TOYS / "__init__.py"
+    edited.write_text(edited.read_text("utf-8") + "\nWIDTH = 2\n", "utf-8")
+    with pytest.raises(PluginLoadError, match=f"code of '{TOYS}' was changed after this process"):
+        batch.run()
+    new_process()
+    reasons = {reason for one in batch.runner().check().outlooks for reason in one.reasons}
+    assert reasons == {f"the code of plugin toy-{name} was changed" for name in ("bright", "fill")}
+    assert set(batch.run().values()) == {"done"}
+    assert set(batch.run().values()) == {"up to date"}

@@ -150,10 +150,12 @@ def fields_over(data: NDData, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a view of an array that cannot be written to; the array itself still can."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    """Return a view of an array that cannot be written to; the array itself still can.
+
+    Nor can the view be made writable again, as one that has the array itself as its base can.
+    """
+    buffer: Any = array
+    return np.asarray(memoryview(buffer).toreadonly())
 
 
 def overlap(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FAULT", "call_hook", "refuse_booleans", "refuse_undeclared"]
 
+_READ_ONLY = ("read-only", "cannot set WRITEABLE flag")
+"""What numpy says where an array is written to that may not be, or made writable."""
 FAULT = "This is a fault of the plugin."
 
 
@@ -39,7 +41,7 @@ def call_hook(ask: Callable[[Any], Any], given: Any, *, where: str) -> Any:
     try:
         return ask(given)
     except ValueError as error:
-        if "read-only" not in str(error):
+        if not any(words in str(error) for words in _READ_ONLY):
             raise
         raise ContractError(
             "the plugin writes to the arrays of the frame, which are shared",

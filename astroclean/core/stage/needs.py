@@ -79,8 +79,10 @@ class Provides:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a stage is: its name in the pipeline, its plugin, the distribution's version."""
+    """Who a stage is: its name in the pipeline, its plugin, its version and code."""
 
     name: str
     plugin: str
     version: str = "unknown"
+    code: str = ""
+    """Digest of the files of its package: what is being developed keeps its version for long."""

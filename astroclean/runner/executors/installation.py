@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astroclean.core.configs import config_folders
 from astroclean.inference.engines.engine import list_engines
+from astroclean.registry.code import (
+    code_as_imported,
+    code_on_disk,
+    digest_of_files,
+    package_of,
+)
 from astroclean.registry.discover import list_plugins
 from astroclean.report.environment import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["differences", "installation"]
 
 _ENGINES = ("openvino", "onnxruntime", "onnx", "torch", "keras", "tensorflow", "tensorflow-cpu")
-_TEXTS = (".py", ".toml", ".json")
-"""Code, manifests, cards of networks with the digests of their weights, calibrations."""
-_ELSEWHERE = {"_configs", "_template"}
-"""What a wheel has within the package, and a source tree beside it."""
-_DIGITS = 12
-_at_first: dict[str, str] = {}
 
 
 def installation() -> dict[str, str]:
@@ -41,11 +38,11 @@ def installation() -> dict[str, str]:
     found = {**versions(), **_engines()}
     for entry in plugins:
         found[f"plugin {entry.name}"] = f"{entry.distribution} {entry.version}"
-    packages = {"astroclean", *(entry.target.split(":")[0].split(".")[0] for entry in plugins)}
+    packages = {"astroclean", *(package_of(entry.target) for entry in plugins)}
     for package in sorted(packages):
-        found[f"code of {package}"] = _as_imported(package, _digest(_files_of(package)))
+        found[f"code of {package}"] = _as_imported(package)
     configurations = (p for folder in config_folders() for p in sorted(folder.rglob("*.toml")))
-    return found | {"configurations": _digest(configurations)}
+    return found | {"configurations": digest_of_files(configurations)}
 
 
 def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
@@ -79,23 +76,7 @@ def _engines() -> dict[str, str]:
     return found
 
 
-def _files_of(package: str) -> Iterable[Path]:
-    spec = importlib.util.find_spec(package)
-    for folder in [] if spec is None else spec.submodule_search_locations or []:
-        texts = (path for path in Path(folder).rglob("*") if path.suffix in _TEXTS)
-        yield from sorted(path for path in texts if not _ELSEWHERE & set(path.parts))
-
-
-def _digest(paths: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        # Names, not paths: it may be installed elsewhere.
-        digest.update(f"{path.parent.name}/{path.name}\n".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:_DIGITS]
-
-
-def _as_imported(package: str, digest: str) -> str:
+def _as_imported(package: str) -> str:
     """Return a digest of the code that a process runs, and of that on disk where it is newer."""
-    first = _at_first.setdefault(package, digest)
-    return digest if digest == first else f"{first}, updated while the process lived to {digest}"
+    first, now = code_as_imported(package), code_on_disk(package)
+    return now if now == first else f"{first}, updated while the process lived to {now}"

@@ -13,7 +13,12 @@ from astroclean.core.run_cache import cached_for_run
 from astroclean.errors import ConfigurationError, FitsReadError, StageError
 from astroclean.io.resources import load_resources
 from astroclean.registry.discover import list_plugins
-from astroclean.registry.load import find_plugin, load_stage_class, make_stage
+from astroclean.registry.load import (
+    find_plugin,
+    load_stage_class,
+    make_stage,
+    require_current_code,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +54,7 @@ class BuiltStage:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """Version, options, content of the files that it reads: part of the resume key.
+        """Version, code, options, content of the files that it reads: part of the resume key.
 
         Raises
         ------
@@ -61,6 +66,7 @@ class BuiltStage:
             "name": stage.name,
             "plugin": stage.identity.plugin,
             "version": stage.identity.version,
+            "code": stage.identity.code,
             "options": stage.options.record(),
             "resources": {name: r.digest for name, r in stage.options.resources().items()},
             "fingerprint": stage.fingerprint(),
@@ -161,7 +167,9 @@ def _plugins() -> tuple[PluginEntry, ...]:
 def _shared(name: str, plugin: str, options: str, base: str) -> BuiltStage:
     """Build a stage once a worker and run: its files are read once, not once a frame."""
     entry = find_plugin(plugin, _plugins())
-    stage = make_stage(load_stage_class(entry), entry, json.loads(options), name=name)
+    stage_class = load_stage_class(entry)
+    require_current_code(entry)
+    stage = make_stage(stage_class, entry, json.loads(options), name=name)
     loaded = load_resources(stage.options, base=Path(base))
     return BuiltStage(type(stage)(loaded, identity=stage.identity))
 

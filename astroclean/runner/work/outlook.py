@@ -142,7 +142,7 @@ class _Told:
 
 
 def _of_stages(plan: FilePlan, record: FileRecord) -> list[str]:
-    """Return which stages have another version, came, or are gone."""
+    """Return which stages have another version or other code, came, or are gone."""
     if not record.frames:
         return []
     before = {one.name: one for one in record.frames[0].stages}
@@ -154,6 +154,13 @@ def _of_stages(plan: FilePlan, record: FileRecord) -> list[str]:
         f"plugin {identity.plugin} {before[name].version} -> {identity.version}"
         for name, identity in now.items()
         if name in before and before[name].version != identity.version
+    ]
+    told += [
+        f"the code of plugin {identity.plugin} was changed"
+        for name, identity in now.items()
+        if name in before
+        and before[name].version == identity.version
+        and before[name].code != identity.code
     ]
     return told
 

@@ -198,6 +198,7 @@ def _record(stage: Stage, result: StageResult, seconds: float) -> StageRecord:
         plugin=stage.identity.plugin,
         kind=stage.kind,
         version=stage.identity.version,
+        code=stage.identity.code,
         outcome=str(result.outcome),
         seconds=seconds,
     )

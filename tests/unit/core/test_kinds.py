@@ -37,7 +37,14 @@ from astroclean.core.stage.results import (
     Separation,
     Upsampling,
 )
-from astroclean.errors import AstrocleanError, ContractError, FrameError, StageError
+from astroclean.errors import (
+    AstrocleanError,
+    AstrocleanWarning,
+    ContractError,
+    FrameError,
+    StageError,
+    SuspectWarning,
+)
 from astroclean.testing.frames import synthetic_frame
 
 if TYPE_CHECKING:
@@ -511,3 +518,60 @@ def test_a_source_taken_out_of_measured_light_leaves_rejected_pixels_rejected() 
     where = flags_of((8, 9), MaskPlane.SATURATED) != 0
     Filler.answer = Removal(np.where(where, 0, 5.0), where)
     assert Subtractor().run(frame_of().add_planes(where, "SAT")).frame.mask[2, 3]
+
+
+class Placer(Deblender):
+    """Puts one source where it is told, and another into the frame."""
+
+    place = (4.0, 3.0)
+
+    def separate(self, frame: Frame) -> Separation:
+        x, y = self.place
+        return Separation(Sources(QTable({"id": [1, 2], "x": [2.0, x], "y": [2.0, y]})))
+
+
+@pytest.mark.parametrize("place", [(np.nan, 3.0), (4.0, np.inf)])
+def test_sources_that_are_nowhere_are_refused(
+    place: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Placer, "place", place)
+    with pytest.raises(ContractError, match=r"finite `x` and `y`.*1 of 2 without"):
+        Placer().run(frame_of())
+
+
+@pytest.mark.parametrize("place", [(-300.0, 3.0), (4.0, 8.5)])
+def test_sources_off_the_frame_are_told(
+    place: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Placer, "place", place)
+    with pytest.warns(SuspectWarning, match="'placer': 1 of 2 sources lie off the frame"):
+        Placer().run(frame_of())
+
+
+def test_a_remover_that_gives_no_values_is_told() -> None:
+    class Emptier(SourceRemover):
+        def remove(self, frame: Frame) -> Removal:
+            where = np.zeros(frame.shape, dtype=bool)
+            where[2, 3] = True
+            return Removal(np.where(where, np.nan, frame.data), where)
+
+    with pytest.warns(
+        AstrocleanWarning, match="'emptier': gave NaN to pixels that had a good value"
+    ):
+        result = Emptier().run(frame_of())
+    assert result.frame.where(MaskPlane.NO_DATA)[2, 3]
+
+
+def test_a_hook_cannot_make_its_input_writable() -> None:
+    class Forcing(Masker):
+        sets = MaskPlane.USER_0
+
+        def find(self, frame: Frame) -> Mask:
+            frame.data.setflags(write=True)
+            frame.data[0, 0] = 7
+            return Mask(flags_of(frame.shape, MaskPlane.USER_0))
+
+    frame = frame_of()
+    with pytest.raises(ContractError, match="writes to the arrays"):
+        Forcing().run(frame)
+    assert frame.data[0, 0] == 5

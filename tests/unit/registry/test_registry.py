@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -21,7 +22,12 @@ from astroclean.errors import (
 )
 from astroclean.registry.discover import kind_names, list_plugins, misplaced_plugins
 from astroclean.registry.doctor import diagnose
-from astroclean.registry.load import find_plugin, load_stage, load_stage_class
+from astroclean.registry.load import (
+    find_plugin,
+    load_stage,
+    load_stage_class,
+    require_current_code,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -270,3 +276,36 @@ def test_doctor_tells_of_such_a_group(
 
 def test_groups_of_what_is_installed_are_all_looked_into() -> None:
     assert misplaced_plugins() == ()
+
+
+def test_what_was_installed_again_at_once_is_what_is_loaded(site: Site) -> None:
+    """stevedore's cache tells times of change of two minutes apart no better than equal."""
+    package = site.install("again", code=STAGE + "\n\nclass Other(Stage):\n    pass\n")
+    assert type(load_stage("again")).__name__ == "Stage"
+    points = site.folder / f"{package}-1.0.dist-info" / "entry_points.txt"
+    times = points.stat()
+    points.write_text(f"[astroclean.mask]\nagain = {package}.stage:Other\n")
+    os.utime(points, ns=(times.st_atime_ns, times.st_mtime_ns + 10**9))
+    from stevedore import _cache
+
+    _cache._c._internal.clear()  # as in a new process
+    importlib.invalidate_caches()
+    assert find_plugin("again").target.endswith(":Other")
+    assert type(load_stage("again")).__name__ == "Other"
+
+
+def test_a_stage_tells_the_code_that_was_imported(site: Site) -> None:
+    package = site.install("edited")
+    first = load_stage("edited").identity
+    assert len(first.code) == 12
+    require_current_code(find_plugin("edited"))
+    code = site.folder / package / "stage.py"
+    code.write_text(code.read_text() + "\nWIDTH = 2\n")
+    assert load_stage("edited").identity == first  # this process has not imported it anew
+    with pytest.raises(PluginLoadError, match=f"code of '{package}' was changed"):
+        require_current_code(find_plugin("edited"))
+    for name in [name for name in sys.modules if name.startswith(package)]:
+        del sys.modules[name]
+    again = load_stage("edited").identity
+    assert (again.version, again.code == first.code) == (first.version, False)
+    require_current_code(find_plugin("edited"))

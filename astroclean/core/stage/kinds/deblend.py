@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,11 @@ from astroclean.core.stage.needs import Provides
 from astroclean.core.stage.results import Outcome, Separation, StageResult
 from astroclean.core.stage.scope import chunk_of, is_own
 from astroclean.core.stage.stage import Stage
-from astroclean.errors import ContractError
+from astroclean.errors import ContractError, SuspectWarning
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from astroclean.core.image.frame import Frame
     from astroclean.core.image.frameset import FrameSet
     from astroclean.core.sources.sources import Sources
@@ -84,6 +87,7 @@ class Deblender(Stage):
         }
 
     def _apply(self, frame: Frame, answer: Separation) -> StageResult:
+        self._check_places(frame, answer.sources)
         sources = answer.sources.on_grid(Grid.from_frame(frame))
         assert sources.grid is not None  # of a set it may be that of another band
         sources = sources.with_sky(sources.grid.wcs)
@@ -103,9 +107,35 @@ class Deblender(Stage):
         outcome = Outcome.DONE if len(sources) else Outcome.NO_WORK
         return StageResult(result, self._layers(frame, answer.layers, rest), metrics, outcome)
 
+    def _check_places(self, frame: Frame, sources: Sources) -> None:
+        """Refuse rows that are nowhere; tell of those that lie off the frame."""
+        ny, nx = frame.shape
+        x, y = (_numbers(sources.table[name]) for name in ("x", "y"))
+        where = f"{frame.frame_id}, stage '{self.name}'"
+        nowhere = ~(np.isfinite(x) & np.isfinite(y))
+        if nowhere.any():
+            raise ContractError(
+                "sources must have a finite `x` and `y`",
+                where=where,
+                received=f"{np.count_nonzero(nowhere)} of {len(sources)} without",
+                remedy=FAULT,
+            )
+        off = (x < -1) | (x > nx)
+        if chunk_of(frame).shape == frame.shape:  # of a chunk, they may lie in another one
+            off |= (y < -1) | (y > ny)
+        if off.any():
+            counted = f"{np.count_nonzero(off)} of {len(sources)} sources"
+            warnings.warn(f"{where}: {counted} lie off the frame.", SuspectWarning, stacklevel=2)
+
 
 def _own_sources(frame: Frame, sources: Sources) -> Total:
     """Return how many sources there are; of a chunk, those whose centre lies in its own rows."""
     if chunk_of(frame).shape == frame.shape:
         return Total(len(sources))
     return Total(int(np.count_nonzero(is_own(frame, sources.table["y"]))))
+
+
+def _numbers(column: Any) -> NDArray[np.float64]:
+    """Return a column with NaN in its gaps."""
+    filled: NDArray[np.float64] = np.ma.filled(np.ma.asarray(column, float), np.nan)
+    return filled

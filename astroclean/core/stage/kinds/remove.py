@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +17,7 @@ from astroclean.core.stage.metrics import Total, counted
 from astroclean.core.stage.results import Outcome, Removal, StageResult
 from astroclean.core.stage.scope import chunk_of
 from astroclean.core.stage.stage import Stage
-from astroclean.errors import ContractError
+from astroclean.errors import AstrocleanWarning, ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,7 @@ class SourceRemover(Stage):
         where = self._pixels(frame, "where", answer.where)
         self._check_remit(frame, data, where)
         new = np.where(where, data, frame.data)
+        self._tell_lost(frame, new)
         with np.errstate(invalid="ignore"):  # an infinite pixel that stays
             removed = np.where(where, np.nan_to_num(frame.data - new, posinf=0, neginf=0), 0)
         result = frame.replace(
@@ -77,6 +79,16 @@ class SourceRemover(Stage):
         taken = {"REMOVED": removed.astype(np.float32)}
         outcome = Outcome.DONE if count else Outcome.NO_WORK
         return StageResult(result, self._layers(frame, taken, answer.layers), metrics, outcome)
+
+    def _tell_lost(self, frame: Frame, new: NDArray[np.float32]) -> None:
+        own = chunk_of(frame).own
+        # A bad value may go without another one in its place.
+        if (np.isnan(new) & frame.usable)[own].any():
+            # Without their number, so that chunks of a frame say the same.
+            text = (
+                f"{frame.frame_id}, stage '{self.name}': gave NaN to pixels that had a good value."
+            )
+            warnings.warn(text, AstrocleanWarning, stacklevel=2)
 
     def _sources(self, frame: Frame, answer: Removal) -> Sources | None:
         if answer.sources is None:
