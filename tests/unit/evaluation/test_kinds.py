@@ -393,6 +393,7 @@ def test_the_true_catalogue_is_a_perfect_deblending() -> None:
     assert {"isolated", "S/N > 100"} <= set(rows)
 
 
+@pytest.mark.filterwarnings("ignore:.*sources lie off the frame")
 def test_fluxes_misses_and_false_sources_are_seen() -> None:
     scene = tiny_scenes.blends(seed=2, shape=SHAPE)
     true = scene.sources

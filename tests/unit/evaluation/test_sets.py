@@ -199,6 +199,7 @@ def test_scores_add_up_over_scenes_and_single_scenes_stay_as_they_are() -> None:
     }
 
 
+@pytest.mark.filterwarnings("ignore:.*sources lie off the frame")
 def test_a_plugin_of_sets_needs_bands() -> None:
     scene = two_bands()
     made = stage(Together, lambda _: {}, [])

@@ -101,6 +101,7 @@ def test_what_is_measured_of_the_frame_is_measured_of_all_of_it(
     assert run_in_chunks(stage, frame, rows=50)["data"].tobytes() == whole.tobytes()
 
 
+@pytest.mark.filterwarnings("ignore:.*gave NaN to pixels that had a good value")
 def test_a_halo_or_a_step_that_is_too_small_is_seen(tmp_path: Path) -> None:
     """The tests above can fail: what a band does not hold has no answer."""
     frame = exposure((180, 90))
