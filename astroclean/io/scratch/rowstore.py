@@ -38,7 +38,7 @@ class RowStore:
         self.dtype = np.dtype(dtype)
         self._stored = self.dtype
         self._any = False
-        self._convert: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+        self._converts: tuple[Callable[[NDArray[Any]], NDArray[Any]], ...] = ()
         path.write_bytes(b"")
 
     def append(self, rows: NDArray[Any]) -> None:
@@ -54,26 +54,23 @@ class RowStore:
 
     def mapped(self, convert: Callable[[NDArray[Any]], NDArray[Any]]) -> RowStore:
         """Return a view whose rows are converted when they are read; of a view, once more."""
-        before = self._convert
-
-        def both(rows: NDArray[Any]) -> NDArray[Any]:
-            return convert(rows if before is None else before(rows))
-
         view = object.__new__(RowStore)
-        view.__dict__.update(self.__dict__, _convert=both)
+        view.__dict__.update(self.__dict__, _converts=(*self._converts, convert))
         view.dtype = convert(np.zeros((1, 1), self.dtype)).dtype
         return view
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         start, stop, _ = rows.indices(self.shape[0])
         width = self.shape[1]
-        block = np.fromfile(
+        block: NDArray[Any] = np.fromfile(
             self.path,
             dtype=self._stored,
             count=max(stop - start, 0) * width,
             offset=start * width * self._stored.itemsize,
         ).reshape(-1, width)
-        return block if self._convert is None else self._convert(block)
+        for convert in self._converts:
+            block = convert(block)
+        return block
 
 
 def mapped(image: Any, convert: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
