@@ -175,24 +175,17 @@ def _copied_stage(stage: Any) -> Any:
 
 
 def _stages(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the stages in order; an empty table in the place of what is none."""
     stages = raw.get("stage")
-    return [s for s in stages if isinstance(s, dict)] if isinstance(stages, list) else []
-
-
-def _stage_names(raw: Mapping[str, Any]) -> list[str]:
-    return [str(stage.get("name") or stage.get("plugin", "")) for stage in _stages(raw)]
+    found = stages if isinstance(stages, list) else []
+    return [stage if isinstance(stage, dict) else {} for stage in found]
 
 
 def _named_stages(raw: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return name and plugin of each stage; nothing of what is no table."""
-    stages = raw.get("stage")
-    if not isinstance(stages, list):
-        return ()
     return tuple(
         (str(stage.get("name") or stage.get("plugin", "")), str(stage.get("plugin", "")))
-        if isinstance(stage, dict)
-        else ("", "")
-        for stage in stages
+        for stage in _stages(raw)
     )
 
 
@@ -202,7 +195,7 @@ def _origins_of(raw: Mapping[str, Any]) -> dict[str, str]:
         table = raw.get(section)
         if isinstance(table, dict):
             found.update({f"{section}.{key}": "pipeline" for key in table})
-    for name, stage in zip(_stage_names(raw), _stages(raw), strict=True):
+    for (name, _), stage in zip(_named_stages(raw), _stages(raw), strict=True):
         if isinstance(stage.get("options"), dict):
             found.update({f"{name}.{key}": "pipeline" for key in stage["options"]})
     return found
@@ -226,6 +219,6 @@ def _apply(raw: dict[str, Any], setting: Setting) -> None:
     if setting.target in SECTIONS:
         setting.into(raw.setdefault(setting.target, {}))
         return
-    for name, stage in zip(_stage_names(raw), _stages(raw), strict=True):
+    for (name, _), stage in zip(_named_stages(raw), _stages(raw), strict=True):
         if name == setting.target:
             setting.into(stage["options"])

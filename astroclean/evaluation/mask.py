@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astroclean.core.flags.planes import MaskPlane
+from astroclean.core.stage.kinds.mask import PROBABILITY
 from astroclean.evaluation.figure import Axes, Axis, Counts, Curve, Panel
 from astroclean.evaluation.inject import inject_contaminants
 from astroclean.evaluation.metrics.calibration import reliability
@@ -152,7 +153,7 @@ def _ignored(trial: Trial) -> NDArray[np.bool_]:
 def _probability(result: StageResult, answers: MaskPlane) -> NDArray[Any] | None:
     """Return the highest probability that any of some planes has; None where none has one."""
     names = [plane.alias for plane in MaskPlane if plane & answers]
-    found = [result.products.get(f"PROB_{name}") for name in names]
+    found = [result.products.get(f"{PROBABILITY}{name}") for name in names]
     told = [values for values in found if values is not None]
     return np.maximum.reduce(told) if told else None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.image.noise import SIGMA_PER_MAD
 from astroclean.io.scratch.rowstore import blocks_of
 
 if TYPE_CHECKING:
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "BLOCK",
     "PLANE_COLORS",
     "TIMES",
+    "WINDOW",
     "Stretch",
     "Symmetric",
     "bin_mean",
@@ -27,6 +30,8 @@ __all__ = [
     "draw_levels",
     "draw_marked",
     "reduced",
+    "side_of_blocks",
+    "window_at",
 ]
 
 # After Okabe & Ito and Paul Tol: planes that usually meet in one frame differ in lightness as
@@ -69,8 +74,10 @@ _MISSING = (86, 98, 116)  # bluish, so that it is taken neither for sky nor for 
 _LEVELS = (127, 63, 31, 15)  # grays; noise does not compress, so large pictures get fewer
 _MAX_BYTES = 280_000
 SOFTENING = 0.1
-_PER_MEDIAN = 1.4826
-"""Standard deviation of a Gaussian by the median of its absolute values."""
+WINDOW = 160
+"""Side of a detail, in pixels of the image."""
+BLOCK = 16
+"""Side of the blocks by whose sums the place of a detail is found."""
 _HEADROOM = 8.0
 
 
@@ -107,10 +114,14 @@ class Stretch:
     def index(self, picture: NDArray[np.float64], levels: int) -> NDArray[np.uint8]:
         """Return palette entries: 0 for a missing value, else 1 (black) to ``levels`` (white)."""
         finite = np.isfinite(picture)
-        scaled = np.where(finite, picture, self.low) - self.low
-        part = np.clip(scaled / (self.high - self.low), 0, 1)
-        gray = np.arcsinh(part / SOFTENING) / np.arcsinh(1 / SOFTENING)
+        gray = self._gray(np.where(finite, picture, self.low))
         return np.where(finite, 1 + np.rint(gray * (levels - 1)), 0).astype(np.uint8)
+
+    def _gray(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return 0 for black to 1 for white."""
+        part = np.clip((values - self.low) / (self.high - self.low), 0, 1)
+        gray: NDArray[np.float64] = np.arcsinh(part / SOFTENING) / np.arcsinh(1 / SOFTENING)
+        return gray
 
     def __str__(self) -> str:
         if self.only is not None:
@@ -125,15 +136,13 @@ class Symmetric(Stretch):
     def around_zero(cls, picture: NDArray[np.float64]) -> Symmetric:
         """Return the stretch to five times the scatter of a picture, which few outliers widen."""
         size = np.abs(picture[np.isfinite(picture)])
-        limit = 5 * _PER_MEDIAN * float(np.median(size)) if size.size else 0.0
+        limit = 5 * SIGMA_PER_MAD * float(np.median(size)) if size.size else 0.0
         limit = limit or float(size.max(initial=0.0)) or 1.0
         return cls(-limit, limit)
 
-    def index(self, picture: NDArray[np.float64], levels: int) -> NDArray[np.uint8]:
-        """Return palette entries, as of `Stretch`."""
-        finite = np.isfinite(picture)
-        gray = np.clip((np.where(finite, picture, 0.0) / self.high + 1) / 2, 0, 1)
-        return np.where(finite, 1 + np.rint(gray * (levels - 1)), 0).astype(np.uint8)
+    def _gray(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        gray: NDArray[np.float64] = np.clip((values / self.high + 1) / 2, 0, 1)
+        return gray
 
     def __str__(self) -> str:
         return f"linear from {self.low:.4g} to {self.high:.4g}, 0 is the middle gray"
@@ -219,6 +228,18 @@ def draw_flagged(
 def draw_levels(levels: NDArray[np.uint8]) -> str:
     """Draw small whole numbers as the grays of their number, for scripts that read them again."""
     return _png(levels, bytes(np.repeat(np.arange(256, dtype=np.uint8), 3)))
+
+
+def side_of_blocks(shape: tuple[int, ...], limit: int) -> int:
+    """Return the side of the blocks by which a picture is no longer than a limit, in pixels."""
+    return max(1, -(-max(shape) // limit))
+
+
+def window_at(shape: tuple[int, ...], corner: tuple[int, int]) -> tuple[slice, slice]:
+    """Return the window at a corner (y, x), moved into an image."""
+    starts = [max(0, min(c, n - WINDOW)) for c, n in zip(corner, shape, strict=True)]
+    rows, columns = (slice(s, min(n, s + WINDOW)) for s, n in zip(starts, shape, strict=True))
+    return rows, columns
 
 
 def reduced(

@@ -7,8 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.stage.kinds.mask import PROBABILITY
 from astroclean.io.scratch.rowstore import window_of
-from astroclean.report.drawing import TIMES, Stretch, Symmetric, bin_mean, draw_gray, reduced
+from astroclean.report.drawing import (
+    BLOCK,
+    TIMES,
+    WINDOW,
+    Stretch,
+    Symmetric,
+    bin_mean,
+    draw_gray,
+    reduced,
+    side_of_blocks,
+    window_at,
+)
 from astroclean.report.picture_records import Preview
 
 if TYPE_CHECKING:
@@ -19,13 +31,8 @@ if TYPE_CHECKING:
     from astroclean.core.image.grid import Grid
     from astroclean.core.image.layer import Layer
 
-__all__ = ["CHANCES", "make_layer_previews", "make_raw_preview"]
+__all__ = ["make_layer_previews", "make_raw_preview"]
 
-CHANCES = "PROB_"
-"""Begins the names of layers of probabilities, which have pictures of their own."""
-
-_WINDOW = 160
-_BLOCK = 16
 _ZOOM = 4
 _MOST = 8
 """Layers that are drawn of a frame."""
@@ -78,7 +85,7 @@ def make_raw_preview(raw: NDArray[Any], calibrated: Any, *, limit: int = 600) ->
         Longest side of the picture in pixels.
     """
     ny, nx = raw.shape
-    factor = max(1, -(-max(ny, nx) // limit))
+    factor = side_of_blocks(raw.shape, limit)
     pictures = [bin_mean(image, factor) for image in (raw, calibrated)]
     pair = [(picture, _stretch(picture)) for picture in pictures]
     before, after = draw_gray(pair)
@@ -97,7 +104,7 @@ def make_raw_preview(raw: NDArray[Any], calibrated: Any, *, limit: int = 600) ->
 
 def _is_image(name: str, layer: Layer) -> bool:
     is_number = np.dtype(layer.data.dtype).kind == "f"
-    return is_number and not name.startswith(CHANCES) and 0 not in layer.data.shape
+    return is_number and not name.startswith(PROBABILITY) and 0 not in layer.data.shape
 
 
 def _is_result(layer: Layer) -> bool:
@@ -112,7 +119,7 @@ def _stretch(picture: NDArray[np.float64]) -> Stretch:
 
 def _alone(name: str, layer: Layer, limit: int) -> Preview:
     ny, nx = layer.data.shape
-    factor = max(1, -(-max(ny, nx) // limit))
+    factor = side_of_blocks(layer.data.shape, limit)
     picture = bin_mean(layer.data, factor)
     stretch = _stretch(picture)
     if not str(layer.unit or ""):
@@ -164,14 +171,14 @@ class _Pair:
     def previews(self, limit: int) -> list[Preview]:
         """Return the pictures of all of it, and of its brightest place."""
         ny, nx = self.layer.data.shape
-        factor = max(1, -(-max(ny, nx) // limit))
+        factor = side_of_blocks(self.layer.data.shape, limit)
         whole = _Cut(slice(0, ny), slice(0, nx), factor)
         picture = bin_mean(self.layer.data, factor)
         image = self._image(whole, picture.shape)
         scale = f"; one pixel is the mean of {factor} {TIMES} {factor}" if factor > 1 else ""
         note = f"Whole layer, {nx} {TIMES} {ny} pixels{scale}"
         drawn = [self._draw(whole, image, picture, note)]
-        if max(ny, nx) > _WINDOW:
+        if max(ny, nx) > WINDOW:
             cut = self._brightest()
             values = window_of(self.layer.data, cut.rows, cut.columns).astype(np.float64)
             note = (
@@ -184,14 +191,10 @@ class _Pair:
 
     def _brightest(self) -> _Cut:
         """Return the window around the brightest block."""
-        sums = reduced(np.add, self.layer.data, _BLOCK, np.float64, np.nan_to_num)
+        sums = reduced(np.add, self.layer.data, BLOCK, np.float64, np.nan_to_num)
         peak = np.unravel_index(int(np.argmax(sums)), sums.shape)
-        sides = []
-        for place, side in zip(peak, self.layer.data.shape, strict=True):
-            first = int(place) * _BLOCK + (_BLOCK - _WINDOW) // 2
-            start = max(0, min(first, side - _WINDOW))
-            sides.append(slice(start, min(start + _WINDOW, side)))
-        return _Cut(sides[0], sides[1])
+        y, x = (int(place) * BLOCK + (BLOCK - WINDOW) // 2 for place in peak)
+        return _Cut(*window_at(self.layer.data.shape, (y, x)))
 
     def _image(self, cut: _Cut, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return the science image at the places that a picture of the layer shows."""

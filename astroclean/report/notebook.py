@@ -19,6 +19,7 @@ from astroclean.report.drawing import (
     draw_flagged,
     draw_marked,
     reduced,
+    side_of_blocks,
 )
 from astroclean.report.model import FileStatus, RunReport
 from astroclean.report.view import number
@@ -86,7 +87,7 @@ def _of_frame(frame: Frame) -> str:
 
 def _picture_of(frame: Frame) -> str:
     """Return the frame as an image element, with pixels that are masked in the plane's color."""
-    factor = max(1, -(-max(frame.shape) // _SIDE))
+    factor = side_of_blocks(frame.shape, _SIDE)
     flags = reduced(np.bitwise_or, frame.flags, factor, np.uint32)
     picture = bin_mean(frame.data, factor)
     usable = reduced(np.bitwise_or, frame.usable, factor, np.bool_)
@@ -135,7 +136,7 @@ def _places_of(sources: Sources) -> str:
     """Return where the sources lie as an image element: of each a dot, or the pixels it has."""
     labels = sources.segmentation
     if labels is not None and labels.size:
-        factor = max(1, -(-max(labels.shape) // _SIDE))
+        factor = side_of_blocks(labels.shape, _SIDE)
         marked = reduced(np.bitwise_or, labels != 0, factor, np.bool_)
     else:
         x, y = (np.asarray(sources.table[name], dtype=float) for name in ("x", "y"))

@@ -11,14 +11,18 @@ from astroclean.core.flags.planes import REJECTING, MaskPlane
 from astroclean.io.scratch.rowstore import window_of
 from astroclean.report.chances import chance_levels
 from astroclean.report.drawing import (
+    BLOCK,
     PLANE_COLORS,
     TIMES,
+    WINDOW,
     Stretch,
     bin_mean,
     draw_gray,
     draw_levels,
     draw_marked,
     reduced,
+    side_of_blocks,
+    window_at,
 )
 from astroclean.report.picture_records import Preview
 
@@ -29,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["make_previews"]
 
-_WINDOW = 160
-_BLOCK = 16
 _MAX_ZOOM = 4
 _OUTLINED = 3
 """Times as large from which on the inside of an outlined pixel is still to be seen."""
@@ -39,6 +41,43 @@ _TRIES = 12
 _WORTH_IT = 0.02
 """Part of the marked pixels of the first window that a further one must have."""
 _NOWHERE = MaskPlane.NO_DATA | MaskPlane.OVERSCAN
+
+
+@dataclass(frozen=True, eq=False)
+class _Images:
+    """A frame before and after, each (ny, nx): array or RowStore."""
+
+    before: Any
+    after: Any
+    flags: Any
+    chances: Mapping[str, Any]
+
+    def binned(self, factor: int) -> _View:
+        """Return all of it, by blocks."""
+        return _View(
+            bin_mean(self.before, factor),
+            bin_mean(self.after, factor),
+            reduced(np.bitwise_or, self.flags, factor, np.uint32),
+            {
+                name: reduced(np.maximum, image, factor, np.uint8, chance_levels)
+                for name, image in self.chances.items()
+            },
+            step=factor,
+        )
+
+    def within(self, rows: slice, columns: slice) -> _View:
+        """Return the pixels of a window."""
+        return _View(
+            window_of(self.before, rows, columns).astype(np.float64),
+            window_of(self.after, rows, columns).astype(np.float64),
+            window_of(self.flags, rows, columns),
+            {
+                name: chance_levels(window_of(image, rows, columns))
+                for name, image in self.chances.items()
+            },
+            x=columns.start,
+            y=rows.start,
+        )
 
 
 @dataclass(frozen=True)
@@ -89,45 +128,36 @@ def make_previews(
     ny, nx = before.shape
     if not ny * nx:
         return []
-    factor = max(1, -(-max(ny, nx) // limit))
+    factor = side_of_blocks(before.shape, limit)
     zoom = min(_MAX_ZOOM, max(1, limit // max(ny, nx))) if factor == 1 else 1
-    images = (before, after, flags_after, dict(chances or {}))
-    whole = _binned(images, factor)
+    images = _Images(before, after, flags_after, dict(chances or {}))
+    whole = images.binned(factor)
     usable = reduced(np.bitwise_or, flags_after, factor, np.bool_, _is_usable)
     stretch = Stretch.of(whole.before, usable)
     scale = f"one pixel is the mean of {factor} {TIMES} {factor}" if factor > 1 else _zoomed(zoom)
     note = f"Whole frame, {nx} {TIMES} {ny} pixels; {scale}; {stretch}"
     overview = _draw("overview", whole, stretch, zoom=zoom, note=note)
     windows = _busiest(flags_after, changed)
-    if not windows or (max(ny, nx) <= _WINDOW and zoom == _MAX_ZOOM):
+    if not windows or (max(ny, nx) <= WINDOW and zoom == _MAX_ZOOM):
         return [overview]
-    zoom = max(1, min(_MAX_ZOOM, limit // _WINDOW))
+    zoom = max(1, min(_MAX_ZOOM, limit // WINDOW))
     sky = _sky_stretch(before, flags_after)
     return [
         overview,
         *(
-            _draw_detail(f"detail {n}" if len(windows) > 1 else "detail", images, w, sky, zoom=zoom)
-            for n, w in enumerate(windows, 1)
+            _draw_detail(
+                f"detail {number}" if len(windows) > 1 else "detail",
+                images.within(*window),
+                sky,
+                zoom=zoom,
+            )
+            for number, window in enumerate(windows, 1)
         ),
     ]
 
 
 def _is_usable(flags: NDArray[np.uint32]) -> NDArray[np.bool_]:
     return np.asarray((flags & np.uint32(REJECTING)) == 0)
-
-
-def _binned(images: tuple[Any, Any, Any, Mapping[str, Any]], factor: int) -> _View:
-    before, after, flags, chances = images
-    return _View(
-        bin_mean(before, factor),
-        bin_mean(after, factor),
-        reduced(np.bitwise_or, flags, factor, np.uint32),
-        {
-            name: reduced(np.maximum, image, factor, np.uint8, chance_levels)
-            for name, image in chances.items()
-        },
-        step=factor,
-    )
 
 
 def _sky_stretch(before: Any, flags: Any) -> Stretch:
@@ -138,25 +168,9 @@ def _sky_stretch(before: Any, flags: Any) -> Stretch:
     return Stretch.of(seen, _is_usable(window_of(flags, *sky)))
 
 
-def _draw_detail(
-    title: str,
-    images: tuple[Any, Any, Any, Mapping[str, Any]],
-    window: tuple[slice, slice],
-    stretch: Stretch,
-    *,
-    zoom: int,
-) -> Preview:
-    before, after, flags, chances = images
-    rows, columns = window
-    place = f"x {columns.start} to {columns.stop - 1}, y {rows.start} to {rows.stop - 1}"
-    view = _View(
-        window_of(before, *window).astype(np.float64),
-        window_of(after, *window).astype(np.float64),
-        window_of(flags, *window),
-        {name: chance_levels(window_of(image, *window)) for name, image in chances.items()},
-        x=columns.start,
-        y=rows.start,
-    )
+def _draw_detail(title: str, view: _View, stretch: Stretch, *, zoom: int) -> Preview:
+    ny, nx = view.before.shape
+    place = f"x {view.x} to {view.x + nx - 1}, y {view.y} to {view.y + ny - 1}"
     note = f"Pixels {place} (from 0), {_zoomed(zoom)}; {stretch}"
     return _draw(title, view, stretch, zoom=zoom, note=note)
 
@@ -173,7 +187,7 @@ def _busiest(flags: Any, changed: Any) -> list[tuple[slice, slice]]:
         (flags, lambda rows: (rows & defects) != 0),
         (flags, lambda rows: rows != 0),
     ):
-        counts = reduced(np.add, image, _BLOCK, np.int64, marked)
+        counts = reduced(np.add, image, BLOCK, np.int64, marked)
         if counts.any():
             return _windows_on(image, counts, marked)
     return []
@@ -195,7 +209,7 @@ def _windows_on(
         least = max(least, _WORTH_IT * found)
         if not any(_meet(window, other) for other in windows):
             windows.append(window)
-        counts[tuple(slice(side.start // _BLOCK, -(-side.stop // _BLOCK)) for side in window)] = 0
+        counts[tuple(slice(side.start // BLOCK, -(-side.stop // BLOCK)) for side in window)] = 0
     return windows
 
 
@@ -208,26 +222,19 @@ def _window_on(
     image: Any, counts: NDArray[np.int64], marked: Callable[[Any], Any]
 ) -> tuple[slice, slice]:
     """Return the window with most marked pixels, moved so that these lie in its middle."""
-    blocks = _WINDOW // _BLOCK
+    blocks = WINDOW // BLOCK
     totals = counts.cumsum(0).cumsum(1)
     totals = np.pad(totals, ((1, 0), (1, 0)))
     tall, wide = (min(blocks, n) for n in counts.shape)
     inside = totals[tall:, wide:] - totals[:-tall, wide:]
     inside = inside - totals[tall:, :-wide] + totals[:-tall, :-wide]
     row, column = np.unravel_index(int(inside.argmax()), inside.shape)
-    first = _cut(image.shape, (int(row) * _BLOCK, int(column) * _BLOCK))
+    first = window_at(image.shape, (int(row) * BLOCK, int(column) * BLOCK))
     ys, xs = np.nonzero(marked(window_of(image, *first)))
     middle = (first[0].start + round(ys.mean()), first[1].start + round(xs.mean()))
-    centered = _cut(image.shape, (middle[0] - _WINDOW // 2, middle[1] - _WINDOW // 2))
+    centered = window_at(image.shape, (middle[0] - WINDOW // 2, middle[1] - WINDOW // 2))
     inside_centered = np.count_nonzero(marked(window_of(image, *centered)))
     return centered if inside_centered >= ys.size else first
-
-
-def _cut(shape: tuple[int, ...], corner: tuple[int, int]) -> tuple[slice, slice]:
-    """Return the window at a corner, moved into the frame."""
-    starts = [max(0, min(c, n - _WINDOW)) for c, n in zip(corner, shape, strict=True)]
-    rows, columns = (slice(s, min(n, s + _WINDOW)) for s, n in zip(starts, shape, strict=True))
-    return rows, columns
 
 
 def _draw(title: str, view: _View, stretch: Stretch, *, zoom: int, note: str) -> Preview:

@@ -176,7 +176,7 @@ class Dispatcher:
             pictures = self.pictures and frames < MAX_PICTURES
             fields = tuple(range(unit.fields))
             wholes.append(Job(unit, self.folder, fields, True, pictures, self.start))
-            frames += unit.fields * len(unit.plans)
+            frames += unit.frames
         return wholes
 
     def _shared(self, whole: Job, units: int) -> list[Job]:

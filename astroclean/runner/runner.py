@@ -223,7 +223,7 @@ class Runner:
         yield preflight.failed[failed:]
         if unit is not None:
             tasks = [Task(files, course) for files in preflight.units[number - 1 :]]
-            yield from dispatcher.unopened(tasks, frames=unit.fields * len(unit.plans))
+            yield from dispatcher.unopened(tasks, frames=unit.frames)
 
     def _few_done(
         self, planner: Planner, course: Course, preflight: Preflight, dispatcher: Dispatcher
@@ -237,7 +237,7 @@ class Runner:
         left = [files for files in preflight.units if {file.input for file in files} <= good]
         if not any(dispatcher.is_shared(unit, len(units)) for unit in units):
             tasks = [Task(files, course) for files in left]
-            yield from dispatcher.unopened(tasks, frames=max((u.fields for u in units), default=1))
+            yield from dispatcher.unopened(tasks, frames=max((u.frames for u in units), default=1))
             return
         # Workers must know what they share: all is planned, and read, before.
         failed = len(preflight.failed)

@@ -20,6 +20,7 @@ from astropy import units as u
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.image.frameset import FrameSet
 from astroclean.core.image.uncertainty import deviation_of
+from astroclean.core.stage.kinds.mask import PROBABILITY
 from astroclean.registry.load import load_stage
 from astroclean.testing.chunks import run_in_chunks
 from astroclean.testing.frames import frame_digest
@@ -84,7 +85,7 @@ class MaskerContract(StageContract):
         sets = load_stage(self.plugin, **self.options).provides().planes
         assert added & ~int(sets) == 0
         for name, image in result.products.items():
-            if name.startswith("PROB_"):
+            if name.startswith(PROBABILITY):
                 assert image.shape == before.shape
                 assert np.nanmin(image, initial=0) >= 0
                 assert np.nanmax(image, initial=1) <= 1

@@ -10,6 +10,7 @@ import numpy as np
 from astropy import units as u
 
 from astroclean.core.image.text_unit import is_understood
+from astroclean.core.psf.models import PIXEL_FWHM
 from astroclean.errors import AstrocleanWarning, SuspectWarning, UnitError
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ MJY_PER_BEAM = u.mJy / u.beam
 """A point source of S mJy has a peak of S in this unit."""
 _LIKE_A_GAUSSIAN = 0.03
 """Of the peak: where a PSF differs by more, BMAJ would tell a beam that it is not."""
-_PIXEL_FWHM = math.sqrt(8 * math.log(2) / 12)
-"""FWHM of a Gaussian that is as wide as a pixel is, in pixels."""
 _UNLIKE = 1.15
 """Factor by which the PSF may differ from the beam of the header."""
 _UNDERSTOOD = "Jy/pix, MJy/sr, Jy/beam, or what can be converted to one of them"
@@ -214,7 +213,7 @@ def tell_of_beam(frame: Frame, psf: Psf) -> None:
         return
     width = 3600 * math.sqrt(beam["BMAJ"] * beam["BMIN"])
     # Before the pixel's own width or with it: headers tell either.
-    own, wide = width / scale, math.hypot(width / scale, _PIXEL_FWHM)
+    own, wide = width / scale, math.hypot(width / scale, PIXEL_FWHM)
     axes = f"{3600 * beam['BMAJ']:.4g} x {3600 * beam['BMIN']:.4g} arcsec (BMAJ, BMIN)"
     given = f"the PSF that is given has {psf.fwhm_pixels * scale:.4g}"
     if own / _UNLIKE <= psf.fwhm_pixels <= wide * _UNLIKE:

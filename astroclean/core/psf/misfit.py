@@ -90,12 +90,17 @@ class Misfits(NamedTuple):
     each: tuple[Misfit, ...]
 
     @property
+    def _told(self) -> list[Misfit]:
+        """Those that tell."""
+        return [one for one in self.each if one.tells]
+
+    @property
     def used(self) -> int:
         """Sources that tell."""
-        return sum(one.tells for one in self.each)
+        return len(self._told)
 
     def _median(self, name: str) -> float:
-        values = [getattr(one, name) for one in self.each if one.tells]
+        values = [getattr(one, name) for one in self._told]
         return float(np.median(values)) if values else float("nan")
 
     @property
@@ -106,20 +111,20 @@ class Misfits(NamedTuple):
     @property
     def wrong(self) -> bool:
         """Whether the PSF of the frame is another than that of its sources."""
-        if self.used < _FEWEST:
+        told = self._told
+        if len(told) < _FEWEST:
             return False
         if self.takes_too_much:
             return True
         if not self.chi2 > _CHI2:
             return False
-        told = [one for one in self.each if one.tells]
         lost = abs(self._median("lost")) > max(one.least for one in told)
         return lost and bool(np.percentile([one.part for one in told], _QUARTER) > _PART)
 
     @property
     def takes_too_much(self) -> bool:
         """Whether the images of the sources hold more light than the sources, all together."""
-        told = [one for one in self.each if one.tells]
+        told = self._told
         lost = np.array([one.lost for one in told])
         error = float(np.std(lost, ddof=1)) / np.sqrt(len(lost)) if len(lost) > 1 else np.inf
         taken = max([_TAKEN, *(one.least for one in told)])
@@ -130,14 +135,14 @@ class Misfits(NamedTuple):
         """Standard deviation of fluxes by the PSF, as a part of each; 0 where it fits."""
         if not self.wrong:
             return 0.0
-        told = [one for one in self.each if one.tells]
-        left = [max(one.part, abs(one.lost)) for one in told]
+        left = [max(one.part, abs(one.lost)) for one in self._told]
         return _SPREAD * float(np.percentile(left, _LARGE))
 
     @property
     def bad(self) -> NDArray[np.bool_]:
         """(n,): sources that the PSF does not fit; all where it is wrong."""
-        return np.array([self.wrong or one.bad for one in self.each], dtype=bool)
+        all_bad = self.wrong  # asks every source: once, not for each of them
+        return np.array([all_bad or one.bad for one in self.each], dtype=bool)
 
     @property
     def metrics(self) -> dict[str, float]:

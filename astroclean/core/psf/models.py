@@ -13,11 +13,11 @@ from astroclean.errors import PsfError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["fine_gaussian", "fine_of_model", "gaussian_of_width"]
+__all__ = ["PIXEL_FWHM", "fine_gaussian", "fine_of_model", "gaussian_of_width"]
 
 _NARROWEST = 0.5
-_PIXEL = FWHM_PER_SIGMA / 12**0.5
-"""FWHM of the Gaussian that is as wide as a pixel: variances add."""
+PIXEL_FWHM = FWHM_PER_SIGMA / 12**0.5
+"""FWHM in pixels of the Gaussian that is as wide as a pixel: variances add."""
 
 
 def fine_gaussian(fwhm_pixels: float) -> NDArray[np.float64]:
@@ -77,7 +77,7 @@ def gaussian_of_width(
             received=repr(fwhm),
             remedy="Give `--set instrument.pixel_scale=...` in arcsec, or the width in pixels.",
         ) from error
-    smallest = np.hypot(_NARROWEST, _PIXEL) if includes_pixel else _NARROWEST
+    smallest = np.hypot(_NARROWEST, PIXEL_FWHM) if includes_pixel else _NARROWEST
     if not pixels >= smallest:
         told = f"{pixels:.3g} pixels"
         if width.unit == "arcsec":
@@ -88,7 +88,7 @@ def gaussian_of_width(
             received=told,
             remedy="Check the width, and the pixel scale of the frame (`astroclean inspect`).",
         )
-    return fine_gaussian(float(np.sqrt(pixels**2 - _PIXEL**2)) if includes_pixel else pixels)
+    return fine_gaussian(float(np.sqrt(pixels**2 - PIXEL_FWHM**2)) if includes_pixel else pixels)
 
 
 def fine_of_model(

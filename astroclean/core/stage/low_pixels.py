@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.stats import mad_std
 
+from astroclean.core.image.noise import SIGMA_PER_MAD
 from astroclean.core.stage.scope import chunk_of
 
 if TYPE_CHECKING:
@@ -76,17 +77,19 @@ def far_below_sky(frame: Frame, sigma: float = FAR) -> NDArray[np.bool_]:
     """
     from scipy.ndimage import maximum_filter, minimum_filter  # noqa: PLC0415 - heavy
 
-    usable = frame.usable
+    usable, (sky, noise) = frame.usable, _sky_of_frame(frame)
+    floor = np.float32(sky - sigma * noise)
     # Flags within an area do not make it narrow.
-    below = frame.data < _floor_of(frame, sigma)
+    below = frame.data < floor
     low: NDArray[np.bool_] = usable & below
     if not low.any():
         return low
     core = minimum_filter(below, size=_WIDE, mode="nearest")
     y, x = np.nonzero(low & ~maximum_filter(core, size=2 * _WIDE - 1, mode="nearest"))
     found = np.zeros_like(low)
-    sky, floor = (float(_floor_of(frame, depth)) for depth in (0.0, sigma))
-    shown = _Surroundings(frame.data, plain=usable & ~low, low=low, sky=sky, floor=floor)
+    shown = _Surroundings(
+        frame.data, plain=usable & ~low, low=low, sky=float(np.float32(sky)), floor=float(floor)
+    )
     for start in range(0, len(y), _BATCH):
         part = slice(start, start + _BATCH)
         found[y[part], x[part]] = shown.stand_out(y[part], x[part], sigma)
@@ -112,7 +115,8 @@ def filled_far_below(
     (ny, nx) bool
         New; a part of ``filled``.
     """
-    floor = _floor_of(before, FAR)
+    sky, noise = _sky_of_frame(before)
+    floor = np.float32(sky - FAR * noise)
     fallen: NDArray[np.bool_] = filled & (data < floor)
     if not fallen.any():
         return fallen
@@ -128,13 +132,13 @@ def filled_far_below(
     return fallen
 
 
-def _floor_of(frame: Frame, sigma: float) -> np.float32:
-    """Return the value so far below the sky of the frame; minus infinity without noise."""
+def _sky_of_frame(frame: Frame) -> tuple[float, float]:
+    """Return level and noise of the sky of the whole frame; a level below all without noise."""
     step = sample_step(frame.shape)
     measured = chunk_of(frame).sky or sky_of(frame.data[::step, ::step])
     if measured is None or not measured[1] > 0:
-        return np.float32(-np.inf)
-    return np.float32(measured[0] - sigma * measured[1])
+        return -np.inf, 0.0
+    return measured
 
 
 class _Surroundings:
@@ -184,7 +188,7 @@ class _Surroundings:
         # A sixth of a normal distribution lies below minus one deviation. In a star that is its
         # light; what lies below the sky is noise alone, and of that half is below .67 deviations.
         wide = _ranked(around, (count - 1) // 2) - _ranked(around, count // 6)
-        deep = (self._sky - _ranked(around, below // 2)) / 0.6745
+        deep = (self._sky - _ranked(around, below // 2)) * SIGMA_PER_MAD
         scatter: NDArray[np.float64] = np.where(below < _FEWEST, 0.0, np.fmin(wide, deep))
         return scatter
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from astroclean.errors import FitsWriteError
-from astroclean.io.fits.blocks import card, keyword_of
+from astroclean.io.fits.blocks import SUMS, card, keyword_of
 from astroclean.io.fits.packing import PackedForm, scratch_stream, write_data, write_packed
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["check_holds_bits", "with_bits_hdu"]
 
 _ROWS = 512
-_SUMS = {"CHECKSUM", "DATASUM"}
 
 
 def check_holds_bits(source: FitsSource, info: HduInfo, bits: int) -> None:
@@ -88,7 +87,7 @@ def with_bits_hdu(
     target : BinaryIO
         Where to write.
     """
-    cards = [c for c in source.raw_cards(info) if keyword_of(c) not in _SUMS]
+    cards = [c for c in source.raw_cards(info) if keyword_of(c) not in SUMS]
     cards += [card("HISTORY", line) for line in history]
     summed = source.is_summed(info.index)
     if info.is_compressed:

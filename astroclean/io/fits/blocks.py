@@ -23,6 +23,8 @@ __all__ = [
 
 BLOCK = 2880
 """FITS files are written in blocks of this many bytes."""
+SUMS = frozenset({"CHECKSUM", "DATASUM"})
+"""Cards of the sums of an HDU."""
 _CARD = 80
 _KEYWORD = 8
 _END = b"END".ljust(_CARD)
@@ -94,7 +96,7 @@ def summed_cards(cards: Iterable[bytes], data: Iterable[bytes]) -> list[bytes]:
     data : iterable of bytes
         The data in pieces of whole 32-bit words, padded to whole blocks.
     """
-    kept = [raw for raw in cards if keyword_of(raw) not in {"CHECKSUM", "DATASUM"}]
+    kept = [raw for raw in cards if keyword_of(raw) not in SUMS]
     data_sum = 0
     for piece in data:
         data_sum = _sum(piece, data_sum)

@@ -10,6 +10,7 @@ from astropy.io import fits
 from astroclean import __version__
 from astroclean.io.fits.blocks import (
     BLOCK,
+    SUMS,
     card,
     joined_cards,
     keyword_of,
@@ -37,10 +38,10 @@ __all__ = [
     "patched_hdu",
     "whole_hdu",
     "write_image",
+    "write_made",
 ]
 
 _SCALING = {"BSCALE", "BZERO", "BLANK"}
-_SUMS = {"CHECKSUM", "DATASUM"}
 _EXACT_IN_FLOAT32 = 16  # bits of an integer
 _ROWS = 512
 _PLANE = 2
@@ -154,7 +155,7 @@ def whole_hdu(
         Where to write.
     """
     header = header.copy()
-    for keyword in _SUMS:
+    for keyword in SUMS:
         header.remove(keyword, ignore_missing=True)
     summed = source.is_summed(info.index)
     shape = (*info.shape[:-_PLANE], *planes[0].shape)
@@ -169,7 +170,30 @@ def whole_hdu(
         if is_primary
         else new_image(info.name, data, header, packed=False)
     )
-    cards, content = split_hdu(encode_hdu(made, primary=is_primary))
+    write_made(made, target, primary=is_primary, summed=summed)
+
+
+def write_made(
+    made: fits.PrimaryHDU | fits.ImageHDU | fits.BinTableHDU,
+    target: BinaryIO,
+    *,
+    summed: bool,
+    primary: bool = False,
+) -> None:
+    """Write an HDU of astropy, with sums that tell no time or with none.
+
+    Parameters
+    ----------
+    made : astropy.io.fits HDU
+        Not modified.
+    target : BinaryIO
+        Where to write.
+    summed : bool
+        Whether it gets DATASUM and CHECKSUM.
+    primary : bool
+        Whether it is the first of its file.
+    """
+    cards, content = split_hdu(encode_hdu(made, primary=primary))
     with scratch_stream() as stored:
         stored.write(content)
         write_data(cards, stored, target, summed=summed)
@@ -215,7 +239,7 @@ def patched_hdu(
     stays = needs_integers(source, info)
     stored = STORED if stays else np.dtype(f">f{_float_size(header)}")
     as_stored = header["BITPIX"] < 0 and not _is_scaled(header) and not info.is_compressed
-    lost = _SUMS if stays else _SUMS | _SCALING
+    lost = SUMS if stays else SUMS | _SCALING
     cards = [c for c in source.raw_cards(info) if keyword_of(c) not in lost]
     if info.index == 0 and not header.get("EXTEND", True):
         cards = _extended(cards)

@@ -17,7 +17,7 @@ from astropy.io import fits
 
 from astroclean.core.regular import open_regular
 from astroclean.errors import FitsReadError, HduNotFoundError
-from astroclean.io.fits.blocks import split_hdu
+from astroclean.io.fits.blocks import SUMS, split_hdu
 from astroclean.io.fits.damage import damage_told
 from astroclean.io.fits.hdu_info import HduInfo, owner_of
 from astroclean.io.fits.limits import REMEDY_FOR_DAMAGE, walk_hdus
@@ -279,7 +279,7 @@ class FitsSource:
     def is_summed(self, index: int) -> bool:
         """Return whether an HDU carries CHECKSUM or DATASUM, of its table where compressed."""
         headers = self._stored[index].header, self._hdus[index].header
-        return any(key in header for header in headers for key in ("CHECKSUM", "DATASUM"))
+        return any(key in header for header in headers for key in SUMS)
 
     def tile_shape(self, index: int) -> tuple[int, ...]:
         """Return the tiles (..., ny, nx) of a tile-compressed image."""

@@ -14,10 +14,7 @@ from astropy.units import dimensionless_unscaled
 from astroclean import __version__
 from astroclean.core.image.text_unit import is_understood
 from astroclean.core.sources.columns import COLUMNS, UCD, explained
-from astroclean.io.fits.blocks import split_hdu
-from astroclean.io.fits.encode import encode_hdu
-from astroclean.io.fits.images import own_primary
-from astroclean.io.fits.packing import scratch_stream, write_data
+from astroclean.io.fits.images import own_primary, write_made
 from astroclean.io.products.names import WRITER_KEYWORD
 from astroclean.io.products.shapes import LEGEND, region_lines
 from astroclean.io.products.votables import votable_bytes
@@ -95,10 +92,7 @@ def _write_hdu(hdu: fits.BinTableHDU, target: BinaryIO, history: Sequence[str]) 
     for line in history:
         hdu.header.add_history(line)
     target.write(own_primary())
-    cards, content = split_hdu(encode_hdu(hdu))
-    with scratch_stream() as stored:
-        stored.write(content)
-        write_data(cards, stored, target, summed=True)
+    write_made(hdu, target, summed=True)
 
 
 def write_table(

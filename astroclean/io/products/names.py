@@ -13,6 +13,7 @@ __all__ = [
     "FITS_SUFFIXES",
     "LAYER_KEYWORD",
     "OWNER_KEYWORD",
+    "OWN_FOLDER",
     "WRITER_KEYWORD",
     "base_name",
     "check_template",
@@ -29,6 +30,8 @@ _MARKER = "_clean"
 _PLACEHOLDERS = ("stem", "parent")
 _LONGEST = 255  # bytes of a name, on the file systems in common use
 
+OWN_FOLDER = ".astroclean"
+"""What every output folder has, for all that is of astroclean alone."""
 WRITER_KEYWORD = "ACVERS"
 """Card by which astroclean recognises what it wrote."""
 LAYER_KEYWORD = "ACLAYER"

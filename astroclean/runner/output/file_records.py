@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from astroclean.io.products.names import is_plain_name
+from astroclean.io.products.names import OWN_FOLDER, is_plain_name
 from astroclean.report.model import FileRecord
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RECORDS", "FileRecords"]
 
-RECORDS = ".astroclean/records"
+RECORDS = f"{OWN_FOLDER}/records"
 """Folder of the records."""
 _RECORD = ".json"
 _PICTURES = ".pictures.json"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from astroclean.core.regular import kind_of_special
 from astroclean.core.run_cache import begin_run
 from astroclean.errors import OutputError
+from astroclean.io.products.names import OWN_FOLDER
 from astroclean.io.remote.urls import check_url, is_url, is_web, path_or_url
 from astroclean.io.scratch.folders import temporary_folder
 from astroclean.runner.output.depot import FolderDepot
@@ -77,7 +78,7 @@ class OutputFolder(FileRecords):
             _check_store(self.path)
         self.local = self.path if not self.is_remote else local or temporary_folder() / self.run
         """The folder itself, or the one in which outputs for a store are made."""
-        self._own = self.local / ".astroclean"
+        self._own = self.local / OWN_FOLDER
         self.shards = self.local / SHARDS
         """Of a file system: what shards leave for `astroclean merge`, and their locks."""
         self._records = self.local / RECORDS

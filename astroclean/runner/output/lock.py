@@ -16,6 +16,7 @@ import os
 from typing import TYPE_CHECKING
 
 from astroclean.errors import OutputError
+from astroclean.io.products.names import OWN_FOLDER
 from astroclean.io.scratch.arrays import open_regular
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["folder_lock", "lock_files"]
 
-_OWN = ".astroclean"
 _REFUSED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 """What a file system without ``flock`` answers."""
 _LARGEST = 4096  # bytes
@@ -123,7 +123,7 @@ def _held_by_another(file: Path, shard: Shard | None, *, is_own: bool, by: str =
     remedy = "Wait for it, or name another folder with -o."
     if by:
         remedy += f" If nothing runs there any more, remove {file}."
-    own = next(parent for parent in file.parents if parent.name == _OWN)
+    own = next(parent for parent in file.parents if parent.name == OWN_FOLDER)
     return OutputError(problem, where=str(own.parent), received=by or None, remedy=remedy)
 
 

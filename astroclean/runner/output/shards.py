@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from astroclean.errors import ConfigurationError
+from astroclean.io.products.names import OWN_FOLDER
 from astroclean.report.model import ExitCode, FileRecord, FileStatus, RunReport
 from astroclean.runner.plan.shard import Shard
 from astroclean.runner.settings import flat_settings
@@ -27,7 +28,7 @@ __all__ = [
     "mark_merged",
 ]
 
-SHARDS = ".astroclean/shards"
+SHARDS = f"{OWN_FOLDER}/shards"
 """Folder of what shards leave."""
 _LARGEST = 1 << 29  # bytes
 _NAME = re.compile(r"([0-9]{1,9})-of-([0-9]{1,9})(\.merged)?\.json")
@@ -165,7 +166,7 @@ def _told(key: str, ours: Any, theirs: Any) -> str:
 
 
 def _differing(first: ShardRecord, other: ShardRecord) -> str:
-    file = f".astroclean/shards/{other.shard.file_stem}.json"
+    file = f"{SHARDS}/{other.shard.file_stem}.json"
     remedy = f"run again what is wrong, or remove {file} where it is of an earlier run"
     return (
         f"shards {first.shard} and {other.shard} differ in {_differences(first, other)}: {remedy}"

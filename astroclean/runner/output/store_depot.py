@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astroclean.core.regular import open_regular
 from astroclean.errors import AstrocleanError
 from astroclean.io.products.origin import is_written_by_astroclean
 from astroclean.io.remote.store import store_of
+from astroclean.io.resources import file_digest
 from astroclean.io.scratch.folders import temporary_folder
 from astroclean.runner.output.file_records import RECORDS
 from astroclean.runner.output.stamps import is_same_object, stamp_of_object
@@ -120,8 +119,8 @@ class StoreDepot:
             return stamp
         if largest is not None and not 0 <= there.size <= largest:
             return None
-        with self._fetched(name) as (file, version), open_regular(file) as stream:
-            same = hashlib.file_digest(stream, "sha256").hexdigest() == digest
+        with self._fetched(name) as (file, version):
+            same = file_digest(file) == digest
         return stamp_of_object(version) if same else None
 
     def deliver(self, written: Written) -> Written:
@@ -149,8 +148,7 @@ class StoreDepot:
             for name in wanted:
                 self._remember(name, self._store.read(self.url(name), _LARGEST) or b"")
             return
-        objects = self._store.listed_if_there(self._url)
-        self._there = {url.rpartition("/")[2]: version for url, version in objects}
+        self._list()
         there = {f"{RECORDS}/{name}" for name in self.names(RECORDS)}
         there = {name for name in there if self._copy(name) is not None}
         fetched = there if wanted is None else there.intersection(wanted)
@@ -162,8 +160,12 @@ class StoreDepot:
     def refresh(self) -> None:
         """Ask the store again what is there."""
         if self._there is not None:
-            objects = self._store.listed_if_there(self._url)
-            self._there = {url.rpartition("/")[2]: version for url, version in objects}
+            self._list()
+
+    def _list(self) -> None:
+        """Learn what is in the folder."""
+        objects = self._store.listed_if_there(self._url)
+        self._there = {url.rpartition("/")[2]: version for url, version in objects}
 
     def _version(self, name: str) -> RemoteVersion | None:
         if self._there is not None and "/" not in name:

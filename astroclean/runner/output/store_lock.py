@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astroclean.errors import AstrocleanError, OutputError
+from astroclean.io.products.names import OWN_FOLDER
 from astroclean.io.remote.store import store_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["store_lock"]
 
-_MARKERS = ".astroclean/locks"
+_MARKERS = f"{OWN_FOLDER}/locks"
 _RENEWED = 60.0  # seconds
 _SILENT = 300.0  # seconds after which a marker that was not renewed is of a killed run
 _WHOLE = "whole"

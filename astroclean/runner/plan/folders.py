@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from astroclean.io.products.names import FITS_SUFFIXES
+from astroclean.io.products.names import FITS_SUFFIXES, OWN_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
     from astroclean.runner.plan.inputs import InputSet
 
-__all__ = ["NOT_SEARCHED", "OWN", "fits_in"]
+__all__ = ["NOT_SEARCHED", "fits_in"]
 
-OWN = ".astroclean"
-"""What every output folder has; see `astroclean.runner.output.folder`."""
 NOT_SEARCHED = "an output folder of astroclean, not searched"
 
 
@@ -52,7 +50,7 @@ def _walked(folder: Path, found: InputSet) -> Iterator[Path]:
             if inner.name.startswith(".") or real in entered:
                 continue
             entered.add(real)
-            if os.path.lexists(inner / OWN):
+            if os.path.lexists(inner / OWN_FOLDER):
                 found.notes.append(f"{inner}: {NOT_SEARCHED}")
             else:
                 inside.append(inner)

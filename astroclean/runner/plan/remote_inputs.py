@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from astroclean.core.parallel import in_threads
 from astroclean.errors import FitsReadError
 from astroclean.io.fits.address import parse_address
-from astroclean.io.products.names import FITS_SUFFIXES
+from astroclean.io.products.names import FITS_SUFFIXES, OWN_FOLDER
 from astroclean.io.products.origin import is_written_by_astroclean
 from astroclean.io.remote.staging import local_file
 from astroclean.io.remote.store import store_of
@@ -20,7 +20,7 @@ from astroclean.io.remote.urls import (
     shown_url,
     with_lower_scheme,
 )
-from astroclean.runner.plan.folders import NOT_SEARCHED, OWN
+from astroclean.runner.plan.folders import NOT_SEARCHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -138,7 +138,7 @@ def _in_folder(
 
 def _output_folders(path: str) -> Iterator[str]:
     """Yield the folder, below that which is searched, whose records an object is one of."""
-    parent, separator, _ = path.partition(f"/{OWN}/")
+    parent, separator, _ = path.partition(f"/{OWN_FOLDER}/")
     if separator and not _is_hidden(parent):
         yield parent
 

@@ -56,6 +56,11 @@ class Unit:
         return 1 if self.hdu_bands else self.plans[0].frames
 
     @property
+    def frames(self) -> int:
+        """Number of frames of its files; of bands that are HDUs, of sets."""
+        return self.fields * len(self.plans)
+
+    @property
     def is_apart(self) -> bool:
         """Whether its bands are cut into chunks, but not into the same: their shapes differ."""
         if not any(plan.chunks for plan in self.plans):

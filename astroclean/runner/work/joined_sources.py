@@ -51,8 +51,9 @@ def numbered_layers(layers: Mapping[str, Layer], sources: Sources | None) -> dic
     name = SEGMENTATION.name
     if name not in layers:
         return dict(layers)
-    has_labels = sources is not None and sources.segmentation is not None
-    labels = listed_labels(sources) if sources is not None and has_labels else None
+    labels = None
+    if sources is not None and sources.segmentation is not None:
+        labels = listed_labels(sources)
     if labels is None or labels.shape != layers[name].data.shape:
         return {other: layer for other, layer in layers.items() if other != name}
     # In its place: the order of layers is that of the HDUs.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from astroclean import __version__
@@ -75,6 +76,8 @@ class _Told:
     course: Course
     folder: OutputFolder
     earlier: Earlier | None
+    _changes: dict[int, list[str]] = field(default_factory=dict, init=False)
+    """Number of a run to what of its settings is another now."""
 
     def of(self, unit: Unit) -> list[Outlook]:
         known = [self.folder.record(plan.base) for plan in unit.plans]
@@ -128,7 +131,7 @@ class _Told:
         found += _of_stages(plan, record)
         run = self._run_of(plan)
         if run is not None:
-            found += _of_settings(run, self.course)
+            found += self._of_settings(run)
             before = run.versions.get("astroclean")
             if before not in (None, __version__):
                 found.append(f"astroclean {before} -> {__version__}")
@@ -137,8 +140,22 @@ class _Told:
     def _run_of(self, plan: FilePlan) -> RunSummary | None:
         """Return the run that wrote the results of a file."""
         known = self.earlier.files.get(plan.source) if self.earlier else None
-        runs = {run.number: run for run in self.earlier.runs} if self.earlier else {}
-        return runs.get(known.run) if known is not None else None
+        return self._runs.get(known.run) if known is not None else None
+
+    # The same for all files, of which there may be a hundred thousand.
+    @cached_property
+    def _runs(self) -> dict[int, RunSummary]:
+        return {run.number: run for run in self.earlier.runs} if self.earlier else {}
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        return _compared(self.course.pipeline.config.model_dump(mode="json", by_alias=True))
+
+    def _of_settings(self, run: RunSummary) -> list[str]:
+        """Return which settings are others than those of a run."""
+        if run.number not in self._changes:
+            self._changes[run.number] = _changes(_compared(run.config), self._settings)
+        return self._changes[run.number]
 
 
 def _of_stages(plan: FilePlan, record: FileRecord) -> list[str]:
@@ -150,25 +167,22 @@ def _of_stages(plan: FilePlan, record: FileRecord) -> list[str]:
     now = {stage.name: stage.identity for stage in stages}
     told = [f"stage '{name}' is new" for name in now if name not in before]
     told += [f"stage '{name}' is gone" for name in before if name not in now]
+    both = [(before[name], identity) for name, identity in now.items() if name in before]
     told += [
-        f"plugin {identity.plugin} {before[name].version} -> {identity.version}"
-        for name, identity in now.items()
-        if name in before and before[name].version != identity.version
+        f"plugin {identity.plugin} {old.version} -> {identity.version}"
+        for old, identity in both
+        if old.version != identity.version
     ]
     told += [
         f"the code of plugin {identity.plugin} was changed"
-        for name, identity in now.items()
-        if name in before
-        and before[name].version == identity.version
-        and before[name].code != identity.code
+        for old, identity in both
+        if old.version == identity.version and old.code != identity.code
     ]
     return told
 
 
-def _of_settings(run: RunSummary, course: Course) -> list[str]:
-    """Return which settings are others than those of a run."""
-    config = course.pipeline.config.model_dump(mode="json", by_alias=True)
-    before, now = _compared(run.config), _compared(config)
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return which settings are others now."""
     changed = [
         key
         for key in {**before, **now}

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from astroclean.core.flags.planes import parse_planes
 from astroclean.core.image.grid import Grid
+from astroclean.core.stage.kinds.mask import PROBABILITY
 from astroclean.core.stage.kinds.remove import SourceRemover
 from astroclean.core.stage.results import Outcome
 from astroclean.report.chances import count_above, counts_above
-from astroclean.report.layer_previews import CHANCES, make_layer_previews, make_raw_preview
+from astroclean.report.layer_previews import make_layer_previews, make_raw_preview
 from astroclean.report.picture_records import ThresholdRecord
 from astroclean.report.plots import make_histogram, make_spectrum
 from astroclean.report.preview import make_previews
@@ -31,7 +32,7 @@ _TABLE, _NUMBER = "thresholds", "threshold"
 
 def chances_of(layers: Mapping[str, Layer]) -> dict[str, Layer]:
     """Return the layers of probabilities."""
-    return {name: layer for name, layer in layers.items() if name.startswith(CHANCES)}
+    return {name: layer for name, layer in layers.items() if name.startswith(PROBABILITY)}
 
 
 def pictures_of(
@@ -85,7 +86,7 @@ def pictures_of(
 
 
 def _plane_of(name: str) -> str:
-    return str(parse_planes(name.removeprefix(CHANCES)).name)
+    return str(parse_planes(name.removeprefix(PROBABILITY)).name)
 
 
 def thresholds_of(
@@ -104,7 +105,7 @@ def thresholds_of(
     """
     records = []
     for name, layer in chances.items():
-        alias = name.removeprefix(CHANCES)
+        alias = name.removeprefix(PROBABILITY)
         givers = [stage for stage in stages if name in account.psfs.get(stage.name, {})]
         told: dict[str, Any] = {}
         if len(givers) == 1:

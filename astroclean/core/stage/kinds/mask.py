@@ -19,7 +19,10 @@ from astroclean.core.stage.stage import Stage
 if TYPE_CHECKING:
     from astroclean.core.image.frame import Frame
 
-__all__ = ["Masker"]
+__all__ = ["PROBABILITY", "Masker"]
+
+PROBABILITY = "PROB_"
+"""Begins the names of layers of probabilities; the alias of the plane follows."""
 
 
 class Masker(Stage):
@@ -42,7 +45,7 @@ class Masker(Stage):
         """Return the probabilities of the planes."""
         return (
             LayerSpec(
-                "PROB_*",
+                f"{PROBABILITY}*",
                 "probability that a pixel is of the plane of this alias",
                 unit="",
                 join="max",
@@ -67,7 +70,8 @@ class Masker(Stage):
         chances = {}
         for plane, probability in answer.probabilities.items():
             values = self._checked(frame, f"probability of {plane}", probability)
-            chances[f"PROB_{parse_planes(plane).alias}"] = values.astype(np.float32, copy=False)
+            name = f"{PROBABILITY}{parse_planes(plane).alias}"
+            chances[name] = values.astype(np.float32, copy=False)
         # What is found after a pixel was filled rejects the value that was put there.
         refuted = (flags & np.uint32(frame.reject_bits)) != 0
         return StageResult(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astroclean.core.image.noise import SIGMA_PER_MAD
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -164,7 +166,7 @@ def _flat_top(
     if share < _FLAT and not exact:
         return None
     middle = float(np.median(top))
-    scatter = 1.4826 * float(np.median(np.abs(top - middle)))
+    scatter = SIGMA_PER_MAD * float(np.median(np.abs(top - middle)))
     lowest = max(middle - 3 * scatter, (1 - _NEAR) * middle)
     if exact:
         middle = lowest = float(distinct[shared.argmax()])
