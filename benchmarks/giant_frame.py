@@ -117,8 +117,9 @@ def main() -> None:
 def measured(words: list[str], out: Path, jobs: int) -> tuple[float, float, str]:
     """Run a pipeline; return seconds, peak memory in GB, and the hash of the cleaned file."""
     start = time.perf_counter()
-    command = [sys.executable, "-c", RUN_AND_TELL, *words, "-o", str(out), "-j", str(jobs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    command = [sys.executable, "-c", RUN_AND_TELL, *words, "-o", str(out), "-q", "-j", str(jobs)]
+    # What went wrong is told where it is seen: on standard error.
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     seconds = time.perf_counter() - start
     with next(out.glob("*_clean.*")).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()

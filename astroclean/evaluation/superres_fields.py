@@ -97,7 +97,7 @@ def grid_of(layer: Layer, trial: Trial) -> Grid:
     if mine is not None and own is not None and abs(mine / own / grid.step - 1) > _SAME_SCALE:
         raise ContractError(
             "the grid of the finer image tells another size of its pixels than its WCS",
-            where=f"{trial.frame.frame_id}, stage '{trial.stage.name}'",
+            where=trial.stage.where(trial.frame),
             received=f"step {grid.step:g}, and {mine:g} arcsec where the frame has {own:g}",
             remedy="This is a fault of the plugin.",
         )
@@ -190,7 +190,7 @@ def catalogue_beside(trial: Trial, layer: Layer, field: Field, *, one_band: bool
     own = layer.grid if found.grid is None else found.grid
     assert own is not None
     places = moved(positions(found), own, field.grid) * field.pixel
-    where = f"{trial.frame.frame_id}, stage '{trial.stage.name}'"
+    where = trial.stage.where(trial.frame)
     if "flux" not in found.table.colnames:
         raise ContractError(
             "a catalogue of a far-infrared field must have a column 'flux'",

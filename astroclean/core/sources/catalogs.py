@@ -1,4 +1,4 @@
-"""Sources of a frame from a catalogue of the user's, found by the names that catalogues use."""
+"""Positions in a catalogue of the user's, found by the names that catalogues use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy import units as u
 
-from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.scope import chunk_of
 from astroclean.errors import StageError
 
@@ -31,7 +30,6 @@ __all__ = [
     "projected",
     "sky_columns",
     "sky_places",
-    "sources_of_table",
 ]
 
 # All names are compared in lower case. The first that a table has is taken.
@@ -55,95 +53,10 @@ FIRST_PIXEL = {
 """Columns to the number that the centre of the lower-left pixel has in them."""
 ID_NAMES = ("id", "label", "number")
 """Columns with the numbers of sources, in lower case."""
-_KEPT = ("radius", "flux")
 
-_BEYOND = 0.5
-"""Pixels from the centre of the outermost pixel to its edge: what lies farther is on no pixel."""
 _POLE = 90.0
 _ROUND_TRIP = 0.01
 """Pixels within which a position must come back from the frame; astropy converges to 1e-4."""
-
-
-def sources_of_table(table: Table, frame: Frame, *, where: str) -> tuple[Sources, int]:
-    """Return the sources of a frame that a catalogue lists.
-
-    Sky positions are taken where the table has them and the frame has a celestial WCS; otherwise
-    pixel positions, which then refer to the whole frame, also where ``frame`` is a part of it.
-
-    Parameters
-    ----------
-    table : astropy.table.Table or QTable
-        One row a source; not modified. Names count in any capitalisation. Sky positions are a
-        ``SkyCoord`` in ``coord`` or ``sky_centroid``, or ``ra``, ``dec``; ``RA_ICRS``,
-        ``DE_ICRS``; ``_RAJ2000``, ``_DEJ2000``; ``RAJ2000``, ``DEJ2000``; ``ALPHA_J2000``,
-        ``DELTA_J2000``: ICRS, in degrees unless the column has a unit. Pixel positions are ``x``,
-        ``y``; ``x_fit``, ``y_fit``; ``xcentroid``, ``ycentroid``; ``x_centroid``, ``y_centroid``;
-        ``x_0``, ``y_0``, counted from 0; or ``X_IMAGE``, ``Y_IMAGE``, counted from 1.
-    frame : Frame
-        Gives WCS and shape.
-    where : str
-        Where the catalogue is asked for, such as file or stage; named in errors.
-
-    Returns
-    -------
-    sources : Sources
-        In the order of the table, with columns ``id``, ``x``, ``y`` (pixels of ``frame`` from 0)
-        and, where the table has them, ``radius`` and ``flux`` as they are. ``id`` is the column
-        ``id``, ``label`` or ``NUMBER`` if it holds unique integers above 0, else the number of
-        the row in the table, from 1; so it is the same in each part of a frame.
-    left_out : int
-        Rows without a finite position (masked, or not on the projected half of the sky), and rows
-        more than half a pixel outside the centres of the frame's outermost pixels.
-
-    Raises
-    ------
-    StageError
-        No known columns, sky positions only and no celestial WCS, pixel positions of several
-        frames, or a column that holds no such numbers.
-    """
-    x, y = _positions(table, frame, where)
-    height, width = frame.shape
-    # Comparisons with NaN are false.
-    across = (x >= -_BEYOND) & (x <= width - 1 + _BEYOND)
-    inside = across & (y >= -_BEYOND) & (y <= height - 1 + _BEYOND)
-    return Sources(_catalog(table, x, y, inside)), int(np.count_nonzero(~inside))
-
-
-def _catalog(
-    table: Table, x: NDArray[np.float64], y: NDArray[np.float64], inside: NDArray[np.bool_]
-) -> Table:
-    from astropy.table import QTable  # noqa: PLC0415 - core stays light to import
-
-    columns = {"id": _ids(table), "x": x, "y": y}
-    for name in _KEPT:
-        own = own_column(table, (name,))
-        if own is not None:
-            columns[name] = table[own]
-    return QTable(columns)[inside]
-
-
-def _positions(
-    table: Table, frame: Frame, where: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    sky, pixels = sky_columns(table), pixel_columns(table)
-    wcs = frame.wcs
-    if sky and wcs is not None and wcs.has_celestial:
-        return projected(*sky_places(table, sky, where), wcs.celestial, where)
-    if pixels:
-        return pixel_places(table, pixels, frame, where)
-    if sky:
-        raise StageError(
-            f"catalogue has sky positions, but {frame.frame_id} has no celestial WCS",
-            where=where,
-            received=", ".join(sky),
-            remedy="Give a frame with a WCS, or columns x and y in pixels counted from 0.",
-        )
-    raise StageError(
-        "catalogue has no columns of positions that are known",
-        where=where,
-        received=f"columns {', '.join(table.colnames) or 'none'}",
-        remedy="Name them ra and dec (degrees), or x and y (pixels counted from 0).",
-    )
 
 
 def own_column(table: Table, names: Iterable[str]) -> str | None:
@@ -235,25 +148,11 @@ def pixel_places(
 
     ``first`` is the number that the centre of the first pixel has; by default the names tell it.
     """
-    _refuse_several_frames(table, where)
     x, y = (numbers_of(table[name], u.pix, name=name, where=where) for name in names)
     if first is None:
         first = FIRST_PIXEL[names[0].lower(), names[1].lower()]
     y_origin, x_origin = chunk_of(frame).origin
     return x - (first + x_origin), y - (first + y_origin)
-
-
-def _refuse_several_frames(table: Table, where: str) -> None:
-    # The catalogues that a run writes have the frames of a file one below the other.
-    own = own_column(table, ("hdu",))
-    labels = [] if own is None else sorted({str(label) for label in table[own]})
-    if len(labels) > 1:
-        raise StageError(
-            "catalogue has pixel positions of several frames",
-            where=where,
-            received=", ".join(labels),
-            remedy=f"Give the rows of one frame (column '{own}'), or sky positions and a WCS.",
-        )
 
 
 def numbers_of(column: Any, unit: u.UnitBase, *, name: str, where: str) -> NDArray[np.float64]:
@@ -281,20 +180,3 @@ def numbers_of(column: Any, unit: u.UnitBase, *, name: str, where: str) -> NDArr
     if mask is not None:
         values[np.asarray(mask)] = np.nan
     return values
-
-
-def _ids(table: Table) -> NDArray[np.int32]:
-    own = own_column(table, ID_NAMES)
-    if own is not None:
-        column = table[own]
-        given = np.asarray(np.ma.getdata(column))
-        whole = given.dtype.kind in "iu" and given.ndim == 1
-        # A segmentation holds ids as int32, and 0 is sky.
-        if (
-            whole
-            and not np.any(getattr(column, "mask", False))
-            and np.all((given > 0) & (given <= np.iinfo(np.int32).max))
-            and np.unique(given).size == given.size
-        ):
-            return given.astype(np.int32)
-    return np.arange(1, len(table) + 1, dtype=np.int32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
@@ -20,6 +20,7 @@ from astroclean.core.sources.catalogs import (
 )
 from astroclean.core.sources.columns import COLUMNS, FLUX, FLUX_SQUARED, PIXEL_VALUE
 from astroclean.core.sources.doubts import contradiction, pixel_convention, rows_of_frame
+from astroclean.core.sources.places import check_places, table_of_file
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.scope import chunk_of, rows_of
 from astroclean.errors import AstrocleanWarning, StageError, SuspectWarning
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from astroclean.core.image.frame import Frame
+    from astroclean.core.sources.places import PlaceOptions
+    from astroclean.core.stage.resources import TableResource
 
-__all__ = ["GivenSources", "Places", "check_places", "given_sources", "tell_of_given"]
+__all__ = ["GivenSources", "given_sources", "sources_of_file"]
 
 _SPELLED = {
     "a_image": "a",
@@ -50,16 +53,6 @@ _LISTED, _MOST_LISTED = 5, 10
 """Ids that a message tells: of faults, and of sources off the frame."""
 
 
-@dataclass(frozen=True)
-class Places:
-    """Which columns are the positions, and how they count."""
-
-    kind: Literal["auto", "sky", "pixels"] = "auto"
-    """``auto``: on the sky where the table tells that and the frame has a WCS."""
-    first_pixel: Literal[0, 1] | None = None
-    """Number of the centre of the first pixel; None: as the names of the columns tell."""
-
-
 @dataclass(frozen=True, eq=False)
 class GivenSources:
     """Those that lie on the frame."""
@@ -73,50 +66,8 @@ class GivenSources:
     """How the table was read, where it could be read otherwise."""
 
 
-def check_places(table: Table, frame: Frame, places: Places, *, where: str) -> tuple[str, ...]:
-    """Return the columns that hold the positions.
-
-    Parameters
-    ----------
-    table : Table
-        The catalogue.
-    frame : Frame
-        Its WCS counts alone.
-    places : Places
-        As asked for.
-    where : str
-        Named in errors.
-
-    Raises
-    ------
-    StageError
-        There are none, or they need a WCS that the frame has not.
-    """
-    sky, pixels = sky_columns(table), pixel_columns(table)
-    has_wcs = frame.wcs is not None and frame.wcs.has_celestial
-    wanted = {"sky": sky, "pixels": pixels, "auto": (sky if has_wcs else ()) or pixels or sky}
-    names = wanted[places.kind]
-    if not names:
-        raise StageError(
-            "the catalogue has no columns of positions that are known"
-            if places.kind == "auto"
-            else f"the catalogue has no positions as asked for: coordinates = '{places.kind}'",
-            where=where,
-            received=f"columns {', '.join(table.colnames) or 'none'}",
-            remedy="Name them ra and dec (degrees, ICRS), or x and y (pixels).",
-        )
-    if names == sky and not has_wcs:
-        raise StageError(
-            "the catalogue has positions on the sky, and the frame has no celestial WCS",
-            where=where,
-            received=", ".join(names),
-            remedy="Give the frame a WCS, or the catalogue columns x and y in pixels.",
-        )
-    return names
-
-
 def given_sources(
-    table: Table, frame: Frame, places: Places, *, where: str, by_id: bool = True
+    table: Table, frame: Frame, places: PlaceOptions, *, where: str, by_id: bool = True
 ) -> GivenSources:
     """Return the sources of a frame that a catalogue lists, with their ids.
 
@@ -128,7 +79,7 @@ def given_sources(
         ``hdu`` tells frames, the rows of this one.
     frame : Frame
         Gives WCS and shape; where it is a chunk, the sources on it.
-    places : Places
+    places : PlaceOptions
         Which columns are positions.
     where : str
         Named in errors.
@@ -159,7 +110,7 @@ def given_sources(
         if places.first_pixel is None:
             notes += pixel_convention(table, names)
     on_frame, here = _on_pixels(frame, x, y)
-    if names == sky_columns(table) and places.kind == "auto" and not others:
+    if names == sky_columns(table) and places.coordinates == "auto" and not others:
         taken = np.where(on_frame, [x, y], np.nan)
         notes += contradiction(table, frame, taken, first_pixel=places.first_pixel)
     rows = np.flatnonzero(here)
@@ -173,15 +124,27 @@ def given_sources(
     return GivenSources(Sources(found, ids_stay=True), outside, len(ids), (*notes, *more))
 
 
-def tell_of_given(given: GivenSources, *, where: str) -> None:
-    """Warn of how a catalogue was read, and of its sources off the frame.
+def sources_of_file(
+    file: TableResource, frame: Frame, places: PlaceOptions, *, where: str, by_id: bool = True
+) -> GivenSources:
+    """Return the sources of a frame that the file of an option lists, and warn of what is odd.
 
     Parameters
     ----------
-    given : GivenSources
-        Of the frame.
-    where : str
-        Frame and stage, named in the warnings.
+    file : TableResource
+        The catalogue.
+    frame, places, where, by_id
+        As for `given_sources`; ``where`` is named in the warnings, too.
+
+    Returns
+    -------
+    GivenSources
+        As of `given_sources`.
+
+    Raises
+    ------
+    StageError
+        As of `given_sources`; DS9 regions with ``first_pixel``.
 
     Warns
     -----
@@ -190,11 +153,18 @@ def tell_of_given(given: GivenSources, *, where: str) -> None:
     SuspectWarning
         No source lies on the frame.
     """
+    table = table_of_file(file, places, where=where)
+    given = given_sources(table, frame, places, where=where, by_id=by_id)
+    _tell(given, where)
+    return given
+
+
+def _tell(given: GivenSources, where: str) -> None:
     for note in given.notes:
-        warnings.warn(f"{where}: {note}", AstrocleanWarning, stacklevel=3)
+        warnings.warn(f"{where}: {note}", AstrocleanWarning, stacklevel=4)
     if not given.listed:
         text = f"{where}: the catalogue has no rows for it: there are no sources"
-        warnings.warn(text, AstrocleanWarning, stacklevel=3)
+        warnings.warn(text, AstrocleanWarning, stacklevel=4)
     if not given.outside:
         return
     ids = _listed(given.outside, most=_MOST_LISTED)
@@ -203,7 +173,7 @@ def tell_of_given(given: GivenSources, *, where: str) -> None:
     if every:
         text = f"{text}. None lies on it: are the positions another frame's?"
     kind = SuspectWarning if every else AstrocleanWarning
-    warnings.warn(f"{where}: {text}", kind, stacklevel=3)
+    warnings.warn(f"{where}: {text}", kind, stacklevel=4)
 
 
 def _on_pixels(
@@ -254,10 +224,12 @@ def _refuse_gaps(table: Table, names: Sequence[str], ids: NDArray[np.int32], whe
         column = getattr(table[name], "data", table[name]) if len(names) == 1 else table[name]
         parts = (column.lon, column.lat) if hasattr(column, "lon") else (column,)
         for part in parts:
-            bare = np.ma.getdata(getattr(part, "unmasked", part))
+            bare = np.asarray(np.ma.getdata(getattr(part, "unmasked", part)))
+            if bare.ndim != 1:
+                continue  # several numbers a row are refused by who takes them for positions
             bad = np.array(np.broadcast_to(getattr(part, "mask", False), len(table)))
-            if np.asarray(bare).dtype.kind == "f":
-                bad |= ~np.isfinite(np.asarray(bare, dtype=float))
+            if bare.dtype.kind == "f":
+                bad |= ~np.isfinite(bare)
             if bad.any():
                 raise StageError(
                     f"{np.count_nonzero(bad)} sources have no position in column '{name}'",

@@ -46,7 +46,7 @@ def at_scale(stage: AnyStage, frames: Iterable[Frame]) -> AnyStage:
     if not told:
         return stage
     images = list(frames)
-    where = f"{images[0].frame_id}, stage '{stage.name}'"
+    where = stage.where(images[0])
     scales = [_scale_of(frame) for frame in images]
     known = [scale for scale in scales if scale is not None]
     if known and (len(known) < len(scales) or max(known) - min(known) > _SAME * min(known)):

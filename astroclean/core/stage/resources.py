@@ -172,7 +172,7 @@ class ImageResource(Resource):
 class TableResource(Resource):
     """A catalogue: ECSV, CSV, FITS table, VOTable or DS9 regions (``.reg``).
 
-    :func:`astroclean.core.sources.catalogs.sources_of_table` makes the sources of a frame of it.
+    :func:`astroclean.core.sources.given.sources_of_file` makes the sources of a frame of it.
     """
 
     format = "table"

@@ -164,7 +164,7 @@ def scope_of(stage: Stage, frame: Frame) -> Scope:
     if problem is not None:
         raise ContractError(
             problem[0],
-            where=f"{frame.frame_id}, stage '{stage.name}'",
+            where=stage.where(frame),
             received=problem[1],
             remedy=FAULT,
         )

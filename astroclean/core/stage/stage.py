@@ -88,6 +88,11 @@ class Stage(ABC):
         """Name of the stage in its pipeline."""
         return self.identity.name
 
+    def where(self, frame: Frame | str) -> str:
+        """Return the words that errors and warnings begin with: frame, or its id, and stage."""
+        frame_id = frame if isinstance(frame, str) else frame.frame_id
+        return f"{frame_id}, stage '{self.name}'"
+
     def needs(self) -> Needs:
         """Return what the stage cannot do without, with these options."""
         return Needs()
@@ -131,7 +136,7 @@ class Stage(ABC):
         if survey is not None and chunk.shape != frame.shape:
             raise ContractError(
                 "needs what its survey finds on the whole frame, of which this is a chunk",
-                where=f"{frame.frame_id}, stage '{self.name}'",
+                where=self.where(frame),
                 remedy="`scope` must have a survey for all chunks or for none.",
             )
         return survey and measure(survey, lambda: [(frame, slice(0, frame.shape[0]))])
@@ -247,7 +252,7 @@ class Stage(ABC):
         if not isinstance(answers, dict) or set(answers) != set(frames.bands):
             raise ContractError(
                 "the hook of a set must return a dict with an answer for each band",
-                where=f"{where}, stage '{self.name}'",
+                where=self.where(where),
                 received=", ".join(map(str, answers))
                 if isinstance(answers, dict)
                 else type(answers).__name__,
@@ -256,14 +261,14 @@ class Stage(ABC):
         return {band: self._known(answer, band) for band, answer in answers.items()}
 
     def _called(self, given: Any, frame_id: str) -> Any:
-        return call_hook(self._ask, given, where=f"{frame_id}, stage '{self.name}'")
+        return call_hook(self._ask, given, where=self.where(frame_id))
 
     def _known(self, answer: Any, frame_id: str) -> Any:
         """Return the answer of a hook if it is one of this kind."""
         if not isinstance(answer, self.answers):
             raise ContractError(
                 f"a stage of kind '{self.kind}' must return a {self.answers.__name__}",
-                where=f"{frame_id}, stage '{self.name}'",
+                where=self.where(frame_id),
                 received=type(answer).__name__,
                 remedy=FAULT,
             )
@@ -272,14 +277,14 @@ class Stage(ABC):
     def _layers(self, frame: Frame, *given: Mapping[str, Any]) -> dict[str, Layer]:
         """Return the layers of an answer, checked; PSFs with positions of the larger frame."""
         joined = {name: layer for layers in given for name, layer in layers.items()}
-        where = f"{frame.frame_id}, stage '{self.name}'"
+        where = self.where(frame)
         layers = checked_layers(joined, self.layers(), frame, where=where)
         psf_of = chunk_of(frame).of_whole
         return {name: replace(layer, psf=psf_of(layer.psf)) for name, layer in layers.items()}
 
     def _applied(self, frame: Frame, answer: Any) -> StageResult:
         """Return the result of an answer, with its tables."""
-        where = f"{frame.frame_id}, stage '{self.name}'"
+        where = self.where(frame)
         tables = checked_tables(
             answer.tables, self.tables, frame, y_columns=self.y_columns, where=where
         )
@@ -287,7 +292,7 @@ class Stage(ABC):
 
     def _finished(self, before: Frame, result: StageResult) -> StageResult:
         """Enter the stage in the frame's history; measure what it changed, and judge that."""
-        refuse_booleans(result.metrics, f"{before.frame_id}, stage '{self.name}'")
+        refuse_booleans(result.metrics, self.where(before))
         changed = ", ".join(f"{key} = {value:.6g}" for key, value in result.metrics.items())
         entry = HistoryEntry(
             stage=self.name,
@@ -308,7 +313,7 @@ class Stage(ABC):
 
     def implausible(self, change: Change, frame_id: str) -> list[str]:
         """Return what is implausible in what the stage did to a whole frame, one text each."""
-        where = f"{frame_id}, stage '{self.name}'"
+        where = self.where(frame_id)
         return [f"{where}: {clause}." for clause in change.implausible(self.options.limits)]
 
     def _checked(self, frame: Frame, name: str, array: Any, *, kinds: str = "fiub") -> NDArray[Any]:
@@ -323,7 +328,7 @@ class Stage(ABC):
             wanted = f"the shape of the frame {frame.shape}" if wrong else _NUMBERS[kinds]
             raise ContractError(
                 f"'{name}' must have {wanted}",
-                where=f"{frame.frame_id}, stage '{self.name}'",
+                where=self.where(frame),
                 received=checked.shape if wrong else f"type {checked.dtype}",
                 remedy=FAULT,
             )

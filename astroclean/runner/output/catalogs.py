@@ -119,9 +119,9 @@ def _history(plan: FilePlan, works: Sequence[FrameWork]) -> list[str]:
     if not any(own.values()):
         return []
     for built in built_stages(plan.specs, base=plan.pipeline.base, stem=plan.stem):
-        weights = built.identity["fingerprint"].get("weights")
-        if weights:
-            lines.append(f"weights of {built.stage.name}: SHA-256 {weights[:32]}")
+        for key, told in built.identity["fingerprint"].items():
+            if key.split()[0] == "weights":  # of several networks: "weights of profiles"
+                lines.append(f"{key}, {built.stage.name}: SHA-256 {told}")
     return lines
 
 

@@ -119,7 +119,7 @@ def _together(
 @contextlib.contextmanager
 def faults_named(stage: Stage, frame_id: str, remarks: Remarks) -> Iterator[None]:
     """Turn whatever a plugin raises into an error that names it; keep its warnings."""
-    where = f"{frame_id}, stage '{stage.name}'"
+    where = stage.where(frame_id)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         try:
@@ -177,7 +177,7 @@ def _rewritten(state: FrameState, result: StageResult, stage: Stage) -> FrameSta
     if found:
         raise StageError(
             f"gives other pixels than those that {', '.join(found)} of earlier stages lie on",
-            where=f"{state.frame.frame_id}, stage '{stage.name}'",
+            where=stage.where(state.frame),
             remedy="Put it before the stages that give them; masks without layers may come before.",
         )
     assert result.rewriting is not None

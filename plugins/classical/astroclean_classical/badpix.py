@@ -172,7 +172,7 @@ class BadPixels(Masker):
 
     def _mark_map(self, given: BadMap, frame: Frame, flags: NDArray[np.uint32]) -> None:
         """Add what a map marks to ``flags``, which is this stage's own array."""
-        where = f"{frame.frame_id}, stage '{self.name}'"
+        where = self.where(frame)
         flags[given.bad_in(frame, where=where)] |= np.uint32(MaskPlane.BAD_PIXEL)
         for note in given.notes(frame, where=where):
             warnings.warn(f"{where}: {note}", AstrocleanWarning, stacklevel=3)
@@ -183,7 +183,7 @@ class BadPixels(Masker):
         """Add what a person has drawn to ``flags``, which is this stage's own array."""
         drawn = regions.drawn_on(frame)
         for note in drawn.notes:
-            text = f"{frame.frame_id}, stage '{self.name}': {note}"
+            text = f"{self.where(frame)}: {note}"
             warnings.warn(text, AstrocleanWarning, stacklevel=3)
         flags[drawn.where] |= np.uint32(parse_planes(self.options.regions_plane))
         return {"regions": float(drawn.count)}
@@ -233,7 +233,7 @@ class BadPixels(Masker):
         """Tell of saturated stars that no stage before has flagged."""
         was_asked = any(entry.plugin == "saturation" for entry in frame.history)
         text = (
-            f"{frame.frame_id}, stage '{self.name}': stars are saturated, and no stage before has "
+            f"{self.where(frame)}: stars are saturated, and no stage before has "
             "flagged them; their trails are left. "
         ) + (
             "Give the stage `saturation` the option `level`, a value or 'clipped'"

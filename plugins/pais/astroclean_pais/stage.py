@@ -183,7 +183,7 @@ class PaisDeblender(Deblender):
     def _band(self, frame: Frame) -> Band:
         assert frame.psf is not None  # needed, hence checked by the base class
         sky: Sky = self.measured(frame)
-        sky.tell_of_noise(f"{frame.frame_id}, stage '{self.name}'")
+        sky.tell_of_noise(self.where(frame))
         return Band(frame, sky)
 
     def _detected(self, bands: Sequence[Band]) -> Detections:
@@ -282,7 +282,7 @@ class PaisDeblender(Deblender):
         count = np.count_nonzero(left)
         if count > _MANY:
             warnings.warn(
-                f"{band.frame.frame_id}, stage '{self.name}': {count} pixels have light that no "
+                f"{self.where(band.frame)}: {count} pixels have light that no "
                 "source explains, such as galaxies far larger than the networks were trained on, "
                 "nebulae, trails or spikes; sources on it are doubtful. The layer UNASSIGNED shows "
                 "it, which is written where `[products] keep` has `unassigned`",

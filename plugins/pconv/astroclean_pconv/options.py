@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from astroclean.core.flags.plane_choice import PlaneChoice  # noqa: TC001 - pydantic needs it
 from astroclean.core.length import IN_PIXELS
 from astroclean.core.sources.holes import HoleRule
+from astroclean.core.sources.places import PlaceOptions
 from astroclean.core.stage.resources import TableResource  # noqa: TC001 - pydantic needs it
 from astroclean.inference.stage_network import EngineOptions
 
@@ -17,7 +18,7 @@ __all__ = ["PconvOptions"]
 _Positive = Annotated[float, Field(gt=0)]
 
 
-class PconvOptions(HoleRule, EngineOptions):
+class PconvOptions(HoleRule, PlaceOptions, EngineOptions):
     """Settings of :class:`~astroclean_pconv.remover.PartialConvolution`."""
 
     fill: Literal["sources", "flags"] = "sources"

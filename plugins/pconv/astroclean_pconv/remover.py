@@ -13,7 +13,7 @@ import numpy as np
 from astroclean.core.flags.plane_choice import chosen_planes, pixels_to_fill
 from astroclean.core.flags.planes import MaskPlane
 from astroclean.core.psf.misfit import misfit_warning
-from astroclean.core.sources.catalogs import sources_of_table
+from astroclean.core.sources.given import sources_of_file
 from astroclean.core.sources.holes import source_holes
 from astroclean.core.stage.kinds.remove import SourceRemover
 from astroclean.core.stage.needs import Needs
@@ -152,9 +152,7 @@ class PartialConvolution(SourceRemover):
             if self.options.mode == "separate":
                 separated = self._separated(frame, around, found)
                 if separated.misfits.wrong:
-                    text = misfit_warning(
-                        separated.misfits, f"{frame.frame_id}, stage '{self.name}'"
-                    )
+                    text = misfit_warning(separated.misfits, self.where(frame))
                     warnings.warn(text, SuspectWarning, stacklevel=2)
                 filled = separated.filled
             else:
@@ -205,8 +203,9 @@ class PartialConvolution(SourceRemover):
     def _catalog(self, frame: Frame) -> _Found:
         options, outside = self.options, 0
         if options.catalog is not None:
-            where = f"{frame.frame_id}, stage '{self.name}', option 'catalog'"
-            sources, outside = sources_of_table(options.catalog.table, frame, where=where)
+            where = f"{self.where(frame)}, option 'catalog'"
+            given = sources_of_file(options.catalog, frame, options, where=where, by_id=False)
+            sources, outside = given.sources, len(given.outside)
         else:
             assert frame.sources is not None  # needed, hence checked by the base class
             sources = frame.sources
@@ -219,7 +218,7 @@ class PartialConvolution(SourceRemover):
         judged = None
         # A list of places alone is what someone knows, not what a stage has found.
         by_stage = options.catalog is None and sources.segmentation is not None
-        where = f"{frame.frame_id}, stage '{self.name}'"
+        where = self.where(frame)
         limits = Limits(options.max_size, options.min_snr, options.min_contrast)
         if options.leave == "all" or (options.leave == "found" and by_stage):
             judged = judge(frame, positions, self._fwhm(frame), limits, where=where)
@@ -248,7 +247,7 @@ class PartialConvolution(SourceRemover):
         except StageError as error:
             raise StageError(
                 error.problem,
-                where=f"{frame.frame_id}, stage '{self.name}', {error.where}",
+                where=f"{self.where(frame)}, {error.where}",
                 remedy=error.remedy,
             ) from error
 
@@ -260,7 +259,7 @@ class PartialConvolution(SourceRemover):
         if "spread" not in {tensor.name for tensor in self._network.card.outputs}:
             raise StageError(
                 f"network '{self._network.card.name}' does not tell how far off it is",
-                where=f"{frame.frame_id}, stage '{self.name}', option 'weights'",
+                where=f"{self.where(frame)}, option 'weights'",
                 remedy='take mode = "inpaint", or weights of the compact network',
             )
         separation = Separation(

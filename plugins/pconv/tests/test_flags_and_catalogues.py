@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
@@ -14,7 +15,7 @@ from astroclean.core.image.detector import DETECTOR_KEYWORDS
 from astroclean.core.image.uncertainty import deviation_of
 from astroclean.core.sources.holes import disks
 from astroclean.core.stage.results import Outcome
-from astroclean.errors import ConfigurationError, FitsReadError, StageError
+from astroclean.errors import AstrocleanWarning, ConfigurationError, FitsReadError, StageError
 from astroclean.registry.load import load_stage
 from astroclean.testing.frames import synthetic_frame
 
@@ -149,7 +150,11 @@ def test_a_catalogue_comes_from_a_file(tmp_path: Path, kind: str) -> None:
         table.write(path)
     stage = load_stage("pconv", catalog=path)
     assert stage.needs().fields == set()
-    result = stage.run(frame)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = stage.run(frame)
+    told = [str(one.message) for one in caught]
+    assert any("1 sources of the catalogue lie off the frame" in text for text in told)
     table = result.frame.sources.table
     np.testing.assert_allclose(table["x"], x[:2], atol=1e-3)
     np.testing.assert_allclose(table["y"], y[:2], atol=1e-3)
@@ -161,10 +166,13 @@ def test_a_catalogue_comes_from_a_file(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_catalogue_in_memory_and_one_that_is_not_there(tmp_path: Path) -> None:
-    table = QTable({"x": ROWS[:, 0], "y": ROWS[:, 1]})
-    one = run(frame_of().replace(sources=None), catalog=table)
+    table = QTable({"id": np.arange(len(ROWS)) + 1, "x": ROWS[:, 0] + 1, "y": ROWS[:, 1] + 1})
     two = run(frame_of())
+    one = run(frame_of().replace(sources=None), catalog=table, first_pixel=1)
     assert one.frame.data.tobytes() == two.frame.data.tobytes()
+    with pytest.warns(AstrocleanWarning, match="first pixel is 0 .*first_pixel = 1"):
+        shifted = run(frame_of().replace(sources=None), catalog=table)
+    assert shifted.frame.data.tobytes() != two.frame.data.tobytes()
     with pytest.raises(FitsReadError, match="no such file"):
         load_stage("pconv", catalog=tmp_path / "no.csv")
     with pytest.raises(StageError, match="option 'catalog'"):

@@ -171,7 +171,7 @@ class PsfCae(Deconvolver):
         self._network.warn_outside_domain(frame)
         pixels = self._pixels(frame)
         if chunk_of(frame).shape == frame.shape and not pixels.usable.any():
-            raise StageError("no usable pixel", where=f"{frame.frame_id}, stage '{self.name}'")
+            raise StageError("no usable pixel", where=self.where(frame))
         if self._channels is not None:
             return self._of_paper(pixels, self._channels)
         sharpener = Sharpener(self.engine, self.options.turns)
@@ -206,7 +206,7 @@ class PsfCae(Deconvolver):
         if sky := sky_of_stamp(frame):
             return sky
         measured: Sky = self.measured(frame)
-        measured.tell_of_noise(f"{frame.frame_id}, stage '{self.name}'")
+        measured.tell_of_noise(self.where(frame))
         return Pixels.of_frame(frame, measured)
 
     def _joined(self, frame: Frame, pixels: Pixels, parts: list[Part]) -> Deconvolution:
@@ -249,7 +249,7 @@ class PsfCae(Deconvolver):
     def _tell_of_misfit(self, frame: Frame, share: float) -> None:
         if share > _MISFIT:
             warnings.warn(
-                f"{frame.frame_id}, stage '{self.name}': the result under the PSF is not the "
+                f"{self.where(frame)}: the result under the PSF is not the "
                 f"frame: {100 * share:.2g} % of the pixels are off by more than {_BEYOND:g} times "
                 "the noise. The PSF is wrong, or the noise is more than stated, or pixels are bad "
                 "and not flagged. Layer CHI (`chi` of `[products] keep`) tells where: rings around "
@@ -272,7 +272,7 @@ class PsfCae(Deconvolver):
         count = counted(frame, shown)
         if count > _MANY:
             warnings.warn(
-                f"{frame.frame_id}, stage '{self.name}': {count:.0f} pixels of the result are "
+                f"{self.where(frame)}: {count:.0f} pixels of the result are "
                 "bright and would not be so under other noise: do not believe their structure. "
                 "Layer SUPPORT (`support` of `[products] keep`) tells where",
                 AstrocleanWarning,

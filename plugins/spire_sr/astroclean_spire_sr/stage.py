@@ -15,7 +15,8 @@ from astroclean.core.psf.beam import MJY_PER_BEAM, TARGET_FWHM_ARCSEC, flux_unit
 from astroclean.core.psf.psf import Psf
 from astroclean.core.psf.sharpness import tell_of_sharpness
 from astroclean.core.psf.spire import BEAMS, bands_of, map_scale, seen_width
-from astroclean.core.sources.given import Places, given_sources, tell_of_given
+from astroclean.core.sources.given import sources_of_file
+from astroclean.core.sources.places import PlaceOptions
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.kinds.superres import SuperResolver
 from astroclean.core.stage.needs import Needs
@@ -69,7 +70,7 @@ _WIDEST = 0.45
 """Side of a pixel over the FWHM: wider ones do not tell what is between them."""
 
 
-class SpireOptions(EngineOptions):
+class SpireOptions(PlaceOptions, EngineOptions):
     """Settings of :class:`SpireSuperResolver`."""
 
     variant: Literal["default", "talk"] = "default"
@@ -84,10 +85,6 @@ class SpireOptions(EngineOptions):
     positions: TableResource | None = None
     """A catalogue with ``ra``, ``dec`` (degrees), or ``x``, ``y`` (pixels at 250 um): fluxes are
     measured at these places, and no others; none: sources are looked for."""
-    first_pixel: Literal[0, 1] | None = None
-    """What the center of the first pixel is in columns of pixels of ``positions``: 1 in FITS, DS9
-    and SExtractor, 0 in Python. None: ``X_IMAGE``, ``Y_IMAGE`` count from 1, all others from 0, and
-    a note says so."""
 
 
 class SpireSuperResolver(SuperResolver):
@@ -176,7 +173,7 @@ class SpireSuperResolver(SuperResolver):
         if self._talk_side is not None:
             return self._of_talk(frames, grid.with_step(1 / PER_COARSE), self._talk_side)
         maps = {name: self._map(name, one, grid) for name, one in frames.items()}
-        check_maps(maps, f"{first.frame_id}, stage '{self.name}'")
+        check_maps(maps, self.where(first))
         maps = {name: one for name, one in maps.items() if one.known.any()}
         guess = first_guess(maps) if self.options.guess else None
         found = predict(planes_of(maps, guess), self._network.engine)
@@ -199,7 +196,7 @@ class SpireSuperResolver(SuperResolver):
         """Return what the network of the talk makes of the map at 250 um."""
         first = frames["250"]
         band = self._map("250", first, fine, pixel=FINE)
-        where = f"{first.frame_id}, stage '{self.name}'"
+        where = self.where(first)
         check_maps({"250": band}, where)
         if len(frames) > 1:
             warnings.warn(
@@ -220,7 +217,7 @@ class SpireSuperResolver(SuperResolver):
         table, metrics = self._table(first, found, maps, fine)
         metrics["noise 250"] = maps["250"].usual_noise
         ratios = light_ratios(found.image, maps)
-        tell_of_light(ratios, f"{first.frame_id}, stage '{self.name}'")
+        tell_of_light(ratios, self.where(first))
         metrics |= {f"light {name}": ratio for name, ratio in ratios.items()}
         metrics |= {f"beam {name}": one.beam for name, one in maps.items()}
         return Upsampling(
@@ -247,10 +244,8 @@ class SpireSuperResolver(SuperResolver):
             )
             table = catalogue_of(sources, maps, self.calibration)
             return table, {"sources": float(len(table))}
-        where = f"{first.frame_id}, stage '{self.name}'"
-        places = Places(first_pixel=self.options.first_pixel)
-        given = given_sources(positions.table, first, places, where=where, by_id=False)
-        tell_of_given(given, where=where)
+        where = self.where(first)
+        given = sources_of_file(positions, first, self.options, where=where, by_id=False)
         own, step = given.sources.table, fine.step * PER_COARSE
         x, y = ((np.asarray(own[name], dtype=float) + 0.5) / step - 0.5 for name in ("x", "y"))
         table = forced_catalogue(x, y, maps)
@@ -260,7 +255,7 @@ class SpireSuperResolver(SuperResolver):
 
     def _map(self, name: str, frame: Frame, grid: Grid, *, pixel: float = COARSE) -> BandMap:
         """Return a band in mJy a beam on the common grid, or on one of other pixels (arcsec)."""
-        where = f"{frame.frame_id}, stage '{self.name}'"
+        where = self.where(frame)
         own = Grid.from_frame(frame)
         scale = map_scale(frame)
         stated = frame.meta.get("BMAJ")

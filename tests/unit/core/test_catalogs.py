@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
-from astropy.table import Column, MaskedColumn, QTable, Table
+from astropy.table import Column, QTable, Table
 from astropy.utils.masked import Masked
 from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astroclean.core.image.frame import Frame
-from astroclean.core.sources.catalogs import sources_of_table
+from astroclean.core.sources.given import GivenSources, given_sources
+from astroclean.core.sources.places import PlaceOptions
 from astroclean.core.stage.scope import Chunk
 from astroclean.errors import StageError
 from astroclean.testing.chunks import frame_chunks
@@ -56,9 +57,14 @@ def sky_of(wcs: WCS, x: Any = X, y: Any = Y) -> SkyCoord:
     return wcs.pixel_to_world(x, y).icrs
 
 
+def taken(table: Table, frame: Frame) -> GivenSources:
+    """Return what is taken of a table, in its order."""
+    return given_sources(table, frame, PlaceOptions(), where="stage 'test'", by_id=False)
+
+
 def placed(table: Table, frame: Frame) -> np.ndarray:
     """Return id, x, y of each source, one a row."""
-    sources, _ = sources_of_table(table, frame, where="stage 'test'")
+    sources = taken(table, frame).sources
     return np.column_stack([np.asarray(sources.table[name]) for name in ("id", "x", "y")])
 
 
@@ -104,17 +110,6 @@ class TestPixels:
         table = Table({"X_IMAGE": X + 1, "Y_IMAGE": Y + 1})
         part = frame_of(shape=(20, 30)).replace(chunk=Chunk((15, 8), SHAPE))
         assert np.array_equal(placed(table, part), [[2, 10.25 - 8, 20.5 - 15]])
-
-    def test_pixels_of_several_frames_are_refused(self) -> None:
-        """As a run writes them; sky positions of the same table need no choice."""
-        frame = frame_of(tangent())
-        sky = sky_of(frame.wcs)
-        table = Table({"hdu": ["[SCI,1]", "[SCI,1]", "[SCI,2]", "[SCI,2]"], "x": X, "y": Y})
-        with pytest.raises(StageError, match=r"several frames \(got \[SCI,1\], \[SCI,2\]\)"):
-            placed(table, frame)
-        assert np.array_equal(placed(table[:2], frame), truth()[:2])
-        table["ra"], table["dec"] = sky.ra, sky.dec
-        assert np.allclose(placed(table, frame), truth(), rtol=0, atol=1e-6)
 
 
 class TestSky:
@@ -174,9 +169,9 @@ class TestSky:
                 "dec": np.concatenate([sky.dec.deg, dec, [-center[1]], near[:, 1]]),
             }
         )
-        sources, left_out = sources_of_table(table, frame_of(wcs), where="test")
-        assert left_out == len(table) - X.size
-        found = [np.asarray(sources.table[name]) for name in ("x", "y")]
+        found = taken(table, frame_of(wcs))
+        assert len(found.outside) == len(table) - X.size
+        found = [np.asarray(found.sources.table[name]) for name in ("x", "y")]
         assert np.allclose(found, [X, Y], rtol=0, atol=precision)
 
     def test_bands_hold_the_same_sources_as_the_frame(self) -> None:
@@ -193,22 +188,14 @@ class TestSky:
 
 
 class TestRows:
-    def test_rows_without_position_are_left_out_and_counted(self) -> None:
-        x = MaskedColumn([1.0, 2.0, np.nan, 4.0, np.inf], mask=[0, 1, 0, 0, 0])
-        y = MaskedColumn([1, 2, 3, 4, 5], mask=[0, 0, 0, 1, 0])
-        table = Table({"x": x, "y": y}, units={"x": "pix"})
-        for kind in (Table, QTable):
-            sources, left_out = sources_of_table(kind(table), frame_of(), where="test")
-            assert left_out == 4
-            assert [*sources.table["id"]] == [1]
-
-    def test_masked_coordinates_are_left_out(self) -> None:
+    def test_masked_coordinates_are_refused(self) -> None:
         frame = frame_of(tangent())
         sky = sky_of(frame.wcs)
         mask = [False, True, False, True]
         ra, dec = Masked(sky.ra, mask=mask), Masked(sky.dec, mask=mask)
         for table in (QTable({"ra": ra, "dec": dec}), QTable({"coord": SkyCoord(ra, dec)})):
-            assert np.allclose(placed(table, frame), truth()[[0, 2]], rtol=0, atol=1e-6)
+            with pytest.raises(StageError, match=r"2 sources have no position .*ids 2, 4"):
+                placed(table, frame)
 
     @given(
         x=st.lists(st.floats(-3, 12, width=32), min_size=1, max_size=20),
@@ -222,44 +209,32 @@ class TestRows:
         order = data.draw(st.permutations(range(len(x))))
         table = Table({"id": np.arange(len(x)) + 7, "x": x, "y": y[: len(x)]})
         frame = frame_of(shape=(6, 9))
-        sources, left_out = sources_of_table(table, frame, where="test")
-        on_pixel = [i for i in range(len(x)) if -0.5 <= x[i] <= 8.5 and -0.5 <= y[i] <= 5.5]
-        assert [*sources.table["id"]] == [i + 7 for i in on_pixel]
-        assert left_out == len(x) - len(on_pixel)
-        shuffled, left_out_too = sources_of_table(table[order], frame, where="test")
-        assert [*shuffled.table["id"]] == [i + 7 for i in order if i in on_pixel]
-        assert left_out_too == left_out
-        by_id = {row["id"]: (row["x"], row["y"]) for row in shuffled.table}
-        assert by_id == {row["id"]: (row["x"], row["y"]) for row in sources.table}
+        found = taken(table, frame)
+        # Of the edge between two pixels the even one has it: 8 of x, none that is there of y.
+        on_pixel = [i for i in range(len(x)) if -0.5 <= x[i] <= 8.5 and -0.5 <= y[i] < 5.5]
+        assert [*found.sources.table["id"]] == [i + 7 for i in on_pixel]
+        assert set(found.outside) == {i + 7 for i in range(len(x))} - {i + 7 for i in on_pixel}
+        shuffled = taken(table[order], frame)
+        assert [*shuffled.sources.table["id"]] == [i + 7 for i in order if i in on_pixel]
+        assert set(shuffled.outside) == set(found.outside)
+        by_id = {row["id"]: (row["x"], row["y"]) for row in shuffled.sources.table}
+        assert by_id == {row["id"]: (row["x"], row["y"]) for row in found.sources.table}
 
     @pytest.mark.parametrize("name", ["id", "ID", "label", "NUMBER"])
     def test_ids_of_the_catalogue_are_kept(self, name: str) -> None:
         table = Table({name: np.array([9, 4, 1, 7], ">i8"), "x": X, "y": Y})
         assert [*placed(table, frame_of())[:, 0]] == [9, 4, 1, 7]
 
-    @pytest.mark.parametrize(
-        "ids",
-        [
-            [1, 1, 2, 3],
-            [0, 1, 2, 3],
-            [-1, 1, 2, 3],
-            [2**40, 1, 2, 3],
-            ["a", "b", "c", "d"],
-            [1.5, 2.5, 3.5, 4.5],
-            MaskedColumn([4, 3, 2, 1], mask=[0, 0, 0, 1]),
-        ],
-        ids=["twice", "sky", "negative", "not int32", "text", "real", "masked"],
-    )
-    def test_other_ids_give_way_to_the_number_of_the_row(self, ids: Any) -> None:
-        """Also when rows before are left out: the user finds the row, and parts agree."""
-        table = Table({"id": ids, "x": [-50, *X[1:]], "y": Y})
+    def test_without_ids_they_are_numbers_of_rows(self) -> None:
+        """Also when rows before are off the frame: the user finds the row, and parts agree."""
+        table = Table({"x": [-50, *X[1:]], "y": Y})
         assert [*placed(table, frame_of())[:, 0]] == [2, 3, 4]
 
     def test_radius_and_flux_stay_with_their_units(self) -> None:
         table = QTable({"x": [500, 1, 2], "y": [0, 1, 2], "name": ["a", "b", "c"]})
         table["RADIUS"] = [1, 2, np.nan] * u.arcsec
         table["flux"] = [3, 4, 5] * u.mJy
-        sources, _ = sources_of_table(table, frame_of(), where="test")
+        sources = taken(table, frame_of()).sources
         assert sources.table.colnames == ["id", "x", "y", "radius", "flux"]
         assert sources.table["radius"][0] == 2 * u.arcsec
         assert np.isnan(sources.table["radius"][1])
@@ -268,14 +243,14 @@ class TestRows:
     @pytest.mark.parametrize("names", [("x", "y"), ("ra", "dec")])
     def test_a_catalogue_without_rows_has_no_sources(self, names: tuple[str, str]) -> None:
         table = QTable({name: np.zeros(0) for name in names})
-        sources, left_out = sources_of_table(table, frame_of(tangent()), where="test")
-        assert (len(sources), left_out) == (0, 0)
-        assert sources.table.colnames == ["id", "x", "y"]
+        found = taken(table, frame_of(tangent()))
+        assert (len(found.sources), found.listed, found.outside) == (0, 0, ())
+        assert found.sources.table.colnames == ["id", "x", "y"]
 
     def test_the_table_is_not_modified(self) -> None:
         table = QTable({"x": X * u.pix, "y": Y * u.pix, "flux": [1, 2, 3, 4] * u.Jy})
         before = table.copy()
-        sources, _ = sources_of_table(table, frame_of(), where="test")
+        sources = taken(table, frame_of()).sources
         sources.table["flux"][:] = 0 * u.Jy
         sources.table["x"][:] = 0
         assert all(np.array_equal(table[name], before[name]) for name in before.colnames)
@@ -287,19 +262,19 @@ class TestErrors:
         with pytest.raises(StageError) as caught:
             placed(table, frame_of(tangent()))
         assert str(caught.value) == (
-            "stage 'test': catalogue has no columns of positions that are known "
-            "(got columns ra, mag). Name them ra and dec (degrees), or x and y (pixels counted "
-            "from 0)."
+            "stage 'test': the catalogue has no columns of positions that are known "
+            "(got coordinates = 'auto'; columns ra, mag). Name them ra and dec (degrees, ICRS), or "
+            "x and y (pixels)."
         )
-        with pytest.raises(StageError, match="got columns none"):
+        with pytest.raises(StageError, match="columns none"):
             placed(Table(), frame_of())
 
     def test_sky_without_wcs(self) -> None:
         with pytest.raises(StageError) as caught:
             placed(Table({"RA": [1.0], "Dec": [2.0]}), frame_of())
         assert str(caught.value) == (
-            "stage 'test': catalogue has sky positions, but a.fits[SCI,1] has no celestial WCS "
-            "(got RA, Dec). Give a frame with a WCS, or columns x and y in pixels counted from 0."
+            "stage 'test': the catalogue has positions on the sky, and the frame has no celestial "
+            "WCS (got RA, Dec). Give the frame a WCS, or the catalogue columns x and y in pixels."
         )
 
     @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ from astropy.table import MaskedColumn, QTable, Table
 from astropy.wcs import WCS
 
 from astroclean.core.image.frame import Frame
-from astroclean.core.sources.catalogs import sources_of_table
+from astroclean.core.sources.given import given_sources
+from astroclean.core.sources.places import PlaceOptions
 from astroclean.core.sources.sources import Sources
 from astroclean.core.stage.resources import TableResource
-from astroclean.errors import FitsReadError
+from astroclean.errors import FitsReadError, StageError
 from astroclean.io.products.catalogs import write_catalog, write_regions
 from astroclean.io.resources import file_digest, load_resource
 
@@ -60,11 +61,12 @@ def sky() -> SkyCoord:
     return frame().wcs.pixel_to_world(X, Y).icrs
 
 
-def assert_found(table: QTable, *, rows: tuple[int, ...] = (0, 1, 2)) -> Sources:
-    sources, left_out = sources_of_table(table, frame(), where="test")
-    assert left_out == len(table) - len(rows)
+def assert_found(table: QTable, *, listed: tuple[int, ...] = (0, 1, 2)) -> Sources:
+    given = given_sources(table, frame(), PlaceOptions(), where="test")
+    sources = given.sources
+    assert not given.outside
     found = [np.asarray(sources.table[name]) for name in ("x", "y")]
-    assert np.allclose(found, [X[[*rows]], Y[[*rows]]], rtol=0, atol=1e-6)
+    assert np.allclose(found, [X[[*listed]], Y[[*listed]]], rtol=0, atol=1e-6)
     return sources
 
 
@@ -76,7 +78,9 @@ class TestTables:
         for name in ("RA_ICRS", "DE_ICRS"):
             table[name] = MaskedColumn(table[name], mask=[False, True, False], unit="deg")
         table.write(path, format=FORMATS[suffix])
-        sources = assert_found(read(path), rows=(0, 2))
+        with pytest.raises(StageError, match=r"1 sources have no position .*ids 6"):
+            assert_found(read(path))
+        sources = assert_found(read(path)[[0, 2]], listed=(0, 2))
         assert [*sources.table["id"]] == [5, 7]
 
     @pytest.mark.parametrize("suffix", FORMATS)
@@ -149,7 +153,7 @@ class TestRegions:
             write_regions([("[SCI,1]", sources)], stream)
         table = read(path)
         # The package writes eight decimals of a degree.
-        found, _ = sources_of_table(table, frame(), where="test")
+        found = given_sources(table, frame(), PlaceOptions(), where="test").sources
         assert ("ra" in table.colnames) is on_sky
         assert np.allclose([found.table["x"], found.table["y"]], [X, Y], rtol=0, atol=2e-3)
 

@@ -93,13 +93,13 @@ class Calibrator(Stage):
         if frame.sources is not None:
             raise StageError(
                 "sources that were found on the raw frame are not those of the calibrated one",
-                where=f"{frame.frame_id}, stage '{self.name}'",
+                where=self.where(frame),
                 remedy="Put it before the stages of kind `deblend`.",
             )
         if frame.uncertainty is not None and answer.uncertainty is None:
             raise ContractError(
                 "a calibration must say what became of the uncertainty that the frame had",
-                where=f"{frame.frame_id}, stage '{self.name}'",
+                where=self.where(frame),
                 remedy=FAULT,
             )
         window = self._window(frame, answer)
@@ -135,7 +135,7 @@ class Calibrator(Stage):
         if any(step != 1 or stop <= start for start, stop, step in steps):
             raise ContractError(
                 "the window of a calibration must hold pixels of the frame, without gaps",
-                where=f"{frame.frame_id}, stage '{self.name}'",
+                where=self.where(frame),
                 received=f"{answer.window} of {frame.shape} pixels",
                 remedy=FAULT,
             )
@@ -149,7 +149,7 @@ class Calibrator(Stage):
             raise StageError(
                 "the WCS looks up a distortion by pixel, which would be that of other pixels in a "
                 "trimmed image",
-                where=f"{frame.frame_id}, stage '{self.name}'",
+                where=self.where(frame),
                 remedy="Do not trim this frame.",
             )
         return rows, columns
@@ -158,7 +158,5 @@ class Calibrator(Stage):
         if answer.flags is None:
             return np.zeros(left.shape, dtype=np.uint32)
         added = self._checked(left, "flags", answer.flags, kinds="uib").astype(np.uint32)
-        refuse_undeclared(
-            added, self.sets, kind=self.kind, where=f"{left.frame_id}, stage '{self.name}'"
-        )
+        refuse_undeclared(added, self.sets, kind=self.kind, where=self.where(left))
         return added

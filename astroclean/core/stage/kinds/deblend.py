@@ -111,7 +111,7 @@ class Deblender(Stage):
         """Refuse rows that are nowhere; tell of those that lie off the frame."""
         ny, nx = frame.shape
         x, y = (_numbers(sources.table[name]) for name in ("x", "y"))
-        where = f"{frame.frame_id}, stage '{self.name}'"
+        where = self.where(frame)
         nowhere = ~(np.isfinite(x) & np.isfinite(y))
         if nowhere.any():
             raise ContractError(

@@ -91,7 +91,7 @@ class Deconvolver(Stage):
         width = answer.psf.fwhm_pixels
         seen = f"{width:.3g} pixels" if scale is None else f"{width * scale:.3g} arcsec"
         warnings.warn(
-            f"{frame.frame_id}, stage '{self.name}': values stay in {frame.unit}, of the beam of "
+            f"{self.where(frame)}: values stay in {frame.unit}, of the beam of "
             f"the input, {told}, so that sums of pixels over this beam are fluxes; peaks are not. "
             f"The image itself has a PSF of {seen} FWHM",
             AstrocleanWarning,

@@ -60,9 +60,7 @@ class Masker(Stage):
         flags = self._checked(frame, "flags", answer.flags, kinds="uib").astype(
             np.uint32, copy=False
         )
-        refuse_undeclared(
-            flags, self.sets, kind=self.kind, where=f"{frame.frame_id}, stage '{self.name}'"
-        )
+        refuse_undeclared(flags, self.sets, kind=self.kind, where=self.where(frame))
         own = flags[chunk_of(frame).own]
         counts = count_planes(own)
         metrics: dict[str, float] = {f"pixels {name}": Total(n) for name, n in counts.items()}

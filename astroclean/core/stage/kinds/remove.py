@@ -85,9 +85,7 @@ class SourceRemover(Stage):
         # A bad value may go without another one in its place.
         if (np.isnan(new) & frame.usable)[own].any():
             # Without their number, so that chunks of a frame say the same.
-            text = (
-                f"{frame.frame_id}, stage '{self.name}': gave NaN to pixels that had a good value."
-            )
+            text = f"{self.where(frame)}: gave NaN to pixels that had a good value."
             warnings.warn(text, AstrocleanWarning, stacklevel=2)
 
     def _sources(self, frame: Frame, answer: Removal) -> Sources | None:
@@ -111,7 +109,7 @@ class SourceRemover(Stage):
         if not np.array_equal(named, where):
             raise ContractError(
                 "the reasons of a removal together are the pixels of `where`",
-                where=f"{frame.frame_id}, stage '{self.name}'",
+                where=self.where(frame),
                 received=f"{np.count_nonzero(named != where)} pixels that are in one of them alone",
                 remedy="This is a fault of the plugin.",
             )
@@ -127,7 +125,7 @@ class SourceRemover(Stage):
         if touched.any():
             raise ContractError(
                 "a remove stage may only change pixels inside `where`",
-                where=f"{frame.frame_id}, stage '{self.name}'",
+                where=self.where(frame),
                 received=f"{np.count_nonzero(touched)} other pixels changed",
                 remedy="This is a fault of the plugin.",
             )

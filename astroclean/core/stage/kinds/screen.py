@@ -32,7 +32,7 @@ class Screener(Stage):
         if not 0 <= answer.probability <= 1:
             raise ContractError(
                 "the score of a screening stage is a probability",
-                where=f"{frame.frame_id}, stage '{self.name}'",
+                where=self.where(frame),
                 received=answer.probability,
                 remedy="This is a fault of the plugin.",
             )

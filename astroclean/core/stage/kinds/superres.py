@@ -110,7 +110,7 @@ class SuperResolver(Stage):
             wanted = answer.grid.shape if answer.grid else f"a whole multiple of {frame.shape}"
             raise ContractError(
                 f"the finer image must have the shape of its grid, {wanted}",
-                where=f"{frame.frame_id}, stage '{self.name}'",
+                where=self.where(frame),
                 received=shape,
                 remedy="This is a fault of the plugin.",
             )

@@ -128,7 +128,7 @@ class Ccdproc(Calibrator):
 
     def check_header(self, frame: Frame) -> None:
         """Raise where the header tells that the frame is not raw, or lacks what is needed."""
-        where = f"{frame.frame_id}, stage '{self.name}'"
+        where = self.where(frame)
         refuse_calibrated(frame, where)
         refuse_others(frame, where)
         detector = frame.detector
@@ -217,7 +217,7 @@ class Ccdproc(Calibrator):
 
     def raw_frame(self, frame: Frame) -> RawFrame:
         """Return a frame with its sections and detector; also of frames to make masters of."""
-        where = f"{frame.frame_id}, stage '{self.name}'"
+        where = self.where(frame)
         options, detector = self.options, frame.detector
         return RawFrame(
             frame,

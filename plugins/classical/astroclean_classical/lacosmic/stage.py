@@ -193,7 +193,7 @@ class LACosmic(Masker):
 
     def _tell(self, frame: Frame, facts: FrameFacts, noise: Noise, *, flagged: bool) -> None:
         """Warn of noise that contradicts itself, and of frames that the method is not for."""
-        where = f"{frame.frame_id}, stage '{self.name}'"
+        where = self.where(frame)
         if noise.doubt:
             warnings.warn(f"{where}: {noise.doubt}", SuspectWarning, stacklevel=2)
         for text, is_doubtful in remarks_of(self.options, frame, facts):

@@ -106,7 +106,7 @@ class PsfSubtract(SourceRemover):
         fits = fitted(scene, frame.sources.table)
         misfits = self._judged(scene, fits)
         if misfits.wrong:
-            where = f"{frame.frame_id}, stage '{self.name}'"
+            where = self.where(frame)
             warnings.warn(misfit_warning(misfits, where), SuspectWarning, stacklevel=2)
         doubt = misfits.flux_part
         removed = [fit.usable and fit.snr >= self.options.min_snr for fit in fits]

@@ -146,7 +146,7 @@ class Parametric(Deconvolver):
             if max(ny, nx) > self.options.max_size:
                 raise StageError(
                     "needs the sources of the frame, which is too large for the stamp of one",
-                    where=f"{frame.frame_id}, stage '{self.name}'",
+                    where=self.where(frame),
                     received=f"{ny} x {nx} pixels",
                     remedy="Put a stage of kind `deblend` before it, or raise `max_size`.",
                 )

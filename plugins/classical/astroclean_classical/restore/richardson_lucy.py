@@ -77,7 +77,7 @@ class RichardsonLucy(Deconvolver):
         assert frame.psf is not None  # needed, hence checked by the base class
         stamp = central_stamp(frame)
         bad = unusable_pixels(frame, self.name)
-        tell_of_sharpness(frame, frame.psf, f"{frame.frame_id}, stage '{self.name}'")
+        tell_of_sharpness(frame, frame.psf, self.where(frame))
         image = holes_filled(frame.data, bad)
         median, deviation = sky_statistics(image[~bad])
         # One pixel at -32768 must not raise the whole frame, so the floor follows the background.

@@ -121,7 +121,7 @@ class Wiener(Deconvolver):
         assert frame.psf is not None  # needed, hence checked by the base class
         stamp = central_stamp(frame)
         bad = unusable_pixels(frame, self.name)
-        tell_of_sharpness(frame, frame.psf, f"{frame.frame_id}, stage '{self.name}'")
+        tell_of_sharpness(frame, frame.psf, self.where(frame))
         image = holes_filled(frame.data, bad)
         level, _ = sky_statistics(image[~bad])
         noise = typical_noise(frame)

@@ -129,7 +129,7 @@ class Saturation(Masker):
     def _tell_unknown(self, frame: Frame) -> None:
         unknown = StageError(
             "saturation level is given neither by header nor by instrument; nothing is flagged",
-            where=f"{frame.frame_id}, stage '{self.name}'",
+            where=self.where(frame),
             remedy="Give the option `level` (a value, or 'clipped' for data cut at their "
             "maximum), or `--set instrument.saturation=...`.",
         )
@@ -146,7 +146,7 @@ class Saturation(Masker):
             return
         value, count = found.piled_up
         text = (
-            f"{frame.frame_id}, stage '{self.name}': {count} pixels share the highest value "
+            f"{self.where(frame)}: {count} pixels share the highest value "
             f"{value:g}, below the saturation level {found.levels.lowest:g}: is that level "
             f"right? Give `level = {value:g}`, or 'clipped'"
         )
@@ -156,7 +156,7 @@ class Saturation(Masker):
         """Tell which level was found from the stars, or that none was."""
         if found.stars is None:
             return
-        where = f"{frame.frame_id}, stage '{self.name}'"
+        where = self.where(frame)
         if found.doubt:
             text = f"{where}: stars seem to be cut off at {found.levels.told()}, but {found.doubt}"
             warnings.warn(f"{text}. Give `level` if you know it", SuspectWarning, stacklevel=3)

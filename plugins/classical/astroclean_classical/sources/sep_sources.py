@@ -82,7 +82,7 @@ class SepDeblender(Deblender):
     def check_header(self, frame: Frame) -> None:
         """Raise where the uncertainty is to be the noise and there is none."""
         if self.options.noise == "uncertainty" and frame.uncertainty is None:
-            raise no_uncertainty(f"{frame.frame_id}, stage '{self.name}'")
+            raise no_uncertainty(self.where(frame))
 
     def scope(self, frame: Frame) -> Scope:
         """Return rows of boxes: of a chunk, the sky differs by the waves of a spline's end.
@@ -187,7 +187,7 @@ class SepDeblender(Deblender):
         except Exception as error:  # sep raises plain Exceptions
             raise StageError(
                 f"sep gave up: {error}",
-                where=f"{frame.frame_id}, stage '{self.name}'",
+                where=self.where(frame),
                 remedy="Raise `thresh` or `minarea`, or lower `deblend_nthresh`.",
             ) from error
         finally:

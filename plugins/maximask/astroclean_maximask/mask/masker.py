@@ -154,7 +154,7 @@ class MaxiMask(NetworkTiles, Masker):
         if sum(dropped.values()) > _NOTABLE * flags[own].size:
             told = ", ".join(f"{plane} {lost} of {found[plane]}" for plane, lost in dropped.items())
             warnings.warn(
-                f"{frame.frame_id}, stage '{self.name}': the network flagged pixels for which "
+                f"{self.where(frame)}: the network flagged pixels for which "
                 f"nothing else speaks; dropped: {told}. It may not know this kind of frame: look "
                 "at what it kept, or keep all with `evidence = false`",
                 AstrocleanWarning,

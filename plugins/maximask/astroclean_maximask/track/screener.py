@@ -107,7 +107,7 @@ class MaxiTrack(Screener):
         self._network.warn_outside_domain(frame)
         chances: NDArray[np.float64] | None = self.measured(frame)
         if chances is None:
-            raise StageError("no pixel has a value", where=f"{frame.frame_id}, stage '{self.name}'")
+            raise StageError("no pixel has a value", where=self.where(frame))
         mean = chances.mean(axis=0)
         probability = float(1 - mean[0])
         threshold = self.options.threshold
