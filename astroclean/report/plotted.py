@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_frame"]
 
+_TICKS = 6
 _INSTALL = (
     "pip install 'astroclean[figures]'. A frame at the end of a notebook's cell is shown without it"
 )
@@ -43,7 +44,10 @@ def plot_frame(frame: Frame, ax: Any, *, planes: Any, sky: bool, colorbar: bool)
             colors[frame.where(plane)] = (*color, 200)
             ax.imshow(colors, origin="lower", interpolation="nearest")
     if colorbar:
-        ax.figure.colorbar(image, ax=ax, label=str(frame.unit))
+        bar = ax.figure.colorbar(image, ax=ax, label=str(frame.unit))
+        # Equal steps of brightness, not of value: the latter's labels overlap at the bright end.
+        values = norm.inverse(np.linspace(0, 1, _TICKS))
+        bar.set_ticks(values, labels=[f"{value:.4g}" for value in values])
     ax.set_title(frame.frame_id)
     return ax
 

@@ -181,6 +181,14 @@ class TestShared:
         assert sum(covered) == 20000
         assert len(covered) >= min(2 * workers, 20000 // (4 * 127 + 64))
 
+    @pytest.mark.parametrize("workers", [2, 3, 5])
+    def test_each_worker_has_as_many(self, workers: int) -> None:
+        """Nine chunks kept one of two workers waiting for the ninth."""
+        shared = Pass(2, rows=2250, halo=225).shared(20000, workers)
+        chunks = [own.stop - own.start for _, own in shared.chunks(20000)]
+        assert len(chunks) % workers == 0
+        assert max(chunks) - min(chunks) < len(chunks)
+
     def test_never_more_than_memory_allows(self) -> None:
         small = Pass(1, rows=128, halo=127, step=64)
         assert small.shared(20000, 2) == small

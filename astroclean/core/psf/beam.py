@@ -16,6 +16,8 @@ from astroclean.errors import AstrocleanWarning, SuspectWarning, UnitError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from astroclean.core.image.frame import Frame
     from astroclean.core.image.grid import Grid
     from astroclean.core.psf.psf import Psf
@@ -206,7 +208,8 @@ def tell_of_beam(frame: Frame, psf: Psf) -> None:
     SuspectWarning
         Values are per beam, and the beam is another by more than 15 %.
     AstrocleanWarning
-        So of other values, which do not depend on it.
+        So of other values, which do not depend on it; and where the beam is longer than wide, by
+        15 % more than the PSF.
     """
     beam, scale = header_beam(frame.meta), frame.detector.pixel_scale
     if not beam or not scale:
@@ -217,6 +220,7 @@ def tell_of_beam(frame: Frame, psf: Psf) -> None:
     axes = f"{3600 * beam['BMAJ']:.4g} x {3600 * beam['BMIN']:.4g} arcsec (BMAJ, BMIN)"
     given = f"the PSF that is given has {psf.fwhm_pixels * scale:.4g}"
     if own / _UNLIKE <= psf.fwhm_pixels <= wide * _UNLIKE:
+        _tell_of_elongation(frame, psf, beam["BMAJ"] / beam["BMIN"], axes)
         return
     per_beam = is_per_beam(frame.unit)
     then = "Fluxes of pixels go by the header, what is fitted or sharpened by the PSF"
@@ -226,6 +230,28 @@ def tell_of_beam(frame: Frame, psf: Psf) -> None:
         SuspectWarning if per_beam else AstrocleanWarning,
         stacklevel=2,
     )
+
+
+def _tell_of_elongation(frame: Frame, psf: Psf, told: float, axes: str) -> None:
+    own = float(np.mean([_elongation(stamp) for stamp in psf.stamps]))
+    if told <= own * _UNLIKE:
+        return
+    warnings.warn(
+        f"{frame.frame_id}: the header tells a beam of {axes}, longer than wide by {told:.3g}; the "
+        f"PSF that is given is so by {own:.3g}: shapes of sources, and what is fitted or sharpened "
+        "by it, are those of a rounder beam. Give the beam as an image: [psf] file.",
+        AstrocleanWarning,
+        stacklevel=3,
+    )
+
+
+def _elongation(stamp: NDArray[np.float64]) -> float:
+    """Return how many times longer than wide a PSF is, by its moments above a quarter maximum."""
+    weights = np.where(stamp > stamp.max() / 4, stamp, 0)
+    places = np.indices(stamp.shape).reshape(2, -1)
+    short, long = np.linalg.eigvalsh(np.cov(places, aweights=weights.ravel()))
+    # A PSF of one pixel has no shape.
+    return float(np.sqrt(long / short)) if short > 0 else 1.0
 
 
 def is_per_beam(unit: Any) -> bool:

@@ -64,9 +64,12 @@ class Pass:
             That work on it.
         """
         # A halo is read and worked on twice: chunks of less than some halos would cost more.
-        wanted = max(-(-height // (_CHUNKS_OF_WORKER * workers)), _HALOS * self.halo)
-        rows = -(-wanted // self.step) * self.step
-        return replace(self, rows=min(self.rows, max(rows, self.step)))
+        least = max(_HALOS * self.halo, self.step)
+        most = min(self.rows, max(-(-height // (_CHUNKS_OF_WORKER * workers)), least))
+        # As many for each, so that none works on a last one while the others wait.
+        even = -(-height // (-(-height // (most * workers)) * workers))
+        rows = -(-max(even, min(least, most)) // self.step) * self.step
+        return replace(self, rows=min(self.rows, rows))
 
     def chunks(self, height: int) -> Iterator[tuple[slice, slice]]:
         """Yield (rows to read, the chunk's own rows within them)."""

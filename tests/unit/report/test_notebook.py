@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -146,6 +147,11 @@ def test_plot() -> None:
     assert np.array_equal(image.get_array(), one.data)
     assert [int((layer.get_array()[..., 3] > 0).sum()) for layer in (rays, saturated)] == [1, 0]
     assert ax.get_ylim()[0] < ax.get_ylim()[1]
+    ax.figure.canvas.draw()
+    (bar,) = [other for other in ax.figure.axes if other is not ax]
+    labels = [label.get_window_extent() for label in bar.get_yticklabels()]
+    assert len(labels) == 6
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(labels))
     assert one.plot(ax, colorbar=False) is ax
     with pytest.raises(FrameError, match="no celestial WCS"):
         one.plot(sky=True)
