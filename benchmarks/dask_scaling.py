@@ -3,6 +3,7 @@
     python benchmarks/dask_scaling.py sizes
     python benchmarks/dask_scaling.py stubs --workers 8 --seconds 0.1 --items 640
     python benchmarks/dask_scaling.py simulated --workers 64 --seconds 10 --items 6400
+    python benchmarks/dask_scaling.py giant --workers 1 2 8 16 64
     python benchmarks/dask_scaling.py frames FRAME --count 6
 
 ``sizes``: bytes of what is sent for a file, and seconds of the process that runs.
@@ -12,6 +13,9 @@ many items a second, and seconds of client and scheduler for each.
 
 ``simulated``: a cluster on paper, with stages that are stubs and the costs that were measured: an
 event for each time that client, scheduler, disk or a worker is free, two calls with each worker.
+
+``giant``: one frame of 20000 x 20000 on paper, cut into chunks for so many workers by the code of
+a run, with the seconds that `giant_frame.py` and its scratch files told.
 
 ``frames``: the same frames on one and on two workers.
 """
@@ -38,6 +42,7 @@ from many_frames import make_frames
 
 import astroclean
 from astroclean.runner.executors import DaskExecutor, SerialExecutor, installation
+from astroclean.runner.plan.chunks import Pass
 from astroclean.simulate.exposure import write_exposure
 
 if TYPE_CHECKING:
@@ -200,6 +205,25 @@ def simulated(arguments: argparse.Namespace) -> None:
     )
 
 
+def giant(arguments: argparse.Namespace) -> None:
+    """Give the chunks of a frame to the workers that are free first, and add what is not shared."""
+    side = arguments.side
+    alone = Pass(1, arguments.rows, arguments.halo, arguments.step)
+    for count in arguments.workers:
+        cut = alone.shared(side, count) if count > 1 else alone
+        free_at = [0.0] * count
+        chunks = list(cut.chunks(side))
+        for seen, _ in chunks:
+            work = arguments.seconds * (seen.stop - seen.start) * side / 1e6
+            heapq.heapreplace(free_at, free_at[0] + work)
+        total = arguments.survey + max(free_at) + arguments.gather
+        print(
+            f"{count} workers: {len(chunks)} chunks of {cut.rows} rows and {cut.halo} of halo, "
+            f"{total:.0f} s: survey {arguments.survey:.0f}, chunks {max(free_at):.0f}, "
+            f"put together and written {arguments.gather:.0f}"
+        )
+
+
 class Recording(SerialExecutor):
     """Tells what a run sends."""
 
@@ -285,11 +309,21 @@ def main() -> None:
     one.add_argument("--workers", type=int, default=64)
     one.add_argument("--items", type=int, default=6400)
     one.add_argument("--seconds", type=float, default=10.0)
-    one.add_argument("--client", type=float, default=2.3, help="milliseconds a call")
-    one.add_argument("--scheduler", type=float, default=4.3, help="milliseconds a call")
-    one.add_argument("--megabytes", type=float, default=50.0, help="of the disk, a call")
+    one.add_argument("--client", type=float, default=1.8, help="milliseconds a call")
+    one.add_argument("--scheduler", type=float, default=2.7, help="milliseconds a call")
+    one.add_argument("--megabytes", type=float, default=33.0, help="of the disk, a call")
     one.add_argument("--disk", type=float, default=1000.0, help="megabytes a second")
     one.set_defaults(run=simulated)
+    one = verbs.add_parser("giant")
+    one.add_argument("--workers", type=int, nargs="+", default=[1, 2, 8, 16, 64])
+    one.add_argument("--side", type=int, default=20000)
+    one.add_argument("--rows", type=int, default=2250, help="that the memory limit allows")
+    one.add_argument("--halo", type=int, default=225)
+    one.add_argument("--step", type=int, default=1)
+    one.add_argument("--seconds", type=float, default=2.6, help="of one core, a million pixels")
+    one.add_argument("--survey", type=float, default=48.0)
+    one.add_argument("--gather", type=float, default=64.0)
+    one.set_defaults(run=giant)
     one = verbs.add_parser("frames")
     one.add_argument("frame", type=Path)
     one.add_argument("--count", type=int, default=6)
