@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from astroclean.core.stage.scope import Chunk, chunk_of, scope_of
 from astroclean.errors import NeedError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from astroclean.io.frames.read import Exposure
     from astroclean.runner.plan.psf_source import PsfSource
 
-__all__ = ["BASE_BYTES", "BYTES_PER_PIXEL", "ChunkPlan", "Pass", "plan_chunks"]
+__all__ = ["BASE_BYTES", "BYTES_PER_PIXEL", "ChunkPlan", "ChunkRows", "Pass", "plan_chunks"]
 
 BYTES_PER_PIXEL = 100
 """What a pixel takes at the most. Measured as peak memory of frames of two sizes: lacosmic and
@@ -38,6 +38,15 @@ _HALOS = 4
 """The least rows of a chunk, in halos."""
 _HIGHEST_TILE = 512
 """Rows, as many as are written at a time."""
+
+
+class ChunkRows(NamedTuple):
+    """Where a chunk lies."""
+
+    seen: slice
+    """Rows of the frame that are read, with the halo."""
+    own: slice
+    """Those that are wanted, counted in ``seen``."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +80,12 @@ class Pass:
         rows = -(-max(even, min(least, most)) // self.step) * self.step
         return replace(self, rows=min(self.rows, rows))
 
-    def chunks(self, height: int) -> Iterator[tuple[slice, slice]]:
-        """Yield (rows to read, the chunk's own rows within them)."""
+    def chunks(self, height: int) -> Iterator[ChunkRows]:
+        """Yield the chunks of a frame of so many rows."""
         for start in range(0, height, self.rows):
             stop = min(start + self.rows, height)
             first, last = max(start - self.halo, 0), min(stop + self.halo, height)
-            yield slice(first, last), slice(start - first, stop - first)
+            yield ChunkRows(slice(first, last), slice(start - first, stop - first))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from astroclean.core.stage.scope import measure, scope_of
-from astroclean.runner.plan.chunks import Pass
+from astroclean.runner.plan.chunks import ChunkRows, Pass
 from astroclean.runner.work.field_frames import FieldFrames
 from astroclean.runner.work.finish import FinishedFrame
 from astroclean.runner.work.joined_sources import JoinedSources
@@ -165,14 +165,14 @@ class Field:
         return Progress(self._stores, self.frames.skies, self._surveys, psfs, measured)
 
     def chunk_after(
-        self, chunk: tuple[slice, slice], stages: Sequence[Stage], progress: Progress
+        self, chunk: ChunkRows, stages: Sequence[Stage], progress: Progress
     ) -> dict[str, FrameState]:
         """Return one chunk after the stages of a pass, band by band."""
-        return self._after(self.frames.chunk(*chunk, progress.measured), stages)
+        return self._after(self.frames.chunk(chunk, progress.measured), stages)
 
     def gather(
         self,
-        chunks: Iterable[tuple[tuple[slice, slice], Callable[[], Mapping[str, FrameState]]]],
+        chunks: Iterable[tuple[ChunkRows, Callable[[], Mapping[str, FrameState]]]],
         *,
         last: bool,
     ) -> Mapping[str, FinishedFrame] | None:
@@ -191,13 +191,13 @@ class Field:
 
     def _put(
         self,
-        chunk: tuple[slice, slice],
+        chunk: ChunkRows,
         load: Callable[[], Mapping[str, FrameState]],
         targets: Mapping[str, Target],
     ) -> None:
-        before, after = self.frames.chunk(*chunk, {}), load()
+        before, after = self.frames.chunk(chunk, {}), load()
         for band, target in targets.items():
-            target.add(before[band], after[band], chunk[1])
+            target.add(before[band], after[band], chunk.own)
 
     def _grouped(self, stages: Sequence[Stage]) -> list[tuple[Pass, list[Stage]]]:
         """Return the passes in which stages are taken, each with its stages."""
@@ -259,21 +259,21 @@ class Field:
             self.frames.measure_sky()
         measured = self._surveyed(rows, stages)
         doing = ", ".join(stage.name for stage in stages)
-        for seen, own in self._watch.through(self._chunks(rows), doing):
-            self._take_chunk((seen, own), stages, measured, targets, save)
+        for chunk in self._watch.through(self._chunks(rows), doing):
+            self._take_chunk(chunk, stages, measured, targets, save)
 
     def _take_chunk(
         self,
-        chunk: tuple[slice, slice],
+        chunk: ChunkRows,
         stages: Sequence[Stage],
         measured: Mapping[str, Mapping[str, Any]],
         targets: Mapping[str, Target],
         save: Save | None,
     ) -> None:
-        before = self.frames.chunk(*chunk, measured)
+        before = self.frames.chunk(chunk, measured)
         after = self._after(before, stages, save)
         for band, target in targets.items():
-            target.add(before[band], after[band], chunk[1])
+            target.add(before[band], after[band], chunk.own)
 
     def _after(
         self, before: Mapping[str, Frame], stages: Sequence[Stage], save: Save | None = None
@@ -281,9 +281,9 @@ class Field:
         sources = {band: origin.psf for band, origin in self.frames.origins.items()}
         return run_stages(self._states(before), stages, psf_sources=sources, save=save)
 
-    def _chunks(self, rows: Pass) -> Iterator[tuple[slice, slice]]:
+    def _chunks(self, rows: Pass) -> Iterator[ChunkRows]:
         if self._plan is None:
-            yield slice(None), slice(None)
+            yield ChunkRows(slice(None), slice(None))
         else:
             yield from rows.chunks(self.frames.height)
 
@@ -304,7 +304,7 @@ class Field:
             return {}
         stage, found = stages[0], dict[str, dict[str, Any]]()
         for band, origin in self.frames.origins.items():
-            row = self._state_of(band, slice(0, 1), slice(0, 1)).frame
+            row = self._state_of(band, ChunkRows(slice(0, 1), slice(0, 1))).frame
             frame_id, stars = row.frame_id, None
             if stage.needs().uses_psf and origin.psf is not None and row.psf is None:
                 stars = origin.psf.survey(row)
@@ -327,17 +327,17 @@ class Field:
         doing = "survey of stars" if stage is None else f"survey for {stage.name}"
 
         def frames() -> Iterator[tuple[Frame, slice]]:
-            for seen, own in self._watch.through(self._chunks(rows), doing):
-                state = self._state_of(band, seen, own)
+            for chunk in self._watch.through(self._chunks(rows), doing):
+                state = self._state_of(band, chunk)
                 if needs_psf:
                     state = with_psf(state, self.frames.origins[band].psf)
-                yield state.frame, own
+                yield state.frame, chunk.own
                 del state  # before the next is read
 
         return measure(survey, frames)
 
-    def _state_of(self, band: str, seen: slice, own: slice) -> FrameState:
-        return self._stores[band].state(self.frames.rows(band, seen, own))
+    def _state_of(self, band: str, chunk: ChunkRows) -> FrameState:
+        return self._stores[band].state(self.frames.rows(band, chunk))
 
     def _note(self, end: FinishedFrame) -> str:
         """Return how a frame was cut, in words; nothing where it was one chunk."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from astroclean.core.image.frame import Frame
     from astroclean.io.frames.grouping import FrameSlot
     from astroclean.io.frames.read import Exposure
+    from astroclean.runner.plan.chunks import ChunkRows
     from astroclean.runner.plan.psf_source import PsfSource
 
 __all__ = ["FieldFrames", "Origin"]
@@ -75,20 +76,20 @@ class FieldFrames:
         return self._read
 
     def chunk(
-        self, seen: slice, own: slice, measured: Mapping[str, Mapping[str, Any]]
+        self, chunk: ChunkRows, measured: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, Frame]:
-        """Return rows of the frames as they are in the file; ``own`` are those that are wanted."""
+        """Return rows of the frames as they are in the file."""
         if not self._is_cut:
             return self.before()
-        return {band: self.rows(band, seen, own, measured.get(band)) for band in self.origins}
+        return {band: self.rows(band, chunk, measured.get(band)) for band in self.origins}
 
-    def rows(
-        self, band: str, seen: slice, own: slice, measured: Mapping[str, Any] | None = None
-    ) -> Frame:
-        """Return rows of one frame; ``own`` are those that are wanted."""
+    def rows(self, band: str, chunk: ChunkRows, measured: Mapping[str, Any] | None = None) -> Frame:
+        """Return rows of one frame."""
         origin = self.origins[band]
-        frame = origin.exposure.frame(origin.slot, (seen, slice(0, origin.shape[1])))
-        return self._part(band, frame, origin=(seen.start, 0), own=own, measured=measured or {})
+        frame = origin.exposure.frame(origin.slot, (chunk.seen, slice(0, origin.shape[1])))
+        return self._part(
+            band, frame, origin=(chunk.seen.start, 0), own=chunk.own, measured=measured or {}
+        )
 
     def _part(self, band: str, frame: Frame, **where: Any) -> Frame:
         """Return a frame that knows where in its larger one it lies, and the sky there."""

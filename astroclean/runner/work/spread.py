@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from astroclean.core.stage.stage import Stage
     from astroclean.report.model import FileRecord
-    from astroclean.runner.plan.chunks import Pass
+    from astroclean.runner.plan.chunks import ChunkRows, Pass
     from astroclean.runner.work.field import Progress
     from astroclean.runner.work.state import FrameState
 
@@ -177,5 +177,5 @@ def _passes(job: Job, stages: Sequence[Stage]) -> list[tuple[Pass, Sequence[Stag
     return found
 
 
-def _chunks(field: Field, rows: Pass) -> list[tuple[slice, slice]]:
+def _chunks(field: Field, rows: Pass) -> list[ChunkRows]:
     return list(rows.chunks(field.frames.height))

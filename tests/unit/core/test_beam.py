@@ -197,9 +197,7 @@ def test_a_beam_that_may_be_the_psf_is_not(axes: tuple[float, float]) -> None:
 
 def test_a_long_beam_is_no_round_psf() -> None:
     frame = _map(BMAJ=22.0 / 3600, BMIN=15.0 / 3600)
-    with pytest.warns(
-        AstrocleanWarning, match=r"22 x 15 arcsec .* wide by 1\.47.*by 1:"
-    ):
+    with pytest.warns(AstrocleanWarning, match=r"22 x 15 arcsec .* wide by 1\.47.*by 1:"):
         tell_of_beam(frame, PSF)
     y, x = np.indices((61, 61)) - 30
     sigma_x, sigma_y = (PSF.fwhm_pixels / 2.3548 * factor for factor in (1.2, 1 / 1.2))
