@@ -134,6 +134,7 @@ def test_listing_plugins_imports_none_of_them() -> None:
     assert not set(HEAVY) & modules
 
 
+@pytest.mark.slow
 def test_running_the_demo_imports_no_framework(tmp_path: Path) -> None:
     code = (
         "import astroclean\n"
@@ -189,6 +190,7 @@ def _dependencies() -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_no_circle_of_imports() -> None:
     """Nor one that imports inside functions hide: in a circle nothing can be read by itself."""
     left = _dependencies()

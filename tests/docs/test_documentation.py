@@ -185,6 +185,7 @@ def _validate(fragment: dict[str, Any]) -> None:
         Instrument.model_validate({"name": "x", "title": "x", "source": "x", **fragment})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_page_does_what_it_says(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -200,6 +201,7 @@ def test_page_does_what_it_says(
         reader.check(language, content, f"{page.relative_to(ROOT)}, block {number}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.name)
 def test_example_runs(script: Path, tmp_path: Path) -> None:
     done = subprocess.run(
@@ -213,6 +215,7 @@ def test_example_runs(script: Path, tmp_path: Path) -> None:
     assert done.stdout.strip(), "an example prints what it found"
 
 
+@pytest.mark.slow
 def test_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     try:
         import furo  # noqa: F401
@@ -245,6 +248,7 @@ def tables() -> Iterator[ModuleType]:
         yield importlib.import_module("tables")
 
 
+@pytest.mark.slow
 def test_tables_are_those_of_the_code(tables: ModuleType) -> None:
     differences = {page.name: told for page in tables.PAGES if (told := tables.stale(page))}
     assert not differences, f"run `python docs/tables.py`: {differences}"

@@ -115,6 +115,7 @@ def assert_clean_folder(out: Path, done: list[str]) -> None:
                 hdus.verify("exception")
 
 
+@pytest.mark.slow
 def test_damaged_files_fail_alone(cli: CommandLine, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
@@ -145,6 +146,7 @@ def test_damaged_files_fail_alone(cli: CommandLine, tmp_path: Path) -> None:
     assert len(ended_as) == len(good)
 
 
+@pytest.mark.slow
 def test_plugins_that_misbehave_fail_their_file_alone(cli: CommandLine, tmp_path: Path) -> None:
     faults = {
         "SystemExit": ("[0]", "stage 'toy-fault'", "SystemExit", "fault of the plugin"),
@@ -168,6 +170,7 @@ def test_plugins_that_misbehave_fail_their_file_alone(cli: CommandLine, tmp_path
     assert "_misbehave" in records["KeyError.fits"]["traceback"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_dying_workers_fail_their_file_alone(cli: CommandLine, tmp_path: Path, jobs: int) -> None:
     # As an exit, the killer of a system without memory, and crashes in C code do.
@@ -220,6 +223,7 @@ def locked_folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_folders_without_permission(cli: CommandLine, tmp_path: Path, locked_folder: Path) -> None:
     write_fits(tmp_path / "x.fits", sky())
     pipeline = write_pipeline(tmp_path / "p.toml", *CHEAP)
@@ -254,6 +258,7 @@ def small_files_only() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
 
 
+@pytest.mark.slow
 def test_full_disk(cli: CommandLine, tmp_path: Path) -> None:
     write_fits(tmp_path / "large.fits", sky(1, (300, 300)))
     write_fits(tmp_path / "small.fits", sky(2))
@@ -376,6 +381,7 @@ def test_broken_pipeline_files(
     assert all(word in ended.err for word in words), ended.err
 
 
+@pytest.mark.slow
 def test_statuses_of_what_is_missing(cli: CommandLine, tmp_path: Path) -> None:
     write_fits(tmp_path / "x.fits", sky())
     (tmp_path / "nothing").mkdir()
@@ -394,6 +400,7 @@ def test_statuses_of_what_is_missing(cli: CommandLine, tmp_path: Path) -> None:
     assert (no_pipeline.status, "'demo'" in no_pipeline.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_no_file_of_others_is_overwritten(cli: CommandLine, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
@@ -418,6 +425,7 @@ def test_no_file_of_others_is_overwritten(cli: CommandLine, tmp_path: Path) -> N
     assert (raw / "c_clean.fits").read_bytes() != before["c_clean.fits"]
 
 
+@pytest.mark.slow
 def test_one_run_at_a_time_in_a_folder(cli: CommandLine, tmp_path: Path) -> None:
     write_fits(tmp_path / "x.fits", sky())
     pipeline = write_pipeline(tmp_path / "p.toml", "toy-bright: delay = 30")
@@ -436,6 +444,7 @@ def test_one_run_at_a_time_in_a_folder(cli: CommandLine, tmp_path: Path) -> None
     assert third.status == 0
 
 
+@pytest.mark.slow
 def test_name_that_is_no_text(cli: CommandLine, tmp_path: Path) -> None:
     odd = os.fsencode(tmp_path) + b"/caf\xe9.fits"
     write_fits(tmp_path / "x.fits", sky())

@@ -41,6 +41,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "entry_points", of_two)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bare")
 def test_the_demo_runs_without_networks_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

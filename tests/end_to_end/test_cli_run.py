@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from toy_runs import CommandLine
 
 
+@pytest.mark.slow
 def test_demo_cleans_a_simulated_exposure(cli: CommandLine, tmp_path: Path) -> None:
     ended = cli("run", "demo")
 
@@ -44,6 +45,7 @@ def test_demo_cleans_a_simulated_exposure(cli: CommandLine, tmp_path: Path) -> N
     assert "1 up to date" in again.out
 
 
+@pytest.mark.slow
 def test_what_is_printed(cli: CommandLine, tmp_path: Path) -> None:
     write_fits(tmp_path / "a.fits", sky(1))
     fits.PrimaryHDU(sky(2)).writeto(tmp_path / "b.fits")
@@ -75,6 +77,7 @@ def test_what_is_printed(cli: CommandLine, tmp_path: Path) -> None:
     assert [{**f, "run": 0} for f in report["files"]] == [{**f, "run": 0} for f in recorded]
 
 
+@pytest.mark.slow
 def test_inputs_of_every_form(cli: CommandLine, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
@@ -100,6 +103,7 @@ def test_inputs_of_every_form(cli: CommandLine, tmp_path: Path) -> None:
         assert hdus["SCI", 2].data.max() < 1000
 
 
+@pytest.mark.slow
 def test_outputs_are_no_inputs(cli: CommandLine, tmp_path: Path) -> None:
     write_fits(tmp_path / "x.fits", sky())
     write_pipeline(tmp_path / "p.toml", "toy-bright", "toy-fill", "toy-peaks")
@@ -114,6 +118,7 @@ def test_outputs_are_no_inputs(cli: CommandLine, tmp_path: Path) -> None:
         assert f"x_{product}.fits: written by astroclean, skipped" in again.out
 
 
+@pytest.mark.slow
 def test_inputs_named_by_the_pipeline(cli: CommandLine, tmp_path: Path) -> None:
     folder = tmp_path / "night"
     folder.mkdir()
@@ -125,6 +130,7 @@ def test_inputs_named_by_the_pipeline(cli: CommandLine, tmp_path: Path) -> None:
     assert list(digests(tmp_path / "out")) == ["x_clean.fits"]
 
 
+@pytest.mark.slow
 def test_dry_run_writes_nothing(cli: CommandLine, tmp_path: Path) -> None:
     write_fits(tmp_path / "x.fits", sky())
     write_pipeline(tmp_path / "p.toml", "toy-bright", "toy-fill")

@@ -147,6 +147,7 @@ def test_doctor_finds_a_broken_instrument_of_the_user(
     assert "mine.toml: wrong" in told(capsys, "doctor", status=3)
 
 
+@pytest.mark.slow
 def test_cite_prints_the_works_of_the_plugins_used(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -192,6 +193,7 @@ def test_missing_optional_package_names_its_extra(
     assert "astroclean[evaluate]" in told(capsys, *words, status=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [0, 1])
 def test_json_comes_alone_whatever_a_plugin_prints(
     cli: CommandLine, tmp_path: Path, jobs: int

@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from toy_runs import wait_for
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def test_a_training_learns_and_tells_what_it_does(cli: CommandLine) -> None:
     assert [e["step"] for e in entries if "validation" in e] == [10, 20, 30, 40, 50, 60]
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(cli: CommandLine) -> None:
     whole = cli("train", "toy-fill", "--out", "whole")
     assert whole.status == 0, whole.err

@@ -165,6 +165,7 @@ def test_bands_side_by_side(tmp_path: Path) -> None:
     assert done(tmp_path / "cut", inputs, stages, bands=bands, rows=150) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [7, 130])
 def test_a_thing_between_two_chunks_has_one_row(tmp_path: Path, rows: int) -> None:
     """In order of its place, which is that in the frame; all knots lie half way between rows."""

@@ -59,6 +59,7 @@ def cleaned(
     return next(folder.glob("*_clean.*")).read_bytes(), told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".fits", ".fits.gz", ".fits.fz"])
 def test_windows_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"raw{suffix}"
@@ -75,6 +76,7 @@ def test_windows_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     assert cut == whole
 
 
+@pytest.mark.slow
 def test_stages_whose_halos_do_not_fit_together_go_one_by_one(tmp_path: Path) -> None:
     path = tmp_path / "raw.fits"
     write_exposure(path, seed=2, shape=(420, 90))
@@ -90,6 +92,7 @@ def test_stages_whose_halos_do_not_fit_together_go_one_by_one(tmp_path: Path) ->
     assert (tmp_path / "cut" / "raw_clean.fits").read_bytes() == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "limit"), [(12000, "1.1GB"), (20000, "2GB")])
 def test_giant_frames_have_a_plan_within_the_limit(tmp_path: Path, side: int, limit: str) -> None:
     path, size = tmp_path / "giant.fits", 4 * side * side
@@ -166,6 +169,7 @@ def test_a_stage_that_surveys_the_frame_between_others(tmp_path: Path, level: fl
     assert (flags[55:340, 50] & int(astroclean.MaskPlane.SATURATED)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("toys")
 def test_a_network_between_others_sees_the_tiles_of_the_whole_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -261,6 +265,7 @@ def test_cubes_go_plane_by_plane_and_band_by_band(tmp_path: Path) -> None:
     assert cleaned(tmp_path / "cut", path, max_memory=limit_for(2 * 127 + 90, 60)) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("toys")
 def test_bands_of_one_sky_go_through_side_by_side(tmp_path: Path) -> None:
     """A stage of a set sees the same rows of each; surveys and halos are those of the bands."""
@@ -294,6 +299,7 @@ SHAPES = {"g": (640, 90), "r": (700, 70), "i": (180, 60)}
 """The last fits into memory where the others do not."""
 
 
+@pytest.mark.slow
 def test_bands_on_their_own_grids_go_through_one_by_one(tmp_path: Path) -> None:
     """In any order of sizes; files and records are those of whole frames."""
     stages = ["saturation", "lacosmic", "interpolate"]
@@ -343,6 +349,7 @@ def test_a_stage_of_a_set_gets_no_rows_of_bands_of_several_shapes(tmp_path: Path
     assert not list((tmp_path / "out").glob("*_clean*"))
 
 
+@pytest.mark.slow
 def test_the_psf_is_estimated_from_the_stars_of_all_chunks(tmp_path: Path) -> None:
     rng = np.random.default_rng(8)
     data = rng.normal(500, 10, (1200, 120))

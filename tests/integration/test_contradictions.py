@@ -39,6 +39,7 @@ def pipeline(path: Path, *lines: str) -> str:
 SATURATION = ("[[stage]]", 'plugin = "saturation"', "options = { level = 1000.0 }")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_contradiction_is_a_warning_but_no_failure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], jobs: int

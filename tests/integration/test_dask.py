@@ -89,6 +89,7 @@ class TestContract(ExecutorContract):
 # What a run writes
 
 
+@pytest.mark.slow
 def test_a_run_gives_the_bytes_of_this_process(cluster: ToyCluster, tmp_path: Path) -> None:
     write_batch(tmp_path / "raw")
     stages = ("toy-bright", "toy-fill", "toy-peaks")
@@ -174,6 +175,7 @@ def test_workers_that_differ_get_no_call(
     assert "plugin toy-bright" in text
 
 
+@pytest.mark.slow
 def test_none_that_fits_is_an_error_that_names_all(start: Callable[..., ToyCluster]) -> None:
     cluster = start(("--nthreads", 3, "--no-nanny"))
     with executor_of(cluster, patience=8) as executor, pytest.raises(ExecutorError) as caught:
@@ -199,6 +201,7 @@ def test_one_place_is_asked_for() -> None:
 # Who dies
 
 
+@pytest.mark.slow
 def test_a_lost_worker_costs_nothing(start: Callable[..., ToyCluster], tmp_path: Path) -> None:
     cluster = start(ONE_BARE, ONE_BARE)
     with executor_of(cluster, 2) as executor:
@@ -215,6 +218,7 @@ def test_a_lost_worker_costs_nothing(start: Callable[..., ToyCluster], tmp_path:
             list(executor.map(abs, [1]))
 
 
+@pytest.mark.slow
 def test_a_paused_worker_gives_back_what_it_has_not_begun(
     cluster: ToyCluster,
 ) -> None:

@@ -156,6 +156,7 @@ def test_chunks_give_the_same_bytes(bands: str, tmp_path: Path) -> None:
     assert text.count("ellipse(") == len(own)
 
 
+@pytest.mark.slow
 def test_a_state_between_stages_keeps_shares_and_ellipses(tmp_path: Path, cli: Any) -> None:
     (image,) = peaks(5, bands="g").values()
     write_fits(tmp_path / "x.fits", image, **TAN)

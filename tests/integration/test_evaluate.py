@@ -149,6 +149,7 @@ def test_truth_is_added_to_frames_of_the_user(evaluate: Callable[..., str], tmp_
     assert raw.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_sets_of_files_are_scored_joined_and_band_by_band(
     evaluate: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -193,6 +194,7 @@ def test_hdus_are_bands(evaluate: Callable[..., str], real_data: Path) -> None:
     assert rows["sep", "all"]["completeness"] > 0.7
 
 
+@pytest.mark.slow
 def test_hits_of_stis_tell_their_own_truth(evaluate: Callable[..., str], real_data: Path) -> None:
     pair = str(real_data / "hst_stis_m33_pair_top_flt.fits.gz")
     told = evaluate(
@@ -278,6 +280,7 @@ def test_frames_may_be_folders_a_glob_or_a_list(
     assert "no truth 'stis'" in evaluate(*words, str(folders[0]), *truth, status=2)
 
 
+@pytest.mark.slow
 def test_the_psf_comes_from_a_file_or_from_the_stars(
     evaluate: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -298,6 +301,7 @@ def test_the_psf_comes_from_a_file_or_from_the_stars(
     assert "no such file" in evaluate(*words, "--psf", str(tmp_path / "no.fits"), status=1)
 
 
+@pytest.mark.slow
 def test_plugins_may_be_told_another_psf_than_that_of_the_sources(
     evaluate: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -133,6 +133,7 @@ def long_lived(request: pytest.FixtureRequest) -> Iterator[Executor]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_long_lived_worker_sees_every_file_that_changed(
     field: Field, long_lived: Executor
 ) -> None:

@@ -310,6 +310,7 @@ def test_what_unpacks_beyond_the_limit_is_refused_by_its_header(
         read(path)
 
 
+@pytest.mark.slow
 def test_zeros_without_end_behind_a_file_are_left(tmp_path: Path) -> None:
     image = scene("f4")
     path = tmp_path / "tail.fits.gz"
@@ -342,6 +343,7 @@ def run(tmp_path: Path, *words: str | bytes, seconds: float = 60) -> tuple[int, 
     return done.returncode, printed, files
 
 
+@pytest.mark.slow
 def test_what_is_no_regular_file_and_names_of_any_kind(tmp_path: Path) -> None:
     hdu = fits.PrimaryHDU(scene("f4"))
     hdu.header["BUNIT"] = "electron"
@@ -582,6 +584,7 @@ def test_what_such_an_image_cannot_hold_is_an_error(new: float, tmp_path: Path) 
 # ---------------------------------------------------------------------------- values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [1e10, 1e20, 3e38, -3e38, 1e-40])
 def test_sep_takes_damaged_values_without_a_fault(value: float, tmp_path: Path) -> None:
     image = scene("f4", (90, 100))
@@ -607,6 +610,7 @@ def test_sep_takes_damaged_values_without_a_fault(value: float, tmp_path: Path) 
 # ---------------------------------------------------------------------------- all of it
 
 
+@pytest.mark.slow
 def test_batches_of_damaged_files_keep_the_rules(tmp_path: Path) -> None:
     files, settings = 112, {"jobs": (1, 2), "seed": 16, "size": 112}
     outcome = fuzz_files.fuzz(files, log=tmp_path / "log", **settings)

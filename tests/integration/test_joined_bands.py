@@ -131,6 +131,7 @@ def test_later_stages_get_the_finer_image_and_the_other_bands(tmp_path: Path) ->
     assert table["flux"][0].value == np.nanmax(images["b"])
 
 
+@pytest.mark.slow
 def test_a_state_between_stages_keeps_which_band_is_finer(tmp_path: Path, cli: Any) -> None:
     write_bands(tmp_path)
     tables = "[psf]\nfwhm = '18 arcsec'\n[run]\nkeep_stages = true\n[bands]\n"

@@ -150,6 +150,7 @@ def test_ended_at_random_moments(cli: CommandLine, tmp_path: Path, temporary: Pa
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_asked_to_end(

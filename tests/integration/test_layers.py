@@ -111,6 +111,7 @@ class TestResults:
         run(tmp_path, "toy-peaks", "toy-finer", inputs="y.fits", psf=PSF)
         assert list(QTable.read(tmp_path / "out" / "y_sources.ecsv")["hdu"]) == ["[0]"]
 
+    @pytest.mark.slow
     def test_a_state_between_stages_keeps_all_of_it(self, tmp_path: Path, cli: Any) -> None:
         write_fits(tmp_path / "x.fits", sky(), **TAN)
         tables = "[psf]\nfwhm = '3 pixel'\n[run]\nkeep_stages = true\n"

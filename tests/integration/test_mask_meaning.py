@@ -162,6 +162,7 @@ def test_what_nobody_knows_is_told_once_with_the_remedy(
     assert again.status == "done"
 
 
+@pytest.mark.slow
 def test_frames_that_workers_share_leave_one_note(tmp_path: Path) -> None:
     image, _ = sky_with_stars()
     hdus = fits.HDUList([fits.PrimaryHDU()])

@@ -69,6 +69,7 @@ def test_generated_plugin_passes_its_contract_tests_unchanged(kind: str, site: P
     assert "passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_generated_plugins_are_used_from_a_pipeline(site: Path, tmp_path: Path) -> None:
     write_exposure(tmp_path / "raw.fits", seed=3, shape=(80, 90))
     (tmp_path / "pipeline.toml").write_text(
@@ -147,6 +148,7 @@ def layered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOOKS)
 def test_a_layer_of_a_third_party_is_written_whole_and_in_chunks(
     kind: str, layered: Path, tmp_path: Path

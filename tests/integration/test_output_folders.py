@@ -61,6 +61,7 @@ class Bomb:
 # -- folders that someone else prepared --------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_saved_states_run_no_code(cli: CommandLine, tmp_path: Path) -> None:
     write_fits(tmp_path / "a.fits", sky(1))
     pipeline = write_pipeline(tmp_path / "p.toml", "toy-bright", "toy-fill")
@@ -103,6 +104,7 @@ def test_a_state_that_is_a_link_is_not_read(tmp_path: Path, toys: Path) -> None:
     assert not any(p.is_symlink() for p in (tmp_path / "out/.astroclean/stages").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", [("toy-bright", "toy-peaks", "toy-fill"), ("toy-bright",)])
 def test_from_gives_the_bytes_of_the_whole_run(
     cli: CommandLine, tmp_path: Path, stages: tuple[str, ...]
@@ -565,6 +567,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 def test_too_little_memory_costs_the_large_file(
     cli: CommandLine, tmp_path: Path, toy_folder: Path
 ) -> None:

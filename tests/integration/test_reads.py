@@ -59,6 +59,7 @@ def large(tmp_path: Path, toys: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _COUNTERS.exists(), reason="reads the counters of Linux")
 def test_an_input_is_read_once_and_never_again_where_it_is_up_to_date(
     large: Path, tmp_path: Path
@@ -73,6 +74,7 @@ def test_an_input_is_read_once_and_never_again_where_it_is_up_to_date(
     assert reads(large, out, stage=other) == pytest.approx(1 + written, abs=0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _COUNTERS.exists(), reason="reads the counters of Linux")
 def test_one_that_does_not_fit_into_memory_is_read_three_times_to_the_same_bytes(
     large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -62,6 +62,7 @@ def test_ccd_pipeline_fills_what_is_wrong(ccd: Path, tmp_path: Path) -> None:
     assert np.array_equal(cleaned[untouched], truth.data[untouched].astype(float))
 
 
+@pytest.mark.slow
 def test_raw_ccd_pipeline_gives_the_sky_in_electrons(tmp_path: Path) -> None:
     (chip,) = write_night(tmp_path / "raw", seed=7, shape=(150, 170), count=5)
     list(make_masters(MasterRequest([str(tmp_path / "raw")], tmp_path / "masters")))

@@ -56,6 +56,7 @@ def left_behind() -> list[Path]:
     return list(Path(tempfile.gettempdir()).glob("astroclean-*/**/copy"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [0, 2])
 def test_a_bucket_gives_what_a_folder_gives_and_each_byte_is_fetched_once(
     raw: Path, s3: S3, tmp_path: Path, jobs: int
@@ -76,6 +77,7 @@ def test_a_bucket_gives_what_a_folder_gives_and_each_byte_is_fetched_once(
     assert "user-of-tests" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [0, 2])
 def test_what_is_up_to_date_is_not_fetched_again(
     raw: Path, s3: S3, tmp_path: Path, jobs: int
@@ -95,6 +97,7 @@ def test_what_is_up_to_date_is_not_fetched_again(
     assert digests(tmp_path / "out")["x1_clean.fits"] in digests(tmp_path / "alone").values()
 
 
+@pytest.mark.slow
 def test_an_object_that_was_put_again_unchanged_is_fetched_but_not_processed(
     raw: Path, s3: S3, tmp_path: Path
 ) -> None:
@@ -108,6 +111,7 @@ def test_an_object_that_was_put_again_unchanged_is_fetched_but_not_processed(
     assert not s3.counted.fetched()
 
 
+@pytest.mark.slow
 def test_lists_hdus_parents_and_twins(raw: Path, s3: S3, tmp_path: Path) -> None:
     s3.put("other/x0.fits", raw / "x1.fits")
     lines = [f"s3://{BUCKET}/raw/x0.fits", f"s3://{BUCKET}/raw/mosaic.fits[SCI,2]"]
@@ -145,6 +149,7 @@ def test_objects_that_cannot_be_had_fail_alone(raw: Path, s3: S3, tmp_path: Path
         run(f"s3://{BUCKET}/nothing/*.fits", tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_an_object_is_inspected_read_and_checked(
     raw: Path, s3: S3, tmp_path: Path, cli: Any
 ) -> None:

@@ -72,6 +72,7 @@ def left_behind() -> list[Path]:
     return list(Path(tempfile.gettempdir()).glob(f"astroclean-*/{'[0-9a-f]' * 32}"))
 
 
+@pytest.mark.slow
 def test_a_bucket_gets_what_a_folder_gets_and_nothing_is_fetched_again(
     raw: Path, s3: S3, tmp_path: Path
 ) -> None:
@@ -110,6 +111,7 @@ def test_the_record_is_put_after_all_that_it_tells_of(one: Path, s3: S3) -> None
     assert len(products) == len(s3.digests("out"))
 
 
+@pytest.mark.slow
 def test_what_was_changed_or_removed_is_made_again(
     raw: Path, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +134,7 @@ def test_what_was_changed_or_removed_is_made_again(
     assert s3.digests("out") == whole
 
 
+@pytest.mark.slow
 def test_products_that_are_not_written_any_more_are_removed(one: Path, s3: S3) -> None:
     run(one)
     assert "x_sources.ecsv" in s3.digests("out")
@@ -157,6 +160,7 @@ def test_objects_of_others_are_not_replaced(one: Path, s3: S3, tmp_path: Path) -
         run(one, f"s3://{BUCKET}/mine")
 
 
+@pytest.mark.slow
 def test_shards_of_a_bucket_are_merged(raw: Path, s3: S3, tmp_path: Path) -> None:
     run(raw, tmp_path / "whole")
     with pytest.raises(ConfigurationError, match="nothing to merge"):
@@ -186,6 +190,7 @@ def test_bands_of_one_sky_go_to_a_bucket(s3: S3, tmp_path: Path) -> None:
     assert states(run(tmp_path / "raw", config=config)) == {"up to date"}
 
 
+@pytest.mark.slow
 def test_frames_that_are_shared_by_workers_go_to_a_bucket(s3: S3, tmp_path: Path) -> None:
     file = write_fits(tmp_path / "mosaic.fits", *(sky(20 + n) for n in range(3)))
     url = s3.put("raw/mosaic.fits", file)
@@ -229,6 +234,7 @@ def test_without_credentials_or_bucket_nothing_begins(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_what_a_store_does_not_take_is_refused_by_name(
     one: Path, s3: S3, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -278,6 +284,7 @@ def test_markers_hold_other_runs_off(
     assert s3.keys("out/.astroclean/locks/") == []
 
 
+@pytest.mark.slow
 def test_markers_are_renewed_and_old_ones_do_not_count(
     s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +305,7 @@ def test_markers_are_renewed_and_old_ones_do_not_count(
         wait_for(lambda: s3.counted.requests[f"PUT {own}"] > 1)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_taken_up_by_the_next(
     raw: Path, s3: S3, cli: CommandLine, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def kill_in_the_middle(cli: CommandLine, words: tuple[Any, ...], out: Path, mome
     return process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_interrupt(cli: CommandLine, tmp_path: Path, jobs: int) -> None:
     for number in range(5):
@@ -308,6 +309,7 @@ def test_stop_between_output_and_record(batch: Batch, monkeypatch: pytest.Monkey
     assert batch.run() == BOTH_DONE
 
 
+@pytest.mark.slow
 def test_same_bytes_however_the_work_is_shared(
     cli: CommandLine, tmp_path: Path, toys: Path
 ) -> None:
@@ -334,6 +336,7 @@ def test_same_bytes_however_the_work_is_shared(
     assert digests(tmp_path / "split") == split
 
 
+@pytest.mark.slow
 def test_wrong_frame_of_a_split_file_fails_it_whole(cli: CommandLine, tmp_path: Path) -> None:
     write_fits(tmp_path / "bad.fits", *(sky(n) for n in range(3)))
     fits.setval(tmp_path / "bad.fits", "TOYFAULT", value="KeyError", ext=2)

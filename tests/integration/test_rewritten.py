@@ -165,6 +165,7 @@ def test_a_deconvolved_image_of_it_lies_beside_or_in_its_place(tmp_path: Path) -
         np.testing.assert_array_equal(hdus[0].data, beside)
 
 
+@pytest.mark.slow
 def test_it_can_be_taken_up_before_a_later_stage(tmp_path: Path, cli: CommandLine) -> None:
     write_fits(tmp_path / "x.fits", sky(dtype="int16"), **CARDS)
     keep = "[run]\nkeep_stages = true\n"

@@ -95,6 +95,7 @@ class TestScreening:
         report = run(tmp_path, stage, run={"on_reject": "skip"})
         assert report.files[0].status == "done"
 
+    @pytest.mark.slow
     def test_skip_in_several_processes(self, tmp_path: Path) -> None:
         self.write(tmp_path, "x.fits", 0.2, 0.7, 0.9)
         pipeline = write_pipeline(

@@ -305,6 +305,7 @@ def test_link_in_place_of_the_shards(batch: Batch, tmp_path: Path) -> None:
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_command_line(cli: CommandLine, tmp_path: Path) -> None:
     write_batch(tmp_path / "raw")
     pipeline = write_pipeline(tmp_path / "p.toml", *STAGES, report=True)

@@ -67,6 +67,7 @@ def cleaned(
     return digests(folder), told, report.files[0].suspect
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".fits", ".fits.fz"])
 def test_chunks_over_workers_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"raw{suffix}"
@@ -80,6 +81,7 @@ def test_chunks_over_workers_give_the_same_bytes(tmp_path: Path, suffix: str) ->
     assert executor.called[-1] == "assemble"
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_bytes(tmp_path: Path) -> None:
     path = tmp_path / "raw.fits"
     write_exposure(path, seed=3, shape=SHAPE)
@@ -89,6 +91,7 @@ def test_processes_give_the_same_bytes(tmp_path: Path) -> None:
     assert spread[0] == cleaned(tmp_path / "alone", path, CLEAN, jobs=0)[0]
 
 
+@pytest.mark.slow
 def test_a_file_of_several_frames(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     images = [rng.normal(100, 5, SHAPE).astype("f4") for _ in range(2)]
@@ -120,6 +123,7 @@ class Deadly(Several):
             yield index, WorkerDied("the process that worked on it died") if is_lost else outcome
 
 
+@pytest.mark.slow
 def test_a_chunk_that_kills_its_worker_costs_its_file_alone(tmp_path: Path) -> None:
     write_exposure(tmp_path / "giant.fits", seed=2, shape=SHAPE)
     write_exposure(tmp_path / "small.fits", seed=3, shape=(60, 60))

@@ -102,6 +102,7 @@ def test_what_the_time_hides_is_found_by_verify(batch: Batch) -> None:
     assert batch.run(verify=True) == KEPT
 
 
+@pytest.mark.slow
 def test_changed_output_is_found(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     batch.run()
     before = digests(batch.out)

@@ -34,6 +34,7 @@ def test_exported_names_are_those_of_the_table() -> None:
     assert sorted(astroclean.__all__) == sorted({"__version__", *astroclean._PUBLIC})
 
 
+@pytest.mark.slow
 def test_a_user_and_the_template_pass_strict_types(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is for the installation of developers")
     (tmp_path / "use.py").write_text(USE, "utf-8")

@@ -232,6 +232,7 @@ def test_pixels_beyond_the_halo_have_no_influence(scene: Scene, options: dict[st
     assert not np.array_equal(other, found(frame, **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("noise", "known", "source"),
     [
@@ -259,6 +260,7 @@ def test_noise_is_chosen_and_measured_on_the_whole_frame(
     assert np.array_equal(run_in_chunks(stage, frame, rows=70)["flags"], whole.frame.flags)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exposure", [0, 1])
 def test_real_hits_of_stis_are_found(real_data: Callable[[str], Path], exposure: int) -> None:
     path = real_data("hst_stis_m33_pair_top_flt.fits.gz")

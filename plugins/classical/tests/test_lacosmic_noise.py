@@ -157,6 +157,7 @@ def test_clipped_values_with_a_detector_are_suspect() -> None:
         flagged(frame)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["adu", "Jy"])
 def test_contradictions_are_told_alike_in_bands(scene: tuple[np.ndarray, ...], unit: str) -> None:
     image, _, _ = scene

@@ -209,6 +209,7 @@ def test_what_is_thicker_than_any_track_is_no_hit() -> None:
     assert mask[30:50, 30:50].sum() <= 8
 
 
+@pytest.mark.slow
 def test_stars_are_told_alike_in_bands() -> None:
     image, _ = star_field(1.5)
     image = np.tile(image, (2, 1))
@@ -223,6 +224,7 @@ def test_stars_are_told_alike_in_bands() -> None:
     assert np.array_equal(bands["flags"], whole.frame.flags)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("chip", "most"), [(1, 0.05), (3, 0.3)])
 def test_stars_of_omega_centauri_are_left(
     real_data: Callable[[str], Path], chip: int, most: float

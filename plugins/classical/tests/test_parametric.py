@@ -65,6 +65,7 @@ def psnr(image: np.ndarray, truth: np.ndarray) -> float:
     return float(20 * np.log10((truth.max() - SKY) / error))
 
 
+@pytest.mark.slow
 def test_nearer_to_the_truth_than_the_other_deconvolvers() -> None:
     plugins = {
         "none": None,

@@ -126,6 +126,7 @@ def test_two_trails_that_cross_are_both_found() -> None:
         assert mask[truth].mean() > 0.95
 
 
+@pytest.mark.slow
 def test_only_the_length_of_the_trail_is_flagged() -> None:
     light, truth = trail(Line(170, 150, 40), peak=10, length=160)
     result = run(Frame(field(4) + light, unit="adu"))
@@ -145,6 +146,7 @@ def test_bad_columns_and_rows_are_left_unless_asked_for() -> None:
     assert asked[150, 40:290].mean() > 0.9
 
 
+@pytest.mark.slow
 def test_spikes_along_the_axes_are_left() -> None:
     image = field(6)
     y, x = np.indices(SHAPE)
@@ -170,6 +172,7 @@ def test_a_row_of_stars_is_no_trail() -> None:
     assert run(Frame(image, unit="adu")).metrics["trails"] == 0
 
 
+@pytest.mark.slow
 def test_rejected_pixels_are_not_read() -> None:
     frame, _ = scene(2, 5.0)
     bad = np.random.default_rng(1).random(SHAPE) < 0.02

@@ -40,6 +40,7 @@ def test_a_smear_is_seen_in_its_direction(channel: int) -> None:
     assert along_y[0] > 1.4 * along_y[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stars", [3, 40, 1500])
 def test_each_is_one_in_its_middle_in_any_field(stars: int) -> None:
     seen = average_star(tile(stars=stars))
@@ -55,6 +56,7 @@ def test_more_light_changes_little() -> None:
     assert np.abs(faint - bright)[:, MIDDLE - 4 : MIDDLE + 5, MIDDLE - 4 : MIDDLE + 5].max() < 0.3
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 999), turn=st.integers(0, 3), mirrored=st.booleans())
 @settings(max_examples=10, deadline=None)
 def test_a_turned_tile_has_a_turned_star(seed: int, turn: int, mirrored: bool) -> None:

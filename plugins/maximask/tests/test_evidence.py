@@ -366,6 +366,7 @@ def scene() -> Any:
     return simulate_contaminated(seed=5023, shape=(1300, 300))
 
 
+@pytest.mark.slow
 def test_bands_of_several_strips_give_the_same_bytes(scene: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstrocleanWarning)
@@ -391,6 +392,7 @@ def test_what_was_dropped_is_counted_and_told() -> None:
     assert not any(key.startswith("dropped ") for key in before)
 
 
+@pytest.mark.slow
 def test_other_planes_and_few_classes_are_left_alone(scene: Any) -> None:
     classes = {"classes": ["FR", "NEB", "BBG", "HCL"]}
     some = [flags_of(scene.frame, **classes, evidence=judged) for judged in (True, False)]

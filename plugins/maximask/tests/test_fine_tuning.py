@@ -137,6 +137,7 @@ def test_frames_that_no_tile_fits_in_are_told_and_two_are_the_least(tmp_path: Pa
         gather(data, tmp_path)
 
 
+@pytest.mark.slow
 def test_nothing_of_the_frames_held_out_reaches_a_step(tmp_path: Path) -> None:
     data = user_folder(tmp_path / "data", darks=0)
     training = begun(tmp_path / "training", data=data, frames_share=1.0)
@@ -161,6 +162,7 @@ def test_a_training_does_not_go_on_with_other_files(tmp_path: Path) -> None:
     assert gather(data, folder.path).suffix != before.suffix
 
 
+@pytest.mark.slow
 def test_the_share_says_how_many_samples_are_frames(tmp_path: Path) -> None:
     found = gather(user_folder(tmp_path / "data", frames=2, darks=0), tmp_path)
     plain = SampleMaker(1)

@@ -113,6 +113,7 @@ def test_tiles_leave_no_seam(scene: Any) -> None:
         assert apart.max() < 0.05
 
 
+@pytest.mark.slow
 def test_most_cosmic_rays_are_found_and_little_else() -> None:
     chances = {name: float(name == "cosmic_rays") for name in CHANCES}
     config = ContaminatedConfig(chances=chances, cosmic_rays=CosmicRayRange(count=(60.0, 60.0)))

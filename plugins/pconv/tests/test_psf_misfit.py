@@ -89,6 +89,7 @@ def test_the_right_psf_raises_no_alarm(stage: str, kind: str) -> None:
         assert not (np.asarray(result.frame.sources.table["quality"]) & 32).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("truth", "told"),
     [

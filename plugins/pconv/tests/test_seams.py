@@ -94,6 +94,7 @@ def test_no_line_across_what_is_filled_is_a_seam(layout: str) -> None:
         assert np.abs(np.diff(data, axis=0))[pairs[1:] & pairs[:-1]].max() < 5 * usual
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=6)
 @given(
     st.integers(0, 1000),
@@ -121,6 +122,7 @@ def test_the_deep_of_a_hole_is_as_far_off_as_it_says(radius: float) -> None:
     assert error.std() < image.std()
 
 
+@pytest.mark.slow
 def test_noise_of_a_huge_hole_is_as_strong_as_around_it() -> None:
     rng = np.random.default_rng(1)
     image = 1000 + 10 * rng.standard_normal((SIDE, SIDE))

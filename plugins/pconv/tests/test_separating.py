@@ -58,6 +58,7 @@ def separated(
     return separation.of(around, places, RADII[: len(places)], told)
 
 
+@pytest.mark.slow
 def test_a_turned_psf_is_found_from_bright_sources() -> None:
     found = separated(frame(TURNED, 60.0), PACS.psf)
     assert found.metrics["psf turned"] == pytest.approx(20, abs=3)
@@ -66,6 +67,7 @@ def test_a_turned_psf_is_found_from_bright_sources() -> None:
     np.testing.assert_allclose(found.flux, 60, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_a_wider_psf_is_found_from_bright_sources() -> None:
     wider = make_psf("gaussian", fwhm_pixels=1.08 * FWHM)
     found = separated(frame(wider, 60.0), ROUND.psf)
@@ -74,6 +76,7 @@ def test_a_wider_psf_is_found_from_bright_sources() -> None:
     np.testing.assert_allclose(found.flux, 60, rtol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("truth", "told", "flux"),
     [(PACS, PACS, 60.0), (ROUND, ROUND, 60.0), (TURNED, PACS, 1.0)],
@@ -94,6 +97,7 @@ def test_a_psf_that_may_not_change_does_not() -> None:
     assert separated(np.full(SHAPE, SKY), PACS.psf, places=PLACES[:0]).flux.shape == (0,)
 
 
+@pytest.mark.slow
 def test_wings_beyond_the_holes_are_taken_out_on_request() -> None:
     data, bare = frame(PACS, np.linspace(2, 80, len(PLACES))), frame(PACS, 0.0)
     found = separated(data, PACS.psf, wings=True).filled
@@ -108,6 +112,7 @@ def test_wings_beyond_the_holes_are_taken_out_on_request() -> None:
     np.testing.assert_allclose(found.sigma[wings], NOISE, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_what_is_beneath_is_the_frame_less_the_sources() -> None:
     data = frame(PACS, np.linspace(2, 80, len(PLACES)))
     found = separated(data, PACS.psf)
@@ -122,6 +127,7 @@ def test_what_is_beneath_is_the_frame_less_the_sources() -> None:
     assert 0.4 < pulls.std() < 1.6
 
 
+@pytest.mark.slow
 def test_the_order_of_the_catalogue_changes_no_bit() -> None:
     data = frame(TURNED, np.linspace(2, 80, len(PLACES)))
     order = np.random.default_rng(2).permutation(len(PLACES))
@@ -132,6 +138,7 @@ def test_the_order_of_the_catalogue_changes_no_bit() -> None:
         np.testing.assert_array_equal(getattr(one.filled, name), getattr(two.filled, name))
 
 
+@pytest.mark.slow
 def test_pixels_that_are_not_usable_are_not_read() -> None:
     data, usable = frame(PACS, 40.0), np.ones(SHAPE, dtype=bool)
     usable[[20, 46, 47], [23, 22, 50]] = False

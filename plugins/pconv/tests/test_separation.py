@@ -92,6 +92,7 @@ def test_with_the_true_psf_what_is_beneath_is_the_frame_less_the_sources() -> No
     assert solution.noise_lost.max() < 1e-3, "every pixel was measured"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positions", [ONE, TWO], ids=["one", "two that overlap"])
 def test_fluxes_are_unbiased_and_their_errors_are_those_told(positions: np.ndarray) -> None:
     fluxes = np.array([5.0, 3.0])[: len(positions)]
@@ -111,6 +112,7 @@ def test_fluxes_are_unbiased_and_their_errors_are_those_told(positions: np.ndarr
     assert 0.8 < np.std(scores) < 1.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flux", [4.0, 40.0])
 def test_positions_that_err_cost_what_is_told(flux: float) -> None:
     doubts = Doubts(place=0.15, turn=1e-4, width=1e-4, misfit=False)
@@ -131,6 +133,7 @@ def test_positions_that_err_cost_what_is_told(flux: float) -> None:
     assert np.std(moved) < 0.15, "the frame tells more than the catalogue"
 
 
+@pytest.mark.slow
 def test_a_pixel_that_is_not_usable_is_predicted() -> None:
     place, scores, lost = (30, 32), [], []
     world = world_of(ONE, [20.0], bad=(place,))

@@ -139,6 +139,7 @@ def test_samples_of_other_maps_are_kept_apart(tmp_path: Path) -> None:
     assert _key_of(SampleMaker(1)) in keys
 
 
+@pytest.mark.slow
 def test_processes_that_simulate_import_no_framework() -> None:
     code = (
         "import sys, astroclean_pconv.train.training, astroclean_pconv.train.samples as s\n"

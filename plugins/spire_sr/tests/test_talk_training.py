@@ -87,10 +87,12 @@ def stage(card: Path, **options: Any) -> SpireSuperResolver:
     return SpireSuperResolver(SpireOptions(variant="talk", weights=str(card), **options))
 
 
+@pytest.mark.slow
 def test_the_loss_falls(trained: Trained) -> None:
     assert np.mean(trained.losses[-6:]) < 0.6 * np.mean(trained.losses[:6])
 
 
+@pytest.mark.slow
 def test_samples_are_those_of_their_number_clean_and_real_in_turns() -> None:
     first, again, other = MAKE(4), MAKE(4), MAKE(5)
     for name, array in first.items():

@@ -71,6 +71,7 @@ def hit(image: np.ndarray) -> tuple[Any, np.ndarray]:
     return model, where
 
 
+@pytest.mark.slow
 def test_one_stage_flags_and_changes_no_pixel(hit: tuple[Any, np.ndarray]) -> None:
     model, where = hit
     before = {name: getattr(model, name).copy() for name in ("data", "err", "dq", "var_poisson")}
@@ -89,6 +90,7 @@ def test_one_stage_flags_and_changes_no_pixel(hit: tuple[Any, np.ndarray]) -> No
         assert np.array_equal(getattr(model, name), values), "the input is the caller's"
 
 
+@pytest.mark.slow
 def test_a_pipeline_fills_what_is_bad_and_tells_it(
     hit: tuple[Any, np.ndarray], tmp_path: Path
 ) -> None:
@@ -110,6 +112,7 @@ def test_a_pipeline_fills_what_is_bad_and_tells_it(
     assert np.array_equal(result.var_poisson, model.var_poisson)
 
 
+@pytest.mark.slow
 def test_integrations_are_cleaned_each_by_itself(hit: tuple[Any, np.ndarray]) -> None:
     model, where = hit
     other = np.roll(model.data, 40, axis=0)
@@ -133,6 +136,7 @@ def test_what_is_suspect_comes_in_the_log_of_stpipe(
     assert any("pixels changed" in r.message for r in told)
 
 
+@pytest.mark.slow
 def test_a_model_without_err_and_dq_gets_the_dq_alone(hit: tuple[Any, np.ndarray]) -> None:
     model, where = hit
     bare = datamodels.ImageModel(model.data)
@@ -145,6 +149,7 @@ def test_a_model_without_err_and_dq_gets_the_dq_alone(hit: tuple[Any, np.ndarray
     assert result.err is None
 
 
+@pytest.mark.slow
 def test_an_exposure_that_is_rejected_comes_back_as_it_was(
     hit: tuple[Any, np.ndarray], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -179,6 +184,7 @@ def test_real_stars_of_jwst_stay(tmp_path: Path) -> None:
     assert not (result.dq[bright] & JUMP_DET).any(), "the core of a star is no hit"
 
 
+@pytest.mark.slow
 def test_an_instrument_is_named(hit: tuple[Any, np.ndarray]) -> None:
     model, where = hit
     result = AstrocleanStep.call(model, **LACOSMIC, instrument="jwst-niriss")
@@ -187,6 +193,7 @@ def test_an_instrument_is_named(hit: tuple[Any, np.ndarray]) -> None:
         AstrocleanStep.call(model, **LACOSMIC, instrument="jwst-nirkam")
 
 
+@pytest.mark.slow
 def test_what_is_asked_wrongly_is_told(image: np.ndarray) -> None:
     model = model_of(image)
     for asked in ({}, {"pipeline": "demo", "stage": "lacosmic"}):
@@ -215,6 +222,7 @@ def test_stpipe_lists_the_step_without_importing_it() -> None:
     )
 
 
+@pytest.mark.slow
 def test_strun_runs_it_on_a_file(hit: tuple[Any, np.ndarray], tmp_path: Path) -> None:
     model, where = hit
     model.save(str(tmp_path / "jw01_cal.fits"))
@@ -237,6 +245,7 @@ def test_strun_runs_it_on_a_file(hit: tuple[Any, np.ndarray], tmp_path: Path) ->
         assert np.array_equal(hdus["SCI"].data, model.data)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::astroclean.errors.AstrocleanWarning")
 def test_the_flags_are_those_of_a_run_on_the_file(tmp_path: Path) -> None:
     """Against astroclean itself, with its own simulated exposure."""

@@ -111,6 +111,7 @@ def test_a_perfect_masker_gets_one_and_a_blind_one_nothing() -> None:
     assert math.isnan(row["C(1e-3)"])
 
 
+@pytest.mark.slow
 def test_probabilities_make_the_curve() -> None:
     scene = contaminated()
     true = (scene.planes & np.uint32(MaskPlane.COSMIC_RAY)) != 0

@@ -197,6 +197,7 @@ def test_wrong_options_are_all_told() -> None:
     assert "-1" in text
 
 
+@pytest.mark.slow
 def test_every_plugin_of_the_repository_declares_what_its_class_does() -> None:
     for entry in list_plugins():
         assert entry.problem is None

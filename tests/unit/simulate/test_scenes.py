@@ -91,6 +91,7 @@ def test_scenes_are_whole(simulate: Simulator) -> None:
             assert scene.planes.dtype == np.uint32
 
 
+@pytest.mark.slow
 def test_every_class_occurs() -> None:
     seen = 0
     for seed in range(40):

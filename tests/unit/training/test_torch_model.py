@@ -45,6 +45,7 @@ def values(trained: TrainedModule) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.slow
 def test_going_on_gives_the_same_bits_dropout_included(tmp_path: Path) -> None:
     whole = TrainedModule(built(network, RECIPE), RECIPE)
     first = TrainedModule(built(network, RECIPE), RECIPE)
