@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from astroclean.core.image.frame import Frame
@@ -80,6 +80,7 @@ def test_nearby_places_have_nearby_weights(
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 9), PLACES)
+@example(282, 9, (5.960464477539063e-08, 124.0))
 def test_the_order_does_not_matter(seed: int, count: int, place: tuple[float, float]) -> None:
     rng = np.random.default_rng(seed)
     # Multiples of 20, so that some are on one circle or line.
@@ -87,7 +88,8 @@ def test_the_order_does_not_matter(seed: int, count: int, place: tuple[float, fl
     order = rng.permutation(len(nodes))
     weights = StampPositions(nodes).weights(*place)
     shuffled = StampPositions(nodes[order]).weights(*place)
-    np.testing.assert_allclose(shuffled, weights[order], atol=1e-12)
+    # Of a place 6e-8 pixels from the border of two triangles either may be taken.
+    np.testing.assert_allclose(shuffled, weights[order], atol=1e-7)
 
 
 @pytest.mark.parametrize("step", [(0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (3.0, -2.0)])
