@@ -34,6 +34,7 @@ from astroclean_pais.catalogue import Found, catalogue_of
 from astroclean_pais.detect import Detections, detections_of, joined_detections
 from astroclean_pais.domain import tell_of_domain, unexplained
 from astroclean_pais.features import features
+from astroclean_pais.places import place_by_data
 from astroclean_pais.segmentation import segmentation_of
 from astroclean_pais.sweeps import Drawn, draw_sources
 
@@ -253,15 +254,16 @@ class PaisDeblender(Deblender):
         stamps: list[SourceStamp] = []
         tables = {}
         labels = {}
+        images = {name: own.models(name) for name, own in drawn.items()}
         for name, band in bands.items():
-            own = drawn[name]
-            models = own.models(name)
+            own, models = drawn[name], images[name]
             labels[name] = segmentation_of(models, band.noise, band.usable, k=self.options.lit)
             tables[name] = self._table(band, found[name], own.fit, models, labels[name])
             shared, _ = with_shares(
                 Sources(tables[name], None, tuple(models)), band.without_sky(), name
             )
             stamps += shared.stamps
+        place_by_data(tables, bands, images)
         answers = {}
         for name, band in bands.items():
             sources = Sources(_with_bands(tables, name), labels[name], tuple(stamps))
