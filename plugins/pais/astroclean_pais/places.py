@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astroclean.core.psf.stamp import FWHM_PER_SIGMA
 from astroclean_pais.light import model_image
 
 if TYPE_CHECKING:
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["place_by_data"]
 
-_RADIUS_OF_GAUSSIAN = 1.1774
+_RADIUS_OF_GAUSSIAN = FWHM_PER_SIGMA / 2
 """Half-light radius over standard deviation."""
 _MIN_SNR = 20.0
 """From which on places are measured: below, the finder's are as good. Its own error is 0.04 to 0.18
 pixels, whatever the S/N."""
 _GRID = 2.0**20
+"""Steps of a place in a pixel, so that sums with whole numbers of pixels are exact."""
 _STEPS = 20
 _STILL = 1e-4
+"""Pixels: a step below is the last."""
 _REACH = 4.0
 """Standard deviations of the window up to which pixels count."""
 _FARTHEST = 1.0
